@@ -1,0 +1,10 @@
+"""Train a fully connected network on MNIST on the CPU, watch it learn, draw a digit and see it read.
+
+Imports point one way:
+
+    app -> views -> trainer, reading, curves -> worker, runs, checkpoint -> engine, drawing
+        -> backprop, augment, data -> model -> config
+
+Streamlit is known in app.py and views/ alone; processes, pipes and signals in trainer.py and worker.py (and Ctrl-C in
+__main__.py). Nothing below views/ prints or draws, but for __main__.py, the command line.
+"""

@@ -1,0 +1,230 @@
+"""The command line: train, evaluate, predict."""
+
+import argparse
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+
+from mnist_fc import checkpoint, data
+from mnist_fc.config import LIMITS, PRESETS, Choice, ConfigError, Layers, TrainConfig
+from mnist_fc.data import DataError
+from mnist_fc.drawing import DrawingError, load_picture
+from mnist_fc.engine import EndRecord, EpochRecord, StepRecord, Training, evaluate, train
+from mnist_fc.model import MLP
+from mnist_fc.reading import Reader, Reading
+from mnist_fc.runs import RunFolder, RunsError, runs_dir
+
+# The option's name where it is not the field's own.
+OPTION_NAMES = {"num_epochs": "epochs", "num_validation": "validation"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; what went wrong is said in one line on standard error."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.command(parsed)
+    except (ConfigError, DataError, checkpoint.CheckpointError, DrawingError, RunsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mnist_fc", description="Train fully connected networks on MNIST.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    train_parser = commands.add_parser("train", help="train a network and keep it in a run folder")
+    train_parser.add_argument("--preset", choices=PRESETS, default="fast", help="settings to begin with (%(default)s)")
+    for name, limit in LIMITS.items():
+        train_parser.add_argument(
+            f"--{OPTION_NAMES.get(name, name).replace('_', '-')}",
+            dest=name,
+            metavar="N,N" if isinstance(limit, Layers) else "WORD" if isinstance(limit, Choice) else "N",
+            help=f"{limit}",
+        )
+    train_parser.add_argument("--runs-dir", metavar="DIR", help="where the run folder goes (MNIST_FC_RUNS, else runs)")
+    _add_data_options(train_parser)
+    train_parser.set_defaults(command=_train)
+
+    evaluate_parser = commands.add_parser("evaluate", help="measure a checkpoint on the test images")
+    evaluate_parser.add_argument("checkpoint", metavar="CHECKPOINT")
+    _add_data_options(evaluate_parser)
+    evaluate_parser.set_defaults(command=_evaluate)
+
+    predict_parser = commands.add_parser("predict", help="read the digit in each picture")
+    predict_parser.add_argument("pictures", nargs="+", metavar="PICTURE")
+    predict_parser.add_argument("--checkpoint", metavar="CHECKPOINT", help="the network to read with (the shipped one)")
+    predict_parser.set_defaults(command=_predict)
+
+    for command in (train_parser, evaluate_parser, predict_parser):
+        command.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+    return parser
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data", metavar="PATH", help="an .npz or a folder of IDX files (MNIST_FC_DATA, else the embedded)")
+    source.add_argument("--download", action="store_true", help="fetch the original MNIST files into a cache and use them")
+
+
+def _load_data(parsed: argparse.Namespace) -> data.Mnist:
+    return data.load(data.download() if parsed.download else parsed.data)
+
+
+def _train(parsed: argparse.Namespace) -> int:
+    config = PRESETS[parsed.preset].replace(**_changes(parsed))
+    images = _load_data(parsed)
+    folder = RunFolder(runs_dir(parsed.runs_dir), config)
+    screen = _Screen(to_stderr=parsed.json)
+    interrupted = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait for the step
+
+    def before_step(training: Training) -> bool:
+        screen.steps_per_epoch = training.steps_per_epoch
+        return not interrupted
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    train_loss: float | None = None
+    epoch_seconds: list[float] = []
+    rates: list[float] = []
+    try:
+        for record in train(config, images, before_step):
+            folder.write(record)
+            match record:
+                case StepRecord():
+                    train_loss = record.train_loss
+                    screen.step(record, config)
+                case EpochRecord():
+                    train_loss = record.train_loss
+                    epoch_seconds.append(record.seconds)
+                    rates.append(record.images_per_second)
+                    screen.epoch(record, config)
+                case EndRecord():
+                    end = record
+    finally:
+        signal.signal(signal.SIGINT, before)
+    screen.line(_ending(end, folder))
+    if parsed.json:
+        result = {
+            "run_dir": str(folder.path),
+            "checkpoint": str(folder.checkpoint),
+            "parameters": MLP(config.hidden_sizes).num_parameters,
+            "epochs": len(epoch_seconds),
+            "train_seconds": end.train_seconds,
+            "seconds_per_epoch": _mean(epoch_seconds),
+            "images_per_second": _mean(rates),
+            "train_loss": train_loss,
+            "test_accuracy": end.test_accuracy,
+            "outcome": end.outcome,
+        }
+        print(json.dumps(result))
+    return {"done": 0, "stopped": 130, "failed": 1}[end.outcome]
+
+
+def _changes(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The fields that options were given for; text that is no number stays text, and TrainConfig says what is wrong."""
+    changes: dict[str, Any] = {}
+    for name, limit in LIMITS.items():
+        text = getattr(parsed, name)
+        if text is None:
+            continue
+        if isinstance(limit, Layers):
+            changes[name] = tuple(_number(part) for part in text.split(","))
+        else:
+            changes[name] = text if isinstance(limit, Choice) else _number(text)
+    return changes
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _ending(end: EndRecord, folder: RunFolder) -> str:
+    kept = f"The checkpoint of step {end.step} is {folder.checkpoint}."
+    if end.outcome == "failed":
+        return f"{end.message} {kept.replace('of step', 'of the last finite weights, at most step')}"
+    verb = "Stopped" if end.outcome == "stopped" else "Done"
+    return f"{verb} after {end.train_seconds:.1f} s of training: test accuracy {end.test_accuracy:.2%}. {kept}"
+
+
+class _Screen:
+    """Progress on a terminal as a bar that is drawn over, elsewhere as a line an epoch."""
+
+    def __init__(self, to_stderr: bool) -> None:
+        self._stream = sys.stderr if to_stderr else sys.stdout
+        self._is_terminal = self._stream.isatty()
+        self.steps_per_epoch = 1
+
+    def step(self, record: StepRecord, config: TrainConfig) -> None:
+        if self._is_terminal:
+            share = (record.step - (record.epoch - 1) * self.steps_per_epoch) / self.steps_per_epoch
+            bar = "#" * round(30 * share)
+            text = f"epoch {record.epoch:>3}/{config.num_epochs} [{bar:<30}] loss {record.train_loss:.4f}"
+            print(f"\r{text}\x1b[K", end="", file=self._stream, flush=True)
+
+    def epoch(self, record: EpochRecord, config: TrainConfig) -> None:
+        measured = (
+            f"validation {record.val_accuracy:.2%}"
+            if record.val_accuracy is not None
+            else f"test {record.test_accuracy:.2%}"
+        )
+        self.line(
+            f"epoch {record.epoch:>3}/{config.num_epochs}  loss {record.train_loss:.4f}  {measured}  "
+            f"{record.seconds:.2f} s  {record.images_per_second:,.0f} images/s"
+        )
+
+    def line(self, text: str) -> None:
+        print(f"\r{text}\x1b[K" if self._is_terminal else text, file=self._stream, flush=True)
+
+
+def _evaluate(parsed: argparse.Namespace) -> int:
+    model = checkpoint.load(parsed.checkpoint)
+    images = _load_data(parsed)
+    loss, accuracy = evaluate(model, images.test_images, images.test_labels)
+    if parsed.json:
+        print(json.dumps({"test_accuracy": accuracy, "test_loss": loss}))
+    else:
+        print(f"test accuracy {accuracy:.2%}, test loss {loss:.4f}, on {len(images.test_labels):,} images")
+    return 0
+
+
+def _predict(parsed: argparse.Namespace) -> int:
+    reader = Reader.load(parsed.checkpoint)
+    for picture in parsed.pictures:
+        reading = reader.read(load_picture(picture))
+        print(json.dumps(_reading_fields(picture, reading)) if parsed.json else _reading_line(picture, reading))
+    return 0
+
+
+def _reading_fields(picture: str, reading: Reading) -> dict[str, Any]:
+    fields = dataclasses.asdict(reading)
+    del fields["image"]
+    return {"picture": picture, **fields}
+
+
+def _reading_line(picture: str, reading: Reading) -> str:
+    if reading.digit is None or reading.runner_up is None:
+        return f"{picture}: nothing to read"
+    best, second = reading.probabilities[reading.digit], reading.probabilities[reading.runner_up]
+    return f"{picture}: {reading.digit} ({best:.1%}), then {reading.runner_up} ({second:.1%})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

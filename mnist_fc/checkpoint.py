@@ -1,0 +1,118 @@
+"""model.ckpt and the config beside it, written whole or not at all, and read without trusting them.
+
+A checkpoint is a plain state dict: fc1.weight, fc1.bias, fc2.weight, ... in float32, shape (out, in). It does not say which
+activation it was trained with; config.json beside it does, and without one the activation is ReLU.
+"""
+
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mnist_fc.config import LIMITS, NUM_CLASSES, NUM_INPUTS, ConfigError, TrainConfig
+from mnist_fc.model import MLP
+
+CHECKPOINT_NAME = "model.ckpt"
+CONFIG_NAME = "config.json"
+SHIPPED = Path(__file__).parents[1] / "assets" / CHECKPOINT_NAME
+
+# Four layers of 2048 units come to 57 MB.
+MAX_BYTES = 64 * 2**20
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint of an MLP for MNIST; the message names it and says what is wrong."""
+
+
+def save(path: Path, weights: Mapping[str, Tensor | np.ndarray]) -> None:
+    """Write a state dict to `path`. Raises OSError when it cannot; what was there before stays then."""
+    tensors = {name: torch.as_tensor(value) for name, value in weights.items()}
+    write_whole(path, lambda file: torch.save(tensors, file))
+
+
+def load(path: str | Path) -> MLP:
+    """Read a checkpoint, with the activation that config.json beside it names.
+
+    Nothing but tensors is unpickled. Raises CheckpointError for a file that is missing, cut short, of another shape, not
+    finite, or that holds anything else; and ConfigError for a config that is out of range.
+    """
+    path = Path(path)
+    try:
+        _refuse_too_large(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"the checkpoint {path} does not exist") from None
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from None
+    except pickle.UnpicklingError:
+        raise CheckpointError(f"{path} holds more than tensors; it is not loaded, because that could run code") from None
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path} is cut short or no checkpoint that torch.save wrote") from None
+    hidden_sizes = _hidden_sizes(state, path)
+    config = path.with_name(CONFIG_NAME)
+    try:
+        activation = TrainConfig.from_json(config.read_text("utf-8")).activation if config.exists() else "relu"
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{config}: {error}") from None
+    model = MLP(hidden_sizes, activation)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let `write` fill a file that takes the place of `path` once it is whole and on disk."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            file.close()
+            os.unlink(file.name)
+            raise
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def _refuse_too_large(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if max(unpacked, path.stat().st_size) > MAX_BYTES:
+        raise CheckpointError(f"{path} is larger than {MAX_BYTES // 2**20} MB, which no network of this kind is")
+
+
+def _hidden_sizes(state: object, path: Path) -> tuple[int, ...]:
+    """The hidden sizes that a state dict's shapes give, once names, shapes, dtypes and values are right."""
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} is no state dict of tensors")
+    num_layers = len(state) // 2
+    names = [f"fc{i}.{part}" for i in range(1, num_layers + 1) for part in ("weight", "bias")]
+    if set(state) != set(names):
+        raise CheckpointError(f"{path} has {', '.join(map(str, state))}; it must have fc1.weight, fc1.bias, fc2.weight, ...")
+    sizes = [NUM_INPUTS]
+    for i in range(1, num_layers + 1):
+        weight, bias = state[f"fc{i}.weight"], state[f"fc{i}.bias"]
+        if weight.ndim != 2 or weight.shape[1] != sizes[-1] or bias.shape != weight.shape[:1]:
+            raise CheckpointError(
+                f"{path}: fc{i} has weights {tuple(weight.shape)} and biases {tuple(bias.shape)} after {sizes[-1]} units"
+            )
+        if weight.dtype != torch.float32 or bias.dtype != torch.float32:
+            raise CheckpointError(f"{path}: fc{i} is {weight.dtype}; it must be torch.float32")
+        if weight.layout != torch.strided or not (weight.isfinite().all() and bias.isfinite().all()):
+            raise CheckpointError(f"{path}: fc{i} has values that are not finite numbers")
+        sizes.append(weight.shape[0])
+    if sizes[-1] != NUM_CLASSES:
+        raise CheckpointError(f"{path} has {sizes[-1]} outputs; a network for digits has {NUM_CLASSES}")
+    try:
+        return LIMITS["hidden_sizes"].check("hidden_sizes", tuple(sizes[1:-1]))
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None

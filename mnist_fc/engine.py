@@ -1,0 +1,328 @@
+"""Train an MLP and evaluate it. `train` yields records; it draws no screen, starts no thread and writes no file.
+
+A step costs little more than its matrix products and one fused optimizer update: see backprop.py.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mnist_fc.augment import augment
+from mnist_fc.backprop import Backprop, FlatParameters
+from mnist_fc.config import TrainConfig
+from mnist_fc.data import Mnist, split
+from mnist_fc.model import MLP, initialize
+
+RECORDS_PER_EPOCH = 60
+KEPT_STEPS = frozenset({0, 5, 10, 20, 50, 100, 200, 400})
+"""Steps after which the weights are yielded, besides the end of every epoch: densely while the network learns most."""
+
+Weights = dict[str, np.ndarray]
+"""A state dict as float32 arrays, which travel between processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """The training since the record before; losses and accuracies are means over those images, as the network saw them."""
+
+    step: int
+    epoch: int
+    images_seen: int
+    seconds: float
+    """Spent in training steps since the run began; evaluation and pauses do not count."""
+    train_loss: float
+    train_accuracy: float
+    learning_rate: float
+    gradient_norms: tuple[float, ...]
+    """Of this step, layer by layer from the input."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """The end of an epoch. Validation is None in a run that trains on all images, and the test set is None in the others."""
+
+    step: int
+    epoch: int
+    seconds: float
+    """Of this epoch, training steps alone."""
+    images_per_second: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    test_loss: float | None
+    test_accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsRecord:
+    """A whole copy of the weights after `step` steps."""
+
+    step: int
+    epoch: int
+    weights: Weights
+
+
+@dataclass(frozen=True, slots=True)
+class EndRecord:
+    """The last record of a run. A run that failed has no test result, and a message that says why and what helps."""
+
+    step: int
+    epoch: int
+    outcome: Literal["done", "stopped", "failed"]
+    message: str
+    train_seconds: float
+    test_loss: float | None
+    test_accuracy: float | None
+
+
+Record = StepRecord | EpochRecord | WeightsRecord | EndRecord
+
+
+class Training:
+    """The state of one run between two steps."""
+
+    def __init__(self, config: TrainConfig, data: Mnist) -> None:
+        torch.set_num_threads(config.threads)
+        torch.set_flush_denormal(True)  # late in a run, gradients so small that the CPU treats them one by one
+        self.config = config
+        self.learning_rate = config.learning_rate
+        """The schedule's highest learning rate; a new value holds from the next step on."""
+        self.step = 0
+        self.seconds = 0.0
+        self._data = data
+        self._generator = torch.Generator().manual_seed(config.seed)
+        train_indices, val_indices = split(data.train_labels, config.num_validation, config.seed)
+        self._train_indices = train_indices
+        self._validation = data.train_images[val_indices], data.train_labels[val_indices]
+        self.steps_per_epoch = math.ceil(len(train_indices) / config.batch_size)
+        self.num_steps = self.steps_per_epoch * config.num_epochs
+
+        self.model = MLP(config.hidden_sizes, config.activation)
+        initialize(self.model, config.initialization, self._generator)
+        self._parameters = FlatParameters(self.model)
+        self._optimizer = _optimizer(config, self._parameters.flat)
+        self._passes: dict[int, Backprop] = {}
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the step last taken, from 1; 0 before the first."""
+        return math.ceil(self.step / self.steps_per_epoch)
+
+    def weights(self) -> Weights:
+        """A whole copy of the weights as they are now."""
+        return {name: tensor.numpy() for name, tensor in self.model.state_copy().items()}
+
+    def weights_are_finite(self) -> bool:
+        return bool(self._parameters.flat.isfinite().all())
+
+    def shuffled(self) -> Iterator[Tensor]:
+        """The batches of one epoch, as indices of training images."""
+        order = torch.randperm(len(self._train_indices), generator=self._generator)
+        yield from self._train_indices[order].split(self.config.batch_size)
+
+    def take_step(self, batch: Tensor) -> tuple[float, int]:
+        """Train on one batch; return its mean loss and how many it got right. With a loss not finite nothing changes."""
+        started = time.perf_counter()
+        backprop = self._passes.get(len(batch)) or self._new_pass(len(batch))
+        backprop.load(self._data.train_images, self._data.train_labels, batch)
+        augment(backprop.images, self.config.augmentation, self._generator)
+        loss, num_correct = backprop.run()
+        if math.isfinite(loss):
+            self._optimizer.param_groups[0]["lr"] = self.scheduled_learning_rate()
+            self._optimizer.step()
+            self.step += 1
+        self.seconds += time.perf_counter() - started
+        return loss, num_correct
+
+    def scheduled_learning_rate(self) -> float:
+        """The learning rate of the step to come."""
+        return self.learning_rate * _schedule_factor(self.config.schedule, self.step / self.num_steps)
+
+    def gradient_norms(self) -> tuple[float, ...]:
+        return self._parameters.gradient_norms()
+
+    def validate(self) -> tuple[float, float] | tuple[None, None]:
+        """Loss and accuracy on the validation images; None where there are none."""
+        return evaluate(self.model, *self._validation) if self.config.num_validation else (None, None)
+
+    def test(self) -> tuple[float, float]:
+        return evaluate(self.model, self._data.test_images, self._data.test_labels)
+
+    def _new_pass(self, batch_size: int) -> Backprop:
+        backprop = Backprop(self.model, self._parameters, self.config, batch_size, self._generator)
+        self._passes[batch_size] = backprop
+        return backprop
+
+
+def _continue(training: Training) -> bool:
+    return True
+
+
+@torch.no_grad()
+def train(
+    config: TrainConfig, data: Mnist, before_step: Callable[[Training], bool] = _continue
+) -> Iterator[Record]:
+    """Train as `config` says and yield records; the last is an EndRecord, with the last finite weights just before it.
+
+    `before_step` is called before every step: it may wait (a pause), set `training.learning_rate`, or return False to
+    stop. The same config and data give the same losses on the same machine. Raises DataError when `data` has too few
+    images.
+    """
+    training = Training(config, data)
+    kept = WeightsRecord(0, 0, training.weights())
+    yield kept
+    since_record = _Mean()
+    test_loss = test_accuracy = None
+    every = _steps_per_record(training)
+    outcome: Literal["done", "stopped", "failed"] = "done"
+    message = ""
+    while outcome == "done" and training.step < training.num_steps:
+        epoch_mean, epoch_started = _Mean(), training.seconds
+        test_loss = test_accuracy = None
+        for batch in training.shuffled():
+            if not before_step(training):
+                outcome = "stopped"
+                break
+            learning_rate = training.scheduled_learning_rate()
+            loss, num_correct = training.take_step(batch)
+            if not math.isfinite(loss):
+                outcome, message = "failed", _divergence_message(training)
+                break
+            for mean in (since_record, epoch_mean):
+                mean.add(loss, num_correct, len(batch))
+            ends_epoch = training.step % training.steps_per_epoch == 0
+            if training.step <= 20 or training.step % every == 0 or ends_epoch:
+                yield StepRecord(
+                    step=training.step,
+                    epoch=training.epoch,
+                    images_seen=(training.epoch - 1) * len(training._train_indices) + epoch_mean.count,
+                    seconds=training.seconds,
+                    train_loss=since_record.loss,
+                    train_accuracy=since_record.accuracy,
+                    learning_rate=learning_rate,
+                    gradient_norms=training.gradient_norms(),
+                )
+                since_record = _Mean()
+            if (training.step in KEPT_STEPS or ends_epoch) and training.weights_are_finite():
+                kept = WeightsRecord(training.step, training.epoch, training.weights())
+                yield kept
+        else:
+            val_loss, val_accuracy = training.validate()
+            if not config.num_validation:
+                test_loss, test_accuracy = training.test()
+            seconds = training.seconds - epoch_started
+            yield EpochRecord(
+                step=training.step,
+                epoch=training.epoch,
+                seconds=seconds,
+                images_per_second=epoch_mean.count / seconds,
+                train_loss=epoch_mean.loss,
+                train_accuracy=epoch_mean.accuracy,
+                val_loss=val_loss,
+                val_accuracy=val_accuracy,
+                test_loss=test_loss,
+                test_accuracy=test_accuracy,
+            )
+    if not training.weights_are_finite():
+        outcome, message = "failed", message or _divergence_message(training)
+    elif kept.step < training.step:
+        kept = WeightsRecord(training.step, training.epoch, training.weights())
+    yield kept
+    if outcome == "failed":
+        test_loss = test_accuracy = None
+    elif test_loss is None:
+        test_loss, test_accuracy = training.test()
+    yield EndRecord(
+        step=training.step,
+        epoch=training.epoch,
+        outcome=outcome,
+        message=message,
+        train_seconds=training.seconds,
+        test_loss=test_loss,
+        test_accuracy=test_accuracy,
+    )
+
+
+@torch.no_grad()
+def evaluate(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean loss and accuracy of `model` on uint8 images (N, 784), in batches that keep memory small."""
+    total_loss, num_correct = 0.0, 0
+    for image_batch, label_batch in zip(images.split(1000), labels.split(1000), strict=True):
+        logits = model(image_batch.float().mul_(1 / 255))
+        total_loss += float(F.cross_entropy(logits, label_batch, reduction="sum"))
+        num_correct += int((logits.argmax(1) == label_batch).sum())
+    return total_loss / len(labels), num_correct / len(labels)
+
+
+@dataclass
+class _Mean:
+    """Loss and accuracy over images, whatever the sizes of the batches they came in."""
+
+    count: int = 0
+    total_loss: float = 0.0
+    num_correct: int = 0
+
+    def add(self, loss: float, num_correct: int, count: int) -> None:
+        self.total_loss += loss * count
+        self.num_correct += num_correct
+        self.count += count
+
+    @property
+    def loss(self) -> float:
+        return self.total_loss / self.count
+
+    @property
+    def accuracy(self) -> float:
+        return self.num_correct / self.count
+
+
+def _optimizer(config: TrainConfig, flat: torch.nn.Parameter) -> torch.optim.Optimizer:
+    rate, decay = config.learning_rate, config.weight_decay
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam([flat], lr=rate, eps=config.adam_epsilon, weight_decay=decay, fused=True)
+        case "adamw":
+            return torch.optim.AdamW([flat], lr=rate, eps=config.adam_epsilon, weight_decay=decay, fused=True)
+        case "sgd":
+            return torch.optim.SGD([flat], lr=rate, momentum=config.momentum, weight_decay=decay, fused=True)
+
+
+def _schedule_factor(schedule: str, progress: float) -> float:
+    """What the highest learning rate is multiplied by at `progress`, 0 to 1, of the run.
+
+    "one_cycle" is Smith & Topin 2018 with PyTorch's shape: cosine up from 1/25 over the first 30 %, then cosine down to 0.
+    """
+    match schedule:
+        case "constant":
+            return 1.0
+        case "cosine":
+            return (1 + math.cos(math.pi * progress)) / 2
+    if progress < 0.3:
+        return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * progress / 0.3)) / 2
+    return (1 + math.cos(math.pi * (progress - 0.3) / 0.7)) / 2
+
+
+def _steps_per_record(training: Training) -> int:
+    """So many that an epoch has RECORDS_PER_EPOCH, fewer where a step is so long that records would be seconds apart.
+
+    The estimate stands in for the clock, so that the same seed gives the same records.
+    """
+    parameters, batch_size = training.model.num_parameters, training.config.batch_size
+    seconds_per_step = 6 * parameters * batch_size / 5e10 + 28 * parameters / 1e10
+    return max(1, min(training.steps_per_epoch // RECORDS_PER_EPOCH, int(0.5 / seconds_per_step)))
+
+
+def _divergence_message(training: Training) -> str:
+    rate = training.learning_rate
+    return (
+        f"The loss stopped being a finite number at step {training.step + 1} (epoch {training.epoch or 1}). "
+        f"What usually helps is a lower learning rate: it was {rate:g}, try {rate / 10:g}."
+    )

@@ -1,0 +1,70 @@
+"""MLP, the fully connected network, and how its weights begin."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, Activation, Initialization
+
+LEAKY_SLOPE = 0.01
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+}
+
+
+class MLP(nn.Module):
+    """784 inputs, one to four hidden layers, 10 logits; layers are named fc1, fc2, ... as the state dict is.
+
+    Weights are uninitialized until `initialize` or `load_state_dict`.
+    """
+
+    def __init__(self, hidden_sizes: tuple[int, ...], activation: Activation = "relu") -> None:
+        super().__init__()
+        self.hidden_sizes = hidden_sizes
+        self.activation = ACTIVATIONS[activation]()
+        sizes = (NUM_INPUTS, *hidden_sizes, NUM_CLASSES)
+        for number, (num_in, num_out) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+            self.add_module(f"fc{number}", nn.utils.skip_init(nn.Linear, num_in, num_out))
+
+    @property
+    def layers(self) -> list[nn.Linear]:
+        """The fully connected layers from input to output."""
+        return [module for module in self.children() if isinstance(module, nn.Linear)]
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits, (N, 10) float32, of images, (N, 784) float32 in [0, 1]."""
+        *hidden, output = self.layers
+        for layer in hidden:
+            images = self.activation(layer(images))
+        return output(images)
+
+    def state_copy(self) -> dict[str, Tensor]:
+        """A state dict that shares no memory with the model."""
+        return {name: tensor.clone() for name, tensor in self.state_dict().items()}
+
+
+@torch.no_grad()
+def initialize(model: MLP, scheme: Initialization, generator: torch.Generator) -> None:
+    """Draw the first weights in place.
+
+    "pytorch": weights and biases uniform within 1/sqrt(inputs), as `torch.nn.Linear` does.
+    "keras": Glorot-uniform weights (Glorot & Bengio 2010) and zero biases, as `keras.layers.Dense` does.
+    """
+    for layer in model.layers:
+        if scheme == "keras":
+            bound = math.sqrt(6.0 / (layer.in_features + layer.out_features))
+            layer.bias.zero_()
+        else:
+            bound = 1.0 / math.sqrt(layer.in_features)
+            layer.bias.uniform_(-bound, bound, generator=generator)
+        layer.weight.uniform_(-bound, bound, generator=generator)

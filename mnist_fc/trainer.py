@@ -1,0 +1,260 @@
+"""Trainer: the server's side of the training process. It starts it, sends it commands, and gathers what comes back in a Run.
+
+The process (worker.py) is a fresh interpreter that is started before it is needed and loads PyTorch and the data meanwhile.
+One run goes on at a time. A page reads immutable snapshots and never waits for training.
+"""
+
+import atexit
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mnist_fc.config import TrainConfig
+from mnist_fc.engine import EndRecord, EpochRecord, Record, StepRecord, WeightsRecord
+from mnist_fc.runs import RunFolder, RunsError, runs_dir
+
+State = Literal["starting", "running", "paused", "done", "stopped", "failed"]
+ACTIVE_STATES = ("starting", "running", "paused")
+
+MAX_RUNS_IN_MEMORY = 20
+
+
+class TrainerBusy(RuntimeError):
+    """Another run goes on."""
+
+
+@dataclass(frozen=True)
+class RunSnapshot:
+    """A run as it was at one moment."""
+
+    id: str
+    config: TrainConfig
+    state: State
+    message: str
+    """Why a run failed, else empty."""
+    storage_problem: str
+    """Why the run is not in the store on disk, else empty."""
+    steps: tuple[StepRecord, ...]
+    epochs: tuple[EpochRecord, ...]
+    weights: WeightsRecord | None
+    """The newest copy."""
+    end: EndRecord | None
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE_STATES
+
+
+class Run:
+    """One run as the server has received it so far. Written by the trainer's receiver, read through `snapshot`."""
+
+    def __init__(self, run_id: str, config: TrainConfig) -> None:
+        self.id = run_id
+        self.config = config
+        self.folder: RunFolder | None = None
+        self._changed = threading.Condition()
+        self._state: State = "starting"
+        self._message = ""
+        self._storage_problem = ""
+        self._steps: list[StepRecord] = []
+        self._epochs: list[EpochRecord] = []
+        self._weights: WeightsRecord | None = None
+        self._end: EndRecord | None = None
+
+    def snapshot(self) -> RunSnapshot:
+        with self._changed:
+            return RunSnapshot(
+                id=self.id,
+                config=self.config,
+                state=self._state,
+                message=self._message,
+                storage_problem=self._storage_problem,
+                steps=tuple(self._steps),
+                epochs=tuple(self._epochs),
+                weights=self._weights,
+                end=self._end,
+            )
+
+    @property
+    def is_active(self) -> bool:
+        return self._state in ACTIVE_STATES
+
+    def wait_for(self, condition: Callable[["Run"], bool], timeout: float) -> bool:
+        """Wait until `condition(run)` holds, at most `timeout` seconds; whether it does."""
+        with self._changed:
+            return self._changed.wait_for(lambda: condition(self), timeout)
+
+    def wait_until_state(self, *states: State, timeout: float) -> bool:
+        return self.wait_for(lambda run: run._state in states, timeout)
+
+    def receive(self, record: Record) -> None:
+        self._store(record)
+        with self._changed:
+            match record:
+                case StepRecord():
+                    self._steps.append(record)
+                case EpochRecord():
+                    self._epochs.append(record)
+                case WeightsRecord():
+                    self._weights = record
+                case EndRecord():
+                    self._end = record
+                    self._message = record.message
+                    self._state = record.outcome
+            if self._state == "starting":
+                self._state = "running"
+            self._changed.notify_all()
+
+    def set_state(self, state: State, message: str = "") -> None:
+        with self._changed:
+            self._state = state
+            self._message = message
+            self._changed.notify_all()
+
+    def open_folder(self, store: Path) -> None:
+        """Begin to write the run to disk; a store that cannot be written is said on the page and costs the run nothing."""
+        try:
+            self.folder = RunFolder(store, self.config)
+        except RunsError as error:
+            self._storage_problem = str(error)
+
+    def _store(self, record: Record) -> None:
+        if self.folder is None:
+            return
+        try:
+            self.folder.write(record)
+        except RunsError as error:
+            self.folder = None
+            self._storage_problem = str(error)
+
+
+class Trainer:
+    """Owns the training process and the runs of this server. All methods may be called from any thread."""
+
+    def __init__(self, store: Path | None = None) -> None:
+        self._store = runs_dir(store)
+        self._lock = threading.RLock()
+        self._runs: dict[str, Run] = {}
+        self._current: Run | None = None
+        self._closing = False
+        self._start_process()
+        atexit.register(self.close)
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    def run(self, run_id: str | None) -> Run | None:
+        """The run of that id, if this server still has it."""
+        return self._runs.get(run_id) if run_id else None
+
+    def current(self) -> Run | None:
+        """The run that goes on, if any."""
+        with self._lock:
+            return self._current if self._current and self._current.is_active else None
+
+    def start(self, config: TrainConfig) -> Run:
+        """Begin a run. Raises TrainerBusy while another goes on."""
+        with self._lock:
+            if self.current():
+                raise TrainerBusy("another run goes on; this machine trains one at a time")
+            if self._process.poll() is not None:
+                self._start_process()
+            run = Run(os.urandom(6).hex(), config)
+            run.open_folder(self._store)
+            self._runs[run.id] = self._current = run
+            while len(self._runs) > MAX_RUNS_IN_MEMORY:
+                self._runs.pop(next(iter(self._runs)))
+            self._send("start", run.id, config)
+            return run
+
+    def pause(self, run: Run) -> None:
+        self._send("pause", run.id)
+
+    def resume(self, run: Run) -> None:
+        self._send("resume", run.id)
+
+    def stop(self, run: Run) -> None:
+        """End a run after the step it is in."""
+        self._send("stop", run.id)
+
+    def set_learning_rate(self, run: Run, learning_rate: float) -> None:
+        """Change the schedule's highest learning rate from the next step on. Raises ConfigError when out of range."""
+        self._send("learning_rate", run.id, run.config.replace(learning_rate=learning_rate).learning_rate)
+
+    def close(self) -> None:
+        """End the training process and wait until it and its receiver are gone."""
+        with self._lock:
+            self._closing = True
+            process, receiver = self._process, self._receiver
+        process.kill()
+        receiver.join()
+
+    def _start_process(self) -> None:
+        package_parent = str(Path(__file__).parents[1])
+        path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mnist_fc.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        self._receiver = threading.Thread(target=self._receive, args=(self._process,), daemon=True)
+        self._receiver.start()
+
+    def _send(self, name: str, *value: Any) -> None:
+        """A process that has just died takes no command; `_receive` notices and says so."""
+        with self._lock:
+            try:
+                assert self._process.stdin
+                pickle.dump((name, value), self._process.stdin)
+                self._process.stdin.flush()
+            except (BrokenPipeError, ValueError):
+                pass
+
+    def _receive(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdout and process.stdin
+        was_ready = False
+        try:
+            while True:
+                name, value = pickle.load(process.stdout)
+                run = self._current
+                match name:
+                    case "ready":
+                        was_ready = True
+                    case "record" if run:
+                        run.receive(value)
+                    case "paused" if run:
+                        run.set_state("paused")
+                    case "resumed" if run:
+                        run.set_state("running")
+        except (EOFError, OSError, pickle.UnpicklingError):
+            pass
+        code = process.wait()
+        with self._lock:
+            process.stdout.close()
+            try:
+                process.stdin.close()
+            except BrokenPipeError:
+                pass  # A command was still on its way to it.
+            if self._closing:
+                return
+            if run := self.current():
+                run.set_state("failed", _death_message(code, run.snapshot()))
+            if was_ready:  # One that dies before would die again; the next start tries.
+                self._start_process()
+
+
+def _death_message(code: int, snapshot: RunSnapshot) -> str:
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    out_of_memory = ", which is what a system out of memory does" if code == -getattr(signal, "SIGKILL", 0) else ""
+    step = snapshot.steps[-1].step if snapshot.steps else 0
+    return f"The training process {how}{out_of_memory}. All that it had sent, up to step {step}, is kept; Train starts anew."

@@ -1,0 +1,170 @@
+"""The side panel: presets and one control for each hyperparameter. What they say is one TrainConfig."""
+
+from typing import Any
+
+import streamlit as st
+
+from mnist_fc.config import CPU_COUNT, PRESETS, TrainConfig, preset_of
+from mnist_fc.model import MLP
+from mnist_fc.views import session
+
+PRESET_LINES = {
+    "fast": "98 % on the test set in a few seconds.",
+    "best": "The most accurate net here: wide, with dropout and moving digits. Takes minutes.",
+    "blog-pytorch": "The blog's PyTorch program: 784-500-10, all 60,000 images, the **test set** after each epoch.",
+    "blog-keras": "The blog's Keras program: 784-500-500-10, all 60,000 images, the **test set** after each epoch.",
+    "custom": "Your own settings.",
+}
+
+SIZES = [8, 16, 32, 64, 128, 256, 300, 400, 500, 512, 800, 1024, 1536, 2048]
+LEARNING_RATES = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 4e-3, 6e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0]
+EPOCHS = [1, 2, 3, 4, 5, 8, 10, 15, 20, 30, 40, 60, 80, 100]
+BATCH_SIZES = [8, 16, 32, 64, 100, 128, 256, 512, 1024, 2048, 4096]
+DROPOUTS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+WEIGHT_DECAYS = [0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+SMOOTHINGS = [0.0, 0.02, 0.05, 0.1, 0.2]
+VALIDATIONS = [0, 1000, 2000, 5000, 10_000]
+
+WORDS = {
+    "relu": "ReLU",
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+    "leaky_relu": "leaky ReLU",
+    "gelu": "GELU",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "sgd": "SGD with momentum",
+    "constant": "constant",
+    "one_cycle": "one-cycle",
+    "cosine": "cosine",
+    "none": "none",
+    "shift": "shift",
+    "affine": "affine",
+    "pytorch": "PyTorch's",
+    "keras": "Keras's",
+}
+"""Choices as a person reads them."""
+
+MAX_LAYERS = 4
+
+
+def set_controls(config: TrainConfig) -> None:
+    """Make every control show `config`."""
+    state = st.session_state
+    state.preset = preset_of(config)
+    state.num_layers = len(config.hidden_sizes)
+    for i in range(MAX_LAYERS):
+        state[f"size_{i}"] = config.hidden_sizes[i] if i < len(config.hidden_sizes) else config.hidden_sizes[-1]
+    state.epochs = config.num_epochs
+    for name in CONTROLLED:
+        state[name] = getattr(config, name)
+    state.base_config = config
+
+
+CONTROLLED = (
+    *("activation", "initialization", "optimizer", "learning_rate", "schedule", "batch_size", "dropout", "weight_decay"),
+    *("label_smoothing", "augmentation", "num_validation", "threads", "seed"),
+)
+"""Fields whose control has the field's own name as its key."""
+
+
+def config() -> TrainConfig:
+    """What the controls say. A field without a control (momentum, Adam's epsilon) is as in the preset last chosen."""
+    state = st.session_state
+    return state.base_config.replace(
+        hidden_sizes=tuple(state[f"size_{i}"] for i in range(state.num_layers)),
+        num_epochs=state.epochs,
+        **{name: state[name] for name in CONTROLLED},
+    )
+
+
+@st.fragment
+def panel() -> None:
+    """Draw the controls. A change draws only this panel anew."""
+    if "preset" not in st.session_state:
+        run = session.watched_run()
+        set_controls(run.config if run else PRESETS["fast"])
+    for i in range(MAX_LAYERS):
+        st.session_state[f"size_{i}"] = st.session_state[f"size_{i}"]  # kept while its slider is not on the page
+
+    st.selectbox(
+        "Preset",
+        [*PRESETS, "custom"],
+        key="preset",
+        on_change=_preset_chosen,
+        help="A whole set of settings in one choice. Changing any control below makes it custom.",
+    )
+    st.caption(PRESET_LINES[st.session_state.preset])
+    run = session.watched_run()
+    if run and run.is_active:
+        st.caption("A run is going on: a new learning rate holds from its next step, the other settings for the next run.")
+
+    st.subheader("Network")
+    _slider("num_layers", "Hidden layers", range(1, MAX_LAYERS + 1), "How many layers stand between the picture and the ten answers.")
+    for i in range(st.session_state.num_layers):
+        _slider(f"size_{i}", f"Units in layer {i + 1}", SIZES, "More units can learn more, and take longer.")
+    _choice("activation", "Activation", "What a unit does with its sum. ReLU is fast and learns well; sigmoid is the classic one.")
+    network = MLP(config().hidden_sizes)
+    shape = "-".join(map(str, config().layer_sizes))
+    st.caption(f"{shape}: {network.num_parameters:,} parameters")
+
+    st.subheader("Training")
+    _slider("learning_rate", "Learning rate", LEARNING_RATES, "How far each step goes. Too small is slow, too large diverges.", _number)
+    _slider("epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
+    _slider("batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster and step less often.")
+    _choice("optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most nets without tuning.")
+    _choice("schedule", "Schedule", "How the learning rate moves in a run: fixed, up and down once, or down along a cosine.")
+
+    with st.expander("Against overfitting", key="regularization"):
+        _slider("dropout", "Dropout", DROPOUTS, "The share of hidden units left out of each step, so that none is relied on.", _number)
+        _choice("augmentation", "Augmentation", "Training images moved (shift) or also turned, scaled and slanted (affine) each time.")
+        _slider("label_smoothing", "Label smoothing", SMOOTHINGS, "How much of each label is spread over all digits, against overconfidence.", _number)
+        _slider("weight_decay", "Weight decay", WEIGHT_DECAYS, "How strongly weights are pulled towards zero.", _number)
+    with st.expander("Data, start and machine", key="machine"):
+        _slider(
+            "num_validation",
+            "Validation images",
+            VALIDATIONS,
+            "Split off the training images to measure on. With 0 the net trains on all, and the test set is measured after each epoch.",
+            lambda n: f"{n:,}",
+        )
+        _choice("initialization", "First weights", "Drawn as torch.nn.Linear does, or as Keras does (Glorot uniform, zero biases).")
+        st.number_input(
+            "Seed", 0, 2**31 - 1, key="seed", on_change=_control_changed, help="The same seed gives the same run on this machine."
+        )
+        if CPU_COUNT > 1:
+            _slider("threads", "Threads", range(1, CPU_COUNT + 1), "Processor cores to train on.")
+        else:
+            st.caption("Threads: 1, as this machine has one core.")
+
+
+def _slider(key: str, label: str, ladder: Any, help_line: str, shown: Any = str) -> None:
+    """A ladder of values; one that is not on it (from a run's settings) is put in its place."""
+    options = sorted({*ladder, st.session_state[key]})
+    st.select_slider(label, options, key=key, format_func=shown, help=help_line, on_change=_control_changed, args=(key,))
+
+
+def _choice(key: str, label: str, help_line: str) -> None:
+    from mnist_fc.config import LIMITS, Choice
+
+    limit = LIMITS[key]
+    assert isinstance(limit, Choice)
+    st.selectbox(label, limit.options, key=key, format_func=WORDS.__getitem__, help=help_line, on_change=_control_changed)
+
+
+def _number(value: float) -> str:
+    return f"{value:g}"
+
+
+def _preset_chosen() -> None:
+    state = st.session_state
+    if state.preset in PRESETS:
+        set_controls(PRESETS[state.preset].replace(threads=state.threads, seed=state.seed))
+
+
+def _control_changed(key: str = "") -> None:
+    changed = config()
+    st.session_state.preset = preset_of(changed)
+    run = session.watched_run()
+    if key == "learning_rate" and run and run.is_active:
+        session.trainer().set_learning_rate(run, changed.learning_rate)

@@ -1,0 +1,241 @@
+"""The canvas, and how a network reads what is on it."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import streamlit as st
+import torch
+from PIL import Image
+from streamlit_drawable_canvas import st_canvas
+
+from mnist_fc.data import DataError
+from mnist_fc.drawing import CANVAS_SIZE, DrawingError, Stroke, canvas_json, plain_resize, render, strokes_of_canvas, to_image
+from mnist_fc.reading import Reader, Reading
+from mnist_fc.views import session
+
+FIRST_DRAWING: dict[str, Any] = {
+    "objects": [
+        {
+            "path": [
+                ["M", 92, 92],
+                ["Q", 100, 62, 138, 60],
+                ["Q", 186, 60, 184, 98],
+                ["Q", 182, 130, 134, 136],
+                ["Q", 196, 138, 196, 182],
+                ["Q", 194, 226, 142, 228],
+                ["Q", 100, 228, 84, 200],
+            ],
+            "strokeWidth": 20,
+        }
+    ]
+}
+"""A 3, there when the page opens."""
+
+# The component's own toolbar lies unseen over the canvas's upper right corner and swallows the strokes that begin there;
+# its buttons are on the page. The canvas sits in a shadow root, where the page's style sheet does not reach.
+HIDE_TOOLBAR = """
+<script>
+(() => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(".dc-toolbar { display: none !important } .dc-canvas { border-radius: 6px }");
+  const apply = () => {
+    for (const element of document.querySelectorAll(".st-key-canvas *")) {
+      const root = element.shadowRoot;
+      if (!root || root.adoptedStyleSheets.length) continue;
+      root.adoptedStyleSheets = [sheet];
+      const canvas = root.querySelector("canvas.upper-canvas");
+      if (canvas) canvas.setAttribute("aria-label", "Draw a digit here with the mouse, a pen or a finger");
+    }
+  };
+  apply();
+  window.mnistCanvasObserver?.disconnect();
+  window.mnistCanvasObserver = new MutationObserver(apply);
+  window.mnistCanvasObserver.observe(document.body, { childList: true, subtree: true });
+})();
+</script>
+"""
+
+
+def panel() -> None:
+    """Draw the canvas and the reading. A stroke draws only this panel anew, and so does each tick of a run."""
+    st.fragment(_panel, run_every=session.tick_interval())()
+
+
+def _panel() -> None:
+    state = st.session_state
+    if "strokes" not in state:
+        state.canvas_revision = 0
+        state.canvas_message = None  # the component's last, so that a new one is told from an old
+        _put_on_canvas(strokes_of_canvas(FIRST_DRAWING))
+    side_by_side = st.container(horizontal=True, gap="small", key="drawing")
+    with side_by_side.container(width=CANVAS_SIZE):
+        problem = _canvas()
+        _tools()
+    reader, name = _reader()
+    rgba = None if state.test_digit is not None else render(state.strokes)
+    reading = _test_reading(reader) if rgba is None else reader.read(rgba)
+    with side_by_side.container(width=150, key="result"):
+        _result(reading, name)
+    if problem:
+        st.error(problem)
+    with st.container(key="probabilities"):
+        st.html(_bars(reading))
+    if rgba is not None and st.toggle(
+        "Show the plain resize beside it",
+        key="show_plain",
+        help="What the network would see, and say, if the whole canvas were shrunk as it is.",
+    ):
+        _comparison(reading, reader.read(rgba, plain_resize))
+
+
+def _canvas() -> str | None:
+    """Show the canvas and take over a new drawing; return what was wrong with it, if anything."""
+    state = st.session_state
+    with st.container(key="canvas"):
+        try:
+            message = st_canvas(
+                stroke_width=state.get("brush", 20),
+                stroke_color="#000000",
+                background_color="#ffffff",
+                width=CANVAS_SIZE,
+                height=CANVAS_SIZE,
+                initial_drawing=state.canvas_drawing,
+                key="drawing_canvas",
+            ).json_data
+        except (AttributeError, TypeError, KeyError, ValueError):
+            return "The canvas sent something that is no drawing. Press Clear and draw again."
+    st.html(HIDE_TOOLBAR, unsafe_allow_javascript=True)
+    if message == state.canvas_message:
+        return None
+    first, state.canvas_message = state.canvas_message is None, message
+    if first:
+        return None
+    try:
+        state.strokes = strokes_of_canvas(message)
+        state.test_digit = None
+    except DrawingError as error:
+        return f"{error}. Press Clear and draw again."
+    return None
+
+
+def _tools() -> None:
+    state = st.session_state
+    with st.container(horizontal=True, gap="small", key="tools"):
+        st.button("Undo", key="undo", icon=":material/undo:", on_click=_undo, disabled=not state.strokes,
+                  help="Take the last stroke back.")
+        st.button("Clear", key="clear", icon=":material/delete:", on_click=_clear, help="Empty the canvas.")
+        st.button("Test digit", key="test_digit_button", on_click=_load_test_digit,
+                  help="Read one of the 10,000 test images, drawn at random. Your drawing stays.")
+    st.select_slider("Brush width", [6, 10, 14, 20, 26, 34], value=20, key="brush", help="In pixels of the canvas, which has 280.",
+                     label_visibility="collapsed", format_func=lambda width: f"brush {width} px")
+
+
+def _put_on_canvas(strokes: list[Stroke]) -> None:
+    """Replace what the canvas shows; the revision makes the component notice, even when the strokes are as before."""
+    state = st.session_state
+    state.strokes = strokes
+    state.test_digit = None
+    state.canvas_revision += 1
+    state.canvas_drawing = {**canvas_json(strokes), "revision": state.canvas_revision}
+
+
+def _undo() -> None:
+    _put_on_canvas(st.session_state.strokes[:-1])
+
+
+def _clear() -> None:
+    _put_on_canvas([])
+
+
+def _load_test_digit() -> None:
+    try:
+        st.session_state.test_digit = int(np.random.default_rng().integers(len(session.mnist().test_labels)))
+    except DataError as error:
+        st.session_state.data_problem = str(error)
+
+
+def _reader() -> tuple[Reader, str]:
+    """The network that reads, and its name: the newest weights of the run watched, or the shipped network."""
+    state = st.session_state
+    run = session.watched_run()
+    weights = run.snapshot().weights if run else None
+    if not run or not weights:
+        return session.shipped_reader(), "the shipped network"
+    choice = st.segmented_control(
+        "Read with",
+        ["run", "shipped"],
+        key="network",
+        required=True,
+        default=None if "network" in state else "run",
+        format_func={"run": "This run's network", "shipped": "Shipped network"}.__getitem__,
+        help="Your run's newest weights, as it learns, or the network that comes with the program.",
+    )
+    if choice == "shipped":
+        return session.shipped_reader(), "the shipped network"
+    if state.get("run_reader_of") != (run.id, weights.step):
+        state.run_reader_of = (run.id, weights.step)
+        state.run_reader = Reader.from_weights(weights.weights, run.config)
+    return state.run_reader, f"this run, step {weights.step:,}"
+
+
+def _test_reading(reader: Reader) -> Reading:
+    image = session.mnist().test_images[st.session_state.test_digit]
+    return reader.read_image(image.view(28, 28).to(torch.float32).div(255).numpy())
+
+
+def _result(reading: Reading, name: str) -> None:
+    with st.container(key="reading"):
+        st.html(f"<div class='digit'>{'' if reading.digit is None else reading.digit}</div>")
+    st.html(f"<div class='under-digit'>{_said(reading)}<br><span class='by'>{name}</span></div>")
+    with st.container(key="seen"):
+        st.html(_picture(reading.image, "what the network sees: the drawing as 28 by 28 pixels"))
+    st.caption("What the network sees")
+
+
+def _said(reading: Reading) -> str:
+    if reading.digit is None or reading.runner_up is None:
+        return "Draw a digit."
+    line = f"{reading.probabilities[reading.digit]:.1%} sure, then {reading.runner_up} ({reading.probabilities[reading.runner_up]:.1%})"
+    if (index := st.session_state.test_digit) is not None:
+        label = int(session.mnist().test_labels[index])
+        line += f"<br>Test digit {index:,}, labelled <b>{label}</b> {'✓' if label == reading.digit else '✗'}"
+    return line
+
+
+def _bars(reading: Reading) -> str:
+    columns = "".join(
+        f"<div class='bar{' best' if digit == reading.digit else ''}' title='{digit}: {probability:.4%}' "
+        f"aria-label='{digit}: {probability:.1%}' role='img'><span>{_percent(probability) if reading.image is not None else ''}</span>"
+        f"<div><i style='height:{probability * 100:.2f}%'></i></div><b>{digit}</b></div>"
+        for digit, probability in enumerate(reading.probabilities)
+    )
+    return f"<div class='bars'>{columns}</div>"
+
+
+def _percent(probability: float) -> str:
+    return "<1" if 0.001 < probability < 0.01 else f"{probability * 100:.0f}"
+
+
+def _comparison(normalised: Reading, plain: Reading) -> None:
+    if normalised.image is None:
+        return
+    cells = "".join(
+        f"<figure>{_picture(reading.image, label)}<figcaption>{label}: read as <b>{reading.digit}</b>, "
+        f"{max(reading.probabilities):.0%} sure</figcaption></figure>"
+        for label, reading in (("Normalised", normalised), ("Plain resize", plain))
+    )
+    st.html(f"<div class='comparison'>{cells}</div>")
+    st.caption(
+        "MNIST's digits were cropped, scaled to 20 pixels and centred by their weight. A network that learned from such pictures "
+        "reads yours best when it is treated alike; the plain resize keeps its place and size, which the network never saw vary."
+    )
+
+
+def _picture(image: np.ndarray | None, label: str) -> str:
+    """An image, float32 (28, 28), as an <img> that the browser enlarges without blur."""
+    values = np.zeros((28, 28), np.uint8) if image is None else (image * 255).round().astype(np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(values).save(png, "PNG")
+    return f"<img class='pixels' alt='{label}' src='data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}'>"

@@ -1,0 +1,47 @@
+"""What the views share: the server's one trainer, data and shipped network, and which run this session watches."""
+
+import streamlit as st
+
+from mnist_fc import data
+from mnist_fc.reading import Reader
+from mnist_fc.trainer import Run, Trainer
+
+# Charts, progress and the reading follow a run at this pace; the training itself does not wait for it.
+TICK_SECONDS = 0.7
+
+
+@st.cache_resource(show_spinner=False)
+def trainer() -> Trainer:
+    """The trainer of this server; the first page that opens starts its process."""
+    return Trainer()
+
+
+@st.cache_resource(show_spinner=False)
+def mnist() -> data.Mnist:
+    """The data, once for all sessions. Raises DataError, each time anew until the file is right."""
+    return data.load()
+
+
+@st.cache_resource(show_spinner=False)
+def shipped_reader() -> Reader:
+    """The network that comes with the program."""
+    return Reader.load()
+
+
+def watched_run() -> Run | None:
+    """The run that this session started, or that the page's address names."""
+    return trainer().run(st.query_params.get("run"))
+
+
+def watch(run: Run | None) -> None:
+    """Show `run` from now on, after a reload too; None for none."""
+    if run:
+        st.query_params["run"] = run.id
+    else:
+        st.query_params.pop("run", None)
+
+
+def tick_interval() -> float | None:
+    """How often the fragments that follow a run draw anew: never when nothing runs."""
+    run = watched_run()
+    return TICK_SECONDS if run and run.is_active else None

@@ -1,0 +1,138 @@
+"""The training process, `python -m mnist_fc.worker`: commands come in on standard input, records go out on standard output.
+
+Both are streams of pickled pairs (name, value) between this process and the one that started it; see trainer.py. Training
+runs on the main thread: PyTorch's worker threads belong to the thread that first used them. The process ends when its
+standard input does, so it never outlives the page's server, however that ends.
+"""
+
+import collections
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import IO, Any
+
+from mnist_fc.config import PRESETS, TrainConfig
+from mnist_fc.data import DataError, Mnist, load
+from mnist_fc.engine import EndRecord, Training, WeightsRecord, train
+
+# While a run goes on its newest weights are copied out this often, and of a large network so seldom that it is not slowed.
+LIVE_SECONDS = 0.5
+LIVE_BYTES_PER_SECOND = 20e6
+
+
+class Outbox:
+    """Sends messages from a thread of its own, so that a slow reader never slows training.
+
+    Records wait in order, however many; of the weights only the newest wait, so the memory is bounded.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._waiting: collections.deque[tuple[str, Any]] = collections.deque()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._send, daemon=True).start()
+
+    def put(self, name: str, value: Any = None) -> None:
+        with self._changed:
+            if isinstance(value, WeightsRecord):
+                self._waiting = collections.deque(m for m in self._waiting if not isinstance(m[1], WeightsRecord))
+            self._waiting.append((name, value))
+            self._changed.notify()
+
+    def _send(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                message = self._waiting.popleft()
+            try:
+                pickle.dump(message, self._stream, protocol=5)
+                self._stream.flush()
+            except BrokenPipeError:
+                return  # The reader is gone, and `_receive` ends the process.
+
+
+class Worker:
+    """Does one run after another as commands say; a command that names another run than the one going on is void."""
+
+    def __init__(self, commands: "queue.SimpleQueue[tuple[str, Any]]", outbox: Outbox) -> None:
+        self._commands = commands
+        self._outbox = outbox
+        self._data: Mnist | None = None
+
+    def work(self) -> None:
+        """Get ready for a run, say so, and do the runs that are asked for, for as long as the process lives."""
+        try:
+            next(train(PRESETS["fast"], self._load_data()))
+        except DataError:
+            pass  # Said when a run is asked for; by then the file may be there.
+        self._outbox.put("ready")
+        while True:
+            name, value = self._commands.get()
+            if name == "start":
+                self._run(*value)
+
+    def _load_data(self) -> Mnist:
+        self._data = self._data or load()
+        return self._data
+
+    def _run(self, run_id: str, config: TrainConfig) -> None:
+        sent_at = time.monotonic()
+
+        def before_step(training: Training) -> bool:
+            nonlocal sent_at
+            if not self._commands.empty() and not self._obey(run_id, training):
+                return False
+            if time.monotonic() - sent_at > max(LIVE_SECONDS, 4 * training.model.num_parameters / LIVE_BYTES_PER_SECOND):
+                self._outbox.put("record", WeightsRecord(training.step, training.epoch, training.weights()))
+                sent_at = time.monotonic()
+            return True
+
+        try:
+            for record in train(config, self._load_data(), before_step):
+                self._outbox.put("record", record)
+        except DataError as error:
+            self._outbox.put("record", EndRecord(0, 0, "failed", f"{error}.", 0.0, None, None))
+
+    def _obey(self, run_id: str, training: Training) -> bool:
+        """Carry out the commands that wait, and while paused those to come; False to stop."""
+        paused = False
+        while paused or not self._commands.empty():
+            name, (named_run, *value) = self._commands.get()
+            if named_run != run_id:
+                continue
+            match name:
+                case "stop":
+                    return False
+                case "learning_rate":
+                    training.learning_rate = value[0]
+                case "pause" | "resume":
+                    paused = name == "pause"
+                    self._outbox.put("paused" if paused else "resumed")
+        return True
+
+
+def _receive(stream: IO[bytes], put: Callable[[tuple[str, Any]], object]) -> None:
+    """Pass commands on until there can be no more; then nobody is left to train for."""
+    try:
+        while True:
+            put(pickle.load(stream))
+    except (EOFError, OSError, pickle.UnpicklingError):
+        os._exit(0)
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches this process too; the server decides
+    records = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write among the records
+    commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, commands.put), daemon=True).start()
+    Worker(commands, Outbox(records)).work()
+
+
+if __name__ == "__main__":
+    main()
