@@ -31,3 +31,19 @@ with drawing:
     draw.panel()
 with training:
     progress.charts()
+
+with st.expander("What is on this page", key="about"):
+    st.markdown(
+        """
+- **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
+  learned, **Reset** puts the run away. Training runs beside the page on this computer's processor, and the page's address
+  leads back to the run after a reload.
+- **The curves** show the loss (how wrong the answers are) and the accuracy (the share of right answers) over the steps; a step
+  is one batch of images. Point at a curve for exact values.
+- **Draw** a digit with the mouse, a pen or a finger. The number under the digit read says how sure the network is, and what it
+  would say next; the bars give all ten probabilities in percent. **Test digit** shows it a picture from MNIST instead, and
+  **Undo** brings your drawing back.
+- **What the network sees** is your drawing cropped, scaled and centred as MNIST's digits were: 28 by 28 pixels, and its
+  only input. While a run goes on, its newest weights read, so the answer changes as the network learns.
+"""
+    )

@@ -82,11 +82,13 @@ def _panel() -> None:
         st.error(problem)
     with st.container(key="probabilities"):
         st.html(_bars(reading))
-    if rgba is not None and st.toggle(
+    show_plain = st.toggle(
         "Show the plain resize beside it",
         key="show_plain",
+        disabled=rgba is None,
         help="What the network would see, and say, if the whole canvas were shrunk as it is.",
-    ):
+    )
+    if show_plain and rgba is not None:
         _comparison(reading, reader.read(rgba, plain_resize))
 
 
@@ -123,11 +125,9 @@ def _canvas() -> str | None:
 def _tools() -> None:
     state = st.session_state
     with st.container(horizontal=True, gap="small", key="tools"):
-        st.button("Undo", key="undo", icon=":material/undo:", on_click=_undo, disabled=not state.strokes,
-                  help="Take the last stroke back.")
-        st.button("Clear", key="clear", icon=":material/delete:", on_click=_clear, help="Empty the canvas.")
-        st.button("Test digit", key="test_digit_button", on_click=_load_test_digit,
-                  help="Read one of the 10,000 test images, drawn at random. Your drawing stays.")
+        st.button("Undo", key="undo", icon=":material/undo:", on_click=_undo, disabled=not state.strokes and state.test_digit is None)
+        st.button("Clear", key="clear", icon=":material/delete:", on_click=_clear)
+        st.button("Test digit", key="test_digit_button", on_click=_load_test_digit)
     st.select_slider("Brush width", [6, 10, 14, 20, 26, 34], value=20, key="brush", help="In pixels of the canvas, which has 280.",
                      label_visibility="collapsed", format_func=lambda width: f"brush {width} px")
 
@@ -142,7 +142,11 @@ def _put_on_canvas(strokes: list[Stroke]) -> None:
 
 
 def _undo() -> None:
-    _put_on_canvas(st.session_state.strokes[:-1])
+    """Take back what came last: the test digit that is shown, else the last stroke."""
+    if st.session_state.test_digit is not None:
+        st.session_state.test_digit = None
+    else:
+        _put_on_canvas(st.session_state.strokes[:-1])
 
 
 def _clear() -> None:
@@ -161,18 +165,18 @@ def _reader() -> tuple[Reader, str]:
     state = st.session_state
     run = session.watched_run()
     weights = run.snapshot().weights if run else None
-    if not run or not weights:
-        return session.shipped_reader(), "the shipped network"
+    state.setdefault("network", "run")
     choice = st.segmented_control(
         "Read with",
         ["run", "shipped"],
         key="network",
         required=True,
-        default=None if "network" in state else "run",
+        disabled=weights is None,
         format_func={"run": "This run's network", "shipped": "Shipped network"}.__getitem__,
         help="Your run's newest weights, as it learns, or the network that comes with the program.",
+        label_visibility="collapsed",
     )
-    if choice == "shipped":
+    if not run or not weights or choice == "shipped":
         return session.shipped_reader(), "the shipped network"
     if state.get("run_reader_of") != (run.id, weights.step):
         state.run_reader_of = (run.id, weights.step)
@@ -186,18 +190,21 @@ def _test_reading(reader: Reader) -> Reading:
 
 
 def _result(reading: Reading, name: str) -> None:
-    with st.container(key="reading"):
-        st.html(f"<div class='digit'>{'' if reading.digit is None else reading.digit}</div>")
-    st.html(f"<div class='under-digit'>{_said(reading)}<br><span class='by'>{name}</span></div>")
-    with st.container(key="seen"):
-        st.html(_picture(reading.image, "what the network sees: the drawing as 28 by 28 pixels"))
-    st.caption("What the network sees")
+    with st.container(key="answer", gap=None):
+        with st.container(key="reading"):
+            st.html(f"<div class='digit' aria-live='polite'>{'' if reading.digit is None else reading.digit}</div>")
+        st.html(f"<div class='under-digit'>{_said(reading)}<br><span class='by'>{name}</span></div>")
+    with st.container(key="sight", gap=None):
+        with st.container(key="seen"):
+            st.html(_picture(reading.image, "what the network sees: the drawing as 28 by 28 pixels"))
+        st.caption("What the network sees")
 
 
 def _said(reading: Reading) -> str:
     if reading.digit is None or reading.runner_up is None:
         return "Draw a digit."
-    line = f"{reading.probabilities[reading.digit]:.1%} sure, then {reading.runner_up} ({reading.probabilities[reading.runner_up]:.1%})"
+    sure, next_sure = (_exact_percent(reading.probabilities[digit]) for digit in (reading.digit, reading.runner_up))
+    line = f"{sure} sure, then {reading.runner_up} ({next_sure})"
     if (index := st.session_state.test_digit) is not None:
         label = int(session.mnist().test_labels[index])
         line += f"<br>Test digit {index:,}, labelled <b>{label}</b> {'✓' if label == reading.digit else '✗'}"
@@ -216,6 +223,11 @@ def _bars(reading: Reading) -> str:
 
 def _percent(probability: float) -> str:
     return "<1" if 0.001 < probability < 0.01 else f"{probability * 100:.0f}"
+
+
+def _exact_percent(probability: float) -> str:
+    """One decimal; what only rounding would make certain or impossible is not called so."""
+    return "over 99.9%" if probability > 0.9995 else "under 0.1%" if probability < 0.0005 else f"{probability:.1%}"
 
 
 def _comparison(normalised: Reading, plain: Reading) -> None:

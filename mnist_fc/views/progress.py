@@ -1,6 +1,7 @@
 """Training as a person watches it: the bar with the buttons and the status, and the live loss and accuracy curves."""
 
 import html
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from mnist_fc.views import controls, session
 SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour a data set, the same everywhere and in both themes."""
 
+NO_CURVES = {"train": Curve(np.array([0.0]), np.array([np.nan]))}
+CHART_HEIGHT = 215
+
+# How long a click on Pause or Stop waits for the training process to have done so; it takes a step.
 COMMAND_SECONDS = 0.4
 
 
@@ -31,18 +36,15 @@ def _bar(ticking: bool) -> None:
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
     active = snapshot is not None and snapshot.is_active
-    if ticking and not active:
-        st.rerun()  # the run has ended: draw the page once more, without ticks
+    if active is not ticking or st.session_state.pop("put_away", False):
+        st.rerun()  # a run has begun or ended: draw the whole page, and let its parts tick or rest
     paused = snapshot is not None and snapshot.state == "paused"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=_train,
-                  help="Train a new network with the settings of the side panel.")
+        st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=_train)
         st.button("Resume" if paused else "Pause", key="pause", icon=":material/resume:" if paused else ":material/pause:",
-                  disabled=not active, on_click=_pause_or_resume, help="Hold the run after the step it is in, or go on.")
-        st.button("Stop", key="stop", icon=":material/stop:", disabled=not active, on_click=_stop,
-                  help="End the run here and keep its network.")
-        st.button("Reset", key="reset", icon=":material/restart_alt:", disabled=snapshot is None, on_click=_reset,
-                  help="Put the run and its curves away, and read with the shipped network again.")
+                  disabled=not active, on_click=_pause_or_resume)
+        st.button("Stop", key="stop", icon=":material/stop:", disabled=not active, on_click=_stop)
+        st.button("Reset", key="reset", icon=":material/restart_alt:", disabled=snapshot is None, on_click=_reset)
         with st.container(key="status", width="content"):
             st.html(f"<span role='status'>{html.escape(_status(snapshot))}</span>")
         with st.container(key="progress", width="stretch"):
@@ -64,7 +66,6 @@ def _train() -> None:
         )
     else:
         st.session_state.network = "run"
-        st.session_state.page_changed = True
 
 
 def _pause_or_resume() -> None:
@@ -87,7 +88,7 @@ def _stop() -> None:
 def _reset() -> None:
     _stop()
     session.watch(None)
-    st.session_state.page_changed = True
+    st.session_state.put_away = True
 
 
 def _status(snapshot: RunSnapshot | None) -> str:
@@ -144,25 +145,25 @@ def _charts() -> None:
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        _heading("Loss", snapshot, "loss", lambda value: f"{value:.4f}")
-        log_scale = st.toggle("Log scale", key="log_scale", help="Each line of the grid ten times the one below.")
+        _heading("Loss", snapshot, "loss", ".3f")
+        log_scale = st.toggle("Log scale", key="log_scale")
     with st.container(key="loss_chart"):
-        _chart(snapshot, "loss", "log" if log_scale else "linear", ".4f")
-    _heading("Accuracy", snapshot, "accuracy", lambda value: f"{value:.2%}")
+        _chart(snapshot, "loss", log_scale=log_scale)
+    _heading("Accuracy", snapshot, "accuracy", ".2%")
     with st.container(key="accuracy_chart"):
-        _chart(snapshot, "accuracy", "linear", ".2%")
+        _chart(snapshot, "accuracy")
     st.caption(_explanation(snapshot))
 
 
 def _explanation(snapshot: RunSnapshot | None) -> str:
     if snapshot and not snapshot.config.num_validation:
         return (
-            "Train: the images of each step, smoothed. Test: all 10,000 test images after each epoch, as the blog did. "
+            "**Train**: the images of each step, smoothed. **Test**: all 10,000 test images after each epoch, as the blog did. "
             "This run trains on all 60,000 images, so it has no validation images."
         )
     return (
-        "Train: the images of each step, smoothed. Validation: training images held back, measured after each epoch. "
-        "Test: 10,000 images that the run never saw, measured once, at the end."
+        "**Train**: the images of each step, smoothed. **Validation**: training images held back, measured after each epoch. "
+        "**Test**: 10,000 images that the run never saw, measured once, at the end."
     )
 
 
@@ -181,57 +182,103 @@ def _curves(snapshot: RunSnapshot | None, what: str) -> dict[str, Curve]:
     return {name: curve for name, curve in curves.items() if len(curve.steps)}
 
 
-def _heading(title: str, snapshot: RunSnapshot | None, what: str, shown: Any) -> None:
+def _heading(title: str, snapshot: RunSnapshot | None, what: str, number_format: str) -> None:
     """The chart's title and legend in one line: each series in its colour with its newest value."""
     latest = " ".join(
-        f"<span class='series'><i style='background:{SERIES_COLORS[name]}'></i>{name} <b>{shown(curve.values[-1])}</b></span>"
+        f"<span class='series'><i style='background:{SERIES_COLORS[name]}'></i>{name} <b>{curve.values[-1]:{number_format}}</b></span>"
         for name, curve in _curves(snapshot, what).items()
     )
     st.html(f"<div class='chart-heading'><h3>{title}</h3>{latest}</div>", width="content")
 
 
-def _chart(snapshot: RunSnapshot | None, what: str, scale: str, tooltip_format: str) -> None:
+def _chart(snapshot: RunSnapshot | None, what: str, *, log_scale: bool = False) -> None:
     curves = _curves(snapshot, what)
-    if not curves:
-        st.html(f"<div class='chart-empty'>The {what} appears here, live, when you press Train.</div>")
-        return
     frame = pd.concat(
-        pd.DataFrame({"step": curve.steps, what: curve.values, "series": name}) for name, curve in curves.items()
+        pd.DataFrame({"step": curve.steps, what: curve.values, "series": name}) for name, curve in (curves or NO_CURVES).items()
     )
-    st.vega_lite_chart(frame, _spec(what, scale, tooltip_format), key=f"{what}_{scale}", height=210, theme="streamlit")
+    last_step = max((curve.steps[-1] for curve in curves.values()), default=0.0)
+    values = frame[what].to_numpy()
+    if what == "accuracy":
+        domain = accuracy_domain(curves)
+    else:
+        domain = loss_domain(values[np.isfinite(values)], log_scale)
+    spec = _spec(what, step_domain(snapshot, last_step), domain, "log" if log_scale else "linear")
+    st.vega_lite_chart(frame, spec, key=f"{what}_vega", height=CHART_HEIGHT, alt=f"{what} over training steps")
 
 
-def _spec(what: str, scale: str, tooltip_format: str) -> dict[str, Any]:
+# Axes move in leaps, rarely: a chart whose axes stand still grows without flicker.
+
+
+def step_domain(snapshot: RunSnapshot | None, last_step: float) -> list[float]:
+    """From 0 to one epoch, then to two, four, eight, ... at the most to the end of the run."""
+    if not snapshot:
+        return [0, 1000]
+    images = len(session.mnist().train_labels) - snapshot.config.num_validation
+    steps_per_epoch = math.ceil(images / snapshot.config.batch_size)
+    epochs = 1
+    while epochs * steps_per_epoch < last_step:
+        epochs *= 2
+    return [0, 1.02 * steps_per_epoch * min(epochs, snapshot.config.num_epochs)]  # room for the last dot
+
+
+def loss_domain(values: np.ndarray, log_scale: bool) -> list[float]:
+    """From 0, or from a power of ten, to what holds all values; at least to the loss of guessing."""
+    highest = max(2.5, float(values.max(initial=0)) * 1.02)
+    if not log_scale:
+        return [0, highest if highest == 2.5 else 2.0 ** math.ceil(math.log2(highest))]
+    positive = values[values > 0]
+    return [10.0 ** math.floor(math.log10(positive.min(initial=0.1))), 10.0 ** math.ceil(math.log10(highest))]
+
+
+def accuracy_domain(curves: dict[str, Curve]) -> list[float]:
+    """0 to 100 %, and the upper part alone once all series have come there, where the differences are."""
+    lowest_newest = min((curve.values[-1] for curve in curves.values()), default=0.0)
+    return [0.9, 1] if lowest_newest > 0.95 else [0.7, 1] if lowest_newest > 0.85 else [0, 1]
+
+
+def _spec(what: str, x_domain: list[float], y_domain: list[float], scale: str) -> dict[str, Any]:
     """A line a series, a dot for each figure measured at an epoch's end, and exact values at the nearest point."""
-    percent = {"axis": {"format": ".0%" if what == "accuracy" else "~g", "tickCount": 5, "title": None}}
+    number_format = ".2%" if what == "accuracy" else ".4f"
+    x = {
+        "field": "step",
+        "type": "quantitative",
+        "scale": {"domain": x_domain, "nice": False},
+        "axis": {"title": "step", "format": ",.0f", "tickCount": 5, "titlePadding": 2},
+    }
+    y = {
+        "field": what,
+        "type": "quantitative",
+        "scale": {"type": scale, "domain": y_domain, "nice": False},
+        "axis": {"format": ".0%" if what == "accuracy" else "~g", "tickCount": 5, "title": None},
+    }
     color = {
         "field": "series",
         "type": "nominal",
         "scale": {"domain": list(SERIES_COLORS), "range": list(SERIES_COLORS.values())},
         "legend": None,
     }
-    x = {"field": "step", "type": "quantitative", "axis": {"title": "step", "format": "~s", "tickCount": 6}}
-    y = {"field": what, "type": "quantitative", "scale": {"type": scale, "zero": False, "nice": scale == "linear"}, **percent}
     tooltip = [
         {"field": "series", "type": "nominal"},
         {"field": "step", "type": "quantitative", "format": ",.0f"},
-        {"field": what, "type": "quantitative", "format": tooltip_format},
+        {"field": what, "type": "quantitative", "format": number_format},
     ]
+    nearest = {"type": "point", "on": "pointerover", "clear": "pointerout", "nearest": True}
     return {
         "encoding": {"x": x, "y": y, "color": color},
-        "config": {"animation": False},
+        "padding": {"top": 6, "bottom": 2, "left": 2, "right": 6},
         "layer": [
             {"mark": {"type": "line", "strokeWidth": 2, "clip": True}},
             {
-                "mark": {"type": "point", "filled": True, "size": 45},
+                "mark": {"type": "point", "filled": True, "opacity": 1, "size": 45, "clip": True},
                 "transform": [{"filter": "datum.series != 'train'"}],
             },
             {
-                "params": [
-                    {"name": "hovered", "select": {"type": "point", "on": "pointerover", "clear": "pointerout", "nearest": True}}
-                ],
-                "mark": {"type": "point", "filled": True, "size": 70},
-                "encoding": {"opacity": {"condition": {"param": "hovered", "empty": False, "value": 1}, "value": 0}, "tooltip": tooltip},
+                "params": [{"name": "hovered", "select": nearest}],
+                "mark": {"type": "point", "filled": True, "size": 80, "clip": True},
+                "encoding": {
+                    "opacity": {"condition": {"param": "hovered", "empty": False, "value": 1}, "value": 0},
+                    "tooltip": tooltip,
+                },
             },
         ],
     }
