@@ -2,7 +2,7 @@
 
 Imports point one way:
 
-    app -> views -> trainer, reading, curves -> worker, runs, checkpoint -> engine, drawing
+    app -> views -> trainer, reading, curves -> worker, runs -> checkpoint, engine, drawing
         -> backprop, augment, data -> model -> config
 
 Streamlit is known in app.py and views/ alone; processes, pipes and signals in trainer.py and worker.py (and Ctrl-C in

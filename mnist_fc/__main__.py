@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-
 from mnist_fc import checkpoint, data
 from mnist_fc.config import LIMITS, PRESETS, Choice, ConfigError, Layers, TrainConfig
 from mnist_fc.data import DataError
@@ -27,10 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what went wrong is said in one line on standard error."""
     parsed = _parser().parse_args(arguments)
     try:
-        return parsed.command(parsed)
+        code: int = parsed.command(parsed)
+        return code
     except (ConfigError, DataError, checkpoint.CheckpointError, DrawingError, RunsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,7 +84,7 @@ def _train(parsed: argparse.Namespace) -> int:
     screen = _Screen(to_stderr=parsed.json)
     interrupted = False
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupted
         interrupted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait for the step
@@ -181,9 +183,7 @@ class _Screen:
 
     def epoch(self, record: EpochRecord, config: TrainConfig) -> None:
         measured = (
-            f"validation {record.val_accuracy:.2%}"
-            if record.val_accuracy is not None
-            else f"test {record.test_accuracy:.2%}"
+            f"validation {record.val_accuracy:.2%}" if record.val_accuracy is not None else f"test {record.test_accuracy:.2%}"
         )
         self.line(
             f"epoch {record.epoch:>3}/{config.num_epochs}  loss {record.train_loss:.4f}  {measured}  "

@@ -78,8 +78,7 @@ class FlatParameters:
     def gradient_norms(self) -> tuple[float, ...]:
         """Euclidean norm of each layer's gradient, weights and biases together."""
         return tuple(
-            float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in pair])))
-            for pair in self.gradients
+            float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in pair]))) for pair in self.gradients
         )
 
 
@@ -109,6 +108,8 @@ class Backprop:
         smoothing = config.label_smoothing
         self._target_rows = torch.eye(NUM_CLASSES) * (1 - smoothing) + smoothing / NUM_CLASSES
         self._keep = 1 - config.dropout
+        # What the next layer gets: the activations or, beside them, since derivatives need those, what dropout leaves of them.
+        self._outputs = self._a if self._keep == 1 else [torch.empty_like(a) for a in self._a]
         self._generator = generator
 
     def load(self, images: Tensor, labels: Tensor, batch: Tensor) -> None:
@@ -125,12 +126,15 @@ class Backprop:
         return loss, num_correct
 
     def _forward(self) -> None:
-        a = self.images
-        for i, (z, a_next) in enumerate(zip(self._z, self._a, strict=True)):
-            torch.addmm(self._biases[i], a, self._weights[i].t(), out=z)
-            self._ops.forward(z, a_next)
-            a = self._dropped(i, a_next, draw=True)
-        torch.addmm(self._biases[-1], a, self._weights[-1].t(), out=self._logits)
+        inputs = self.images
+        for i, (z, a) in enumerate(zip(self._z, self._a, strict=True)):
+            torch.addmm(self._biases[i], inputs, self._weights[i].t(), out=z)
+            self._ops.forward(z, a)
+            inputs = self._outputs[i]
+            if self._keep < 1:
+                self._mask[i].bernoulli_(self._keep, generator=self._generator).div_(self._keep)
+                torch.mul(a, self._mask[i], out=inputs)
+        torch.addmm(self._biases[-1], inputs, self._weights[-1].t(), out=self._logits)
 
     def _loss(self) -> tuple[float, int]:
         """Softmax cross-entropy against smoothed one-hot targets; leaves its gradient in `_dlogits`."""
@@ -145,21 +149,13 @@ class Backprop:
     def _backward(self) -> None:
         dz = self._dlogits
         for i in range(len(self._weights) - 1, -1, -1):
-            a = self._a[i - 1] if i else self.images
+            inputs = self._outputs[i - 1] if i else self.images
             weight_gradient, bias_gradient = self._gradients[i]
-            torch.mm(dz.t(), a, out=weight_gradient)
+            torch.mm(dz.t(), inputs, out=weight_gradient)
             torch.sum(dz, 0, out=bias_gradient)
             if i:
                 da = torch.mm(dz, self._weights[i], out=self._da[i - 1])
-                self._dropped(i - 1, da, draw=False)
+                if self._keep < 1:
+                    da.mul_(self._mask[i - 1])
                 dz = self._dz[i - 1]
-                self._ops.backward(da, self._z[i - 1], a, dz)
-
-    def _dropped(self, layer: int, values: Tensor, *, draw: bool) -> Tensor:
-        """Leave out units in place: forward draws the mask, backward uses it again."""
-        if self._keep == 1:
-            return values
-        mask = self._mask[layer]
-        if draw:
-            mask.bernoulli_(self._keep, generator=self._generator).div_(self._keep)
-        return values.mul_(mask)
+                self._ops.backward(da, self._z[i - 1], self._a[i - 1], dz)

@@ -4,6 +4,7 @@ A checkpoint is a plain state dict: fc1.weight, fc1.bias, fc2.weight, ... in flo
 activation it was trained with; config.json beside it does, and without one the activation is ReLU.
 """
 
+import io
 import os
 import pickle
 import tempfile
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_fc.config import LIMITS, NUM_CLASSES, NUM_INPUTS, ConfigError, TrainConfig
+from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError, Layers, TrainConfig
 from mnist_fc.model import MLP
 
 CHECKPOINT_NAME = "model.ckpt"
@@ -33,8 +34,10 @@ class CheckpointError(ValueError):
 
 def save(path: Path, weights: Mapping[str, Tensor | np.ndarray]) -> None:
     """Write a state dict to `path`. Raises OSError when it cannot; what was there before stays then."""
-    tensors = {name: torch.as_tensor(value) for name, value in weights.items()}
-    write_whole(path, lambda file: torch.save(tensors, file))
+    # In memory first: torch.save turns the OSError of a full disk into a RuntimeError of its own.
+    content = io.BytesIO()
+    torch.save({name: torch.as_tensor(value) for name, value in weights.items()}, content)
+    write_whole(path, lambda file: file.write(content.getbuffer()))
 
 
 def load(path: str | Path) -> MLP:
@@ -53,7 +56,7 @@ def load(path: str | Path) -> MLP:
         raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from None
     except pickle.UnpicklingError:
         raise CheckpointError(f"{path} holds more than tensors; it is not loaded, because that could run code") from None
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is cut short or no checkpoint that torch.save wrote") from None
@@ -61,7 +64,7 @@ def load(path: str | Path) -> MLP:
     config = path.with_name(CONFIG_NAME)
     try:
         activation = TrainConfig.from_json(config.read_text("utf-8")).activation if config.exists() else "relu"
-    except (ConfigError, UnicodeDecodeError) as error:
+    except (ConfigError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{config}: {error}") from None
     model = MLP(hidden_sizes, activation)
     model.load_state_dict(state)
@@ -70,17 +73,17 @@ def load(path: str | Path) -> MLP:
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a file that takes the place of `path` once it is whole and on disk."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
+    file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115 (entered below)
+    try:
+        with file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        except BaseException:
-            file.close()
-            os.unlink(file.name)
-            raise
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+    except BaseException:
+        os.unlink(file.name)
+        raise
 
 
 def _refuse_too_large(path: Path) -> None:
@@ -105,14 +108,18 @@ def _hidden_sizes(state: object, path: Path) -> tuple[int, ...]:
             raise CheckpointError(
                 f"{path}: fc{i} has weights {tuple(weight.shape)} and biases {tuple(bias.shape)} after {sizes[-1]} units"
             )
-        if weight.dtype != torch.float32 or bias.dtype != torch.float32:
-            raise CheckpointError(f"{path}: fc{i} is {weight.dtype}; it must be torch.float32")
-        if weight.layout != torch.strided or not (weight.isfinite().all() and bias.isfinite().all()):
-            raise CheckpointError(f"{path}: fc{i} has values that are not finite numbers")
+        for tensor in (weight, bias):
+            if (tensor.dtype, tensor.layout, tensor.device.type) != (torch.float32, torch.strided, "cpu"):
+                kind = f"{tensor.dtype}, {tensor.layout} on {tensor.device.type}"
+                raise CheckpointError(f"{path}: fc{i} is {kind}; it must be torch.float32, torch.strided on cpu")
         sizes.append(weight.shape[0])
     if sizes[-1] != NUM_CLASSES:
         raise CheckpointError(f"{path} has {sizes[-1]} outputs; a network for digits has {NUM_CLASSES}")
     try:
-        return LIMITS["hidden_sizes"].check("hidden_sizes", tuple(sizes[1:-1]))
+        hidden_sizes = Layers().check("hidden_sizes", tuple(sizes[1:-1]))
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from None
+    # Only now: a file of a few bytes can hold a tensor of any size, all of it one number.
+    if broken := [name for name in names if not state[name].isfinite().all()]:
+        raise CheckpointError(f"{path} has values that are not finite numbers in {', '.join(broken)}")
+    return hidden_sizes

@@ -5,7 +5,6 @@ The config is the only thing that travels down to the training process, and it s
 
 import dataclasses
 import json
-import math
 import os
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,7 +31,7 @@ class ConfigError(ValueError):
 class Range:
     """A closed interval of numbers; `kind` is int or float."""
 
-    kind: type
+    kind: type[int] | type[float]
     low: float
     high: float
 
@@ -41,7 +40,7 @@ class Range:
 
     def check(self, name: str, value: Any) -> int | float:
         """Return `value` as `kind`; raise ConfigError unless it is a finite number in the interval."""
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not self.low <= value <= self.high or self.kind(value) != value:
             raise ConfigError(f"{name} is {value!r}; it must be {self}")
         return self.kind(value)
@@ -154,7 +153,7 @@ class TrainConfig:
         """
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"the settings are not JSON: {error}") from None
         if not isinstance(values, dict):
             raise ConfigError(f"the settings are {values!r}; they must be a JSON object")

@@ -5,8 +5,10 @@ Not covered: data of another size or with other classes. A file of one's own mus
 
 import gzip
 import hashlib
+import lzma
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -37,6 +39,12 @@ IDX_FILES = {
 }
 
 MAX_IMAGES = 1_000_000
+
+# What numpy and zipfile raise for a file with wrong bytes in it.
+DAMAGE = (
+    *(ValueError, SyntaxError, TypeError, RuntimeError, EOFError, MemoryError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError),
+)
 
 
 class DataError(ValueError):
@@ -111,13 +119,12 @@ def split(labels: Tensor, num_validation: int, seed: int) -> tuple[Tensor, Tenso
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} is not an .npz file with x_train, y_train, x_test and y_test")
+        # opened here, because np.load leaves a file open that is no whole archive
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if missing := [name for name in SHA256 if name not in file]:
                 raise DataError(f"{path} has no array named {', '.join(missing)}")
             arrays = {name: file[name] for name in SHA256}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except DAMAGE as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} is damaged or no .npz file ({error}); replace it with a whole copy") from None

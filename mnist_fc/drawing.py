@@ -8,6 +8,7 @@ Not covered: uneven light in photographs, and the width of the stroke.
 """
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
@@ -103,16 +104,19 @@ def ink(rgba: np.ndarray) -> Tensor:
 def load_picture(path: str | Path) -> np.ndarray:
     """The picture in a file as uint8 (H, W, 4). Raises DrawingError for a file that is no picture, or too large a one."""
     try:
-        with Image.open(path) as picture:
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning), Image.open(path) as picture:
             width, height = picture.size
             if width * height > MAX_PICTURE_PIXELS:
                 raise DrawingError(f"{path} has {width} x {height} pixels; {MAX_PICTURE_PIXELS:,} are read at the most")
-            return np.asarray(picture.convert("RGBA"))
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode.startswith("I"):  # 16 bits a pixel, which convert would clip instead of scale
+                upright = Image.fromarray((np.asarray(upright) // 257).clip(0, 255).astype(np.uint8))
+            return np.asarray(upright.convert("RGBA"))
     except FileNotFoundError:
         raise DrawingError(f"the picture {path} does not exist") from None
     except (UnidentifiedImageError, Image.DecompressionBombError):
         raise DrawingError(f"{path} is no picture that can be read") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, NotImplementedError) as error:
         if isinstance(error, DrawingError):
             raise
         raise DrawingError(f"the picture {path} cannot be read: {error}") from None
@@ -154,8 +158,7 @@ def render(strokes: Sequence[Stroke], size: int = CANVAS_SIZE) -> np.ndarray:
     for stroke in strokes:
         width = min(max(stroke.width, 1.0), size) * SUPERSAMPLING
         points = [
-            (min(max(x, -limit), limit) * SUPERSAMPLING, min(max(y, -limit), limit) * SUPERSAMPLING)
-            for x, y in stroke.points
+            (min(max(x, -limit), limit) * SUPERSAMPLING, min(max(y, -limit), limit) * SUPERSAMPLING) for x, y in stroke.points
         ]
         pen.line(points, fill=255, width=round(width))
         for x, y in points:

@@ -162,14 +162,12 @@ class Training:
         return backprop
 
 
-def _continue(training: Training) -> bool:
+def _continue(_training: Training) -> bool:
     return True
 
 
 @torch.no_grad()
-def train(
-    config: TrainConfig, data: Mnist, before_step: Callable[[Training], bool] = _continue
-) -> Iterator[Record]:
+def train(config: TrainConfig, data: Mnist, before_step: Callable[[Training], bool] = _continue) -> Iterator[Record]:
     """Train as `config` says and yield records; the last is an EndRecord, with the last finite weights just before it.
 
     `before_step` is called before every step: it may wait (a pause), set `training.learning_rate`, or return False to
@@ -322,7 +320,9 @@ def _steps_per_record(training: Training) -> int:
 
 def _divergence_message(training: Training) -> str:
     rate = training.learning_rate
+    step = min(training.step + 1, training.num_steps)
+    epoch = math.ceil(step / training.steps_per_epoch)
     return (
-        f"The loss stopped being a finite number at step {training.step + 1} (epoch {training.epoch or 1}). "
+        f"The loss stopped being a finite number at step {step} (epoch {epoch}). "
         f"What usually helps is a lower learning rate: it was {rate:g}, try {rate / 10:g}."
     )

@@ -1,6 +1,7 @@
 """MLP, the fully connected network, and how its weights begin."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class MLP(nn.Module):
         self.hidden_sizes = hidden_sizes
         self.activation = ACTIVATIONS[activation]()
         sizes = (NUM_INPUTS, *hidden_sizes, NUM_CLASSES)
-        for number, (num_in, num_out) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+        for number, (num_in, num_out) in enumerate(pairwise(sizes), start=1):
             self.add_module(f"fc{number}", nn.utils.skip_init(nn.Linear, num_in, num_out))
 
     @property
@@ -46,7 +47,8 @@ class MLP(nn.Module):
         *hidden, output = self.layers
         for layer in hidden:
             images = self.activation(layer(images))
-        return output(images)
+        logits: Tensor = output(images)
+        return logits
 
     def state_copy(self) -> dict[str, Tensor]:
         """A state dict that shares no memory with the model."""

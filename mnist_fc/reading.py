@@ -1,5 +1,6 @@
 """Reader: an image becomes ten probabilities, the digit read and the runner-up."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,11 @@ from mnist_fc.model import MLP
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network makes of a drawing. An empty one is not read: no digit, no image, and zeros for probabilities."""
+    """What a network makes of a drawing.
+
+    An empty one is not read: no digit, no image, and zeros for probabilities. Nor is any by a network whose sums overflow,
+    as a diverging run leaves it: no digit, but the image.
+    """
 
     digit: int | None
     probabilities: tuple[float, ...]
@@ -57,5 +62,7 @@ class Reader:
     def read_image(self, image: np.ndarray) -> Reading:
         """Read an image that is 28 x 28 already, float32, 0 paper to 1 ink."""
         logits = self.model(torch.from_numpy(image).reshape(1, -1))[0]
+        if not logits.isfinite().all():
+            return dataclasses.replace(NOT_READ, image=image)
         runner_up, digit = logits.argsort()[-2:].tolist()
         return Reading(digit, tuple(logits.softmax(0).tolist()), runner_up, image)

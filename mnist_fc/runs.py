@@ -71,7 +71,7 @@ class RunFolder:
 def _new_folder(store: Path, config: TrainConfig) -> Path:
     try:
         while True:
-            name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{preset_of(config)}-{secrets.choice(WORDS)}"
+            name = f"{datetime.now().astimezone():%Y-%m-%d-%H%M%S}-{preset_of(config)}-{secrets.choice(WORDS)}"
             try:
                 (store / name).mkdir(parents=True)
                 return store / name
@@ -79,8 +79,9 @@ def _new_folder(store: Path, config: TrainConfig) -> Path:
                 if not store.is_dir():
                     raise
     except OSError as error:
-        raise RunsError(f"the runs folder {store} cannot be written: {error}; name another with --runs-dir or "
-                        f"{RUNS_VARIABLE}") from None
+        raise RunsError(
+            f"the runs folder {store} cannot be written: {error}; name another with --runs-dir or {RUNS_VARIABLE}"
+        ) from None
 
 
 def _cell(value: object) -> str:

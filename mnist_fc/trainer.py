@@ -5,13 +5,13 @@ One run goes on at a time. A page reads immutable snapshots and never waits for 
 """
 
 import atexit
+import contextlib
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Literal
 from mnist_fc.config import TrainConfig
 from mnist_fc.engine import EndRecord, EpochRecord, Record, StepRecord, WeightsRecord
 from mnist_fc.runs import RunFolder, RunsError, runs_dir
+from mnist_fc.worker import RECORDS_FOLLOW
 
 State = Literal["starting", "running", "paused", "done", "stopped", "failed"]
 ACTIVE_STATES = ("starting", "running", "paused")
@@ -162,8 +163,10 @@ class Trainer:
             return self._current if self._current and self._current.is_active else None
 
     def start(self, config: TrainConfig) -> Run:
-        """Begin a run. Raises TrainerBusy while another goes on."""
+        """Begin a run. Raises TrainerBusy while another goes on, and RuntimeError once the trainer is closed."""
         with self._lock:
+            if self._closing:
+                raise RuntimeError("the trainer is closed")
             if self.current():
                 raise TrainerBusy("another run goes on; this machine trains one at a time")
             if self._process.poll() is not None:
@@ -191,7 +194,7 @@ class Trainer:
         self._send("learning_rate", run.id, run.config.replace(learning_rate=learning_rate).learning_rate)
 
     def close(self) -> None:
-        """End the training process and wait until it and its receiver are gone."""
+        """End the training process for good and wait until it and its receiver are gone; a run that goes on fails."""
         with self._lock:
             self._closing = True
             process, receiver = self._process, self._receiver
@@ -213,17 +216,18 @@ class Trainer:
     def _send(self, name: str, *value: Any) -> None:
         """A process that has just died takes no command; `_receive` notices and says so."""
         with self._lock:
-            try:
-                assert self._process.stdin
+            assert self._process.stdin
+            with contextlib.suppress(OSError, ValueError):
                 pickle.dump((name, value), self._process.stdin)
                 self._process.stdin.flush()
-            except (BrokenPipeError, ValueError):
-                pass
 
     def _receive(self, process: "subprocess.Popen[bytes]") -> None:
-        assert process.stdout and process.stdin
+        assert process.stdout
         was_ready = False
         try:
+            for line in process.stdout:
+                if line == RECORDS_FOLLOW:
+                    break
             while True:
                 name, value = pickle.load(process.stdout)
                 run = self._current
@@ -237,24 +241,31 @@ class Trainer:
                     case "resumed" if run:
                         run.set_state("running")
         except (EOFError, OSError, pickle.UnpicklingError):
-            pass
+            pass  # The process has ended.
+        finally:
+            process.kill()  # Should it live on after an error here: nobody reads from it any more.
+            self._bury(process, was_ready)
+
+    def _bury(self, process: "subprocess.Popen[bytes]", was_ready: bool) -> None:
+        """Say why the run that goes on has failed, and have the next process ready for the next."""
+        assert process.stdout
+        assert process.stdin
         code = process.wait()
         with self._lock:
             process.stdout.close()
-            try:
+            with contextlib.suppress(OSError):  # A command was still on its way to it.
                 process.stdin.close()
-            except BrokenPipeError:
-                pass  # A command was still on its way to it.
-            if self._closing:
-                return
+            if process is not self._process:
+                return  # No run went on, and `start` came first: the process and the run of now are others.
             if run := self.current():
-                run.set_state("failed", _death_message(code, run.snapshot()))
-            if was_ready:  # One that dies before would die again; the next start tries.
+                run.set_state("failed", "The trainer was closed." if self._closing else _death_message(code, run.snapshot()))
+            if was_ready and not self._closing:  # One that dies before would die again; the next start tries.
                 self._start_process()
 
 
 def _death_message(code: int, snapshot: RunSnapshot) -> str:
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    out_of_memory = ", which is what a system out of memory does" if code == -getattr(signal, "SIGKILL", 0) else ""
+    name = {s.value: s.name for s in signal.Signals}.get(-code, f"signal {-code}")
+    how = f"was ended by {name}" if code < 0 else f"ended with exit code {code}"
+    out_of_memory = ", which is what a system out of memory does" if name == "SIGKILL" else ""
     step = snapshot.steps[-1].step if snapshot.steps else 0
     return f"The training process {how}{out_of_memory}. All that it had sent, up to step {step}, is kept; Train starts anew."

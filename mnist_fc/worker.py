@@ -1,11 +1,13 @@
 """The training process, `python -m mnist_fc.worker`: commands come in on standard input, records go out on standard output.
 
-Both are streams of pickled pairs (name, value) between this process and the one that started it; see trainer.py. Training
-runs on the main thread: PyTorch's worker threads belong to the thread that first used them. The process ends when its
-standard input does, so it never outlives the page's server, however that ends.
+Both are streams of pickled pairs (name, value) between this process and the one that started it; see trainer.py. The records
+begin after the line RECORDS_FOLLOW: what a library prints while it is imported comes before it. Training runs on the main
+thread: PyTorch's worker threads belong to the thread that first used them. The process ends when its standard input does, so
+it never outlives the page's server, however that ends.
 """
 
 import collections
+import contextlib
 import os
 import pickle
 import queue
@@ -19,6 +21,8 @@ from typing import IO, Any
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import DataError, Mnist, load
 from mnist_fc.engine import EndRecord, Training, WeightsRecord, train
+
+RECORDS_FOLLOW = b"mnist_fc: records follow\n"
 
 # While a run goes on its newest weights are copied out this often, and of a large network so seldom that it is not slowed.
 LIVE_SECONDS = 0.5
@@ -52,7 +56,7 @@ class Outbox:
             try:
                 pickle.dump(message, self._stream, protocol=5)
                 self._stream.flush()
-            except BrokenPipeError:
+            except OSError:
                 return  # The reader is gone, and `_receive` ends the process.
 
 
@@ -66,10 +70,8 @@ class Worker:
 
     def work(self) -> None:
         """Get ready for a run, say so, and do the runs that are asked for, for as long as the process lives."""
-        try:
+        with contextlib.suppress(DataError):  # Said when a run is asked for; by then the file may be there.
             next(train(PRESETS["fast"], self._load_data()))
-        except DataError:
-            pass  # Said when a run is asked for; by then the file may be there.
         self._outbox.put("ready")
         while True:
             name, value = self._commands.get()
@@ -129,8 +131,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches this process too; the server decides
     records = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write among the records
+    records.write(b"\n" + RECORDS_FOLLOW)
+    # Not sys.stdin, for which an interpreter that ends with an error would wait while `_receive` reads from it.
+    stdin = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(sys.stdin.buffer, commands.put), daemon=True).start()
+    threading.Thread(target=_receive, args=(stdin, commands.put), daemon=True).start()
     Worker(commands, Outbox(records)).work()
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from mnist_fc.config import CPU_COUNT, PRESETS, TrainConfig, preset_of
+from mnist_fc.config import CPU_COUNT, LIMITS, PRESETS, Choice, TrainConfig, preset_of
 from mnist_fc.model import MLP
 from mnist_fc.views import session
 
@@ -71,7 +71,8 @@ CONTROLLED = (
 def config() -> TrainConfig:
     """What the controls say. A field without a control (momentum, Adam's epsilon) is as in the preset last chosen."""
     state = st.session_state
-    return state.base_config.replace(
+    base: TrainConfig = state.base_config
+    return base.replace(
         hidden_sizes=tuple(state[f"size_{i}"] for i in range(state.num_layers)),
         num_epochs=state.epochs,
         **{name: state[name] for name in CONTROLLED},
@@ -100,35 +101,57 @@ def panel() -> None:
         st.caption("A run is going on: a new learning rate holds from its next step, the other settings for the next run.")
 
     st.subheader("Network")
-    _slider("num_layers", "Hidden layers", range(1, MAX_LAYERS + 1), "How many layers stand between the picture and the ten answers.")
+    _slider(
+        "num_layers", "Hidden layers", range(1, MAX_LAYERS + 1), "How many layers stand between the picture and the ten answers."
+    )
     for i in range(st.session_state.num_layers):
         _slider(f"size_{i}", f"Units in layer {i + 1}", SIZES, "More units can learn more, and take longer.")
-    _choice("activation", "Activation", "What a unit does with its sum. ReLU is fast and learns well; sigmoid is the classic one.")
+    _choice(
+        "activation", "Activation", "What a unit does with its sum. ReLU is fast and learns well; sigmoid is the classic one."
+    )
     network = MLP(config().hidden_sizes)
     shape = "-".join(map(str, config().layer_sizes))
     st.caption(f"{shape}: {network.num_parameters:,} parameters")
 
     st.subheader("Training")
-    _slider("learning_rate", "Learning rate", LEARNING_RATES, "How far each step goes. Too small is slow, too large diverges.", _number)
+    _slider(
+        "learning_rate",
+        "Learning rate",
+        LEARNING_RATES,
+        "How far each step goes. Too small is slow, too large diverges.",
+        _number,
+    )
     _slider("epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
     _slider("batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster and step less often.")
     _choice("optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most nets without tuning.")
     _choice("schedule", "Schedule", "How the learning rate moves in a run: fixed, up and down once, or down along a cosine.")
 
     with st.expander("Against overfitting", key="regularization"):
-        _slider("dropout", "Dropout", DROPOUTS, "The share of hidden units left out of each step, so that none is relied on.", _number)
-        _choice("augmentation", "Augmentation", "Training images moved (shift) or also turned, scaled and slanted (affine) each time.")
-        _slider("label_smoothing", "Label smoothing", SMOOTHINGS, "How much of each label is spread over all digits, against overconfidence.", _number)
+        _slider(
+            "dropout", "Dropout", DROPOUTS, "The share of hidden units left out of each step, so that none is relied on.", _number
+        )
+        _choice(
+            "augmentation", "Augmentation", "Training images moved (shift) or also turned, scaled and slanted (affine) each time."
+        )
+        _slider(
+            "label_smoothing",
+            "Label smoothing",
+            SMOOTHINGS,
+            "How much of each label is spread over all digits, against overconfidence.",
+            _number,
+        )
         _slider("weight_decay", "Weight decay", WEIGHT_DECAYS, "How strongly weights are pulled towards zero.", _number)
     with st.expander("Data, start and machine", key="machine"):
         _slider(
             "num_validation",
             "Validation images",
             VALIDATIONS,
-            "Split off the training images to measure on. With 0 the net trains on all, and the test set is measured after each epoch.",
+            "Held back to measure on. With 0 the net trains on all images, and the test set is measured after each epoch.",
             lambda n: f"{n:,}",
         )
-        _choice("initialization", "First weights", "Drawn as torch.nn.Linear does, or as Keras does (Glorot uniform, zero biases).")
+        _choice(
+            "initialization", "First weights", "Drawn as torch.nn.Linear does, or as Keras does (Glorot uniform, zero biases)."
+        )
         st.number_input(
             "Seed", 0, 2**31 - 1, key="seed", on_change=_control_changed, help="The same seed gives the same run on this machine."
         )
@@ -145,8 +168,6 @@ def _slider(key: str, label: str, ladder: Any, help_line: str, shown: Any = str)
 
 
 def _choice(key: str, label: str, help_line: str) -> None:
-    from mnist_fc.config import LIMITS, Choice
-
     limit = LIMITS[key]
     assert isinstance(limit, Choice)
     st.selectbox(label, limit.options, key=key, format_func=WORDS.__getitem__, help=help_line, on_change=_control_changed)

@@ -11,7 +11,7 @@ from PIL import Image
 from streamlit_drawable_canvas import st_canvas
 
 from mnist_fc.data import DataError
-from mnist_fc.drawing import CANVAS_SIZE, DrawingError, Stroke, canvas_json, plain_resize, render, strokes_of_canvas, to_image
+from mnist_fc.drawing import CANVAS_SIZE, DrawingError, Stroke, canvas_json, plain_resize, render, strokes_of_canvas
 from mnist_fc.reading import Reader, Reading
 from mnist_fc.views import session
 
@@ -125,11 +125,20 @@ def _canvas() -> str | None:
 def _tools() -> None:
     state = st.session_state
     with st.container(horizontal=True, gap="small", key="tools"):
-        st.button("Undo", key="undo", icon=":material/undo:", on_click=_undo, disabled=not state.strokes and state.test_digit is None)
+        st.button(
+            "Undo", key="undo", icon=":material/undo:", on_click=_undo, disabled=not state.strokes and state.test_digit is None
+        )
         st.button("Clear", key="clear", icon=":material/delete:", on_click=_clear)
         st.button("Test digit", key="test_digit_button", on_click=_load_test_digit)
-    st.select_slider("Brush width", [6, 10, 14, 20, 26, 34], value=20, key="brush", help="In pixels of the canvas, which has 280.",
-                     label_visibility="collapsed", format_func=lambda width: f"brush {width} px")
+    st.select_slider(
+        "Brush width",
+        [6, 10, 14, 20, 26, 34],
+        value=20,
+        key="brush",
+        help="In pixels of the canvas, which has 280.",
+        label_visibility="collapsed",
+        format_func=lambda width: f"brush {width} px",
+    )
 
 
 def _put_on_canvas(strokes: list[Stroke]) -> None:
@@ -192,7 +201,7 @@ def _test_reading(reader: Reader) -> Reading:
 def _result(reading: Reading, name: str) -> None:
     with st.container(key="answer", gap=None):
         with st.container(key="reading"):
-            st.html(f"<div class='digit' aria-live='polite'>{'' if reading.digit is None else reading.digit}</div>")
+            st.html(f"<div class='digit' aria-live='polite'>{_digit(reading)}</div>")
         st.html(f"<div class='under-digit'>{_said(reading)}<br><span class='by'>{name}</span></div>")
     with st.container(key="sight", gap=None):
         with st.container(key="seen"):
@@ -200,9 +209,16 @@ def _result(reading: Reading, name: str) -> None:
         st.caption("What the network sees")
 
 
+def _digit(reading: Reading) -> str:
+    """The digit read, "?" for what is not read as one, and nothing for an empty canvas."""
+    return "" if reading.image is None else "?" if reading.digit is None else str(reading.digit)
+
+
 def _said(reading: Reading) -> str:
-    if reading.digit is None or reading.runner_up is None:
+    if reading.image is None:
         return "Draw a digit."
+    if reading.digit is None or reading.runner_up is None:
+        return "This network's numbers have run out of range; it reads nothing."
     sure, next_sure = (_exact_percent(reading.probabilities[digit]) for digit in (reading.digit, reading.runner_up))
     line = f"{sure} sure, then {reading.runner_up} ({next_sure})"
     if (index := st.session_state.test_digit) is not None:
@@ -212,13 +228,17 @@ def _said(reading: Reading) -> str:
 
 
 def _bars(reading: Reading) -> str:
-    columns = "".join(
-        f"<div class='bar{' best' if digit == reading.digit else ''}' title='{digit}: {probability:.4%}' "
-        f"aria-label='{digit}: {probability:.1%}' role='img'><span>{_percent(probability) if reading.image is not None else ''}</span>"
-        f"<div><i style='height:{probability * 100:.2f}%'></i></div><b>{digit}</b></div>"
-        for digit, probability in enumerate(reading.probabilities)
+    return f"<div class='bars'>{''.join(_bar(reading, digit) for digit in range(len(reading.probabilities)))}</div>"
+
+
+def _bar(reading: Reading, digit: int) -> str:
+    probability = reading.probabilities[digit]
+    best = " best" if digit == reading.digit else ""
+    shown = "" if reading.digit is None else _percent(probability)
+    return (
+        f"<div class='bar{best}' role='img' title='{digit}: {probability:.4%}' aria-label='{digit}: {probability:.1%}'>"
+        f"<span>{shown}</span><div><i style='height:{probability * 100:.2f}%'></i></div><b>{digit}</b></div>"
     )
-    return f"<div class='bars'>{columns}</div>"
 
 
 def _percent(probability: float) -> str:
@@ -240,8 +260,8 @@ def _comparison(normalised: Reading, plain: Reading) -> None:
     )
     st.html(f"<div class='comparison'>{cells}</div>")
     st.caption(
-        "MNIST's digits were cropped, scaled to 20 pixels and centred by their weight. A network that learned from such pictures "
-        "reads yours best when it is treated alike; the plain resize keeps its place and size, which the network never saw vary."
+        "MNIST's digits were cropped, scaled to 20 pixels and centred by their weight. A network that learned from them reads "
+        "yours best when it is treated alike; the plain resize keeps its place and size, which the network never saw vary."
     )
 
 

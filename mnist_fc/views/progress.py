@@ -41,8 +41,13 @@ def _bar(ticking: bool) -> None:
     paused = snapshot is not None and snapshot.state == "paused"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=_train)
-        st.button("Resume" if paused else "Pause", key="pause", icon=":material/resume:" if paused else ":material/pause:",
-                  disabled=not active, on_click=_pause_or_resume)
+        st.button(
+            "Resume" if paused else "Pause",
+            key="pause",
+            icon=":material/resume:" if paused else ":material/pause:",
+            disabled=not active,
+            on_click=_pause_or_resume,
+        )
         st.button("Stop", key="stop", icon=":material/stop:", disabled=not active, on_click=_stop)
         st.button("Reset", key="reset", icon=":material/restart_alt:", disabled=snapshot is None, on_click=_reset)
         with st.container(key="status", width="content"):
@@ -76,7 +81,7 @@ def _pause_or_resume() -> None:
         run.wait_until_state("running", timeout=COMMAND_SECONDS)
     else:
         session.trainer().pause(run)
-        run.wait_until_state("paused", "done", "failed", timeout=COMMAND_SECONDS)
+        run.wait_until_state("paused", "done", "stopped", "failed", timeout=COMMAND_SECONDS)
 
 
 def _stop() -> None:
@@ -185,7 +190,8 @@ def _curves(snapshot: RunSnapshot | None, what: str) -> dict[str, Curve]:
 def _heading(title: str, snapshot: RunSnapshot | None, what: str, number_format: str) -> None:
     """The chart's title and legend in one line: each series in its colour with its newest value."""
     latest = " ".join(
-        f"<span class='series'><i style='background:{SERIES_COLORS[name]}'></i>{name} <b>{curve.values[-1]:{number_format}}</b></span>"
+        f"<span class='series'><i style='background:{SERIES_COLORS[name]}'></i>{name} "
+        f"<b>{curve.values[-1]:{number_format}}</b></span>"
         for name, curve in _curves(snapshot, what).items()
     )
     st.html(f"<div class='chart-heading'><h3>{title}</h3>{latest}</div>", width="content")

@@ -1,0 +1,66 @@
+"""What the tests share: the real data, whole and as a slice of it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mnist_fc import data
+from mnist_fc.data import Mnist
+from mnist_fc.drawing import Stroke
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_environment() -> Iterator[None]:
+    """The program's own variables are not set."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("MNIST_FC_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _plain_arithmetic() -> None:
+    """What training sets for the whole process is undone: hypothesis needs denormal numbers."""
+    torch.set_flush_denormal(False)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def mnist(_plain_environment: None) -> Mnist:
+    """The embedded MNIST, whole."""
+    return data.load()
+
+
+@pytest.fixture(scope="session")
+def small(mnist: Mnist) -> Mnist:
+    """The first 2000 training and 500 test images."""
+    return Mnist(mnist.train_images[:2000], mnist.train_labels[:2000], mnist.test_images[:500], mnist.test_labels[:500])
+
+
+@pytest.fixture(scope="session")
+def small_arrays(small: Mnist) -> dict[str, np.ndarray]:
+    """`small` as the arrays of an .npz file."""
+    return {
+        "x_train": small.train_images.numpy().reshape(-1, 28, 28),
+        "y_train": small.train_labels.numpy().astype(np.uint8),
+        "x_test": small.test_images.numpy().reshape(-1, 28, 28),
+        "y_test": small.test_labels.numpy().astype(np.uint8),
+    }
+
+
+@pytest.fixture(scope="session")
+def small_npz(small_arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`small` as a file."""
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    np.savez(path, allow_pickle=False, **small_arrays)
+    return path
+
+
+@pytest.fixture(scope="session")
+def seven() -> list[Stroke]:
+    """A 7 in two strokes, in the middle of the canvas."""
+    return [Stroke(((90, 80), (190, 80), (130, 220)), 20), Stroke(((115, 150), (175, 150)), 20)]

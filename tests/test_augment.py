@@ -1,0 +1,95 @@
+"""augment.py: digits move by no more than they should and stay digits."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from mnist_fc.augment import MAX_SCALE, MAX_SHIFT, augment
+from mnist_fc.config import Augmentation
+from mnist_fc.data import Mnist
+
+KINDS: tuple[Augmentation, ...] = ("shift", "affine")
+
+
+def augmented(images: Tensor, kind: Augmentation, seed: int = 0) -> Tensor:
+    changed = images.clone()
+    augment(changed, kind, torch.Generator().manual_seed(seed))
+    return changed
+
+
+def centers_of_mass(images: Tensor) -> Tensor:
+    """(N, 2): x and y in pixels."""
+    square = images.view(-1, 28, 28)
+    places = torch.arange(28.0)
+    return torch.stack([square.sum(1) @ places, square.sum(2) @ places], 1) / images.sum(1, keepdim=True)
+
+
+@pytest.fixture(scope="module")
+def images(small: Mnist) -> Tensor:
+    return small.train_images[:1000] / 255
+
+
+def test_none_changes_nothing_and_draws_nothing(images: Tensor) -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    copy = images.clone()
+    augment(copy, "none", generator)
+    assert torch.equal(copy, images)
+    assert torch.equal(generator.get_state(), before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_image_is_changed_in_its_own_way(images: Tensor, kind: Augmentation) -> None:
+    same_digit = images[:1].repeat(100, 1)
+    changed = augmented(same_digit, kind)
+    assert len(changed.unique(dim=0)) == 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pixels_stay_between_paper_and_ink(images: Tensor, kind: Augmentation) -> None:
+    changed = augmented(images, kind)
+    assert changed.min() >= 0
+    assert changed.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_moves_in_is_paper(images: Tensor, kind: Augmentation) -> None:
+    assert augmented(torch.zeros(50, 784), kind).count_nonzero() == 0
+    corners = augmented(images, kind).view(-1, 28, 28)[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert corners.mean() < 0.001
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_changes_images_in_the_same_way(images: Tensor, kind: Augmentation) -> None:
+    assert torch.equal(augmented(images, kind, seed=1), augmented(images, kind, seed=1))
+    assert not torch.equal(augmented(images, kind, seed=1), augmented(images, kind, seed=2))
+
+
+def test_a_shift_moves_a_digit_by_up_to_its_limit_both_ways_and_loses_hardly_any_ink(images: Tensor) -> None:
+    changed = augmented(images, "shift")
+    moved = centers_of_mass(changed) - centers_of_mass(images)
+    assert moved.abs().max() <= MAX_SHIFT + 0.01
+    assert moved.amax() > 0.95 * MAX_SHIFT
+    assert moved.amin() < -0.95 * MAX_SHIFT
+    torch.testing.assert_close(changed.sum(1), images.sum(1), rtol=0.05, atol=0)
+
+
+def test_an_affine_change_moves_turns_and_scales_within_its_limits(images: Tensor) -> None:
+    changed = augmented(images, "affine")
+    ink = changed.sum(1) / images.sum(1)
+    largest = 1 / (1 - MAX_SCALE) ** 2
+    assert ink.max() <= largest * 1.05
+    assert ink.min() >= 0.9 / (1 + MAX_SCALE) ** 2
+    assert ink.max() > 1.1
+    assert ink.min() < 0.9
+    assert (centers_of_mass(changed) - centers_of_mass(images)).abs().max() < MAX_SHIFT + 1.5
+
+
+def test_an_affine_change_leaves_a_centered_disc_a_disc_nearly_as_large() -> None:
+    y, x = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
+    disc = ((x - 13.5) ** 2 + (y - 13.5) ** 2 <= 36).float().view(1, -1).repeat(200, 1)
+    changed = augmented(disc, "affine").view(-1, 28, 28)
+    for axis in (1, 2):
+        widths = (changed > 0.5).any(axis).sum(1)
+        assert widths.min() >= 12 * (1 - 0.25)
+        assert widths.max() <= 12 * (1 + 0.35)

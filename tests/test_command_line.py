@@ -1,0 +1,262 @@
+"""The command line: what it prints, what it leaves, how it refuses and how it is interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnist_fc import checkpoint
+from mnist_fc.__main__ import main
+from mnist_fc.config import LIMITS, TrainConfig
+from mnist_fc.data import Mnist
+from mnist_fc.drawing import Stroke, render
+from mnist_fc.engine import evaluate
+
+ROOT = Path(checkpoint.__file__).parents[1]
+TRAIN_KEYS = {
+    "run_dir",
+    "checkpoint",
+    "parameters",
+    "epochs",
+    "train_seconds",
+    "seconds_per_epoch",
+    "images_per_second",
+    "train_loss",
+    "test_accuracy",
+    "outcome",
+}
+
+
+@pytest.fixture
+def quick(small_npz: Path, tmp_path: Path) -> list[str]:
+    """A small training of two epochs, kept in a store of its own."""
+    return [
+        *("train", "--preset", "blog-pytorch", "--hidden-sizes", "16,12", "--epochs", "2", "--threads", "1"),
+        *("--data", str(small_npz), "--runs-dir", str(tmp_path / "runs")),
+    ]
+
+
+@pytest.fixture
+def picture(tmp_path: Path, seven: list[Stroke]) -> str:
+    Image.fromarray(render(seven)).save(tmp_path / "seven.png")
+    return str(tmp_path / "seven.png")
+
+
+def run(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> tuple[list[str], list[str]]:
+    """The lines on standard output and standard error of a command that returns `code`."""
+    assert main(arguments) == code
+    captured = capsys.readouterr()
+    return captured.out.splitlines(), captured.err.splitlines()
+
+
+def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that says what was wrong."""
+    out, (line,) = run(arguments, capsys, code=2)
+    assert out == []
+    return line
+
+
+def test_a_training_leaves_a_run_and_ends_with_one_json_object(
+    quick: list[str], tmp_path: Path, small: Mnist, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, err = run([*quick, "--json"], capsys)
+    result = json.loads(out[-1])
+    assert set(result) == TRAIN_KEYS
+    assert (result["outcome"], result["epochs"]) == ("done", 2)
+    assert result["parameters"] == 784 * 16 + 16 + 16 * 12 + 12 + 12 * 10 + 10
+    assert Path(result["checkpoint"]) == Path(result["run_dir"]) / "model.ckpt"
+    assert list((tmp_path / "runs").iterdir()) == [Path(result["run_dir"])]
+    assert result["train_seconds"] == pytest.approx(2 * result["seconds_per_epoch"])
+    assert result["images_per_second"] > 0
+    assert result["train_loss"] > 0
+    model = checkpoint.load(result["checkpoint"])
+    assert result["test_accuracy"] == evaluate(model, small.test_images, small.test_labels)[1]
+    assert [line.split()[:2] for line in err[:2]] == [["epoch", "1/2"], ["epoch", "2/2"]]
+
+
+def test_without_json_a_line_an_epoch_and_where_the_checkpoint_is(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = run(quick, capsys)
+    assert err == []
+    assert len(out) == 3
+    assert out[0].startswith("epoch   1/2  loss ")
+    assert "  test " in out[0]
+    assert out[2].startswith("Done after ")
+    assert out[2].endswith("model.ckpt.")
+
+
+def test_validation_is_never_called_test(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = run([*quick, "--validation", "500"], capsys)
+    assert "  validation " in out[0]
+    assert "test" not in out[0]
+
+
+def test_options_reach_the_config_of_the_run(quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options: dict[str, Any] = {
+        "--hidden-sizes": "8",
+        "--activation": "tanh",
+        "--initialization": "keras",
+        "--dropout": "0.25",
+        "--optimizer": "sgd",
+        "--learning-rate": "1e-2",
+        "--momentum": "0.5",
+        "--adam-epsilon": "1e-6",
+        "--weight-decay": "0.001",
+        "--schedule": "cosine",
+        "--batch-size": "64",
+        "--epochs": "1",
+        "--label-smoothing": "0.1",
+        "--augmentation": "shift",
+        "--validation": "100",
+        "--threads": "1",
+        "--seed": "9",
+    }
+    assert len(options) == len(LIMITS)
+    run([*quick, *(part for option in options.items() for part in option)], capsys)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert TrainConfig.from_json((folder / "config.json").read_text("utf-8")) == TrainConfig(
+        hidden_sizes=(8,),
+        activation="tanh",
+        initialization="keras",
+        dropout=0.25,
+        optimizer="sgd",
+        learning_rate=1e-2,
+        momentum=0.5,
+        adam_epsilon=1e-6,
+        weight_decay=0.001,
+        schedule="cosine",
+        batch_size=64,
+        num_epochs=1,
+        label_smoothing=0.1,
+        augmentation="shift",
+        num_validation=100,
+        threads=1,
+        seed=9,
+    )
+
+
+def test_a_training_that_diverges_says_why_and_keeps_finite_weights(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    hot = ["--optimizer", "sgd", "--learning-rate", "1", "--activation", "leaky_relu", "--hidden-sizes", "64,64,64"]
+    out, err = run([*quick, *hot, "--json"], capsys, code=1)
+    result = json.loads(out[-1])
+    assert (result["outcome"], result["test_accuracy"]) == ("failed", None)
+    assert "a lower learning rate: it was 1, try 0.1" in err[-1]
+    assert checkpoint.load(result["checkpoint"]).hidden_sizes == (64, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--learning-rate", "2", "learning_rate is 2; it must be a number from 1e-05 to 1"),
+        ("--learning-rate", "nan", "learning_rate is nan; it must be a number from 1e-05 to 1"),
+        ("--epochs", "0", "num_epochs is 0; it must be a whole number from 1 to 100"),
+        ("--epochs", "2.5", "num_epochs is 2.5; it must be a whole number from 1 to 100"),
+        ("--epochs", "1" + "0" * 400, f"num_epochs is 1{'0' * 400}; it must be a whole number from 1 to 100"),
+        ("--batch-size", "many", "batch_size is 'many'; it must be a whole number from 8 to 4096"),
+        ("--hidden-sizes", "500,4", "hidden_sizes is (500, 4); it must be 1 to 4 layers of 8 to 2048 units"),
+        ("--hidden-sizes", "", "hidden_sizes is ('',); it must be 1 to 4 layers of 8 to 2048 units"),
+        ("--activation", "step", "activation is 'step'; it must be one of relu, tanh, sigmoid, leaky_relu, gelu"),
+        ("--seed", "-1", "seed is -1; it must be a whole number from 0 to 2.14748e+09"),
+    ],
+)
+def test_a_value_out_of_range_is_one_line_with_field_value_and_range(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
+) -> None:
+    assert refusal([*quick, option, value], capsys) == f"error: {message}"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_store_that_cannot_be_written_is_one_line(quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    line = refusal([*quick, "--runs-dir", str(tmp_path / "file")], capsys)
+    assert line.startswith(f"error: the runs folder {tmp_path / 'file'} cannot be written: ")
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    arguments = {"train": ["train", "--runs-dir", str(tmp_path / "runs")], "evaluate": ["evaluate", str(checkpoint.SHIPPED)]}
+    line = refusal([*arguments[command], "--data", str(tmp_path / "none.npz")], capsys)
+    assert line == f"error: the data file {tmp_path / 'none.npz'} does not exist"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_evaluate_measures_a_checkpoint_on_the_test_images(
+    small: Mnist, small_npz: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loss, accuracy = evaluate(checkpoint.load(checkpoint.SHIPPED), small.test_images, small.test_labels)
+    arguments = ["evaluate", str(checkpoint.SHIPPED), "--data", str(small_npz)]
+    (line,), _ = run([*arguments, "--json"], capsys)
+    assert json.loads(line) == {"test_accuracy": accuracy, "test_loss": loss}
+    (line,), _ = run(arguments, capsys)
+    assert line == f"test accuracy {accuracy:.2%}, test loss {loss:.4f}, on 500 images"
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["predict", "picture.png", "--checkpoint"]])
+def test_a_bad_checkpoint_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    path = tmp_path / "model.ckpt"
+    assert refusal([*command, str(path)], capsys) == f"error: the checkpoint {path} does not exist"
+    path.write_text("no network")
+    assert refusal([*command, str(path)], capsys) == f"error: {path} is cut short or no checkpoint that torch.save wrote"
+
+
+def test_predict_reads_each_picture(picture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blank = str(tmp_path / "blank.png")
+    Image.fromarray(np.full((50, 50, 4), 255, np.uint8)).save(blank)
+    out, _ = run(["predict", picture, blank, "--json"], capsys)
+    seven, nothing = map(json.loads, out)
+    assert set(seven) == set(nothing) == {"picture", "digit", "probabilities", "runner_up"}
+    assert (seven["picture"], seven["digit"]) == (picture, 7)
+    assert sum(seven["probabilities"]) == pytest.approx(1)
+    assert seven["runner_up"] in range(10)
+    assert nothing == {"picture": blank, "digit": None, "probabilities": [0.0] * 10, "runner_up": None}
+    (line, empty), _ = run(["predict", picture, blank], capsys)
+    assert line.startswith(f"{picture}: 7 (")
+    assert empty == f"{blank}: nothing to read"
+
+
+def test_a_bad_picture_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "seven.png"
+    assert refusal(["predict", str(path)], capsys) == f"error: the picture {path} does not exist"
+    path.write_text("7")
+    assert refusal(["predict", str(path)], capsys) == f"error: {path} is no picture that can be read"
+    Image.new("1", (10_000, 10_000)).save(path)
+    assert "10000 x 10000 pixels" in refusal(["predict", str(path)], capsys)
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["train", "--preset", "slow"], ["evaluate"]])
+def test_a_command_that_is_none_ends_with_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: python -m mnist_fc" in capsys.readouterr().err
+
+
+def test_ctrl_c_stops_after_the_step_keeps_the_checkpoint_and_says_so(quick: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mnist_fc", *quick, "--epochs", "100", "--hidden-sizes", "1024,1024", "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert process.stderr.readline().startswith("epoch   1/100 ")
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    result = json.loads(out.splitlines()[-1])
+    assert result["outcome"] == "stopped"
+    assert 1 <= result["epochs"] < 100
+    ending = err.splitlines()[-1]
+    assert ending.startswith("Stopped after ")
+    assert ending.endswith(f"is {result['checkpoint']}.")
+    assert Path(result["run_dir"]).parent == tmp_path / "runs"
+    assert checkpoint.load(result["checkpoint"]).hidden_sizes == (1024, 1024)
+
+
+def test_the_process_ends_with_the_commands_code(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mnist_fc", "predict", str(tmp_path / "none.png")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"error: the picture {tmp_path / 'none.png'} does not exist\n"

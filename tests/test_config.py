@@ -1,0 +1,190 @@
+"""config.py: every limit, the presets and the JSON form."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnist_fc.config import CPU_COUNT, LIMITS, PRESETS, Choice, ConfigError, Layers, Range, TrainConfig, preset_of
+
+RANGES = {name: limit for name, limit in LIMITS.items() if isinstance(limit, Range)}
+CHOICES = {name: limit for name, limit in LIMITS.items() if isinstance(limit, Choice)}
+HIDDEN_SIZES = Layers()
+
+BLOG = {
+    "hidden_sizes": (500,),
+    "activation": "relu",
+    "initialization": "pytorch",
+    "dropout": 0.0,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "momentum": 0.9,
+    "adam_epsilon": 1e-8,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "batch_size": 100,
+    "num_epochs": 10,
+    "label_smoothing": 0.0,
+    "augmentation": "none",
+    "num_validation": 0,
+    "seed": 0,
+}
+
+
+def values_in(limit: Range | Choice | Layers) -> st.SearchStrategy[Any]:
+    match limit:
+        case Range(kind=kind, low=low, high=high):
+            return st.integers(int(low), int(high)) if kind is int else st.floats(low, high)
+        case Choice(options=options):
+            return st.sampled_from(options)
+        case Layers(count=count, size=size):
+            return st.lists(values_in(size), min_size=int(count.low), max_size=int(count.high)).map(tuple)
+
+
+configs = st.fixed_dictionaries({name: values_in(limit) for name, limit in LIMITS.items()}).map(lambda v: TrainConfig(**v))
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from(list(LIMITS)), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def refusal(**changes: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig(**changes)
+    return str(caught.value)
+
+
+def test_every_field_has_a_limit() -> None:
+    assert list(LIMITS) == [field.name for field in dataclasses.fields(TrainConfig)]
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_both_ends_of_a_range_are_accepted(name: str) -> None:
+    limit = RANGES[name]
+    for end in (limit.low, limit.high):
+        value = getattr(TrainConfig().replace(**{name: end}), name)
+        assert value == end
+        assert type(value) is limit.kind
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_just_outside_a_range_is_refused_with_field_value_and_range(name: str) -> None:
+    limit = RANGES[name]
+    step_out = (lambda end, way: end + math.copysign(1, way)) if limit.kind is int else math.nextafter
+    for value in (step_out(limit.low, -math.inf), step_out(limit.high, math.inf)):
+        message = refusal(**{name: value})
+        assert message == f"{name} is {value!r}; it must be {limit}"
+        assert f"{limit.low:g} to {limit.high:g}" in message
+
+
+@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("value", [True, math.nan, math.inf, -math.inf, "1", None, (1,), 1j, 10**400], ids=lambda v: str(v)[:9])
+def test_what_is_no_finite_number_is_no_number(name: str, value: object) -> None:
+    assert refusal(**{name: value}).startswith(f"{name} is {value!r}; it must be ")
+
+
+@pytest.mark.parametrize("name", [name for name, limit in RANGES.items() if limit.kind is int and limit.high > limit.low])
+def test_fractions_are_no_whole_numbers(name: str) -> None:
+    value = RANGES[name].low + 0.5
+    assert refusal(**{name: value}).startswith(f"{name} is {value}; it must be a whole number from ")
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_choices_are_exactly_their_words(name: str) -> None:
+    for word in CHOICES[name].options:
+        assert getattr(TrainConfig().replace(**{name: word}), name) == word
+    for value in ("", "RELU", 1, None, ["relu"]):
+        assert refusal(**{name: value}) == f"{name} is {value!r}; it must be one of {', '.join(CHOICES[name].options)}"
+
+
+@pytest.mark.parametrize("sizes", [(8,), (2048,) * 4, [500, 300], (500.0,)])
+def test_one_to_four_hidden_layers_are_accepted(sizes: Any) -> None:
+    accepted = TrainConfig(hidden_sizes=sizes).hidden_sizes
+    assert accepted == tuple(sizes)
+    assert all(type(size) is int for size in accepted)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(), (8,) * 5, (7,), (2049,), (500, 7), (500.5,), (True,), (math.nan,), ("500",), "500", 500, None, (None,)]
+)
+def test_other_hidden_layers_are_refused(sizes: Any) -> None:
+    assert refusal(hidden_sizes=sizes) == f"hidden_sizes is {sizes!r}; it must be 1 to 4 layers of 8 to 2048 units"
+
+
+def test_a_changed_copy_is_checked_too() -> None:
+    with pytest.raises(ConfigError, match="batch_size is 7; it must be a whole number from 8 to 4096"):
+        TrainConfig().replace(batch_size=7)
+
+
+def test_blog_pytorch_is_the_first_program_of_the_blog() -> None:
+    fields = dataclasses.asdict(PRESETS["blog-pytorch"])
+    del fields["threads"]
+    assert fields == BLOG
+    assert PRESETS["blog-pytorch"].layer_sizes == (784, 500, 10)
+
+
+def test_blog_keras_is_the_second_program_of_the_blog() -> None:
+    fields = dataclasses.asdict(PRESETS["blog-keras"])
+    del fields["threads"]
+    assert fields == BLOG | {"hidden_sizes": (500, 500), "initialization": "keras", "adam_epsilon": 1e-7}
+    assert PRESETS["blog-keras"].layer_sizes == (784, 500, 500, 10)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_known_by_its_values_whatever_its_seed_and_threads(name: str) -> None:
+    assert preset_of(PRESETS[name].replace(seed=77, threads=CPU_COUNT)) == name
+    assert preset_of(PRESETS[name].replace(seed=77, threads=1)) == name
+
+
+def test_what_equals_no_preset_is_custom() -> None:
+    assert preset_of(PRESETS["blog-pytorch"].replace(learning_rate=2e-3)) == "custom"
+
+
+@given(configs)
+def test_json_and_back_is_the_same_config(config: TrainConfig) -> None:
+    assert TrainConfig.from_json(config.to_json()) == config
+
+
+@given(json_values | st.dictionaries(st.sampled_from(list(LIMITS)), json_values))
+def test_any_json_is_a_config_or_a_config_error(value: object) -> None:
+    try:
+        config = TrainConfig.from_json(json.dumps(value))
+    except ConfigError:
+        return
+    assert isinstance(value, dict)
+    assert all(getattr(config, name) == limit.check(name, getattr(config, name)) for name, limit in LIMITS.items())
+
+
+@pytest.mark.parametrize("text", ["", "{", "no", '{"seed": 1', "\0", "[" * 200_000, '{"seed": ' + "1" * 5000 + "}"], ids=range(7))
+def test_what_is_not_json_says_so(text: str) -> None:
+    with pytest.raises(ConfigError, match="not JSON"):
+        TrainConfig.from_json(text)
+
+
+@pytest.mark.parametrize("text", ["[]", "1", "null", '"fast"'])
+def test_json_that_is_no_object_says_so(text: str) -> None:
+    with pytest.raises(ConfigError, match="must be a JSON object"):
+        TrainConfig.from_json(text)
+
+
+def test_an_unknown_field_is_named_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"name depth; known are hidden_sizes, activation, "):
+        TrainConfig.from_json('{"depth": 3, "seed": 1}')
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "true", '"1"', "null", "[1]"])
+def test_numbers_in_json_are_numbers(value: str) -> None:
+    for name in ("learning_rate", "seed", "threads"):
+        with pytest.raises(ConfigError, match=f"^{name} is "):
+            TrainConfig.from_json(f'{{"{name}": {value}}}')
+
+
+def test_a_config_from_a_larger_machine_is_read_with_fewer_threads() -> None:
+    assert TrainConfig.from_json('{"threads": 4096}').threads == CPU_COUNT
+    with pytest.raises(ConfigError, match="threads is 0"):
+        TrainConfig.from_json('{"threads": 0}')

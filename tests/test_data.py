@@ -1,0 +1,260 @@
+"""data.py: what is embedded is MNIST; other data is read or refused with the reason; the split."""
+
+import gzip
+import hashlib
+import random
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnist_fc import data
+from mnist_fc.data import DataError, Mnist
+
+Arrays = dict[str, np.ndarray]
+
+# MD5 of the four original files, unpacked.
+ORIGINAL_MD5 = {
+    "x_train": "6bbc9ace898e44ae57da46a324031adb",
+    "y_train": "a25bea736e30d166cdddb491f175f624",
+    "x_test": "2646ac647ad5339dbf082846283269ea",
+    "y_test": "27ae3e4e09519cfbb04c329615203637",
+}
+STEMS = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+def write_idx(folder: Path, arrays: Arrays, *, zipped: bool = False) -> Path:
+    for name, array in arrays.items():
+        content = idx_bytes(array)
+        (folder / f"{STEMS[name]}{'.gz' if zipped else ''}").write_bytes(gzip.compress(content, 1) if zipped else content)
+    return folder
+
+
+def write_npz(path: Path, arrays: Arrays) -> Path:
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the arrays for allow_pickle
+    return path
+
+
+def assert_same(left: Mnist, right: Mnist) -> None:
+    for name in ("train_images", "train_labels", "test_images", "test_labels"):
+        assert torch.equal(getattr(left, name), getattr(right, name))
+
+
+def test_embedded_data_is_mnist_to_the_bit(mnist: Mnist) -> None:
+    arrays = {
+        "x_train": mnist.train_images.numpy().reshape(-1, 28, 28),
+        "y_train": mnist.train_labels.numpy(),
+        "x_test": mnist.test_images.numpy().reshape(-1, 28, 28),
+        "y_test": mnist.test_labels.numpy(),
+    }
+    assert {name: hashlib.md5(idx_bytes(array)).hexdigest() for name, array in arrays.items()} == ORIGINAL_MD5
+
+
+def test_embedded_data_has_the_documented_shapes_and_types(mnist: Mnist) -> None:
+    assert [(t.shape, t.dtype) for t in (mnist.train_images, mnist.train_labels)] == [
+        ((60_000, 784), torch.uint8),
+        ((60_000,), torch.int64),
+    ]
+    assert [(t.shape, t.dtype) for t in (mnist.test_images, mnist.test_labels)] == [
+        ((10_000, 784), torch.uint8),
+        ((10_000,), torch.int64),
+    ]
+
+
+def test_one_altered_pixel_of_the_embedded_data_is_noticed(mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with np.load(data.EMBEDDED) as file:
+        arrays = dict(file)
+    arrays["x_test"][5000, 14, 14] ^= 1
+    path = write_npz(tmp_path / "mnist.npz", arrays)
+    monkeypatch.setattr(data, "EMBEDDED", path)
+    with pytest.raises(DataError, match=r"mnist.npz has been altered: the checksum of x_test differs"):
+        data.load()
+
+
+def test_the_embedded_file_cut_short_is_damaged(tmp_path: Path) -> None:
+    whole = data.EMBEDDED.read_bytes()
+    for length in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+        path = tmp_path / "mnist.npz"
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"mnist.npz is damaged"):
+            data.load(path)
+
+
+def test_missing_data_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none.npz does not exist"):
+        data.load(tmp_path / "none.npz")
+
+
+def test_an_npz_of_ones_own_is_read_by_its_path(small: Mnist, small_npz: Path) -> None:
+    assert_same(data.load(small_npz), small)
+    assert_same(data.load(str(small_npz)), small)
+
+
+def test_the_environment_names_other_data(small: Mnist, small_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNIST_FC_DATA", str(small_npz))
+    assert_same(data.load(), small)
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzipped"])
+def test_an_idx_folder_gives_the_same_as_the_npz(small: Mnist, small_arrays: Arrays, tmp_path: Path, zipped: bool) -> None:
+    assert_same(data.load(write_idx(tmp_path, small_arrays, zipped=zipped)), small)
+
+
+def test_a_folder_without_one_of_the_files_says_which(small_arrays: Arrays, tmp_path: Path) -> None:
+    (write_idx(tmp_path, small_arrays) / STEMS["y_test"]).unlink()
+    with pytest.raises(DataError, match=r"has neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte.gz"):
+        data.load(tmp_path)
+
+
+@pytest.mark.parametrize("change", [-1, 1], ids=["too few", "too many"])
+def test_idx_values_must_be_as_many_as_announced(small_arrays: Arrays, tmp_path: Path, change: int) -> None:
+    content = idx_bytes(small_arrays["x_train"])
+    (write_idx(tmp_path, small_arrays) / STEMS["x_train"]).write_bytes(content[:-1] if change < 0 else content + b"\0")
+    with pytest.raises(DataError, match=rf"announces 2000 x 28 x 28 values and holds {2000 * 784 + change}"):
+        data.load(tmp_path)
+
+
+@pytest.mark.parametrize("start", [b"", b"\0\0", b"\0\0\x0d\3", b"\1\0\x08\3", b"\0\0\x08\0", b"\0\0\x08\xff", b"PK\3\4"])
+def test_another_magic_number_is_no_idx(small_arrays: Arrays, tmp_path: Path, start: bytes) -> None:
+    (write_idx(tmp_path, small_arrays) / STEMS["x_test"]).write_bytes(start)
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte is no IDX file"):
+        data.load(tmp_path)
+
+
+def test_a_gzipped_file_cut_short_is_damaged(small_arrays: Arrays, tmp_path: Path) -> None:
+    path = write_idx(tmp_path, small_arrays, zipped=True) / f"{STEMS['x_train']}.gz"
+    whole = path.read_bytes()
+    for length in (1, 11, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz is damaged"):
+            data.load(tmp_path)
+
+
+def test_images_and_labels_must_be_as_many(small_arrays: Arrays, tmp_path: Path) -> None:
+    for folder, change in {
+        "idx": {"y_train": small_arrays["y_train"][:-1]},
+        "npz": {"x_test": small_arrays["x_test"][1:]},
+    }.items():
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder
+        arrays = small_arrays | change
+        source = write_idx(path, arrays) if folder == "idx" else write_npz(path / "m.npz", arrays)
+        with pytest.raises(DataError, match=r"images and \d+ labels do not go together"):
+            data.load(source)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "reason"),
+    [
+        ("x_train", np.zeros((2000, 28, 27), np.uint8), r"x_train is uint8 \(2000, 28, 27\); it must be uint8 \(N, 28, 28\)"),
+        ("x_train", np.zeros((2000, 784), np.uint8), r"x_train is uint8 \(2000, 784\)"),
+        ("x_test", np.zeros((500, 28, 28), np.float32), r"x_test is float32"),
+        ("x_test", np.zeros((0, 28, 28), np.uint8), r"0 test images"),
+        ("y_test", np.zeros(500, np.float64), r"y_test is float64 .* must be whole numbers"),
+        ("y_test", np.zeros((500, 1), np.uint8), r"y_test is uint8 \(500, 1\)"),
+        ("y_train", np.full(2000, 10, np.uint8), r"y_train has labels from 10 to 10; they must be 0 to 9"),
+        ("y_train", np.full(2000, -1), r"y_train has labels from -1 to -1"),
+        ("y_test", np.full(500, 2**63, np.uint64), r"y_test has labels from 9223372036854775808"),
+    ],
+)
+def test_another_layout_says_what_it_is_and_must_be(
+    small_arrays: Arrays, tmp_path: Path, name: str, array: np.ndarray, reason: str
+) -> None:
+    with pytest.raises(DataError, match=reason):
+        data.load(write_npz(tmp_path / "m.npz", small_arrays | {name: array}))
+
+
+def test_a_missing_array_is_named(small_arrays: Arrays, tmp_path: Path) -> None:
+    arrays = {name: array for name, array in small_arrays.items() if name != "y_train"}
+    with pytest.raises(DataError, match=r"has no array named y_train"):
+        data.load(write_npz(tmp_path / "m.npz", arrays))
+
+
+class WritesAFile:
+    """Pickled, it is code that creates `path` when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_pickled_objects_are_refused_and_not_run(small_arrays: Arrays, tmp_path: Path) -> None:
+    hostile = np.array([WritesAFile(tmp_path / "ran")], dtype=object)
+    path = write_npz(tmp_path / "m.npz", small_arrays | {"y_train": hostile})
+    with pytest.raises(DataError, match=r"m.npz is damaged"):
+        data.load(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_other_files_are_no_data(tmp_path: Path) -> None:
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "notes.npz").write_text("not an archive")
+    for name in ("array.npy", "notes.npz"):
+        with pytest.raises(DataError, match=rf"{name} is "):
+            data.load(tmp_path / name)
+
+
+def test_wrong_bytes_anywhere_are_a_data_error_or_still_data(small_arrays: Arrays, tmp_path: Path) -> None:
+    arrays = {name: array[:20] for name, array in small_arrays.items()}
+    np.savez_compressed(tmp_path / "m.npz", allow_pickle=False, **arrays)
+    whole = (tmp_path / "m.npz").read_bytes()
+    chance = random.Random(0)
+    num_refused = 0
+    for _ in range(400):
+        content = bytearray(whole)
+        for _ in range(chance.choice((1, 2, 5))):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        (tmp_path / "m.npz").write_bytes(content)
+        try:
+            assert data.load(tmp_path / "m.npz").train_images.shape == (20, 784)
+        except DataError:
+            num_refused += 1
+    assert num_refused > 200
+
+
+@given(num_validation=st.integers(0, 1999), seed=st.integers(0, 2**31 - 1))
+def test_a_split_is_disjoint_complete_and_as_equal_as_may_be(small: Mnist, num_validation: int, seed: int) -> None:
+    train_indices, val_indices = data.split(small.train_labels, num_validation, seed)
+    assert len(val_indices) == num_validation
+    assert torch.equal(torch.cat([train_indices, val_indices]).sort().values, torch.arange(2000))
+    drawn = torch.bincount(small.train_labels[val_indices], minlength=10)
+    left = torch.bincount(small.train_labels[train_indices], minlength=10)
+    fewest_of_those_left = drawn[left > 0].min()
+    assert drawn.max() - fewest_of_those_left <= 1
+
+
+def test_the_split_of_the_real_data_has_as_many_of_each_digit(mnist: Mnist) -> None:
+    _, val_indices = data.split(mnist.train_labels, 5000, seed=0)
+    assert torch.bincount(mnist.train_labels[val_indices]).tolist() == [500] * 10
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another(small: Mnist) -> None:
+    first, again, other = (data.split(small.train_labels, 500, seed)[1] for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_no_validation_images_leaves_all_to_train_on(small: Mnist) -> None:
+    train_indices, val_indices = data.split(small.train_labels, 0, seed=0)
+    assert torch.equal(train_indices, torch.arange(2000))
+    assert val_indices.shape == (0,)
+
+
+def test_a_split_that_leaves_nothing_to_train_on_is_refused(small: Mnist) -> None:
+    with pytest.raises(DataError, match=r"2000 validation images cannot be split off 2000 training images"):
+        data.split(small.train_labels, 2000, seed=0)

@@ -1,0 +1,578 @@
+"""The page in a real browser: opened, drawn on, trained on, reloaded, and attacked."""
+
+import base64
+import io
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect, sync_playwright
+from streamlit.proto.BackMsg_pb2 import BackMsg
+
+from mnist_fc.config import PRESETS
+
+ROOT = Path(__file__).parents[1]
+BROWSER = os.environ.get("MNIST_FC_BROWSER") or None  # read at import: the tests themselves run without these variables
+BROWSER_ARGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+SECONDS = 1000.0
+
+SEVEN: list[tuple[float, float]] = [(80, 60), (200, 60), (130, 230)]
+ONE: list[tuple[float, float]] = [(140, 50), (140, 230)]
+
+
+@dataclass(frozen=True)
+class Server:
+    process: "subprocess.Popen[bytes]"
+    url: str
+    log: Path
+
+    def worker(self) -> int:
+        """The process id of the training process."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int(re.findall(r"PPid:\s+(\d+)", (folder / "status").read_text())[0])
+                command = (folder / "cmdline").read_bytes()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if parent == self.process.pid and b"mnist_fc.worker" in command:
+                return int(folder.name)
+        raise AssertionError("the server has no training process")
+
+
+@contextmanager
+def running_server(folder: Path, **environment: str) -> Iterator[Server]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"],
+            cwd=ROOT,
+            env={**os.environ, "MNIST_FC_RUNS": str(folder / "runs"), **environment},
+            stdout=subprocess.PIPE,
+            stderr=output,
+        )
+    assert process.stdout
+    for line in process.stdout:
+        if b"URL:" in line:
+            break
+    try:
+        yield Server(process, f"http://localhost:{port}", log)
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=BROWSER, args=BROWSER_ARGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open the page in a session of its own; one that is still training at the end of the test is stopped."""
+    opened: list[Page] = []
+
+    def open_one(width: int = 1280, height: int = 800, query: str = "", **options: Any) -> Page:
+        page = browser.new_context(viewport={"width": width, "height": height}, **options).new_page()
+        opened.append(page)
+        page.goto(f"{server.url}/{query}")
+        ready(page)
+        return page
+
+    yield open_one
+    for page in opened:
+        stop = page.locator(".st-key-stop button")
+        if not page.is_closed() and stop.count() and stop.is_enabled():
+            stop.click()
+            expect(stop).to_be_disabled(timeout=30 * SECONDS)
+        page.context.close()
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page()
+
+
+def ready(page: Page) -> None:
+    expect(page.locator(".st-key-probabilities .bar")).to_have_count(10, timeout=60 * SECONDS)
+    expect(page.locator(".st-key-canvas canvas.upper-canvas")).to_be_visible(timeout=30 * SECONDS)
+    expect(page.locator(".st-key-accuracy_chart svg.marks")).to_be_visible(timeout=30 * SECONDS)
+
+
+def draw(page: Page, points: list[tuple[float, float]]) -> None:
+    """One stroke with the mouse, in pixels of the canvas."""
+    box = page.locator("canvas.upper-canvas").bounding_box()
+    assert box
+    (x, y), *rest = points
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.mouse.down()
+    for x, y in rest:
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=8)
+    page.mouse.up()
+
+
+def click(page: Page, key: str) -> None:
+    page.locator(f".st-key-{key} button").click()
+
+
+def expect_reading(page: Page, digit: str) -> None:
+    expect(page.locator(".st-key-reading")).to_have_text(digit, timeout=15 * SECONDS)
+
+
+def expect_status(page: Page, text: str) -> None:
+    expect(page.locator(".st-key-status")).to_contain_text(text, timeout=120 * SECONDS)
+
+
+def choose(page: Page, key: str, option: str) -> None:
+    control = page.locator(f".st-key-{key} input").first
+    control.scroll_into_view_if_needed()
+    # A list closes when the panel under it scrolls; two frames later the scrolling is over.
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    control.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def choose_preset(page: Page, name: str) -> None:
+    """Choose a preset and wait until the side panel has followed: the browser's values would go with the next click."""
+    choose(page, "preset", name)
+    for i in range(len(PRESETS[name].hidden_sizes)):
+        expect(page.locator(f".st-key-size_{i}")).to_contain_text(str(PRESETS[name].hidden_sizes[i]))
+    expect(page.locator(".st-key-batch_size")).to_contain_text(str(PRESETS[name].batch_size))
+    expect(page.locator(".st-key-epochs")).to_contain_text(str(PRESETS[name].num_epochs))
+
+
+def slide(page: Page, key: str, presses: str) -> None:
+    """Move a control with the keyboard: each letter an arrow, R or L."""
+    thumb = page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first
+    for press in presses:
+        thumb.press("ArrowRight" if press == "R" else "ArrowLeft")
+
+
+def curve_length(page: Page, chart: str) -> float:
+    """How long the drawn training curve is, in pixels of its picture."""
+    paths = page.locator(f".st-key-{chart} .mark-line path")
+    lengths = paths.evaluate_all("paths => paths.map(path => path.getTotalLength())")
+    return max(lengths, default=0.0)
+
+
+# Drawing and reading
+
+
+def test_page_opens_with_a_digit_drawn_and_read(page: Page) -> None:
+    expect_reading(page, "3")
+    expect(page.locator(".st-key-status")).to_have_text("idle")
+    expect(page.locator(".st-key-seen img.pixels")).to_be_visible()
+
+
+def test_blank_canvas_is_not_read(page: Page) -> None:
+    click(page, "clear")
+    expect_reading(page, "")
+    expect(page.locator(".under-digit")).to_contain_text("Draw a digit")
+
+
+def test_drawing_is_read_after_each_stroke_and_undone(page: Page) -> None:
+    click(page, "clear")
+    expect_reading(page, "")
+    draw(page, SEVEN)
+    expect_reading(page, "7")
+    expect(page.locator(".bar.best")).to_have_attribute("title", re.compile("^7: "))
+    expect(page.locator(".under-digit")).to_contain_text("then")
+    click(page, "undo")
+    expect_reading(page, "")
+    draw(page, ONE)
+    expect_reading(page, "1")
+
+
+def test_stroke_that_begins_in_the_upper_right_corner_is_drawn(page: Page) -> None:
+    click(page, "clear")
+    expect_reading(page, "")
+    draw(page, [(272, 8), (272, 120)])
+    expect_reading(page, "1")
+
+
+def test_small_digit_in_a_corner_is_read_and_the_plain_resize_shown_beside_it(page: Page) -> None:
+    click(page, "clear")
+    expect_reading(page, "")
+    draw(page, [(15 + x / 4, 190 + y / 4) for x, y in SEVEN])
+    expect_reading(page, "7")
+    page.locator(".st-key-show_plain label").first.click()
+    expect(page.locator(".comparison figure")).to_have_count(2)
+    pictures = page.locator(".comparison img").evaluate_all("images => images.map(image => image.src)")
+    assert pictures[0] == page.locator(".st-key-seen img").get_attribute("src")
+    assert pictures[0] != pictures[1]
+
+
+def test_test_digit_is_read_with_its_label_and_the_drawing_comes_back(page: Page) -> None:
+    click(page, "test_digit_button")
+    expect(page.locator(".under-digit")).to_contain_text(re.compile(r"Test digit [\d,]+, labelled \d [✓✗]"))
+    click(page, "undo")
+    expect(page.locator(".under-digit")).not_to_contain_text("Test digit")
+    expect_reading(page, "3")
+
+
+def test_drawing_by_touch_on_a_phone_is_read_without_scrolling_sideways(open_page: Callable[..., Page]) -> None:
+    page = open_page(390, 844, has_touch=True, is_mobile=True)
+    click(page, "clear")
+    expect_reading(page, "")
+    box = page.locator("canvas.upper-canvas").bounding_box()
+    assert box
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind: str, *points: tuple[float, float]) -> None:
+        at = [{"x": box["x"] + x, "y": box["y"] + y} for x, y in points]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+    send("touchStart", (270, 10))
+    for i in range(1, 21):
+        send("touchMove", (270 - 5 * i, 10 + 11 * i))
+    send("touchEnd")
+    expect_reading(page, "1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+# Training
+
+
+def test_one_epoch_shows_both_curves_growing_and_ends_with_the_test_accuracy(page: Page) -> None:
+    slide(page, "epochs", "LLL")
+    expect(page.locator(".st-key-preset input")).to_have_value("custom")
+    click(page, "train")
+    expect_status(page, "epoch 1 of 1")
+    lengths = [curve_length(page, "loss_chart"), curve_length(page, "accuracy_chart")]
+    expect_status(page, "done")
+    expect(page.locator(".st-key-progress")).to_contain_text(re.compile(r"Test accuracy 9\d\.\d\d"))
+    expect(page.locator(".series:has-text('validation')")).to_have_count(2)
+    expect(page.locator(".series:has-text('test')")).to_have_count(2)
+    assert curve_length(page, "loss_chart") > lengths[0]
+    assert curve_length(page, "accuracy_chart") > lengths[1]
+
+
+def test_blog_preset_shows_the_test_set_after_each_epoch_and_says_so(page: Page) -> None:
+    choose_preset(page, "blog-pytorch")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-500-10: 397,510 parameters")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("all 60,000 images, the test set after each epoch")
+    click(page, "train")
+    expect(page.locator(".series:has-text('test')")).to_have_count(2, timeout=60 * SECONDS)
+    expect(page.locator(".series:has-text('validation')")).to_have_count(0)
+    expect(page.get_by_text("it has no validation images")).to_be_visible()
+
+
+def test_run_pauses_resumes_and_stops(page: Page) -> None:
+    choose_preset(page, "best")
+    click(page, "train")
+    expect_status(page, "epoch 1 of")
+    click(page, "pause")
+    expect_status(page, "paused")
+    expect(page.locator(".st-key-pause")).to_contain_text("Resume")
+    click(page, "pause")
+    expect(page.locator(".st-key-status")).not_to_contain_text("paused")
+    expect(page.locator(".st-key-pause")).to_contain_text("Pause")
+    click(page, "stop")
+    expect_status(page, "done, stopped in epoch 1")
+    expect(page.locator(".st-key-progress")).to_contain_text("Test accuracy")
+    click(page, "reset")
+    expect(page.locator(".st-key-status")).to_have_text("idle")
+    expect(page.locator(".under-digit")).to_contain_text("the shipped network")
+
+
+def test_drawing_while_it_trains_is_read_by_the_newest_weights(page: Page) -> None:
+    choose_preset(page, "best")
+    click(page, "train")
+    by = page.locator(".under-digit .by")
+    expect(by).to_contain_text("this run, step", timeout=60 * SECONDS)
+    click(page, "clear")
+    expect_reading(page, "")
+    draw(page, SEVEN)
+    expect_reading(page, "7")
+    first = by.inner_text()
+    expect(by).not_to_have_text(first, timeout=30 * SECONDS)
+    expect_reading(page, "7")
+    page.locator(".st-key-network").get_by_text("Shipped network").click()
+    expect(by).to_have_text("the shipped network")
+    expect_reading(page, "7")
+
+
+def test_learning_rate_changes_while_it_runs(page: Page) -> None:
+    slide(page, "epochs", "RRRRRR")
+    choose(page, "schedule", "constant")
+    click(page, "train")
+    expect_status(page, "epoch")
+    slide(page, "learning_rate", "RRRRRR")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("a new learning rate holds from its next step")
+    expect(page.locator(".st-key-learning_rate")).to_contain_text("1")
+    expect_status(page, "epoch")
+
+
+def test_reload_comes_back_to_the_run(page: Page) -> None:
+    choose_preset(page, "best")
+    click(page, "train")
+    expect_status(page, "epoch 1 of")
+    page.reload()
+    ready(page)
+    expect_status(page, "epoch")
+    expect(page.locator(".st-key-preset input")).to_have_value("best")
+    assert curve_length(page, "loss_chart") > 0
+
+
+def test_second_person_is_told_that_the_machine_is_busy_and_can_still_draw(open_page: Callable[..., Page]) -> None:
+    first, second = open_page(), open_page()
+    choose_preset(first, "best")
+    click(first, "train")
+    expect_status(first, "epoch")
+    click(second, "train")
+    expect(second.get_by_text("Somebody else's run goes on")).to_be_visible(timeout=15 * SECONDS)
+    click(second, "clear")
+    expect_reading(second, "")
+    draw(second, SEVEN)
+    expect_reading(second, "7")
+
+
+def test_killed_training_process_is_reported_and_the_next_run_works(page: Page, server: Server) -> None:
+    choose_preset(page, "best")
+    click(page, "train")
+    expect_status(page, "epoch")
+    expect(page.locator(".series:has-text('train')")).to_have_count(2)
+    os.kill(server.worker(), signal.SIGKILL)
+    expect_status(page, "failed")
+    expect(page.get_by_text("was ended by SIGKILL")).to_be_visible()
+    expect(page.locator(".series:has-text('train')")).to_have_count(2)
+    choose_preset(page, "fast")
+    click(page, "train")
+    expect_status(page, "epoch")
+
+
+def test_diverging_run_says_at_which_step_and_what_helps(page: Page) -> None:
+    choose(page, "optimizer", "SGD with momentum")
+    choose(page, "schedule", "constant")
+    slide(page, "num_layers", "RRR")
+    slide(page, "learning_rate", "RRRRRRRRRRRR")
+    click(page, "train")
+    expect_status(page, "failed")
+    expect(page.get_by_text(re.compile(r"stopped being a finite number at step \d+.*lower learning rate"))).to_be_visible()
+
+
+# Looks and access
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_text_has_enough_contrast(open_page: Callable[..., Page], scheme: str, width: int) -> None:
+    page = open_page(width, 800, color_scheme=scheme)
+    faint = page.evaluate(CONTRAST_BELOW, 4.5)
+    assert faint == []
+
+
+def test_training_drawing_and_reading_are_in_view_together_on_a_laptop(page: Page) -> None:
+    for key in ("train", "pause", "stop", "reset", "status", "canvas", "reading", "seen", "probabilities", "accuracy_chart"):
+        box = page.locator(f".st-key-{key}").bounding_box()
+        assert box, key
+        assert box["y"] >= 0, key
+        assert box["y"] + box["height"] <= 800, key
+        assert box["x"] + box["width"] <= 1280, key
+
+
+def test_training_bar_stays_in_view_when_scrolled(open_page: Callable[..., Page]) -> None:
+    page = open_page(390, 700)
+    page.mouse.move(195, 500)
+    page.mouse.wheel(0, 900)
+    expect(page.locator(".st-key-accuracy_chart")).to_be_in_viewport()
+    for key in ("train", "pause", "stop", "reset"):
+        expect(page.locator(f".st-key-{key} button")).to_be_in_viewport(ratio=1)
+
+
+def test_train_is_reached_and_pressed_with_the_keyboard(page: Page) -> None:
+    slide(page, "epochs", "LLL")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('.st-key-train') !== null"):
+            break
+    page.keyboard.press("Enter")
+    expect_status(page, "epoch")
+    expect_status(page, "done")
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    page.locator(".st-key-machine summary").click()
+    page.locator(".st-key-regularization summary").click()
+    snapshot = page.locator("body").aria_snapshot()
+    assert (
+        re.findall(r"- (?:button|slider|switch|checkbox|combobox|spinbutton|textbox)(?: \[[^\]]*\])*:?$", snapshot, re.MULTILINE)
+        == []
+    )
+
+
+# Hostile clients
+
+
+def tampered_page(browser: Browser, server: Server, drawing: object) -> Page:
+    """A page whose every message about a drawing is replaced on its way to the server."""
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+
+    def tamper(route: WebSocketRoute) -> None:
+        upstream = route.connect_to_server()
+
+        def forward(message: str | bytes) -> None:
+            assert isinstance(message, bytes)
+            content = BackMsg.FromString(message)
+            for state in content.rerun_script.widget_states.widgets:
+                if '"objects"' in state.json_value:
+                    state.json_value = json.dumps({"drawing": drawing})
+            upstream.send(content.SerializeToString())
+
+        route.on_message(forward)
+        upstream.on_message(route.send)
+
+    page.route_web_socket(re.compile("_stcore/stream"), tamper)
+    page.goto(server.url)
+    ready(page)
+    return page
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        pytest.param("text", id="not an object"),
+        pytest.param({"raw": None, "data": "data:image/png;base64,AAAA"}, id="no strokes and a broken image"),
+        pytest.param({"raw": {"objects": "x"}}, id="objects that are no list"),
+        pytest.param({"raw": {"objects": [{"path": [["M", 1, "x"]], "strokeWidth": 1}]}}, id="a path of words"),
+        pytest.param({"raw": {"objects": [{"path": [["M", 1, 1]], "strokeWidth": 1}] * 501}}, id="too many strokes"),
+        pytest.param({"raw": {"objects": [{"path": [["L", 1, 1]] * 20_001, "strokeWidth": 1}]}}, id="too many points"),
+    ],
+)
+def test_tampered_drawing_gets_a_clear_message_and_costs_nothing(browser: Browser, server: Server, drawing: object) -> None:
+    page = tampered_page(browser, server, drawing)
+    draw(page, ONE)
+    expect(page.get_by_text("Press Clear and draw again")).to_be_visible(timeout=15 * SECONDS)
+    expect_reading(page, "3")
+    page.context.close()
+
+
+def test_huge_image_in_a_message_is_not_decoded(browser: Browser, server: Server, tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(picture, "PNG")
+    stroke = {"path": [["M", *ONE[0]], ["L", *ONE[1]]], "strokeWidth": 20}
+    url = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
+    page = tampered_page(browser, server, {"raw": {"objects": [stroke]}, "data": url})
+    before = memory_peak(server)
+    draw(page, SEVEN)
+    expect_reading(page, "1")
+    assert memory_peak(server) - before < 50_000
+    page.context.close()
+
+
+def memory_peak(server: Server) -> int:
+    """The most memory that the server has had so far, in kB."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+)", status)[0])
+
+
+# Servers of their own
+
+
+def test_missing_data_is_named_on_the_page(browser: Browser, tmp_path: Path) -> None:
+    with running_server(tmp_path, MNIST_FC_DATA=str(tmp_path / "missing.npz")) as own:
+        page = browser.new_page()
+        page.goto(own.url)
+        expect(page.get_by_text("missing.npz does not exist")).to_be_visible(timeout=60 * SECONDS)
+        page.close()
+
+
+def test_store_that_cannot_be_written_is_said_and_the_run_goes_on(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with running_server(tmp_path, MNIST_FC_RUNS=str(tmp_path / "file" / "runs")) as own:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(own.url)
+        ready(page)
+        click(page, "train")
+        expect(page.get_by_text("This run is not being saved")).to_be_visible(timeout=60 * SECONDS)
+        expect_status(page, "done")
+        page.close()
+
+
+def test_killed_server_leaves_no_process_behind(browser: Browser, tmp_path: Path) -> None:
+    with running_server(tmp_path) as own:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(own.url)
+        ready(page)
+        click(page, "train")
+        expect_status(page, "epoch")
+        worker = os.pidfd_open(own.worker())
+        own.process.kill()
+        gone, _, _ = select.select([worker], [], [], 30)  # not our child: its descriptor becomes readable when it is gone
+        os.close(worker)
+        assert gone
+        page.close()
+
+
+CONTRAST_BELOW = """
+limit => {
+  const parse = text => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const luminance = color => {
+    const [r, g, b] = color.map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const background = element => {
+    const layers = [], text = element.getBoundingClientRect(), x = (text.left + text.right) / 2, y = (text.top + text.bottom) / 2;
+    for (let e = element; e; e = e.parentElement) {
+      const box = e.getBoundingClientRect();
+      // A slider's value stands beside its thumb.
+      const beside = box.width < 40 && (x < box.left || x > box.right || y < box.top || y > box.bottom);
+      if (!beside) layers.unshift(parse(getComputedStyle(e).backgroundColor));
+    }
+    return layers.reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const opacity = element => {
+    let product = 1;
+    for (let e = element; e; e = e.parentElement) product *= parseFloat(getComputedStyle(e).opacity);
+    return product;
+  };
+  const faint = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
+    if (!text || !element.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true })) continue;
+    if (element.closest("[disabled], [aria-disabled=true], [data-disabled], label:has(input:disabled), script, style")) continue;
+    const below = background(element), style = getComputedStyle(element);
+    const paint = parse(element.closest("svg") ? style.fill : style.color);
+    paint[3] *= opacity(element);
+    const [a, b] = [luminance(over(paint, below)), luminance(below)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < limit) faint.push(`${text}: ${ratio.toFixed(2)}`);
+  }
+  return faint;
+}
+"""

@@ -1,0 +1,535 @@
+"""The trainer with its real process: what a run promises, and what is left after every way in which a process can end."""
+
+import contextlib
+import csv
+import gc
+import os
+import pickle
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnist_fc import checkpoint
+from mnist_fc.config import ConfigError, TrainConfig
+from mnist_fc.data import DATA_VARIABLE
+from mnist_fc.engine import Record, StepRecord, WeightsRecord
+from mnist_fc.trainer import ACTIVE_STATES, Run, RunSnapshot, State, Trainer, TrainerBusy, _death_message
+from mnist_fc.worker import Outbox
+
+TIMEOUT = 60.0
+"""Seconds within which a thing happens on any machine; a test that passes waits no longer than the thing takes."""
+QUIET = 0.3
+"""Seconds in which a run that is not held would take hundreds of steps."""
+
+SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
+LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)
+"""Minutes, so that what is done to it comes while it goes on."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def data_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A small data file of noise that every process started here trains on: what is learned does not matter here."""
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for part, count in (("train", 5200), ("test", 300)):
+        arrays[f"x_{part}"] = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        arrays[f"y_{part}"] = generator.integers(0, 10, count, dtype=np.uint8)
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its option allow_pickle
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv(DATA_VARIABLE, str(path))
+        yield path
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("disk") / "runs"
+
+
+@pytest.fixture(scope="module")
+def shared_trainer(data_file: Path, store: Path) -> Iterator[Trainer]:
+    with contextlib.closing(Trainer(store)) as trainer:
+        yield trainer
+
+
+@pytest.fixture
+def trainer(shared_trainer: Trainer) -> Iterator[Trainer]:
+    """The trainer that the tests share, with no run going on before and after."""
+    yield shared_trainer
+    if run := shared_trainer.current():
+        shared_trainer.stop(run)
+        assert run.wait_until_state("done", "stopped", "failed", timeout=TIMEOUT)
+
+
+def finished(run: Run) -> RunSnapshot:
+    assert run.wait_for(lambda run: not run.is_active, TIMEOUT)
+    return run.snapshot()
+
+
+def wait_for_steps(run: Run, count: int) -> None:
+    """Wait until `count` more step records than now are there."""
+    target = len(run.snapshot().steps) + count
+    assert run.wait_for(lambda run: len(run._steps) >= target, TIMEOUT)
+
+
+def wait_until(run: Run, state: State) -> None:
+    assert run.wait_until_state(state, timeout=TIMEOUT)
+
+
+def losses(snapshot: RunSnapshot) -> list[float]:
+    return [step.train_loss for step in snapshot.steps]
+
+
+def wait_for_end(pidfd: int) -> None:
+    """Wait until the process ends that `pidfd` was opened for while it lived."""
+    ended, _, _ = select.select([pidfd], [], [], TIMEOUT)
+    os.close(pidfd)
+    assert ended
+
+
+def kill(pid: int) -> None:
+    pidfd = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    wait_for_end(pidfd)
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that are not reaped yet."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended while we looked
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                found.add(int(stat.parent.name))
+    return found
+
+
+def num_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+class TestRun:
+    def test_it_ends_done_with_every_record_the_last_included(self, trainer: Trainer) -> None:
+        run = trainer.start(SHORT)
+        snapshot = finished(run)
+        num_steps = SHORT.num_epochs * -(-5000 // SHORT.batch_size)
+        assert (snapshot.state, snapshot.message, snapshot.storage_problem) == ("done", "", "")
+        assert snapshot.end
+        assert (snapshot.end.step, snapshot.end.outcome) == (num_steps, "done")
+        assert snapshot.end.test_accuracy is not None
+        assert [step.step for step in snapshot.steps] == list(range(1, num_steps + 1))
+        assert [epoch.epoch for epoch in snapshot.epochs] == list(range(1, SHORT.num_epochs + 1))
+        assert snapshot.weights
+        assert snapshot.weights.step == num_steps
+        assert trainer.run(run.id) is run
+        assert trainer.current() is None
+
+    def test_it_is_on_disk_when_it_has_ended(self, trainer: Trainer, store: Path) -> None:
+        run = trainer.start(SHORT)
+        snapshot = finished(run)
+        assert run.folder
+        folder = run.folder.path
+        assert folder.parent == store
+        assert TrainConfig.from_json((folder / "config.json").read_text("utf-8")) == SHORT
+        with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == len(snapshot.steps) + len(snapshot.epochs) + 1
+        assert [float(row["train_loss"]) for row in rows if row["gradient_norms"]] == losses(snapshot)
+        assert rows[-1]["outcome"] == "done"
+        assert snapshot.weights
+        for name, tensor in checkpoint.load(folder / "model.ckpt").state_dict().items():
+            np.testing.assert_array_equal(tensor.numpy(), snapshot.weights.weights[name])
+
+    def test_the_same_config_gives_the_same_losses(self, trainer: Trainer) -> None:
+        first, second = finished(trainer.start(SHORT)), finished(trainer.start(SHORT))
+        assert losses(first) == losses(second)
+        assert losses(finished(trainer.start(SHORT.replace(seed=1)))) != losses(first)
+
+    def test_a_snapshot_does_not_change(self, trainer: Trainer) -> None:
+        run = trainer.start(SHORT)
+        wait_for_steps(run, 1)
+        snapshot = run.snapshot()
+        before = replace(snapshot)
+        finished(run)
+        assert snapshot.steps == before.steps
+        assert snapshot.state in ACTIVE_STATES
+
+    def test_one_that_diverges_fails_with_the_reason_and_finite_weights(self, trainer: Trainer) -> None:
+        wild = SHORT.replace(optimizer="sgd", learning_rate=1.0, momentum=0.999, num_epochs=20)
+        snapshot = finished(trainer.start(wild.replace(hidden_sizes=(64, 64, 64), activation="leaky_relu")))
+        assert snapshot.state == "failed"
+        assert "loss stopped being a finite number" in snapshot.message
+        assert "lower learning rate" in snapshot.message
+        assert snapshot.weights
+        assert all(np.isfinite(value).all() for value in snapshot.weights.weights.values())
+        assert finished(trainer.start(SHORT)).state == "done"
+
+
+class TestCommands:
+    def test_a_pause_holds_until_resumed_and_changes_no_loss(self, trainer: Trainer) -> None:
+        config = SHORT.replace(batch_size=8, num_epochs=3)
+        unpaused = finished(trainer.start(config))
+        run = trainer.start(config)
+        for _ in range(5):
+            wait_for_steps(run, 5)
+            trainer.pause(run)
+            wait_until(run, "paused")
+            held = len(run.snapshot().steps)
+            assert not run.wait_for(lambda run, held=held: len(run._steps) > held, QUIET)  # type: ignore[misc]
+            trainer.resume(run)
+        paused = finished(run)
+        assert paused.state == "done"
+        assert losses(paused) == losses(unpaused)
+
+    def test_a_pause_takes_effect_within_a_step(self, trainer: Trainer) -> None:
+        slow = SHORT.replace(hidden_sizes=(2048,), batch_size=2500, num_epochs=100)
+        run = trainer.start(slow)
+        wait_for_steps(run, 1)
+        before = run.snapshot().steps[-1].step
+        trainer.pause(run)
+        wait_until(run, "paused")
+        assert run.snapshot().steps[-1].step <= before + 1
+
+    @pytest.mark.parametrize("state", ["starting", "running", "paused"])
+    def test_stop_ends_with_a_test_accuracy_and_a_checkpoint_and_the_next_run_works(self, trainer: Trainer, state: State) -> None:
+        run = trainer.start(LONG)
+        if state != "starting":
+            wait_for_steps(run, 1)
+        if state == "paused":
+            trainer.pause(run)
+            wait_until(run, "paused")
+        trainer.stop(run)
+        snapshot = finished(run)
+        assert snapshot.state == "stopped"
+        assert snapshot.end
+        assert snapshot.end.test_accuracy is not None
+        assert 0 <= snapshot.end.test_accuracy <= 1
+        assert snapshot.weights
+        assert snapshot.weights.step == snapshot.end.step
+        assert run.folder
+        checkpoint.load(run.folder.checkpoint)
+        assert finished(trainer.start(SHORT)).state == "done"
+
+    def test_commands_for_an_old_run_do_not_touch_the_new_one(self, trainer: Trainer) -> None:
+        old = trainer.start(SHORT)
+        before = finished(old)
+        new = trainer.start(LONG)
+        trainer.stop(old)
+        trainer.pause(old)
+        trainer.set_learning_rate(old, 0.5)
+        trainer.pause(new)  # Commands are obeyed in order: by now the three have been.
+        wait_until(new, "paused")
+        trainer.resume(new)
+        wait_for_steps(new, 1)
+        assert {step.learning_rate for step in new.snapshot().steps} == {LONG.learning_rate}
+        assert old.snapshot() == before
+
+    def test_a_learning_rate_holds_from_the_very_next_step(self, trainer: Trainer) -> None:
+        run = trainer.start(LONG)
+        wait_for_steps(run, 1)
+        trainer.pause(run)
+        wait_until(run, "paused")
+        held = len(run.snapshot().steps)
+        trainer.set_learning_rate(run, 0.0005)
+        trainer.resume(run)
+        wait_for_steps(run, 3)
+        trainer.set_learning_rate(run, 0.0002)
+        assert run.wait_for(lambda run: run._steps[-1].learning_rate == 0.0002, TIMEOUT)
+        rates = [step.learning_rate for step in run.snapshot().steps]
+        assert set(rates[:held]) == {LONG.learning_rate}
+        assert rates[held] == 0.0005
+        assert rates[held:] == sorted(rates[held:], reverse=True)
+
+    def test_a_learning_rate_out_of_range_is_refused(self, trainer: Trainer) -> None:
+        run = trainer.start(LONG)
+        with pytest.raises(ConfigError, match="learning_rate is 5"):
+            trainer.set_learning_rate(run, 5.0)
+
+    def test_a_second_start_is_refused_while_a_run_goes_on(self, trainer: Trainer) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            started = [future.exception() or future.result() for future in [pool.submit(trainer.start, LONG) for _ in range(8)]]
+        runs = [run for run in started if isinstance(run, Run)]
+        assert len(runs) == 1
+        assert sum(isinstance(error, TrainerBusy) for error in started) == 7
+        trainer.pause(runs[0])
+        wait_until(runs[0], "paused")
+        with pytest.raises(TrainerBusy):
+            trainer.start(LONG)
+        assert trainer.current() is runs[0]
+
+    def test_many_starts_and_stops_leave_one_process_and_no_descriptor(self, trainer: Trainer) -> None:
+        finished(trainer.start(SHORT))
+        before = children(), trainer.process_id, num_descriptors()
+        for i in range(20):
+            run = trainer.start(LONG)
+            if i % 2:
+                wait_for_steps(run, 1)
+            trainer.stop(run)
+            assert finished(run).state == "stopped"
+        assert (children(), trainer.process_id, num_descriptors()) == before
+        assert trainer.process_id in children()
+
+
+class TestStore:
+    @pytest.fixture
+    def no_store(self, store: Path) -> Iterator[None]:
+        """A regular file where the folder that holds the store was."""
+        disk, away = store.parent, store.parent.with_name("away")
+        store.mkdir(parents=True, exist_ok=True)
+        disk.rename(away)
+        disk.write_text("a file")
+        yield
+        disk.unlink()
+        away.rename(disk)
+
+    @pytest.fixture
+    def full_disk(self) -> Iterator[None]:
+        """No file grows beyond 100 kB, which a checkpoint of LONG does and metrics do not."""
+        _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        yield
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    @pytest.mark.usefixtures("no_store")
+    def test_a_run_goes_on_without_one_and_says_so(self, trainer: Trainer, store: Path) -> None:
+        snapshot = finished(trainer.start(SHORT))
+        assert snapshot.state == "done"
+        assert snapshot.end
+        assert str(store) in snapshot.storage_problem
+
+    @pytest.mark.usefixtures("full_disk")
+    def test_a_run_goes_on_when_the_disk_is_full_and_says_so(self, trainer: Trainer) -> None:
+        snapshot = finished(trainer.start(LONG.replace(batch_size=500, num_epochs=2)))
+        assert snapshot.state == "done"
+        assert len(snapshot.epochs) == 2
+        assert snapshot.storage_problem
+
+    def test_a_run_goes_on_when_its_folder_vanishes_and_says_so(self, trainer: Trainer) -> None:
+        run = trainer.start(LONG)
+        wait_for_steps(run, 1)
+        trainer.pause(run)
+        wait_until(run, "paused")
+        assert run.folder
+        folder = run.folder.path
+        shutil.rmtree(folder)
+        trainer.resume(run)
+        wait_for_steps(run, 1)
+        trainer.stop(run)
+        snapshot = finished(run)
+        assert snapshot.state == "stopped"
+        assert str(folder) in snapshot.storage_problem
+
+
+class TestDeath:
+    @pytest.mark.parametrize("state", ["running", "paused"])
+    def test_a_run_whose_process_is_killed_fails_with_the_reason_and_the_next_start_works(
+        self, trainer: Trainer, state: State
+    ) -> None:
+        descriptors = num_descriptors()
+        run = trainer.start(LONG)
+        wait_for_steps(run, 30)
+        if state == "paused":
+            trainer.pause(run)
+            wait_until(run, "paused")
+        before = run.snapshot()
+        assert before.state == state
+        killed = trainer.process_id
+        kill(killed)
+        snapshot = finished(run)
+        assert snapshot.state == "failed"
+        assert "SIGKILL" in snapshot.message
+        assert f"up to step {snapshot.steps[-1].step}," in snapshot.message
+        assert snapshot.steps[: len(before.steps)] == before.steps
+        trainer.stop(run)  # It has no process any more, and the next one does not care.
+        assert finished(trainer.start(SHORT)).state == "done"
+        assert trainer.process_id != killed
+        assert killed not in children()
+        assert num_descriptors() == descriptors
+
+    def test_a_start_that_sees_the_death_before_the_receiver_does_gets_one_new_process(self, trainer: Trainer) -> None:
+        before = children()
+        with trainer._lock:  # The receiver waits for it to say that the process has died.
+            kill(trainer.process_id)
+            trainer._process.wait(TIMEOUT)
+            dead = trainer.process_id, trainer._receiver
+            run = trainer.start(SHORT)
+        dead[1].join(TIMEOUT)
+        assert finished(run).state == "done"
+        assert children() == before - {dead[0]} | {trainer.process_id}
+
+    def test_no_death_before_between_or_at_the_end_of_runs_leaves_anything_waiting(self, tmp_path: Path) -> None:
+        before = children(), num_descriptors()
+        with contextlib.closing(Trainer(tmp_path)) as trainer:
+            run = trainer.start(LONG)
+            kill(trainer.process_id)  # It takes seconds to get ready.
+            snapshot = finished(run)
+            assert snapshot.state == "failed"
+            assert "SIGKILL" in snapshot.message
+            assert "up to step 0," in snapshot.message
+            assert finished(trainer.start(SHORT)).state == "done"
+
+            os.kill(trainer.process_id, signal.SIGKILL)  # The start may come before anybody can tell that it has died.
+            snapshot = finished(trainer.start(SHORT))
+            assert snapshot.state == "done" or "SIGKILL" in snapshot.message
+        # It was closed while it started the next process.
+        assert (children(), num_descriptors()) == before
+
+    def test_an_interrupt_from_the_terminal_leaves_it_to_the_server_to_end_it(self, trainer: Trainer) -> None:
+        run = trainer.start(LONG)
+        wait_for_steps(run, 1)
+        os.kill(trainer.process_id, signal.SIGINT)
+        wait_for_steps(run, 30)
+        trainer.pause(run)
+        wait_until(run, "paused")
+
+    def test_an_error_in_the_process_fails_the_run_and_the_next_start_works(self, trainer: Trainer) -> None:
+        broken = SHORT.replace()
+        object.__setattr__(broken, "activation", "none such")
+        snapshot = finished(trainer.start(broken))
+        assert snapshot.state == "failed"
+        assert "ended with exit code 1" in snapshot.message
+        assert finished(trainer.start(SHORT)).state == "done"
+
+    @pytest.mark.parametrize(
+        ("code", "text"), [(0, "ended with exit code 0."), (-9, "was ended by SIGKILL, which"), (-35, "was ended by signal 35.")]
+    )
+    def test_the_message_of_every_death(self, code: int, text: str) -> None:
+        assert text in _death_message(code, Run("id", SHORT).snapshot())
+
+    def test_to_close_ends_the_process_for_good_and_once(self, tmp_path: Path) -> None:
+        before = children(), num_descriptors()
+        trainer = Trainer(tmp_path)
+        run = trainer.start(LONG)
+        with ThreadPoolExecutor(4) as pool:
+            for future in [pool.submit(trainer.close) for _ in range(4)]:
+                future.result(TIMEOUT)
+        trainer.close()
+        assert run.snapshot().state == "failed"
+        assert "closed" in run.snapshot().message
+        assert (children(), num_descriptors()) == before
+        trainer.stop(run)
+        with pytest.raises(RuntimeError, match="closed"):
+            trainer.start(SHORT)
+
+
+SERVER = """
+import sys
+from pathlib import Path
+from mnist_fc.config import TrainConfig
+from mnist_fc.trainer import Trainer
+
+trainer = Trainer(Path(sys.argv[1]))
+if sys.argv[2] != "ends":
+    run = trainer.start(TrainConfig(hidden_sizes=(256,), batch_size=8, num_epochs=100, threads=1))
+    assert run.wait_for(lambda run: bool(run._steps), 60)
+print(trainer.process_id, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_process_ends_when_its_server_does_in_whatever_way(tmp_path: Path) -> None:
+    def start(ending: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", SERVER, str(tmp_path / ending), ending]
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    servers = {ending: start(ending) for ending in ("ends", "Ctrl-C", "kill -9")}  # They start side by side.
+    try:
+        for ending, server in servers.items():
+            assert server.stdout
+            pidfd = os.pidfd_open(int(server.stdout.readline()))
+            match ending:
+                case "Ctrl-C":
+                    os.killpg(server.pid, signal.SIGINT)
+                case "kill -9":
+                    server.kill()
+            _, errors = server.communicate(timeout=TIMEOUT)  # It closes standard input, which is how the first ends.
+            wait_for_end(pidfd)
+            assert errors.count("Traceback") == (ending == "Ctrl-C"), errors  # The server's own; the process is silent.
+            assert "Fatal" not in errors
+            assert (server.returncode == 0) == (ending == "ends")
+    finally:
+        for server in servers.values():
+            with contextlib.suppress(ProcessLookupError):  # as it should be
+                os.killpg(server.pid, signal.SIGKILL)
+            server.communicate()
+
+
+def test_what_is_printed_in_the_process_does_not_get_among_the_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "def print_on_open(event, args):\n"
+        "    if event == 'open' and str(args[0]).endswith(('.npz', 'engine.py', 'engine.cpython-311.pyc')):\n"
+        "        os.write(1, b'noise of ' + os.fsencode(os.path.basename(args[0])))\n"
+        "os.write(1, b'noise from the start')\n"
+        "sys.addaudithook(print_on_open)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with contextlib.closing(Trainer(tmp_path / "runs")) as trainer:
+        assert finished(trainer.start(SHORT)).state == "done"
+    output, errors = capfd.readouterr()
+    assert "noise of small.npz" in errors
+    assert not output
+
+
+def test_a_run_without_the_data_file_fails_and_one_with_it_works(
+    tmp_path: Path, data_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = tmp_path / "absent.npz"
+    monkeypatch.setenv(DATA_VARIABLE, str(absent))
+    with contextlib.closing(Trainer(tmp_path / "runs")) as trainer:
+        snapshot = finished(trainer.start(SHORT))
+        assert snapshot.state == "failed"
+        assert str(absent) in snapshot.message
+        assert "does not exist" in snapshot.message
+        process_id = trainer.process_id
+        shutil.copyfile(data_file, absent)
+        assert finished(trainer.start(SHORT)).state == "done"
+        assert trainer.process_id == process_id
+
+
+class TestOutbox:
+    @staticmethod
+    def step(number: int) -> StepRecord:
+        return StepRecord(number, 1, number, 0.0, 1.0, 0.5, 0.001, (1.0, 1.0))
+
+    def test_a_reader_that_does_not_read_slows_nothing_and_costs_the_newest_weights_alone(self) -> None:
+        reader, writer = os.pipe()
+        outbox = Outbox(os.fdopen(writer, "wb"))
+        weights: list[weakref.ref[np.ndarray]] = []
+        for number in range(5000):  # Were one of them to wait for the reader, this would never end.
+            outbox.put("record", self.step(number))
+            if number % 10 == 0:
+                array = np.full(100_000, number, dtype=np.float32)
+                weights.append(weakref.ref(array))
+                outbox.put("record", WeightsRecord(number, 1, {"fc1.weight": array}))
+                del array
+        gc.collect()
+        kept = [i for i, reference in enumerate(weights) if reference() is not None]
+        assert kept[-1] == len(weights) - 1
+        assert len(kept) <= 2  # The other is on its way through the pipe.
+        outbox.put("last")
+
+        received: list[Record] = []
+        with os.fdopen(reader, "rb") as stream:
+            while (message := pickle.load(stream))[0] == "record":
+                received.append(message[1])
+        assert message == ("last", None)
+        assert [record.step for record in received if isinstance(record, StepRecord)] == list(range(5000))
+        newest = [record for record in received if isinstance(record, WeightsRecord)][-1]
+        assert newest.step == 4990
+        assert (newest.weights["fc1.weight"] == 4990).all()
+        assert [record.step for record in received] == sorted(record.step for record in received)
