@@ -24,13 +24,22 @@ with st.sidebar:
     st.caption("Train a fully connected network on real handwritten digits, on this computer's processor, and watch it learn.")
     controls.panel()
 
-with st.container(key="training_bar"):
-    progress.bar()
-drawing, training = st.columns(2, gap="large")
-with drawing:
-    draw.panel()
-with training:
-    progress.charts()
+
+def live(*, ticking: bool) -> None:
+    """All that changes while a run goes on, drawn anew as one at every tick, stroke and click."""
+    if session.is_running() is not ticking:
+        st.rerun()  # a run has begun or ended: the page begins to tick, or rests
+    with st.container(key="training_bar"):
+        progress.bar()
+    drawing, training = st.columns(2, gap="large")
+    with drawing:
+        draw.panel()
+    with training:
+        progress.charts()
+
+
+running = session.is_running()
+st.fragment(live, run_every=session.TICK_SECONDS if running else None)(ticking=running)
 
 with st.expander("What is on this page", key="about"):
     st.markdown(

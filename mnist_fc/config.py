@@ -5,6 +5,7 @@ The config is the only thing that travels down to the training process, and it s
 
 import dataclasses
 import json
+import math
 import os
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -138,6 +139,10 @@ class TrainConfig:
         """Units of every layer: 784 inputs, the hidden layers, 10 outputs."""
         return (NUM_INPUTS, *self.hidden_sizes, NUM_CLASSES)
 
+    def steps_per_epoch(self, num_images: int) -> int:
+        """How many batches an epoch has when the data has `num_images` training images, validation images included."""
+        return math.ceil((num_images - self.num_validation) / self.batch_size)
+
     def replace(self, **changes: Any) -> "TrainConfig":
         """A copy with `changes`; raises ConfigError as the constructor does."""
         return dataclasses.replace(self, **changes)
@@ -175,7 +180,6 @@ PRESETS: dict[str, TrainConfig] = {
         schedule="one_cycle",
         batch_size=256,
         num_epochs=60,
-        label_smoothing=0.05,
         augmentation="affine",
     ),
 }

@@ -102,7 +102,7 @@ class Training:
         train_indices, val_indices = split(data.train_labels, config.num_validation, config.seed)
         self._train_indices = train_indices
         self._validation = data.train_images[val_indices], data.train_labels[val_indices]
-        self.steps_per_epoch = math.ceil(len(train_indices) / config.batch_size)
+        self.steps_per_epoch = config.steps_per_epoch(len(data.train_labels))
         self.num_steps = self.steps_per_epoch * config.num_epochs
 
         self.model = MLP(config.hidden_sizes, config.activation)

@@ -110,8 +110,6 @@ class Run:
                     self._end = record
                     self._message = record.message
                     self._state = record.outcome
-            if self._state == "starting":
-                self._state = "running"
             self._changed.notify_all()
 
     def set_state(self, state: State, message: str = "") -> None:
@@ -236,10 +234,8 @@ class Trainer:
                         was_ready = True
                     case "record" if run:
                         run.receive(value)
-                    case "paused" if run:
-                        run.set_state("paused")
-                    case "resumed" if run:
-                        run.set_state("running")
+                    case "running" | "paused" as state if run:
+                        run.set_state(state)
         except (EOFError, OSError, pickle.UnpicklingError):
             pass  # The process has ended.
         finally:

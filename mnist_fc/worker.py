@@ -20,13 +20,17 @@ from typing import IO, Any
 
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import DataError, Mnist, load
-from mnist_fc.engine import EndRecord, Training, WeightsRecord, train
+from mnist_fc.engine import EndRecord, StepRecord, Training, WeightsRecord, train
 
 RECORDS_FOLLOW = b"mnist_fc: records follow\n"
 
 # While a run goes on its newest weights are copied out this often, and of a large network so seldom that it is not slowed.
 LIVE_SECONDS = 0.5
 LIVE_BYTES_PER_SECOND = 20e6
+
+# Every wake of the sending thread, and of the reader at the other end, takes a core from the training for a moment, and all
+# its threads wait for that core: a record each took a sixth of the speed. So records wait for each other this long.
+GATHER_SECONDS = 0.2
 
 
 class Outbox:
@@ -38,6 +42,7 @@ class Outbox:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._waiting: collections.deque[tuple[str, Any]] = collections.deque()
+        self._is_urgent = False
         self._changed = threading.Condition()
         threading.Thread(target=self._send, daemon=True).start()
 
@@ -46,15 +51,20 @@ class Outbox:
             if isinstance(value, WeightsRecord):
                 self._waiting = collections.deque(m for m in self._waiting if not isinstance(m[1], WeightsRecord))
             self._waiting.append((name, value))
-            self._changed.notify()
+            self._is_urgent = self._is_urgent or not isinstance(value, (StepRecord, WeightsRecord))
+            if self._is_urgent or len(self._waiting) == 1:
+                self._changed.notify()
 
     def _send(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
-                message = self._waiting.popleft()
+                self._changed.wait_for(lambda: self._is_urgent, GATHER_SECONDS)
+                messages, self._waiting = self._waiting, collections.deque()
+                self._is_urgent = False
             try:
-                pickle.dump(message, self._stream, protocol=5)
+                for message in messages:
+                    pickle.dump(message, self._stream, protocol=5)
                 self._stream.flush()
             except OSError:
                 return  # The reader is gone, and `_receive` ends the process.
@@ -94,6 +104,7 @@ class Worker:
                 sent_at = time.monotonic()
             return True
 
+        self._outbox.put("running")
         try:
             for record in train(config, self._load_data(), before_step):
                 self._outbox.put("record", record)
@@ -114,7 +125,7 @@ class Worker:
                     training.learning_rate = value[0]
                 case "pause" | "resume":
                     paused = name == "pause"
-                    self._outbox.put("paused" if paused else "resumed")
+                    self._outbox.put("paused" if paused else "running")
         return True
 
 
@@ -129,7 +140,7 @@ def _receive(stream: IO[bytes], put: Callable[[tuple[str, Any]], object]) -> Non
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches this process too; the server decides
-    records = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    records = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=2**20)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write among the records
     records.write(b"\n" + RECORDS_FOLLOW)
     # Not sys.stdin, for which an interpreter that ends with an error would wait while `_receive` reads from it.

@@ -1,14 +1,20 @@
 """data.py: what is embedded is MNIST; other data is read or refused with the reason; the split."""
 
+import functools
 import gzip
 import hashlib
+import http.server
 import random
+import socket
 import struct
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -258,3 +264,42 @@ def test_no_validation_images_leaves_all_to_train_on(small: Mnist) -> None:
 def test_a_split_that_leaves_nothing_to_train_on_is_refused(small: Mnist) -> None:
     with pytest.raises(DataError, match=r"2000 validation images cannot be split off 2000 training images"):
         data.split(small.train_labels, 2000, seed=0)
+
+
+@pytest.fixture
+def mirror(small_arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A web server with the four gzipped files, in the place of torchvision's own."""
+    served = tmp_path / "served"
+    served.mkdir()
+    write_idx(served, small_arrays, zipped=True)
+    digests = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in served.iterdir()}
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+        monkeypatch.setattr(torchvision.datasets.MNIST, "resources", list(digests.items()))
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("mirror")
+def test_downloaded_files_are_read(small: Mnist, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert_same(data.load(data.download(tmp_path / "cache")), small)
+    assert "100%" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("mirror")
+def test_files_that_are_there_are_not_downloaded_again(small: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data.download(tmp_path / "cache")
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [])
+    assert_same(data.load(data.download(tmp_path / "cache")), small)
+
+
+def test_a_download_that_cannot_be_had_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
+        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{closed.getsockname()[1]}/"])
+        with pytest.raises(DataError, match="could not be downloaded"):
+            data.download(tmp_path)

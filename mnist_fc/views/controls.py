@@ -123,6 +123,9 @@ def panel() -> None:
     )
     _slider("epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
     _slider("batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster and step less often.")
+    chosen = config()
+    steps = chosen.steps_per_epoch(len(session.mnist().train_labels))
+    st.caption(f"{steps:,} steps an epoch, {steps * chosen.num_epochs:,} in all")
     _choice("optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most nets without tuning.")
     _choice("schedule", "Schedule", "How the learning rate moves in a run: fixed, up and down once, or down along a cosine.")
 

@@ -59,11 +59,7 @@ HIDE_TOOLBAR = """
 
 
 def panel() -> None:
-    """Draw the canvas and the reading. A stroke draws only this panel anew, and so does each tick of a run."""
-    st.fragment(_panel, run_every=session.tick_interval())()
-
-
-def _panel() -> None:
+    """The canvas with its tools, and the reading."""
     state = st.session_state
     if "strokes" not in state:
         state.canvas_revision = 0

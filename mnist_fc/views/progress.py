@@ -18,26 +18,15 @@ SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 NO_CURVES = {"train": Curve(np.array([0.0]), np.array([np.nan]))}
 CHART_HEIGHT = 215
 
-# How long a click on Pause or Stop waits for the training process to have done so; it takes a step.
+# How long a click waits for the training process to have done as it was told; it takes a step.
 COMMAND_SECONDS = 0.4
 
 
 def bar() -> None:
     """The buttons, the status and the progress of the run."""
-    st.fragment(_bar, run_every=session.tick_interval())(session.tick_interval() is not None)
-
-
-def charts() -> None:
-    """The loss and accuracy curves."""
-    st.fragment(_charts, run_every=session.tick_interval())()
-
-
-def _bar(ticking: bool) -> None:
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
     active = snapshot is not None and snapshot.is_active
-    if active is not ticking or st.session_state.pop("put_away", False):
-        st.rerun()  # a run has begun or ended: draw the whole page, and let its parts tick or rest
     paused = snapshot is not None and snapshot.state == "paused"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=_train)
@@ -64,13 +53,15 @@ def _bar(ticking: bool) -> None:
 
 def _train() -> None:
     try:
-        session.watch(session.trainer().start(controls.config()))
+        run = session.trainer().start(controls.config())
     except TrainerBusy:
         st.session_state.train_problem = (
             "Somebody else's run goes on, and this machine trains one network at a time. Press Train again when it has ended."
         )
     else:
+        session.watch(run)
         st.session_state.network = "run"
+        run.wait_until_state("running", "done", "failed", timeout=COMMAND_SECONDS)
 
 
 def _pause_or_resume() -> None:
@@ -93,7 +84,6 @@ def _stop() -> None:
 def _reset() -> None:
     _stop()
     session.watch(None)
-    st.session_state.put_away = True
 
 
 def _status(snapshot: RunSnapshot | None) -> str:
@@ -146,7 +136,8 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _charts() -> None:
+def charts() -> None:
+    """The loss and accuracy curves."""
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -219,8 +210,7 @@ def step_domain(snapshot: RunSnapshot | None, last_step: float) -> list[float]:
     """From 0 to one epoch, then to two, four, eight, ... at the most to the end of the run."""
     if not snapshot:
         return [0, 1000]
-    images = len(session.mnist().train_labels) - snapshot.config.num_validation
-    steps_per_epoch = math.ceil(images / snapshot.config.batch_size)
+    steps_per_epoch = snapshot.config.steps_per_epoch(len(session.mnist().train_labels))
     epochs = 1
     while epochs * steps_per_epoch < last_step:
         epochs *= 2

@@ -1,18 +1,21 @@
 """What the views share: the server's one trainer, data and shipped network, and which run this session watches."""
 
 import streamlit as st
+import torch
 
 from mnist_fc import data
 from mnist_fc.reading import Reader
 from mnist_fc.trainer import Run, Trainer
 
-# Charts, progress and the reading follow a run at this pace; the training itself does not wait for it.
-TICK_SECONDS = 0.7
+# The page follows a run at this pace; the training itself does not wait for it.
+TICK_SECONDS = 0.8
 
 
 @st.cache_resource(show_spinner=False)
 def trainer() -> Trainer:
     """The trainer of this server; the first page that opens starts its process."""
+    # Reading one image is too little to share among cores, and idle helper threads would spin where training runs.
+    torch.set_num_threads(1)
     return Trainer()
 
 
@@ -41,7 +44,7 @@ def watch(run: Run | None) -> None:
         st.query_params.pop("run", None)
 
 
-def tick_interval() -> float | None:
-    """How often the fragments that follow a run draw anew: never when nothing runs."""
+def is_running() -> bool:
+    """Whether the run that this session watches goes on."""
     run = watched_run()
-    return TICK_SECONDS if run and run.is_active else None
+    return run is not None and run.is_active

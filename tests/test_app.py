@@ -1,0 +1,129 @@
+"""The page's script, run by Streamlit's own AppTest: what the controls say, and that no state of theirs breaks the page."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from mnist_fc.config import LIMITS, PRESETS, Choice, TrainConfig
+from mnist_fc.views import controls, session
+
+APP = str(Path(__file__).parents[1] / "app.py")
+NUMBERS = ["num_layers", "size_0", "learning_rate", "epochs", "batch_size", "dropout", "label_smoothing", "weight_decay"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The server's resources as in a new server, with a store of their own, and its training process ended afterwards."""
+    st.cache_resource.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MNIST_FC_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+        session.trainer().close()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def app() -> AppTest:
+    opened = AppTest.from_file(APP, default_timeout=60).run()
+    assert not opened.exception
+    return opened
+
+
+def said(app: AppTest) -> TrainConfig:
+    """The config that the controls say."""
+    state = app.session_state
+    base: TrainConfig = state["base_config"]
+    return base.replace(
+        hidden_sizes=tuple(state[f"size_{i}"] for i in range(state["num_layers"])),
+        num_epochs=state["epochs"],
+        **{name: state[name] for name in controls.CONTROLLED},
+    )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_sets_every_control(app: AppTest, name: str) -> None:
+    app.selectbox(key="preset").select(name).run()
+    assert said(app) == PRESETS[name]
+    assert app.selectbox(key="preset").value == name
+
+
+def test_changing_a_control_makes_it_custom_and_changing_it_back_the_preset_again(app: AppTest) -> None:
+    app.select_slider(key="epochs").set_value(30).run()
+    assert app.selectbox(key="preset").value == "custom"
+    app.select_slider(key="epochs").set_value(PRESETS["fast"].num_epochs).run()
+    assert app.selectbox(key="preset").value == "fast"
+
+
+def test_seed_and_threads_do_not_make_it_custom_and_outlast_a_preset(app: AppTest) -> None:
+    app.number_input(key="seed").set_value(7).run()
+    assert app.selectbox(key="preset").value == "fast"
+    app.selectbox(key="preset").select("best").run()
+    assert said(app).seed == 7
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_both_ends_of_every_ladder_are_valid_settings(app: AppTest, key: str) -> None:
+    ladder = app.select_slider(key=key)
+    for index in (0, -1):
+        value = float(ladder.options[index]) if isinstance(ladder.value, float) else int(ladder.options[index])
+        app.select_slider(key=key).set_value(value).run()
+        assert not app.exception
+        assert said(app).layer_sizes
+
+
+@pytest.mark.parametrize("key", [name for name, limit in LIMITS.items() if isinstance(limit, Choice)])
+def test_every_choice_is_offered_in_words(app: AppTest, key: str) -> None:
+    limit = LIMITS[key]
+    assert isinstance(limit, Choice)
+    assert app.selectbox(key=key).options == [controls.WORDS[option] for option in limit.options]
+    for option in limit.options:
+        app.selectbox(key=key).set_value(option).run()
+        assert getattr(said(app), key) == option
+        assert not app.exception
+
+
+def test_every_control_explains_itself(app: AppTest) -> None:
+    widgets = [*app.select_slider, *app.selectbox, *app.number_input]
+    assert [widget.label for widget in widgets if not widget.proto.help] == []
+
+
+def test_layers_that_are_taken_away_come_back_as_they_were(app: AppTest) -> None:
+    app.selectbox(key="preset").select("best").run()
+    app.select_slider(key="num_layers").set_value(1).run()
+    assert said(app).hidden_sizes == PRESETS["best"].hidden_sizes[:1]
+    app.select_slider(key="num_layers").set_value(2).run()
+    assert said(app).hidden_sizes == PRESETS["best"].hidden_sizes
+
+
+def test_settings_of_a_run_that_are_on_no_ladder_are_shown(app: AppTest) -> None:
+    odd = PRESETS["fast"].replace(hidden_sizes=(123,), learning_rate=0.00123, batch_size=99, num_epochs=7, dropout=0.25)
+    run = session.trainer().start(odd)
+    opened = AppTest.from_file(APP, default_timeout=60)
+    opened.query_params["run"] = run.id
+    opened.run()
+    assert not opened.exception
+    assert said(opened) == odd
+    session.trainer().stop(run)
+    assert run.wait_until_state("stopped", timeout=60)
+
+
+def test_address_that_names_no_run_opens_an_idle_page() -> None:
+    opened = AppTest.from_file(APP, default_timeout=60)
+    opened.query_params["run"] = "../../etc/passwd"
+    opened.run()
+    assert not opened.exception
+    assert any("idle" in str(html.proto.body) for html in opened.get("html"))
+
+
+def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "cut.npz"
+    broken.write_bytes((Path(APP).parent / "assets" / "mnist.npz").read_bytes()[:1000])
+    monkeypatch.setenv("MNIST_FC_DATA", str(broken))
+    session.mnist.clear()
+    opened = AppTest.from_file(APP, default_timeout=60).run()
+    assert not opened.exception
+    assert len(opened.error) == 1
+    assert "cut.npz is damaged" in opened.error[0].value
