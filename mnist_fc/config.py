@@ -172,7 +172,7 @@ class TrainConfig:
 PRESETS: dict[str, TrainConfig] = {
     "blog-pytorch": TrainConfig(num_validation=0),
     "blog-keras": TrainConfig(hidden_sizes=(500, 500), initialization="keras", adam_epsilon=1e-7, num_validation=0),
-    "fast": TrainConfig(batch_size=256, num_epochs=4, learning_rate=4e-3, schedule="one_cycle"),
+    "fast": TrainConfig(batch_size=200, num_epochs=5, learning_rate=5e-3, schedule="one_cycle"),
     "best": TrainConfig(
         hidden_sizes=(1024, 128),
         dropout=0.2,

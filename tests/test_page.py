@@ -265,8 +265,8 @@ def test_drawing_by_touch_on_a_phone_is_read_without_scrolling_sideways(open_pag
 
 
 def test_one_epoch_shows_both_curves_growing_and_ends_with_the_test_accuracy(page: Page) -> None:
-    slide(page, "epochs", "LLL")
-    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("215 steps an epoch, 215 in all")
+    slide(page, "epochs", "LLLL")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("275 steps an epoch, 275 in all")
     expect(page.locator(".st-key-preset input")).to_have_value("custom")
     click(page, "train")
     expect_status(page, "epoch 1 of 1")
@@ -413,8 +413,8 @@ def test_training_bar_stays_in_view_when_scrolled(open_page: Callable[..., Page]
 
 
 def test_train_is_reached_and_pressed_with_the_keyboard(page: Page) -> None:
-    slide(page, "epochs", "LLL")
-    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("215 steps an epoch, 215 in all")
+    slide(page, "epochs", "LLLL")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("275 steps an epoch, 275 in all")
     for _ in range(60):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.closest('.st-key-train') !== null"):
