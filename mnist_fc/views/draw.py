@@ -247,11 +247,11 @@ def _exact_percent(probability: float) -> str:
 
 
 def _comparison(normalised: Reading, plain: Reading) -> None:
-    if normalised.image is None:
+    if normalised.digit is None or plain.digit is None:
         return
     cells = "".join(
-        f"<figure>{_picture(reading.image, label)}<figcaption>{label}: read as <b>{reading.digit}</b>, "
-        f"{max(reading.probabilities):.0%} sure</figcaption></figure>"
+        f"<figure>{_picture(reading.image, label)}<figcaption>{label}: read as <b>{_digit(reading)}</b>, "
+        f"{_exact_percent(max(reading.probabilities))} sure</figcaption></figure>"
         for label, reading in (("Normalised", normalised), ("Plain resize", plain))
     )
     st.html(f"<div class='comparison'>{cells}</div>")

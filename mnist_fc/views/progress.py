@@ -18,6 +18,9 @@ SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 NO_CURVES = {"train": Curve(np.array([0.0]), np.array([np.nan]))}
 CHART_HEIGHT = 215
 
+# The speed shown is that of so many records, half an epoch.
+RATE_RECORDS = 30
+
 # How long a click waits for the training process to have done as it was told; it takes a step.
 COMMAND_SECONDS = 0.4
 
@@ -114,22 +117,25 @@ def _total_images(snapshot: RunSnapshot) -> int:
 
 def _progress_line(snapshot: RunSnapshot | None) -> str:
     if not snapshot:
-        return "Press Train to watch a network learn from 60,000 handwritten digits."
+        return f"Press Train to watch a network learn from {len(session.mnist().train_labels):,} handwritten digits."
     if not snapshot.steps:
-        return "Getting ready."
-    last = snapshot.steps[-1]
+        return "Getting ready." if snapshot.is_active else "Not a step was taken."
     if snapshot.end and snapshot.end.test_accuracy is not None:
         return (
-            f"Test accuracy **{snapshot.end.test_accuracy:.2%}** after {last.step:,} steps, "
+            f"Test accuracy **{snapshot.end.test_accuracy:.2%}** after {snapshot.end.step:,} steps, "
             f"{snapshot.end.train_seconds:.1f} s of training"
         )
-    recent = snapshot.steps[max(0, len(snapshot.steps) - 30)]
-    if last.seconds == recent.seconds:
-        recent_rate = last.images_seen / max(last.seconds, 1e-9)
-    else:
-        recent_rate = (last.images_seen - recent.images_seen) / (last.seconds - recent.seconds)
-    seconds_left = (_total_images(snapshot) - last.images_seen) / recent_rate
-    return f"Step {last.step:,} · {recent_rate:,.0f} images/s · {_duration(seconds_left)} left"
+    last = snapshot.steps[-1]
+    num_steps = snapshot.config.steps_per_epoch(len(session.mnist().train_labels)) * snapshot.config.num_epochs
+    line = f"Step {last.step:,} of {num_steps:,}"
+    if not snapshot.is_active:
+        return line
+    images, seconds = last.images_seen, last.seconds
+    if len(snapshot.steps) > RATE_RECORDS:
+        earlier = snapshot.steps[-RATE_RECORDS]
+        images, seconds = images - earlier.images_seen, seconds - earlier.seconds
+    rate = images / seconds
+    return f"{line} · {rate:,.0f} images/s · {_duration((_total_images(snapshot) - last.images_seen) / rate)} left"
 
 
 def _duration(seconds: float) -> str:
