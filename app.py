@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from mnist_fc.checkpoint import CheckpointError
+from mnist_fc.config import ConfigError
 from mnist_fc.data import DataError
 from mnist_fc.views import controls, draw, progress, session
 
@@ -15,7 +16,7 @@ try:
     session.trainer()
     session.mnist()
     session.shipped_reader()
-except (DataError, CheckpointError) as error:
+except (DataError, CheckpointError, ConfigError) as error:
     st.error(f"The page cannot start: {error}.", icon=":material/error:")
     st.stop()
 
@@ -48,7 +49,7 @@ with st.expander("What is on this page", key="about"):
   learned, **Reset** puts the run away. Training runs beside the page on this computer's processor, and the page's address
   leads back to the run after a reload.
 - **The curves** show the loss (how wrong the answers are) and the accuracy (the share of right answers) over the steps; a step
-  is one batch of images. Point at a curve for exact values.
+  is one batch of images. Point at a curve for its values.
 - **Draw** a digit with the mouse, a pen or a finger. The number under the digit read says how sure the network is, and what it
   would say next; the bars give all ten probabilities in percent. **Test digit** shows it a picture from MNIST instead, and
   **Undo** brings your drawing back.

@@ -14,7 +14,6 @@ from mnist_fc.config import LIMITS, PRESETS, Choice, ConfigError, Layers, TrainC
 from mnist_fc.data import DataError
 from mnist_fc.drawing import DrawingError, load_picture
 from mnist_fc.engine import EndRecord, EpochRecord, StepRecord, Training, evaluate, train
-from mnist_fc.model import MLP
 from mnist_fc.reading import Reader, Reading
 from mnist_fc.runs import RunFolder, RunsError, runs_dir
 
@@ -118,7 +117,7 @@ def _train(parsed: argparse.Namespace) -> int:
         result = {
             "run_dir": str(folder.path),
             "checkpoint": str(folder.checkpoint),
-            "parameters": MLP(config.hidden_sizes).num_parameters,
+            "parameters": config.num_parameters,
             "epochs": len(epoch_seconds),
             "train_seconds": end.train_seconds,
             "seconds_per_epoch": _mean(epoch_seconds),

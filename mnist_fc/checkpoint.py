@@ -7,6 +7,7 @@ activation it was trained with; config.json beside it does, and without one the 
 import io
 import os
 import pickle
+import struct
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -26,6 +27,12 @@ SHIPPED = Path(__file__).parents[1] / "assets" / CHECKPOINT_NAME
 
 # Four layers of 2048 units come to 57 MB.
 MAX_BYTES = 64 * 2**20
+
+# What torch.load raises for wrong bytes.
+MALFORMED = (
+    *(zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
+    struct.error,
+)
 
 
 class CheckpointError(ValueError):
@@ -56,7 +63,7 @@ def load(path: str | Path) -> MLP:
         raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from None
     except pickle.UnpicklingError:
         raise CheckpointError(f"{path} holds more than tensors; it is not loaded, because that could run code") from None
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is cut short or no checkpoint that torch.save wrote") from None

@@ -8,6 +8,7 @@ import json
 import math
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 Activation = Literal["relu", "tanh", "sigmoid", "leaky_relu", "gelu"]
@@ -141,7 +142,12 @@ class TrainConfig:
 
     def steps_per_epoch(self, num_images: int) -> int:
         """How many batches an epoch has when the data has `num_images` training images, validation images included."""
-        return math.ceil((num_images - self.num_validation) / self.batch_size)
+        return max(1, math.ceil((num_images - self.num_validation) / self.batch_size))
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights and biases of the network."""
+        return sum((num_in + 1) * num_out for num_in, num_out in pairwise(self.layer_sizes))
 
     def replace(self, **changes: Any) -> "TrainConfig":
         """A copy with `changes`; raises ConfigError as the constructor does."""

@@ -47,11 +47,11 @@ def smooth(values: np.ndarray) -> np.ndarray:
 
 
 def thin(curve: Curve) -> Curve:
-    """At most MAX_POINTS points, each the mean of those it stands for; the last step is kept exactly."""
+    """At most MAX_POINTS points, each the last of those it stands for, so that the curve's end is exact."""
     if len(curve.steps) <= MAX_POINTS:
         return curve
     parts = np.array_split(np.arange(len(curve.steps)), MAX_POINTS)
     return Curve(
         np.array([curve.steps[part[-1]] for part in parts]),
-        np.array([curve.values[part].mean() for part in parts]),
+        np.array([curve.values[part[-1]] for part in parts]),
     )

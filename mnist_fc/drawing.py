@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,13 @@ MIN_INK = 0.15
 
 # A whole page of handwriting is a tenth of this; what is larger was not drawn by hand.
 MAX_STROKES = 500
-MAX_POINTS = 20_000
+MAX_WIDTH = 64.0
+MAX_POINTS = 30_000
 
 CURVE_LINES = 8
+
+# A picture with less is opaque, but for its rounded corners.
+MIN_TRANSPARENT = 0.05
 
 MAX_PICTURE_PIXELS = 50_000_000
 
@@ -92,7 +97,7 @@ def ink(rgba: np.ndarray) -> Tensor:
         kind = f"{rgba.dtype} {rgba.shape}" if isinstance(rgba, np.ndarray) else type(rgba).__name__
         raise DrawingError(f"a drawing must be uint8 (height, width, 4); this is {kind}")
     alpha = rgba[..., 3]
-    if np.median(_border(alpha)) < 128:
+    if (alpha < 128).mean() > MIN_TRANSPARENT:
         return torch.from_numpy(alpha / np.float32(255))
     # ITU-R BT.601 luma, as PIL's "L"
     gray = rgba[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
@@ -136,10 +141,10 @@ def strokes_of_canvas(json_data: Any) -> list[Stroke]:
     for item in objects:
         try:
             commands, width = item["path"], float(item["strokeWidth"])
-            num_points += len(commands)
+            points = tuple(islice(_flattened(commands), MAX_POINTS + 1))
+            num_points += len(points)
             if num_points > MAX_POINTS:
-                raise DrawingError(f"the drawing has more than {MAX_POINTS} points")
-            points = tuple(_flattened(commands))
+                raise DrawingError(f"the drawing is longer than {MAX_POINTS:,} points")
         except (TypeError, KeyError, ValueError, IndexError, AttributeError, OverflowError) as error:
             if isinstance(error, DrawingError):
                 raise
@@ -156,7 +161,7 @@ def render(strokes: Sequence[Stroke], size: int = CANVAS_SIZE) -> np.ndarray:
     pen = ImageDraw.Draw(large)
     limit = 4.0 * size  # a point further out draws nothing that is seen
     for stroke in strokes:
-        width = min(max(stroke.width, 1.0), size) * SUPERSAMPLING
+        width = min(max(stroke.width, 1.0), MAX_WIDTH) * SUPERSAMPLING
         points = [
             (min(max(x, -limit), limit) * SUPERSAMPLING, min(max(y, -limit), limit) * SUPERSAMPLING) for x, y in stroke.points
         ]

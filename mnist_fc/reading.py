@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mnist_fc import checkpoint
+from mnist_fc.checkpoint import SHIPPED
+from mnist_fc.checkpoint import load as load_checkpoint
 from mnist_fc.config import NUM_CLASSES, TrainConfig
 from mnist_fc.drawing import to_image
 from mnist_fc.engine import Weights
@@ -42,9 +43,9 @@ class Reader:
         self.model = model.eval()
 
     @classmethod
-    def load(cls, path: str | Path | None = None) -> "Reader":
+    def load(cls, checkpoint: str | Path | None = None) -> "Reader":
         """The network of a checkpoint, the shipped one when None. Raises CheckpointError and ConfigError as `checkpoint.load`."""
-        return cls(checkpoint.load(path or checkpoint.SHIPPED))
+        return cls(load_checkpoint(checkpoint or SHIPPED))
 
     @classmethod
     def from_weights(cls, weights: Weights, config: TrainConfig) -> "Reader":

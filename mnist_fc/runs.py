@@ -59,6 +59,7 @@ class RunFolder:
                 return
             if isinstance(record, (EpochRecord, EndRecord)) and self._weights:
                 checkpoint.save(self.checkpoint, self._weights.weights)
+                self._weights = None
             self._append([_cell(getattr(record, column, None)) for column in COLUMNS])
         except OSError as error:
             raise RunsError(f"the run folder {self.path} cannot be written: {error}") from None

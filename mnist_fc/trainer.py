@@ -38,6 +38,9 @@ class RunSnapshot:
 
     id: str
     config: TrainConfig
+    """As the run began."""
+    learning_rate: float
+    """The schedule's highest, as last set."""
     state: State
     message: str
     """Why a run failed, else empty."""
@@ -60,6 +63,7 @@ class Run:
     def __init__(self, run_id: str, config: TrainConfig) -> None:
         self.id = run_id
         self.config = config
+        self.learning_rate = config.learning_rate
         self.folder: RunFolder | None = None
         self._changed = threading.Condition()
         self._state: State = "starting"
@@ -75,6 +79,7 @@ class Run:
             return RunSnapshot(
                 id=self.id,
                 config=self.config,
+                learning_rate=self.learning_rate,
                 state=self._state,
                 message=self._message,
                 storage_problem=self._storage_problem,
@@ -112,10 +117,10 @@ class Run:
                     self._state = record.outcome
             self._changed.notify_all()
 
-    def set_state(self, state: State, message: str = "") -> None:
+    def set_state(self, state: State) -> None:
+        """The process says that it runs or is paused."""
         with self._changed:
             self._state = state
-            self._message = message
             self._changed.notify_all()
 
     def open_folder(self, store: Path) -> None:
@@ -189,7 +194,10 @@ class Trainer:
 
     def set_learning_rate(self, run: Run, learning_rate: float) -> None:
         """Change the schedule's highest learning rate from the next step on. Raises ConfigError when out of range."""
-        self._send("learning_rate", run.id, run.config.replace(learning_rate=learning_rate).learning_rate)
+        checked = run.config.replace(learning_rate=learning_rate).learning_rate
+        if run.is_active:
+            run.learning_rate = checked
+            self._send("learning_rate", run.id, checked)
 
     def close(self) -> None:
         """End the training process for good and wait until it and its receiver are gone; a run that goes on fails."""
@@ -254,9 +262,16 @@ class Trainer:
             if process is not self._process:
                 return  # No run went on, and `start` came first: the process and the run of now are others.
             if run := self.current():
-                run.set_state("failed", "The trainer was closed." if self._closing else _death_message(code, run.snapshot()))
+                last = run.snapshot()
+                run.receive(_end_by_death("The trainer was closed." if self._closing else _death_message(code, last), last))
             if was_ready and not self._closing:  # One that dies before would die again; the next start tries.
                 self._start_process()
+
+
+def _end_by_death(message: str, last: RunSnapshot) -> EndRecord:
+    """The record that the process had no time to send, so that the run ends in the store as it does on the page."""
+    step, epoch, seconds = (last.steps[-1].step, last.steps[-1].epoch, last.steps[-1].seconds) if last.steps else (0, 0, 0.0)
+    return EndRecord(step, epoch, "failed", message, seconds, None, None)
 
 
 def _death_message(code: int, snapshot: RunSnapshot) -> str:

@@ -132,9 +132,10 @@ class Worker:
 def _receive(stream: IO[bytes], put: Callable[[tuple[str, Any]], object]) -> None:
     """Pass commands on until there can be no more; then nobody is left to train for."""
     try:
-        while True:
-            put(pickle.load(stream))
-    except (EOFError, OSError, pickle.UnpicklingError):
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                put(pickle.load(stream))
+    finally:
         os._exit(0)
 
 

@@ -282,7 +282,7 @@ def test_one_epoch_shows_both_curves_growing_and_ends_with_the_test_accuracy(pag
 def test_blog_preset_shows_the_test_set_after_each_epoch_and_says_so(page: Page) -> None:
     choose_preset(page, "blog-pytorch")
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-500-10: 397,510 parameters")
-    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("all 60,000 images, the test set after each epoch")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("all training images, the test set after each epoch")
     click(page, "train")
     expect(page.locator(".series:has-text('test')")).to_have_count(2, timeout=60 * SECONDS)
     expect(page.locator(".series:has-text('validation')")).to_have_count(0)
@@ -352,11 +352,13 @@ def test_second_person_is_told_that_the_machine_is_busy_and_can_still_draw(open_
     click(first, "train")
     expect_status(first, "epoch")
     click(second, "train")
-    expect(second.get_by_text("Somebody else's run goes on")).to_be_visible(timeout=15 * SECONDS)
+    expect(second.get_by_text("Another run is going on")).to_be_visible(timeout=15 * SECONDS)
     click(second, "clear")
     expect_reading(second, "")
     draw(second, SEVEN)
     expect_reading(second, "7")
+    click(second, "show_other")
+    expect_status(second, "epoch")
 
 
 def test_killed_training_process_is_reported_and_the_next_run_works(page: Page, server: Server) -> None:
@@ -469,7 +471,7 @@ def tampered_page(browser: Browser, server: Server, drawing: object) -> Page:
         pytest.param({"raw": {"objects": "x"}}, id="objects that are no list"),
         pytest.param({"raw": {"objects": [{"path": [["M", 1, "x"]], "strokeWidth": 1}]}}, id="a path of words"),
         pytest.param({"raw": {"objects": [{"path": [["M", 1, 1]], "strokeWidth": 1}] * 501}}, id="too many strokes"),
-        pytest.param({"raw": {"objects": [{"path": [["L", 1, 1]] * 20_001, "strokeWidth": 1}]}}, id="too many points"),
+        pytest.param({"raw": {"objects": [{"path": [["L", 1, 1]] * 50_001, "strokeWidth": 1}]}}, id="too many points"),
     ],
 )
 def test_tampered_drawing_gets_a_clear_message_and_costs_nothing(browser: Browser, server: Server, drawing: object) -> None:
@@ -517,7 +519,7 @@ def test_store_that_cannot_be_written_is_said_and_the_run_goes_on(browser: Brows
         page.goto(own.url)
         ready(page)
         click(page, "train")
-        expect(page.get_by_text("This run is not being saved")).to_be_visible(timeout=60 * SECONDS)
+        expect(page.get_by_text("This run is not kept on disk")).to_be_visible(timeout=60 * SECONDS)
         expect_status(page, "done")
         page.close()
 

@@ -539,3 +539,17 @@ class TestOutbox:
         assert newest.step == 4990
         assert (newest.weights["fc1.weight"] == 4990).all()
         assert [record.step for record in received] == sorted(record.step for record in received)
+
+
+def test_a_run_whose_process_dies_ends_in_the_store_as_it_does_on_the_page(trainer: Trainer) -> None:
+    run = trainer.start(LONG)
+    assert run.wait_for(lambda run: run._weights is not None, TIMEOUT)
+    folder = run.folder
+    assert folder
+    os.kill(trainer.process_id, signal.SIGKILL)
+    wait_until(run, "failed")
+    with (folder.path / "metrics.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    assert last["outcome"] == "failed"
+    assert last["message"] == run.snapshot().message
+    checkpoint.load(folder.checkpoint)

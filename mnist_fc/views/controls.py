@@ -4,15 +4,14 @@ from typing import Any
 
 import streamlit as st
 
-from mnist_fc.config import CPU_COUNT, LIMITS, PRESETS, Choice, TrainConfig, preset_of
-from mnist_fc.model import MLP
+from mnist_fc.config import CPU_COUNT, LIMITS, PRESETS, Choice, Layers, TrainConfig, preset_of
 from mnist_fc.views import session
 
 PRESET_LINES = {
     "fast": "98 % on the test set in a few seconds.",
     "best": "The most accurate net here: wide, with dropout and moving digits. Takes minutes.",
-    "blog-pytorch": "The blog's PyTorch program: 784-500-10, all 60,000 images, the **test set** after each epoch.",
-    "blog-keras": "The blog's Keras program: 784-500-500-10, all 60,000 images, the **test set** after each epoch.",
+    "blog-pytorch": "The blog's PyTorch program: 784-500-10, all training images, the **test set** after each epoch.",
+    "blog-keras": "The blog's Keras program: 784-500-500-10, all training images, the **test set** after each epoch.",
     "custom": "Your own settings.",
 }
 
@@ -45,7 +44,8 @@ WORDS = {
 }
 """Choices as a person reads them."""
 
-MAX_LAYERS = 4
+assert isinstance(LIMITS["hidden_sizes"], Layers)
+MAX_LAYERS = int(LIMITS["hidden_sizes"].count.high)
 
 
 def set_controls(config: TrainConfig) -> None:
@@ -84,7 +84,7 @@ def panel() -> None:
     """Draw the controls. A change draws only this panel anew."""
     if "preset" not in st.session_state:
         run = session.watched_run()
-        set_controls(run.config if run else PRESETS["fast"])
+        set_controls(run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"])
     for i in range(MAX_LAYERS):
         st.session_state[f"size_{i}"] = st.session_state[f"size_{i}"]  # kept while its slider is not on the page
 
@@ -109,9 +109,8 @@ def panel() -> None:
     _choice(
         "activation", "Activation", "What a unit does with its sum. ReLU is fast and learns well; sigmoid is the classic one."
     )
-    network = MLP(config().hidden_sizes)
-    shape = "-".join(map(str, config().layer_sizes))
-    st.caption(f"{shape}: {network.num_parameters:,} parameters")
+    chosen = config()
+    st.caption(f"{'-'.join(map(str, chosen.layer_sizes))}: {chosen.num_parameters:,} parameters")
 
     st.subheader("Training")
     _slider(
@@ -123,8 +122,7 @@ def panel() -> None:
     )
     _slider("epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
     _slider("batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster and step less often.")
-    chosen = config()
-    steps = chosen.steps_per_epoch(len(session.mnist().train_labels))
+    steps = chosen.steps_per_epoch(session.num_train_images())
     st.caption(f"{steps:,} steps an epoch, {steps * chosen.num_epochs:,} in all")
     _choice("optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most nets without tuning.")
     _choice("schedule", "Schedule", "How the learning rate moves in a run: fixed, up and down once, or down along a cosine.")
@@ -184,11 +182,17 @@ def _preset_chosen() -> None:
     state = st.session_state
     if state.preset in PRESETS:
         set_controls(PRESETS[state.preset].replace(threads=state.threads, seed=state.seed))
+        _send_learning_rate()
 
 
 def _control_changed(key: str = "") -> None:
     changed = config()
     st.session_state.preset = preset_of(changed)
+    if key == "learning_rate":
+        _send_learning_rate()
+
+
+def _send_learning_rate() -> None:
     run = session.watched_run()
-    if key == "learning_rate" and run and run.is_active:
-        session.trainer().set_learning_rate(run, changed.learning_rate)
+    if run and run.is_active and run.learning_rate != st.session_state.learning_rate:
+        session.trainer().set_learning_rate(run, st.session_state.learning_rate)

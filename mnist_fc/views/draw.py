@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from streamlit_drawable_canvas import st_canvas
 
-from mnist_fc.data import DataError
 from mnist_fc.drawing import CANVAS_SIZE, DrawingError, Stroke, canvas_json, plain_resize, render, strokes_of_canvas
 from mnist_fc.reading import Reader, Reading
 from mnist_fc.views import session
@@ -43,10 +42,10 @@ HIDE_TOOLBAR = """
   const apply = () => {
     for (const element of document.querySelectorAll(".st-key-canvas *")) {
       const root = element.shadowRoot;
-      if (!root || root.adoptedStyleSheets.length) continue;
-      root.adoptedStyleSheets = [sheet];
+      if (!root) continue;
+      if (!root.adoptedStyleSheets.length) root.adoptedStyleSheets = [sheet];
       const canvas = root.querySelector("canvas.upper-canvas");
-      if (canvas) canvas.setAttribute("aria-label", "Draw a digit here with the mouse, a pen or a finger");
+      canvas?.setAttribute("aria-label", "Draw a digit here with the mouse, a pen or a finger");
     }
   };
   apply();
@@ -67,15 +66,15 @@ def panel() -> None:
         _put_on_canvas(strokes_of_canvas(FIRST_DRAWING))
     side_by_side = st.container(horizontal=True, gap="small", key="drawing")
     with side_by_side.container(width=CANVAS_SIZE):
-        problem = _canvas()
+        _canvas()
         _tools()
     reader, name = _reader()
-    rgba = None if state.test_digit is not None else render(state.strokes)
+    rgba = None if state.test_digit is not None else state.drawing
     reading = _test_reading(reader) if rgba is None else reader.read(rgba)
     with side_by_side.container(width=150, key="result"):
         _result(reading, name)
-    if problem:
-        st.error(problem)
+    if state.canvas_problem:
+        st.error(f"{state.canvas_problem}. Press Clear and draw again.")
     with st.container(key="probabilities"):
         st.html(_bars(reading))
     show_plain = st.toggle(
@@ -88,8 +87,8 @@ def panel() -> None:
         _comparison(reading, reader.read(rgba, plain_resize))
 
 
-def _canvas() -> str | None:
-    """Show the canvas and take over a new drawing; return what was wrong with it, if anything."""
+def _canvas() -> None:
+    """Show the canvas and take over a new drawing, or what is wrong with it."""
     state = st.session_state
     with st.container(key="canvas"):
         try:
@@ -103,19 +102,29 @@ def _canvas() -> str | None:
                 key="drawing_canvas",
             ).json_data
         except (AttributeError, TypeError, KeyError, ValueError):
-            return "The canvas sent something that is no drawing. Press Clear and draw again."
+            state.canvas_problem = "The canvas sent something that is no drawing"
+            return
     st.html(HIDE_TOOLBAR, unsafe_allow_javascript=True)
     if message == state.canvas_message:
-        return None
+        return
     first, state.canvas_message = state.canvas_message is None, message
     if first:
-        return None
+        return
     try:
-        state.strokes = strokes_of_canvas(message)
-        state.test_digit = None
+        strokes = strokes_of_canvas(message)
     except DrawingError as error:
-        return f"{error}. Press Clear and draw again."
-    return None
+        state.canvas_problem = str(error).capitalize()
+        return
+    state.canvas_problem = None
+    if strokes != state.strokes:  # else it is the echo of an Undo or a Clear
+        _show(strokes)
+        state.test_digit = None
+
+
+def _show(strokes: list[Stroke]) -> None:
+    """Read `strokes` from now on."""
+    st.session_state.strokes = strokes
+    st.session_state.drawing = render(strokes)
 
 
 def _tools() -> None:
@@ -140,8 +149,9 @@ def _tools() -> None:
 def _put_on_canvas(strokes: list[Stroke]) -> None:
     """Replace what the canvas shows; the revision makes the component notice, even when the strokes are as before."""
     state = st.session_state
-    state.strokes = strokes
+    _show(strokes)
     state.test_digit = None
+    state.canvas_problem = None
     state.canvas_revision += 1
     state.canvas_drawing = {**canvas_json(strokes), "revision": state.canvas_revision}
 
@@ -159,10 +169,7 @@ def _clear() -> None:
 
 
 def _load_test_digit() -> None:
-    try:
-        st.session_state.test_digit = int(np.random.default_rng().integers(len(session.mnist().test_labels)))
-    except DataError as error:
-        st.session_state.data_problem = str(error)
+    st.session_state.test_digit = int(np.random.default_rng().integers(len(session.mnist().test_labels)))
 
 
 def _reader() -> tuple[Reader, str]:
@@ -174,7 +181,8 @@ def _reader() -> tuple[Reader, str]:
     choice = st.segmented_control(
         "Read with",
         ["run", "shipped"],
-        key="network",
+        key="network" if weights else "network_without_run",
+        default=None if weights else "shipped",
         required=True,
         disabled=weights is None,
         format_func={"run": "This run's network", "shipped": "Shipped network"}.__getitem__,

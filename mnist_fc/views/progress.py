@@ -46,20 +46,28 @@ def bar() -> None:
             st.html(f"<span role='status'>{html.escape(_status(snapshot))}</span>")
         with st.container(key="progress", width="stretch"):
             st.progress(_progress(snapshot), _progress_line(snapshot))
-    if problem := st.session_state.pop("train_problem", None):
+    if (problem := st.session_state.get("train_problem")) and not active:
         st.warning(problem)
+        if session.trainer().current():
+            st.button("Show that run", key="show_other", on_click=_show_other)
     if snapshot and snapshot.state == "failed":
         st.error(snapshot.message, icon=":material/error:")
     if snapshot and snapshot.storage_problem:
-        st.warning(f"This run is not being saved: {snapshot.storage_problem}. It goes on all the same.")
+        st.warning(f"This run is not kept on disk: {snapshot.storage_problem}. The page has it all the same.")
+
+
+def _show_other() -> None:
+    session.watch(session.trainer().current())
+    st.session_state.train_problem = None
 
 
 def _train() -> None:
+    st.session_state.train_problem = None
     try:
         run = session.trainer().start(controls.config())
     except TrainerBusy:
         st.session_state.train_problem = (
-            "Somebody else's run goes on, and this machine trains one network at a time. Press Train again when it has ended."
+            "Another run is going on, and this machine trains one network at a time. Press Train again when it has ended."
         )
     else:
         session.watch(run)
@@ -112,12 +120,12 @@ def _progress(snapshot: RunSnapshot | None) -> float:
 
 
 def _total_images(snapshot: RunSnapshot) -> int:
-    return (len(session.mnist().train_labels) - snapshot.config.num_validation) * snapshot.config.num_epochs
+    return (session.num_train_images() - snapshot.config.num_validation) * snapshot.config.num_epochs
 
 
 def _progress_line(snapshot: RunSnapshot | None) -> str:
     if not snapshot:
-        return f"Press Train to watch a network learn from {len(session.mnist().train_labels):,} handwritten digits."
+        return f"Press Train to watch a network learn from {session.num_train_images():,} handwritten digits."
     if not snapshot.steps:
         return "Getting ready." if snapshot.is_active else "Not a step was taken."
     if snapshot.end and snapshot.end.test_accuracy is not None:
@@ -126,7 +134,7 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
             f"{snapshot.end.train_seconds:.1f} s of training"
         )
     last = snapshot.steps[-1]
-    num_steps = snapshot.config.steps_per_epoch(len(session.mnist().train_labels)) * snapshot.config.num_epochs
+    num_steps = snapshot.config.steps_per_epoch(session.num_train_images()) * snapshot.config.num_epochs
     line = f"Step {last.step:,} of {num_steps:,}"
     if not snapshot.is_active:
         return line
@@ -146,26 +154,27 @@ def charts() -> None:
     """The loss and accuracy curves."""
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
+    losses, accuracies = _curves(snapshot, "loss"), _curves(snapshot, "accuracy")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        _heading("Loss", snapshot, "loss", ".3f")
+        _heading("Loss", losses, ".3f")
         log_scale = st.toggle("Log scale", key="log_scale")
     with st.container(key="loss_chart"):
-        _chart(snapshot, "loss", log_scale=log_scale)
-    _heading("Accuracy", snapshot, "accuracy", ".2%")
+        _chart(snapshot, losses, "loss", log_scale=log_scale)
+    _heading("Accuracy", accuracies, ".2%")
     with st.container(key="accuracy_chart"):
-        _chart(snapshot, "accuracy")
+        _chart(snapshot, accuracies, "accuracy")
     st.caption(_explanation(snapshot))
 
 
 def _explanation(snapshot: RunSnapshot | None) -> str:
     if snapshot and not snapshot.config.num_validation:
         return (
-            "**Train**: the images of each step, smoothed. **Test**: all 10,000 test images after each epoch, as the blog did. "
-            "This run trains on all 60,000 images, so it has no validation images."
+            "**Train**: the images of each step, smoothed. **Test**: all test images after each epoch, as the blog did. "
+            f"This run trains on all {session.num_train_images():,} images, so it has no validation images."
         )
     return (
         "**Train**: the images of each step, smoothed. **Validation**: training images held back, measured after each epoch. "
-        "**Test**: 10,000 images that the run never saw, measured once, at the end."
+        f"**Test**: {len(session.mnist().test_labels):,} images that the run never saw, measured once, at the end."
     )
 
 
@@ -178,24 +187,23 @@ def _curves(snapshot: RunSnapshot | None, what: str) -> dict[str, Curve]:
         "validation": epoch_curve(snapshot.epochs, f"val_{what}"),
         "test": epoch_curve(snapshot.epochs, f"test_{what}"),
     }
-    end_value = getattr(snapshot.end, f"test_{what}") if snapshot.end else None
-    if end_value is not None and not len(curves["test"].steps) and snapshot.end:
-        curves["test"] = Curve(np.array([float(snapshot.end.step)]), np.array([end_value]))
+    test, end = curves["test"], snapshot.end
+    if end and end.test_loss is not None and (not len(test.steps) or test.steps[-1] < end.step):
+        curves["test"] = Curve(np.append(test.steps, end.step), np.append(test.values, getattr(end, f"test_{what}")))
     return {name: curve for name, curve in curves.items() if len(curve.steps)}
 
 
-def _heading(title: str, snapshot: RunSnapshot | None, what: str, number_format: str) -> None:
+def _heading(title: str, curves: dict[str, Curve], number_format: str) -> None:
     """The chart's title and legend in one line: each series in its colour with its newest value."""
     latest = " ".join(
         f"<span class='series'><i style='background:{SERIES_COLORS[name]}'></i>{name} "
         f"<b>{curve.values[-1]:{number_format}}</b></span>"
-        for name, curve in _curves(snapshot, what).items()
+        for name, curve in curves.items()
     )
     st.html(f"<div class='chart-heading'><h3>{title}</h3>{latest}</div>", width="content")
 
 
-def _chart(snapshot: RunSnapshot | None, what: str, *, log_scale: bool = False) -> None:
-    curves = _curves(snapshot, what)
+def _chart(snapshot: RunSnapshot | None, curves: dict[str, Curve], what: str, *, log_scale: bool = False) -> None:
     frame = pd.concat(
         pd.DataFrame({"step": curve.steps, what: curve.values, "series": name}) for name, curve in (curves or NO_CURVES).items()
     )
@@ -216,7 +224,7 @@ def step_domain(snapshot: RunSnapshot | None, last_step: float) -> list[float]:
     """From 0 to one epoch, then to two, four, eight, ... at the most to the end of the run."""
     if not snapshot:
         return [0, 1000]
-    steps_per_epoch = snapshot.config.steps_per_epoch(len(session.mnist().train_labels))
+    steps_per_epoch = snapshot.config.steps_per_epoch(session.num_train_images())
     epochs = 1
     while epochs * steps_per_epoch < last_step:
         epochs *= 2

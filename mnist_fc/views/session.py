@@ -44,6 +44,11 @@ def watch(run: Run | None) -> None:
         st.query_params.pop("run", None)
 
 
+def num_train_images() -> int:
+    """Training images in the data, validation images included."""
+    return len(mnist().train_labels)
+
+
 def is_running() -> bool:
     """Whether the run that this session watches goes on."""
     run = watched_run()
