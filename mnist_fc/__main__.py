@@ -206,10 +206,16 @@ def _evaluate(parsed: argparse.Namespace) -> int:
 
 def _predict(parsed: argparse.Namespace) -> int:
     reader = Reader.load(parsed.checkpoint)
+    exit_code = 0
     for picture in parsed.pictures:
-        reading = reader.read(load_picture(picture))
+        try:
+            reading = reader.read(load_picture(picture))
+        except DrawingError as error:  # the other pictures are read all the same
+            print(f"error: {error}", file=sys.stderr)
+            exit_code = 2
+            continue
         print(json.dumps(_reading_fields(picture, reading)) if parsed.json else _reading_line(picture, reading))
-    return 0
+    return exit_code
 
 
 def _reading_fields(picture: str, reading: Reading) -> dict[str, Any]:

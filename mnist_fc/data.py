@@ -127,7 +127,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     except DAMAGE as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is damaged or no .npz file ({error}); replace it with a whole copy") from None
+        raise DataError(f"{path} is damaged or no .npz file; replace it with a whole copy") from None
     return _check_layout(arrays, path)
 
 

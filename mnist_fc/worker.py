@@ -104,9 +104,11 @@ class Worker:
                 sent_at = time.monotonic()
             return True
 
-        self._outbox.put("running")
         try:
-            for record in train(config, self._load_data(), before_step):
+            records = train(config, self._load_data(), before_step)
+            self._outbox.put("record", next(records))  # the first weights, so that a run that runs can read
+            self._outbox.put("running")
+            for record in records:
                 self._outbox.put("record", record)
         except DataError as error:
             self._outbox.put("record", EndRecord(0, 0, "failed", f"{error}.", 0.0, None, None))

@@ -235,7 +235,7 @@ def test_small_digit_in_a_corner_is_read_and_the_plain_resize_shown_beside_it(pa
 
 def test_test_digit_is_read_with_its_label_and_the_drawing_comes_back(page: Page) -> None:
     click(page, "test_digit_button")
-    expect(page.locator(".under-digit")).to_contain_text(re.compile(r"Test digit [\d,]+, labelled \d [✓✗]"))
+    expect(page.locator(".under-digit")).to_contain_text(re.compile(r"Test digit [\d,]+,\s*labelled \d [✓✗]"))
     click(page, "undo")
     expect(page.locator(".under-digit")).not_to_contain_text("Test digit")
     expect_reading(page, "3")

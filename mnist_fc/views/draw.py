@@ -105,6 +105,8 @@ def _canvas() -> None:
             state.canvas_problem = "The canvas sent something that is no drawing"
             return
     st.html(HIDE_TOOLBAR, unsafe_allow_javascript=True)
+    if state.test_digit is not None:  # what is on the canvas is not what is read
+        st.html("<style>.st-key-canvas { opacity: 0.25; }</style>")
     if message == state.canvas_message:
         return
     first, state.canvas_message = state.canvas_message is None, message
@@ -224,10 +226,10 @@ def _said(reading: Reading) -> str:
     if reading.digit is None or reading.runner_up is None:
         return "This network's numbers have run out of range; it reads nothing."
     sure, next_sure = (_exact_percent(reading.probabilities[digit]) for digit in (reading.digit, reading.runner_up))
-    line = f"{sure} sure, then {reading.runner_up} ({next_sure})"
+    line = f"{sure} sure<br>then {reading.runner_up}, {next_sure}"
     if (index := st.session_state.test_digit) is not None:
         label = int(session.mnist().test_labels[index])
-        line += f"<br>Test digit {index:,}, labelled <b>{label}</b> {'✓' if label == reading.digit else '✗'}"
+        line += f"<br>Test digit {index:,},<br>labelled <b>{label}</b> {'✓' if label == reading.digit else '✗'}"
     return line
 
 
