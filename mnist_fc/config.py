@@ -58,6 +58,7 @@ class Choice:
         return f"one of {', '.join(self.options)}"
 
     def check(self, name: str, value: Any) -> str:
+        """Return `value`; raise ConfigError unless it is one of the words."""
         if not isinstance(value, str) or value not in self.options:
             raise ConfigError(f"{name} is {value!r}; it must be {self}")
         return value
@@ -74,6 +75,7 @@ class Layers:
         return f"{self.count.low:g} to {self.count.high:g} layers of {self.size.low:g} to {self.size.high:g} units"
 
     def check(self, name: str, value: Any) -> tuple[int, ...]:
+        """Return `value` as a tuple; raise ConfigError unless it has as many sizes as layers may be, each in its range."""
         try:
             self.count.check(name, len(value))
             return tuple(int(self.size.check(name, size)) for size in value)
@@ -154,6 +156,7 @@ class TrainConfig:
         return dataclasses.replace(self, **changes)
 
     def to_json(self) -> str:
+        """All fields as a JSON object."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod

@@ -90,7 +90,7 @@ def download(folder: str | Path | None = None) -> Path:
     `folder` defaults to the user's cache. Files that are there and whole are not fetched again. Raises DataError when
     they cannot be had.
     """
-    from torchvision.datasets import MNIST  # imported here: it takes two seconds, and only a download needs it
+    from torchvision.datasets import MNIST  # imported here: it takes two seconds, and training needs it for nothing else
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnist_fc"
     root = Path(folder or cache)

@@ -121,6 +121,7 @@ class Training:
         return {name: tensor.numpy() for name, tensor in self.model.state_copy().items()}
 
     def weights_are_finite(self) -> bool:
+        """Whether no weight has run out of range."""
         return bool(self._parameters.flat.isfinite().all())
 
     def shuffled(self) -> Iterator[Tensor]:
@@ -147,6 +148,7 @@ class Training:
         return self.learning_rate * _schedule_factor(self.config.schedule, self.step / self.num_steps)
 
     def gradient_norms(self) -> tuple[float, ...]:
+        """Of the step last taken: Euclidean norms, layer by layer from the input."""
         return self._parameters.gradient_norms()
 
     def validate(self) -> tuple[float, float] | tuple[None, None]:
@@ -154,6 +156,7 @@ class Training:
         return evaluate(self.model, *self._validation) if self.config.num_validation else (None, None)
 
     def test(self) -> tuple[float, float]:
+        """Mean loss and accuracy, a fraction, on the test images."""
         return evaluate(self.model, self._data.test_images, self._data.test_labels)
 
     def _new_pass(self, batch_size: int) -> Backprop:
@@ -168,7 +171,7 @@ def _continue(_training: Training) -> bool:
 
 @torch.no_grad()
 def train(config: TrainConfig, data: Mnist, before_step: Callable[[Training], bool] = _continue) -> Iterator[Record]:
-    """Train as `config` says and yield records; the last is an EndRecord, with the last finite weights just before it.
+    """Train as `config` says and yield records; the last is an EndRecord, just after the last finite weights that were kept.
 
     `before_step` is called before every step: it may wait (a pause), set `training.learning_rate`, or return False to
     stop. The same config and data give the same losses on the same machine. Raises DataError when `data` has too few

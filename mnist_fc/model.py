@@ -40,6 +40,7 @@ class MLP(nn.Module):
 
     @property
     def num_parameters(self) -> int:
+        """Weights and biases."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def forward(self, images: Tensor) -> Tensor:

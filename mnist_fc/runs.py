@@ -49,6 +49,7 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
+        """Where the newest weights are, from the end of the first epoch on."""
         return self.path / checkpoint.CHECKPOINT_NAME
 
     def write(self, record: Record) -> None:

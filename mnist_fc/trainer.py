@@ -54,6 +54,7 @@ class RunSnapshot:
 
     @property
     def is_active(self) -> bool:
+        """Whether it has not ended: starting, running or paused."""
         return self.state in ACTIVE_STATES
 
 
@@ -75,6 +76,7 @@ class Run:
         self._end: EndRecord | None = None
 
     def snapshot(self) -> RunSnapshot:
+        """The run as it is now."""
         with self._changed:
             return RunSnapshot(
                 id=self.id,
@@ -91,6 +93,7 @@ class Run:
 
     @property
     def is_active(self) -> bool:
+        """Whether it has not ended: starting, running or paused."""
         return self._state in ACTIVE_STATES
 
     def wait_for(self, condition: Callable[["Run"], bool], timeout: float) -> bool:
@@ -99,9 +102,11 @@ class Run:
             return self._changed.wait_for(lambda: condition(self), timeout)
 
     def wait_until_state(self, *states: State, timeout: float) -> bool:
+        """Wait until the run is in one of `states`, at most `timeout` seconds; whether it is."""
         return self.wait_for(lambda run: run._state in states, timeout)
 
     def receive(self, record: Record) -> None:
+        """Add a record, to the store on disk first; called from the receiver alone."""
         self._store(record)
         with self._changed:
             match record:
@@ -154,6 +159,7 @@ class Trainer:
 
     @property
     def process_id(self) -> int:
+        """Of the training process of now."""
         return self._process.pid
 
     def run(self, run_id: str | None) -> Run | None:
@@ -183,9 +189,11 @@ class Trainer:
             return run
 
     def pause(self, run: Run) -> None:
+        """Hold a run after the step it is in."""
         self._send("pause", run.id)
 
     def resume(self, run: Run) -> None:
+        """Let a paused run go on."""
         self._send("resume", run.id)
 
     def stop(self, run: Run) -> None:

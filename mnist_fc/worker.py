@@ -47,6 +47,7 @@ class Outbox:
         threading.Thread(target=self._send, daemon=True).start()
 
     def put(self, name: str, value: Any = None) -> None:
+        """Send a message soon; never waits for the reader."""
         with self._changed:
             if isinstance(value, WeightsRecord):
                 self._waiting = collections.deque(m for m in self._waiting if not isinstance(m[1], WeightsRecord))
@@ -142,6 +143,7 @@ def _receive(stream: IO[bytes], put: Callable[[tuple[str, Any]], object]) -> Non
 
 
 def main() -> None:
+    """Serve the process that started this one, until it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches this process too; the server decides
     records = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=2**20)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write among the records
