@@ -1,7 +1,9 @@
 """What the tests share: the real data, whole and as a slice of it."""
 
 import os
+import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,20 @@ import torch
 from mnist_fc import data
 from mnist_fc.data import Mnist
 from mnist_fc.drawing import Stroke
+
+
+@contextmanager
+def files_no_larger_than(num_bytes: int) -> Iterator[None]:
+    """The system lets this process write no more to a file, as when a disk is full.
+
+    For a part of a test's own body: pytest itself writes to what may be a file before fixtures end.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture(scope="session", autouse=True)

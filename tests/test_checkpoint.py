@@ -2,15 +2,14 @@
 
 import pickle
 import random
-import resource
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import files_no_larger_than
 from torch import Tensor, nn
 
 from mnist_fc import checkpoint
@@ -62,15 +61,6 @@ def saved(path: Path, hidden_sizes: tuple[int, ...] = (8,)) -> Path:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "model.ckpt"
-
-
-@pytest.fixture
-def only_4_kb_a_file() -> Iterator[None]:
-    """The system lets this process write no more to a file, as when a disk is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_the_blogs_own_class_loads_it_and_gives_the_same_logits(path: Path, small: Mnist) -> None:
@@ -240,10 +230,9 @@ def test_a_missing_file_a_folder_and_a_text_are_no_checkpoints(path: Path) -> No
         checkpoint.load(path)
 
 
-def test_a_disk_that_is_full_leaves_the_old_file_whole(path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_disk_that_is_full_leaves_the_old_file_whole(path: Path) -> None:
     before = saved(path).read_bytes()
-    request.getfixturevalue("only_4_kb_a_file")
-    with pytest.raises(OSError, match="File too large"):
+    with files_no_larger_than(4096), pytest.raises(OSError, match="File too large"):
         checkpoint.save(path, new_model((500,)).state_copy())
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]

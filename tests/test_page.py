@@ -236,9 +236,31 @@ def test_small_digit_in_a_corner_is_read_and_the_plain_resize_shown_beside_it(pa
 def test_test_digit_is_read_with_its_label_and_the_drawing_comes_back(page: Page) -> None:
     click(page, "test_digit_button")
     expect(page.locator(".under-digit")).to_contain_text(re.compile(r"Test digit [\d,]+,\s*labelled \d [✓✗]"))
+    expect(page.locator(".st-key-canvas")).to_have_css("opacity", "0.25")
     click(page, "undo")
     expect(page.locator(".under-digit")).not_to_contain_text("Test digit")
+    expect(page.locator(".st-key-canvas")).to_have_css("opacity", "1")
     expect_reading(page, "3")
+
+
+def test_drawing_takes_the_place_of_a_test_digit(page: Page) -> None:
+    click(page, "clear")
+    expect_reading(page, "")
+    click(page, "test_digit_button")
+    expect(page.locator(".under-digit")).to_contain_text("Test digit")
+    draw(page, SEVEN)
+    expect_reading(page, "7")
+    expect(page.locator(".under-digit")).not_to_contain_text("Test digit")
+    expect(page.locator(".st-key-canvas")).to_have_css("opacity", "1")
+
+
+def test_reading_goes_from_a_guess_to_near_certainty_as_the_network_learns(page: Page) -> None:
+    choose_preset(page, "best")
+    click(page, "train")
+    expect(page.locator(".under-digit")).to_contain_text(re.compile(r"^1\d\.\d% sure.*this run, step 0", re.DOTALL))
+    expect(page.locator(".under-digit")).to_contain_text(
+        re.compile(r"^(over 99\.9|9\d\.\d)% sure.*this run", re.DOTALL), timeout=60 * SECONDS
+    )
 
 
 def test_drawing_by_touch_on_a_phone_is_read_without_scrolling_sideways(open_page: Callable[..., Page]) -> None:

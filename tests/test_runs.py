@@ -2,12 +2,12 @@
 
 import csv
 import re
-import resource
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import files_no_larger_than
 
 from mnist_fc import checkpoint, runs
 from mnist_fc.config import PRESETS, TrainConfig
@@ -109,14 +109,10 @@ def test_a_full_disk_is_said_and_what_was_there_stays_readable(tmp_path: Path, r
     for record in records:
         folder.write(record)
     rows, size = rows_of(folder), folder.checkpoint.stat().st_size
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, ((folder.path / "metrics.csv").stat().st_size, hard))
-    try:
+    with files_no_larger_than((folder.path / "metrics.csv").stat().st_size):
         for record in (records[1], records[-1]):
             with pytest.raises(RunsError, match=rf"run folder .*{folder.path.name} cannot be written: "):
                 folder.write(record)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert rows_of(folder) == rows
     assert folder.checkpoint.stat().st_size == size
     assert checkpoint.load(folder.checkpoint).hidden_sizes == (16, 8)

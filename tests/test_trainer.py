@@ -6,7 +6,6 @@ import gc
 import os
 import pickle
 import queue
-import resource
 import select
 import shutil
 import signal
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import files_no_larger_than
 
 from mnist_fc import checkpoint
 from mnist_fc.config import ConfigError, TrainConfig
@@ -298,14 +298,6 @@ class TestStore:
         disk.unlink()
         away.rename(disk)
 
-    @pytest.fixture
-    def full_disk(self) -> Iterator[None]:
-        """No file grows beyond 100 kB, which a checkpoint of LONG does and metrics do not."""
-        _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-        yield
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
     @pytest.mark.usefixtures("no_store")
     def test_a_run_goes_on_without_one_and_says_so(self, trainer: Trainer, store: Path) -> None:
         snapshot = finished(trainer.start(SHORT))
@@ -313,9 +305,9 @@ class TestStore:
         assert snapshot.end
         assert str(store) in snapshot.storage_problem
 
-    @pytest.mark.usefixtures("full_disk")
     def test_a_run_goes_on_when_the_disk_is_full_and_says_so(self, trainer: Trainer) -> None:
-        snapshot = finished(trainer.start(LONG.replace(batch_size=500, num_epochs=2)))
+        with files_no_larger_than(100_000):  # a checkpoint of LONG is larger, metrics are not
+            snapshot = finished(trainer.start(LONG.replace(batch_size=500, num_epochs=2)))
         assert snapshot.state == "done"
         assert len(snapshot.epochs) == 2
         assert snapshot.storage_problem

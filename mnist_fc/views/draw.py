@@ -105,8 +105,6 @@ def _canvas() -> None:
             state.canvas_problem = "The canvas sent something that is no drawing"
             return
     st.html(HIDE_TOOLBAR, unsafe_allow_javascript=True)
-    if state.test_digit is not None:  # what is on the canvas is not what is read
-        st.html("<style>.st-key-canvas { opacity: 0.25; }</style>")
     if message == state.canvas_message:
         return
     first, state.canvas_message = state.canvas_message is None, message
@@ -208,7 +206,8 @@ def _result(reading: Reading, name: str) -> None:
     with st.container(key="answer", gap=None):
         with st.container(key="reading"):
             st.html(f"<div class='digit' aria-live='polite'>{_digit(reading)}</div>")
-        st.html(f"<div class='under-digit'>{_said(reading)}<br><span class='by'>{name}</span></div>")
+        what = "test-digit" if st.session_state.test_digit is not None else "drawing"
+        st.html(f"<div class='under-digit {what}'>{_said(reading)}<br><span class='by'>{name}</span></div>")
     with st.container(key="sight", gap=None):
         with st.container(key="seen"):
             st.html(_picture(reading.image, "what the network sees: the drawing as 28 by 28 pixels"))
