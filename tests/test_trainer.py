@@ -421,11 +421,13 @@ class TestDeath:
 
 
 SERVER = """
+import signal
 import sys
 from pathlib import Path
 from mnist_fc.config import TrainConfig
 from mnist_fc.trainer import Trainer
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background inherit it ignored
 trainer = Trainer(Path(sys.argv[1]))
 if sys.argv[2] != "ends":
     run = trainer.start(TrainConfig(hidden_sizes=(256,), batch_size=8, num_epochs=100, threads=1))
