@@ -380,6 +380,9 @@ def test_second_person_is_told_that_the_machine_is_busy_and_can_still_draw(open_
     expect_reading(second, "7")
     click(second, "show_other")
     expect_status(second, "epoch")
+    click(second, "stop")
+    expect_status(second, "done, stopped")
+    expect_status(first, "done, stopped")
 
 
 def test_killed_training_process_is_reported_and_the_next_run_works(page: Page, server: Server) -> None:
