@@ -14,15 +14,23 @@ MAX_ROTATION = math.radians(12.0)
 MAX_SCALE = 0.12
 MAX_SHEAR = 0.15
 
+ELASTIC_STRENGTH = 1.2
+"""Standard deviation of a pixel's displacement each way, in pixels."""
+ELASTIC_SMOOTHNESS = 4.0
+"""Pixels over which neighbours move alike: the Gaussian's sigma of Simard, Steinkraus & Platt 2003."""
+
 
 def augment(images: Tensor, kind: Augmentation, generator: torch.Generator) -> None:
     """Change `images`, (N, 784) float32 in [0, 1], in place.
 
-    "shift" moves each by up to MAX_SHIFT pixels; "affine" also rotates, scales and shears it. What moves in is paper.
+    "shift" moves each by up to MAX_SHIFT pixels; "affine" also rotates, scales and shears it; "elastic" also bends it, as a
+    hand does (Simard, Steinkraus & Platt 2003). What moves in is paper.
     """
     if kind == "none":
         return
     grid = F.affine_grid(_transforms(len(images), kind, generator), [len(images), 1, 28, 28], align_corners=False)
+    if kind == "elastic":
+        grid += _elastic_field(len(images), generator) * (ELASTIC_STRENGTH / 14)
     moved = F.grid_sample(images.view(-1, 1, 28, 28), grid, align_corners=False)
     images.copy_(moved.view(-1, 784))
 
@@ -42,3 +50,24 @@ def _transforms(count: int, kind: Augmentation, generator: torch.Generator) -> T
             [cos * scale_x, (cos * slant - sin) * scale_y, sin * scale_x, (sin * slant + cos) * scale_y], 1
         ).view(count, 2, 2)
     return torch.cat([linear, offset.unsqueeze(2)], 2)
+
+
+def _elastic_field(count: int, generator: torch.Generator) -> Tensor:
+    """(count, 28, 28, 2) random displacements, smooth over each image, with mean 0 and variance 1 in every pixel.
+
+    Smoothing a random number a pixel with a wide Gaussian leaves little to choose; so the numbers are drawn at control
+    points one sigma apart, and the Gaussian spreads them.
+    """
+    noise = torch.randn(2 * count, len(_SPREAD), len(_SPREAD), generator=generator)
+    field = (noise @ _SPREAD).transpose(1, 2) @ _SPREAD
+    return field.view(2, count, 28, 28).permute(1, 2, 3, 0)
+
+
+def _spread() -> Tensor:
+    """(control points, 28): how much each moves each pixel of a row; the squares of a pixel's weights add up to 1."""
+    centers = torch.arange(-0.5, 28.5, ELASTIC_SMOOTHNESS)
+    weights = torch.exp(-(((torch.arange(28) - centers[:, None]) / ELASTIC_SMOOTHNESS) ** 2) / 2)
+    return weights / weights.square().sum(0).sqrt()
+
+
+_SPREAD = _spread()

@@ -14,7 +14,7 @@ from typing import Any, Literal
 Activation = Literal["relu", "tanh", "sigmoid", "leaky_relu", "gelu"]
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "one_cycle", "cosine"]
-Augmentation = Literal["none", "shift", "affine"]
+Augmentation = Literal["none", "shift", "affine", "elastic"]
 Initialization = Literal["pytorch", "keras"]
 
 CPU_COUNT = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -97,7 +97,7 @@ LIMITS: dict[str, Range | Choice | Layers] = {
     "batch_size": Range(int, 8, 4096),
     "num_epochs": Range(int, 1, 100),
     "label_smoothing": Range(float, 0.0, 0.5),
-    "augmentation": Choice(("none", "shift", "affine")),
+    "augmentation": Choice(("none", "shift", "affine", "elastic")),
     "num_validation": Range(int, 0, 10_000),
     "threads": Range(int, 1, CPU_COUNT),
     "seed": Range(int, 0, 2**31 - 1),

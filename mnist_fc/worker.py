@@ -25,12 +25,12 @@ from mnist_fc.engine import EndRecord, StepRecord, Training, WeightsRecord, trai
 RECORDS_FOLLOW = b"mnist_fc: records follow\n"
 
 # While a run goes on its newest weights are copied out this often, and of a large network so seldom that it is not slowed.
-LIVE_SECONDS = 0.5
+LIVE_SECONDS = 1.0
 LIVE_BYTES_PER_SECOND = 20e6
 
 # Every wake of the sending thread, and of the reader at the other end, takes a core from the training for a moment, and all
 # its threads wait for that core: a record each took a sixth of the speed. So records wait for each other this long.
-GATHER_SECONDS = 0.2
+GATHER_SECONDS = 0.4
 
 
 class Outbox:

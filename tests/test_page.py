@@ -124,7 +124,7 @@ def page(open_page: Callable[..., Page]) -> Page:
 def ready(page: Page) -> None:
     expect(page.locator(".st-key-probabilities .bar")).to_have_count(10, timeout=60 * SECONDS)
     expect(page.locator(".st-key-canvas canvas.upper-canvas")).to_be_visible(timeout=30 * SECONDS)
-    expect(page.locator(".st-key-accuracy_chart svg.marks")).to_be_visible(timeout=30 * SECONDS)
+    expect(page.locator(".st-key-accuracy_chart .axes text").first).to_be_visible(timeout=30 * SECONDS)
 
 
 def draw(page: Page, points: list[tuple[float, float]]) -> None:
@@ -563,7 +563,7 @@ def test_killed_server_leaves_no_process_behind(browser: Browser, tmp_path: Path
 
 
 CURVE_LENGTH = """
-chart => Math.max(0, ...Array.from(document.querySelectorAll(`.st-key-${chart} .mark-line path`), path => path.getTotalLength()))
+chart => Math.max(0, ...Array.from(document.querySelectorAll(`.st-key-${chart} .curves path`), path => path.getTotalLength()))
 """
 
 CONTRAST_BELOW = """

@@ -39,6 +39,7 @@ WORDS = {
     "none": "none",
     "shift": "shift",
     "affine": "affine",
+    "elastic": "elastic",
     "pytorch": "PyTorch's",
     "keras": "Keras's",
 }
@@ -132,7 +133,9 @@ def panel() -> None:
             "dropout", "Dropout", DROPOUTS, "The share of hidden units left out of each step, so that none is relied on.", _number
         )
         _choice(
-            "augmentation", "Augmentation", "Training images moved (shift) or also turned, scaled and slanted (affine) each time."
+            "augmentation",
+            "Augmentation",
+            "Training images moved (shift), also turned, scaled and slanted (affine), or also bent (elastic), each time anew.",
         )
         _slider(
             "label_smoothing",

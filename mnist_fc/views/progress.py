@@ -2,21 +2,17 @@
 
 import html
 import math
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from mnist_fc.curves import Curve, epoch_curve, train_curve
 from mnist_fc.trainer import RunSnapshot, TrainerBusy
 from mnist_fc.views import controls, session
+from mnist_fc.views.chart import Axis, Series, line_chart
 
 SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour a data set, the same everywhere and in both themes."""
-
-NO_CURVES = {"train": Curve(np.array([0.0]), np.array([np.nan]))}
-CHART_HEIGHT = 215
 
 # The speed shown is that of so many records, half an epoch.
 RATE_RECORDS = 30
@@ -204,91 +200,50 @@ def _heading(title: str, curves: dict[str, Curve], number_format: str) -> None:
 
 
 def _chart(snapshot: RunSnapshot | None, curves: dict[str, Curve], what: str, *, log_scale: bool = False) -> None:
-    frame = pd.concat(
-        pd.DataFrame({"step": curve.steps, what: curve.values, "series": name}) for name, curve in (curves or NO_CURVES).items()
-    )
     last_step = max((curve.steps[-1] for curve in curves.values()), default=0.0)
-    values = frame[what].to_numpy()
     if what == "accuracy":
         domain = accuracy_domain(curves)
     else:
+        values = np.concatenate([curve.values for curve in curves.values()] or [np.empty(0)])
         domain = loss_domain(values[np.isfinite(values)], log_scale)
-    spec = _spec(what, step_domain(snapshot, last_step), domain, "log" if log_scale else "linear")
-    st.vega_lite_chart(frame, spec, key=f"{what}_vega", height=CHART_HEIGHT, alt=f"{what} over training steps")
+    series = [
+        Series(name, SERIES_COLORS[name], curve.steps.tolist(), curve.values.tolist(), dots=name != "train")
+        for name, curve in curves.items()
+    ]
+    newest = ", ".join(f"{one.name} {one.y[-1]:.4g}" for one in series) or "nothing yet"
+    line_chart(
+        f"{what}_curves",
+        series,
+        Axis(step_domain(snapshot, last_step), title="step"),
+        Axis(domain, log=log_scale, percent=what == "accuracy"),
+        label=f"{what} over training steps: {newest}",
+    )
 
 
 # Axes move in leaps, rarely: a chart whose axes stand still grows without flicker.
 
 
-def step_domain(snapshot: RunSnapshot | None, last_step: float) -> list[float]:
+def step_domain(snapshot: RunSnapshot | None, last_step: float) -> tuple[float, float]:
     """From 0 to one epoch, then to two, four, eight, ... at the most to the end of the run."""
     if not snapshot:
-        return [0, 1000]
+        return 0, 1000
     steps_per_epoch = snapshot.config.steps_per_epoch(session.num_train_images())
     epochs = 1
     while epochs * steps_per_epoch < last_step:
         epochs *= 2
-    return [0, 1.02 * steps_per_epoch * min(epochs, snapshot.config.num_epochs)]  # room for the last dot
+    return 0, 1.02 * steps_per_epoch * min(epochs, snapshot.config.num_epochs)  # room for the last dot
 
 
-def loss_domain(values: np.ndarray, log_scale: bool) -> list[float]:
+def loss_domain(values: np.ndarray, log_scale: bool) -> tuple[float, float]:
     """From 0, or from a power of ten, to what holds all values; at least to the loss of guessing."""
     highest = max(2.5, float(values.max(initial=0)) * 1.02)
     if not log_scale:
-        return [0, highest if highest == 2.5 else 2.0 ** math.ceil(math.log2(highest))]
+        return 0, highest if highest == 2.5 else 2.0 ** math.ceil(math.log2(highest))
     positive = values[values > 0]
-    return [10.0 ** math.floor(math.log10(positive.min(initial=0.1))), 10.0 ** math.ceil(math.log10(highest))]
+    return 10.0 ** math.floor(math.log10(positive.min(initial=0.1))), 10.0 ** math.ceil(math.log10(highest))
 
 
-def accuracy_domain(curves: dict[str, Curve]) -> list[float]:
+def accuracy_domain(curves: dict[str, Curve]) -> tuple[float, float]:
     """0 to 100 %, and the upper part alone once all series have come there, where the differences are."""
     lowest_newest = min((curve.values[-1] for curve in curves.values()), default=0.0)
-    return [0.9, 1] if lowest_newest > 0.95 else [0.7, 1] if lowest_newest > 0.85 else [0, 1]
-
-
-def _spec(what: str, x_domain: list[float], y_domain: list[float], scale: str) -> dict[str, Any]:
-    """A line a series, a dot for each figure measured at an epoch's end, and exact values at the nearest point."""
-    number_format = ".2%" if what == "accuracy" else ".4f"
-    x = {
-        "field": "step",
-        "type": "quantitative",
-        "scale": {"domain": x_domain, "nice": False},
-        "axis": {"title": "step", "format": ",.0f", "tickCount": 5, "titlePadding": 2},
-    }
-    y = {
-        "field": what,
-        "type": "quantitative",
-        "scale": {"type": scale, "domain": y_domain, "nice": False},
-        "axis": {"format": ".0%" if what == "accuracy" else "~g", "tickCount": 5, "title": None},
-    }
-    color = {
-        "field": "series",
-        "type": "nominal",
-        "scale": {"domain": list(SERIES_COLORS), "range": list(SERIES_COLORS.values())},
-        "legend": None,
-    }
-    tooltip = [
-        {"field": "series", "type": "nominal"},
-        {"field": "step", "type": "quantitative", "format": ",.0f"},
-        {"field": what, "type": "quantitative", "format": number_format},
-    ]
-    nearest = {"type": "point", "on": "pointerover", "clear": "pointerout", "nearest": True}
-    return {
-        "encoding": {"x": x, "y": y, "color": color},
-        "padding": {"top": 6, "bottom": 2, "left": 2, "right": 6},
-        "layer": [
-            {"mark": {"type": "line", "strokeWidth": 2, "clip": True}},
-            {
-                "mark": {"type": "point", "filled": True, "opacity": 1, "size": 45, "clip": True},
-                "transform": [{"filter": "datum.series != 'train'"}],
-            },
-            {
-                "params": [{"name": "hovered", "select": nearest}],
-                "mark": {"type": "point", "filled": True, "size": 80, "clip": True},
-                "encoding": {
-                    "opacity": {"condition": {"param": "hovered", "empty": False, "value": 1}, "value": 0},
-                    "tooltip": tooltip,
-                },
-            },
-        ],
-    }
+    return (0.9, 1) if lowest_newest > 0.95 else (0.7, 1) if lowest_newest > 0.85 else (0, 1)

@@ -8,7 +8,7 @@ from mnist_fc.reading import Reader
 from mnist_fc.trainer import Run, Trainer
 
 # The page follows a run at this pace; the training itself does not wait for it.
-TICK_SECONDS = 0.8
+TICK_SECONDS = 1.25
 
 
 @st.cache_resource(show_spinner=False)

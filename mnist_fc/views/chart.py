@@ -1,0 +1,44 @@
+"""Line charts that are cheap to draw again: in a run they are, at every tick, on the cores that train.
+
+The drawing is chart.js. A general charting library took ten times as long a tick, and training slowed by a quarter.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import streamlit as st
+
+_SCRIPT = Path(__file__).with_name("chart.js").read_text("utf-8")
+
+# Not isolated, so that the page's own style sheet and its two themes reach it.
+_chart = st.components.v2.component(
+    "mnist_fc_line_chart", html="<div class='line-chart'></div>", js=_SCRIPT, isolate_styles=False
+)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve: `x` and `y` of equal length, in the axes' units. `dots` marks each of its points."""
+
+    name: str
+    color: str
+    x: Sequence[float]
+    y: Sequence[float]
+    dots: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis shows: from `domain[0]` to `domain[1]`, above 0 when `log`; round ticks unless some are given."""
+
+    domain: tuple[float, float]
+    title: str = ""
+    log: bool = False
+    percent: bool = False
+    ticks: Sequence[float] | None = None
+
+
+def line_chart(key: str, series: Sequence[Series], x: Axis, y: Axis, label: str) -> None:
+    """Draw `series`; pointing at a curve says the exact values of its nearest point. `label` is for those who cannot see it."""
+    _chart(key=key, data={"label": label, "x": asdict(x), "y": asdict(y), "series": [asdict(one) for one in series]})
