@@ -1,7 +1,8 @@
-"""The command line: train, evaluate, predict."""
+"""The command line: train, evaluate, predict, benchmark."""
 
 import argparse
 import dataclasses
+import itertools
 import json
 import signal
 import sys
@@ -10,7 +11,8 @@ from types import FrameType
 from typing import Any
 
 from mnist_fc import checkpoint, data
-from mnist_fc.config import LIMITS, PRESETS, Choice, ConfigError, Layers, TrainConfig
+from mnist_fc.benchmark import benchmark, machine
+from mnist_fc.config import DEFAULT_THREADS, LIMITS, PRESETS, Choice, ConfigError, Layers, TrainConfig
 from mnist_fc.data import DataError
 from mnist_fc.drawing import DrawingError, load_picture
 from mnist_fc.engine import EndRecord, EpochRecord, StepRecord, Training, evaluate, train
@@ -61,7 +63,16 @@ def _parser() -> argparse.ArgumentParser:
     predict_parser.add_argument("--checkpoint", metavar="CHECKPOINT", help="the network to read with (the shipped one)")
     predict_parser.set_defaults(command=_predict)
 
-    for command in (train_parser, evaluate_parser, predict_parser):
+    benchmark_parser = commands.add_parser("benchmark", help="time an epoch of this engine, of other programs and of the floor")
+    benchmark_parser.add_argument("--epochs", metavar="N", default="7", help="epochs of each, in turn (%(default)s)")
+    benchmark_parser.add_argument(
+        "--threads", metavar="N", default=str(DEFAULT_THREADS), help=f"{LIMITS['threads']} (%(default)s)"
+    )
+    benchmark_parser.add_argument("--peers", action="store_true", help="also Keras and scikit-learn, where they are installed")
+    _add_data_options(benchmark_parser)
+    benchmark_parser.set_defaults(command=_benchmark)
+
+    for command in (train_parser, evaluate_parser, predict_parser, benchmark_parser):
         command.add_argument("--json", action="store_true", help="the result as JSON on standard output")
     return parser
 
@@ -163,6 +174,21 @@ def _ending(end: EndRecord, folder: RunFolder) -> str:
         return f"{end.message} {kept.replace('of step', 'of the last finite weights, at most step')}"
     verb = "Stopped" if end.outcome == "stopped" else "Done"
     return f"{verb} after {end.train_seconds:.1f} s of training: test accuracy {end.test_accuracy:.2%}. {kept}"
+
+
+def _benchmark(parsed: argparse.Namespace) -> int:
+    config = TrainConfig().replace(num_epochs=_number(parsed.epochs), threads=_number(parsed.threads))
+    screen = _Screen(to_stderr=parsed.json)
+    screen.line(f"{machine()}; {config.threads} threads, batch {config.batch_size}, Adam, float32")
+    rows = benchmark(_load_data(parsed), config.threads, config.num_epochs, parsed.peers, screen.line)
+    for net, of_net in itertools.groupby(rows, lambda row: row.net):
+        screen.line(f"{net:<18} {'median epoch':>12} {'of the floor':>13}")
+        for row in sorted(of_net, key=lambda row: row.seconds_per_epoch):
+            screen.line(f"  {row.name:<16} {row.seconds_per_epoch:>10.3f} s {row.ratio_to_floor:>13.2f}")
+    if parsed.json:
+        result = {"threads": config.threads, "machine": machine(), "rows": [dataclasses.asdict(row) for row in rows]}
+        print(json.dumps(result))
+    return 0
 
 
 class _Screen:

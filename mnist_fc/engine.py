@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_fc.augment import augment
-from mnist_fc.backprop import Backprop, FlatParameters
+from mnist_fc.backprop import Backprop
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist, split
 from mnist_fc.model import MLP, initialize
@@ -107,8 +107,7 @@ class Training:
 
         self.model = MLP(config.hidden_sizes, config.activation)
         initialize(self.model, config.initialization, self._generator)
-        self._parameters = FlatParameters(self.model)
-        self._optimizer = _optimizer(config, self._parameters.flat)
+        self._optimizer = _optimizer(config, self.model)
         self._passes: dict[int, Backprop] = {}
 
     @property
@@ -122,7 +121,7 @@ class Training:
 
     def weights_are_finite(self) -> bool:
         """Whether no weight has run out of range."""
-        return bool(self._parameters.flat.isfinite().all())
+        return all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
 
     def shuffled(self) -> Iterator[Tensor]:
         """The batches of one epoch, as indices of training images."""
@@ -149,7 +148,10 @@ class Training:
 
     def gradient_norms(self) -> tuple[float, ...]:
         """Of the step last taken: Euclidean norms, layer by layer from the input."""
-        return self._parameters.gradient_norms()
+        norms = [
+            torch.linalg.vector_norm(gradient) for gradient in (p.grad for p in self.model.parameters()) if gradient is not None
+        ]
+        return tuple(math.hypot(weight, bias) for weight, bias in zip(norms[0::2], norms[1::2], strict=True))
 
     def validate(self) -> tuple[float, float] | tuple[None, None]:
         """Loss and accuracy on the validation images; None where there are none."""
@@ -160,7 +162,7 @@ class Training:
         return evaluate(self.model, self._data.test_images, self._data.test_labels)
 
     def _new_pass(self, batch_size: int) -> Backprop:
-        backprop = Backprop(self.model, self._parameters, self.config, batch_size, self._generator)
+        backprop = Backprop(self.model, self.config, batch_size, self._generator)
         self._passes[batch_size] = backprop
         return backprop
 
@@ -285,15 +287,16 @@ class _Mean:
         return self.num_correct / self.count
 
 
-def _optimizer(config: TrainConfig, flat: torch.nn.Parameter) -> torch.optim.Optimizer:
+def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
+    parameters = model.parameters()
     rate, decay = config.learning_rate, config.weight_decay
     match config.optimizer:
         case "adam":
-            return torch.optim.Adam([flat], lr=rate, eps=config.adam_epsilon, weight_decay=decay, fused=True)
+            return torch.optim.Adam(parameters, lr=rate, eps=config.adam_epsilon, weight_decay=decay, fused=True)
         case "adamw":
-            return torch.optim.AdamW([flat], lr=rate, eps=config.adam_epsilon, weight_decay=decay, fused=True)
+            return torch.optim.AdamW(parameters, lr=rate, eps=config.adam_epsilon, weight_decay=decay, fused=True)
         case "sgd":
-            return torch.optim.SGD([flat], lr=rate, momentum=config.momentum, weight_decay=decay, fused=True)
+            return torch.optim.SGD(parameters, lr=rate, momentum=config.momentum, weight_decay=decay, fused=True)
 
 
 def _schedule_factor(schedule: str, progress: float) -> float:

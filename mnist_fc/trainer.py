@@ -20,6 +20,7 @@ from typing import Any, Literal
 from mnist_fc.config import TrainConfig
 from mnist_fc.engine import EndRecord, EpochRecord, Record, StepRecord, WeightsRecord
 from mnist_fc.runs import RunFolder, RunsError, runs_dir
+from mnist_fc.speed import SpeedRecord
 from mnist_fc.worker import RECORDS_FOLLOW
 
 State = Literal["starting", "running", "paused", "done", "stopped", "failed"]
@@ -29,7 +30,7 @@ MAX_RUNS_IN_MEMORY = 20
 
 
 class TrainerBusy(RuntimeError):
-    """Another run goes on."""
+    """The training process is at something else; the message says at what."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,46 @@ class Run:
             self._storage_problem = str(error)
 
 
+class SpeedTest:
+    """A measurement of this machine's speed as the server has received it so far."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.id = os.urandom(6).hex()
+        self.config = config
+        self._changed = threading.Condition()
+        self._records: list[SpeedRecord] = []
+        self._end: EndRecord | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has not ended."""
+        return self._end is None
+
+    @property
+    def message(self) -> str:
+        """Why it failed, else empty."""
+        return self._end.message if self._end else ""
+
+    def records(self) -> list[SpeedRecord]:
+        """What has been measured so far."""
+        with self._changed:
+            return list(self._records)
+
+    def wait_until_ended(self, timeout: float) -> bool:
+        """Wait until it has ended, at most `timeout` seconds; whether it has."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self.is_active, timeout)
+
+    def receive(self, record: SpeedRecord | EndRecord) -> None:
+        """Add a record; called from the receiver alone."""
+        with self._changed:
+            if isinstance(record, EndRecord):
+                self._end = record
+            else:
+                self._records.append(record)
+            self._changed.notify_all()
+
+
 class Trainer:
     """Owns the training process and the runs of this server. All methods may be called from any thread."""
 
@@ -152,7 +193,9 @@ class Trainer:
         self._store = runs_dir(store)
         self._lock = threading.RLock()
         self._runs: dict[str, Run] = {}
-        self._current: Run | None = None
+        self._current: Run | SpeedTest | None = None
+        self.speed_test: SpeedTest | None = None
+        """The newest, of whoever asked for it: it tells of the machine."""
         self._closing = False
         self._start_process()
         atexit.register(self.close)
@@ -168,18 +211,13 @@ class Trainer:
 
     def current(self) -> Run | None:
         """The run that goes on, if any."""
-        with self._lock:
-            return self._current if self._current and self._current.is_active else None
+        current = self._current
+        return current if isinstance(current, Run) and current.is_active else None
 
     def start(self, config: TrainConfig) -> Run:
-        """Begin a run. Raises TrainerBusy while another goes on, and RuntimeError once the trainer is closed."""
+        """Begin a run. Raises TrainerBusy while the process is at something else, and RuntimeError once the trainer is closed."""
         with self._lock:
-            if self._closing:
-                raise RuntimeError("the trainer is closed")
-            if self.current():
-                raise TrainerBusy("another run goes on; this machine trains one at a time")
-            if self._process.poll() is not None:
-                self._start_process()
+            self._make_ready()
             run = Run(os.urandom(6).hex(), config)
             run.open_folder(self._store)
             self._runs[run.id] = self._current = run
@@ -187,6 +225,24 @@ class Trainer:
                 self._runs.pop(next(iter(self._runs)))
             self._send("start", run.id, config)
             return run
+
+    def measure_speed(self, config: TrainConfig) -> SpeedTest:
+        """Begin to measure how fast the network of `config` trains here. Raises what `start` raises."""
+        with self._lock:
+            self._make_ready()
+            self.speed_test = self._current = SpeedTest(config)
+            self._send("measure", self.speed_test.id, config)
+            return self.speed_test
+
+    def _make_ready(self) -> None:
+        """See that there is a process, with nothing to do."""
+        if self._closing:
+            raise RuntimeError("the trainer is closed")
+        if self._current and self._current.is_active:
+            what = "another run goes on" if isinstance(self._current, Run) else "the speed of this machine is being measured"
+            raise TrainerBusy(f"{what}; this machine trains one network at a time")
+        if self._process.poll() is not None:
+            self._start_process()
 
     def pause(self, run: Run) -> None:
         """Hold a run after the step it is in."""
@@ -244,13 +300,12 @@ class Trainer:
                     break
             while True:
                 name, value = pickle.load(process.stdout)
-                run = self._current
-                match name:
-                    case "ready":
+                match name, self._current:
+                    case "ready", _:
                         was_ready = True
-                    case "record" if run:
-                        run.receive(value)
-                    case "running" | "paused" as state if run:
+                    case "record", Run() | SpeedTest() as current:
+                        current.receive(value)
+                    case "running" | "paused" as state, Run() as run:
                         run.set_state(state)
         except (EOFError, OSError, pickle.UnpicklingError):
             pass  # The process has ended.
@@ -272,6 +327,8 @@ class Trainer:
             if run := self.current():
                 last = run.snapshot()
                 run.receive(_end_by_death("The trainer was closed." if self._closing else _death_message(code, last), last))
+            elif self._current and self._current.is_active:
+                self._current.receive(EndRecord(0, 0, "failed", f"The training process {_how_it_died(code)}.", 0.0, None, None))
             if was_ready and not self._closing:  # One that dies before would die again; the next start tries.
                 self._start_process()
 
@@ -283,8 +340,11 @@ def _end_by_death(message: str, last: RunSnapshot) -> EndRecord:
 
 
 def _death_message(code: int, snapshot: RunSnapshot) -> str:
+    step = snapshot.steps[-1].step if snapshot.steps else 0
+    return f"The training process {_how_it_died(code)}. All that it had sent, up to step {step}, is kept; Train starts anew."
+
+
+def _how_it_died(code: int) -> str:
     name = {s.value: s.name for s in signal.Signals}.get(-code, f"signal {-code}")
     how = f"was ended by {name}" if code < 0 else f"ended with exit code {code}"
-    out_of_memory = ", which is what a system out of memory does" if name == "SIGKILL" else ""
-    step = snapshot.steps[-1].step if snapshot.steps else 0
-    return f"The training process {how}{out_of_memory}. All that it had sent, up to step {step}, is kept; Train starts anew."
+    return f"{how}, which is what a system out of memory does" if name == "SIGKILL" else how

@@ -21,6 +21,7 @@ from typing import IO, Any
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import DataError, Mnist, load
 from mnist_fc.engine import EndRecord, StepRecord, Training, WeightsRecord, train
+from mnist_fc.speed import measure
 
 RECORDS_FOLLOW = b"mnist_fc: records follow\n"
 
@@ -72,7 +73,7 @@ class Outbox:
 
 
 class Worker:
-    """Does one run after another as commands say; a command that names another run than the one going on is void."""
+    """Does one run or test of speed after another, as commands say; one that names another run than that going on is void."""
 
     def __init__(self, commands: "queue.SimpleQueue[tuple[str, Any]]", outbox: Outbox) -> None:
         self._commands = commands
@@ -86,8 +87,11 @@ class Worker:
         self._outbox.put("ready")
         while True:
             name, value = self._commands.get()
-            if name == "start":
-                self._run(*value)
+            match name:
+                case "start":
+                    self._run(*value)
+                case "measure":
+                    self._measure(*value)
 
     def _load_data(self) -> Mnist:
         self._data = self._data or load()
@@ -113,6 +117,15 @@ class Worker:
                 self._outbox.put("record", record)
         except DataError as error:
             self._outbox.put("record", EndRecord(0, 0, "failed", f"{error}.", 0.0, None, None))
+
+    def _measure(self, _test_id: str, config: TrainConfig) -> None:
+        message = ""
+        try:
+            for record in measure(config, self._load_data()):
+                self._outbox.put("record", record)
+        except DataError as error:
+            message = f"{error}."
+        self._outbox.put("record", EndRecord(0, 0, "failed" if message else "done", message, 0.0, None, None))
 
     def _obey(self, run_id: str, training: Training) -> bool:
         """Carry out the commands that wait, and while paused those to come; False to stop."""

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mnist_fc.backprop import Backprop, FlatParameters
+from mnist_fc.backprop import Backprop, linear
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.model import MLP, initialize
@@ -33,17 +33,15 @@ class Masked(nn.Module):
         return values * self.mask
 
 
-def new_model(config: TrainConfig) -> tuple[MLP, FlatParameters]:
+def new_model(config: TrainConfig) -> MLP:
     model = MLP(config.hidden_sizes, config.activation)
     initialize(model, "pytorch", torch.Generator().manual_seed(1))
-    return model, FlatParameters(model)
+    return model
 
 
-def assert_is_autograd(
-    config: TrainConfig, model: MLP, parameters: FlatParameters, small: Mnist, batch: Tensor, masks: list[Tensor] | None = None
-) -> None:
+def assert_is_autograd(config: TrainConfig, model: MLP, small: Mnist, batch: Tensor, masks: list[Tensor] | None = None) -> None:
     """Compare one pass over `batch` with autograd through an nn.Sequential of the same weights, and dropout of `masks`."""
-    backprop = Backprop(model, parameters, config, len(batch), torch.Generator().manual_seed(7))
+    backprop = Backprop(model, config, len(batch), torch.Generator().manual_seed(7))
     backprop.load(small.train_images, small.train_labels, batch)
     loss, num_correct = backprop.run()
 
@@ -62,10 +60,10 @@ def assert_is_autograd(
 
     assert loss == pytest.approx(expected.item(), abs=1e-5)
     assert num_correct == int((logits.argmax(1) == labels).sum())
-    gradients = [gradient for pair in parameters.gradients for gradient in pair]
-    for gradient, parameter in zip(gradients, reference.parameters(), strict=True):
+    for parameter, expected_of in zip(model.parameters(), reference.parameters(), strict=True):
         assert parameter.grad is not None
-        torch.testing.assert_close(gradient.double(), parameter.grad, rtol=0, atol=1e-5)
+        assert expected_of.grad is not None
+        torch.testing.assert_close(parameter.grad.double(), expected_of.grad, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
@@ -73,7 +71,7 @@ def assert_is_autograd(
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_loss_and_gradients_are_those_of_autograd(small: Mnist, activation: str, depth: int, label_smoothing: float) -> None:
     config = TrainConfig(hidden_sizes=SIZES[:depth], activation=activation, label_smoothing=label_smoothing)  # type: ignore[arg-type]
-    assert_is_autograd(config, *new_model(config), small, torch.arange(64))
+    assert_is_autograd(config, new_model(config), small, torch.arange(64))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -81,65 +79,46 @@ def test_with_dropout_they_are_those_of_autograd_with_the_same_units_left_out(sm
     config = TrainConfig(hidden_sizes=SIZES[:3], activation=activation, dropout=0.3)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(7)
     masks = [torch.empty(64, size).bernoulli_(0.7, generator=generator) / 0.7 for size in config.hidden_sizes]
-    assert_is_autograd(config, *new_model(config), small, torch.arange(64), masks)
+    assert_is_autograd(config, new_model(config), small, torch.arange(64), masks)
 
 
 def test_dropout_leaves_out_as_many_units_as_it_says(small: Mnist) -> None:
     config = TrainConfig(hidden_sizes=(400,), activation="sigmoid", dropout=0.2)
-    model, parameters = new_model(config)
-    backprop = Backprop(model, parameters, config, 1, torch.Generator().manual_seed(0))
+    model = new_model(config)
+    backprop = Backprop(model, config, 1, torch.Generator().manual_seed(0))
     left_out = 0
     for i in range(100):
         backprop.load(small.train_images, small.train_labels, torch.tensor([i]))
         backprop.run()
         # One image: a unit that is left out gives its weights to the next layer no gradient at all.
-        left_out += int((parameters.gradients[1][0] == 0).all(0).sum())
+        gradient = model.layers[1].weight.grad
+        assert gradient is not None
+        left_out += int((gradient == 0).all(0).sum())
     assert left_out / (100 * 400) == pytest.approx(0.2, abs=0.01)
 
 
 @pytest.mark.parametrize("batch_size", [1, 17, 100])
 def test_a_batch_of_another_size_is_a_pass_of_its_own(small: Mnist, batch_size: int) -> None:
     config = TrainConfig(hidden_sizes=(40, 24))
-    model, parameters = new_model(config)
-    assert_is_autograd(config, model, parameters, small, torch.arange(64))
-    assert_is_autograd(config, model, parameters, small, torch.arange(100, 100 + batch_size))
+    model = new_model(config)
+    assert_is_autograd(config, model, small, torch.arange(64))
+    assert_is_autograd(config, model, small, torch.arange(100, 100 + batch_size))
 
 
 def test_batches_may_be_taken_in_any_order(small: Mnist) -> None:
     config = TrainConfig(hidden_sizes=(40,))
-    assert_is_autograd(config, *new_model(config), small, torch.randperm(2000, generator=torch.Generator().manual_seed(0))[:64])
+    assert_is_autograd(config, new_model(config), small, torch.randperm(2000, generator=torch.Generator().manual_seed(0))[:64])
 
 
-def test_the_models_parameters_are_views_of_the_flat_tensor_with_the_same_values() -> None:
-    config = TrainConfig(hidden_sizes=(37, 11))
-    model = MLP(config.hidden_sizes)
-    initialize(model, "pytorch", torch.Generator().manual_seed(0))
-    before = model.state_copy()
-    parameters = FlatParameters(model)
-    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    parameters.flat.data.fill_(3)
-    assert all((parameter == 3).all() for parameter in model.parameters())
-
-
-def test_an_optimizer_step_on_the_flat_tensor_moves_the_model_against_its_gradients(small: Mnist) -> None:
-    config = TrainConfig(hidden_sizes=(37, 11))
-    model, parameters = new_model(config)
-    backprop = Backprop(model, parameters, config, 64, torch.Generator())
-    backprop.load(small.train_images, small.train_labels, torch.arange(64))
-    backprop.run()
-    before = [parameter.detach().clone() for parameter in model.parameters()]
-    torch.optim.SGD([parameters.flat], lr=0.5).step()
-    gradients = [gradient for pair in parameters.gradients for gradient in pair]
-    for old, parameter, gradient in zip(before, model.parameters(), gradients, strict=True):
-        torch.testing.assert_close(parameter.data, old - 0.5 * gradient)
-
-
-def test_gradient_norms_are_those_of_each_layers_weights_and_biases_together(small: Mnist) -> None:
-    config = TrainConfig(hidden_sizes=(37, 11))
-    model, parameters = new_model(config)
-    backprop = Backprop(model, parameters, config, 64, torch.Generator())
-    backprop.load(small.train_images, small.train_labels, torch.arange(64))
-    backprop.run()
-    expected = [torch.cat([weight.flatten(), bias]).norm().item() for weight, bias in parameters.gradients]
-    assert parameters.gradient_norms() == pytest.approx(expected)
-    assert min(expected) > 0
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 784, 10), (100, 784, 500)])
+def test_a_linear_layer_is_that_of_float64_for_operands_of_any_strides(shape: tuple[int, int, int]) -> None:
+    count, num_in, num_out = shape
+    generator = torch.Generator().manual_seed(0)
+    inputs, weight = torch.rand(count, num_in, generator=generator), torch.randn(num_out, num_in, generator=generator)
+    bias = torch.randn(num_out, generator=generator)
+    expected = inputs.double() @ weight.double().t()
+    scale = num_in**0.5
+    for x in (inputs, inputs.t().contiguous().t()):
+        for w in (weight, weight.t().contiguous().t()):
+            torch.testing.assert_close(linear(x, w).double(), expected, rtol=0, atol=1e-5 * scale)
+            torch.testing.assert_close(linear(x, w, bias).double(), expected + bias, rtol=0, atol=1e-5 * scale)

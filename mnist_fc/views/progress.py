@@ -61,10 +61,8 @@ def _train() -> None:
     st.session_state.train_problem = None
     try:
         run = session.trainer().start(controls.config())
-    except TrainerBusy:
-        st.session_state.train_problem = (
-            "Another run is going on, and this machine trains one network at a time. Press Train again when it has ended."
-        )
+    except TrainerBusy as busy:
+        st.session_state.train_problem = f"{str(busy).capitalize()}. Press Train again when it has ended."
     else:
         session.watch(run)
         st.session_state.network = "run"

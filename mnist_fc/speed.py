@@ -1,0 +1,62 @@
+"""How many images a second this machine trains on, with so many threads and batches of such a size."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from mnist_fc.config import CPU_COUNT, TrainConfig
+from mnist_fc.data import Mnist
+from mnist_fc.engine import Training
+
+BATCH_SIZES = (32, 64, 128, 256, 512, 1024, 2048)
+
+# Long enough for a steady figure: at least so many seconds and so many steps each, after half as many to warm up.
+SECONDS = 0.25
+STEPS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedRecord:
+    """What was measured for one number of threads and one batch size."""
+
+    threads: int
+    batch_size: int
+    images_per_second: float
+
+
+def thread_counts(cores: int = CPU_COUNT) -> list[int]:
+    """1 to `cores`; on a machine with more than eight the powers of two, and all."""
+    return list(range(1, cores + 1)) if cores <= 8 else sorted({*(2**i for i in range(cores.bit_length())), cores})
+
+
+def measure(config: TrainConfig, data: Mnist) -> Iterator[SpeedRecord]:
+    """Train the network of `config` for a moment with every number of threads and batch size; the engine's own steps.
+
+    A figure is that of the median step. Raises DataError when `data` has too few images.
+    """
+    for threads in thread_counts():
+        for batch_size in BATCH_SIZES:
+            training = Training(config.replace(threads=threads, batch_size=batch_size, num_validation=0), data)
+            batch = torch.arange(batch_size) % len(data.train_labels)
+            _step_seconds(training, batch, SECONDS / 2, STEPS // 2)
+            seconds = statistics.median(_step_seconds(training, batch, SECONDS, STEPS))
+            yield SpeedRecord(threads, batch_size, batch_size / seconds)
+
+
+def fastest_threads(records: list[SpeedRecord], batch_size: int) -> SpeedRecord:
+    """The fastest of `records`, not empty, among those of the batch size nearest to `batch_size`."""
+    nearest = min({record.batch_size for record in records}, key=lambda size: abs(size - batch_size))
+    return max((r for r in records if r.batch_size == nearest), key=lambda r: r.images_per_second)
+
+
+@torch.no_grad()
+def _step_seconds(training: Training, batch: torch.Tensor, at_least: float, num_steps: int) -> list[float]:
+    seconds: list[float] = []
+    while sum(seconds) < at_least or len(seconds) < num_steps:
+        started = time.perf_counter()
+        training.take_step(batch)
+        seconds.append(time.perf_counter() - started)
+    return seconds
