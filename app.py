@@ -7,7 +7,20 @@ import streamlit as st
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import ConfigError
 from mnist_fc.data import DataError
-from mnist_fc.views import controls, draw, progress, session
+from mnist_fc.views import controls, draw, progress, session, speed
+
+ABOUT = """
+- **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
+  learned, **Reset** puts the run away. Training runs beside the page on this computer's processor, and the page's address
+  leads back to the run after a reload.
+- **The curves** show the loss (how wrong the answers are) and the accuracy (the share of right answers) over the steps; a step
+  is one batch of images. Point at a curve for its values.
+- **Draw** a digit with the mouse, a pen or a finger. The number under the digit read says how sure the network is, and what it
+  would say next; the bars give all ten probabilities in percent. **Test digit** shows it a picture from MNIST instead, and
+  **Undo** brings your drawing back.
+- **What the network sees** is your drawing cropped, scaled and centred as MNIST's digits were: 28 by 28 pixels, and its
+  only input. While a run goes on, its newest weights read, so the answer changes as the network learns.
+"""
 
 st.set_page_config(page_title="mnist_fc: train, draw, be read", page_icon="✏️", layout="wide")
 st.html(Path(draw.__file__).with_name("style.css"))
@@ -42,18 +55,16 @@ def live(*, ticking: bool) -> None:
 running = session.is_running()
 st.fragment(live, run_every=session.TICK_SECONDS if running else None)(ticking=running)
 
-with st.expander("What is on this page", key="about"):
-    st.markdown(
-        """
-- **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
-  learned, **Reset** puts the run away. Training runs beside the page on this computer's processor, and the page's address
-  leads back to the run after a reload.
-- **The curves** show the loss (how wrong the answers are) and the accuracy (the share of right answers) over the steps; a step
-  is one batch of images. Point at a curve for its values.
-- **Draw** a digit with the mouse, a pen or a finger. The number under the digit read says how sure the network is, and what it
-  would say next; the bars give all ten probabilities in percent. **Test digit** shows it a picture from MNIST instead, and
-  **Undo** brings your drawing back.
-- **What the network sees** is your drawing cropped, scaled and centred as MNIST's digits were: 28 by 28 pixels, and its
-  only input. While a run goes on, its newest weights read, so the answer changes as the network learns.
-"""
-    )
+
+@st.fragment
+def below() -> None:
+    """What the page has besides; a tab that is not open is not drawn."""
+    about, how_fast = st.tabs(["What is on this page", "How fast is this machine?"], key="tabs", on_change="rerun")
+    with about:
+        st.markdown(ABOUT)
+    if how_fast.open:
+        with how_fast:
+            speed.panel()
+
+
+below()

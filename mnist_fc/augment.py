@@ -8,13 +8,13 @@ from torch import Tensor
 
 from mnist_fc.config import Augmentation
 
-MAX_SHIFT = 2.0
+MAX_SHIFT = 1.0
 """Pixels, each way."""
 MAX_ROTATION = math.radians(12.0)
 MAX_SCALE = 0.12
 MAX_SHEAR = 0.15
 
-ELASTIC_STRENGTH = 1.2
+ELASTIC_STRENGTH = 0.8
 """Standard deviation of a pixel's displacement each way, in pixels."""
 ELASTIC_SMOOTHNESS = 4.0
 """Pixels over which neighbours move alike: the Gaussian's sigma of Simard, Steinkraus & Platt 2003."""

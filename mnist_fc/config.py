@@ -184,12 +184,12 @@ PRESETS: dict[str, TrainConfig] = {
     "fast": TrainConfig(batch_size=200, num_epochs=5, learning_rate=5e-3, schedule="one_cycle"),
     "best": TrainConfig(
         hidden_sizes=(1024, 128),
-        dropout=0.2,
+        dropout=0.1,
         learning_rate=2e-3,
         schedule="one_cycle",
         batch_size=256,
         num_epochs=60,
-        augmentation="affine",
+        augmentation="elastic",
     ),
 }
 """The two programs of the blog post as they were, and two of our own."""

@@ -19,6 +19,7 @@ from mnist_fc.backprop import Backprop
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist, split
 from mnist_fc.model import MLP, initialize
+from mnist_fc.optimizer import Optimizer
 
 RECORDS_PER_EPOCH = 60
 KEPT_STEPS = frozenset({0, 5, 10, 20, 50, 100, 200, 400})
@@ -107,7 +108,7 @@ class Training:
 
         self.model = MLP(config.hidden_sizes, config.activation)
         initialize(self.model, config.initialization, self._generator)
-        self._optimizer = _optimizer(config, self.model)
+        self._optimizer = Optimizer(config, self.model.parameters())
         self._passes: dict[int, Backprop] = {}
 
     @property
@@ -136,8 +137,7 @@ class Training:
         augment(backprop.images, self.config.augmentation, self._generator)
         loss, num_correct = backprop.run()
         if math.isfinite(loss):
-            self._optimizer.param_groups[0]["lr"] = self.scheduled_learning_rate()
-            self._optimizer.step()
+            self._optimizer.step(self.scheduled_learning_rate())
             self.step += 1
         self.seconds += time.perf_counter() - started
         return loss, num_correct
@@ -285,18 +285,6 @@ class _Mean:
     @property
     def accuracy(self) -> float:
         return self.num_correct / self.count
-
-
-def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
-    parameters = model.parameters()
-    rate, decay = config.learning_rate, config.weight_decay
-    match config.optimizer:
-        case "adam":
-            return torch.optim.Adam(parameters, lr=rate, eps=config.adam_epsilon, weight_decay=decay, fused=True)
-        case "adamw":
-            return torch.optim.AdamW(parameters, lr=rate, eps=config.adam_epsilon, weight_decay=decay, fused=True)
-        case "sgd":
-            return torch.optim.SGD(parameters, lr=rate, momentum=config.momentum, weight_decay=decay, fused=True)
 
 
 def _schedule_factor(schedule: str, progress: float) -> float:

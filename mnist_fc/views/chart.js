@@ -2,7 +2,7 @@
 // Data of one kind alone is drawn anew, a path each, so a chart that grows during training costs the processor next to nothing.
 
 const HEIGHT = 215;
-const MARGIN = { top: 8, right: 10, bottom: 32, left: 46 };
+const MARGIN = { top: 8, right: 18, bottom: 32, left: 46 };
 const ROOM = 5; // pixels around the plot in which the dots at its edge are still drawn
 const REACH = 40; // pixels from the pointer within which a point is found
 

@@ -3,6 +3,7 @@
 The drawing is chart.js. A general charting library took ten times as long a tick, and training slowed by a quarter.
 """
 
+import html
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +38,16 @@ class Axis:
     log: bool = False
     percent: bool = False
     ticks: Sequence[float] | None = None
+
+
+def heading(title: str, series: Sequence[Series], number_format: str | None = None) -> None:
+    """A chart's title and legend in one line: each curve in its colour, with its newest value if that has a format."""
+    legend = " ".join(
+        f"<span class='series'><i style='background:{one.color}'></i>{html.escape(one.name)}"
+        + (f" <b>{one.y[-1]:{number_format}}</b></span>" if number_format else "</span>")
+        for one in series
+    )
+    st.html(f"<div class='chart-heading'><h3>{html.escape(title)}</h3>{legend}</div>", width="content")
 
 
 def line_chart(key: str, series: Sequence[Series], x: Axis, y: Axis, label: str) -> None:

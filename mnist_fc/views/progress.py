@@ -9,7 +9,7 @@ import streamlit as st
 from mnist_fc.curves import Curve, epoch_curve, train_curve
 from mnist_fc.trainer import RunSnapshot, TrainerBusy
 from mnist_fc.views import controls, session
-from mnist_fc.views.chart import Axis, Series, line_chart
+from mnist_fc.views.chart import Axis, Series, heading, line_chart
 
 SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour a data set, the same everywhere and in both themes."""
@@ -148,13 +148,13 @@ def charts() -> None:
     """The loss and accuracy curves."""
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
-    losses, accuracies = _curves(snapshot, "loss"), _curves(snapshot, "accuracy")
+    losses, accuracies = _series(snapshot, "loss"), _series(snapshot, "accuracy")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        _heading("Loss", losses, ".3f")
+        heading("Loss", losses, ".3f")
         log_scale = st.toggle("Log scale", key="log_scale")
     with st.container(key="loss_chart"):
         _chart(snapshot, losses, "loss", log_scale=log_scale)
-    _heading("Accuracy", accuracies, ".2%")
+    heading("Accuracy", accuracies, ".2%")
     with st.container(key="accuracy_chart"):
         _chart(snapshot, accuracies, "accuracy")
     st.caption(_explanation(snapshot))
@@ -172,10 +172,10 @@ def _explanation(snapshot: RunSnapshot | None) -> str:
     )
 
 
-def _curves(snapshot: RunSnapshot | None, what: str) -> dict[str, Curve]:
+def _series(snapshot: RunSnapshot | None, what: str) -> list[Series]:
     """The curves that have points: train, validation, test."""
     if not snapshot:
-        return {}
+        return []
     curves = {
         "train": train_curve(snapshot.steps, f"train_{what}"),
         "validation": epoch_curve(snapshot.epochs, f"val_{what}"),
@@ -184,30 +184,19 @@ def _curves(snapshot: RunSnapshot | None, what: str) -> dict[str, Curve]:
     test, end = curves["test"], snapshot.end
     if end and end.test_loss is not None and (not len(test.steps) or test.steps[-1] < end.step):
         curves["test"] = Curve(np.append(test.steps, end.step), np.append(test.values, getattr(end, f"test_{what}")))
-    return {name: curve for name, curve in curves.items() if len(curve.steps)}
-
-
-def _heading(title: str, curves: dict[str, Curve], number_format: str) -> None:
-    """The chart's title and legend in one line: each series in its colour with its newest value."""
-    latest = " ".join(
-        f"<span class='series'><i style='background:{SERIES_COLORS[name]}'></i>{name} "
-        f"<b>{curve.values[-1]:{number_format}}</b></span>"
-        for name, curve in curves.items()
-    )
-    st.html(f"<div class='chart-heading'><h3>{title}</h3>{latest}</div>", width="content")
-
-
-def _chart(snapshot: RunSnapshot | None, curves: dict[str, Curve], what: str, *, log_scale: bool = False) -> None:
-    last_step = max((curve.steps[-1] for curve in curves.values()), default=0.0)
-    if what == "accuracy":
-        domain = accuracy_domain(curves)
-    else:
-        values = np.concatenate([curve.values for curve in curves.values()] or [np.empty(0)])
-        domain = loss_domain(values[np.isfinite(values)], log_scale)
-    series = [
+    return [
         Series(name, SERIES_COLORS[name], curve.steps.tolist(), curve.values.tolist(), dots=name != "train")
         for name, curve in curves.items()
+        if len(curve.steps)
     ]
+
+
+def _chart(snapshot: RunSnapshot | None, series: list[Series], what: str, *, log_scale: bool = False) -> None:
+    last_step = max((one.x[-1] for one in series), default=0.0)
+    if what == "accuracy":
+        domain = accuracy_domain([one.y[-1] for one in series])
+    else:
+        domain = loss_domain([value for one in series for value in one.y if math.isfinite(value)], log_scale)
     newest = ", ".join(f"{one.name} {one.y[-1]:.4g}" for one in series) or "nothing yet"
     line_chart(
         f"{what}_curves",
@@ -232,16 +221,16 @@ def step_domain(snapshot: RunSnapshot | None, last_step: float) -> tuple[float, 
     return 0, 1.02 * steps_per_epoch * min(epochs, snapshot.config.num_epochs)  # room for the last dot
 
 
-def loss_domain(values: np.ndarray, log_scale: bool) -> tuple[float, float]:
+def loss_domain(values: list[float], log_scale: bool) -> tuple[float, float]:
     """From 0, or from a power of ten, to what holds all values; at least to the loss of guessing."""
-    highest = max(2.5, float(values.max(initial=0)) * 1.02)
+    highest = max(2.5, max(values, default=0.0) * 1.02)
     if not log_scale:
         return 0, highest if highest == 2.5 else 2.0 ** math.ceil(math.log2(highest))
-    positive = values[values > 0]
-    return 10.0 ** math.floor(math.log10(positive.min(initial=0.1))), 10.0 ** math.ceil(math.log10(highest))
+    lowest = min([value for value in values if value > 0], default=0.1)
+    return 10.0 ** math.floor(math.log10(min(lowest, 0.1))), 10.0 ** math.ceil(math.log10(highest))
 
 
-def accuracy_domain(curves: dict[str, Curve]) -> tuple[float, float]:
+def accuracy_domain(newest: list[float]) -> tuple[float, float]:
     """0 to 100 %, and the upper part alone once all series have come there, where the differences are."""
-    lowest_newest = min((curve.values[-1] for curve in curves.values()), default=0.0)
-    return (0.9, 1) if lowest_newest > 0.95 else (0.7, 1) if lowest_newest > 0.85 else (0, 1)
+    lowest = min(newest, default=0.0)
+    return (0.9, 1) if lowest > 0.95 else (0.7, 1) if lowest > 0.85 else (0, 1)
