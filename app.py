@@ -52,8 +52,7 @@ def live(*, ticking: bool) -> None:
         progress.charts()
 
 
-running = session.is_running()
-st.fragment(live, run_every=session.TICK_SECONDS if running else None)(ticking=running)
+st.fragment(live, run_every=session.tick_seconds())(ticking=session.is_running())
 
 
 @st.fragment
