@@ -52,7 +52,8 @@ def live(*, ticking: bool) -> None:
         progress.charts()
 
 
-st.fragment(live, run_every=session.tick_seconds())(ticking=session.is_running())
+tick_seconds = session.tick_seconds()
+st.fragment(live, run_every=tick_seconds)(ticking=tick_seconds is not None)
 
 
 @st.fragment

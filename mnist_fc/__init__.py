@@ -7,5 +7,5 @@ Imports point one way:
 
 Streamlit is known in app.py and views/ alone; processes, pipes and signals in trainer.py and worker.py (also Ctrl-C in
 __main__.py, and other people's programs in benchmark.py). Nothing below views/ prints or draws, but for __main__.py, the
-command line.
+command line, and peers.py, whose output is its result.
 """

@@ -178,9 +178,10 @@ def _ending(end: EndRecord, folder: RunFolder) -> str:
 
 def _benchmark(parsed: argparse.Namespace) -> int:
     config = TrainConfig().replace(num_epochs=_number(parsed.epochs), threads=_number(parsed.threads))
+    images = _load_data(parsed)
     screen = _Screen(to_stderr=parsed.json)
-    screen.line(f"{machine()}; {config.threads} threads, batch {config.batch_size}, Adam, float32")
-    rows = benchmark(_load_data(parsed), config.threads, config.num_epochs, parsed.peers, screen.line)
+    screen.line(f"{machine()}; batch {config.batch_size}, Adam, float32, --threads {config.threads}")
+    rows = benchmark(images, config.threads, config.num_epochs, parsed.peers, screen.line)
     for net, of_net in itertools.groupby(rows, lambda row: row.net):
         screen.line(f"{net:<18} {'median epoch':>12} {'of the floor':>13}")
         for row in sorted(of_net, key=lambda row: row.seconds_per_epoch):

@@ -1,7 +1,7 @@
 """What an epoch of training costs: this engine beside what people would use instead, and beside the floor of the machine.
 
 All train on the same images with the blog's settings: batches of 100, Adam at 0.001, float32. The floor is no training: it is
-the matrix products and the optimizer's update that no program can do without. Evaluation is in nobody's time.
+the matrix products and the optimizer's update, as PyTorch has them, without which there is none. Evaluation is in nobody's time.
 """
 
 import functools
@@ -28,6 +28,7 @@ from mnist_fc.backprop import ONEDNN_LINEAR, linear
 from mnist_fc.config import CPU_COUNT, TrainConfig
 from mnist_fc.data import EMBEDDED, Mnist
 from mnist_fc.engine import EpochRecord, WeightsRecord, train
+from mnist_fc.optimizer import Optimizer
 from mnist_fc.peers import NETS, PEERS
 
 PACKAGES = ("torch", "torchvision", "keras", "tensorflow", "tensorflow-cpu", "jax", "scikit-learn")
@@ -35,7 +36,7 @@ PACKAGES = ("torch", "torchvision", "keras", "tensorflow", "tensorflow-cpu", "ja
 
 @dataclass(frozen=True)
 class Row:
-    """One program's median epoch, and how many times the floor's that is."""
+    """One program's median epoch of `net`, as "784-500-10", and how many times the floor's that is."""
 
     name: str
     net: str
@@ -70,7 +71,14 @@ def benchmark(images: Mnist, threads: int, num_epochs: int, with_peers: bool, sa
 def machine() -> str:
     """This machine and the versions that are measured, in one line."""
     packages = [f"{name} {package_version}" for name in PACKAGES if (package_version := _version(name))]
-    return ", ".join([f"{_processor()}, {CPU_COUNT} cores", platform.system(), f"Python {platform.python_version()}", *packages])
+    return ", ".join(
+        [
+            f"{_processor()}, {CPU_COUNT} core{'s' * (CPU_COUNT > 1)}",
+            platform.system(),
+            f"Python {platform.python_version()}",
+            *packages,
+        ]
+    )
 
 
 def _version(package: str) -> str | None:
@@ -134,11 +142,12 @@ def _engine(config: TrainConfig, images: Mnist) -> Iterator[float]:
     """This program, with its records and copies of the weights, from the end of one epoch's evaluation to the next's start."""
     num_steps = config.steps_per_epoch(len(images.train_labels))
     while True:
-        started = time.perf_counter()
+        timed, started = 0, time.perf_counter()
         for record in train(config.replace(num_epochs=100), images):
             if isinstance(record, EpochRecord):
                 started = time.perf_counter()
-            elif isinstance(record, WeightsRecord) and record.step and record.step % num_steps == 0:
+            elif isinstance(record, WeightsRecord) and record.step > timed and record.step % num_steps == 0:
+                timed = record.step  # a run's last weights come twice
                 yield time.perf_counter() - started
 
 
@@ -152,7 +161,7 @@ def _floor(config: TrainConfig, images: Mnist, product: Callable[[Tensor, Tensor
     inputs = [torch.randn(config.batch_size, size) for size in config.layer_sizes]
     for layer in layers:
         layer.bias.grad = torch.zeros_like(layer.bias)
-    optimizer = torch.optim.Adam([p for layer in layers for p in layer.parameters()], lr=config.learning_rate, fused=True)
+    optimizer = Optimizer(config, [parameter for layer in layers for parameter in layer.parameters()])
     num_steps = config.steps_per_epoch(len(images.train_labels))
     while True:
         started = time.perf_counter()
@@ -163,7 +172,7 @@ def _floor(config: TrainConfig, images: Mnist, product: Callable[[Tensor, Tensor
                 layer.weight.grad = product(inputs[i + 1].t(), inputs[i].t())
                 if i:
                     product(inputs[i + 1], layer.weight.t())
-            optimizer.step()
+            optimizer.step(config.learning_rate)
         yield time.perf_counter() - started
 
 
@@ -174,7 +183,7 @@ PROGRAMS: dict[str, Callable[[TrainConfig, Mnist], Iterator[float]]] = {
     "floor": _floor,
     **({"floor-onednn": functools.partial(_floor, product=linear)} if ONEDNN_LINEAR else {}),
 }
-"""The floor is of PyTorch's own matrix products; below it is that of the products that the engine takes from oneDNN."""
+"""The floor has PyTorch's own matrix products. Where oneDNN's are faster, as the engine's are, there is one below it."""
 
 
 def _model(config: TrainConfig) -> nn.Sequential:
@@ -185,7 +194,7 @@ def _model(config: TrainConfig) -> nn.Sequential:
 def _time_peers(net: str, threads: int, num_epochs: int, say: Callable[[str], None]) -> Iterator[tuple[str, list[float]]]:
     for name, packages in PEERS.items():
         if missing := [package for package in packages if not importlib.util.find_spec(package)]:
-            say(f"{net}: {name} is left out: {' and '.join(missing)} is not installed")
+            say(f"{net}: {name} is left out: it needs {' and '.join(missing)}")
             continue
         say(f"{net}: {num_epochs} epochs of {name}")
         done = subprocess.run(

@@ -1,6 +1,6 @@
 """Train an MLP and evaluate it. `train` yields records; it draws no screen, starts no thread and writes no file.
 
-A step costs little more than its matrix products and one fused optimizer update: see backprop.py.
+A step costs little more than its matrix products and one fused optimizer update: see backprop.py and optimizer.py.
 """
 
 import math

@@ -34,7 +34,7 @@ def environment(name: str, threads: int) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "KERAS_BACKEND": PEERS[name][-1],
+        "KERAS_BACKEND": PEERS[name][-1],  # nothing to scikit-learn
         **dict.fromkeys(counts, str(threads)),
     }
 

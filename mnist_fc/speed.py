@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mnist_fc.config import CPU_COUNT, TrainConfig
+from mnist_fc.config import CPU_COUNT, LIMITS, Range, TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.engine import Training
 
@@ -35,24 +35,27 @@ def thread_counts(cores: int = CPU_COUNT) -> list[int]:
 def measure(config: TrainConfig, data: Mnist) -> Iterator[SpeedRecord]:
     """Train the network of `config` for a moment with every number of threads and batch size; the engine's own steps.
 
-    A figure is that of the median step. Raises DataError when `data` has too few images.
+    A figure is that of the median step. The learning rate is the least that there is, for a step whose loss diverges is
+    not a whole one.
     """
+    rates = LIMITS["learning_rate"]
+    assert isinstance(rates, Range)
+    config = config.replace(learning_rate=rates.low, num_validation=0)
     for threads in thread_counts():
         for batch_size in BATCH_SIZES:
-            training = Training(config.replace(threads=threads, batch_size=batch_size, num_validation=0), data)
-            batch = torch.arange(batch_size) % len(data.train_labels)
+            training = Training(config.replace(threads=threads, batch_size=batch_size), data)
+            batch = torch.randint(len(data.train_labels), (batch_size,))
             _step_seconds(training, batch, SECONDS / 2, STEPS // 2)
             seconds = statistics.median(_step_seconds(training, batch, SECONDS, STEPS))
             yield SpeedRecord(threads, batch_size, batch_size / seconds)
 
 
 def fastest_threads(records: list[SpeedRecord], batch_size: int) -> SpeedRecord:
-    """The fastest of `records`, not empty, among those of the batch size nearest to `batch_size`."""
-    nearest = min({record.batch_size for record in records}, key=lambda size: abs(size - batch_size))
+    """The fastest of `records`, not empty, among those of the batch size nearest to `batch_size`, the smaller of two."""
+    nearest = min({record.batch_size for record in records}, key=lambda size: (abs(size - batch_size), size))
     return max((r for r in records if r.batch_size == nearest), key=lambda r: r.images_per_second)
 
 
-@torch.no_grad()
 def _step_seconds(training: Training, batch: torch.Tensor, at_least: float, num_steps: int) -> list[float]:
     seconds: list[float] = []
     while sum(seconds) < at_least or len(seconds) < num_steps:

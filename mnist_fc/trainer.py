@@ -1,7 +1,7 @@
-"""Trainer: the server's side of the training process. It starts it, sends it commands, and gathers what comes back in a Run.
+"""Trainer: the server's side of the training process. It starts it, sends it commands, and gathers what comes back.
 
 The process (worker.py) is a fresh interpreter that is started before it is needed and loads PyTorch and the data meanwhile.
-One run goes on at a time. A page reads immutable snapshots and never waits for training.
+One run, or test of this machine's speed, goes on at a time. A page reads immutable snapshots and never waits for training.
 """
 
 import atexit
@@ -152,19 +152,16 @@ class SpeedTest:
     def __init__(self, config: TrainConfig) -> None:
         self.id = os.urandom(6).hex()
         self.config = config
+        self.problem = ""
+        """Why it ended before its time, else empty."""
         self._changed = threading.Condition()
         self._records: list[SpeedRecord] = []
-        self._end: EndRecord | None = None
+        self._is_active = True
 
     @property
     def is_active(self) -> bool:
         """Whether it has not ended."""
-        return self._end is None
-
-    @property
-    def message(self) -> str:
-        """Why it failed, else empty."""
-        return self._end.message if self._end else ""
+        return self._is_active
 
     def records(self) -> list[SpeedRecord]:
         """What has been measured so far."""
@@ -174,15 +171,19 @@ class SpeedTest:
     def wait_until_ended(self, timeout: float) -> bool:
         """Wait until it has ended, at most `timeout` seconds; whether it has."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self.is_active, timeout)
+            return self._changed.wait_for(lambda: not self._is_active, timeout)
 
-    def receive(self, record: SpeedRecord | EndRecord) -> None:
+    def receive(self, record: SpeedRecord) -> None:
         """Add a record; called from the receiver alone."""
         with self._changed:
-            if isinstance(record, EndRecord):
-                self._end = record
-            else:
-                self._records.append(record)
+            self._records.append(record)
+            self._changed.notify_all()
+
+    def end(self, problem: str) -> None:
+        """There is no more to come; called from the receiver alone."""
+        with self._changed:
+            self.problem = problem
+            self._is_active = False
             self._changed.notify_all()
 
 
@@ -239,8 +240,8 @@ class Trainer:
         if self._closing:
             raise RuntimeError("the trainer is closed")
         if self._current and self._current.is_active:
-            what = "another run goes on" if isinstance(self._current, Run) else "the speed of this machine is being measured"
-            raise TrainerBusy(f"{what}; this machine trains one network at a time")
+            what = "Another run goes on" if isinstance(self._current, Run) else "The speed of this machine is being measured"
+            raise TrainerBusy(f"{what}, and it trains one network at a time")
         if self._process.poll() is not None:
             self._start_process()
 
@@ -252,8 +253,8 @@ class Trainer:
         """Let a paused run go on."""
         self._send("resume", run.id)
 
-    def stop(self, run: Run) -> None:
-        """End a run after the step it is in."""
+    def stop(self, run: Run | SpeedTest) -> None:
+        """End a run after the step it is in, a test of speed after the figure that is being measured."""
         self._send("stop", run.id)
 
     def set_learning_rate(self, run: Run, learning_rate: float) -> None:
@@ -303,8 +304,12 @@ class Trainer:
                 match name, self._current:
                     case "ready", _:
                         was_ready = True
-                    case "record", Run() | SpeedTest() as current:
-                        current.receive(value)
+                    case "record", Run() as run:
+                        run.receive(value)
+                    case "speed", SpeedTest() as test:
+                        test.receive(value)
+                    case "measured", SpeedTest() as test:
+                        test.end(value)
                     case "running" | "paused" as state, Run() as run:
                         run.set_state(state)
         except (EOFError, OSError, pickle.UnpicklingError):
@@ -324,24 +329,20 @@ class Trainer:
                 process.stdin.close()
             if process is not self._process:
                 return  # No run went on, and `start` came first: the process and the run of now are others.
+            why = "The trainer was closed." if self._closing else f"The training process {_how_it_died(code)}."
             if run := self.current():
-                last = run.snapshot()
-                run.receive(_end_by_death("The trainer was closed." if self._closing else _death_message(code, last), last))
-            elif self._current and self._current.is_active:
-                self._current.receive(EndRecord(0, 0, "failed", f"The training process {_how_it_died(code)}.", 0.0, None, None))
+                run.receive(_end_by_death(why, run.snapshot()))
+            elif isinstance(self._current, SpeedTest) and self._current.is_active:
+                self._current.end(why)
             if was_ready and not self._closing:  # One that dies before would die again; the next start tries.
                 self._start_process()
 
 
-def _end_by_death(message: str, last: RunSnapshot) -> EndRecord:
+def _end_by_death(why: str, last: RunSnapshot) -> EndRecord:
     """The record that the process had no time to send, so that the run ends in the store as it does on the page."""
     step, epoch, seconds = (last.steps[-1].step, last.steps[-1].epoch, last.steps[-1].seconds) if last.steps else (0, 0, 0.0)
+    message = f"{why} All that it had sent, up to step {step}, is kept; Train starts anew."
     return EndRecord(step, epoch, "failed", message, seconds, None, None)
-
-
-def _death_message(code: int, snapshot: RunSnapshot) -> str:
-    step = snapshot.steps[-1].step if snapshot.steps else 0
-    return f"The training process {_how_it_died(code)}. All that it had sent, up to step {step}, is kept; Train starts anew."
 
 
 def _how_it_died(code: int) -> str:

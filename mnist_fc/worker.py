@@ -118,14 +118,22 @@ class Worker:
         except DataError as error:
             self._outbox.put("record", EndRecord(0, 0, "failed", f"{error}.", 0.0, None, None))
 
-    def _measure(self, _test_id: str, config: TrainConfig) -> None:
-        message = ""
+    def _measure(self, test_id: str, config: TrainConfig) -> None:
+        problem = ""
         try:
             for record in measure(config, self._load_data()):
-                self._outbox.put("record", record)
+                self._outbox.put("speed", record)
+                if self._is_stopped(test_id):
+                    break
         except DataError as error:
-            message = f"{error}."
-        self._outbox.put("record", EndRecord(0, 0, "failed" if message else "done", message, 0.0, None, None))
+            problem = f"{error}."
+        self._outbox.put("measured", problem)
+
+    def _is_stopped(self, test_id: str) -> bool:
+        while not self._commands.empty():
+            if self._commands.get() == ("stop", (test_id,)):
+                return True
+        return False
 
     def _obey(self, run_id: str, training: Training) -> bool:
         """Carry out the commands that wait, and while paused those to come; False to stop."""

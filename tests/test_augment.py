@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mnist_fc.augment import MAX_SCALE, MAX_SHIFT, augment
+from mnist_fc.augment import ELASTIC_STRENGTH, MAX_SCALE, MAX_SHIFT, _elastic_field, augment
 from mnist_fc.config import Augmentation
 from mnist_fc.data import Mnist
 
-KINDS: tuple[Augmentation, ...] = ("shift", "affine")
+KINDS: tuple[Augmentation, ...] = ("shift", "affine", "elastic")
 
 
 def augmented(images: Tensor, kind: Augmentation, seed: int = 0) -> Tensor:
@@ -27,6 +27,12 @@ def centers_of_mass(images: Tensor) -> Tensor:
 @pytest.fixture(scope="module")
 def images(small: Mnist) -> Tensor:
     return small.train_images[:1000] / 255
+
+
+@pytest.fixture(scope="module")
+def field() -> Tensor:
+    """Elastic displacements of many images, (4000, 28, 28, 2)."""
+    return _elastic_field(4000, torch.Generator().manual_seed(0))
 
 
 def test_none_changes_nothing_and_draws_nothing(images: Tensor) -> None:
@@ -93,3 +99,43 @@ def test_an_affine_change_leaves_a_centered_disc_a_disc_nearly_as_large() -> Non
         widths = (changed > 0.5).any(axis).sum(1)
         assert widths.min() >= 12 * (1 - 0.25)
         assert widths.max() <= 12 * (1 + 0.35)
+
+
+def test_an_elastic_field_has_mean_0_and_standard_deviation_1_in_every_pixel(field: Tensor) -> None:
+    assert field.shape == (4000, 28, 28, 2)
+    torch.testing.assert_close(field.mean(0), torch.zeros(28, 28, 2), rtol=0, atol=0.06)
+    torch.testing.assert_close(field.std(0), torch.ones(28, 28, 2), rtol=0, atol=0.06)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_an_elastic_field_moves_neighbours_alike_and_pixels_far_apart_not(field: Tensor, axis: int) -> None:
+    def squared_difference(distance: int) -> Tensor:
+        """Means over the images: 0 of pixels that move as one, 2 of those that have nothing to do with each other."""
+        near, far = field.narrow(axis, 0, 28 - distance), field.narrow(axis, distance, 28 - distance)
+        return (near - far).square().mean(0)
+
+    assert squared_difference(1).max() < 0.1
+    assert squared_difference(1).mean() < squared_difference(4).mean() < squared_difference(12).mean()
+    assert squared_difference(20).min() > 1.8
+
+
+def test_an_elastic_field_moves_every_image_and_direction_by_itself(field: Tensor) -> None:
+    none = torch.zeros(28, 28)
+    torch.testing.assert_close((field[..., 0] * field[..., 1]).mean(0), none, rtol=0, atol=0.06)
+    torch.testing.assert_close((field[1:] * field[:-1]).mean(0), none.unsqueeze(2).expand(28, 28, 2), rtol=0, atol=0.06)
+
+
+def test_an_elastic_change_bends_every_image_that_the_affine_one_moves(images: Tensor) -> None:
+    elastic, affine = augmented(images, "elastic"), augmented(images, "affine")
+    assert (elastic - affine).abs().amax(1).min() > 0.2
+    # Both move it to the same place: on the whole they are more like each other than like the image.
+    assert (elastic - affine).abs().mean() < (affine - images).abs().mean()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_elastic_change_displaces_pixels_as_far_as_it_says(axis: int) -> None:
+    ramp = torch.arange(28.0).view(28, 1).expand(28, 28) if axis == 0 else torch.arange(28.0).expand(28, 28)
+    ramps = ramp.reshape(1, 784).repeat(2000, 1) / 28
+    moved = (augmented(ramps, "elastic") - augmented(ramps, "affine")).view(-1, 28, 28)[:, 10:18, 10:18] * 28
+    assert float(moved.mean()) == pytest.approx(0, abs=0.05)
+    assert float(moved.std()) == pytest.approx(ELASTIC_STRENGTH, rel=0.05)

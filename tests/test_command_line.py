@@ -14,7 +14,8 @@ from PIL import Image
 
 from mnist_fc import checkpoint
 from mnist_fc.__main__ import main
-from mnist_fc.config import LIMITS, TrainConfig
+from mnist_fc.benchmark import machine
+from mnist_fc.config import CPU_COUNT, LIMITS, TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.drawing import Stroke, render
 from mnist_fc.engine import evaluate
@@ -227,6 +228,66 @@ def test_a_bad_picture_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert refusal(["predict", str(path)], capsys) == f"error: {path} is no picture that can be read"
     Image.new("1", (10_000, 10_000)).save(path)
     assert "10000 x 10000 pixels" in refusal(["predict", str(path)], capsys)
+
+
+class TestBenchmark:
+    @pytest.fixture
+    def once(self, small_npz: Path) -> list[str]:
+        """An epoch of each program on a few images."""
+        return ["benchmark", "--epochs", "1", "--threads", "1", "--data", str(small_npz)]
+
+    def test_it_ends_with_one_json_object(self, once: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        (line,), err = run([*once, "--json"], capsys)
+        result = json.loads(line)
+        assert set(result) == {"threads", "machine", "rows"}
+        assert (result["threads"], result["machine"]) == (1, machine())
+        for net in ("784-500-10", "784-500-500-10"):
+            rows = {row["name"]: row for row in result["rows"] if row["net"] == net}
+            assert {"blog-loop", "autograd", "engine", "floor"} <= set(rows)
+            floor = rows["floor"]["seconds_per_epoch"]
+            for row in rows.values():
+                assert set(row) == {"name", "net", "seconds_per_epoch", "ratio_to_floor"}
+                assert row["seconds_per_epoch"] > 0
+                assert row["ratio_to_floor"] == row["seconds_per_epoch"] / floor
+        names = [(row["net"], row["name"]) for row in result["rows"]]
+        assert len(names) == len(set(names))
+        assert err[0].startswith(machine())
+
+    def test_without_json_there_is_a_table_for_each_net_the_fastest_first(
+        self, once: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out, err = run(once, capsys)
+        assert err == []
+        assert out[0].startswith(machine())
+        heads = [i for i, line in enumerate(out) if line.endswith("of the floor")]
+        assert [out[i].split()[0] for i in heads] == ["784-500-10", "784-500-500-10"]
+        for start, end in ((heads[0], heads[1]), (heads[1], len(out))):
+            rows = [line.split() for line in out[start + 1 : end]]
+            assert {"blog-loop", "autograd", "engine", "floor"} <= {name for name, *_ in rows}
+            seconds = [float(second) for _, second, _, _ in rows]
+            assert seconds == sorted(seconds)
+            assert {ratio for name, _, _, ratio in rows if name == "floor"} == {"1.00"}
+
+    @pytest.mark.parametrize(
+        ("option", "value", "message"),
+        [
+            ("--epochs", "0", "num_epochs is 0; it must be a whole number from 1 to 100"),
+            ("--epochs", "101", "num_epochs is 101; it must be a whole number from 1 to 100"),
+            ("--epochs", "some", "num_epochs is 'some'; it must be a whole number from 1 to 100"),
+            ("--threads", "0", f"threads is 0; it must be {LIMITS['threads']}"),
+            ("--threads", "1.5", f"threads is 1.5; it must be {LIMITS['threads']}"),
+            ("--threads", f"{CPU_COUNT + 1}", f"threads is {CPU_COUNT + 1}; it must be {LIMITS['threads']}"),
+        ],
+    )
+    def test_a_value_out_of_range_is_one_line_with_field_value_and_range(
+        self, once: list[str], capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
+    ) -> None:
+        assert refusal([*once, option, value], capsys) == f"error: {message}"
+
+    def test_missing_data_ends_with_one_line_and_code_2(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        out, err = run(["benchmark", "--data", str(tmp_path / "none.npz"), "--json"], capsys, code=2)
+        assert out == []
+        assert err[-1] == f"error: the data file {tmp_path / 'none.npz'} does not exist"
 
 
 @pytest.mark.parametrize("arguments", [[], ["dance"], ["train", "--preset", "slow"], ["evaluate"]])

@@ -21,7 +21,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect, sync_playwright
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from mnist_fc.config import PRESETS
+from mnist_fc.config import CPU_COUNT, PRESETS
+from mnist_fc.speed import BATCH_SIZES, thread_counts
 
 ROOT = Path(__file__).parents[1]
 BROWSER = os.environ.get("MNIST_FC_BROWSER") or None  # read at import: the tests themselves run without these variables
@@ -182,6 +183,60 @@ def curve_length(page: Page, chart: str) -> float:
 
 def expect_longer_curve(page: Page, chart: str, length: float) -> None:
     page.wait_for_function(f"([chart, length]) => ({CURVE_LENGTH})(chart) > length", arg=[chart, length], timeout=15 * SECONDS)
+
+
+# Charts and the machine
+
+
+def test_pointing_at_a_curve_says_its_exact_values(page: Page) -> None:
+    slide(page, "epochs", "Home")
+    click(page, "train")
+    expect_status(page, "done")
+    expect_longer_curve(page, "accuracy_chart", 0)
+    end = page.locator(".st-key-accuracy_chart .curves circle").last.bounding_box()
+    assert end
+    page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2)
+    accuracy = re.findall(r"\d\d\.\d\d", page.locator(".st-key-progress").inner_text())[0]
+    expect(page.locator(".st-key-accuracy_chart .tip")).to_have_text(f"test · step 275 · {accuracy} %")
+    page.mouse.move(5, 5)
+    expect(page.locator(".st-key-accuracy_chart .tip")).to_be_hidden()
+
+
+def test_loss_axis_turns_logarithmic_and_back(page: Page) -> None:
+    labels = page.locator(".st-key-loss_chart .axes text")
+    expect(labels.filter(has_text=re.compile(r"^0\.5$"))).to_have_count(1)
+    page.locator(".st-key-log_scale label").click()
+    expect(labels.filter(has_text=re.compile(r"^0\.1$"))).to_have_count(1)
+    expect(labels.filter(has_text=re.compile(r"^0\.5$"))).to_have_count(0)
+    page.locator(".st-key-log_scale label").click()
+    expect(labels.filter(has_text=re.compile(r"^0\.5$"))).to_have_count(1)
+
+
+def test_speed_of_the_machine_is_measured_live_and_the_fastest_number_of_threads_is_offered(page: Page) -> None:
+    page.get_by_role("tab", name="How fast is this machine?").click()
+    click(page, "measure_speed")
+    expect(page.locator(".st-key-stop_measuring button")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^1 thread, batch [\d,]+: [\d,]+ images/s$"))).to_be_visible(timeout=60 * SECONDS)
+    click(page, "stop_measuring")
+    expect(page.locator(".st-key-measure_speed button")).to_be_visible(timeout=30 * SECONDS)
+    click(page, "measure_speed")
+    click(page, "train")
+    expect(page.get_by_text("The speed of this machine is being measured")).to_be_visible(timeout=15 * SECONDS)
+    expect(page.locator(".st-key-measure_speed button")).to_be_visible(timeout=120 * SECONDS)
+    dots = page.locator(".st-key-speed_chart .curves circle")
+    expect(dots).to_have_count(len(thread_counts()) * len(BATCH_SIZES))
+    advice = page.get_by_text("For batches of 200 (measured: 256) the fastest is")
+    expect(advice).to_contain_text(re.compile(r"(1 thread|\d+ threads): [\d,]+ images/s"))
+    if CPU_COUNT > 1:
+        fastest = re.findall(r"(\d+) threads?:", advice.inner_text())[0]
+        page.locator(".st-key-machine summary").click()
+        slide(page, "threads", "Home" if fastest != "1" else "End")
+        thumb = page.locator(".st-key-threads").get_by_role("slider")
+        expect(thumb).not_to_have_attribute("aria-valuetext", fastest)
+        click(page, "use_fastest")
+        expect(thumb).to_have_attribute("aria-valuetext", fastest)
+    click(page, "train")
+    expect_status(page, "done")
 
 
 # Drawing and reading
@@ -373,7 +428,7 @@ def test_second_person_is_told_that_the_machine_is_busy_and_can_still_draw(open_
     click(first, "train")
     expect_status(first, "epoch")
     click(second, "train")
-    expect(second.get_by_text("Another run is going on")).to_be_visible(timeout=15 * SECONDS)
+    expect(second.get_by_text("Another run goes on")).to_be_visible(timeout=15 * SECONDS)
     click(second, "clear")
     expect_reading(second, "")
     draw(second, SEVEN)

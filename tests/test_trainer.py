@@ -26,7 +26,8 @@ from mnist_fc import checkpoint
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data import DATA_VARIABLE
 from mnist_fc.engine import EndRecord, Record, StepRecord, WeightsRecord
-from mnist_fc.trainer import ACTIVE_STATES, Run, RunSnapshot, State, Trainer, TrainerBusy, _death_message
+from mnist_fc.speed import BATCH_SIZES, SpeedRecord, thread_counts
+from mnist_fc.trainer import ACTIVE_STATES, Run, RunSnapshot, SpeedTest, State, Trainer, TrainerBusy, _how_it_died
 from mnist_fc.worker import Outbox, Worker
 
 TIMEOUT = 60.0
@@ -67,11 +68,16 @@ def shared_trainer(data_file: Path, store: Path) -> Iterator[Trainer]:
 
 @pytest.fixture
 def trainer(shared_trainer: Trainer) -> Iterator[Trainer]:
-    """The trainer that the tests share, with no run going on before and after."""
+    """The trainer that the tests share, with no run and no test of speed going on before and after."""
     yield shared_trainer
     if run := shared_trainer.current():
         shared_trainer.stop(run)
         assert run.wait_until_state("done", "stopped", "failed", timeout=TIMEOUT)
+    if (test := shared_trainer.speed_test) and test.is_active:  # The process of a test that cannot be stopped must die.
+        receiver = shared_trainer._receiver
+        kill(shared_trainer.process_id)
+        assert test.wait_until_ended(TIMEOUT)
+        receiver.join(TIMEOUT)  # It starts the next process.
 
 
 def finished(run: Run) -> RunSnapshot:
@@ -87,6 +93,13 @@ def wait_for_steps(run: Run, count: int) -> None:
 
 def wait_until(run: Run, state: State) -> None:
     assert run.wait_until_state(state, timeout=TIMEOUT)
+
+
+def wait_for_record(test: SpeedTest) -> None:
+    """Wait until the test of speed has measured something."""
+    with test._changed:
+        assert test._changed.wait_for(lambda: test._records or not test.is_active, TIMEOUT)
+        assert test.is_active
 
 
 def losses(snapshot: RunSnapshot) -> list[float]:
@@ -399,10 +412,11 @@ class TestDeath:
         assert finished(trainer.start(SHORT)).state == "done"
 
     @pytest.mark.parametrize(
-        ("code", "text"), [(0, "ended with exit code 0."), (-9, "was ended by SIGKILL, which"), (-35, "was ended by signal 35.")]
+        ("code", "text"),
+        [(0, "ended with exit code 0."), (-9, "was ended by SIGKILL, which is"), (-35, "was ended by signal 35.")],
     )
     def test_the_message_of_every_death(self, code: int, text: str) -> None:
-        assert text in _death_message(code, Run("id", SHORT).snapshot())
+        assert text in f"{_how_it_died(code)}."
 
     def test_to_close_ends_the_process_for_good_and_once(self, tmp_path: Path) -> None:
         before = children(), num_descriptors()
@@ -413,11 +427,102 @@ class TestDeath:
                 future.result(TIMEOUT)
         trainer.close()
         assert run.snapshot().state == "failed"
-        assert "closed" in run.snapshot().message
+        assert run.snapshot().message.startswith("The trainer was closed.")
         assert (children(), num_descriptors()) == before
         trainer.stop(run)
         with pytest.raises(RuntimeError, match="closed"):
             trainer.start(SHORT)
+        with pytest.raises(RuntimeError, match="closed"):
+            trainer.measure_speed(SHORT)
+
+
+class TestSpeedTest:
+    def test_it_ends_with_a_record_for_every_number_of_threads_and_batch_size(self, trainer: Trainer) -> None:
+        test = trainer.measure_speed(SHORT)
+        assert trainer.speed_test is test
+        assert test.config == SHORT
+        wait_for_record(test)
+        first = test.records()
+        assert test.wait_until_ended(TIMEOUT * len(thread_counts()))
+        assert (test.is_active, test.problem) == (False, "")
+        records = test.records()
+        assert first == records[: len(first)]
+        assert [(record.threads, record.batch_size) for record in records] == [
+            (threads, batch_size) for threads in thread_counts() for batch_size in BATCH_SIZES
+        ]
+        assert min(record.images_per_second for record in records) > 0
+        assert finished(trainer.start(SHORT)).state == "done"
+        assert trainer.speed_test is test
+        assert test.records() == records
+
+    def test_one_that_is_stopped_keeps_what_it_measured_and_the_next_works(self, trainer: Trainer) -> None:
+        test = trainer.measure_speed(SHORT)
+        wait_for_record(test)
+        trainer.stop(test)
+        assert test.wait_until_ended(TIMEOUT)
+        assert not test.problem
+        assert 1 <= len(test.records()) < len(thread_counts()) * len(BATCH_SIZES)
+        assert finished(trainer.start(SHORT)).state == "done"
+
+    def test_while_it_goes_on_nothing_else_begins(self, trainer: Trainer) -> None:
+        test = trainer.measure_speed(SHORT)
+        for begin in (trainer.start, trainer.measure_speed):
+            with pytest.raises(TrainerBusy, match="The speed of this machine is being measured"):
+                begin(SHORT)
+        wait_for_record(test)
+        with pytest.raises(TrainerBusy, match="The speed of this machine is being measured"):
+            trainer.start(SHORT)
+        assert trainer.speed_test is test
+        assert trainer.current() is None
+
+    def test_while_a_run_goes_on_it_does_not_begin(self, trainer: Trainer) -> None:
+        before = trainer.speed_test
+        run = trainer.start(LONG)
+        for state in ("running", "paused"):
+            if state == "paused":
+                trainer.pause(run)
+            wait_until(run, state)
+            with pytest.raises(TrainerBusy, match="Another run goes on"):
+                trainer.measure_speed(SHORT)
+        assert trainer.speed_test is before
+        assert trainer.current() is run
+
+    def test_commands_for_an_old_run_do_not_touch_it(self, trainer: Trainer) -> None:
+        run = trainer.start(SHORT)
+        before = finished(run)
+        test = trainer.measure_speed(SHORT)
+        trainer.stop(run)
+        trainer.pause(run)
+        wait_for_record(test)
+        assert run.snapshot() == before
+
+    def test_one_whose_process_is_killed_fails_with_the_reason_and_the_next_of_either_kind_works(self, trainer: Trainer) -> None:
+        test = trainer.measure_speed(SHORT)
+        wait_for_record(test)
+        before = test.records()
+        killed = trainer.process_id
+        kill(killed)
+        assert test.wait_until_ended(TIMEOUT)
+        assert "SIGKILL" in test.problem
+        records = test.records()
+        assert records[: len(before)] == before
+        assert len(records) < len(thread_counts()) * len(BATCH_SIZES)
+        assert finished(trainer.start(SHORT)).state == "done"
+        assert trainer.process_id != killed
+        assert killed not in children()
+        following = trainer.measure_speed(SHORT)
+        wait_for_record(following)
+        assert trainer.speed_test is following
+        assert following.id != test.id
+        assert test.records() == records
+
+    def test_to_wait_for_its_end_takes_no_longer_than_asked(self) -> None:
+        test = SpeedTest(SHORT)
+        test.receive(SpeedRecord(1, 32, 1000.0))
+        assert not test.wait_until_ended(0.01)
+        test.end("The reason.")
+        assert test.wait_until_ended(0.01)
+        assert (test.problem, test.records()) == ("The reason.", [SpeedRecord(1, 32, 1000.0)])
 
 
 SERVER = """
@@ -485,7 +590,7 @@ def test_what_is_printed_in_the_process_does_not_get_among_the_records(
     assert not output
 
 
-def test_a_run_without_the_data_file_fails_and_one_with_it_works(
+def test_a_run_or_test_of_speed_without_the_data_file_fails_and_one_with_it_works(
     tmp_path: Path, data_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     absent = tmp_path / "absent.npz"
@@ -495,9 +600,14 @@ def test_a_run_without_the_data_file_fails_and_one_with_it_works(
         assert snapshot.state == "failed"
         assert str(absent) in snapshot.message
         assert "does not exist" in snapshot.message
+        test = trainer.measure_speed(SHORT)
+        assert test.wait_until_ended(TIMEOUT)
+        assert test.problem == snapshot.message
+        assert test.records() == []
         process_id = trainer.process_id
         shutil.copyfile(data_file, absent)
         assert finished(trainer.start(SHORT)).state == "done"
+        wait_for_record(trainer.measure_speed(SHORT))
         assert trainer.process_id == process_id
 
 

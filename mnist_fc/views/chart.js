@@ -1,5 +1,5 @@
 // Draws a line chart as SVG. The default function is called when the chart appears and again with each new data; see chart.py.
-// Data of one kind alone is drawn anew, a path each, so a chart that grows during training costs the processor next to nothing.
+// An update draws the curves anew, one path each, and the axes only when they have changed: it costs the processor next to nothing.
 
 const HEIGHT = 215;
 const MARGIN = { top: 8, right: 18, bottom: 32, left: 46 };
@@ -22,8 +22,12 @@ class Chart {
     this.tip.className = "tip";
     this.tip.hidden = true;
     new ResizeObserver(() => this.data && this.draw()).observe(root);
-    this.svg.addEventListener("pointermove", (event) => this.point(event.offsetX, event.offsetY));
-    this.svg.addEventListener("pointerdown", (event) => this.point(event.offsetX, event.offsetY));
+    for (const kind of ["pointermove", "pointerdown"]) {
+      this.svg.addEventListener(kind, (event) => {
+        const box = this.svg.getBoundingClientRect();
+        this.point(event.clientX - box.left, event.clientY - box.top);
+      });
+    }
     this.svg.addEventListener("pointerleave", () => this.point(Infinity, Infinity));
   }
 
@@ -45,11 +49,11 @@ class Chart {
     this.x = scale(x, MARGIN.left, width - MARGIN.right);
     this.y = scale(y, HEIGHT - MARGIN.bottom, MARGIN.top);
     this.drawAxes(width);
-    this.points = series.flatMap((one) =>
+    const curves = series.map((one) =>
       one.x.map((value, i) => ({ one, i, left: this.x.place(value), top: this.y.place(one.y[i]) }))
-        .filter(({ left, top }) => Number.isFinite(left) && Number.isFinite(top)));
-    this.curves.replaceChildren(...series.flatMap((one) => this.curve(one, this.points.filter((point) => point.one === one))));
-    this.points = this.points.filter(({ top }) => top > inside.y && top < inside.y + inside.height);
+        .filter(({ top }) => Number.isFinite(top))); // a logarithmic axis has no place for 0
+    this.curves.replaceChildren(...curves.flatMap((points, i) => this.curve(series[i], points)));
+    this.points = curves.flat().filter(({ top }) => top > inside.y && top < inside.y + inside.height);
     this.point(...(this.pointer ?? [Infinity, Infinity]));
   }
 
@@ -130,10 +134,14 @@ function roundNumbers(low, high) {
 }
 
 function short(value, axis) {
-  return axis.percent ? `${Number((value * 100).toPrecision(4))} %` : Number(value.toPrecision(4)).toLocaleString("en");
+  return axis.percent ? `${Number((value * 100).toPrecision(4))} %` : rounded(value);
 }
 
 function exact(value, axis) {
   if (axis.percent) return `${(value * 100).toFixed(2)} %`;
-  return Number.isInteger(value) ? value.toLocaleString("en") : value.toPrecision(4);
+  return Number.isInteger(value) ? value.toLocaleString("en") : rounded(value);
+}
+
+function rounded(value) {
+  return value.toLocaleString("en", { maximumSignificantDigits: 4 });
 }

@@ -20,7 +20,7 @@ _chart = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: `x` and `y` of equal length, in the axes' units. `dots` marks each of its points."""
+    """One curve: `x` and `y` of equal length, finite, in the axes' units. `dots` marks each of its points."""
 
     name: str
     color: str

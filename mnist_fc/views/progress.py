@@ -62,7 +62,7 @@ def _train() -> None:
     try:
         run = session.trainer().start(controls.config())
     except TrainerBusy as busy:
-        st.session_state.train_problem = f"{str(busy).capitalize()}. Press Train again when it has ended."
+        st.session_state.train_problem = f"{busy}. Press Train again when it has ended."
     else:
         session.watch(run)
         st.session_state.network = "run"
@@ -184,11 +184,13 @@ def _series(snapshot: RunSnapshot | None, what: str) -> list[Series]:
     test, end = curves["test"], snapshot.end
     if end and end.test_loss is not None and (not len(test.steps) or test.steps[-1] < end.step):
         curves["test"] = Curve(np.append(test.steps, end.step), np.append(test.values, getattr(end, f"test_{what}")))
-    return [
-        Series(name, SERIES_COLORS[name], curve.steps.tolist(), curve.values.tolist(), dots=name != "train")
-        for name, curve in curves.items()
-        if len(curve.steps)
-    ]
+    series = []
+    for name, curve in curves.items():
+        finite = np.isfinite(curve.values)
+        if finite.any():
+            steps, values = curve.steps[finite].tolist(), curve.values[finite].tolist()
+            series.append(Series(name, SERIES_COLORS[name], steps, values, dots=name != "train"))
+    return series
 
 
 def _chart(snapshot: RunSnapshot | None, series: list[Series], what: str, *, log_scale: bool = False) -> None:
@@ -196,8 +198,9 @@ def _chart(snapshot: RunSnapshot | None, series: list[Series], what: str, *, log
     if what == "accuracy":
         domain = accuracy_domain([one.y[-1] for one in series])
     else:
-        domain = loss_domain([value for one in series for value in one.y if math.isfinite(value)], log_scale)
-    newest = ", ".join(f"{one.name} {one.y[-1]:.4g}" for one in series) or "nothing yet"
+        domain = loss_domain([value for one in series for value in one.y], log_scale)
+    number_format = ".2%" if what == "accuracy" else ".4g"
+    newest = ", ".join(f"{one.name} {one.y[-1]:{number_format}}" for one in series) or "nothing yet"
     line_chart(
         f"{what}_curves",
         series,

@@ -2,20 +2,19 @@
 
 import streamlit as st
 
-from mnist_fc.config import CPU_COUNT, ConfigError
+from mnist_fc.config import CPU_COUNT
 from mnist_fc.speed import BATCH_SIZES, SpeedRecord, fastest_threads, thread_counts
 from mnist_fc.trainer import SpeedTest, TrainerBusy
-from mnist_fc.views import controls, session
+from mnist_fc.views import controls, progress, session
 from mnist_fc.views.chart import Axis, Series, heading, line_chart
 
-COLORS = ("#4f7df0", "#e07b1a", "#1f9d6b", "#b0509a", "#7a6ff0", "#c9a227", "#3fa7c4", "#d0483e")
-TICK_SECONDS = 0.7
+COLORS = ("#4f7df0", "#e07b1a", "#1f9d6b", "#b0509a", "#8a6d1f", "#2f95b5", "#d0483e", "#6b7280")
 
 
 def panel() -> None:
     """The newest measurement of this machine, whoever asked for it, and the button for the next."""
     measuring = _is_measuring()
-    st.fragment(_panel, run_every=TICK_SECONDS if measuring else None)(ticking=measuring)
+    st.fragment(_panel, run_every=session.TICK_SECONDS_ALL_CORES_TRAIN if measuring else None)(ticking=measuring)
 
 
 def _is_measuring() -> bool:
@@ -28,24 +27,27 @@ def _panel(*, ticking: bool) -> None:
         st.rerun()  # a measurement has begun or ended
     test = session.trainer().speed_test
     st.caption(
-        "How many training images a second, for batches of 32 to 2,048 images"
+        f"How many training images a second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"
         + (f" and 1 to {CPU_COUNT} threads" if CPU_COUNT > 1 else "")
         + ": the network of the side panel takes real training steps, with nothing kept. No run can go on meanwhile."
     )
-    st.button("Measure", key="measure_speed", icon=":material/speed:", disabled=ticking, on_click=_measure)
-    if (problem := st.session_state.get("speed_problem")) and not ticking:
-        st.warning(problem)
+    if ticking:
+        st.button("Stop measuring", key="stop_measuring", icon=":material/stop:", on_click=_stop)
+    else:
+        st.button("Measure", key="measure_speed", icon=":material/speed:", on_click=_measure)
+        if problem := st.session_state.get("speed_problem"):
+            st.warning(problem)
     if test is None:
         return
-    records = test.records()
+    records, num_records = test.records(), len(BATCH_SIZES) * len(thread_counts())
     if ticking:
-        st.progress(len(records) / (len(BATCH_SIZES) * len(thread_counts())), _newest(records))
-    if test.message:
-        st.error(f"{test.message} Press Measure to try again.", icon=":material/error:")
+        st.progress(len(records) / num_records, _newest(records))
+    if test.problem:
+        st.error(f"{test.problem} Press Measure to try again.", icon=":material/error:")
     if records:
         _chart(test, records)
-        if not ticking:
-            _advice(records)
+    if len(records) == num_records:
+        _advice(test, records)
 
 
 def _newest(records: list[SpeedRecord]) -> str:
@@ -70,33 +72,39 @@ def _chart(test: SpeedTest, records: list[SpeedRecord]) -> None:
             series,
             Axis((BATCH_SIZES[0] / 1.1, BATCH_SIZES[-1] * 1.1), title="batch size", log=True, ticks=BATCH_SIZES),
             Axis((0, highest * 1.05)),
-            label=f"images per second over batch sizes, at most {highest:,.0f}",
+            label="images per second over batch sizes, at most " + ", ".join(f"{max(s.y):,.0f} with {s.name}" for s in series),
         )
 
 
-def _advice(records: list[SpeedRecord]) -> None:
-    """Which number of threads suits the batch size of the side panel, and a button that takes it."""
-    best = fastest_threads(records, st.session_state.batch_size)
+def _advice(test: SpeedTest, records: list[SpeedRecord]) -> None:
+    """Which number of threads suits the settings that were measured, and a button that takes it."""
+    best = fastest_threads(records, test.config.batch_size)
     one = next(r for r in records if r.batch_size == best.batch_size and r.threads == 1)
     times = f", {best.images_per_second / one.images_per_second:.1f} times as many as with 1" if best.threads > 1 else ""
     st.markdown(
-        f"Fastest at batches of {best.batch_size:,}, the nearest to those of the side panel: **{_threads(best.threads)}**, "
+        f"For batches of {test.config.batch_size:,} (measured: {best.batch_size:,}) the fastest is **{_threads(best.threads)}**: "
         f"{best.images_per_second:,.0f} images/s{times}."
     )
-    if CPU_COUNT > 1:
-        is_set = st.session_state.threads == best.threads
-        label = f"Train with {_threads(best.threads)}"
-        if st.button(label, key="use_fastest", icon=":material/check:", disabled=is_set, on_click=_use, args=(best.threads,)):
-            st.rerun()  # the side panel shows it
+    if CPU_COUNT > 1 and st.button(
+        f"Train with {_threads(best.threads)}", key="use_fastest", icon=":material/check:", on_click=_use, args=(best.threads,)
+    ):
+        st.rerun()  # the side panel shows it
 
 
 def _measure() -> None:
     st.session_state.speed_problem = None
+    if _is_measuring():
+        return  # somebody else has just begun; the page follows it
     try:
         session.trainer().measure_speed(controls.config())
-    except (TrainerBusy, ConfigError) as error:
-        message = str(error)
-        st.session_state.speed_problem = f"{message[0].upper()}{message[1:]}. Press Measure again when it has ended."
+    except TrainerBusy as busy:
+        st.session_state.speed_problem = f"{busy}. Press Measure again when it has ended."
+
+
+def _stop() -> None:
+    if (test := session.trainer().speed_test) and test.is_active:
+        session.trainer().stop(test)
+        test.wait_until_ended(progress.COMMAND_SECONDS)
 
 
 def _use(threads: int) -> None:
