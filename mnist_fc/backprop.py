@@ -20,13 +20,10 @@ aten = torch.ops.aten
 # which on AMD's processors leave AVX-512 unused and take twice as long. It takes transposed operands as they are.
 ONEDNN_LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
-# Below so many multiplications, as in the output layer, its preparations take longer than the product.
-ONEDNN_WORTH = 1_000_000
-
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """inputs @ weight.T + bias, (N, out), of inputs (N, in), weight (out, in) and bias (out,); any strides, no gradient."""
-    if ONEDNN_LINEAR is None or inputs.numel() * len(weight) < ONEDNN_WORTH:
+    if ONEDNN_LINEAR is None:
         return F.linear(inputs, weight, bias)
     product: Tensor = ONEDNN_LINEAR(inputs, weight, bias, "none", [], "")
     return product
