@@ -215,6 +215,11 @@ class Trainer:
         current = self._current
         return current if isinstance(current, Run) and current.is_active else None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run or a test of speed goes on."""
+        return self._current is not None and self._current.is_active
+
     def start(self, config: TrainConfig) -> Run:
         """Begin a run. Raises TrainerBusy while the process is at something else, and RuntimeError once the trainer is closed."""
         with self._lock:
@@ -239,7 +244,7 @@ class Trainer:
         """See that there is a process, with nothing to do."""
         if self._closing:
             raise RuntimeError("the trainer is closed")
-        if self._current and self._current.is_active:
+        if self.is_busy:
             what = "Another run goes on" if isinstance(self._current, Run) else "The speed of this machine is being measured"
             raise TrainerBusy(f"{what}, and it trains one network at a time")
         if self._process.poll() is not None:

@@ -42,7 +42,7 @@ def bar() -> None:
             st.html(f"<span role='status'>{html.escape(_status(snapshot))}</span>")
         with st.container(key="progress", width="stretch"):
             st.progress(_progress(snapshot), _progress_line(snapshot))
-    if (problem := st.session_state.get("train_problem")) and not active:
+    if (problem := st.session_state.get("train_problem")) and not active and session.trainer().is_busy:
         st.warning(problem)
         if session.trainer().current():
             st.button("Show that run", key="show_other", on_click=_show_other)

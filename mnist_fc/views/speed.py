@@ -29,7 +29,8 @@ def _panel(*, ticking: bool) -> None:
     st.caption(
         f"How many training images a second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"
         + (f" and 1 to {CPU_COUNT} threads" if CPU_COUNT > 1 else "")
-        + ": the network of the side panel takes real training steps, with nothing kept. No run can go on meanwhile."
+        + ": the network of the side panel takes real training steps, for some seconds; no run can go on meanwhile. "
+        "The newest figures of this machine are shown, whoever asked for them; other busy programs lower them."
     )
     if ticking:
         st.button("Stop measuring", key="stop_measuring", icon=":material/stop:", on_click=_stop)
@@ -48,6 +49,8 @@ def _panel(*, ticking: bool) -> None:
         _chart(test, records)
     if len(records) == num_records:
         _advice(test, records)
+    elif not ticking:
+        st.caption(f"Ended after {len(records)} of {num_records} figures.")
 
 
 def _newest(records: list[SpeedRecord]) -> str:
@@ -86,7 +89,7 @@ def _advice(test: SpeedTest, records: list[SpeedRecord]) -> None:
         f"{best.images_per_second:,.0f} images/s{times}."
     )
     if CPU_COUNT > 1 and st.button(
-        f"Train with {_threads(best.threads)}", key="use_fastest", icon=":material/check:", on_click=_use, args=(best.threads,)
+        f"Use {_threads(best.threads)}", key="use_fastest", icon=":material/check:", on_click=_use, args=(best.threads,)
     ):
         st.rerun()  # the side panel shows it
 
