@@ -180,14 +180,15 @@ def _benchmark(parsed: argparse.Namespace) -> int:
     config = TrainConfig().replace(num_epochs=_number(parsed.epochs), threads=_number(parsed.threads))
     images = _load_data(parsed)
     screen = _Screen(to_stderr=parsed.json)
-    screen.line(f"{machine()}; batch {config.batch_size}, Adam, float32, --threads {config.threads}")
+    this_machine = machine()
+    screen.line(f"{this_machine}; batch {config.batch_size}, Adam, float32, --threads {config.threads}")
     rows = benchmark(images, config.threads, config.num_epochs, parsed.peers, screen.line)
     for net, of_net in itertools.groupby(rows, lambda row: row.net):
         screen.line(f"{net:<18} {'median epoch':>12} {'of the floor':>13}")
         for row in sorted(of_net, key=lambda row: row.seconds_per_epoch):
             screen.line(f"  {row.name:<16} {row.seconds_per_epoch:>10.3f} s {row.ratio_to_floor:>13.2f}")
     if parsed.json:
-        result = {"threads": config.threads, "machine": machine(), "rows": [dataclasses.asdict(row) for row in rows]}
+        result = {"threads": config.threads, "machine": this_machine, "rows": [dataclasses.asdict(row) for row in rows]}
         print(json.dumps(result))
     return 0
 

@@ -30,7 +30,6 @@ class Optimizer:
         """Change the parameters by their gradients; each must have one."""
         config = self._config
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        is_first_step = not self._steps[0]
         torch._foreach_add_(self._steps, 1)
         match config.optimizer:
             case "sgd":
@@ -44,7 +43,7 @@ class Optimizer:
                     dampening=0.0,
                     nesterov=False,
                     maximize=False,
-                    is_first_step=is_first_step,
+                    is_first_step=self._steps[0].item() == 1,
                 )
             case "adam" | "adamw":
                 update = torch._fused_adam_ if config.optimizer == "adam" else torch._fused_adamw_
