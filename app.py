@@ -7,7 +7,7 @@ import streamlit as st
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import ConfigError
 from mnist_fc.data import DataError
-from mnist_fc.views import controls, draw, progress, session, speed
+from mnist_fc.views import controls, draw, hand, progress, session, speed
 
 ABOUT = """
 - **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
@@ -18,8 +18,9 @@ ABOUT = """
 - **Draw** a digit with the mouse, a pen or a finger. The number under the digit read says how sure the network is, and what it
   would say next; the bars give all ten probabilities in percent. **Test digit** shows it a picture from MNIST instead, and
   **Undo** brings your drawing back.
-- **What the network sees** is your drawing cropped, scaled and centred as MNIST's digits were: 28 by 28 pixels, and its
-  only input. While a run goes on, its newest weights read, so the answer changes as the network learns.
+- It says **?** when it sees no digit at all, whatever is drawn; and it reads **several digits** side by side as a number.
+- **What the network sees** is your drawing cropped, brought to MNIST's stroke, scaled and centred as MNIST's digits were:
+  28 by 28 pixels, and its only input. While a run goes on, its newest weights read, so the answer changes as the network learns.
 """
 
 st.set_page_config(page_title="mnist_fc: train, draw, be read", page_icon="✏️", layout="wide")
@@ -59,9 +60,14 @@ st.fragment(live, run_every=tick_seconds)(ticking=tick_seconds is not None)
 @st.fragment
 def below() -> None:
     """What the page has besides; a tab that is not open is not drawn."""
-    about, how_fast = st.tabs(["What is on this page", "How fast is this machine?"], key="tabs", on_change="rerun")
+    about, your_hand, how_fast = st.tabs(
+        ["What is on this page", "Test your hand", "How fast is this machine?"], key="tabs", on_change="rerun"
+    )
     with about:
         st.markdown(ABOUT)
+    if your_hand.open:
+        with your_hand:
+            hand.panel()
     if how_fast.open:
         with how_fast:
             speed.panel()

@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, predict, benchmark."""
+"""The command line: train, evaluate, predict, measure, benchmark."""
 
 import argparse
 import dataclasses
@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from mnist_fc import checkpoint, data
+from mnist_fc import checkpoint, data, measure, outliers, pen
 from mnist_fc.benchmark import benchmark, machine
-from mnist_fc.config import DEFAULT_THREADS, LIMITS, PRESETS, Choice, ConfigError, Layers, TrainConfig
+from mnist_fc.config import DEFAULT_THREADS, LIMITS, PRESETS, Choice, ConfigError, Layers, Range, TrainConfig
 from mnist_fc.data import DataError
-from mnist_fc.drawing import DrawingError, load_picture
-from mnist_fc.engine import EndRecord, EpochRecord, StepRecord, Training, evaluate, train
-from mnist_fc.reading import Reader, Reading
+from mnist_fc.engine import EndRecord, EpochRecord, StepRecord, Training, WeightsRecord, evaluate, train
+from mnist_fc.pictures import DrawingError, load_picture
+from mnist_fc.reading import NOT_READ, Reader, Reading, number, percent
 from mnist_fc.runs import RunFolder, RunsError, runs_dir
+
+OUTLIERS = Range(int, 1, 100_000)
 
 # The option's name where it is not the field's own.
 OPTION_NAMES = {"num_epochs": "epochs", "num_validation": "validation"}
@@ -49,6 +51,18 @@ def _parser() -> argparse.ArgumentParser:
             metavar="N,N" if isinstance(limit, Layers) else "WORD" if isinstance(limit, Choice) else "N",
             help=f"{limit}",
         )
+    train_parser.add_argument(
+        "--pen-strokes",
+        metavar="PATH",
+        help="also train on the digits of this file of pen strokes, an .npz or UCI's pendigits-orig.tra; "
+        f"of its writers every {pen.HELD_OUT}th is held out",
+    )
+    train_parser.add_argument(
+        "--outliers",
+        metavar="N",
+        help="also train on what is no digit, N pictures of each kind made up, as an eleventh class: such a network tells digits "
+        "from the rest",
+    )
     train_parser.add_argument("--runs-dir", metavar="DIR", help="where the run folder goes (MNIST_FC_RUNS, else runs)")
     _add_data_options(train_parser)
     train_parser.set_defaults(command=_train)
@@ -63,6 +77,25 @@ def _parser() -> argparse.ArgumentParser:
     predict_parser.add_argument("--checkpoint", metavar="CHECKPOINT", help="the network to read with (the shipped one)")
     predict_parser.set_defaults(command=_predict)
 
+    measure_parser = commands.add_parser(
+        "measure", help="how well networks read drawings of pen strokes, and refuse what is no digit"
+    )
+    measure_parser.add_argument(
+        "checkpoints",
+        nargs="*",
+        metavar="CHECKPOINT",
+        help="networks to measure (the shipped one, and each preset trained anew)",
+    )
+    measure_parser.add_argument(
+        "--pen-strokes", metavar="PATH", required=True, help="digits as strokes, an .npz or UCI's pendigits-orig.tra or .tes"
+    )
+    measure_parser.add_argument(
+        "--all-writers", action="store_true", help="measure on all writers of the file, not on those held out of training alone"
+    )
+    measure_parser.add_argument("--fashion-mnist", metavar="FILE", help="pictures to refuse: t10k-images-idx3-ubyte.gz")
+    _add_data_options(measure_parser)
+    measure_parser.set_defaults(command=_measure)
+
     benchmark_parser = commands.add_parser("benchmark", help="time an epoch of this engine, of other programs and of the floor")
     benchmark_parser.add_argument("--epochs", metavar="N", default="7", help="epochs of each, in turn (%(default)s)")
     benchmark_parser.add_argument(
@@ -72,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_data_options(benchmark_parser)
     benchmark_parser.set_defaults(command=_benchmark)
 
-    for command in (train_parser, evaluate_parser, predict_parser, benchmark_parser):
+    for command in (train_parser, evaluate_parser, predict_parser, measure_parser, benchmark_parser):
         command.add_argument("--json", action="store_true", help="the result as JSON on standard output")
     return parser
 
@@ -89,9 +122,9 @@ def _load_data(parsed: argparse.Namespace) -> data.Mnist:
 
 def _train(parsed: argparse.Namespace) -> int:
     config = PRESETS[parsed.preset].replace(**_changes(parsed))
-    images = _load_data(parsed)
-    folder = RunFolder(runs_dir(parsed.runs_dir), config)
     screen = _Screen(to_stderr=parsed.json)
+    images = _training_data(parsed, config.seed, screen)
+    folder = RunFolder(runs_dir(parsed.runs_dir), config)
     interrupted = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -139,6 +172,21 @@ def _train(parsed: argparse.Namespace) -> int:
         }
         print(json.dumps(result))
     return {"done": 0, "stopped": 130, "failed": 1}[end.outcome]
+
+
+def _training_data(parsed: argparse.Namespace, seed: int, screen: "_Screen") -> data.Mnist:
+    """MNIST, and what the options add to it."""
+    images = _load_data(parsed)
+    if parsed.pen_strokes:
+        digits, _ = pen.load(parsed.pen_strokes).split()
+        num_writers = len(set(digits.writers.tolist()))
+        screen.line(f"drawing {len(digits.labels):,} digits of {num_writers} writers, each {pen.NUM_DRAWINGS} times")
+        images = pen.add_to(images, digits, seed)
+    if parsed.outliers is not None:
+        count = int(OUTLIERS.check("outliers", _number(parsed.outliers)))
+        screen.line(f"making up {count:,} pictures of each kind that is no digit")
+        images = outliers.add_to(images, count, seed)
+    return images
 
 
 def _changes(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -193,6 +241,51 @@ def _benchmark(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _measure(parsed: argparse.Namespace) -> int:
+    images = _load_data(parsed)
+    screen = _Screen(to_stderr=parsed.json)
+    digits = pen.load(parsed.pen_strokes)
+    if not parsed.all_writers:
+        _, digits = digits.split()
+        if not digits.strokes:
+            raise DataError(f"{parsed.pen_strokes} has too few writers to hold one out; measure on all with --all-writers")
+    writers = ", ".join(map(str, sorted(set(digits.writers.tolist()))))
+    screen.line(f"{len(digits.labels):,} digits, writers {writers}, drawn under each of {len(pen.CONDITIONS)} conditions")
+    drawings = measure.draw_all(digits)
+    readers = {path: Reader.load(path) for path in parsed.checkpoints} or {"shipped": Reader.load()}
+    if not parsed.checkpoints:
+        for name, preset in PRESETS.items():
+            screen.line(f"training {name} on {len(images.train_labels):,} images")
+            readers[name] = _trained(preset, images)
+    networks = [measure.measure(name, reader, drawings, digits.labels, images) for name, reader in readers.items()]
+    screen.line("share read right, in percent")
+    width = max(len(network.name) for network in networks)
+    screen.line(" " * width + "".join(f"{name:>9}" for name in (*pen.CONDITIONS, "1st/2nd", "MNIST")))
+    for network in networks:
+        shares = (*network.drawings_read.values(), network.runner_up_right, network.test_accuracy)
+        screen.line(f"{network.name:<{width}}" + "".join(f"{share:>9.2%}" for share in shares))
+    screen.line("expected calibration error")
+    for network in networks:
+        screen.line(
+            f"{network.name:<{width}} MNIST {network.mnist_calibration_error:.2%}, "
+            f"natural drawings {network.natural_calibration_error:.2%}"
+        )
+    refused = measure.refused(drawings, images, parsed.fashion_mnist)
+    screen.line("refused as no digit, whichever network reads")
+    for kind, share in refused.items():
+        screen.line(f"{share:>8.2%}  {kind}")
+    if parsed.json:
+        print(json.dumps({"networks": [dataclasses.asdict(network) for network in networks], "refused": refused}))
+    return 0
+
+
+def _trained(config: TrainConfig, images: data.Mnist) -> Reader:
+    for record in train(config, images):
+        if isinstance(record, WeightsRecord):
+            weights = record.weights
+    return Reader.from_weights(weights, config)
+
+
 class _Screen:
     """Progress on a terminal as a bar that is drawn over, elsewhere as a line an epoch."""
 
@@ -237,26 +330,34 @@ def _predict(parsed: argparse.Namespace) -> int:
     exit_code = 0
     for picture in parsed.pictures:
         try:
-            reading = reader.read(load_picture(picture))
+            readings = reader.read_number(load_picture(picture))
         except DrawingError as error:  # the other pictures are read all the same
             print(f"error: {error}", file=sys.stderr)
             exit_code = 2
             continue
-        print(json.dumps(_reading_fields(picture, reading)) if parsed.json else _reading_line(picture, reading))
+        print(json.dumps(_reading_fields(picture, readings)) if parsed.json else _reading_line(picture, readings))
     return exit_code
 
 
-def _reading_fields(picture: str, reading: Reading) -> dict[str, Any]:
-    fields = dataclasses.asdict(reading)
-    del fields["image"]
-    return {"picture": picture, **fields}
+def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]:
+    """As JSON; of a number the fields of its digits, and its own digit is none."""
+    each = [
+        {"digit": r.digit, "probabilities": r.probabilities, "runner_up": r.runner_up, "problem": r.problem} for r in readings
+    ]
+    if len(each) == 1:
+        return {"picture": picture, **each[0], "number": number(readings)}
+    whole = {"digit": None, "probabilities": NOT_READ.probabilities, "runner_up": None, "problem": None}
+    return {"picture": picture, **whole, "number": number(readings), "digits": each}
 
 
-def _reading_line(picture: str, reading: Reading) -> str:
+def _reading_line(picture: str, readings: Sequence[Reading]) -> str:
+    if len(readings) > 1:
+        return f"{picture}: {number(readings)}"
+    (reading,) = readings
     if reading.digit is None or reading.runner_up is None:
-        return f"{picture}: nothing to read"
+        return f"{picture}: {'not a digit' if reading.problem == 'no digit' else 'nothing to read'}"
     best, second = reading.probabilities[reading.digit], reading.probabilities[reading.runner_up]
-    return f"{picture}: {reading.digit} ({best:.1%}), then {reading.runner_up} ({second:.1%})"
+    return f"{picture}: {reading.digit} ({percent(best)}), then {reading.runner_up} ({percent(second)})"
 
 
 if __name__ == "__main__":

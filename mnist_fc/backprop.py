@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mnist_fc.config import NUM_CLASSES, TrainConfig
+from mnist_fc.config import TrainConfig
 from mnist_fc.model import LEAKY_SLOPE, MLP
 
 aten = torch.ops.aten
@@ -92,7 +92,8 @@ class Backprop:
         self._generator = generator
         smoothing = config.label_smoothing
         # As the loss needs them: a row for each label, divided by the number of images whose mean is taken, and negative.
-        self._negative_targets = (torch.eye(NUM_CLASSES) * (1 - smoothing) + smoothing / NUM_CLASSES) / -batch_size
+        num_classes = model.layers[-1].out_features
+        self._negative_targets = (torch.eye(num_classes) * (1 - smoothing) + smoothing / num_classes) / -batch_size
 
     def load(self, images: Tensor, labels: Tensor, batch: Tensor) -> None:
         """Take the images, (N, 784) uint8, and labels, (N,) int64, at the indices `batch`."""

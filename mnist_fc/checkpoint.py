@@ -47,8 +47,8 @@ def save(path: Path, weights: Mapping[str, Tensor | np.ndarray]) -> None:
     write_whole(path, lambda file: file.write(content.getbuffer()))
 
 
-def load(path: str | Path) -> MLP:
-    """Read a checkpoint, with the activation that config.json beside it names.
+def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
+    """Read a checkpoint of a network with `num_classes` outputs, with the activation that config.json beside it names.
 
     Nothing but tensors is unpickled. Raises CheckpointError for a file that is missing, cut short, of another shape, not
     finite, or that holds anything else; and ConfigError for a config that is out of range.
@@ -67,13 +67,13 @@ def load(path: str | Path) -> MLP:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is cut short or no checkpoint that torch.save wrote") from None
-    hidden_sizes = _hidden_sizes(state, path)
+    hidden_sizes = _hidden_sizes(state, path, num_classes)
     config = path.with_name(CONFIG_NAME)
     try:
         activation = TrainConfig.from_json(config.read_text("utf-8")).activation if config.exists() else "relu"
     except (ConfigError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{config}: {error}") from None
-    model = MLP(hidden_sizes, activation)
+    model = MLP(hidden_sizes, activation, num_classes)
     model.load_state_dict(state)
     return model.eval()
 
@@ -100,7 +100,7 @@ def _refuse_too_large(path: Path) -> None:
         raise CheckpointError(f"{path} is larger than {MAX_BYTES // 2**20} MB, which no network of this kind is")
 
 
-def _hidden_sizes(state: object, path: Path) -> tuple[int, ...]:
+def _hidden_sizes(state: object, path: Path, num_classes: int) -> tuple[int, ...]:
     """The hidden sizes that a state dict's shapes give, once names, shapes, dtypes and values are right."""
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path} is no state dict of tensors")
@@ -120,8 +120,9 @@ def _hidden_sizes(state: object, path: Path) -> tuple[int, ...]:
                 kind = f"{tensor.dtype}, {tensor.layout} on {tensor.device.type}"
                 raise CheckpointError(f"{path}: fc{i} is {kind}; it must be torch.float32, torch.strided on cpu")
         sizes.append(weight.shape[0])
-    if sizes[-1] != NUM_CLASSES:
-        raise CheckpointError(f"{path} has {sizes[-1]} outputs; a network for digits has {NUM_CLASSES}")
+    if sizes[-1] != num_classes:
+        what = "digits" if num_classes == NUM_CLASSES else "telling what is no digit"
+        raise CheckpointError(f"{path} has {sizes[-1]} outputs; a network for {what} has {num_classes}")
     try:
         hidden_sizes = Layers().check("hidden_sizes", tuple(sizes[1:-1]))
     except ConfigError as error:

@@ -59,6 +59,10 @@ class Mnist:
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
+    num_added: int = 0
+    """The last so many training images are not the data's own; none of them validates."""
+    num_classes: int = NUM_CLASSES
+    """One more where what is no digit was added, as a class of its own."""
 
 
 def load(path: str | Path | None = None) -> Mnist:
@@ -136,14 +140,23 @@ def _read_idx_folder(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _read_idx(folder: Path, stem: str) -> np.ndarray:
-    """Read one IDX file of unsigned bytes (format: the MNIST site, yann.lecun.com/exdb/mnist)."""
     path = next((p for p in (folder / stem, folder / f"{stem}.gz") if p.exists()), None)
     if path is None:
         raise DataError(f"{folder} has neither {stem} nor {stem}.gz")
+    return read_idx(path)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read one IDX file of unsigned bytes, plain or gzipped (format: the MNIST site, yann.lecun.com/exdb/mnist).
+
+    Raises DataError for a file that is missing, damaged or something else.
+    """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}); replace it with a whole copy") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
     if len(content) < 4 or content[:3] != b"\0\0\x08" or not 1 <= content[3] <= 3 or len(content) < 4 + 4 * content[3]:
         raise DataError(f"{path} is no IDX file of unsigned bytes")
     shape = struct.unpack_from(f">{content[3]}I", content, 4)

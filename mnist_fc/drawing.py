@@ -1,59 +1,66 @@
-"""Drawings and pictures become the 28 x 28 image that a network reads, and pen strokes become drawings.
+"""A drawing becomes the 28 x 28 image that a network reads, step by step, as MNIST's images were made.
 
-A drawing is RGBA, uint8 (H, W, 4). `to_image` normalises it as MNIST's images were (LeCun, Cortes & Burges,
-yann.lecun.com/exdb/mnist): the ink's bounding box scaled into 20 x 20 pixels with its aspect ratio kept, then moved so that
-its centre of mass comes to the centre of 28 x 28. In MNIST as distributed that centre is pixel (14, 14), counted from 0.
-
-Not covered: uneven light in photographs, and the width of the stroke.
+The ink's bounding box is scaled into 20 x 20 pixels with its aspect ratio kept, then moved so that its centre of mass comes to
+the centre of 28 x 28 (LeCun, Cortes & Burges, yann.lecun.com/exdb/mnist); in MNIST as distributed that is pixel (14, 14),
+counted from 0. MNIST's writers all had the same kind of pen, and who draws here may have any brush: so the stroke is first
+brought to the width that is usual in MNIST.
 """
 
 import math
-import warnings
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from itertools import pairwise
 
+import cv2
 import numpy as np
-import torch
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
-from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
-CANVAS_SIZE = 280
+from mnist_fc.pictures import ink
+
 DIGIT_BOX = 20
 CENTER = 14
+
+STROKE_WIDTH = 0.116
+"""Of the longest side: the median of MNIST's training images, measured by `stroke_width`."""
+
+# Of the longest side; what is thicker was not drawn with strokes, and thinned out would be some other picture.
+MAX_STROKE_WIDTH = 0.3
 
 # Fainter is no ink: the fringe of an antialiased edge, the noise of a scan.
 MIN_INK = 0.15
 
-# A whole page of handwriting is a tenth of this; what is larger was not drawn by hand.
-MAX_STROKES = 500
-MAX_WIDTH = 64.0
-MAX_POINTS = 30_000
+# Of the largest part's ink; what is smaller and stands apart is a speck or a slip of the pen.
+MIN_PART = 0.03
 
-CURVE_LINES = 8
+# Two things overlap from left to right by less, of the narrower's width, and each is higher, of the tallest's height.
+MAX_OVERLAP = 0.5
+MIN_HEIGHT = 0.5
 
-# A picture with less is opaque, but for its rounded corners.
-MIN_TRANSPARENT = 0.05
+# More are a texture, and no digits side by side.
+MAX_PARTS = 50
 
-MAX_PICTURE_PIXELS = 50_000_000
+# Pixels of the longest side, of a photograph and of the box in which the stroke's width is changed.
+MAX_SIDE = 1000
+WORK_SIZE = 100
 
-# The canvas antialiases its edges; drawing at four times the size and averaging comes to the same.
-SUPERSAMPLING = 4
-
-
-class DrawingError(ValueError):
-    """A message that is no drawing; the text says what is wrong with it."""
+# Pixels around that box, enough for what the thinnest stroke gains on either side.
+WORK_MARGIN = 8
 
 
 @dataclass(frozen=True)
-class Stroke:
-    """One line of a round brush: its points (x to the right, y down) and its width, in pixels of the canvas."""
+class Preparation:
+    """A drawing on its way to the image; each plane float32, 0 paper to 1 ink."""
 
-    points: tuple[tuple[float, float], ...]
-    width: float
+    drawn: np.ndarray
+    """(H, W), the ink on the whole canvas."""
+    size: int
+    """Pixels of the longest side that the ink has on the canvas."""
+    cropped: np.ndarray
+    """(h, w), the ink's bounding box; its longest side has WORK_SIZE pixels."""
+    stroke: np.ndarray
+    """(h, w), its lines as wide as in MNIST; nearly as large as `cropped`."""
+    scaled: np.ndarray
+    """(h, w), its longest side DIGIT_BOX pixels."""
+    image: np.ndarray
+    """(28, 28), what a network reads."""
 
 
 def to_image(rgba: np.ndarray) -> np.ndarray | None:
@@ -62,163 +69,161 @@ def to_image(rgba: np.ndarray) -> np.ndarray | None:
     `rgba` is uint8 (H, W, 4): ink on transparent paper, dark ink on light paper, or light ink on dark.
     Raises DrawingError for an array of another kind.
     """
-    box = _cropped(ink(rgba))
-    if box is None:
-        return None
-    height, width = box.shape
-    scale = DIGIT_BOX / max(height, width)
-    size = [max(1, round(height * scale)), max(1, round(width * scale))]
-    digit = transforms.resize(box.unsqueeze(0), size, antialias=True)[0].clamp_(0, 1)
-    total = float(digit.sum())
-    rows, columns = torch.arange(size[0]), torch.arange(size[1])
-    top = CENTER - round(float(digit.sum(1) @ rows.float()) / total)
-    left = CENTER - round(float(digit.sum(0) @ columns.float()) / total)
-    # A lopsided digit's far end may come to lie outside; MNIST's own images were kept inside.
-    top, left = min(max(top, 0), 28 - size[0]), min(max(left, 0), 28 - size[1])
-    image = torch.zeros(28, 28)
-    image[top : top + size[0], left : left + size[1]] = digit
-    return image.numpy()
+    drawn = clean_ink(rgba)
+    return None if drawn is None else prepare(drawn).image
 
 
 def plain_resize(rgba: np.ndarray) -> np.ndarray | None:
     """The whole canvas resized to 28 x 28, wherever the ink is; types and errors as `to_image`."""
+    drawn = clean_ink(rgba)
+    return None if drawn is None else _resized(drawn, 28, 28)
+
+
+def clean_ink(rgba: np.ndarray) -> np.ndarray | None:
+    """The ink at full strength and without specks: float32 (H, W), 0 to 1; None for an empty canvas.
+
+    A large picture comes out smaller, its longest side MAX_SIDE pixels. `rgba` and errors as `to_image`.
+    """
     drawn = ink(rgba)
-    if _cropped(drawn) is None:
+    if max(drawn.shape) > MAX_SIDE:
+        drawn = _scaled(drawn, MAX_SIDE)
+    # The mean of neighbours: one grain of noise is no ink.
+    strongest = float(cv2.blur(drawn, (3, 3)).max() if min(drawn.shape) > 3 else drawn.max())
+    if strongest <= MIN_INK:
         return None
-    return transforms.resize(drawn.unsqueeze(0), [28, 28], antialias=True)[0].clamp_(0, 1).numpy()
+    drawn = (drawn / strongest).clip(0, 1)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats((drawn > 0.5).astype(np.uint8))
+    areas = stats[:, cv2.CC_STAT_AREA]
+    areas[0] = 0  # the paper
+    kept = areas >= max(1, MIN_PART * areas.max())
+    with_fringe = cv2.dilate(kept[parts].astype(np.uint8), np.ones((3, 3), np.uint8))
+    return drawn * with_fringe
 
 
-def ink(rgba: np.ndarray) -> Tensor:
-    """How much ink each pixel holds: float32 (H, W), 0 paper to 1. Paper is what the picture's border mostly is.
+def prepare(drawn: np.ndarray) -> Preparation:
+    """The steps from ink, float32 (H, W), some of it above 0.5 as `clean_ink` gives it, to the image."""
+    box = _cropped(drawn)
+    size = max(box.shape)
+    shrinks_by = size / WORK_SIZE
+    # A line thinner than a pixel of the smaller picture would fade; thickened, it stays, and its width is changed anyway.
+    if shrinks_by > 1 and stroke_width(box) < 2 * shrinks_by:
+        reach = math.ceil(shrinks_by)
+        box = cv2.dilate(np.pad(box, reach), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    cropped = _scaled(box, WORK_SIZE)
+    cropped /= cropped.max()  # some of it stays above 0.5, however small the ink was
+    stroke = _cropped(_with_usual_stroke(cropped))
+    scaled = _scaled(stroke, DIGIT_BOX)
+    return Preparation(drawn, size, cropped, stroke, scaled, _centered(scaled))
 
-    Raises DrawingError unless `rgba` is uint8 (H, W, 4) with at least one pixel.
+
+def side_by_side(drawn: np.ndarray) -> list[np.ndarray]:
+    """The ink of each thing that stands apart from its neighbours, from left to right; `drawn` as for `prepare`.
+
+    What lies mostly above or below something else belongs to it, and so does what is much lower than the tallest: the bar
+    of a 5, the second stroke of a 4.
     """
-    if not isinstance(rgba, np.ndarray) or rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4 or not rgba.size:
-        kind = f"{rgba.dtype} {rgba.shape}" if isinstance(rgba, np.ndarray) else type(rgba).__name__
-        raise DrawingError(f"a drawing must be uint8 (height, width, 4); this is {kind}")
-    alpha = rgba[..., 3]
-    if (alpha < 128).mean() > MIN_TRANSPARENT:
-        return torch.from_numpy(alpha / np.float32(255))
-    # ITU-R BT.601 luma, as PIL's "L"
-    gray = rgba[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    paper = float(np.median(_border(gray)))
-    contrast = (paper - gray) / paper if paper >= 128 else (gray - paper) / (255 - paper)
-    return torch.from_numpy(contrast.clip(0, 1))
+    _, parts, stats, _ = cv2.connectedComponentsWithStats((drawn > 0.5).astype(np.uint8))
+    left, top, width, height = (stats[1:, i] for i in (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
+    if len(left) > MAX_PARTS:
+        return [drawn]
+    groups = [_Group([i + 1], left[i], left[i] + width[i], top[i], top[i] + height[i]) for i in np.argsort(left)]
+    merged = True
+    while merged:
+        merged = False
+        tallest = max(group.bottom - group.top for group in groups)
+        for one, other in pairwise(groups):
+            overlap = min(one.right, other.right) - other.left
+            narrower = min(one.right - one.left, other.right - other.left)
+            lower = min(one.bottom - one.top, other.bottom - other.top)
+            if overlap > MAX_OVERLAP * narrower or lower < MIN_HEIGHT * tallest:
+                groups[groups.index(one)] = one.with_(other)
+                groups.remove(other)
+                merged = True
+                break
+    return [drawn * cv2.dilate(np.isin(parts, group.parts).astype(np.uint8), np.ones((3, 3), np.uint8)) for group in groups]
 
 
-def load_picture(path: str | Path) -> np.ndarray:
-    """The picture in a file as uint8 (H, W, 4). Raises DrawingError for a file that is no picture, or too large a one."""
-    try:
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning), Image.open(path) as picture:
-            width, height = picture.size
-            if width * height > MAX_PICTURE_PIXELS:
-                raise DrawingError(f"{path} has {width} x {height} pixels; {MAX_PICTURE_PIXELS:,} are read at the most")
-            upright = ImageOps.exif_transpose(picture)
-            if upright.mode.startswith("I"):  # 16 bits a pixel, which convert would clip instead of scale
-                upright = Image.fromarray((np.asarray(upright) // 257).clip(0, 255).astype(np.uint8))
-            return np.asarray(upright.convert("RGBA"))
-    except FileNotFoundError:
-        raise DrawingError(f"the picture {path} does not exist") from None
-    except (UnidentifiedImageError, Image.DecompressionBombError):
-        raise DrawingError(f"{path} is no picture that can be read") from None
-    except (OSError, SyntaxError, ValueError, NotImplementedError) as error:
-        if isinstance(error, DrawingError):
-            raise
-        raise DrawingError(f"the picture {path} cannot be read: {error}") from None
+@dataclass(frozen=True)
+class _Group:
+    """Connected parts of a drawing that belong together, and the box around them."""
+
+    parts: list[int]
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+    def with_(self, other: "_Group") -> "_Group":
+        return _Group(
+            self.parts + other.parts,
+            min(self.left, other.left),
+            max(self.right, other.right),
+            min(self.top, other.top),
+            max(self.bottom, other.bottom),
+        )
 
 
-def strokes_of_canvas(json_data: Any) -> list[Stroke]:
-    """The strokes in what the canvas component sends: Fabric.js objects of type path.
-
-    Raises DrawingError for anything else, for numbers that are not finite, and for more than a hand draws.
-    """
-    objects = json_data.get("objects") if isinstance(json_data, dict) else None
-    if not isinstance(objects, list):
-        raise DrawingError("the canvas sent something that is no drawing")
-    if len(objects) > MAX_STROKES:
-        raise DrawingError(f"the drawing has {len(objects)} strokes; {MAX_STROKES} are read at the most")
-    strokes, num_points = [], 0
-    for item in objects:
-        try:
-            commands, width = item["path"], float(item["strokeWidth"])
-            points = tuple(islice(_flattened(commands), MAX_POINTS + 1))
-            num_points += len(points)
-            if num_points > MAX_POINTS:
-                raise DrawingError(f"the drawing is longer than {MAX_POINTS:,} points")
-        except (TypeError, KeyError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            if isinstance(error, DrawingError):
-                raise
-            raise DrawingError("the canvas sent a stroke that is no path") from None
-        if not (points and all(map(math.isfinite, (width, *(v for point in points for v in point))))):
-            raise DrawingError("the canvas sent a stroke whose numbers are not finite")
-        strokes.append(Stroke(points, width))
-    return strokes
+def stroke_width(drawn: np.ndarray) -> float:
+    """The mean width, in pixels, of the lines in ink, float32 (H, W): twice their area over the length of their edges."""
+    framed = np.pad(drawn, 1)
+    down, right = np.diff(framed, axis=0), np.diff(framed, axis=1)
+    # Each the mean of two neighbours, so that both are of the same place: a slanted edge is as long as it is, either way.
+    edges = float(np.hypot(down[:, :-1] + down[:, 1:], right[:-1] + right[1:]).sum()) / 2
+    return 2 * float(drawn.sum()) / edges
 
 
-def render(strokes: Sequence[Stroke], size: int = CANVAS_SIZE) -> np.ndarray:
-    """Draw strokes as the canvas does, with a round antialiased brush: black on transparent, uint8 (size, size, 4)."""
-    large = Image.new("L", (size * SUPERSAMPLING, size * SUPERSAMPLING), 0)
-    pen = ImageDraw.Draw(large)
-    limit = 4.0 * size  # a point further out draws nothing that is seen
-    for stroke in strokes:
-        width = min(max(stroke.width, 1.0), MAX_WIDTH) * SUPERSAMPLING
-        points = [
-            (min(max(x, -limit), limit) * SUPERSAMPLING, min(max(y, -limit), limit) * SUPERSAMPLING) for x, y in stroke.points
-        ]
-        pen.line(points, fill=255, width=round(width))
-        for x, y in points:
-            pen.ellipse((x - width / 2, y - width / 2, x + width / 2 - 1, y + width / 2 - 1), fill=255)
-    rgba = np.zeros((size, size, 4), np.uint8)
-    rgba[..., 3] = np.asarray(large.reduce(SUPERSAMPLING))
-    return rgba
+def _with_usual_stroke(cropped: np.ndarray) -> np.ndarray:
+    """The same lines, drawn with a pen that is STROKE_WIDTH of the longest side that the picture then has."""
+    distance = _distance_outside(np.pad(cropped, WORK_MARGIN))
+    longest = max(cropped.shape)
+    width = stroke_width(_covered(distance))
+    if width > MAX_STROKE_WIDTH * longest:
+        return cropped
+    # The middle of the lines stays: it spans longest - width, and what comes out spans that and the new width.
+    new_width = (longest - width) * STROKE_WIDTH / (1 - STROKE_WIDTH)
+    wider_each_side = (new_width - width) / 2
+    innermost = float(distance.min())
+    return _covered(distance - max(wider_each_side, innermost + 1.5))
 
 
-def canvas_json(strokes: Sequence[Stroke]) -> dict[str, Any]:
-    """The strokes as the canvas component takes them: Fabric.js path objects; the inverse of `strokes_of_canvas`."""
-    return {
-        "objects": [
-            {
-                "type": "Path",
-                "path": [["M", *stroke.points[0]], *(["L", x, y] for x, y in stroke.points[1:])],
-                "strokeWidth": stroke.width,
-                "stroke": "#000000",
-                "fill": None,
-                "strokeLineCap": "round",
-                "strokeLineJoin": "round",
-            }
-            for stroke in strokes
-        ]
-    }
+def _distance_outside(drawn: np.ndarray) -> np.ndarray:
+    """How far each pixel's centre is from the ink's edge: float32 (H, W), in pixels, negative inside the ink."""
+    inside = (drawn > 0.5).astype(np.uint8)
+    to_paper, to_ink = (cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for part in (inside, 1 - inside))
+    return np.where(inside, 0.5 - to_paper, to_ink - 0.5)
 
 
-def _cropped(drawn: Tensor) -> Tensor | None:
-    """The smallest box that holds all the ink, or None where there is none."""
+def _covered(distance: np.ndarray) -> np.ndarray:
+    """How much of each pixel is ink when its centre is so far outside."""
+    return (0.5 - distance).clip(0, 1).astype(np.float32)
+
+
+def _cropped(drawn: np.ndarray) -> np.ndarray:
+    """The smallest box that holds all the ink."""
     inked = drawn > MIN_INK
-    rows, columns = inked.any(1).nonzero(), inked.any(0).nonzero()
-    if not len(rows):
-        return None
-    return drawn[int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1]
+    rows, columns = np.flatnonzero(inked.any(1)), np.flatnonzero(inked.any(0))
+    return drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _border(plane: np.ndarray) -> np.ndarray:
-    return np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]])
+def _scaled(plane: np.ndarray, longest_side: int) -> np.ndarray:
+    height, width = plane.shape
+    scale = longest_side / max(height, width)
+    return _resized(plane, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
-def _flattened(commands: list[Any]) -> Iterator[tuple[float, float]]:
-    """Points along an SVG path of absolute M, L and Q commands; a quadratic curve becomes CURVE_LINES lines."""
-    x = y = 0.0
-    for name, *numbers in commands:
-        values = [float(number) for number in numbers]
-        if name == "Q":
-            control_x, control_y, end_x, end_y = values
-            for t in (i / CURVE_LINES for i in range(1, CURVE_LINES)):
-                yield (
-                    (1 - t) ** 2 * x + 2 * t * (1 - t) * control_x + t**2 * end_x,
-                    (1 - t) ** 2 * y + 2 * t * (1 - t) * control_y + t**2 * end_y,
-                )
-            x, y = end_x, end_y
-        elif name in ("M", "L"):
-            x, y = values
-        else:
-            raise DrawingError(f"the canvas sent a path command {name!r}")
-        yield x, y
+def _resized(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Each pixel the mean of those that it covers, or a mixture of its neighbours where there were fewer."""
+    shrinks = height * width < plane.size
+    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR).clip(0, 1)
+
+
+def _centered(scaled: np.ndarray) -> np.ndarray:
+    """In 28 x 28, the centre of mass at CENTER; a lopsided digit is kept inside, as MNIST's own were."""
+    height, width = scaled.shape
+    total = float(scaled.sum())
+    top = CENTER - round(float(scaled.sum(1) @ np.arange(height)) / total)
+    left = CENTER - round(float(scaled.sum(0) @ np.arange(width)) / total)
+    top, left = min(max(top, 0), 28 - height), min(max(left, 0), 28 - width)
+    image = np.zeros((28, 28), np.float32)
+    image[top : top + height, left : left + width] = scaled
+    return image

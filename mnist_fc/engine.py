@@ -100,13 +100,14 @@ class Training:
         self.seconds = 0.0
         self._data = data
         self._generator = torch.Generator().manual_seed(config.seed)
-        train_indices, val_indices = split(data.train_labels, config.num_validation, config.seed)
-        self._train_indices = train_indices
+        num_own = len(data.train_labels) - data.num_added
+        train_indices, val_indices = split(data.train_labels[:num_own], config.num_validation, config.seed)
+        self._train_indices = torch.cat([train_indices, torch.arange(num_own, len(data.train_labels))])
         self._validation = data.train_images[val_indices], data.train_labels[val_indices]
         self.steps_per_epoch = config.steps_per_epoch(len(data.train_labels))
         self.num_steps = self.steps_per_epoch * config.num_epochs
 
-        self.model = MLP(config.hidden_sizes, config.activation)
+        self.model = MLP(config.hidden_sizes, config.activation, data.num_classes)
         initialize(self.model, config.initialization, self._generator)
         self._optimizer = Optimizer(config, self.model.parameters())
         self._passes: dict[int, Backprop] = {}

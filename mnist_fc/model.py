@@ -20,16 +20,16 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class MLP(nn.Module):
-    """784 inputs, one to four hidden layers, 10 logits; layers are named fc1, fc2, ... as the state dict is.
+    """784 inputs, one to four hidden layers, a logit for each class; layers are named fc1, fc2, ... as the state dict is.
 
     Weights are uninitialized until `initialize` or `load_state_dict`.
     """
 
-    def __init__(self, hidden_sizes: tuple[int, ...], activation: Activation = "relu") -> None:
+    def __init__(self, hidden_sizes: tuple[int, ...], activation: Activation = "relu", num_classes: int = NUM_CLASSES) -> None:
         super().__init__()
         self.hidden_sizes = hidden_sizes
         self.activation = ACTIVATIONS[activation]()
-        sizes = (NUM_INPUTS, *hidden_sizes, NUM_CLASSES)
+        sizes = (NUM_INPUTS, *hidden_sizes, num_classes)
         for number, (num_in, num_out) in enumerate(pairwise(sizes), start=1):
             self.add_module(f"fc{number}", nn.utils.skip_init(nn.Linear, num_in, num_out))
 
@@ -44,7 +44,7 @@ class MLP(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, (N, 10) float32, of images, (N, 784) float32 in [0, 1]."""
+        """Logits, (N, classes) float32, of images, (N, 784) float32 in [0, 1]."""
         *hidden, output = self.layers
         for layer in hidden:
             images = self.activation(layer(images))

@@ -1,9 +1,9 @@
-"""Reader: an image becomes ten probabilities, the digit read and the runner-up."""
+"""Reader: a drawing becomes ten probabilities, the digit read and the runner-up, or "not a digit"; or a number of digits."""
 
-import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,29 +11,46 @@ import torch
 from mnist_fc.checkpoint import SHIPPED
 from mnist_fc.checkpoint import load as load_checkpoint
 from mnist_fc.config import NUM_CLASSES, TrainConfig
-from mnist_fc.drawing import to_image
+from mnist_fc.drawing import clean_ink, prepare, side_by_side
 from mnist_fc.engine import Weights
 from mnist_fc.model import MLP
+from mnist_fc.rejection import MIN_LOG_ODDS, log_odds
+
+CLOSE = 0.1
+"""A runner-up with such a probability might as well be it."""
+
+MIN_SIZE = 0.06
+"""Of the canvas's shorter side; what is smaller is a dot, and enlarged it would look like anything."""
+
+MAX_DIGITS = 12
 
 
 @dataclass(frozen=True)
 class Reading:
     """What a network makes of a drawing.
 
-    An empty one is not read: no digit, no image, and zeros for probabilities. Nor is any by a network whose sums overflow,
-    as a diverging run leaves it: no digit, but the image.
+    What is not read has no digit. An empty canvas has no image either, and zeros for probabilities, as has what a network reads
+    whose sums overflow, as a diverging run leaves it.
     """
 
     digit: int | None
     probabilities: tuple[float, ...]
-    """Ten, of the digits 0 to 9."""
+    """Ten, of the digits 0 to 9, as if it were a digit."""
     runner_up: int | None
     """The digit with the second highest probability."""
     image: np.ndarray | None
     """What the network saw: float32 (28, 28), 0 paper to 1 ink."""
+    problem: Literal["empty", "no digit", "overflow"] | None = None
+    """Why no digit was read."""
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the runner-up might as well be it."""
+        return self.runner_up is not None and self.probabilities[self.runner_up] >= CLOSE
 
 
-NOT_READ = Reading(digit=None, probabilities=(0.0,) * NUM_CLASSES, runner_up=None, image=None)
+NOTHING = (0.0,) * NUM_CLASSES
+NOT_READ = Reading(digit=None, probabilities=NOTHING, runner_up=None, image=None, problem="empty")
 
 
 class Reader:
@@ -54,16 +71,64 @@ class Reader:
         model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         return cls(model)
 
-    def read(self, rgba: np.ndarray, normalise: Callable[[np.ndarray], np.ndarray | None] = to_image) -> Reading:
-        """Read a drawing, uint8 (H, W, 4), once `normalise` has made a 28 x 28 image of it. Raises DrawingError."""
-        image = normalise(rgba)
-        return NOT_READ if image is None else self.read_image(image)
+    def read(self, rgba: np.ndarray) -> Reading:
+        """Read a drawing, uint8 (H, W, 4), as one digit. Raises DrawingError."""
+        drawn = clean_ink(rgba)
+        return NOT_READ if drawn is None else self._read_ink([drawn])[0]
 
-    @torch.inference_mode()
+    def read_number(self, rgba: np.ndarray) -> list[Reading]:
+        """Read a drawing, uint8 (H, W, 4), as the digits that stand in it side by side, from left to right, or as one digit.
+
+        It is a number when everything that stands apart in it is a digit, or when it is no digit as a whole and at least
+        half of the things in it are. Raises DrawingError.
+        """
+        drawn = clean_ink(rgba)
+        if drawn is None:
+            return [NOT_READ]
+        (whole,) = self._read_ink([drawn])
+        things = side_by_side(drawn)
+        if whole.problem == "overflow" or not 2 <= len(things) <= MAX_DIGITS:
+            return [whole]
+        readings = self._read_ink(things)
+        num_digits = sum(reading.digit is not None for reading in readings)
+        enough = len(things) / 2 if whole.digit is None else len(things)
+        return readings if num_digits >= enough else [whole]
+
+    def _read_ink(self, drawn: list[np.ndarray]) -> list[Reading]:
+        preparations = [prepare(ink) for ink in drawn]
+        readings = self.read_images(np.stack([preparation.image for preparation in preparations]))
+        return [
+            replace(reading, digit=None, problem="no digit") if preparation.size < MIN_SIZE * min(ink.shape) else reading
+            for ink, preparation, reading in zip(drawn, preparations, readings, strict=True)
+        ]
+
     def read_image(self, image: np.ndarray) -> Reading:
         """Read an image that is 28 x 28 already, float32, 0 paper to 1 ink."""
-        logits = self.model(torch.from_numpy(image).reshape(1, -1))[0]
-        if not logits.isfinite().all():
-            return dataclasses.replace(NOT_READ, image=image)
-        runner_up, digit = logits.argsort()[-2:].tolist()
-        return Reading(digit, tuple(logits.softmax(0).tolist()), runner_up, image)
+        return self.read_images(image[None])[0]
+
+    @torch.inference_mode()
+    def read_images(self, images: np.ndarray) -> list[Reading]:
+        """Read images that are 28 x 28 already, float32 (N, 28, 28), 0 paper to 1 ink."""
+        all_logits = self.model(torch.from_numpy(images.reshape(len(images), -1)))
+        is_digit = log_odds(images) >= MIN_LOG_ODDS
+        return [_reading(*one) for one in zip(images, all_logits, is_digit, strict=True)]
+
+
+def _reading(image: np.ndarray, logits: torch.Tensor, is_digit: bool) -> Reading:
+    if not logits.isfinite().all():
+        return replace(NOT_READ, image=image, problem="overflow")
+    runner_up, digit = logits.argsort()[-2:].tolist()
+    probabilities = tuple(logits.softmax(0).tolist())
+    if not is_digit:
+        return Reading(None, probabilities, runner_up, image, problem="no digit")
+    return Reading(digit, probabilities, runner_up, image)
+
+
+def number(readings: Sequence[Reading]) -> str:
+    """The digits read, "?" for each that is none, and nothing for an empty canvas."""
+    return "".join("" if r.problem == "empty" else "?" if r.digit is None else str(r.digit) for r in readings)
+
+
+def percent(probability: float) -> str:
+    """One decimal; what only rounding would make certain or impossible is not called so."""
+    return "over 99.9%" if probability > 0.9995 else "under 0.1%" if probability < 0.0005 else f"{probability:.1%}"

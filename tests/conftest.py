@@ -12,7 +12,7 @@ import torch
 
 from mnist_fc import data
 from mnist_fc.data import Mnist
-from mnist_fc.drawing import Stroke
+from mnist_fc.strokes import Stroke
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,9 @@ from mnist_fc.__main__ import main
 from mnist_fc.benchmark import machine
 from mnist_fc.config import CPU_COUNT, LIMITS, TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.drawing import Stroke, render
 from mnist_fc.engine import evaluate
+from mnist_fc.pen import CONDITIONS
+from mnist_fc.strokes import Stroke, render
 
 ROOT = Path(checkpoint.__file__).parents[1]
 TRAIN_KEYS = {
@@ -211,14 +213,95 @@ def test_predict_reads_each_picture(picture: str, tmp_path: Path, capsys: pytest
     Image.fromarray(np.full((50, 50, 4), 255, np.uint8)).save(blank)
     out, _ = run(["predict", picture, blank, "--json"], capsys)
     seven, nothing = map(json.loads, out)
-    assert set(seven) == set(nothing) == {"picture", "digit", "probabilities", "runner_up"}
-    assert (seven["picture"], seven["digit"]) == (picture, 7)
+    assert set(seven) == set(nothing) == {"picture", "digit", "probabilities", "runner_up", "problem", "number"}
+    assert (seven["picture"], seven["digit"], seven["problem"], seven["number"]) == (picture, 7, None, "7")
     assert sum(seven["probabilities"]) == pytest.approx(1)
     assert seven["runner_up"] in range(10)
-    assert nothing == {"picture": blank, "digit": None, "probabilities": [0.0] * 10, "runner_up": None}
+    read_nothing = {"digit": None, "probabilities": [0.0] * 10, "runner_up": None, "problem": "empty", "number": ""}
+    assert nothing == {"picture": blank, **read_nothing}
     (line, empty), _ = run(["predict", picture, blank], capsys)
     assert line.startswith(f"{picture}: 7 (")
     assert empty == f"{blank}: nothing to read"
+
+
+def test_predict_reads_a_number_and_says_what_is_no_digit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ones = [Stroke(((x, 90), (x, 190)), 10) for x in (60, 140, 220)]
+    scribble = [Stroke(((60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)), 20)]
+    pictures = []
+    for name, strokes in (("number", ones), ("scribble", scribble)):
+        pictures.append(str(tmp_path / f"{name}.png"))
+        Image.fromarray(render(strokes)).save(pictures[-1])
+    assert run(["predict", *pictures], capsys)[0] == [f"{pictures[0]}: 111", f"{pictures[1]}: not a digit"]
+    number, nothing = map(json.loads, run(["predict", *pictures, "--json"], capsys)[0])
+    assert (number["number"], number["digit"]) == ("111", None)
+    assert [digit["digit"] for digit in number["digits"]] == [1, 1, 1]
+    assert (nothing["digit"], nothing["problem"]) == (None, "no digit")
+
+
+@pytest.fixture
+def pen_strokes(tmp_path: Path) -> str:
+    """Ones and sevens by five writers, as an .npz."""
+    one, seven = [(0, 100), (0, 0)], [(0, 100), (60, 100), (20, 0)]
+    digits = [one, seven] * 5
+    path = tmp_path / "pen.npz"
+    np.savez(
+        path,
+        points=np.concatenate(digits).astype(np.int16),
+        stroke_end=np.cumsum([0, *map(len, digits)]),
+        digit_end=np.arange(11),
+        label=np.array([1, 7] * 5, np.uint8),
+        writer=np.repeat(np.arange(5), 2),
+    )
+    return str(path)
+
+
+def test_pen_strokes_of_all_writers_but_those_held_out_are_trained_on(
+    small_npz: Path, tmp_path: Path, pen_strokes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", str(small_npz), "--epochs", "1", "--hidden-sizes", "8", "--runs-dir", str(tmp_path / "runs")]
+    (*_, result), said = run(["train", *options, "--pen-strokes", pen_strokes, "--validation", "0", "--json"], capsys)
+    assert "drawing 8 digits of 4 writers, each 4 times" in said
+    outcome = json.loads(result)
+    assert outcome["outcome"] == "done"
+    assert round(outcome["images_per_second"] * outcome["seconds_per_epoch"]) == 2000 + 8 * 4
+
+
+def test_outliers_are_an_eleventh_class(small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--data", str(small_npz), "--epochs", "1", "--hidden-sizes", "8", "--runs-dir", str(tmp_path / "runs")]
+    (*_, result), _ = run(["train", *options, "--validation", "0", "--outliers", "5", "--json"], capsys)
+    path = json.loads(result)["checkpoint"]
+    assert checkpoint.load(path, 11).layers[-1].out_features == 11
+    assert refusal(["evaluate", path], capsys) == f"error: {path} has 11 outputs; a network for digits has 10"
+    assert "outliers is 'many'; it must be a whole number" in refusal(["train", *options, "--outliers", "many"], capsys)
+
+
+def test_measure_prints_every_condition_and_rate(
+    small_npz: Path, tmp_path: Path, pen_strokes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = str(checkpoint.SHIPPED)
+    pictures = tmp_path / "t10k-images-idx3-ubyte"
+    pictures.write_bytes(struct.pack(">4I", 0x803, 2, 28, 28) + bytes(28 * 28) + bytes([0, 255] * 14 * 28))
+    arguments = ["--data", str(small_npz), "--pen-strokes", pen_strokes, "--fashion-mnist", str(pictures)]
+    (result,), said = run(["measure", shipped, *arguments, "--json"], capsys)
+    assert said[0] == "2 digits, writers 4, drawn under each of 7 conditions"
+    table = "\n".join(said)
+    for word in (*CONDITIONS, "1st/2nd", "calibration", "scribbles", "Fashion"):
+        assert word in table
+    measured = json.loads(result)
+    (network,) = measured["networks"]
+    assert set(network["drawings_read"]) == {"natural", "corner", "huge", "thin", "thick", "rotated", "mixed"}
+    assert network["drawings_read"]["natural"] == 1
+    assert measured["refused"]["digits: natural drawings"] == 0
+    assert measured["refused"]["scribbles: random walks"] > 0.8
+    assert refusal(["measure", "--pen-strokes", str(tmp_path / "none.npz")], capsys).endswith("none.npz do not exist")
+
+
+def test_a_file_of_few_writers_is_measured_only_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "one.tra"
+    path.write_text('.SEGMENT DIGIT 0 ? "1"\n.COMMENT 1 3 1\n.PEN_DOWN\n0 100\n0 0\n.PEN_UP\n')
+    assert "too few writers to hold one out; measure on all with --all-writers" in refusal(
+        ["measure", "--pen-strokes", str(path)], capsys
+    )
 
 
 def test_a_bad_picture_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

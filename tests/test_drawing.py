@@ -1,31 +1,29 @@
-"""drawing.py: the same ink is the same image; strokes and pictures are read or refused."""
+"""drawing.py: the same digit is the same image, whichever brush drew it, wherever and however large; digits come apart."""
 
 import math
-from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from mnist_fc.data import Mnist
 from mnist_fc.drawing import (
-    CANVAS_SIZE,
-    MAX_POINTS,
-    MAX_STROKES,
-    MAX_WIDTH,
-    DrawingError,
-    Stroke,
-    canvas_json,
-    load_picture,
+    DIGIT_BOX,
+    STROKE_WIDTH,
+    WORK_SIZE,
+    clean_ink,
     plain_resize,
-    render,
-    strokes_of_canvas,
+    prepare,
+    side_by_side,
+    stroke_width,
     to_image,
 )
+from mnist_fc.pictures import DrawingError
 from mnist_fc.reading import Reader
+from mnist_fc.strokes import CANVAS_SIZE, Stroke, render
 
 SHAPES = {
     "one": [Stroke(((140, 60), (140, 220)), 20)],
@@ -60,6 +58,12 @@ def distance(left: np.ndarray, right: np.ndarray) -> float:
     return float(min(np.abs(np.roll(left, shift, (0, 1)) - right).max() for shift in shifts))
 
 
+def ink_moved(image: np.ndarray, other: np.ndarray) -> float:
+    """How much two images differ, as a share of the other's ink; a shift of a pixel is none."""
+    shifts = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    return float(min(np.abs(np.roll(image, shift, (0, 1)) - other).sum() for shift in shifts) / other.sum())
+
+
 def painted(strokes: list[Stroke], paper: int, ink: int) -> np.ndarray:
     """The strokes in gray `ink` on opaque `paper`."""
     share = render(strokes)[..., 3] / 255
@@ -83,8 +87,8 @@ def plain(*shape: int, value: int = 0) -> np.ndarray:
 def test_the_same_ink_is_the_same_image_on_any_paper(name: str, paper: int, ink: int) -> None:
     picture = to_image(painted(SHAPES[name], paper, ink))
     assert picture is not None
-    # Full contrast comes to the same but for rounding; less contrast makes the ink as much fainter.
-    assert distance(picture, image_of(SHAPES[name])) <= 1 / 255 + (0 if abs(paper - ink) == 255 else 0.1)
+    # Rounding to 256 grays moves the edge of the ink by a hair.
+    assert distance(picture, image_of(SHAPES[name])) <= 0.02
 
 
 def test_colored_ink_is_ink() -> None:
@@ -115,7 +119,7 @@ def test_faint_noise_is_no_ink() -> None:
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize(("x", "y"), [(7, 13), (-9, 30), (-13, -3)])
 def test_where_a_drawing_is_on_the_canvas_makes_no_difference(name: str, x: float, y: float) -> None:
-    assert np.array_equal(image_of(moved(SHAPES[name], x, y)), image_of(SHAPES[name]))
+    assert np.allclose(image_of(moved(SHAPES[name], x, y)), image_of(SHAPES[name]), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(set(SHAPES) - {"dot"}))
@@ -155,21 +159,22 @@ def test_the_center_of_mass_is_pixel_14_14_unless_the_ink_would_leave_the_image(
 
 
 def test_a_lopsided_drawing_is_kept_inside_the_image() -> None:
-    image = image_of([Stroke(((40, 140), (240, 140)), 4), Stroke(((40, 140),), 60)])
+    image = image_of([Stroke(((x, 40), (x, 240)), 12) for x in (40, 60, 80)] + [Stroke(((40, 140), (240, 140)), 12)])
     columns = np.nonzero(image.any(0))[0]
+    assert image.sum(0) @ np.arange(28) / image.sum() < 13.4
     assert len(columns) == 20
     assert columns[-1] == 27
 
 
-def test_a_real_test_digit_enlarged_on_a_canvas_comes_back_nearly_itself(small: Mnist) -> None:
+def test_a_real_test_digit_enlarged_on_a_canvas_comes_back_much_like_itself(small: Mnist) -> None:
     differences = []
     for pixels in small.test_images[:100].numpy().reshape(-1, 28, 28):
         image = to_image(enlarged(pixels))
         assert image is not None
-        differences.append(np.abs(image - pixels / 255).sum() / (pixels / 255).sum())
-    # Measured as a share of the ink: half of the digits within 0.16, nine in ten within 0.22, the worst of 300 at 0.63.
-    assert np.median(differences) < 0.2
-    assert max(differences) < 0.7
+        differences.append(ink_moved(image, pixels / 255))
+    # Measured, now that its stroke is as wide as is usual: half within 0.26, nine in ten within 0.60, the worst at 1.08.
+    assert np.median(differences) < 0.35
+    assert max(differences) < 1.4
 
 
 def test_the_shipped_network_reads_real_test_digits_enlarged_on_a_canvas(small: Mnist) -> None:
@@ -197,7 +202,7 @@ def test_an_array_of_another_kind_is_no_drawing(rgba: Any) -> None:
             normalise(rgba)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 500), (500, 1), (3, 5000)])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 500), (500, 1), (3, 900)])
 def test_drawings_of_any_shape_have_an_image(shape: tuple[int, int]) -> None:
     rgba = plain(*shape, 4)
     rgba[shape[0] // 2, shape[1] // 2, 3] = 100
@@ -214,171 +219,262 @@ def test_the_plain_resize_leaves_the_ink_where_it_is() -> None:
         assert (inked[0] + inked[-1] + 1) / 2 == pytest.approx(middle / 10, abs=0.6)
 
 
-coordinates = st.floats(-1e6, 1e6)
-strokes = st.lists(
-    st.builds(Stroke, st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=10).map(tuple), st.floats(0.5, 100)),
-    max_size=5,
-)
+DIGITS: dict[str, list[list[tuple[float, float]]]] = {
+    "0": [[(140 + 50 * math.sin(turn / 20), 140 - 80 * math.cos(turn / 20)) for turn in range(127)]],
+    "1": [[(140, 60), (140, 220)]],
+    "2": [[(90, 90), (110, 65), (160, 60), (185, 90), (170, 130), (90, 210), (190, 210)]],
+    "4": [[(120, 60), (80, 150), (200, 150)], [(170, 90), (165, 220)]],
+    "5": [[(100, 70), (95, 130), (150, 125), (180, 160), (160, 205), (90, 200)], [(100, 70), (185, 65)]],
+    "7": [[(90, 80), (190, 80), (130, 220)], [(115, 150), (175, 150)]],
+    "8": [[(140 + 45 * math.sin(turn / 10), 140 + 80 * math.cos(turn / 20)) for turn in range(127)]],
+}
 
 
-@given(strokes)
-def test_strokes_come_back_from_what_the_canvas_is_given(drawn: list[Stroke]) -> None:
-    assert strokes_of_canvas(canvas_json(drawn)) == drawn
+def written(name: str, width: float) -> list[Stroke]:
+    return [Stroke(tuple(points), width) for points in DIGITS[name]]
 
 
-def test_a_curve_becomes_points_along_it() -> None:
-    path = [["M", 0, 0], ["Q", 100, 0, 100, 100], ["L", 100, 200]]
-    (stroke,) = strokes_of_canvas({"objects": [{"path": path, "strokeWidth": 9}]})
-    assert stroke.width == 9
-    assert [stroke.points[0], *stroke.points[-2:]] == [(0, 0), (100, 100), (100, 200)]
-    assert (75, 25) in stroke.points  # half way
-    lengths = [math.dist(a, b) for a, b in zip(stroke.points[:-2], stroke.points[1:-1], strict=True)]
-    assert max(lengths) < 30
+def ink_of(strokes: list[Stroke]) -> np.ndarray:
+    drawn = clean_ink(render(strokes))
+    assert drawn is not None
+    return drawn
 
 
-numbers = st.integers() | st.floats() | st.sampled_from([math.nan, math.inf, 10**400, 1e308, "1", "nan", None, True])
-commands = st.tuples(st.sampled_from(["M", "L", "Q", "Z", "", None, 3]), *[numbers] * 2).map(list) | st.lists(numbers, max_size=6)
-anything = st.recursive(
-    st.none() | st.booleans() | numbers | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-    max_leaves=6,
-)
-objects = st.fixed_dictionaries({"path": st.lists(commands, max_size=5) | anything, "strokeWidth": numbers | anything}) | anything
+def cropped_plainly(drawn: np.ndarray) -> np.ndarray:
+    """What `prepare` gives when the stroke is left as wide as it is."""
+    rows, columns = np.flatnonzero((drawn > 0.5).any(1)), np.flatnonzero((drawn > 0.5).any(0))
+    box = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = (max(1, round(side * DIGIT_BOX / max(box.shape))) for side in box.shape)
+    image = np.zeros((28, 28), np.float32)
+    small = cv2.resize(box, (width, height), interpolation=cv2.INTER_AREA)
+    top, left = (28 - height) // 2, (28 - width) // 2
+    image[top : top + height, left : left + width] = small
+    return image
 
 
-@given(anything | st.fixed_dictionaries({"objects": st.lists(objects, max_size=4) | anything}))
-def test_whatever_a_browser_sends_is_strokes_that_can_be_drawn_or_a_drawing_error(sent: Any) -> None:
-    try:
-        drawn = strokes_of_canvas(sent)
-    except DrawingError:
-        return
-    assert all(math.isfinite(v) for stroke in drawn for v in (stroke.width, *(c for point in stroke.points for c in point)))
-    assert render(drawn, 40).shape == (40, 40, 4)
+@pytest.mark.parametrize("name", DIGITS)
+@pytest.mark.parametrize("width", [6, 34])
+def test_whichever_brush_draws_a_digit_the_image_is_nearly_the_same(name: str, width: float) -> None:
+    # Measured: at most 0.13 of the ink, but 0.31 for the 0, whose sides round to 12 or 13 pixels; plainly 0.43 to 0.97.
+    difference = ink_moved(image_of(written(name, width)), image_of(written(name, 20)))
+    plainly = ink_moved(cropped_plainly(ink_of(written(name, width))), cropped_plainly(ink_of(written(name, 20))))
+    assert difference < 0.4
+    assert plainly > 0.35
+    assert difference < 0.8 * plainly
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 10**400, "x", None])
-@pytest.mark.parametrize("place", ["width", "point"])
-def test_numbers_that_are_not_finite_are_no_drawing(bad: Any, place: str) -> None:
-    path, width = [["M", 1, 2], ["L", bad if place == "point" else 3, 4]], bad if place == "width" else 5
-    with pytest.raises(DrawingError, match=r"not finite|no path"):
-        strokes_of_canvas({"objects": [{"path": path, "strokeWidth": width}]})
+def test_on_the_whole_the_brush_makes_a_small_part_of_the_difference_that_it_would() -> None:
+    pairs = [(name, width) for name in DIGITS for width in (6, 34)]
+    differences = [ink_moved(image_of(written(name, width)), image_of(written(name, 20))) for name, width in pairs]
+    plainly = [ink_moved(cropped_plainly(ink_of(written(n, w))), cropped_plainly(ink_of(written(n, 20)))) for n, w in pairs]
+    # Measured: 0.065 and 0.59 of the ink.
+    assert np.median(differences) < 0.12
+    assert np.median(plainly) > 0.4
 
 
-def test_as_many_strokes_as_a_hand_draws_and_no_more() -> None:
-    stroke = Stroke(((1.0, 1.0), (2.0, 2.0)), 5.0)
-    assert len(strokes_of_canvas(canvas_json([stroke] * MAX_STROKES))) == MAX_STROKES
-    with pytest.raises(DrawingError, match=f"has {MAX_STROKES + 1} strokes; {MAX_STROKES} are read at the most"):
-        strokes_of_canvas(canvas_json([stroke] * (MAX_STROKES + 1)))
-
-
-def test_as_many_points_as_a_hand_draws_and_no_more() -> None:
-    half = Stroke(((1.0, 1.0),) * (MAX_POINTS // 2), 5.0)
-    assert len(strokes_of_canvas(canvas_json([half] * 2))) == 2
-    with pytest.raises(DrawingError, match="longer than 30,000 points"):
-        strokes_of_canvas(canvas_json([half, half, Stroke(((1.0, 1.0),), 5.0)]))
-
-
-def test_a_stroke_without_points_and_an_unknown_command_are_no_drawing() -> None:
-    for path, reason in (([], "not finite"), ([["A", 1, 2]], "path command 'A'"), ([["M", 1]], "no path")):
-        with pytest.raises(DrawingError, match=reason):
-            strokes_of_canvas({"objects": [{"path": path, "strokeWidth": 5}]})
-
-
-@pytest.mark.parametrize("width", [2, 6, 15, 20, 34])
-def test_a_straight_line_has_ink_where_it_should_and_as_wide_as_asked(width: int) -> None:
-    rgba = render([Stroke(((40, 140), (240, 140)), width)])
-    assert rgba.shape == (CANVAS_SIZE, CANVAS_SIZE, 4)
-    assert rgba.dtype == np.uint8
-    assert not rgba[..., :3].any()
-    inked = rgba[..., 3] > 127
-    rows, columns = np.nonzero(inked.any(1))[0], np.nonzero(inked.any(0))[0]
-    assert len(rows) == pytest.approx(width, abs=1)
-    assert (rows[0] + rows[-1] + 1) / 2 == pytest.approx(140, abs=1)
-    assert columns[0] == pytest.approx(40 - width / 2, abs=1)
-    assert columns[-1] + 1 == pytest.approx(240 + width / 2, abs=1)
-    assert (rgba[140, 40:240, 3] == 255).all()
+@pytest.mark.parametrize("width", [4, 6, 10, 16])
+@pytest.mark.parametrize("end", [(240, 140), (140, 240), (240, 200), (220, 220), (60, 220), (40, 200)])
+def test_the_width_of_a_straight_line_is_measured_within_a_pixel_whichever_way_it_lies(
+    width: float, end: tuple[int, int]
+) -> None:
+    start = (280 - end[0], 280 - end[1])
+    assert stroke_width(ink_of([Stroke((start, end), width)])) == pytest.approx(width, abs=1)
 
 
 @pytest.mark.parametrize("width", [6, 20, 34])
-def test_a_slanted_line_is_as_wide_as_a_straight_one(width: int) -> None:
-    alpha = render([Stroke(((40, 60), (240, 200)), width)])[..., 3]
-    assert alpha[140].sum() / 255 * 140 / math.hypot(200, 140) == pytest.approx(width, abs=1)
+def test_the_width_of_a_circles_line_is_measured_within_a_twentieth(width: float) -> None:
+    circle = tuple((140 + 90 * math.cos(turn / 20), 140 + 90 * math.sin(turn / 20)) for turn in range(127))
+    assert stroke_width(ink_of([Stroke(circle, width)])) == pytest.approx(width, rel=0.05)
 
 
-def test_a_dot_is_a_disc() -> None:
-    alpha = render([Stroke(((100, 80),), 30)])[..., 3] / 255
-    assert alpha.sum() == pytest.approx(math.pi * 15**2, rel=0.02)
-    y, x = np.nonzero(alpha > 0.5)
-    assert np.hypot(x + 0.5 - 100, y + 0.5 - 80).max() < 16
+def test_the_usual_stroke_is_that_of_mnists_training_images(small: Mnist) -> None:
+    widths = []
+    for pixels in small.train_images[:500].numpy().reshape(-1, 28, 28):
+        cropped = prepare(pixels.astype(np.float32) / 255).cropped
+        widths.append(stroke_width((cropped > 0.5).astype(np.float32)) / WORK_SIZE)
+    assert np.median(widths) == pytest.approx(STROKE_WIDTH, abs=0.01)
 
 
-@pytest.mark.parametrize("value", [1e300, -1e300, 1e9])
-def test_huge_numbers_draw_only_what_is_seen(value: float) -> None:
-    assert render([Stroke(((value, value), (value, -value)), 20)])[..., 3].sum() == 0
-    assert render([Stroke(((-abs(value), 140), (abs(value), 140)), 20)])[140, :, 3].min() == 255
-    assert (render([Stroke(((140, 140),), abs(value))]) == render([Stroke(((140, 140),), MAX_WIDTH)])).all()
+@pytest.mark.parametrize("width", [3, 6, 12, 20, 34])
+@pytest.mark.parametrize("name", sorted(set(DIGITS) - {"1"}))
+def test_the_stroke_comes_out_as_wide_as_is_usual(name: str, width: float) -> None:
+    preparation = prepare(ink_of(written(name, width)))
+    after = stroke_width(preparation.stroke) / max(preparation.stroke.shape)
+    assert after == pytest.approx(STROKE_WIDTH, rel=0.2)
 
 
-def save_picture(rgba: np.ndarray, path: Path, mode: str = "RGBA") -> Path:
-    Image.fromarray(rgba).convert(mode).save(path)
-    return path
+def test_a_filled_blob_is_not_thinned_to_lines() -> None:
+    disc = Stroke(((140, 140), (141, 140)), 64)
+    square = plain(280, 280, 4)
+    square[80:200, 80:200, 3] = 255
+    for rgba, covered in ((render([disc]), math.pi / 4), (square, 1)):
+        image = to_image(rgba)
+        assert image is not None
+        assert image.sum() == pytest.approx(covered * DIGIT_BOX**2, rel=0.05)
+
+
+@pytest.mark.parametrize("name", DIGITS)
+@pytest.mark.parametrize("speck", [(10, 10), (270, 20), (262, 262)])
+def test_a_speck_far_away_does_not_move_the_digit(name: str, speck: tuple[int, int]) -> None:
+    clean = written(name, 12)
+    assert np.allclose(image_of([*clean, Stroke((speck,), 5)]), image_of(clean), atol=1e-5)
+
+
+def test_what_is_no_speck_stays() -> None:
+    without = written("7", 12)
+    assert distance(image_of([*without, Stroke(((30, 30), (30, 80)), 12)]), image_of(without)) > 0.5
+
+
+@pytest.mark.parametrize("side", [60, 280, 700, 1500])
+@pytest.mark.parametrize("width", [1, 2, 3, 6])
+@pytest.mark.parametrize("name", sorted(DIGITS))
+def test_a_thin_stroke_never_vanishes(name: str, width: int, side: int) -> None:
+    picture = plain(side, side, 4, value=255)
+    for points in DIGITS[name]:
+        line = np.round(np.array(points) * side / CANVAS_SIZE).astype(np.int32).reshape(-1, 1, 2)
+        cv2.polylines(picture, [line], isClosed=False, color=(0, 0, 0, 255), thickness=width)
+    image = to_image(picture)
+    assert image is not None
+    # A line of 1 pixel has steps, and those of the smallest are coarse.
+    assert ink_moved(image, image_of(written(name, 20))) < 0.6
+
+
+@pytest.mark.parametrize("width", [6, 20, 28])
+@pytest.mark.parametrize(("name", "num_holes"), [("0", 1), ("8", 2), ("1", 0), ("7", 0), ("2", 0)])
+def test_loops_stay_open(name: str, num_holes: int, width: float) -> None:
+    assert holes(image_of(written(name, width)), 0.5) == num_holes
+
+
+def test_a_small_hole_stays() -> None:
+    small_loop = tuple((140 + 22 * math.sin(turn / 10), 200 - 22 * math.cos(turn / 10)) for turn in range(64))
+    six = [Stroke(((150, 60), (120, 120), (118, 200)), 14), Stroke(small_loop, 14)]
+    assert holes(image_of(six), 0.6) == 1
+
+
+def holes(image: np.ndarray, level: float) -> int:
+    num_papers, _ = cv2.connectedComponents((np.pad(image, 1) < level).astype(np.uint8), connectivity=4)
+    return num_papers - 2  # the ink, and the paper around it
+
+
+@pytest.mark.parametrize("name", DIGITS)
+@pytest.mark.parametrize("width", [6, 20, 34])
+def test_each_step_of_the_preparation_is_ink_of_its_size(name: str, width: float) -> None:
+    drawn = ink_of(written(name, width))
+    preparation = prepare(drawn)
+    steps = (preparation.cropped, preparation.stroke, preparation.scaled, preparation.image)
+    for plane in (preparation.drawn, *steps):
+        assert plane.dtype == np.float32
+        assert plane.ndim == 2
+        assert plane.min() >= 0
+        assert 0.5 < plane.max() <= 1
+    assert preparation.drawn is drawn
+    assert max(preparation.cropped.shape) == WORK_SIZE
+    assert max(preparation.stroke.shape) == pytest.approx(WORK_SIZE, abs=16)
+    assert max(preparation.scaled.shape) == DIGIT_BOX
+    assert preparation.image.shape == (28, 28)
+    assert preparation.image.sum() == pytest.approx(preparation.scaled.sum())
+    assert np.allclose(image_of(written(name, width)), preparation.image, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [2, 10, 30])
+@pytest.mark.parametrize("length", [20, 100, 200])
+def test_the_size_is_that_of_the_longest_side_on_the_canvas(length: float, width: float) -> None:
+    for end in ((40 + length, 60), (40, 60 + length)):
+        assert prepare(ink_of([Stroke(((40, 60), end), width)])).size == pytest.approx(length + width, abs=2)
+
+
+def shrunk(name: str, x: float, width: float = 8) -> list[Stroke]:
+    """A digit at most 54 pixels wide and 72 high, its brush aside, and its left edge at x."""
+    left = min(px for points in DIGITS[name] for px, _ in points)
+    return [Stroke(tuple((x + (px - left) * 0.45, 60 + py * 0.45) for px, py in points), width) for points in DIGITS[name]]
+
+
+@pytest.mark.parametrize("names", ["17", "40", "88", "2540", "1111", "7518", "5724"])
+def test_digits_beside_each_other_come_apart_from_left_to_right(names: str) -> None:
+    alone = [shrunk(name, 10 + 66 * place) for place, name in enumerate(names)]
+    together = [stroke for strokes in alone for stroke in strokes]
+    parts = side_by_side(ink_of(together[::-1]))
+    assert len(parts) == len(names)
+    for part, strokes in zip(parts, alone, strict=True):
+        assert np.array_equal(part, ink_of(strokes))
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"), [("a.png", "RGBA"), ("a.png", "RGB"), ("a.png", "L"), ("a.bmp", "RGB"), ("a.png", "P")]
+    "strokes",
+    [
+        *(written(name, width) for name in DIGITS for width in (6, 20, 34)),
+        [Stroke(((110, 90), (105, 140), (160, 150), (160, 200), (100, 205)), 14), Stroke(((140, 60), (200, 55)), 14)],
+        [Stroke(((80, 110), (200, 110)), 14), Stroke(((80, 170), (200, 170)), 14)],
+        [Stroke(((140, 140),), 30)],
+    ],
 )
-def test_a_picture_in_a_file_is_the_same_drawing(tmp_path: Path, seven: list[Stroke], name: str, mode: str) -> None:
-    picture = load_picture(save_picture(painted(seven, 255, 0), tmp_path / name, mode))
-    assert picture.shape == (CANVAS_SIZE, CANVAS_SIZE, 4)
-    assert picture.dtype == np.uint8
-    image = to_image(picture)
-    assert image is not None
-    assert np.abs(image - image_of(seven)).max() < 0.02
+def test_one_thing_of_one_stroke_or_more_is_one(strokes: list[Stroke]) -> None:
+    drawn = ink_of(strokes)
+    (part,) = side_by_side(drawn)
+    assert np.array_equal(part, drawn)
 
 
-def test_a_transparent_picture_stays_transparent(tmp_path: Path, seven: list[Stroke]) -> None:
-    assert np.array_equal(load_picture(save_picture(render(seven), tmp_path / "a.png")), render(seven))
+@given(st.integers(0, 2**32 - 1))
+def test_the_parts_add_up_to_the_ink(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    strokes = [
+        Stroke(tuple(map(tuple, random.uniform(10, 270, (random.integers(1, 4), 2)))), random.uniform(3, 14))
+        for _ in range(random.integers(1, 9))
+    ]
+    drawn = ink_of(strokes)
+    parts = side_by_side(drawn)
+    centers = [part.sum(0) @ np.arange(CANVAS_SIZE) / part.sum() for part in parts]
+    assert np.allclose(np.max(parts, axis=0), drawn)
+    assert all((part > 0.5).any() for part in parts)
+    assert ((np.array(parts) > 0.5).sum(0) <= 1).all()
+    assert len(parts) <= len(strokes)
+    assert len(centers) == len(parts)
 
 
-def test_a_16_bit_scan_is_the_same_drawing(tmp_path: Path, seven: list[Stroke]) -> None:
-    gray = painted(seven, 240, 15)[..., 0]
-    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "scan.png")
-    assert np.array_equal(load_picture(tmp_path / "scan.png")[..., 0], gray)
+sides = st.sampled_from([1, 2, 3, 4, 5, 9, 28, 100, 280])
 
 
-def test_a_photograph_is_read_the_way_up_that_it_is_shown(tmp_path: Path, seven: list[Stroke]) -> None:
-    upright = Image.fromarray(painted(seven, 255, 0)).convert("RGB")
-    turned_right = 6  # the value of EXIF's Orientation for a camera held upright
-    exif = Image.Exif()
-    exif[0x0112] = turned_right
-    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photo.png", exif=exif)
-    assert np.array_equal(load_picture(tmp_path / "photo.png")[..., :3], np.asarray(upright))
+@st.composite
+def pictures(draw: st.DrawFn) -> np.ndarray:
+    """RGBA of any content: noise, few colours, plain, a pixel, lines, slopes, faint or strong, opaque or not, long or not."""
+    height, width = draw(st.tuples(sides, sides) | st.sampled_from([(1, 3000), (3000, 2), (7, 2500), (1200, 300)]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rgba = random.integers(0, 256, (height, width, 4)).astype(np.uint8)
+    content = draw(st.sampled_from(["noise", "two values", "plain", "pixel", "lines", "slope", "faint"]))
+    if content == "two values":
+        rgba = ((rgba > random.integers(256)) * 255).astype(np.uint8)
+    elif content == "plain":
+        rgba[:] = rgba[0, 0]
+    elif content == "pixel":
+        rgba[:] = random.choice([0, 255])
+        rgba[random.integers(height), random.integers(width)] = random.integers(0, 256, 4)
+    elif content == "lines":
+        rgba[:] = 0
+        rgba[random.integers(height), :, 3] = 255
+        rgba[:, random.integers(width), 3] = random.integers(256)
+    elif content == "slope":
+        start, end = random.integers(0, 256, 2).tolist()
+        rgba[..., :3] = np.linspace(start, end, width)[None, :, None].astype(np.uint8)
+    elif content == "faint":
+        rgba[..., :3] //= random.integers(1, 60, dtype=np.uint8)
+    if draw(st.booleans()):
+        rgba[..., 3] = 255
+    return rgba
 
 
-def test_a_text_with_a_pictures_name_is_no_picture(tmp_path: Path) -> None:
-    (tmp_path / "seven.png").write_text("7")
-    with pytest.raises(DrawingError, match=r"seven.png is no picture that can be read"):
-        load_picture(tmp_path / "seven.png")
-
-
-@pytest.mark.parametrize("side", [8000, 10_000, 30_000])
-def test_a_small_file_with_too_many_pixels_is_refused(tmp_path: Path, side: int) -> None:
-    Image.new("1", (side, side)).save(tmp_path / "bomb.png")
-    assert (tmp_path / "bomb.png").stat().st_size < 200_000
-    with pytest.raises(DrawingError, match=r"pixels; 50,000,000 are read at the most|no picture that can be read"):
-        load_picture(tmp_path / "bomb.png")
-
-
-def test_a_picture_cut_short_is_refused(tmp_path: Path, seven: list[Stroke]) -> None:
-    whole = save_picture(render(seven), tmp_path / "a.png").read_bytes()
-    for length in (0, 1, 20, 60, len(whole) // 2):
-        (tmp_path / "a.png").write_bytes(whole[:length])
-        with pytest.raises(DrawingError, match=r"a.png"):
-            load_picture(tmp_path / "a.png")
-
-
-def test_a_missing_picture_and_a_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DrawingError, match=r"none.png does not exist"):
-        load_picture(tmp_path / "none.png")
-    with pytest.raises(DrawingError, match=r"cannot be read: .*directory"):
-        load_picture(tmp_path)
+@settings(max_examples=300, deadline=None)
+@given(pictures())
+def test_any_picture_has_an_image_in_range_or_none(rgba: np.ndarray) -> None:
+    image, resized = to_image(rgba), plain_resize(rgba)
+    assert (image is None) == (resized is None)
+    for read in (image, resized):
+        if read is not None:
+            assert read.shape == (28, 28)
+            assert read.dtype == np.float32
+            assert read.min() >= 0
+            assert read.max() <= 1
+    if image is not None:
+        assert image.max() > 0.3
+        drawn = clean_ink(rgba)
+        assert drawn is not None
+        assert all(prepare(part).image.shape == (28, 28) for part in side_by_side(drawn))

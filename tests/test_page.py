@@ -34,6 +34,7 @@ SECONDS = 1000.0
 
 SEVEN: list[tuple[float, float]] = [(80, 60), (200, 60), (130, 230)]
 ONE: list[tuple[float, float]] = [(140, 50), (140, 230)]
+TWO: list[tuple[float, float]] = [(80, 90), (100, 65), (140, 55), (185, 70), (190, 105), (160, 150), (80, 225), (200, 225)]
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,10 @@ def ready(page: Page) -> None:
     expect(page.locator(".st-key-accuracy_chart .axes text").first).to_be_visible(timeout=30 * SECONDS)
 
 
-def draw(page: Page, points: list[tuple[float, float]]) -> None:
+def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-canvas canvas.upper-canvas") -> None:
     """One stroke with the mouse, in pixels of the canvas."""
-    box = page.locator("canvas.upper-canvas").bounding_box()
+    page.locator(canvas).scroll_into_view_if_needed()
+    box = page.locator(canvas).bounding_box()
     assert box
     (x, y), *rest = points
     page.mouse.move(box["x"] + x, box["y"] + y)
@@ -279,11 +281,80 @@ def test_small_digit_in_a_corner_is_read_and_the_plain_resize_shown_beside_it(pa
     expect_reading(page, "")
     draw(page, [(15 + x / 4, 190 + y / 4) for x, y in SEVEN])
     expect_reading(page, "7")
-    page.locator(".st-key-show_plain label").first.click()
+    page.locator(".st-key-show_steps label").first.click()
+    expect(page.locator(".steps figure")).to_have_count(5)
+    expect(page.locator(".steps figcaption")).to_have_text(
+        ["drawn", "cropped", "stroke as in MNIST", "scaled to 20 px", "centred by weight"]
+    )
     expect(page.locator(".comparison figure")).to_have_count(2)
     pictures = page.locator(".comparison img").evaluate_all("images => images.map(image => image.src)")
-    assert pictures[0] == page.locator(".st-key-seen img").get_attribute("src")
+    seen = page.locator(".st-key-seen img").get_attribute("src")
+    assert pictures[0] == seen == page.locator(".steps img").last.get_attribute("src")
     assert pictures[0] != pictures[1]
+    expect(page.locator(".comparison figcaption").first).to_contain_text("Normalised: read as 7")
+
+
+def test_scribble_is_not_a_digit_and_what_is_said_is_a_question_mark(page: Page) -> None:
+    click(page, "clear")
+    expect_reading(page, "")
+    draw(page, [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)])
+    expect_reading(page, "?")
+    expect(page.locator(".under-digit")).to_contain_text("Not a digit")
+    expect(page.locator(".bar.best")).to_have_count(0)
+    click(page, "undo")
+    expect_reading(page, "")
+
+
+def test_dot_is_not_a_digit(page: Page) -> None:
+    click(page, "clear")
+    expect_reading(page, "")
+    draw(page, [(140, 140), (141, 140)])
+    expect_reading(page, "?")
+
+
+def test_several_digits_are_read_as_a_number(page: Page) -> None:
+    click(page, "clear")
+    expect_reading(page, "")
+    slide(page, "brush", "Home")
+    for i, shape in enumerate((TWO, SEVEN, ONE)):
+        draw(page, [(x / 3 + 15 + 75 * i, y / 3 + 90) for x, y in shape])
+        expect_reading(page, "271"[: i + 1])
+    expect(page.locator(".st-key-seen img")).to_have_count(3)
+    expect(page.locator(".comparison.number figure")).to_have_count(3)
+    expect(page.locator(".comparison.number figcaption b").nth(1)).to_have_text("7")
+    click(page, "undo")
+    expect_reading(page, "27")
+
+
+def test_ten_digits_of_ones_own_are_scored_and_scored_again_by_a_new_network(page: Page) -> None:
+    page.get_by_role("tab", name="Test your hand").click()
+    expect(page.locator(".st-key-hand_asked")).to_have_text("Draw a 0")
+    canvas = ".st-key-hand_canvas canvas.upper-canvas"
+    button = page.locator(".st-key-hand_next button")
+    for digit in range(10):
+        expect(page.locator(".st-key-hand_asked")).to_have_text(f"Draw a {digit}")
+        expect(button).to_be_disabled()
+        # Every time a 1: what is asked for decides what is right.
+        draw(page, ONE, canvas)
+        expect(button).to_be_enabled()
+        button.click()
+        expect(page.locator(".box img")).to_have_count(digit + 1)
+    expect(page.locator(".box.right")).to_have_count(1)
+    expect(page.locator(".box.right .asked")).to_have_text("1")
+    expect(page.locator(".box.wrong").first).to_contain_text("✗ read as 1")
+    expect(page.locator(".st-key-hand_score")).to_have_text(re.compile(r"^You 1 of 10, MNIST 99\.\d%$"))
+    expect(page.locator(canvas)).to_have_count(0)
+
+    choose_preset(page, "fast")
+    slide(page, "epochs", "Home")
+    click(page, "train")
+    expect_status(page, "done")
+    expect(page.locator(".st-key-hand_score")).to_have_text(re.compile(r"^You \d+ of 10, MNIST 9[5-8]\.\d%$"))
+    expect(page.get_by_text("The same ten digits before:")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"You 1 of 10, MNIST 99\.\d%: the shipped network"))).to_be_visible()
+    page.locator(".st-key-hand_again button").click()
+    expect(page.locator(".st-key-hand_asked")).to_have_text("Draw a 0")
+    expect(page.locator(".box img")).to_have_count(0)
 
 
 def test_test_digit_is_read_with_its_label_and_the_drawing_comes_back(page: Page) -> None:

@@ -10,9 +10,11 @@ from mnist_fc import checkpoint
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.drawing import DrawingError, Stroke, plain_resize, render, to_image
+from mnist_fc.drawing import to_image
 from mnist_fc.engine import Training, evaluate
-from mnist_fc.reading import NOT_READ, Reader
+from mnist_fc.pictures import DrawingError
+from mnist_fc.reading import CLOSE, NOT_READ, Reader, Reading, number, percent
+from mnist_fc.strokes import Stroke, render
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +40,10 @@ def test_a_seven_is_read_with_the_image_that_the_network_saw(shipped: Reader, se
 
 
 def test_digit_and_runner_up_are_the_two_most_probable_of_ten_that_sum_to_one(shipped: Reader, small: Mnist) -> None:
-    for pixels in small.test_images[:200]:
-        reading = shipped.read_image((pixels / 255).numpy().reshape(28, 28))
+    images = (small.test_images[:200] / 255).numpy().reshape(-1, 28, 28)
+    readings = [reading for reading in shipped.read_images(images) if reading.problem is None]
+    assert len(readings) > 190
+    for reading in readings:
         assert len(reading.probabilities) == 10
         assert sum(reading.probabilities) == pytest.approx(1, abs=1e-5)
         assert min(reading.probabilities) >= 0
@@ -48,6 +52,14 @@ def test_digit_and_runner_up_are_the_two_most_probable_of_ten_that_sum_to_one(sh
         assert reading.runner_up is not None
         assert reading.digit != reading.runner_up
         assert (reading.probabilities[reading.digit], reading.probabilities[reading.runner_up]) == (best, second)
+
+
+def test_many_images_are_read_as_each_alone(shipped: Reader, small: Mnist) -> None:
+    images = (small.test_images[:20] / 255).numpy().reshape(-1, 28, 28)
+    for together, image in zip(shipped.read_images(images), images, strict=True):
+        alone = shipped.read_image(image)
+        assert (together.digit, together.runner_up, together.problem) == (alone.digit, alone.runner_up, alone.problem)
+        assert together.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
 
 
 def test_probabilities_are_the_softmax_of_the_models_logits(shipped: Reader, small: Mnist) -> None:
@@ -85,12 +97,79 @@ def test_a_named_checkpoint_is_read_with(tmp_path: Path, small: Mnist, shipped: 
         Reader.load(tmp_path / "none.ckpt")
 
 
-def test_another_way_to_normalise_may_be_chosen(shipped: Reader, seven: list[Stroke]) -> None:
-    image = shipped.read(render(seven), plain_resize).image
-    expected = plain_resize(render(seven))
-    assert image is not None
-    assert expected is not None
-    assert np.array_equal(image, expected)
+SCRIBBLE = [Stroke(((60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)), 20)]
+LETTER_K = [Stroke(((90, 60), (90, 220)), 16), Stroke(((190, 60), (95, 150), (190, 220)), 16)]
+HEART = [Stroke(((140, 230), (60, 130), (80, 70), (120, 80), (140, 110), (160, 80), (200, 70), (220, 130), (140, 230)), 14)]
+BLOB = [Stroke(((140, 140),), 60)]
+
+
+@pytest.mark.parametrize("strokes", [SCRIBBLE, LETTER_K, HEART, BLOB], ids=["scribble", "K", "heart", "blob"])
+def test_what_is_no_digit_is_called_so_and_keeps_its_image_and_probabilities(shipped: Reader, strokes: list[Stroke]) -> None:
+    reading = shipped.read(render(strokes))
+    assert (reading.digit, reading.problem) == (None, "no digit")
+    assert reading.image is not None
+    assert sum(reading.probabilities) == pytest.approx(1, abs=1e-5)
+    assert number(shipped.read_number(render(strokes))) == "?"
+
+
+@pytest.mark.parametrize("width", [2, 6, 14])
+def test_an_almost_empty_canvas_is_not_read(shipped: Reader, width: int) -> None:
+    reading = shipped.read(render([Stroke(((100, 100), (100, 101)), width)]))
+    assert (reading.digit, reading.problem) == (None, "no digit")
+
+
+def test_the_rule_is_the_same_for_a_network_that_has_learned_nothing(small: Mnist, seven: list[Stroke]) -> None:
+    config = TrainConfig(hidden_sizes=(16,), num_validation=0, threads=1)
+    reader = Reader.from_weights(Training(config, small).weights(), config)
+    assert reader.read(render(seven)).problem is None
+    assert reader.read(render(SCRIBBLE)).problem == "no digit"
+
+
+def test_a_runner_up_that_might_be_it_is_close() -> None:
+    def reading(second: float) -> Reading:
+        return Reading(3, (0, 0, 0, 1 - second, 0, 0, 0, 0, second, 0), 8, np.zeros((28, 28), np.float32))
+
+    assert not reading(CLOSE - 0.01).is_close
+    assert reading(CLOSE).is_close
+    assert reading(0.49).is_close
+    assert not NOT_READ.is_close
+
+
+def beside(*strokes_of_each: list[Stroke], width: float = 10) -> list[Stroke]:
+    """Each drawn at a third of its size, from left to right."""
+    return [
+        Stroke(tuple((x / 3 + 20 + 70 * i, y / 3 + 90) for x, y in stroke.points), width)
+        for i, strokes in enumerate(strokes_of_each)
+        for stroke in strokes
+    ]
+
+
+ONE = [Stroke(((140, 50), (140, 230)), 20)]
+TWO = [Stroke(((80, 90), (100, 65), (140, 55), (185, 70), (190, 105), (160, 150), (110, 190), (80, 225), (200, 225)), 20)]
+
+
+def test_digits_side_by_side_are_read_as_a_number_from_left_to_right(shipped: Reader, seven: list[Stroke]) -> None:
+    readings = shipped.read_number(render(beside(TWO, seven, ONE)))
+    assert number(readings) == "271"
+    for reading, alone in zip(readings, (TWO, seven, ONE), strict=True):
+        assert reading.image is not None
+        assert reading.image.shape == (28, 28)
+        assert reading.digit == shipped.read(render(alone)).digit
+
+
+def test_one_digit_is_a_number_of_one(shipped: Reader, seven: list[Stroke]) -> None:
+    assert number(shipped.read_number(render(seven))) == "7"
+    assert number(shipped.read_number(render([]))) == ""
+
+
+def test_what_is_no_digit_among_digits_is_a_question_mark(shipped: Reader, seven: list[Stroke]) -> None:
+    assert number(shipped.read_number(render(beside(TWO, HEART, seven, width=7)))) == "2?7"
+
+
+def test_percents_never_round_to_certain_or_impossible() -> None:
+    assert [percent(p) for p in (0.0, 0.0004, 0.001, 0.5, 0.9994, 0.9996, 1.0)] == [
+        *("under 0.1%", "under 0.1%", "0.1%", "50.0%", "99.9%", "over 99.9%", "over 99.9%")
+    ]
 
 
 def test_what_is_no_drawing_is_refused(shipped: Reader) -> None:

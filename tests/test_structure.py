@@ -29,6 +29,10 @@ ALLOWED = {
 }
 
 
+MODULES = {"pillow": "PIL", "opencv_python_headless": "cv2"}
+"""What packages are imported as, where that is another name."""
+
+
 def imports_of(path: Path) -> Iterator[str]:
     """Every module that a file imports anywhere, as `package.module` or `package.module.name`."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -100,7 +104,7 @@ def test_what_is_loaded_from_files_is_loaded_without_running_code() -> None:
 def test_every_import_is_of_ours_of_python_or_of_a_named_requirement() -> None:
     text = (ROOT / "requirements.txt").read_text("utf-8")
     named = {name.lower().replace("-", "_") for name in re.findall(r"^([A-Za-z][\w-]*)", text, re.MULTILINE)}
-    named |= {"PIL"} if "pillow" in named else set()
+    named |= {module for package, module in MODULES.items() if package in named}
     ours = {"mnist_fc", "app"}
     peers = {"keras", "sklearn"}  # timed where they are installed
     for path in FILES.values():

@@ -8,11 +8,12 @@ import numpy as np
 import streamlit as st
 import torch
 from PIL import Image
-from streamlit_drawable_canvas import st_canvas
 
-from mnist_fc.drawing import CANVAS_SIZE, DrawingError, Stroke, canvas_json, plain_resize, render, strokes_of_canvas
-from mnist_fc.reading import Reader, Reading
+from mnist_fc.drawing import Preparation, clean_ink, plain_resize, prepare, side_by_side
+from mnist_fc.reading import Reading, number, percent
+from mnist_fc.strokes import CANVAS_SIZE, strokes_of_canvas
 from mnist_fc.views import session
+from mnist_fc.views.canvas import BRUSH, BRUSHES, Canvas
 
 FIRST_DRAWING: dict[str, Any] = {
     "objects": [
@@ -32,113 +33,56 @@ FIRST_DRAWING: dict[str, Any] = {
 }
 """A 3, there when the page opens."""
 
-# The component's own toolbar lies unseen over the canvas's upper right corner and swallows the strokes that begin there;
-# its buttons are on the page. The canvas sits in a shadow root, where the page's style sheet does not reach.
-HIDE_TOOLBAR = """
-<script>
-(() => {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(".dc-toolbar { display: none !important } .dc-canvas { border-radius: 6px }");
-  const apply = () => {
-    for (const element of document.querySelectorAll(".st-key-canvas *")) {
-      const root = element.shadowRoot;
-      if (!root) continue;
-      if (!root.adoptedStyleSheets.length) root.adoptedStyleSheets = [sheet];
-      const canvas = root.querySelector("canvas.upper-canvas");
-      canvas?.setAttribute("aria-label", "Draw a digit here with the mouse, a pen or a finger");
-    }
-  };
-  apply();
-  window.mnistCanvasObserver?.disconnect();
-  window.mnistCanvasObserver = new MutationObserver(apply);
-  window.mnistCanvasObserver.observe(document.body, { childList: true, subtree: true });
-})();
-</script>
-"""
+NOT_READ = {
+    "empty": "Draw a digit.",
+    "no digit": "Not a digit.<br>The bars say what<br>it is likest.",
+    "overflow": "This network's numbers have run out of range; it reads nothing.",
+}
 
 
 def panel() -> None:
     """The canvas with its tools, and the reading."""
     state = st.session_state
-    if "strokes" not in state:
-        state.canvas_revision = 0
-        state.canvas_message = None  # the component's last, so that a new one is told from an old
-        _put_on_canvas(strokes_of_canvas(FIRST_DRAWING))
-    side_by_side = st.container(horizontal=True, gap="small", key="drawing")
-    with side_by_side.container(width=CANVAS_SIZE):
-        _canvas()
-        _tools()
-    reader, name = _reader()
-    rgba = None if state.test_digit is not None else state.drawing
-    reading = _test_reading(reader) if rgba is None else reader.read(rgba)
-    with side_by_side.container(width=150, key="result"):
-        _result(reading, name)
-    if state.canvas_problem:
-        st.error(f"{state.canvas_problem}. Press Clear and draw again.")
-    with st.container(key="probabilities"):
-        st.html(_bars(reading))
-    show_plain = st.toggle(
-        "Show the plain resize beside it",
-        key="show_plain",
-        disabled=rgba is None,
-        help="What the network would see, and say, if the whole canvas were shrunk as it is.",
-    )
-    if show_plain and rgba is not None:
-        _comparison(reading, reader.read(rgba, plain_resize))
-
-
-def _canvas() -> None:
-    """Show the canvas and take over a new drawing, or what is wrong with it."""
-    state = st.session_state
-    with st.container(key="canvas"):
-        try:
-            message = st_canvas(
-                stroke_width=state.get("brush", 20),
-                stroke_color="#000000",
-                background_color="#ffffff",
-                width=CANVAS_SIZE,
-                height=CANVAS_SIZE,
-                initial_drawing=state.canvas_drawing,
-                key="drawing_canvas",
-            ).json_data
-        except (AttributeError, TypeError, KeyError, ValueError):
-            state.canvas_problem = "The canvas sent something that is no drawing"
-            return
-    st.html(HIDE_TOOLBAR, unsafe_allow_javascript=True)
-    if message == state.canvas_message:
-        return
-    first, state.canvas_message = state.canvas_message is None, message
-    if first:
-        return
-    try:
-        strokes = strokes_of_canvas(message)
-    except DrawingError as error:
-        state.canvas_problem = str(error).capitalize()
-        return
-    state.canvas_problem = None
-    if strokes != state.strokes:  # else it is the echo of an Undo or a Clear
-        _show(strokes)
+    canvas = Canvas("canvas")
+    if "test_digit" not in state:
         state.test_digit = None
+        canvas.put(strokes_of_canvas(FIRST_DRAWING))
+    row = st.container(horizontal=True, gap="small", key="drawing")
+    with row.container(width=CANVAS_SIZE):
+        if canvas.show(state.get("brush", BRUSH)):
+            state.test_digit = None
+        _tools(canvas)
+    _choice()
+    network = session.network()
+    shown = state.test_digit is None
+    readings = network.reader.read_number(canvas.drawing) if shown else [network.reader.read_image(_test_image())]
+    with row.container(width=150, key="result"):
+        _result(readings, network.name)
+    if canvas.problem:
+        st.error(f"{canvas.problem}. Press Clear and draw again.")
+    with st.container(key="probabilities"):
+        st.html(_bars(readings[0]) if len(readings) == 1 else _digits(readings))
+    show_steps = st.toggle(
+        "How the drawing is prepared",
+        key="show_steps",
+        disabled=not shown or readings[0].image is None,
+        help="Step by step from your drawing to what the network sees, and what it would say without.",
+    )
+    if show_steps and shown:
+        _steps(canvas.drawing, readings, network)
 
 
-def _show(strokes: list[Stroke]) -> None:
-    """Read `strokes` from now on."""
-    st.session_state.strokes = strokes
-    st.session_state.drawing = render(strokes)
-
-
-def _tools() -> None:
+def _tools(canvas: Canvas) -> None:
     state = st.session_state
     with st.container(horizontal=True, gap="small", key="tools"):
-        st.button(
-            "Undo", key="undo", icon=":material/undo:", on_click=_undo, disabled=not state.strokes and state.test_digit is None
-        )
+        nothing = not canvas.strokes and state.test_digit is None
+        st.button("Undo", key="undo", icon=":material/undo:", on_click=_undo, disabled=nothing)
         st.button("Clear", key="clear", icon=":material/delete:", on_click=_clear)
         st.button("Test digit", key="test_digit_button", on_click=_load_test_digit)
     st.select_slider(
         "Brush width",
-        [6, 10, 14, 20, 26, 34],
-        value=20,
+        BRUSHES,
+        value=BRUSH,
         key="brush",
         help="In pixels of the canvas, which has 280.",
         label_visibility="collapsed",
@@ -146,90 +90,86 @@ def _tools() -> None:
     )
 
 
-def _put_on_canvas(strokes: list[Stroke]) -> None:
-    """Replace what the canvas shows; the revision makes the component notice, even when the strokes are as before."""
-    state = st.session_state
-    _show(strokes)
-    state.test_digit = None
-    state.canvas_problem = None
-    state.canvas_revision += 1
-    state.canvas_drawing = {**canvas_json(strokes), "revision": state.canvas_revision}
-
-
 def _undo() -> None:
     """Take back what came last: the test digit that is shown, else the last stroke."""
     if st.session_state.test_digit is not None:
         st.session_state.test_digit = None
     else:
-        _put_on_canvas(st.session_state.strokes[:-1])
+        canvas = Canvas("canvas")
+        canvas.put(canvas.strokes[:-1])
 
 
 def _clear() -> None:
-    _put_on_canvas([])
+    st.session_state.test_digit = None
+    Canvas("canvas").put([])
 
 
 def _load_test_digit() -> None:
     st.session_state.test_digit = int(np.random.default_rng().integers(len(session.mnist().test_labels)))
 
 
-def _reader() -> tuple[Reader, str]:
-    """The network that reads, and its name: the newest weights of the run watched, or the shipped network."""
-    state = st.session_state
+def _choice() -> None:
+    """Which network reads, where there is a choice."""
     run = session.watched_run()
-    weights = run.snapshot().weights if run else None
-    state.setdefault("network", "run")
-    choice = st.segmented_control(
+    has_weights = run is not None and run.snapshot().weights is not None
+    st.session_state.setdefault("network", "run")
+    st.segmented_control(
         "Read with",
         ["run", "shipped"],
-        key="network" if weights else "network_without_run",
-        default=None if weights else "shipped",
+        key="network" if has_weights else "network_without_run",
+        default=None if has_weights else "shipped",
         required=True,
-        disabled=weights is None,
+        disabled=not has_weights,
         format_func={"run": "This run's network", "shipped": "Shipped network"}.__getitem__,
         help="Your run's newest weights, as it learns, or the network that comes with the program.",
         label_visibility="collapsed",
     )
-    if not run or not weights or choice == "shipped":
-        return session.shipped_reader(), "the shipped network"
-    if state.get("run_reader_of") != (run.id, weights.step):
-        state.run_reader_of = (run.id, weights.step)
-        state.run_reader = Reader.from_weights(weights.weights, run.config)
-    return state.run_reader, f"this run, step {weights.step:,}"
 
 
-def _test_reading(reader: Reader) -> Reading:
-    image = session.mnist().test_images[st.session_state.test_digit]
-    return reader.read_image(image.view(28, 28).to(torch.float32).div(255).numpy())
+def _test_image() -> np.ndarray:
+    image: np.ndarray = session.mnist().test_images[st.session_state.test_digit].view(28, 28).to(torch.float32).div(255).numpy()
+    return image
 
 
-def _result(reading: Reading, name: str) -> None:
+def _result(readings: list[Reading], name: str) -> None:
     with st.container(key="answer", gap=None):
         with st.container(key="reading"):
-            st.html(f"<div class='digit' aria-live='polite'>{_digit(reading)}</div>")
-        what = "test-digit" if st.session_state.test_digit is not None else "drawing"
-        st.html(f"<div class='under-digit {what}'>{_said(reading)}<br><span class='by'>{name}</span></div>")
+            size = f" style='font-size: {min(5.5, 10 / len(readings)):.1f}rem'" if len(readings) > 1 else ""
+            st.html(f"<div class='digit' aria-live='polite'{size}>{number(readings)}</div>")
+        if (index := st.session_state.test_digit) is not None:
+            what, said = "test-digit", _said_of_test_digit(readings[0], index)
+        else:
+            what, said = "drawing", _said(readings[0]) if len(readings) == 1 else _said_of_number(readings)
+        st.html(f"<div class='under-digit {what}'>{said}<br><span class='by'>{name}</span></div>")
     with st.container(key="sight", gap=None):
         with st.container(key="seen"):
-            st.html(_picture(reading.image, "what the network sees: the drawing as 28 by 28 pixels"))
+            pictures = "".join(picture(reading.image, "what the network sees: 28 by 28 pixels") for reading in readings)
+            st.html(f"<div class='{'one' if len(readings) == 1 else 'several'}'>{pictures}</div>")
         st.caption("What the network sees")
 
 
-def _digit(reading: Reading) -> str:
-    """The digit read, "?" for what is not read as one, and nothing for an empty canvas."""
-    return "" if reading.image is None else "?" if reading.digit is None else str(reading.digit)
-
-
 def _said(reading: Reading) -> str:
-    if reading.image is None:
-        return "Draw a digit."
-    if reading.digit is None or reading.runner_up is None:
-        return "This network's numbers have run out of range; it reads nothing."
-    sure, next_sure = (_exact_percent(reading.probabilities[digit]) for digit in (reading.digit, reading.runner_up))
-    line = f"{sure} sure<br>then {reading.runner_up}, {next_sure}"
-    if (index := st.session_state.test_digit) is not None:
-        label = int(session.mnist().test_labels[index])
-        line += f"<br>Test digit {index:,},<br>labelled <b>{label}</b> {'✓' if label == reading.digit else '✗'}"
-    return line
+    """What there is to say of a reading, in a few short lines."""
+    if reading.problem or reading.digit is None or reading.runner_up is None:
+        return NOT_READ[reading.problem or "no digit"]
+    sure, next_sure = (percent(reading.probabilities[digit]) for digit in (reading.digit, reading.runner_up))
+    if reading.is_close:
+        return f"{sure} sure, or<br><b>maybe {reading.runner_up}</b>, {next_sure}"
+    return f"{sure} sure<br>then {reading.runner_up}, {next_sure}"
+
+
+def _said_of_test_digit(reading: Reading, index: int) -> str:
+    label = int(session.mnist().test_labels[index])
+    right = "✓" if label == reading.digit else "✗"
+    return f"{_said(reading)}<br>Test digit {index:,},<br>labelled <b>{label}</b> {right}"
+
+
+def _said_of_one_of_many(reading: Reading) -> str:
+    return "not a digit" if reading.problem else _said(reading)
+
+
+def _said_of_number(readings: list[Reading]) -> str:
+    return f"{len(readings)} digits<br>from left to right"
 
 
 def _bars(reading: Reading) -> str:
@@ -238,40 +178,68 @@ def _bars(reading: Reading) -> str:
 
 def _bar(reading: Reading, digit: int) -> str:
     probability = reading.probabilities[digit]
-    best = " best" if digit == reading.digit else ""
-    shown = "" if reading.digit is None else _percent(probability)
+    kind = " best" if digit == reading.digit else " doubtful" if reading.digit is None else ""
+    shown = "" if reading.digit is None else _whole_percent(probability)
     return (
-        f"<div class='bar{best}' role='img' title='{digit}: {probability:.4%}' aria-label='{digit}: {probability:.1%}'>"
+        f"<div class='bar{kind}' role='img' title='{digit}: {probability:.4%}' aria-label='{digit}: {probability:.1%}'>"
         f"<span>{shown}</span><div><i style='height:{probability * 100:.2f}%'></i></div><b>{digit}</b></div>"
     )
 
 
-def _percent(probability: float) -> str:
+def _digits(readings: list[Reading]) -> str:
+    """Each digit of a number: its picture, how it is read and what it might be instead."""
+    cells = (figure(r.image, f"<b>{number([r])}</b> {_said_of_one_of_many(r)}", number([r])) for r in readings)
+    return f"<div class='comparison number'>{''.join(cells)}</div>"
+
+
+def _whole_percent(probability: float) -> str:
     return "<1" if 0.001 < probability < 0.01 else f"{probability * 100:.0f}"
 
 
-def _exact_percent(probability: float) -> str:
-    """One decimal; what only rounding would make certain or impossible is not called so."""
-    return "over 99.9%" if probability > 0.9995 else "under 0.1%" if probability < 0.0005 else f"{probability:.1%}"
-
-
-def _comparison(normalised: Reading, plain: Reading) -> None:
-    if normalised.digit is None or plain.digit is None:
+def _steps(drawing: np.ndarray, readings: list[Reading], network: session.Network) -> None:
+    """The steps of the preparation as pictures, and the plain resize beside what comes out."""
+    drawn, resized = clean_ink(drawing), plain_resize(drawing)
+    if drawn is None or resized is None:
         return
-    cells = "".join(
-        f"<figure>{_picture(reading.image, label)}<figcaption>{label}: read as <b>{_digit(reading)}</b>, "
-        f"{_exact_percent(max(reading.probabilities))} sure</figcaption></figure>"
-        for label, reading in (("Normalised", normalised), ("Plain resize", plain))
-    )
-    st.html(f"<div class='comparison'>{cells}</div>")
+    several = len(readings) > 1
+    steps = prepare(side_by_side(drawn)[0] if several else drawn)
+    st.html(f"<div class='steps'>{''.join(figure(*step) for step in _pictures_of(steps))}</div>")
+    if several:
+        st.caption("These are the steps of the first digit; each is prepared so.")
+    plain = [network.reader.read_image(resized)]
+    compared = (("Normalised", readings), ("Plain resize", plain))
+    st.html(f"<div class='comparison'>{''.join(_compared(name, which) for name, which in compared)}</div>")
     st.caption(
-        "MNIST's digits were cropped, scaled to 20 pixels and centred by their weight. A network that learned from them reads "
-        "yours best when it is treated alike; the plain resize keeps its place and size, which the network never saw vary."
+        "They differ because MNIST's digits were cropped, scaled to 20 pixels, centred by their weight and written with one kind "
+        "of pen: place, size and brush are what a network that learned from them never saw vary."
     )
 
 
-def _picture(image: np.ndarray | None, label: str) -> str:
-    """An image, float32 (28, 28), as an <img> that the browser enlarges without blur."""
+def _compared(name: str, readings: list[Reading]) -> str:
+    sure = min(max(reading.probabilities) for reading in readings)
+    what = f"{name}: read as <b>{number(readings)}</b>"
+    caption = what if readings[0].digit is None else f"{what}, {percent(sure)} sure"
+    return figure(readings[0].image, caption, name)
+
+
+def _pictures_of(steps: Preparation) -> list[tuple[np.ndarray, str, str]]:
+    captions = {
+        "drawn": "drawn",
+        "cropped": "cropped",
+        "stroke": "stroke as in MNIST",
+        "scaled": "scaled to 20 px",
+        "image": "centred by weight",
+    }
+    return [(getattr(steps, name), caption, caption) for name, caption in captions.items()]
+
+
+def figure(image: np.ndarray | None, caption: str, label: str) -> str:
+    """A picture with a line under it, which may hold HTML."""
+    return f"<figure>{picture(image, label)}<figcaption>{caption}</figcaption></figure>"
+
+
+def picture(image: np.ndarray | None, label: str) -> str:
+    """An image, float32 (H, W) in [0, 1], as an <img> that the browser enlarges without blur."""
     values = np.zeros((28, 28), np.uint8) if image is None else (image * 255).round().astype(np.uint8)
     png = io.BytesIO()
     Image.fromarray(values).save(png, "PNG")

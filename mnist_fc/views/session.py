@@ -1,10 +1,13 @@
 """What the views share: the server's one trainer, data and shipped network, and which run this session watches."""
 
+from dataclasses import dataclass
+
 import streamlit as st
 import torch
 
 from mnist_fc import data
-from mnist_fc.config import CPU_COUNT
+from mnist_fc.config import CPU_COUNT, preset_of
+from mnist_fc.engine import evaluate
 from mnist_fc.reading import Reader
 from mnist_fc.trainer import Run, Trainer
 
@@ -31,6 +34,51 @@ def mnist() -> data.Mnist:
 def shipped_reader() -> Reader:
     """The network that comes with the program."""
     return Reader.load()
+
+
+@st.cache_resource(show_spinner=False)
+def shipped_accuracy() -> float:
+    """How much of MNIST's test set the shipped network reads right, measured here."""
+    images = mnist()
+    return evaluate(shipped_reader().model, images.test_images, images.test_labels)[1]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that reads on the page."""
+
+    key: str
+    """The same for all weights of one run."""
+    title: str
+    """What tells it from others, as "784-500-10, preset fast"."""
+    name: str
+    """Which weights these are, as "this run, step 400"."""
+    reader: Reader
+    accuracy: str
+    """What is known of it on MNIST, as "MNIST 98.1 %"."""
+
+
+def network() -> Network:
+    """The network that reads: the newest weights of the run watched, or the shipped network where there is none or is chosen."""
+    state = st.session_state
+    run = watched_run()
+    snapshot = run.snapshot() if run else None
+    if run is None or snapshot is None or snapshot.weights is None or state.get("network") == "shipped":
+        name = "the shipped network"
+        return Network("shipped", name, name, shipped_reader(), f"MNIST {shipped_accuracy():.1%}")
+    weights, end = snapshot.weights, snapshot.end
+    if state.get("run_reader_of") is not weights:
+        state.run_reader_of = weights
+        state.run_reader = Reader.from_weights(weights.weights, run.config)
+    accuracy = "MNIST not yet measured"
+    if end and end.test_accuracy is not None:
+        accuracy = f"MNIST {end.test_accuracy:.1%}"
+    elif snapshot.epochs:
+        last = snapshot.epochs[-1]
+        measured = last.test_accuracy if last.val_accuracy is None else last.val_accuracy
+        accuracy = f"MNIST {measured:.1%} after epoch {last.epoch}"
+    title = f"{'-'.join(map(str, run.config.layer_sizes))}, preset {preset_of(run.config)}"
+    return Network(run.id, title, f"this run, step {weights.step:,}", state.run_reader, accuracy)
 
 
 def watched_run() -> Run | None:

@@ -1,0 +1,183 @@
+"""Digits that people wrote with a pen on a tablet, drawn on the page's canvas as a person draws them: any size, place, brush.
+
+The digits: E. Alpaydin, F. Alimoglu, "Pen-Based Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998,
+doi 10.24432/C5MG6K, CC BY 4.0. They do not come with the program.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mnist_fc.data import DAMAGE, DataError, Mnist
+from mnist_fc.drawing import to_image
+from mnist_fc.strokes import CANVAS_SIZE, place, render
+
+HELD_OUT = 5
+"""Every so many writers one is held out of training, to measure on."""
+
+NUM_DRAWINGS = 4
+"""How often each digit is drawn for training, each time in another size and place, with another brush and slant."""
+
+MAX_COORDINATE = 1e6
+
+MAX_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True)
+class PenDigits:
+    """Digits as strokes, and who wrote which."""
+
+    strokes: list[list[np.ndarray]]
+    """Of each digit its strokes, each float32 (points, 2): x to the right, y down, in any unit."""
+    labels: np.ndarray
+    """int64 (N,), 0 to 9."""
+    writers: np.ndarray
+    """int64 (N,), the writer's number."""
+
+    def of(self, chosen: np.ndarray) -> "PenDigits":
+        """The digits where `chosen`, bool (N,), is True."""
+        strokes = [digit for digit, is_chosen in zip(self.strokes, chosen, strict=True) if is_chosen]
+        return PenDigits(strokes, self.labels[chosen], self.writers[chosen])
+
+    def split(self) -> tuple["PenDigits", "PenDigits"]:
+        """Those to train on and those of the writers held out: of the sorted numbers every fifth, so the same always."""
+        held_out = np.isin(self.writers, np.unique(self.writers)[HELD_OUT - 1 :: HELD_OUT])
+        return self.of(~held_out), self.of(held_out)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How digits are drawn on the canvas; of each pair, any value between the two is as likely."""
+
+    size: tuple[float, float] = (0.6, 0.75)
+    """Of the digit's longest side, as a share of the canvas's."""
+    brush: tuple[float, float] = (20, 20)
+    """Pixels of the canvas, which has 280."""
+    rotation: float = 0.0
+    """Degrees, each way."""
+    place: str = "middle"
+    """"middle", a "corner", or "anywhere"."""
+
+
+CONDITIONS = {
+    "natural": Condition(),
+    "corner": Condition(size=(0.3, 0.3), brush=(12, 12), place="corner"),
+    "huge": Condition(size=(0.9, 0.9)),
+    "thin": Condition(brush=(6, 6)),
+    "thick": Condition(brush=(34, 34)),
+    "rotated": Condition(rotation=15),
+    "mixed": Condition(size=(0.3, 0.9), brush=(6, 34), rotation=15, place="anywhere"),
+}
+
+
+def load(path: str | Path) -> PenDigits:
+    """Read a UNIPEN file of the UCI repository (`pendigits-orig.tra`, unpacked), or the same as arrays in an .npz.
+
+    The .npz has points (P, 2), x to the right and y up; stroke_end, offsets into points; digit_end, offsets into strokes;
+    label and writer, one a digit. Raises DataError for a file that is missing, damaged or something else.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path} is larger than {MAX_BYTES // 2**20} MB, which no file of pen strokes is")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"the pen strokes {path} do not exist") from None
+    except OSError as error:
+        raise DataError(f"the pen strokes {path} cannot be read: {error}") from None
+    if content[:2] == b"\x1f\x9d":
+        raise DataError(f"{path} is packed; unpack it first: gzip -d {path.name}")
+    digits = _read_npz(path) if content[:2] == b"PK" else _read_unipen(content, path)
+    if not digits.strokes or not all(digit and all(len(stroke) for stroke in digit) for digit in digits.strokes):
+        raise DataError(f"{path} has digits without strokes, or none at all")
+    if digits.labels.min() < 0 or digits.labels.max() > 9:
+        raise DataError(f"{path} has labels from {digits.labels.min()} to {digits.labels.max()}; they must be 0 to 9")
+    return digits
+
+
+def _read_npz(path: Path) -> PenDigits:
+    names = ("points", "stroke_end", "digit_end", "label", "writer")
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            if missing := [name for name in names if name not in file]:
+                raise DataError(f"{path} has no array named {', '.join(missing)}")
+            points, stroke_end, digit_end, labels, writers = (file[name] for name in names)
+        whole = (stroke_end, digit_end, labels, writers)
+        if points.ndim != 2 or any(array.ndim != 1 or array.dtype.kind not in "iu" for array in whole):
+            raise DataError(f"{path} holds other arrays than those of pen strokes")
+        if not (points.dtype.kind in "iuf" and np.abs(points.astype(float)).max(initial=0) < MAX_COORDINATE):
+            raise DataError(f"{path} has points that are no numbers, or none of a tablet")
+        if stroke_end[-1] != len(points) or digit_end[-1] != len(stroke_end) - 1 or stroke_end[0] or digit_end[0]:
+            raise DataError(f"{path} has offsets that do not reach from the first to the last point")
+        points = points.astype(np.float32) * np.array([1, -1], np.float32)
+        strokes = np.split(points, stroke_end[1:-1])
+        digits = [strokes[start:end] for start, end in pairwise(digit_end)]
+        if not len(digits) == len(labels) == len(writers) or not np.isfinite(points).all():
+            raise DataError(f"{path} has {len(digits)} digits, {len(labels)} labels and {len(writers)} writers, or broken points")
+    except (OSError, IndexError, *DAMAGE) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is damaged or holds no pen strokes") from None
+    return PenDigits(digits, labels.astype(np.int64), writers.astype(np.int64))
+
+
+def _read_unipen(content: bytes, path: Path) -> PenDigits:
+    """`.SEGMENT DIGIT 0-1 ? "4"` begins a digit, `.COMMENT 4 12 224` names its writer, 12, and points stand between
+    `.PEN_DOWN` and `.PEN_UP`; the format is that of Guyon et al. 1994."""
+    text = content.decode("latin-1")
+    strokes: list[list[np.ndarray]] = []
+    labels, writers = [], []
+    for segment in re.split(r"^ *\.SEGMENT ", text, flags=re.MULTILINE)[1:]:
+        label, comment = re.search(r'"(\d)"', segment), re.search(r"\.COMMENT\s+\d\s+(\d+)", segment)
+        if label is None or comment is None:
+            raise DataError(f"{path} has a digit without a label or without a writer: {segment.splitlines()[0]}")
+        downs = re.findall(r"\.PEN_DOWN([-\d\s.]*?)\.PEN_UP", segment)
+        try:
+            points = [np.array(down.split(), np.float32).reshape(-1, 2) * np.array([1, -1], np.float32) for down in downs]
+        except ValueError:
+            raise DataError(f"{path} has points that are no pairs of numbers in {segment.splitlines()[0]}") from None
+        if len(downs) != len(re.findall(r"\.PEN_DOWN\b", segment)):
+            raise DataError(f"{path} has a stroke that does not end, or with something else in it, in {segment.splitlines()[0]}")
+        strokes.append(points)
+        labels.append(int(label[1]))
+        writers.append(int(comment[1]))
+    if not strokes:
+        raise DataError(f"{path} is no file of pen strokes: no .npz, and no line that begins with .SEGMENT")
+    return PenDigits(strokes, np.array(labels, np.int64), np.array(writers, np.int64))
+
+
+def draw(digit: Sequence[np.ndarray], condition: Condition, random: np.random.Generator) -> np.ndarray:
+    """Draw a digit's strokes on the canvas in one way that `condition` allows: uint8 (280, 280, 4), black on transparent."""
+    angle = math.radians(random.uniform(-condition.rotation, condition.rotation))
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    turned = [stroke @ turn for stroke in digit]
+    size = random.uniform(*condition.size) * CANVAS_SIZE
+    width = random.uniform(*condition.brush)
+    share = {"middle": random.uniform(0.3, 0.7, 2), "corner": random.integers(0, 2, 2), "anywhere": random.uniform(0, 1, 2)}
+    return render(place(turned, size, width, share[condition.place]))
+
+
+def images(digits: PenDigits, condition: Condition, seed: int) -> np.ndarray:
+    """The digits drawn and normalised, float32 (N, 784)."""
+    random = np.random.default_rng(seed)
+    drawn = [to_image(draw(digit, condition, random)) for digit in digits.strokes]
+    return np.stack([np.zeros((28, 28), np.float32) if image is None else image for image in drawn]).reshape(-1, 784)
+
+
+def add_to(mnist: Mnist, digits: PenDigits, seed: int = 0) -> Mnist:
+    """MNIST with the digits, each drawn NUM_DRAWINGS times, among its training images; none of them validates."""
+    drawn = np.concatenate([images(digits, CONDITIONS["mixed"], seed + i) for i in range(NUM_DRAWINGS)])
+    pixels = torch.from_numpy((drawn * 255).round().astype(np.uint8))
+    labels = torch.from_numpy(np.tile(digits.labels, NUM_DRAWINGS))
+    return replace(
+        mnist,
+        train_images=torch.cat([mnist.train_images, pixels]),
+        train_labels=torch.cat([mnist.train_labels, labels]),
+        num_added=mnist.num_added + len(labels),
+    )

@@ -1,0 +1,102 @@
+"""Pictures, RGBA, uint8 (H, W, 4), and how much ink is where in them: drawings, scans and photographs of ink on paper."""
+
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PICTURE_PIXELS = 50_000_000
+
+# A picture with less is opaque, but for its rounded corners.
+MIN_TRANSPARENT = 0.05
+
+# A photograph's brightness along the border differs by more than this; a drawing's and a scan's by less.
+MAX_EVEN_LIGHT = 0.06
+PAPER_SIZE = 128
+"""Pixels of the longest side at which a photograph's paper is looked for; its light changes slowly."""
+PAPER_WINDOW = 0.3
+"""Of the shortest side: wider than any stroke, so that wherever it lies it holds some paper."""
+
+# Of a photograph's longest side: a grain of its noise.
+GRAIN = 400
+
+# A photograph's paper is darker than it was taken for by less: at the edge of a shadow, in its grain.
+FAINT = 0.1
+
+# One thread: drawings are small, and helpers would take the cores of a training.
+cv2.setNumThreads(1)
+
+
+class DrawingError(ValueError):
+    """What is no drawing, or a file that is no picture; the text says what is wrong with it."""
+
+
+def ink(rgba: np.ndarray) -> np.ndarray:
+    """How much ink each pixel holds: float32 (H, W), 0 paper to 1.
+
+    Ink on transparent paper is what is opaque. Otherwise paper is what the border mostly is, light or dark, and where the
+    light along the border is uneven, as in a photograph, paper's brightness is estimated place by place.
+    Raises DrawingError unless `rgba` is uint8 (H, W, 4) with at least one pixel.
+    """
+    if not isinstance(rgba, np.ndarray) or rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4 or not rgba.size:
+        kind = f"{rgba.dtype} {rgba.shape}" if isinstance(rgba, np.ndarray) else type(rgba).__name__
+        raise DrawingError(f"a drawing must be uint8 (height, width, 4); this is {kind}")
+    alpha = rgba[..., 3]
+    if (alpha < 128).mean() > MIN_TRANSPARENT:
+        return alpha / np.float32(255)
+    # ITU-R BT.601 luma, as PIL's "L"
+    gray = rgba[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    low, paper, high = np.percentile(border, [10, 50, 90])
+    if high - low <= MAX_EVEN_LIGHT * 255:
+        contrast = (paper - gray) / paper if paper >= 128 else (gray - paper) / (255 - paper)
+    else:
+        contrast = _photographed(gray, float(paper))
+    held: np.ndarray = contrast.clip(0, 1).astype(np.float32)
+    return held
+
+
+def _photographed(gray: np.ndarray, border: float) -> np.ndarray:
+    """How much ink each pixel of a photograph holds, (H, W), when `border` is the usual brightness of its border."""
+    height, width = gray.shape
+    # Noise goes; a stroke, which is wider, stays.
+    gray = cv2.GaussianBlur(gray, (0, 0), max(0.5, max(height, width) / GRAIN))
+    scale = min(1.0, PAPER_SIZE / max(height, width))
+    small = cv2.resize(gray, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    # The median of neighbours first: dilation would take the brightest grain of a photograph's noise for the paper.
+    calm = cv2.medianBlur(small.astype(np.uint8), 3)
+    window = max(3, round(PAPER_WINDOW * min(calm.shape)))
+    # Paper in the shade is dark too: ink is light where what differs from its surroundings is lighter than they.
+    differs = calm - cv2.medianBlur(calm, window | 1).astype(np.float32)
+    is_light = border < 128 and float((differs**3).sum()) > 0
+    if is_light:
+        gray, calm = 255 - gray, 255 - calm
+    closed = cv2.morphologyEx(calm, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (window, window)))
+    # Closing keeps the edge of a shadow where it is; smoothing is for the steps between the few pixels alone.
+    smooth = cv2.GaussianBlur(closed.astype(np.float32), (0, 0), 2)
+    paper = np.maximum(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), 1)
+    contrast = 1 - gray / paper
+    return contrast if is_light else (contrast - FAINT) / (1 - FAINT)
+
+
+def load_picture(path: str | Path) -> np.ndarray:
+    """The picture in a file as uint8 (H, W, 4). Raises DrawingError for a file that is no picture, or too large a one."""
+    try:
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning), Image.open(path) as picture:
+            width, height = picture.size
+            if width * height > MAX_PICTURE_PIXELS:
+                raise DrawingError(f"{path} has {width} x {height} pixels; {MAX_PICTURE_PIXELS:,} are read at the most")
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode.startswith("I"):  # 16 bits a pixel, which convert would clip instead of scale
+                upright = Image.fromarray((np.asarray(upright) // 257).clip(0, 255).astype(np.uint8))
+            return np.asarray(upright.convert("RGBA"))
+    except FileNotFoundError:
+        raise DrawingError(f"the picture {path} does not exist") from None
+    except (UnidentifiedImageError, Image.DecompressionBombError):
+        raise DrawingError(f"{path} is no picture that can be read") from None
+    except (OSError, SyntaxError, ValueError, NotImplementedError) as error:
+        if isinstance(error, DrawingError):
+            raise
+        raise DrawingError(f"the picture {path} cannot be read: {error}") from None

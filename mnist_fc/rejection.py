@@ -1,0 +1,33 @@
+"""The rule that says "not a digit", whichever network reads.
+
+A network knows ten answers and gives one to anything; how sure it is tells little, since it never saw what is no digit. So a
+network of its own tells digits from the rest: its ten first classes are MNIST's digits and the digits of the pen strokes, its
+eleventh is what outliers.py makes up. It is trained by the same engine, once, and comes with the program.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mnist_fc import checkpoint
+from mnist_fc.config import NUM_CLASSES
+from mnist_fc.model import MLP
+
+CHECKPOINT = checkpoint.SHIPPED.parent / "rejection" / checkpoint.CHECKPOINT_NAME
+
+MIN_LOG_ODDS = 0.0
+"""Likelier none than a digit; so 0.4 % of MNIST's validation images are refused."""
+
+
+@cache
+def _network() -> MLP:
+    return checkpoint.load(CHECKPOINT, NUM_CLASSES + 1)
+
+
+@torch.inference_mode()
+def log_odds(images: np.ndarray) -> np.ndarray:
+    """How much rather a digit than none each of `images`, float32 (N, 28, 28), is: log odds, float32 (N,)."""
+    logits: Tensor = _network()(torch.from_numpy(images.reshape(-1, 28 * 28)))
+    return (logits[:, :NUM_CLASSES].logsumexp(1) - logits[:, NUM_CLASSES]).numpy()

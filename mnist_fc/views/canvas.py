@@ -1,0 +1,111 @@
+"""A canvas to draw on. Its strokes are kept in the session, so that they can be taken back, changed and read again."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from streamlit_drawable_canvas import st_canvas
+
+from mnist_fc.pictures import DrawingError
+from mnist_fc.strokes import CANVAS_SIZE, Stroke, canvas_json, render, strokes_of_canvas
+
+BRUSHES = [6, 10, 14, 20, 26, 34]
+BRUSH = 20
+
+# The component's own toolbar lies unseen over the canvas's upper right corner and swallows the strokes that begin there;
+# its buttons are on the page. The canvas sits in a shadow root, where the page's style sheet does not reach.
+HIDE_TOOLBAR = """
+<script>
+(() => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(".dc-toolbar { display: none !important } .dc-canvas { border-radius: 6px }");
+  const apply = () => {
+    for (const element of document.querySelectorAll("[class*='-canvas'] *")) {
+      const root = element.shadowRoot;
+      if (!root) continue;
+      if (!root.adoptedStyleSheets.length) root.adoptedStyleSheets = [sheet];
+      const canvas = root.querySelector("canvas.upper-canvas");
+      canvas?.setAttribute("aria-label", "Draw a digit here with the mouse, a pen or a finger");
+    }
+  };
+  apply();
+  window.mnistCanvasObserver?.disconnect();
+  window.mnistCanvasObserver = new MutationObserver(apply);
+  window.mnistCanvasObserver.observe(document.body, { childList: true, subtree: true });
+})();
+</script>
+"""
+
+
+class Canvas:
+    """One canvas of the page, by its key; all of its state is this session's."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._state: dict[str, Any] = st.session_state.setdefault(
+            f"{key}_state", {"strokes": [], "drawing": render([]), "revision": 0, "given": None, "message": None, "problem": None}
+        )
+
+    @property
+    def strokes(self) -> list[Stroke]:
+        """What is drawn."""
+        strokes: list[Stroke] = self._state["strokes"]
+        return strokes
+
+    @property
+    def drawing(self) -> np.ndarray:
+        """What is drawn, as a picture: uint8 (280, 280, 4), black on transparent."""
+        drawing: np.ndarray = self._state["drawing"]
+        return drawing
+
+    @property
+    def problem(self) -> str | None:
+        """What was wrong with the last message of the browser."""
+        problem: str | None = self._state["problem"]
+        return problem
+
+    def show(self, brush: int = BRUSH) -> bool:
+        """Draw the canvas on the page; return whether the person has just drawn something else than before."""
+        state = self._state
+        with st.container(key=self._key):
+            try:
+                message = st_canvas(
+                    stroke_width=brush,
+                    stroke_color="#000000",
+                    background_color="#ffffff",
+                    width=CANVAS_SIZE,
+                    height=CANVAS_SIZE,
+                    initial_drawing=state["given"],
+                    key=f"{self._key}_component",
+                ).json_data
+            except (AttributeError, TypeError, KeyError, ValueError):
+                state["problem"] = "The canvas sent something that is no drawing"
+                return False
+        st.html(HIDE_TOOLBAR, unsafe_allow_javascript=True)
+        if message == state["message"]:
+            return False
+        is_echo = state["message"] is None and state["given"] is not None  # of what it was given to begin with
+        state["message"] = message
+        if is_echo:
+            return False
+        try:
+            strokes = strokes_of_canvas(message)
+        except DrawingError as error:
+            state["problem"] = str(error).capitalize()
+            return False
+        state["problem"] = None
+        if strokes == self.strokes:
+            return False  # the echo of an Undo or a Clear
+        self._take(strokes)
+        return True
+
+    def put(self, strokes: list[Stroke]) -> None:
+        """Replace what is drawn; the revision makes the component notice, even when the strokes are as before."""
+        self._take(strokes)
+        self._state["problem"] = None
+        self._state["revision"] += 1
+        self._state["given"] = {**canvas_json(strokes), "revision": self._state["revision"]}
+
+    def _take(self, strokes: list[Stroke]) -> None:
+        self._state["strokes"] = strokes
+        self._state["drawing"] = render(strokes)
