@@ -18,6 +18,7 @@ ABOUT = """
 - **Draw** a digit with the mouse, a pen or a finger. The number under the digit read says how sure the network is, and what it
   would say next; the bars give all ten probabilities in percent. **Test digit** shows it a picture from MNIST instead, and
   **Undo** brings your drawing back.
+- **Test your hand**, below, asks you for 0 to 9 and keeps the score of every network.
 - It says **?** when it sees no digit at all, whatever is drawn; and it reads **several digits** side by side as a number.
 - **What the network sees** is your drawing cropped, brought to MNIST's stroke, scaled and centred as MNIST's digits were:
   28 by 28 pixels, and its only input. While a run goes on, its newest weights read, so the answer changes as the network learns.
@@ -51,6 +52,8 @@ def live(*, ticking: bool) -> None:
         draw.panel()
     with training:
         progress.charts()
+    if not ticking:
+        hand.keep_score()  # of a run that has just ended, whatever tab is open
 
 
 tick_seconds = session.tick_seconds()
@@ -68,6 +71,8 @@ def below() -> None:
     if your_hand.open:
         with your_hand:
             hand.panel()
+    else:
+        hand.closed()
     if how_fast.open:
         with how_fast:
             speed.panel()

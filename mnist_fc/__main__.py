@@ -123,7 +123,7 @@ def _load_data(parsed: argparse.Namespace) -> data.Mnist:
 def _train(parsed: argparse.Namespace) -> int:
     config = PRESETS[parsed.preset].replace(**_changes(parsed))
     screen = _Screen(to_stderr=parsed.json)
-    images = _training_data(parsed, config.seed, screen)
+    images = _training_data(parsed, config, screen)
     folder = RunFolder(runs_dir(parsed.runs_dir), config)
     interrupted = False
 
@@ -174,18 +174,18 @@ def _train(parsed: argparse.Namespace) -> int:
     return {"done": 0, "stopped": 130, "failed": 1}[end.outcome]
 
 
-def _training_data(parsed: argparse.Namespace, seed: int, screen: "_Screen") -> data.Mnist:
+def _training_data(parsed: argparse.Namespace, config: TrainConfig, screen: "_Screen") -> data.Mnist:
     """MNIST, and what the options add to it."""
     images = _load_data(parsed)
     if parsed.pen_strokes:
         digits, _ = pen.load(parsed.pen_strokes).split()
         num_writers = len(set(digits.writers.tolist()))
         screen.line(f"drawing {len(digits.labels):,} digits of {num_writers} writers, each {pen.NUM_DRAWINGS} times")
-        images = pen.add_to(images, digits, seed)
+        images = pen.add_to(images, digits, config.seed)
     if parsed.outliers is not None:
         count = int(OUTLIERS.check("outliers", _number(parsed.outliers)))
         screen.line(f"making up {count:,} pictures of each kind that is no digit")
-        images = outliers.add_to(images, count, seed)
+        images = outliers.add_to(images, count, config)
     return images
 
 
@@ -245,6 +245,7 @@ def _measure(parsed: argparse.Namespace) -> int:
     images = _load_data(parsed)
     screen = _Screen(to_stderr=parsed.json)
     digits = pen.load(parsed.pen_strokes)
+    fashion_mnist = measure.load_pictures(parsed.fashion_mnist) if parsed.fashion_mnist else None
     if not parsed.all_writers:
         _, digits = digits.split()
         if not digits.strokes:
@@ -258,19 +259,19 @@ def _measure(parsed: argparse.Namespace) -> int:
             screen.line(f"training {name} on {len(images.train_labels):,} images")
             readers[name] = _trained(preset, images)
     networks = [measure.measure(name, reader, drawings, digits.labels, images) for name, reader in readers.items()]
-    screen.line("share read right, in percent")
+    screen.line("share read right, what is refused is not; unruled is MNIST's test set by the network alone")
     width = max(len(network.name) for network in networks)
-    screen.line(" " * width + "".join(f"{name:>9}" for name in (*pen.CONDITIONS, "1st/2nd", "MNIST")))
+    screen.line(" " * width + "".join(f"{name:>9}" for name in (*pen.CONDITIONS, "1st/2nd", "MNIST", "unruled")))
     for network in networks:
-        shares = (*network.drawings_read.values(), network.runner_up_right, network.test_accuracy)
+        shares = (*network.drawings_read.values(), network.runner_up_right, network.test_read, network.test_accuracy)
         screen.line(f"{network.name:<{width}}" + "".join(f"{share:>9.2%}" for share in shares))
-    screen.line("expected calibration error")
+    screen.line("expected calibration error of what is not refused")
     for network in networks:
         screen.line(
             f"{network.name:<{width}} MNIST {network.mnist_calibration_error:.2%}, "
             f"natural drawings {network.natural_calibration_error:.2%}"
         )
-    refused = measure.refused(drawings, images, parsed.fashion_mnist)
+    refused = measure.refused(drawings, images, fashion_mnist)
     screen.line("refused as no digit, whichever network reads")
     for kind, share in refused.items():
         screen.line(f"{share:>8.2%}  {kind}")

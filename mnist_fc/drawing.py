@@ -7,6 +7,7 @@ brought to the width that is usual in MNIST.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -84,9 +85,7 @@ def clean_ink(rgba: np.ndarray) -> np.ndarray | None:
 
     A large picture comes out smaller, its longest side MAX_SIDE pixels. `rgba` and errors as `to_image`.
     """
-    drawn = ink(rgba)
-    if max(drawn.shape) > MAX_SIDE:
-        drawn = _scaled(drawn, MAX_SIDE)
+    drawn = ink(_no_larger_than(rgba, MAX_SIDE))
     # The mean of neighbours: one grain of noise is no ink.
     strongest = float(cv2.blur(drawn, (3, 3)).max() if min(drawn.shape) > 3 else drawn.max())
     if strongest <= MIN_INK:
@@ -98,6 +97,12 @@ def clean_ink(rgba: np.ndarray) -> np.ndarray | None:
     kept = areas >= max(1, MIN_PART * areas.max())
     with_fringe = cv2.dilate(kept[parts].astype(np.uint8), np.ones((3, 3), np.uint8))
     return drawn * with_fringe
+
+
+def prepare_all(drawings: Iterable[np.ndarray]) -> np.ndarray:
+    """`to_image` of each drawing, float32 (N, 28, 28); an empty one is blank."""
+    images = map(to_image, drawings)
+    return np.stack([np.zeros((28, 28), np.float32) if image is None else image for image in images])
 
 
 def prepare(drawn: np.ndarray) -> Preparation:
@@ -203,6 +208,15 @@ def _cropped(drawn: np.ndarray) -> np.ndarray:
     inked = drawn > MIN_INK
     rows, columns = np.flatnonzero(inked.any(1)), np.flatnonzero(inked.any(0))
     return drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _no_larger_than(rgba: np.ndarray, longest_side: int) -> np.ndarray:
+    """The same picture, smaller if it must be; what is no picture is left as it is, for `ink` to refuse."""
+    if not isinstance(rgba, np.ndarray) or rgba.ndim != 3 or max(rgba.shape) <= longest_side or rgba.dtype != np.uint8:
+        return rgba
+    height, width = rgba.shape[:2]
+    scale = longest_side / max(height, width)
+    return cv2.resize(rgba, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
 
 
 def _scaled(plane: np.ndarray, longest_side: int) -> np.ndarray:

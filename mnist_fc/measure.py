@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mnist_fc.data import Mnist, read_idx
-from mnist_fc.drawing import to_image
+from mnist_fc.data import DataError, Mnist, read_idx
+from mnist_fc.drawing import prepare_all
 from mnist_fc.engine import evaluate
 from mnist_fc.outliers import KINDS, make
 from mnist_fc.pen import CONDITIONS, PenDigits, images
+from mnist_fc.pictures import on_transparent
 from mnist_fc.reading import Reader, Reading
 from mnist_fc.rejection import MIN_LOG_ODDS, log_odds
 from mnist_fc.strokes import CANVAS_SIZE, place, render
@@ -32,10 +33,13 @@ class Measured:
     """Of the digits drawn under each condition, those read right; one refused is not."""
     test_accuracy: float
     """On MNIST's test images, refused or not."""
+    test_read: float
+    """Of MNIST's test images, those read right; one refused is not."""
     mnist_calibration_error: float
+    """Of the test images that were read as a digit."""
     natural_calibration_error: float
     runner_up_right: float
-    """Of the natural drawings, those whose digit is the one read or the runner-up."""
+    """Of the natural drawings, those whose digit is the one read or the runner-up; one refused is neither."""
 
 
 def draw_all(digits: PenDigits) -> dict[str, np.ndarray]:
@@ -52,29 +56,37 @@ def measure(name: str, reader: Reader, drawings: dict[str, np.ndarray], labels: 
         name,
         {condition: _share(r.digit == label for r, label in zip(rs, labels, strict=True)) for condition, rs in read.items()},
         evaluate(reader.model, mnist.test_images, mnist.test_labels)[1],
+        _share(r.digit == label for r, label in zip(on_test, mnist.test_labels.tolist(), strict=True)),
         calibration_error(on_test, mnist.test_labels.numpy()),
         calibration_error(natural, labels),
-        _share(label in (r.digit, r.runner_up) for r, label in zip(natural, labels, strict=True)),
+        _share(r.digit is not None and label in (r.digit, r.runner_up) for r, label in zip(natural, labels, strict=True)),
     )
 
 
-def refused(drawings: dict[str, np.ndarray], mnist: Mnist, fashion_mnist: str | None) -> dict[str, float]:
+def load_pictures(path: str | Path) -> np.ndarray:
+    """The pictures in an IDX file, uint8 (N, 28, 28). Raises DataError for a file that holds none."""
+    pictures = read_idx(Path(path))
+    if pictures.ndim != 3 or pictures.shape[1:] != (28, 28):
+        raise DataError(f"{path} holds {' x '.join(map(str, pictures.shape))} values; it must hold pictures of 28 x 28")
+    return pictures
+
+
+def refused(drawings: dict[str, np.ndarray], mnist: Mnist, fashion_mnist: np.ndarray | None) -> dict[str, float]:
     """Which share of what is or is no digit the rule calls "not a digit", by kind; it is the same for every network.
 
-    `fashion_mnist` is an IDX file of Fashion-MNIST's pictures. Raises DataError as `data.read_idx`.
+    `fashion_mnist` are Fashion-MNIST's pictures, uint8 (N, 28, 28), as `load_pictures` gives them.
     """
-    pictures = read_idx(Path(fashion_mnist)) if fashion_mnist else None
     test_images = mnist.test_images.view(-1, 28, 28).numpy()
     kinds = {
         "digits: MNIST's test images": test_images / np.float32(255),
-        "digits: MNIST's test images, drawn": _as_drawings(test_images),
+        "digits: MNIST's test images, drawn": prepare_all(map(on_transparent, test_images)),
         **{f"digits: {name} drawings": drawn for name, drawn in drawings.items()},
         **{f"scribbles: {kind}": scribbles(draw) for kind, draw in SCRIBBLES.items()},
         "kinds trained on, made anew": make(200 * len(KINDS), SEED),
     }
-    if pictures is not None:
-        kinds["Fashion-MNIST's pictures"] = pictures / np.float32(255)
-        kinds["Fashion-MNIST's pictures, drawn"] = _as_drawings(pictures)
+    if fashion_mnist is not None:
+        kinds["Fashion-MNIST's pictures"] = fashion_mnist / np.float32(255)
+        kinds["Fashion-MNIST's pictures, drawn"] = prepare_all(map(on_transparent, fashion_mnist))
     return {name: _share((log_odds(each) < MIN_LOG_ODDS).tolist()) for name, each in kinds.items()}
 
 
@@ -97,12 +109,12 @@ def calibration_error(readings: Sequence[Reading], labels: np.ndarray) -> float:
 def scribbles(draw: Callable[[np.random.Generator], np.ndarray], count: int = NUM_SCRIBBLES) -> np.ndarray:
     """Scribbles of one kind, drawn with brushes of all widths and prepared: float32 (count, 28, 28)."""
     random = np.random.default_rng(SEED)
-    prepared = []
-    for _ in range(count):
+
+    def drawing() -> np.ndarray:
         points, size = draw(random), random.uniform(0.3, 0.8) * CANVAS_SIZE
-        image = to_image(render(place([points], size, random.uniform(6, 26), (0.5, 0.5))))
-        prepared.append(np.zeros((28, 28), np.float32) if image is None else image)
-    return np.stack(prepared)
+        return render(place([points], size, random.uniform(6, 26), (0.5, 0.5)))
+
+    return prepare_all(drawing() for _ in range(count))
 
 
 def _waves(random: np.random.Generator) -> np.ndarray:
@@ -130,17 +142,6 @@ def _chain(random: np.random.Generator) -> np.ndarray:
 
 
 SCRIBBLES = {"curves of waves": _waves, "random walks": _walk, "chains of curves": _chain}
-
-
-def _as_drawings(pictures: np.ndarray) -> np.ndarray:
-    """Pictures of light ink on dark, uint8 (N, 28, 28), prepared as drawings are: float32 (N, 28, 28)."""
-    prepared = []
-    for picture in pictures:
-        rgba = np.zeros((30, 30, 4), np.uint8)
-        rgba[1:-1, 1:-1, 3] = picture
-        image = to_image(rgba)
-        prepared.append(np.zeros((28, 28), np.float32) if image is None else image)
-    return np.stack(prepared)
 
 
 def _share(flags: Iterable[bool]) -> float:

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import torch
 
-from mnist_fc.config import NUM_CLASSES
-from mnist_fc.data import Mnist
-from mnist_fc.drawing import plain_resize, to_image
+from mnist_fc.config import NUM_CLASSES, TrainConfig
+from mnist_fc.data import Mnist, split
+from mnist_fc.drawing import plain_resize, prepare_all, to_image
+from mnist_fc.pictures import on_transparent
 from mnist_fc.strokes import CANVAS_SIZE, MAX_WIDTH, Stroke, place, render
 
 SIGNS = """
@@ -221,7 +222,7 @@ def _silhouette(random: Random) -> Plane:
         plane = plane - cv2.erode(plane, np.ones((edge, edge), np.uint8))
         start, end = random.integers(40, 240, (2, 2)).tolist()
         cv2.line(plane, start, end, 255, int(random.integers(6, 20)))
-    return _rgba(plane)
+    return on_transparent(plane[1:-1, 1:-1])
 
 
 def _noise(random: Random, blur: float) -> Plane:
@@ -248,14 +249,7 @@ def _texture(random: Random) -> Plane:
     if random.random() < 0.6:
         radius = random.uniform(0.25, 0.5, 2)
         plane = plane * (((x - 0.5) / radius[0]) ** 2 + ((y - 0.5) / radius[1]) ** 2 < 1)
-    return _rgba((plane * 255).astype(np.uint8))
-
-
-def _rgba(alpha: Plane) -> Plane:
-    """As ink on transparent paper, of which the border holds some."""
-    rgba = np.zeros((*alpha.shape, 4), np.uint8)
-    rgba[1:-1, :, 3] = alpha[1:-1]
-    return rgba
+    return on_transparent((plane[1:-1, 1:-1] * 255).astype(np.uint8))
 
 
 def _parse_signs() -> list[list[Plane]]:
@@ -281,24 +275,25 @@ KINDS: dict[str, Callable[[Random], Plane]] = {
 """How each kind is drawn: uint8 (280, 280, 4)."""
 
 
-def add_to(mnist: Mnist, count: int, seed: int) -> Mnist:
-    """MNIST with what is no digit as an eleventh class: `count` images of each kind and as many digits taken apart, threefold.
+def add_to(mnist: Mnist, count: int, config: TrainConfig) -> Mnist:
+    """MNIST with what is no digit as an eleventh class: `count` images of each kind and three times as many digits taken apart.
 
-    Half of MNIST's training digits come again as a drawing of them would be prepared. None of what is added validates.
+    Half of the digits that a run with `config` trains on come again as drawings of them are prepared. None of what is added
+    validates, and nothing is made of what does.
     """
-    own = mnist.train_images[: len(mnist.train_labels) - mnist.num_added].numpy().reshape(-1, 28, 28)
-    half = len(own) // 2
-    prepared = [to_image(_rgba(image)) for image in own[:half]]
-    digits = np.stack([np.zeros((28, 28), np.float32) if image is None else image for image in prepared])
-    apart = taken_apart(own[: 3 * count].astype(np.float32) / 255, seed)
-    others = np.concatenate([make(count * len(KINDS), seed), apart])
+    labels = mnist.train_labels[: len(mnist.train_labels) - mnist.num_added]
+    trained, _ = split(labels, config.num_validation, config.seed)
+    again = trained[: len(trained) // 2]
+    digits = prepare_all(map(on_transparent, mnist.train_images[again].view(-1, 28, 28).numpy()))
+    whole = mnist.train_images[trained[: 3 * count]].view(-1, 28, 28).numpy() / np.float32(255)
+    others = np.concatenate([make(count * len(KINDS), config.seed), taken_apart(whole, config.seed)])
     pixels = (np.concatenate([digits, others]).reshape(-1, 784) * 255).round().astype(np.uint8)
-    labels = torch.cat([mnist.train_labels[:half], torch.full([len(others)], NO_DIGIT)])
+    added = torch.cat([mnist.train_labels[again], torch.full([len(others)], NO_DIGIT)])
     return replace(
         mnist,
         train_images=torch.cat([mnist.train_images, torch.from_numpy(pixels)]),
-        train_labels=torch.cat([mnist.train_labels, labels]),
-        num_added=mnist.num_added + len(labels),
+        train_labels=torch.cat([mnist.train_labels, added]),
+        num_added=mnist.num_added + len(added),
         num_classes=NO_DIGIT + 1,
     )
 
@@ -306,11 +301,15 @@ def add_to(mnist: Mnist, count: int, seed: int) -> Mnist:
 def taken_apart(images: np.ndarray, seed: int) -> np.ndarray:
     """Digits that are none any more, as many as `images`, float32 (N, 28, 28): quarters changed about, or two in one place."""
     random = np.random.default_rng(seed)
-    others = images[random.permutation(len(images))]
-    overlaid = np.maximum(images, np.roll(others, random.integers(-5, 6), 2).swapaxes(1, 2))
+    others = images[random.permutation(len(images))].swapaxes(1, 2)
+    shifts = random.integers(-5, 6, len(images))
+    overlaid = np.maximum(images, np.stack([np.roll(other, shift, 1) for other, shift in zip(others, shifts, strict=True)]))
     order = random.permuted(np.tile(np.arange(4), (len(images), 1)), axis=1)
     quarters = images[:, 4:24, 4:24].reshape(-1, 2, 10, 2, 10).swapaxes(2, 3).reshape(-1, 4, 10, 10)
     changed = np.take_along_axis(quarters, order[:, :, None, None], 1)
     shuffled = np.zeros_like(images)
     shuffled[:, 4:24, 4:24] = changed.reshape(-1, 2, 2, 10, 10).swapaxes(2, 3).reshape(-1, 20, 20)
-    return np.where(random.random(len(images))[:, None, None] < 0.5, overlaid, shuffled)
+    # A 1 upside down is a 1.
+    is_another = np.abs(shuffled - images).sum((1, 2)) > 0.6 * images.sum((1, 2))
+    takes_quarters = is_another & (random.random(len(images)) < 0.5)
+    return np.where(takes_quarters[:, None, None], shuffled, overlaid)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from mnist_fc.data import DAMAGE, DataError, Mnist
-from mnist_fc.drawing import to_image
+from mnist_fc.drawing import prepare_all
 from mnist_fc.strokes import CANVAS_SIZE, place, render
 
 HELD_OUT = 5
@@ -144,6 +144,8 @@ def _read_unipen(content: bytes, path: Path) -> PenDigits:
             raise DataError(f"{path} has points that are no pairs of numbers in {segment.splitlines()[0]}") from None
         if len(downs) != len(re.findall(r"\.PEN_DOWN\b", segment)):
             raise DataError(f"{path} has a stroke that does not end, or with something else in it, in {segment.splitlines()[0]}")
+        if not all(np.abs(stroke).max(initial=0) < MAX_COORDINATE for stroke in points):
+            raise DataError(f"{path} has points that are none of a tablet in {segment.splitlines()[0]}")
         strokes.append(points)
         labels.append(int(label[1]))
         writers.append(int(comment[1]))
@@ -164,10 +166,9 @@ def draw(digit: Sequence[np.ndarray], condition: Condition, random: np.random.Ge
 
 
 def images(digits: PenDigits, condition: Condition, seed: int) -> np.ndarray:
-    """The digits drawn and normalised, float32 (N, 784)."""
+    """The digits drawn and prepared, float32 (N, 784)."""
     random = np.random.default_rng(seed)
-    drawn = [to_image(draw(digit, condition, random)) for digit in digits.strokes]
-    return np.stack([np.zeros((28, 28), np.float32) if image is None else image for image in drawn]).reshape(-1, 784)
+    return prepare_all(draw(digit, condition, random) for digit in digits.strokes).reshape(-1, 784)
 
 
 def add_to(mnist: Mnist, digits: PenDigits, seed: int = 0) -> Mnist:

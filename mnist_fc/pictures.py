@@ -36,26 +36,41 @@ class DrawingError(ValueError):
 def ink(rgba: np.ndarray) -> np.ndarray:
     """How much ink each pixel holds: float32 (H, W), 0 paper to 1.
 
-    Ink on transparent paper is what is opaque. Otherwise paper is what the border mostly is, light or dark, and where the
-    light along the border is uneven, as in a photograph, paper's brightness is estimated place by place.
+    Ink on transparent paper is what is opaque. Otherwise paper is what the border mostly is, and ink is darker or lighter,
+    whichever more of the picture is; where the light along the border is uneven, as in a photograph, paper's brightness is
+    estimated place by place.
     Raises DrawingError unless `rgba` is uint8 (H, W, 4) with at least one pixel.
     """
     if not isinstance(rgba, np.ndarray) or rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4 or not rgba.size:
         kind = f"{rgba.dtype} {rgba.shape}" if isinstance(rgba, np.ndarray) else type(rgba).__name__
         raise DrawingError(f"a drawing must be uint8 (height, width, 4); this is {kind}")
     alpha = rgba[..., 3]
-    if (alpha < 128).mean() > MIN_TRANSPARENT:
+    if (alpha < 128).mean() > MIN_TRANSPARENT or _is_filled_canvas(rgba):
         return alpha / np.float32(255)
     # ITU-R BT.601 luma, as PIL's "L"
     gray = rgba[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
     low, paper, high = np.percentile(border, [10, 50, 90])
     if high - low <= MAX_EVEN_LIGHT * 255:
-        contrast = (paper - gray) / paper if paper >= 128 else (gray - paper) / (255 - paper)
+        darker, lighter = (paper - gray) / max(paper, 1), (gray - paper) / max(255 - paper, 1)
+        contrast = max(darker, lighter, key=lambda contrast: float(contrast.clip(0, 1).sum()))
     else:
         contrast = _photographed(gray, float(paper))
     held: np.ndarray = contrast.clip(0, 1).astype(np.float32)
     return held
+
+
+def _is_filled_canvas(rgba: np.ndarray) -> bool:
+    """Whether this is a canvas with little left clear of black ink, and no picture with its corners cut off."""
+    inked = rgba[..., 3] >= 128
+    return not inked.all() and not rgba[..., :3][inked].any()
+
+
+def on_transparent(inked: np.ndarray) -> np.ndarray:
+    """Ink, uint8 (H, W), 0 paper to 255, on transparent paper with a pixel of it around: uint8 (H + 2, W + 2, 4)."""
+    rgba = np.zeros((inked.shape[0] + 2, inked.shape[1] + 2, 4), np.uint8)
+    rgba[1:-1, 1:-1, 3] = inked
+    return rgba
 
 
 def _photographed(gray: np.ndarray, border: float) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Reader: a drawing becomes ten probabilities, the digit read and the runner-up, or "not a digit"; or a number of digits."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from mnist_fc.drawing import clean_ink, prepare, side_by_side
 from mnist_fc.engine import Weights
 from mnist_fc.model import MLP
 from mnist_fc.rejection import MIN_LOG_ODDS, log_odds
+from mnist_fc.rejection import network as rejection_network
 
 CLOSE = 0.1
 """A runner-up with such a probability might as well be it."""
@@ -42,6 +44,8 @@ class Reading:
     """What the network saw: float32 (28, 28), 0 paper to 1 ink."""
     problem: Literal["empty", "no digit", "overflow"] | None = None
     """Why no digit was read."""
+    log_odds: float = -math.inf
+    """How much rather a digit than none it is, whatever digit is read."""
 
     @property
     def is_close(self) -> bool:
@@ -58,6 +62,7 @@ class Reader:
 
     def __init__(self, model: MLP) -> None:
         self.model = model.eval()
+        rejection_network()  # so that a missing one is said now and not at the first drawing
 
     @classmethod
     def load(cls, checkpoint: str | Path | None = None) -> "Reader":
@@ -79,20 +84,21 @@ class Reader:
     def read_number(self, rgba: np.ndarray) -> list[Reading]:
         """Read a drawing, uint8 (H, W, 4), as the digits that stand in it side by side, from left to right, or as one digit.
 
-        It is a number when everything that stands apart in it is a digit, or when it is no digit as a whole and at least
-        half of the things in it are. Raises DrawingError.
+        It is a number when each thing in it is rather a digit than the whole is, or when the whole is none and half of the
+        things are. Raises DrawingError.
         """
         drawn = clean_ink(rgba)
         if drawn is None:
             return [NOT_READ]
-        (whole,) = self._read_ink([drawn])
         things = side_by_side(drawn)
-        if whole.problem == "overflow" or not 2 <= len(things) <= MAX_DIGITS:
-            return [whole]
-        readings = self._read_ink(things)
+        if not 2 <= len(things) <= MAX_DIGITS:
+            return self._read_ink([drawn])
+        whole, *readings = self._read_ink([drawn, *things])
         num_digits = sum(reading.digit is not None for reading in readings)
-        enough = len(things) / 2 if whole.digit is None else len(things)
-        return readings if num_digits >= enough else [whole]
+        is_number = min(reading.log_odds for reading in readings) > whole.log_odds
+        if whole.problem == "no digit":
+            is_number = num_digits * 2 >= len(readings)
+        return readings if is_number else [whole]
 
     def _read_ink(self, drawn: list[np.ndarray]) -> list[Reading]:
         preparations = [prepare(ink) for ink in drawn]
@@ -110,18 +116,15 @@ class Reader:
     def read_images(self, images: np.ndarray) -> list[Reading]:
         """Read images that are 28 x 28 already, float32 (N, 28, 28), 0 paper to 1 ink."""
         all_logits = self.model(torch.from_numpy(images.reshape(len(images), -1)))
-        is_digit = log_odds(images) >= MIN_LOG_ODDS
-        return [_reading(*one) for one in zip(images, all_logits, is_digit, strict=True)]
+        return [_reading(*one) for one in zip(images, all_logits, log_odds(images).tolist(), strict=True)]
 
 
-def _reading(image: np.ndarray, logits: torch.Tensor, is_digit: bool) -> Reading:
+def _reading(image: np.ndarray, logits: torch.Tensor, odds: float) -> Reading:
     if not logits.isfinite().all():
-        return replace(NOT_READ, image=image, problem="overflow")
+        return replace(NOT_READ, image=image, problem="overflow", log_odds=odds)
     runner_up, digit = logits.argsort()[-2:].tolist()
-    probabilities = tuple(logits.softmax(0).tolist())
-    if not is_digit:
-        return Reading(None, probabilities, runner_up, image, problem="no digit")
-    return Reading(digit, probabilities, runner_up, image)
+    reading = Reading(digit, tuple(logits.softmax(0).tolist()), runner_up, image, log_odds=odds)
+    return reading if odds >= MIN_LOG_ODDS else replace(reading, digit=None, problem="no digit")
 
 
 def number(readings: Sequence[Reading]) -> str:

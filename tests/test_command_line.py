@@ -224,6 +224,17 @@ def test_predict_reads_each_picture(picture: str, tmp_path: Path, capsys: pytest
     assert empty == f"{blank}: nothing to read"
 
 
+def test_predict_reads_a_photograph_of_ink_on_paper_in_uneven_light(
+    tmp_path: Path, seven: list[Stroke], capsys: pytest.CaptureFixture[str]
+) -> None:
+    light = np.linspace(1, 0.45, 280)[:, None] * np.linspace(1, 0.7, 280) * 240
+    grain = np.random.default_rng(0).normal(0, 4, (280, 280))
+    gray = light * (1 - 0.7 * (render(seven)[..., 3] / 255)) + grain
+    Image.fromarray(gray.clip(0, 255).astype(np.uint8)).save(tmp_path / "photo.jpg", quality=80)
+    (line,), _ = run(["predict", str(tmp_path / "photo.jpg")], capsys)
+    assert line.startswith(f"{tmp_path / 'photo.jpg'}: 7 (")
+
+
 def test_predict_reads_a_number_and_says_what_is_no_digit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ones = [Stroke(((x, 90), (x, 190)), 10) for x in (60, 140, 220)]
     scribble = [Stroke(((60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)), 20)]

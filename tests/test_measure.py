@@ -1,10 +1,13 @@
 """measure.py: the figures are what they are called."""
 
+import struct
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from mnist_fc.data import DataError, Mnist
-from mnist_fc.measure import SCRIBBLES, calibration_error, measure, refused, scribbles
+from mnist_fc.measure import SCRIBBLES, calibration_error, load_pictures, measure, scribbles
 from mnist_fc.reading import NOT_READ, Reader, Reading
 
 
@@ -43,6 +46,7 @@ def test_a_network_is_measured_on_every_condition_and_on_the_test_images(small: 
     assert measured.drawings_read["upside"] < 0.6
     assert measured.runner_up_right >= measured.drawings_read["natural"]
     assert measured.test_accuracy > 0.98
+    assert 0.96 < measured.test_read <= measured.test_accuracy
     assert measured.mnist_calibration_error < 0.02
 
 
@@ -55,6 +59,10 @@ def test_each_kind_of_scribble_is_the_same_every_time_and_unlike_the_others() ->
     assert len({images.tobytes() for images in once.values()}) == len(SCRIBBLES)
 
 
-def test_missing_pictures_are_named(small: Mnist) -> None:
+def test_pictures_that_are_none_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none-idx3-ubyte cannot be read"):
-        refused({}, small, "none-idx3-ubyte")
+        load_pictures("none-idx3-ubyte")
+    labels = tmp_path / "labels-idx1-ubyte"
+    labels.write_bytes(struct.pack(">2I", 0x801, 10) + bytes(10))
+    with pytest.raises(DataError, match="holds 10 values; it must hold pictures of 28 x 28"):
+        load_pictures(labels)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from mnist_fc import checkpoint
-from mnist_fc.data import Mnist
+from mnist_fc.config import TrainConfig
+from mnist_fc.data import Mnist, split
 from mnist_fc.outliers import KINDS, NO_DIGIT, SIGNS, add_to, make, taken_apart
 from mnist_fc.strokes import CANVAS_SIZE
 
@@ -104,14 +105,15 @@ def test_the_shipped_network_knows_fewer_of_the_digits_taken_apart(small: Mnist)
 
 
 def test_added_outliers_are_an_eleventh_class_that_does_not_validate(small: Mnist) -> None:
-    more = add_to(small, 3, seed=0)
+    more = add_to(small, 3, TrainConfig(num_validation=100))
     assert more.num_classes == NO_DIGIT + 1 == 11
     assert torch.equal(more.train_images[:2000], small.train_images)
     assert torch.equal(more.train_labels[:2000], small.train_labels)
     assert len(more.train_images) == len(more.train_labels) == 2000 + more.num_added
     added = more.train_labels[2000:]
     assert (added == NO_DIGIT).sum() == 3 * len(KINDS) + 3 * 3
-    assert torch.equal(added[added != NO_DIGIT], small.train_labels[:1000])
+    trained, _ = split(small.train_labels, 100, 0)
+    assert torch.equal(added[added != NO_DIGIT], small.train_labels[trained[:950]])
     assert more.train_images.dtype == torch.uint8
     assert (more.train_images.sum(1) > 255).all()
     assert torch.equal(more.test_images, small.test_images)

@@ -10,8 +10,9 @@ from mnist_fc import checkpoint
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.drawing import to_image
+from mnist_fc.drawing import clean_ink, side_by_side, to_image
 from mnist_fc.engine import Training, evaluate
+from mnist_fc.measure import calibration_error
 from mnist_fc.pictures import DrawingError
 from mnist_fc.reading import CLOSE, NOT_READ, Reader, Reading, number, percent
 from mnist_fc.strokes import Stroke, render
@@ -118,6 +119,20 @@ def test_an_almost_empty_canvas_is_not_read(shipped: Reader, width: int) -> None
     assert (reading.digit, reading.problem) == (None, "no digit")
 
 
+def test_a_canvas_nearly_filled_with_ink_is_not_empty_and_no_digit(shipped: Reader) -> None:
+    filled = [Stroke(((0, y), (280, y)), 34) for y in range(0, 280, 25)]
+    rgba = render(filled)
+    rgba[:9, :9, 3] = 0  # but for a corner
+    assert shipped.read(rgba).problem == "no digit"
+
+
+def test_the_shipped_network_is_accurate_and_calibrated_on_all_of_mnists_test_set(shipped: Reader, mnist: Mnist) -> None:
+    assert evaluate(shipped.model, mnist.test_images, mnist.test_labels)[1] >= 0.992
+    readings = shipped.read_images((mnist.test_images / 255).numpy().reshape(-1, 28, 28))
+    assert calibration_error(readings, mnist.test_labels.numpy()) <= 0.02
+    assert checkpoint.SHIPPED.stat().st_size <= 4e6
+
+
 def test_the_rule_is_the_same_for_a_network_that_has_learned_nothing(small: Mnist, seven: list[Stroke]) -> None:
     config = TrainConfig(hidden_sizes=(16,), num_validation=0, threads=1)
     reader = Reader.from_weights(Training(config, small).weights(), config)
@@ -160,6 +175,18 @@ def test_digits_side_by_side_are_read_as_a_number_from_left_to_right(shipped: Re
 def test_one_digit_is_a_number_of_one(shipped: Reader, seven: list[Stroke]) -> None:
     assert number(shipped.read_number(render(seven))) == "7"
     assert number(shipped.read_number(render([]))) == ""
+
+
+def test_a_four_whose_strokes_do_not_touch_is_one_digit(shipped: Reader) -> None:
+    four = [Stroke(((95, 60), (85, 150), (160, 150)), 20), Stroke(((190, 70), (190, 230)), 20)]
+    assert len(side_by_side(cleaned(render(four)))) == 2
+    assert number(shipped.read_number(render(four))) == "4"
+
+
+def cleaned(rgba: np.ndarray) -> np.ndarray:
+    drawn = clean_ink(rgba)
+    assert drawn is not None
+    return drawn
 
 
 def test_what_is_no_digit_among_digits_is_a_question_mark(shipped: Reader, seven: list[Stroke]) -> None:

@@ -1,5 +1,6 @@
 """A canvas to draw on. Its strokes are kept in the session, so that they can be taken back, changed and read again."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class Canvas:
 
     def __init__(self, key: str) -> None:
         self._key = key
+        self._component = f"{key}_component"
         self._state: dict[str, Any] = st.session_state.setdefault(
             f"{key}_state", {"strokes": [], "drawing": render([]), "revision": 0, "given": None, "message": None, "problem": None}
         )
@@ -76,28 +78,20 @@ class Canvas:
                     width=CANVAS_SIZE,
                     height=CANVAS_SIZE,
                     initial_drawing=state["given"],
-                    key=f"{self._key}_component",
+                    key=self._component,
                 ).json_data
             except (AttributeError, TypeError, KeyError, ValueError):
                 state["problem"] = "The canvas sent something that is no drawing"
                 return False
         st.html(HIDE_TOOLBAR, unsafe_allow_javascript=True)
-        if message == state["message"]:
-            return False
-        is_echo = state["message"] is None and state["given"] is not None  # of what it was given to begin with
-        state["message"] = message
-        if is_echo:
-            return False
-        try:
-            strokes = strokes_of_canvas(message)
-        except DrawingError as error:
-            state["problem"] = str(error).capitalize()
-            return False
-        state["problem"] = None
-        if strokes == self.strokes:
-            return False  # the echo of an Undo or a Clear
-        self._take(strokes)
-        return True
+        return self._receive(message)
+
+    def receive(self) -> None:
+        """Take over what came with the click that is being answered; a callback that needs all strokes asks for it first."""
+        component = st.session_state.get(self._component)
+        drawing = component.get("drawing") if isinstance(component, Mapping) else None
+        if isinstance(drawing, Mapping):
+            self._receive(drawing.get("raw"))
 
     def put(self, strokes: list[Stroke]) -> None:
         """Replace what is drawn; the revision makes the component notice, even when the strokes are as before."""
@@ -105,6 +99,22 @@ class Canvas:
         self._state["problem"] = None
         self._state["revision"] += 1
         self._state["given"] = {**canvas_json(strokes), "revision": self._state["revision"]}
+
+    def _receive(self, message: Any) -> bool:
+        """Take over a message of the browser unless it is an old one or says what is known; return whether it was new."""
+        if message == self._state["message"]:
+            return False
+        self._state["message"] = message
+        try:
+            strokes = strokes_of_canvas(message)
+        except DrawingError as error:
+            self._state["problem"] = str(error).capitalize()
+            return False
+        self._state["problem"] = None
+        if strokes == self.strokes:
+            return False
+        self._take(strokes)
+        return True
 
     def _take(self, strokes: list[Stroke]) -> None:
         self._state["strokes"] = strokes

@@ -33,7 +33,7 @@ FIRST_DRAWING: dict[str, Any] = {
 }
 """A 3, there when the page opens."""
 
-NOT_READ = {
+PROBLEMS = {
     "empty": "Draw a digit.",
     "no digit": "Not a digit.<br>The bars say what<br>it is likest.",
     "overflow": "This network's numbers have run out of range; it reads nothing.",
@@ -96,6 +96,7 @@ def _undo() -> None:
         st.session_state.test_digit = None
     else:
         canvas = Canvas("canvas")
+        canvas.receive()
         canvas.put(canvas.strokes[:-1])
 
 
@@ -151,7 +152,7 @@ def _result(readings: list[Reading], name: str) -> None:
 def _said(reading: Reading) -> str:
     """What there is to say of a reading, in a few short lines."""
     if reading.problem or reading.digit is None or reading.runner_up is None:
-        return NOT_READ[reading.problem or "no digit"]
+        return PROBLEMS[reading.problem or "no digit"]
     sure, next_sure = (percent(reading.probabilities[digit]) for digit in (reading.digit, reading.runner_up))
     if reading.is_close:
         return f"{sure} sure, or<br><b>maybe {reading.runner_up}</b>, {next_sure}"
@@ -205,21 +206,21 @@ def _steps(drawing: np.ndarray, readings: list[Reading], network: session.Networ
     steps = prepare(side_by_side(drawn)[0] if several else drawn)
     st.html(f"<div class='steps'>{''.join(figure(*step) for step in _pictures_of(steps))}</div>")
     if several:
-        st.caption("These are the steps of the first digit; each is prepared so.")
+        st.caption("The steps of the first digit, and its picture below; each is prepared so.")
     plain = [network.reader.read_image(resized)]
     compared = (("Normalised", readings), ("Plain resize", plain))
     st.html(f"<div class='comparison'>{''.join(_compared(name, which) for name, which in compared)}</div>")
     st.caption(
-        "They differ because MNIST's digits were cropped, scaled to 20 pixels, centred by their weight and written with one kind "
-        "of pen: place, size and brush are what a network that learned from them never saw vary."
+        "The pictures differ because MNIST's digits were cropped, scaled to 20 pixels, centred by their weight and written with "
+        "one kind of pen: another place, size or brush is what a network that learned from them hardly knows."
     )
 
 
 def _compared(name: str, readings: list[Reading]) -> str:
     sure = min(max(reading.probabilities) for reading in readings)
     what = f"{name}: read as <b>{number(readings)}</b>"
-    caption = what if readings[0].digit is None else f"{what}, {percent(sure)} sure"
-    return figure(readings[0].image, caption, name)
+    refused = any(reading.digit is None for reading in readings)
+    return figure(readings[0].image, what if refused else f"{what}, {percent(sure)} sure", name)
 
 
 def _pictures_of(steps: Preparation) -> list[tuple[np.ndarray, str, str]]:

@@ -13,31 +13,67 @@ KEY = "hand_canvas"
 
 def panel() -> None:
     """The canvas for the digit that is asked for, the ten boxes, and the score with every network that has read them."""
+    if not st.session_state.get("hand_is_open"):
+        st.session_state.hand_is_open = True
+        canvas = Canvas(KEY)
+        canvas.put(canvas.strokes)  # the browser forgot what was on it when the tab was left
     # Anew at every tick, for the network that learns; see `live` in app.py.
     st.fragment(_panel, run_every=session.tick_seconds())()
 
 
-def _panel() -> None:
+def closed() -> None:
+    """Another tab is open."""
+    st.session_state.hand_is_open = False
+
+
+def keep_score() -> None:
+    """Let the network that reads now read the ten digits, where they are drawn, and keep its score."""
     state = st.session_state
-    drawn: list[list[Stroke]] = state.setdefault("hand", [])
     network = session.network()
+    if len(_drawn()) < NUM_CLASSES or state.get("hand_read_by") == (network.key, network.name, network.accuracy):
+        return
+    state.hand_read_by = network.key, network.name, network.accuracy
+    scores: dict[str, str] = state.setdefault("hand_scores", {})
+    scores.pop(network.key, None)  # the newest comes last
+    scores[network.key] = f"{_score(_readings(network), network)}: {network.title}"
+
+
+def _drawn() -> list[list[Stroke]]:
+    """The strokes of each digit drawn so far, from 0 on."""
+    drawn: list[list[Stroke]] = st.session_state.setdefault("hand", [])
+    return drawn
+
+
+def _readings(network: session.Network) -> list[Reading]:
+    return [network.reader.read(render(strokes)) for strokes in _drawn()]
+
+
+def _score(readings: list[Reading], network: session.Network) -> str:
+    num_right = sum(reading.digit == digit for digit, reading in enumerate(readings))
+    return f"You {num_right} of {len(readings)}, {network.accuracy}"
+
+
+def _panel() -> None:
+    num_drawn = len(_drawn())
+    network = session.network()
+    readings = _readings(network)
     st.caption(
         "The page asks for 0 to 9 in turn. Write each as you always do. They stay here while the page is open, and every "
         "network that you train reads them again."
     )
     asked, boxes = st.columns([1, 2], gap="large")
-    readings = [network.reader.read(render(strokes)) for strokes in drawn]
-    is_done = len(drawn) == NUM_CLASSES
     with boxes, st.container(key="hand_boxes"):
         st.html(f"<div class='boxes'>{''.join(_box(digit, readings) for digit in range(NUM_CLASSES))}</div>")
-    if not is_done:
-        with asked:
-            _ask(len(drawn))
-    if readings:
-        with asked if is_done else boxes:
-            _scores(readings, network)
-    if is_done:
-        asked.button("Start again", key="hand_again", icon=":material/restart_alt:", on_click=_again)
+    with asked:
+        if num_drawn < NUM_CLASSES:
+            _ask(num_drawn)
+    with boxes if num_drawn < NUM_CLASSES else asked:
+        if readings:
+            with st.container(key="hand_score"):
+                st.markdown(f"#### {_score(readings, network)}")
+            st.caption(f"Read by {network.name}.")
+        if num_drawn == NUM_CLASSES:
+            _others(network)
 
 
 def _ask(digit: int) -> None:
@@ -61,21 +97,39 @@ def _ask(digit: int) -> None:
         st.error(f"{canvas.problem}. Press Clear and draw again.")
 
 
+def _others(network: session.Network) -> None:
+    """The scores of the networks before, and the ways on."""
+    keep_score()
+    others = [f"- {line}" for key, line in reversed(st.session_state.hand_scores.items()) if key != network.key]
+    if others:
+        st.markdown("The same ten digits before:\n" + "\n".join(others))
+    with st.container(horizontal=True, gap="small"):
+        st.button("Back", key="hand_back", icon=":material/undo:", on_click=_back)
+        st.button("Start again", key="hand_again", icon=":material/restart_alt:", on_click=_again)
+
+
 def _next() -> None:
     canvas = Canvas(KEY)
+    canvas.receive()
     if canvas.strokes:
-        st.session_state.hand.append(canvas.strokes)
+        _drawn().append(canvas.strokes)
         canvas.put([])
 
 
 def _back() -> None:
-    st.session_state.hand_scores = {}
-    Canvas(KEY).put(st.session_state.hand.pop())
+    """Draw the last digit once more, beginning with what it was; the scores were of other digits."""
+    Canvas(KEY).put(_drawn().pop())
+    _forget_scores()
 
 
 def _again() -> None:
     st.session_state.hand = []
+    _forget_scores()
+
+
+def _forget_scores() -> None:
     st.session_state.hand_scores = {}
+    st.session_state.hand_read_by = None
 
 
 def _box(digit: int, readings: list[Reading]) -> str:
@@ -83,26 +137,15 @@ def _box(digit: int, readings: list[Reading]) -> str:
         return f"<div class='box'><span class='asked'>{digit}</span></div>"
     reading = readings[digit]
     right = reading.digit == digit
-    said = "read" if right else f"read as {number([reading])}"
     picture = draw.picture(reading.image, f"your {digit}")
     return (
         f"<div class='box {'right' if right else 'wrong'}'><span class='asked'>{digit}</span>{picture}"
-        f"<b>{'✓' if right else '✗'}</b> {said}<br>{percent(max(reading.probabilities))} sure</div>"
+        f"<b>{'✓' if right else '✗'}</b> {_said(reading)}</div>"
     )
 
 
-def _scores(readings: list[Reading], network: session.Network) -> None:
-    """The score of this network, and under it those of the networks before it."""
-    num_right = sum(reading.digit == digit for digit, reading in enumerate(readings))
-    score = f"You {num_right} of {len(readings)}, {network.accuracy}"
-    with st.container(key="hand_score"):
-        st.markdown(f"#### {score}")
-    st.caption(f"Read by {network.name}.")
-    if len(readings) < NUM_CLASSES:
-        return
-    scores: dict[str, str] = st.session_state.setdefault("hand_scores", {})
-    others = [line for key, line in reversed(scores.items()) if key != network.key]
-    scores.pop(network.key, None)  # the newest comes last
-    scores[network.key] = f"- {score}: {network.title}"
-    if others:
-        st.markdown("The same ten digits before:\n" + "\n".join(others))
+def _said(reading: Reading) -> str:
+    if reading.digit is None:
+        return "not a digit" if reading.problem == "no digit" else "not read"
+    said = f"read as {number([reading])}<br>{percent(reading.probabilities[reading.digit])} sure"
+    return f"{said},<br>maybe {reading.runner_up}" if reading.is_close else said

@@ -9,7 +9,7 @@ from mnist_fc import data
 from mnist_fc.config import CPU_COUNT, preset_of
 from mnist_fc.engine import evaluate
 from mnist_fc.reading import Reader
-from mnist_fc.trainer import Run, Trainer
+from mnist_fc.trainer import Run, RunSnapshot, Trainer
 
 # The page follows a run at this pace: slowly where the browser must take the time for it from the cores that train.
 TICK_SECONDS = 0.8
@@ -47,15 +47,39 @@ def shipped_accuracy() -> float:
 class Network:
     """A network that reads on the page."""
 
-    key: str
-    """The same for all weights of one run."""
-    title: str
-    """What tells it from others, as "784-500-10, preset fast"."""
-    name: str
-    """Which weights these are, as "this run, step 400"."""
     reader: Reader
-    accuracy: str
-    """What is known of it on MNIST, as "MNIST 98.1 %"."""
+    run: RunSnapshot | None
+    """The run that it is of; None for the shipped network."""
+
+    @property
+    def key(self) -> str:
+        """The same for all weights of one run."""
+        return self.run.id if self.run else "shipped"
+
+    @property
+    def name(self) -> str:
+        """Which weights these are, as "this run, step 400"."""
+        return f"this run, step {self.run.weights.step:,}" if self.run and self.run.weights else "the shipped network"
+
+    @property
+    def title(self) -> str:
+        """What tells it from others, as "784-500-10, preset fast"."""
+        if self.run is None:
+            return "the shipped network"
+        return f"{'-'.join(map(str, self.run.config.layer_sizes))}, preset {preset_of(self.run.config)}"
+
+    @property
+    def accuracy(self) -> str:
+        """On MNIST's test set, as "MNIST 98.1%"; before it has been measured there, on the validation images."""
+        if self.run is None:
+            return f"MNIST {shipped_accuracy():.1%}"
+        if self.run.end and self.run.end.test_accuracy is not None:
+            return f"MNIST {self.run.end.test_accuracy:.1%}"
+        if not self.run.epochs:
+            return "MNIST not yet measured"
+        last = self.run.epochs[-1]
+        what, measured = ("MNIST", last.test_accuracy) if last.val_accuracy is None else ("validation", last.val_accuracy)
+        return f"{what} {measured:.1%} after epoch {last.epoch}"
 
 
 def network() -> Network:
@@ -63,22 +87,12 @@ def network() -> Network:
     state = st.session_state
     run = watched_run()
     snapshot = run.snapshot() if run else None
-    if run is None or snapshot is None or snapshot.weights is None or state.get("network") == "shipped":
-        name = "the shipped network"
-        return Network("shipped", name, name, shipped_reader(), f"MNIST {shipped_accuracy():.1%}")
-    weights, end = snapshot.weights, snapshot.end
-    if state.get("run_reader_of") is not weights:
-        state.run_reader_of = weights
-        state.run_reader = Reader.from_weights(weights.weights, run.config)
-    accuracy = "MNIST not yet measured"
-    if end and end.test_accuracy is not None:
-        accuracy = f"MNIST {end.test_accuracy:.1%}"
-    elif snapshot.epochs:
-        last = snapshot.epochs[-1]
-        measured = last.test_accuracy if last.val_accuracy is None else last.val_accuracy
-        accuracy = f"MNIST {measured:.1%} after epoch {last.epoch}"
-    title = f"{'-'.join(map(str, run.config.layer_sizes))}, preset {preset_of(run.config)}"
-    return Network(run.id, title, f"this run, step {weights.step:,}", state.run_reader, accuracy)
+    if snapshot is None or snapshot.weights is None or state.get("network") == "shipped":
+        return Network(shipped_reader(), None)
+    if state.get("run_reader_of") is not snapshot.weights:
+        state.run_reader_of = snapshot.weights
+        state.run_reader = Reader.from_weights(snapshot.weights.weights, snapshot.config)
+    return Network(state.run_reader, snapshot)
 
 
 def watched_run() -> Run | None:
