@@ -194,7 +194,9 @@ def _with_usual_stroke(cropped: np.ndarray) -> np.ndarray:
 def _distance_outside(drawn: np.ndarray) -> np.ndarray:
     """How far each pixel's centre is from the ink's edge: float32 (H, W), in pixels, negative inside the ink."""
     inside = (drawn > 0.5).astype(np.uint8)
-    to_paper, to_ink = (cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for part in (inside, 1 - inside))
+    distances = [cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for part in (inside, 1 - inside)]
+    # OpenCV's roots differ in their last bit from call to call; what they are the roots of are whole numbers.
+    to_paper, to_ink = (np.sqrt(np.rint(np.square(distance))) for distance in distances)
     return np.where(inside, 0.5 - to_paper, to_ink - 0.5)
 
 
