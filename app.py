@@ -54,6 +54,8 @@ def live(*, ticking: bool) -> None:
         progress.charts()
     if not ticking:
         hand.keep_score()  # of a run that has just ended, whatever tab is open
+    if hand.is_stale():
+        st.rerun()
 
 
 tick_seconds = session.tick_seconds()

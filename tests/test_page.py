@@ -326,6 +326,14 @@ def test_several_digits_are_read_as_a_number(page: Page) -> None:
     expect_reading(page, "27")
 
 
+NUM_DARK = """canvas => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 128 && data[i] < 128) count++;
+  return count * (280 / canvas.width) ** 2;
+}"""
+"""How many pixels of a canvas are dark."""
+
 HAND = ".st-key-hand_canvas canvas.upper-canvas"
 
 
@@ -395,6 +403,28 @@ def test_half_drawn_digit_of_ones_own_is_there_again_after_another_tab_and_a_run
     expect(page.locator(".st-key-hand_next button")).to_be_enabled()
     click(page, "hand_clear")
     expect(page.locator(".st-key-hand_next button")).to_be_disabled()
+
+
+def test_hand_is_read_by_the_network_that_is_chosen_and_drawn_with_the_brush_that_is_chosen(page: Page) -> None:
+    slide(page, "epochs", "Home")
+    click(page, "train")
+    expect_status(page, "done")
+    open_tab(page, "Test your hand")
+    draw_next(page, ONE)
+    read_by = page.locator("[data-testid=stCaptionContainer]", has_text="Read by")
+    expect(read_by).to_contain_text("Read by this run")
+    page.locator(".st-key-network").get_by_text("Shipped network").click()
+    expect(read_by).to_contain_text("Read by the shipped network")
+    expect(page.locator(".st-key-hand_score")).to_contain_text("MNIST 99.")
+    slide(page, "brush", "Home")
+    expect(page.locator(".st-key-brush").get_by_role("slider")).to_have_attribute("aria-valuetext", re.compile("6"))
+    draw(page, ONE, HAND)
+    expect(page.locator(".st-key-hand_next button")).to_be_enabled()
+    num_dark = page.locator(".st-key-hand_canvas canvas.dc-canvas.lower-canvas").evaluate(NUM_DARK)
+    assert 180 * 5 < num_dark < 180 * 8, "180 pixels long and 6 wide"
+    assert page.locator(HAND).get_attribute("aria-label"), "the component's toolbar is hidden where its canvas has a name"
+    click(page, "reset")
+    expect(read_by).to_contain_text("Read by the shipped network")
 
 
 def test_test_digit_is_read_with_its_label_and_the_drawing_comes_back(page: Page) -> None:

@@ -21,7 +21,7 @@ HIDE_TOOLBAR = """
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(".dc-toolbar { display: none !important } .dc-canvas { border-radius: 6px }");
   const apply = () => {
-    for (const element of document.querySelectorAll("[class*='-canvas'] *")) {
+    for (const element of document.querySelectorAll("[class*='st-key-'][class*='canvas'] *")) {
       const root = element.shadowRoot;
       if (!root) continue;
       if (!root.adoptedStyleSheets.length) root.adoptedStyleSheets = [sheet];

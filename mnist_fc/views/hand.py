@@ -21,6 +21,20 @@ def panel() -> None:
     st.fragment(_panel, run_every=session.tick_seconds())()
 
 
+def is_stale() -> bool:
+    """Whether another network or brush has been chosen since the open panel was drawn; asked once for each change."""
+    state = st.session_state
+    shown = _what_it_shows()
+    if not state.get("hand_is_open") or state.get("hand_shows") == shown:
+        return False
+    state.hand_shows = shown
+    return True
+
+
+def _what_it_shows() -> tuple[str, int]:
+    return session.network().key, st.session_state.get("brush", BRUSH)
+
+
 def closed() -> None:
     """Another tab is open."""
     st.session_state.hand_is_open = False
@@ -54,6 +68,7 @@ def _score(readings: list[Reading], network: session.Network) -> str:
 
 
 def _panel() -> None:
+    st.session_state.hand_shows = _what_it_shows()
     num_drawn = len(_drawn())
     network = session.network()
     readings = _readings(network)
