@@ -175,6 +175,9 @@ def choose_preset(page: Page, name: str) -> None:
 def slide(page: Page, key: str, end: str) -> None:
     """Move a control to one end of its ladder with the keyboard: Home or End."""
     page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first.press(end)
+    if (key, end) == ("epochs", "Home"):
+        # The page has taken it over: a Train that comes before would train as many epochs as were set.
+        expect(page.locator("[data-testid=stSidebar]")).to_contain_text(re.compile(r"([\d,]+) steps an epoch, \1 in all"))
 
 
 def curve_length(page: Page, chart: str) -> float:
