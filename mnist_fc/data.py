@@ -11,7 +11,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,15 @@ class Mnist:
     """The last so many training images are not the data's own; none of them validates."""
     num_classes: int = NUM_CLASSES
     """One more where what is no digit was added, as a class of its own."""
+
+    def with_added(self, images: Tensor, labels: Tensor) -> "Mnist":
+        """The same with more training images, (N, 784) uint8, and their labels, (N,) int64; none of them validates."""
+        return replace(
+            self,
+            train_images=torch.cat([self.train_images, images]),
+            train_labels=torch.cat([self.train_labels, labels]),
+            num_added=self.num_added + len(labels),
+        )
 
 
 def load(path: str | Path | None = None) -> Mnist:

@@ -16,7 +16,7 @@ from mnist_fc.config import NUM_CLASSES, TrainConfig
 from mnist_fc.data import Mnist, split
 from mnist_fc.drawing import plain_resize, prepare_all, to_image
 from mnist_fc.pictures import on_transparent
-from mnist_fc.strokes import CANVAS_SIZE, MAX_WIDTH, Stroke, place, render
+from mnist_fc.strokes import CANVAS_SIZE, MAX_WIDTH, Stroke, place, render, rotation
 
 SIGNS = """
 A 0,10 4,0 8,10|2,6 6,6
@@ -104,8 +104,7 @@ def _smooth(points: Plane, num_points: int = 80) -> Plane:
 
 def _turned(points: Plane, random: Random, degrees: float) -> Plane:
     """Rotated, slanted and stretched at random, about as one hand differs from another."""
-    angle = math.radians(random.uniform(-degrees, degrees))
-    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    turn = rotation(random.uniform(-degrees, degrees))
     slant = np.array([[random.uniform(0.6, 1.1), 0], [random.uniform(-0.3, 0.3), 1]])
     turned: Plane = points @ slant @ turn
     return turned
@@ -289,13 +288,7 @@ def add_to(mnist: Mnist, count: int, config: TrainConfig) -> Mnist:
     others = np.concatenate([make(count * len(KINDS), config.seed), taken_apart(whole, config.seed)])
     pixels = (np.concatenate([digits, others]).reshape(-1, 784) * 255).round().astype(np.uint8)
     added = torch.cat([mnist.train_labels[again], torch.full([len(others)], NO_DIGIT)])
-    return replace(
-        mnist,
-        train_images=torch.cat([mnist.train_images, torch.from_numpy(pixels)]),
-        train_labels=torch.cat([mnist.train_labels, added]),
-        num_added=mnist.num_added + len(added),
-        num_classes=NO_DIGIT + 1,
-    )
+    return replace(mnist.with_added(torch.from_numpy(pixels), added), num_classes=NO_DIGIT + 1)
 
 
 def taken_apart(images: np.ndarray, seed: int) -> np.ndarray:

@@ -4,10 +4,9 @@ The digits: E. Alpaydin, F. Alimoglu, "Pen-Based Recognition of Handwritten Digi
 doi 10.24432/C5MG6K, CC BY 4.0. They do not come with the program.
 """
 
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import torch
 
 from mnist_fc.data import DAMAGE, DataError, Mnist
 from mnist_fc.drawing import prepare_all
-from mnist_fc.strokes import CANVAS_SIZE, place, render
+from mnist_fc.strokes import CANVAS_SIZE, place, render, rotation
 
 HELD_OUT = 5
 """Every so many writers one is held out of training, to measure on."""
@@ -118,8 +117,8 @@ def _read_npz(path: Path) -> PenDigits:
         points = points.astype(np.float32) * np.array([1, -1], np.float32)
         strokes = np.split(points, stroke_end[1:-1])
         digits = [strokes[start:end] for start, end in pairwise(digit_end)]
-        if not len(digits) == len(labels) == len(writers) or not np.isfinite(points).all():
-            raise DataError(f"{path} has {len(digits)} digits, {len(labels)} labels and {len(writers)} writers, or broken points")
+        if not len(digits) == len(labels) == len(writers):
+            raise DataError(f"{path} has {len(digits)} digits, {len(labels)} labels and {len(writers)} writers")
     except (OSError, IndexError, *DAMAGE) as error:
         if isinstance(error, DataError):
             raise
@@ -156,8 +155,7 @@ def _read_unipen(content: bytes, path: Path) -> PenDigits:
 
 def draw(digit: Sequence[np.ndarray], condition: Condition, random: np.random.Generator) -> np.ndarray:
     """Draw a digit's strokes on the canvas in one way that `condition` allows: uint8 (280, 280, 4), black on transparent."""
-    angle = math.radians(random.uniform(-condition.rotation, condition.rotation))
-    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    turn = rotation(random.uniform(-condition.rotation, condition.rotation))
     turned = [stroke @ turn for stroke in digit]
     size = random.uniform(*condition.size) * CANVAS_SIZE
     width = random.uniform(*condition.brush)
@@ -176,9 +174,4 @@ def add_to(mnist: Mnist, digits: PenDigits, seed: int = 0) -> Mnist:
     drawn = np.concatenate([images(digits, CONDITIONS["mixed"], seed + i) for i in range(NUM_DRAWINGS)])
     pixels = torch.from_numpy((drawn * 255).round().astype(np.uint8))
     labels = torch.from_numpy(np.tile(digits.labels, NUM_DRAWINGS))
-    return replace(
-        mnist,
-        train_images=torch.cat([mnist.train_images, pixels]),
-        train_labels=torch.cat([mnist.train_labels, labels]),
-        num_added=mnist.num_added + len(labels),
-    )
+    return mnist.with_added(pixels, labels)

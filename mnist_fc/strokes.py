@@ -63,6 +63,12 @@ def strokes_of_canvas(json_data: Any) -> list[Stroke]:
     return strokes
 
 
+def rotation(degrees: float) -> np.ndarray:
+    """The matrix, (2, 2), by which points (N, 2) are multiplied from the right to turn them."""
+    angle = math.radians(degrees)
+    return np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+
+
 def place(strokes: Sequence[np.ndarray], size: float, width: float, share: Sequence[float] | np.ndarray) -> list[Stroke]:
     """Strokes in any unit, each (points, 2), put on the canvas with a brush `width` pixels wide.
 
