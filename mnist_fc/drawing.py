@@ -38,8 +38,7 @@ MIN_HEIGHT = 0.5
 # More are a texture, and no digits side by side.
 MAX_PARTS = 50
 
-# Pixels of the longest side, of a photograph and of the box in which the stroke's width is changed.
-MAX_SIDE = 1000
+# Pixels of the longest side of the box in which the stroke's width is changed.
 WORK_SIZE = 100
 
 # Pixels around that box, enough for what the thinnest stroke gains on either side.
@@ -83,9 +82,9 @@ def plain_resize(rgba: np.ndarray) -> np.ndarray | None:
 def clean_ink(rgba: np.ndarray) -> np.ndarray | None:
     """The ink at full strength and without specks: float32 (H, W), 0 to 1; None for an empty canvas.
 
-    A large picture comes out smaller, its longest side MAX_SIDE pixels. `rgba` and errors as `to_image`.
+    A large picture comes out smaller, as from `ink`. `rgba` and errors as `to_image`.
     """
-    drawn = ink(_no_larger_than(rgba, MAX_SIDE))
+    drawn = ink(rgba)
     # The mean of neighbours: one grain of noise is no ink.
     strongest = float(cv2.blur(drawn, (3, 3)).max() if min(drawn.shape) > 3 else drawn.max())
     if strongest <= MIN_INK:
@@ -210,15 +209,6 @@ def _cropped(drawn: np.ndarray) -> np.ndarray:
     inked = drawn > MIN_INK
     rows, columns = np.flatnonzero(inked.any(1)), np.flatnonzero(inked.any(0))
     return drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def _no_larger_than(rgba: np.ndarray, longest_side: int) -> np.ndarray:
-    """The same picture, smaller if it must be; what is no picture is left as it is, for `ink` to refuse."""
-    if not isinstance(rgba, np.ndarray) or rgba.ndim != 3 or max(rgba.shape) <= longest_side or rgba.dtype != np.uint8:
-        return rgba
-    height, width = rgba.shape[:2]
-    scale = longest_side / max(height, width)
-    return cv2.resize(rgba, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
 
 
 def _scaled(plane: np.ndarray, longest_side: int) -> np.ndarray:

@@ -9,6 +9,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PICTURE_PIXELS = 50_000_000
 
+# Pixels of the longest side; a drawing needs no more, and a photograph has ten times as many.
+MAX_SIDE = 1000
+
 # A picture with less is opaque, but for its rounded corners.
 MIN_TRANSPARENT = 0.05
 
@@ -34,7 +37,7 @@ class DrawingError(ValueError):
 
 
 def ink(rgba: np.ndarray) -> np.ndarray:
-    """How much ink each pixel holds: float32 (H, W), 0 paper to 1.
+    """How much ink each pixel holds: float32 (h, w), 0 paper to 1; a larger picture is made smaller to MAX_SIDE.
 
     Ink on transparent paper is what is opaque. Otherwise paper is what the border mostly is, and ink is darker or lighter,
     whichever more of the picture is; where the light along the border is uneven, as in a photograph, paper's brightness is
@@ -44,6 +47,7 @@ def ink(rgba: np.ndarray) -> np.ndarray:
     if not isinstance(rgba, np.ndarray) or rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4 or not rgba.size:
         kind = f"{rgba.dtype} {rgba.shape}" if isinstance(rgba, np.ndarray) else type(rgba).__name__
         raise DrawingError(f"a drawing must be uint8 (height, width, 4); this is {kind}")
+    rgba = _no_larger_than(rgba, MAX_SIDE)
     alpha = rgba[..., 3]
     if (alpha < 128).mean() > MIN_TRANSPARENT or _is_filled_canvas(rgba):
         return alpha / np.float32(255)
@@ -58,6 +62,13 @@ def ink(rgba: np.ndarray) -> np.ndarray:
         contrast = _photographed(gray, float(paper))
     held: np.ndarray = contrast.clip(0, 1).astype(np.float32)
     return held
+
+
+def _no_larger_than(picture: np.ndarray, longest_side: int) -> np.ndarray:
+    """The same picture or plane, made smaller where it must be: each pixel the mean of those that it covers."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, longest_side / max(height, width))
+    return cv2.resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
 
 
 def _is_filled_canvas(rgba: np.ndarray) -> bool:
@@ -78,8 +89,7 @@ def _photographed(gray: np.ndarray, border: float) -> np.ndarray:
     height, width = gray.shape
     # Noise goes; a stroke, which is wider, stays.
     gray = cv2.GaussianBlur(gray, (0, 0), max(0.5, max(height, width) / GRAIN))
-    scale = min(1.0, PAPER_SIZE / max(height, width))
-    small = cv2.resize(gray, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    small = _no_larger_than(gray, PAPER_SIZE)
     # The median of neighbours first: dilation would take the brightest grain of a photograph's noise for the paper.
     calm = cv2.medianBlur(small.astype(np.uint8), 3)
     window = max(3, round(PAPER_WINDOW * min(calm.shape)))
