@@ -6,7 +6,7 @@ A step costs little more than its matrix products and one fused optimizer update
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,7 +23,10 @@ from mnist_fc.optimizer import Optimizer
 
 RECORDS_PER_EPOCH = 60
 KEPT_STEPS = frozenset({0, 5, 10, 20, 50, 100, 200, 400})
-"""Steps after which the weights are yielded, besides the end of every epoch: densely while the network learns most."""
+"""Steps after which the weights are worth keeping, besides epochs' ends: densely while the network learns most."""
+
+MAX_KEPT = 40
+"""A run yields at most so many weights to keep."""
 
 Weights = dict[str, np.ndarray]
 """A state dict as float32 arrays, which travel between processes."""
@@ -69,6 +72,8 @@ class WeightsRecord:
     step: int
     epoch: int
     weights: Weights
+    is_kept: bool = False
+    """Whether it is one of those that show how the run went; the others matter until the next comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +179,17 @@ def _continue(_training: Training) -> bool:
 
 @torch.no_grad()
 def train(config: TrainConfig, data: Mnist, before_step: Callable[[Training], bool] = _continue) -> Iterator[Record]:
-    """Train as `config` says and yield records; the last is an EndRecord, just after the last finite weights that were kept.
+    """Train as `config` says and yield records; the last is an EndRecord, just after the last finite weights that there were.
 
     `before_step` is called before every step: it may wait (a pause), set `training.learning_rate`, or return False to
     stop. The same config and data give the same losses on the same machine. Raises DataError when `data` has too few
     images.
     """
     training = Training(config, data)
-    kept = WeightsRecord(0, 0, training.weights())
-    yield kept
+    newest = WeightsRecord(0, 0, training.weights(), is_kept=True)
+    yield newest
+    # All of KEPT_STEPS, so many epochs' ends, and the end of the run.
+    epochs_apart = math.ceil(config.num_epochs / (MAX_KEPT - len(KEPT_STEPS) - 1))
     since_record = _Mean()
     test_loss = test_accuracy = None
     every = _steps_per_record(training)
@@ -216,8 +223,9 @@ def train(config: TrainConfig, data: Mnist, before_step: Callable[[Training], bo
                 )
                 since_record = _Mean()
             if (training.step in KEPT_STEPS or ends_epoch) and training.weights_are_finite():
-                kept = WeightsRecord(training.step, training.epoch, training.weights())
-                yield kept
+                is_kept = training.step in KEPT_STEPS or training.epoch % epochs_apart == 0
+                newest = WeightsRecord(training.step, training.epoch, training.weights(), is_kept)
+                yield newest
         else:
             val_loss, val_accuracy = training.validate()
             if not config.num_validation:
@@ -237,9 +245,9 @@ def train(config: TrainConfig, data: Mnist, before_step: Callable[[Training], bo
             )
     if not training.weights_are_finite():
         outcome, message = "failed", message or _divergence_message(training)
-    elif kept.step < training.step:
-        kept = WeightsRecord(training.step, training.epoch, training.weights())
-    yield kept
+    elif newest.step < training.step:
+        newest = WeightsRecord(training.step, training.epoch, training.weights())
+    yield replace(newest, is_kept=True)
     if outcome == "failed":
         test_loss = test_accuracy = None
     elif test_loss is None:

@@ -1,4 +1,6 @@
-"""The store of runs on disk: a folder for each, with its config, its metrics, one row a record, and its newest checkpoint."""
+"""The store of runs on disk: a folder for each, with its config, its metrics, one row a record, its newest checkpoint, and the
+weights to keep of its way, each a checkpoint of its own.
+"""
 
 import csv
 import os
@@ -41,6 +43,7 @@ class RunFolder:
         self.path = _new_folder(store, config)
         self._metrics = self.path / "metrics.csv"
         self._weights: WeightsRecord | None = None
+        self._kept: set[int] = set()
         try:
             (self.path / checkpoint.CONFIG_NAME).write_text(config.to_json(), "utf-8")
             self._append(COLUMNS)
@@ -52,11 +55,18 @@ class RunFolder:
         """Where the newest weights are, from the end of the first epoch on."""
         return self.path / checkpoint.CHECKPOINT_NAME
 
+    def checkpoint_at(self, step: int) -> Path:
+        """Where the weights after `step` steps are, if they are among those to keep."""
+        return self.path / f"step-{step:06}.ckpt"
+
     def write(self, record: Record) -> None:
-        """Add a record: a row of metrics, and the newest weights as the checkpoint whenever an epoch or the run ends."""
+        """Add a record: a row of metrics, or weights to keep; the newest are the checkpoint whenever an epoch or the run ends."""
         try:
             if isinstance(record, WeightsRecord):
                 self._weights = record
+                if record.is_kept and record.step not in self._kept:
+                    checkpoint.save(self.checkpoint_at(record.step), record.weights)
+                    self._kept.add(record.step)
                 return
             if isinstance(record, (EpochRecord, EndRecord)) and self._weights:
                 checkpoint.save(self.checkpoint, self._weights.weights)

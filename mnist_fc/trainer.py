@@ -51,6 +51,8 @@ class RunSnapshot:
     epochs: tuple[EpochRecord, ...]
     weights: WeightsRecord | None
     """The newest copy."""
+    kept: dict[int, Path]
+    """By step, in order: the checkpoints of the weights that were kept on disk."""
     end: EndRecord | None
 
     @property
@@ -74,6 +76,7 @@ class Run:
         self._steps: list[StepRecord] = []
         self._epochs: list[EpochRecord] = []
         self._weights: WeightsRecord | None = None
+        self._kept: dict[int, Path] = {}
         self._end: EndRecord | None = None
 
     def snapshot(self) -> RunSnapshot:
@@ -89,6 +92,7 @@ class Run:
                 steps=tuple(self._steps),
                 epochs=tuple(self._epochs),
                 weights=self._weights,
+                kept=dict(self._kept),
                 end=self._end,
             )
 
@@ -117,6 +121,8 @@ class Run:
                     self._epochs.append(record)
                 case WeightsRecord():
                     self._weights = record
+                    if record.is_kept and self.folder:
+                        self._kept[record.step] = self.folder.checkpoint_at(record.step)
                 case EndRecord():
                     self._end = record
                     self._message = record.message

@@ -37,7 +37,7 @@ GATHER_SECONDS = 0.4
 class Outbox:
     """Sends messages from a thread of its own, so that a slow reader never slows training.
 
-    Records wait in order, however many; of the weights only the newest wait, so the memory is bounded.
+    Records wait in order, however many; of the weights only the newest wait and those to keep, so the memory is bounded.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -51,7 +51,7 @@ class Outbox:
         """Send a message soon; never waits for the reader."""
         with self._changed:
             if isinstance(value, WeightsRecord):
-                self._waiting = collections.deque(m for m in self._waiting if not isinstance(m[1], WeightsRecord))
+                self._waiting = collections.deque(m for m in self._waiting if not _is_passing(m[1]))
             self._waiting.append((name, value))
             self._is_urgent = self._is_urgent or not isinstance(value, (StepRecord, WeightsRecord))
             if self._is_urgent or len(self._waiting) == 1:
@@ -70,6 +70,11 @@ class Outbox:
                 self._stream.flush()
             except OSError:
                 return  # The reader is gone, and `_receive` ends the process.
+
+
+def _is_passing(value: Any) -> bool:
+    """Whether it is of no use once there are newer weights."""
+    return isinstance(value, WeightsRecord) and not value.is_kept
 
 
 class Worker:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +13,18 @@ from torch import nn
 
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import DataError, Mnist
-from mnist_fc.engine import KEPT_STEPS, EndRecord, EpochRecord, Record, StepRecord, Training, WeightsRecord, evaluate, train
+from mnist_fc.engine import (
+    KEPT_STEPS,
+    MAX_KEPT,
+    EndRecord,
+    EpochRecord,
+    Record,
+    StepRecord,
+    Training,
+    WeightsRecord,
+    evaluate,
+    train,
+)
 from mnist_fc.model import MLP
 
 T = TypeVar("T")
@@ -190,6 +202,20 @@ def test_weights_come_at_the_kept_steps_and_the_end_of_every_epoch(small: Mnist)
     expected = sorted({step for step in KEPT_STEPS if step <= 120} | set(range(15, 121, 15)))
     assert [record.step for record in kept] == [*expected, 120]
     assert records[-2] is kept[-1]
+    assert all(record.is_kept for record in kept)
+
+
+@pytest.mark.parametrize("num_epochs", [31, 32, 63, 100])
+def test_however_long_the_run_at_most_forty_weights_are_to_keep_and_the_last_is_among_them(mnist: Mnist, num_epochs: int) -> None:
+    few = Mnist(mnist.train_images[:600], mnist.train_labels[:600], mnist.test_images[:50], mnist.test_labels[:50])
+    config = quick(hidden_sizes=(8,), batch_size=10, num_validation=0, num_epochs=num_epochs)
+    weights = of(WeightsRecord, list(train(config, few)))
+    kept = {record.step for record in weights if record.is_kept}
+    assert {*KEPT_STEPS, 60 * num_epochs} <= kept
+    assert 20 <= len(kept) <= MAX_KEPT
+    epochs = sorted(kept - KEPT_STEPS - {60 * num_epochs})
+    assert len({later - earlier for earlier, later in pairwise(epochs)}) == 1
+    assert {60 * epoch for epoch in range(1, num_epochs + 1)} <= {record.step for record in weights}
 
 
 def test_weights_are_whole_copies_of_what_the_network_was_then(small: Mnist) -> None:

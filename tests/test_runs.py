@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def test_a_run_leaves_its_config_its_metrics_and_its_checkpoint(tmp_path: Path, 
     folder = RunFolder(tmp_path / "deep" / "runs", CONFIG)
     for record in records:
         folder.write(record)
-    assert sorted(path.name for path in folder.path.iterdir()) == ["config.json", "metrics.csv", "model.ckpt"]
+    kept = [f"step-{step:06}.ckpt" for step in (0, 5, 10, 15, 20, 30)]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["config.json", "metrics.csv", "model.ckpt", *kept]
     assert TrainConfig.from_json((folder.path / "config.json").read_text("utf-8")) == CONFIG
     last = records[-2]
     assert isinstance(last, WeightsRecord)
@@ -56,6 +58,25 @@ def test_metrics_have_a_row_for_each_record_and_read_back_exactly(tmp_path: Path
                 assert float(text) == value
             else:
                 assert text == (value or "")
+
+
+def test_each_of_the_weights_to_keep_is_a_checkpoint_of_its_own(tmp_path: Path, records: list[Record]) -> None:
+    folder = RunFolder(tmp_path, CONFIG)
+    for record in records:
+        folder.write(record)
+    for record in records:
+        if isinstance(record, WeightsRecord):
+            model = checkpoint.load(folder.checkpoint_at(record.step))
+            assert isinstance(model.activation, torch.nn.Tanh)
+            assert all(torch.equal(tensor, torch.from_numpy(record.weights[name])) for name, tensor in model.state_dict().items())
+
+
+def test_weights_that_are_not_to_keep_leave_no_file(tmp_path: Path, records: list[Record]) -> None:
+    folder = RunFolder(tmp_path, CONFIG)
+    for record in records:
+        folder.write(replace(record, is_kept=False) if isinstance(record, WeightsRecord) else record)
+    assert not list(folder.path.glob("step-*"))
+    assert folder.checkpoint.exists()
 
 
 def test_the_checkpoint_is_there_after_each_epoch(tmp_path: Path, records: list[Record]) -> None:

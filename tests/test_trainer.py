@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import files_no_larger_than
 
 from mnist_fc import checkpoint
@@ -643,6 +644,37 @@ class TestOutbox:
         assert newest.step == 4990
         assert (newest.weights["fc1.weight"] == 4990).all()
         assert [record.step for record in received] == sorted(record.step for record in received)
+
+    def test_weights_to_keep_all_arrive_in_their_order(self) -> None:
+        reader, writer = os.pipe()
+        outbox = Outbox(os.fdopen(writer, "wb"))
+        array = np.zeros(100_000, np.float32)
+        for number in range(200):
+            outbox.put("record", WeightsRecord(number, 1, {"fc1.weight": array}, is_kept=number % 10 == 0))
+        outbox.put("last")
+        received: list[WeightsRecord] = []
+        with os.fdopen(reader, "rb") as stream:
+            while (message := pickle.load(stream))[0] == "record":
+                received.append(message[1])
+        assert [record.step for record in received if record.is_kept] == list(range(0, 200, 10))
+        assert received[-1].step == 199
+        assert len(received) <= 24
+
+
+def test_the_weights_that_a_run_keeps_are_read_back_from_disk_while_it_goes_on(trainer: Trainer) -> None:
+    run = trainer.start(LONG)
+    assert run.wait_for(lambda run: 50 in run._kept, TIMEOUT)
+    kept = run.snapshot().kept
+    assert list(kept)[:5] == [0, 5, 10, 20, 50]
+    first, later = (checkpoint.load(kept[step]).state_dict()["fc1.weight"] for step in (0, 50))
+    assert not torch.equal(first, later)
+    trainer.stop(run)
+    snapshot = finished(run)
+    assert snapshot.end
+    assert list(snapshot.kept) == sorted(snapshot.kept)
+    assert snapshot.weights
+    last = checkpoint.load(snapshot.kept[snapshot.end.step]).state_dict()["fc1.weight"]
+    assert torch.equal(last, torch.from_numpy(snapshot.weights.weights["fc1.weight"]))
 
 
 def test_a_run_whose_process_dies_ends_in_the_store_as_it_does_on_the_page(trainer: Trainer) -> None:
