@@ -27,6 +27,13 @@ def train_curve(records: Sequence[StepRecord], field: str) -> Curve:
     return thin(Curve(steps, smooth(np.array([getattr(record, field) for record in records], np.float64))))
 
 
+def gradient_curves(records: Sequence[StepRecord]) -> list[Curve]:
+    """The norm of each layer's gradient per step, from the input to the output, smoothed and thinned as `train_curve`."""
+    steps = np.array([record.step for record in records], np.float64)
+    norms = np.array([record.gradient_norms for record in records], np.float64)
+    return [thin(Curve(steps, smooth(of_layer))) for of_layer in norms.T]
+
+
 def epoch_curve(records: Sequence[EpochRecord], field: str) -> Curve:
     """A figure that was measured at the end of each epoch, or an empty curve where it was not."""
     measured = [record for record in records if getattr(record, field) is not None]

@@ -28,6 +28,7 @@ class MLP(nn.Module):
     def __init__(self, hidden_sizes: tuple[int, ...], activation: Activation = "relu", num_classes: int = NUM_CLASSES) -> None:
         super().__init__()
         self.hidden_sizes = hidden_sizes
+        self.activation_name: Activation = activation
         self.activation = ACTIVATIONS[activation]()
         sizes = (NUM_INPUTS, *hidden_sizes, num_classes)
         for number, (num_in, num_out) in enumerate(pairwise(sizes), start=1):

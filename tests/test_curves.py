@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.curves import MAX_POINTS, Curve, epoch_curve, smooth, thin, train_curve
+from mnist_fc.curves import MAX_POINTS, Curve, epoch_curve, gradient_curves, smooth, thin, train_curve
 from mnist_fc.data import Mnist
 from mnist_fc.engine import EpochRecord, Record, StepRecord, train
 
@@ -75,3 +75,12 @@ def test_an_epoch_curve_has_what_was_measured_and_only_that(records: list[Record
 def test_a_run_without_records_has_empty_curves() -> None:
     assert train_curve([], "train_loss").values.shape == (0,)
     assert epoch_curve([], "val_loss").values.shape == (0,)
+
+
+def test_gradient_curves_are_one_a_layer_each_smoothed_on_its_own(records: list[Record]) -> None:
+    steps = steps_of(records)
+    curves = gradient_curves(steps)
+    assert len(curves) == 2
+    for layer, curve in enumerate(curves):
+        assert curve.steps.tolist() == [record.step for record in steps]
+        assert curve.values == pytest.approx(smooth(np.array([record.gradient_norms[layer] for record in steps])))

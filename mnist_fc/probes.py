@@ -1,0 +1,66 @@
+"""Pinned drawings, and how a run's networks read them from step to step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mnist_fc.curves import Curve, thin
+from mnist_fc.model import MLP
+
+MAX_PROBES = 5
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A drawing that every network of the session reads."""
+
+    id: int
+    image: np.ndarray
+    """float32 (28, 28), 0 paper to 1 ink."""
+    digit: int
+    """What it is meant to be."""
+
+
+class History:
+    """What the networks of one run have made of probes; a probe whose digit is changed keeps its readings."""
+
+    def __init__(self) -> None:
+        self._readings: dict[int, dict[int, np.ndarray]] = {}
+
+    def lacks(self, step: int, probes: Sequence[Probe]) -> bool:
+        """Whether the network of `step` has yet to read one of `probes`."""
+        return not self._readings.get(step, {}).keys() >= {probe.id for probe in probes}
+
+    @torch.inference_mode()
+    def add(self, step: int, model: MLP, probes: Sequence[Probe]) -> None:
+        """Let the run's network after `step` steps read `probes`."""
+        images = torch.from_numpy(np.stack([probe.image.reshape(-1) for probe in probes]))
+        probabilities = model(images).softmax(1).nan_to_num(0.0).numpy()
+        self._readings.setdefault(step, {}).update({probe.id: row for probe, row in zip(probes, probabilities, strict=True)})
+
+    def curve(self, probe: Probe) -> Curve:
+        """The probability of the probe's digit over the steps at which it was read."""
+        read = self._of(probe)
+        return thin(Curve(np.array(list(read), np.float64), np.array([row[probe.digit] for row in read.values()], np.float64)))
+
+    def first_right(self, probe: Probe) -> int | None:
+        """The first step at which it was read as its digit, of those at which it was read."""
+        return next((step for step, row in self._of(probe).items() if _is_right(row, probe)), None)
+
+    def newest(self, probe: Probe) -> tuple[int, float] | None:
+        """What it was read as last, and how probable its own digit was then."""
+        read = self._of(probe)
+        if not read:
+            return None
+        row = read[max(read)]
+        return int(row.argmax()), float(row[probe.digit])
+
+    def _of(self, probe: Probe) -> dict[int, np.ndarray]:
+        """The probabilities of all digits by step, in order, each float32 (10,)."""
+        return {step: rows[probe.id] for step, rows in sorted(self._readings.items()) if probe.id in rows}
+
+
+def _is_right(row: np.ndarray, probe: Probe) -> bool:
+    return bool(row.any()) and int(row.argmax()) == probe.digit
