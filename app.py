@@ -7,7 +7,8 @@ import streamlit as st
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import ConfigError
 from mnist_fc.data import DataError
-from mnist_fc.views import controls, draw, hand, progress, session, speed
+from mnist_fc.reading import Reading
+from mnist_fc.views import controls, draw, gradients, hand, inside, mistakes, moment, probes, progress, session, speed, why
 
 ABOUT = """
 - **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
@@ -42,34 +43,49 @@ with st.sidebar:
 
 
 def live(*, ticking: bool) -> None:
-    """All that changes while a run goes on, drawn anew as one at every tick, stroke and click."""
+    """All of the page beside the side panel, drawn anew as one at every tick, stroke and click."""
     if session.is_running() is not ticking:
         st.rerun()  # a run has begun or ended: the page begins to tick, or rests
     with st.container(key="training_bar"):
         progress.bar()
+        moment.timeline()
+    progress.diagnosis()
     drawing, training = st.columns(2, gap="large")
     with drawing:
-        draw.panel()
+        readings = draw.panel()
     with training:
-        progress.charts()
+        is_complete = progress.charts(probes.panel if probes.pinned() else None)
+    tabs(readings)
     if not ticking:
         hand.keep_score()  # of a run that has just ended, whatever tab is open
-    if hand.is_stale():
+    if not is_complete:
         st.rerun()
 
 
-tick_seconds = session.tick_seconds()
-st.fragment(live, run_every=tick_seconds)(ticking=tick_seconds is not None)
-
-
-@st.fragment
-def below() -> None:
+def tabs(readings: list[Reading]) -> None:
     """What the page has besides; a tab that is not open is not drawn."""
-    about, your_hand, how_fast = st.tabs(
-        ["What is on this page", "Test your hand", "How fast is this machine?"], key="tabs", on_change="rerun"
-    )
-    with about:
-        st.markdown(ABOUT)
+    names = [
+        "Why this digit?",
+        "Inside",
+        "Gradients",
+        "Mistakes",
+        "Test your hand",
+        "How fast is this machine?",
+        "What is on this page",
+    ]
+    why_this, look_inside, gradient_norms, misread, your_hand, how_fast, about = st.tabs(names, key="tabs", on_change="rerun")
+    if why_this.open:
+        with why_this:
+            why.panel(readings)
+    if look_inside.open:
+        with look_inside:
+            inside.panel(readings)
+    if gradient_norms.open:
+        with gradient_norms:
+            gradients.panel()
+    if misread.open:
+        with misread:
+            mistakes.panel(readings)
     if your_hand.open:
         with your_hand:
             hand.panel()
@@ -78,6 +94,9 @@ def below() -> None:
     if how_fast.open:
         with how_fast:
             speed.panel()
+    with about:
+        st.markdown(ABOUT)
 
 
-below()
+tick_seconds = session.tick_seconds()
+st.fragment(live, run_every=tick_seconds)(ticking=tick_seconds is not None)

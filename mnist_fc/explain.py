@@ -138,7 +138,7 @@ def attribute(model: MLP, image: np.ndarray, digits: Sequence[int]) -> Attributi
     chosen = list(digits)
     logits = model(inputs)[0, chosen].double().numpy()
     line = _Line(model, inputs[0], chosen)
-    is_exact = line.activation in PIECEWISE_LINEAR
+    is_exact = model.activation_name in PIECEWISE_LINEAR
     if is_exact:
         gradients = [gradient[:, 0] for gradient in line.at([1.0])[1]]
         base = torch.stack([gradient @ bias for gradient, (_, bias) in zip(gradients, line.layers, strict=True)]).sum(0)
@@ -164,7 +164,6 @@ class _Line:
     def __init__(self, model: MLP, pixels: Tensor, digits: list[int]) -> None:
         self.pixels = pixels.double()
         self.layers = [(layer.weight.double(), layer.bias.double()) for layer in model.layers]
-        self.activation = next(name for name, kind in ACTIVATIONS.items() if isinstance(model.activation, kind))
         self._model = model
         self._digits = digits
         # The line goes through zero: but for the bias, the first layer's sums are multiples of one.
@@ -175,7 +174,7 @@ class _Line:
 
         Those are by the sums of each layer from the first to the output, (digits, places, units).
         """
-        derivative = ACTIVATION_OPS[self.activation].backward
+        derivative = ACTIVATION_OPS[self._model.activation_name].backward
         sums = torch.outer(torch.tensor(places, dtype=torch.float64), self._direction) + self.layers[0][1]
         slopes = []
         for weight, bias in self.layers[1:]:

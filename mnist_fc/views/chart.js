@@ -1,7 +1,6 @@
 // Draws a line chart as SVG. The default function is called when the chart appears and again with each new data; see chart.py.
 // An update draws the curves anew, one path each, and the axes only when they have changed: it costs the processor next to nothing.
 
-const HEIGHT = 215;
 const MARGIN = { top: 8, right: 18, bottom: 32, left: 46 };
 const ROOM = 5; // pixels around the plot in which the dots at its edge are still drawn
 const REACH = 40; // pixels from the pointer within which a point is found
@@ -14,7 +13,7 @@ export default function ({ data, parentElement }) {
 class Chart {
   constructor(root) {
     this.root = root;
-    this.svg = root.appendChild(element("svg", { role: "img", height: HEIGHT }));
+    this.svg = root.appendChild(element("svg", { role: "img" }));
     this.axes = this.svg.appendChild(element("g", { class: "axes" }));
     this.curves = this.svg.appendChild(element("svg", { class: "curves" })); // an svg within an svg cuts off what is outside
     this.marker = this.svg.appendChild(element("circle", { class: "marker", r: 5, visibility: "hidden" }));
@@ -40,15 +39,15 @@ class Chart {
   draw() {
     const width = this.root.clientWidth;
     if (!width) return; // not in view; the observer calls again
-    this.svg.setAttribute("width", width);
+    const { x, y, series, height } = this.data;
+    set(this.svg, { width, height });
     const inside = { x: MARGIN.left - ROOM, y: MARGIN.top - ROOM };
     inside.width = width - MARGIN.right + ROOM - inside.x;
-    inside.height = HEIGHT - MARGIN.bottom + ROOM - inside.y;
+    inside.height = height - MARGIN.bottom + ROOM - inside.y;
     set(this.curves, { ...inside, viewBox: Object.values(inside).join(" ") });
-    const { x, y, series } = this.data;
     this.x = scale(x, MARGIN.left, width - MARGIN.right);
-    this.y = scale(y, HEIGHT - MARGIN.bottom, MARGIN.top);
-    this.drawAxes(width);
+    this.y = scale(y, height - MARGIN.bottom, MARGIN.top);
+    this.drawAxes(width, height);
     const curves = series.map((one) =>
       one.x.map((value, i) => ({ one, i, left: this.x.place(value), top: this.y.place(one.y[i]) }))
         .filter(({ top }) => Number.isFinite(top))); // a logarithmic axis has no place for 0
@@ -57,11 +56,11 @@ class Chart {
     this.point(...(this.pointer ?? [Infinity, Infinity]));
   }
 
-  drawAxes(width) {
-    const key = JSON.stringify([this.data.x, this.data.y, width]);
+  drawAxes(width, height) {
+    const key = JSON.stringify([this.data.x, this.data.y, this.data.mark, width, height]);
     if (key === this.axesKey) return;
     this.axesKey = key;
-    const bottom = HEIGHT - MARGIN.bottom, right = width - MARGIN.right;
+    const bottom = height - MARGIN.bottom, right = width - MARGIN.right;
     const horizontal = this.y.ticks.flatMap((value) => {
       const top = this.y.place(value);
       return [
@@ -71,8 +70,10 @@ class Chart {
     });
     const vertical = this.x.ticks.map((value) =>
       element("text", { x: this.x.place(value), y: bottom + 16, "text-anchor": "middle" }, short(value, this.data.x)));
-    const title = element("text", { x: (MARGIN.left + right) / 2, y: HEIGHT - 2, "text-anchor": "middle" }, this.data.x.title);
-    this.axes.replaceChildren(...horizontal, ...vertical, title);
+    const title = element("text", { x: (MARGIN.left + right) / 2, y: height - 2, "text-anchor": "middle" }, this.data.x.title);
+    const at = this.x.place(this.data.mark);
+    const mark = this.data.mark === null ? [] : [element("line", { class: "mark", x1: at, x2: at, y1: MARGIN.top, y2: bottom })];
+    this.axes.replaceChildren(...horizontal, ...vertical, title, ...mark);
   }
 
   curve(one, points) {

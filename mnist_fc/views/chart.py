@@ -18,6 +18,10 @@ _chart = st.components.v2.component(
 )
 
 
+COLORS = ("#4f7df0", "#e07b1a", "#1f9d6b", "#b0509a", "#8a6d1f", "#2f95b5", "#d0483e", "#6b7280")
+"""Of curves that have no colour of their own, in their order; legible in both themes."""
+
+
 @dataclass(frozen=True)
 class Series:
     """One curve: `x` and `y` of equal length, finite, in the axes' units. `dots` marks each of its points."""
@@ -50,6 +54,16 @@ def heading(title: str, series: Sequence[Series], number_format: str | None = No
     st.html(f"<div class='chart-heading'><h3>{html.escape(title)}</h3>{legend}</div>", width="content")
 
 
-def line_chart(key: str, series: Sequence[Series], x: Axis, y: Axis, label: str) -> None:
-    """Draw `series`; pointing at a curve says the exact values of its nearest point. `label` is for those who cannot see it."""
-    _chart(key=key, data={"label": label, "x": asdict(x), "y": asdict(y), "series": [asdict(one) for one in series]})
+HEIGHT = 215
+"""Pixels of a chart that has the room."""
+
+
+def line_chart(
+    key: str, series: Sequence[Series], x: Axis, y: Axis, label: str, *, height: int = HEIGHT, mark: float | None = None
+) -> None:
+    """Draw `series`; pointing at a curve says the exact values of its nearest point.
+
+    `label` is for those who cannot see it, `height` in pixels, `mark` a place on the x axis that is marked by a line.
+    """
+    curves = [asdict(one) for one in series]
+    _chart(key=key, data={"label": label, "x": asdict(x), "y": asdict(y), "series": curves, "height": height, "mark": mark})

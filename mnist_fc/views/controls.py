@@ -80,6 +80,18 @@ def config() -> TrainConfig:
     )
 
 
+def set_one(field: str, value: Any) -> None:
+    """Make the control of one field of a config show `value`, as if it had been moved there."""
+    st.session_state["epochs" if field == "num_epochs" else field] = value
+    _control_changed(field)
+
+
+def in_words(field: str, value: Any) -> str:
+    """A field and its value as a person reads them: "learning rate 0.001", "activation ReLU"."""
+    name = "epochs" if field == "num_epochs" else field.replace("_", " ")
+    return f"{name} {WORDS[value] if isinstance(value, str) else _number(value)}"
+
+
 @st.fragment
 def panel() -> None:
     """Draw the controls. A change draws only this panel anew."""

@@ -1,19 +1,18 @@
 """The canvas, and how a network reads what is on it."""
 
-import base64
-import io
 from typing import Any
 
 import numpy as np
 import streamlit as st
 import torch
-from PIL import Image
 
 from mnist_fc.drawing import Preparation, clean_ink, plain_resize, prepare, side_by_side
+from mnist_fc.probes import MAX_PROBES
 from mnist_fc.reading import Reading, number, percent
 from mnist_fc.strokes import CANVAS_SIZE, strokes_of_canvas
-from mnist_fc.views import session
+from mnist_fc.views import probes, session
 from mnist_fc.views.canvas import BRUSH, BRUSHES, Canvas
+from mnist_fc.views.images import figure, picture
 
 FIRST_DRAWING: dict[str, Any] = {
     "objects": [
@@ -40,8 +39,8 @@ PROBLEMS = {
 }
 
 
-def panel() -> None:
-    """The canvas with its tools, and the reading."""
+def panel() -> list[Reading]:
+    """The canvas with its tools, and the reading, which is returned."""
     state = st.session_state
     canvas = Canvas("canvas")
     if "test_digit" not in state:
@@ -55,7 +54,7 @@ def panel() -> None:
     _choice()
     network = session.network()
     shown = state.test_digit is None
-    readings = network.reader.read_number(canvas.drawing) if shown else [network.reader.read_image(_test_image())]
+    readings = _read(canvas, network)
     with row.container(width=150, key="result"):
         _result(readings, network.name)
     if canvas.problem:
@@ -70,6 +69,38 @@ def panel() -> None:
     )
     if show_steps and shown:
         _steps(canvas.drawing, readings, network)
+    return readings
+
+
+def _read(canvas: Canvas, network: session.Network) -> list[Reading]:
+    """What `network` makes of what is shown: the test digit, or else the drawing."""
+    if st.session_state.test_digit is not None:
+        return [network.reader.read_image(_test_image())]
+    return network.reader.read_number(canvas.drawing)
+
+
+def to_explain(readings: list[Reading], key: str) -> Reading | None:
+    """The reading that a tab explains, of several digits the one that the person picks there; None, and why, if there is none."""
+    reading = readings[0]
+    if len(readings) > 1:
+        places = list(range(len(readings)))
+        place = st.segmented_control(
+            "Which digit",
+            places,
+            default=0,
+            required=True,
+            key=f"{key}_place",
+            format_func=lambda place: number(readings[place : place + 1]),
+            label_visibility="collapsed",
+        )
+        reading = readings[place if place in places else 0]
+    if reading.problem == "empty":
+        st.info("Draw a digit, and here is what the network makes of it.")
+        return None
+    if reading.problem == "overflow":
+        st.info("This network's numbers have run out of range; there is nothing to explain. Look back at an earlier step.")
+        return None
+    return reading
 
 
 def _tools(canvas: Canvas) -> None:
@@ -106,7 +137,12 @@ def _clear() -> None:
 
 
 def _load_test_digit() -> None:
-    st.session_state.test_digit = int(np.random.default_rng().integers(len(session.mnist().test_labels)))
+    show_test_digit(int(np.random.default_rng().integers(len(session.mnist().test_labels))))
+
+
+def show_test_digit(index: int) -> None:
+    """Have a test image read in the drawing's place; the drawing stays, and comes back with Undo."""
+    st.session_state.test_digit = index
 
 
 def _choice() -> None:
@@ -147,6 +183,18 @@ def _result(readings: list[Reading], name: str) -> None:
             pictures = "".join(picture(reading.image, "what the network sees: 28 by 28 pixels") for reading in readings)
             st.html(f"<div class='{'one' if len(readings) == 1 else 'several'}'>{pictures}</div>")
         st.caption("What the network sees")
+        nothing = readings[0].image is None
+        is_full = len(probes.pinned()) == MAX_PROBES
+        st.button("Pin", key="pin", icon=":material/keep:", disabled=nothing or is_full, on_click=_pin)
+
+
+def _pin() -> None:
+    """Keep what is drawn now, to be read by every network from now on."""
+    canvas = Canvas("canvas")
+    canvas.receive()
+    index = st.session_state.test_digit
+    label = None if index is None else int(session.mnist().test_labels[index])
+    probes.pin(_read(canvas, session.network()), label)
 
 
 def _said(reading: Reading) -> str:
@@ -232,16 +280,3 @@ def _pictures_of(steps: Preparation) -> list[tuple[np.ndarray, str, str]]:
         "image": "centred by weight",
     }
     return [(getattr(steps, name), caption, caption) for name, caption in captions.items()]
-
-
-def figure(image: np.ndarray | None, caption: str, label: str) -> str:
-    """A picture with a line under it, which may hold HTML."""
-    return f"<figure>{picture(image, label)}<figcaption>{caption}</figcaption></figure>"
-
-
-def picture(image: np.ndarray | None, label: str) -> str:
-    """An image, float32 (H, W) in [0, 1], as an <img> that the browser enlarges without blur."""
-    values = np.zeros((28, 28), np.uint8) if image is None else (image * 255).round().astype(np.uint8)
-    png = io.BytesIO()
-    Image.fromarray(values).save(png, "PNG")
-    return f"<img class='pixels' alt='{label}' src='data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}'>"

@@ -5,8 +5,9 @@ import streamlit as st
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.reading import Reading, number, percent
 from mnist_fc.strokes import CANVAS_SIZE, Stroke, render
-from mnist_fc.views import draw, session
+from mnist_fc.views import session
 from mnist_fc.views.canvas import BRUSH, Canvas
+from mnist_fc.views.images import picture
 
 KEY = "hand_canvas"
 
@@ -17,58 +18,6 @@ def panel() -> None:
         st.session_state.hand_is_open = True
         canvas = Canvas(KEY)
         canvas.put(canvas.strokes)  # the browser forgot what was on it when the tab was left
-    # Anew at every tick, for the network that learns; see `live` in app.py.
-    st.fragment(_panel, run_every=session.tick_seconds())()
-
-
-def is_stale() -> bool:
-    """Whether another network or brush has been chosen since the open panel was drawn; asked once for each change."""
-    state = st.session_state
-    shown = _what_it_shows()
-    if not state.get("hand_is_open") or state.get("hand_shows") == shown:
-        return False
-    state.hand_shows = shown
-    return True
-
-
-def _what_it_shows() -> tuple[str, int]:
-    return session.network().key, st.session_state.get("brush", BRUSH)
-
-
-def closed() -> None:
-    """Another tab is open."""
-    st.session_state.hand_is_open = False
-
-
-def keep_score() -> None:
-    """Let the network that reads now read the ten digits, where they are drawn, and keep its score."""
-    state = st.session_state
-    network = session.network()
-    if len(_drawn()) < NUM_CLASSES or state.get("hand_read_by") == (network.key, network.name, network.accuracy):
-        return
-    state.hand_read_by = network.key, network.name, network.accuracy
-    scores: dict[str, str] = state.setdefault("hand_scores", {})
-    scores.pop(network.key, None)  # the newest comes last
-    scores[network.key] = f"{_score(_readings(network), network)}: {network.title}"
-
-
-def _drawn() -> list[list[Stroke]]:
-    """The strokes of each digit drawn so far, from 0 on."""
-    drawn: list[list[Stroke]] = st.session_state.setdefault("hand", [])
-    return drawn
-
-
-def _readings(network: session.Network) -> list[Reading]:
-    return [network.reader.read(render(strokes)) for strokes in _drawn()]
-
-
-def _score(readings: list[Reading], network: session.Network) -> str:
-    num_right = sum(reading.digit == digit for digit, reading in enumerate(readings))
-    return f"You {num_right} of {len(readings)}, {network.accuracy}"
-
-
-def _panel() -> None:
-    st.session_state.hand_shows = _what_it_shows()
     num_drawn = len(_drawn())
     network = session.network()
     readings = _readings(network)
@@ -89,6 +38,39 @@ def _panel() -> None:
             st.caption(f"Read by {network.name}.")
         if num_drawn == NUM_CLASSES:
             _others(network)
+
+
+def closed() -> None:
+    """Another tab is open."""
+    st.session_state.hand_is_open = False
+
+
+def keep_score() -> None:
+    """Let the network that reads now read the ten digits, where they are drawn, and keep its score."""
+    state = st.session_state
+    network = session.network()
+    read_by = network.key, network.name, network.accuracy
+    if len(_drawn()) < NUM_CLASSES or not network.is_newest or state.get("hand_read_by") == read_by:
+        return
+    state.hand_read_by = read_by
+    scores: dict[str, str] = state.setdefault("hand_scores", {})
+    scores.pop(network.key, None)  # the newest comes last
+    scores[network.key] = f"{_score(_readings(network), network)}: {network.title}"
+
+
+def _drawn() -> list[list[Stroke]]:
+    """The strokes of each digit drawn so far, from 0 on."""
+    drawn: list[list[Stroke]] = st.session_state.setdefault("hand", [])
+    return drawn
+
+
+def _readings(network: session.Network) -> list[Reading]:
+    return [network.reader.read(render(strokes)) for strokes in _drawn()]
+
+
+def _score(readings: list[Reading], network: session.Network) -> str:
+    num_right = sum(reading.digit == digit for digit, reading in enumerate(readings))
+    return f"You {num_right} of {len(readings)}, {network.accuracy}"
 
 
 def _ask(digit: int) -> None:
@@ -152,9 +134,9 @@ def _box(digit: int, readings: list[Reading]) -> str:
         return f"<div class='box'><span class='asked'>{digit}</span></div>"
     reading = readings[digit]
     right = reading.digit == digit
-    picture = draw.picture(reading.image, f"your {digit}")
+    shown = picture(reading.image, f"your {digit}")
     return (
-        f"<div class='box {'right' if right else 'wrong'}'><span class='asked'>{digit}</span>{picture}"
+        f"<div class='box {'right' if right else 'wrong'}'><span class='asked'>{digit}</span>{shown}"
         f"<b>{'✓' if right else '✗'}</b> {_said(reading)}</div>"
     )
 

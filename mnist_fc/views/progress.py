@@ -2,17 +2,22 @@
 
 import html
 import math
+from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
 
 from mnist_fc.curves import Curve, epoch_curve, train_curve
+from mnist_fc.diagnosis import Diagnosis, diagnose
 from mnist_fc.trainer import RunSnapshot, TrainerBusy
 from mnist_fc.views import controls, session
-from mnist_fc.views.chart import Axis, Series, heading, line_chart
+from mnist_fc.views.chart import HEIGHT, Axis, Series, heading, line_chart
 
 SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour a data set, the same everywhere and in both themes."""
+
+LOWER_HEIGHT = 150
+"""Of a chart, in pixels, where there are three of them."""
 
 # The speed shown is that of so many records, half an epoch.
 RATE_RECORDS = 30
@@ -22,7 +27,7 @@ COMMAND_SECONDS = 0.4
 
 
 def bar() -> None:
-    """The buttons, the status and the progress of the run."""
+    """The buttons, the status and the progress of the run, and what keeps it from being begun or kept."""
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
     active = snapshot is not None and snapshot.is_active
@@ -46,10 +51,34 @@ def bar() -> None:
         st.warning(problem)
         if session.trainer().current():
             st.button("Show that run", key="show_other", on_click=_show_other)
-    if snapshot and snapshot.state == "failed":
-        st.error(snapshot.message, icon=":material/error:")
     if snapshot and snapshot.storage_problem:
         st.warning(f"This run is not kept on disk: {snapshot.storage_problem}. The page has it all the same.")
+
+
+def diagnosis() -> None:
+    """What goes wrong with the run, or why it failed, and a button for the setting that helps."""
+    run = session.watched_run()
+    if run is None:
+        return
+    snapshot = run.snapshot()
+    found = diagnose(snapshot.config, snapshot.learning_rate, snapshot.steps, snapshot.epochs, snapshot.end)
+    with st.container(key="diagnosis", horizontal=True, vertical_alignment="center", gap="small"):
+        if snapshot.state == "failed":
+            st.error(snapshot.message, icon=":material/error:", width="stretch")
+        elif found:
+            st.warning(f"**This run {found.name}.** {found.sign} {found.cause}", icon=":material/troubleshoot:", width="stretch")
+        if found:
+            _cure(found)
+
+
+def _cure(found: Diagnosis) -> None:
+    """The button that sets the one setting, as by hand; once it is set, what comes next."""
+    ((field, value),) = found.change.items()
+    setting = controls.in_words(field, value)
+    if getattr(controls.config(), field) == value:
+        st.caption(f"{setting} is set.".capitalize() + " Train anew with it.", width="content")
+    elif st.button(f"Set {setting}", key="cure", on_click=controls.set_one, args=(field, value)):
+        st.rerun()  # the side panel shows it
 
 
 def _show_other() -> None:
@@ -144,20 +173,25 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def charts() -> None:
-    """The loss and accuracy curves."""
+def charts(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:
+    """The loss and accuracy curves, and `between` them what else is followed over the steps, so high; False if that is not
+    all drawn yet.
+    """
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
+    height = LOWER_HEIGHT if between else HEIGHT
     losses, accuracies = _series(snapshot, "loss"), _series(snapshot, "accuracy")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         heading("Loss", losses, ".3f")
         log_scale = st.toggle("Log scale", key="log_scale")
     with st.container(key="loss_chart"):
-        _chart(snapshot, losses, "loss", log_scale=log_scale)
+        _chart(snapshot, losses, "loss", height, log_scale=log_scale)
+    is_complete = between(snapshot, height) if between else True
     heading("Accuracy", accuracies, ".2%")
     with st.container(key="accuracy_chart"):
-        _chart(snapshot, accuracies, "accuracy")
+        _chart(snapshot, accuracies, "accuracy", height)
     st.caption(_explanation(snapshot))
+    return is_complete
 
 
 def _explanation(snapshot: RunSnapshot | None) -> str:
@@ -193,7 +227,7 @@ def _series(snapshot: RunSnapshot | None, what: str) -> list[Series]:
     return series
 
 
-def _chart(snapshot: RunSnapshot | None, series: list[Series], what: str, *, log_scale: bool = False) -> None:
+def _chart(snapshot: RunSnapshot | None, series: list[Series], what: str, height: int, *, log_scale: bool = False) -> None:
     last_step = max((one.x[-1] for one in series), default=0.0)
     if what == "accuracy":
         domain = accuracy_domain([one.y[-1] for one in series])
@@ -207,6 +241,8 @@ def _chart(snapshot: RunSnapshot | None, series: list[Series], what: str, *, log
         Axis(step_domain(snapshot, last_step), title="step"),
         Axis(domain, log=log_scale, percent=what == "accuracy"),
         label=f"{what} over training steps: {newest}",
+        height=height,
+        mark=session.moment(snapshot) if snapshot else None,
     )
 
 

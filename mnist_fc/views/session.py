@@ -1,19 +1,32 @@
 """What the views share: the server's one trainer, data and shipped network, and which run this session watches."""
 
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import streamlit as st
 import torch
 
-from mnist_fc import data
-from mnist_fc.config import CPU_COUNT, preset_of
+from mnist_fc import checkpoint, data
+from mnist_fc.checkpoint import CheckpointError
+from mnist_fc.config import CPU_COUNT, ConfigError, preset_of
 from mnist_fc.engine import evaluate
+from mnist_fc.model import MLP
 from mnist_fc.reading import Reader
+from mnist_fc.survey import Survey
+from mnist_fc.survey import survey as survey_images
 from mnist_fc.trainer import Run, RunSnapshot, Trainer
 
 # The page follows a run at this pace: slowly where the browser must take the time for it from the cores that train.
 TICK_SECONDS = 0.8
 TICK_SECONDS_ALL_CORES_TRAIN = 1.6
+
+
+LEISURE = 30
+"""What is computed anew while a run goes on takes at most one part in so many of a core's time."""
+
+T = TypeVar("T")
 
 
 @st.cache_resource(show_spinner=False)
@@ -50,6 +63,10 @@ class Network:
     reader: Reader
     run: RunSnapshot | None
     """The run that it is of; None for the shipped network."""
+    step: int = 0
+    """After so many steps of that run."""
+    is_newest: bool = True
+    """Whether these are the newest weights that there are of it."""
 
     @property
     def key(self) -> str:
@@ -59,7 +76,7 @@ class Network:
     @property
     def name(self) -> str:
         """Which weights these are, as "this run, step 400"."""
-        return f"this run, step {self.run.weights.step:,}" if self.run and self.run.weights else "the shipped network"
+        return f"this run, step {self.step:,}" if self.run else "the shipped network"
 
     @property
     def title(self) -> str:
@@ -73,6 +90,8 @@ class Network:
         """On MNIST's test set, as "MNIST 98.1%"; before it has been measured there, on the validation images."""
         if self.run is None:
             return f"MNIST {shipped_accuracy():.1%}"
+        if not self.is_newest:
+            return "MNIST not measured"
         if self.run.end and self.run.end.test_accuracy is not None:
             return f"MNIST {self.run.end.test_accuracy:.1%}"
         if not self.run.epochs:
@@ -83,16 +102,105 @@ class Network:
 
 
 def network() -> Network:
-    """The network that reads: the newest weights of the run watched, or the shipped network where there is none or is chosen."""
+    """The network that reads: the weights of the run watched, of the moment that is chosen, or else the newest; or the shipped
+    network where there is no run or where it is chosen.
+    """
     state = st.session_state
     run = watched_run()
     snapshot = run.snapshot() if run else None
     if snapshot is None or snapshot.weights is None or state.get("network") == "shipped":
         return Network(shipped_reader(), None)
-    if state.get("run_reader_of") is not snapshot.weights:
-        state.run_reader_of = snapshot.weights
-        state.run_reader = Reader.from_weights(snapshot.weights.weights, snapshot.config)
-    return Network(state.run_reader, snapshot)
+    step = moment(snapshot)
+    if step is not None:
+        try:
+            reader = _kept_reader(snapshot, step)
+        except (CheckpointError, ConfigError) as error:
+            state.moment_problem = f"The weights of step {step:,} cannot be shown: {error}."
+            choose_moment(snapshot, None)
+        else:
+            return Network(reader, snapshot, step, is_newest=False)
+    return Network(newest_reader(snapshot), snapshot, snapshot.weights.step)
+
+
+def newest_reader(run: RunSnapshot) -> Reader:
+    """The newest weights of a run, which has some."""
+    state = st.session_state
+    if state.get("run_reader_of") is not run.weights:
+        assert run.weights
+        state.run_reader = Reader.from_weights(run.weights.weights, run.config)
+        state.run_reader_of = run.weights
+    reader: Reader = state.run_reader
+    return reader
+
+
+def kept_model(run: RunSnapshot, step: int) -> MLP:
+    """The network of one of the steps whose weights were kept. Raises CheckpointError and ConfigError as `checkpoint.load`."""
+    return checkpoint.load(run.kept[step])
+
+
+def moment(run: RunSnapshot) -> int | None:
+    """The step of `run` whose weights this session looks at; None for the newest."""
+    run_id, step = st.session_state.get("moment", (run.id, None))
+    is_newest = run.weights is not None and step == run.weights.step
+    return step if run_id == run.id and step in run.kept and not is_newest else None
+
+
+def choose_moment(run: RunSnapshot, step: object) -> None:
+    """Look at the weights of `step` from now on; at the newest if it is not one of the steps that were kept."""
+    st.session_state.moment = run.id, step if isinstance(step, int) and step in run.kept else None
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What was computed at leisure."""
+
+    about: Hashable
+    network: Network
+    """With whose weights."""
+    result: Any
+    seconds: float
+    """That it took."""
+    at: float
+
+
+def at_leisure(name: str, about: Hashable, network: Network, compute: Callable[[], T]) -> tuple[T, Network]:
+    """What `compute` gives for `network`, and the network it was computed with, which may be some seconds older while a run
+    goes on: what takes long enough to slow the run is then done again only after LEISURE times as long.
+
+    It is computed anew whenever it is `about` something else, or of other weights than the newest.
+    """
+    kept: dict[str, Computed] = st.session_state.setdefault("at_leisure", {})
+    last = kept.get(name)
+    if last and last.about == about and last.network.key == network.key:
+        is_running = network.run is not None and network.run.is_active
+        may_wait = network.is_newest and last.network.is_newest and is_running
+        if last.network.step == network.step or (may_wait and time.monotonic() < last.at + LEISURE * last.seconds):
+            return last.result, last.network
+    started = time.monotonic()
+    result = compute()
+    now = time.monotonic()
+    kept[name] = Computed(about, network, result, now - started, now)
+    return result, network
+
+
+def survey(network: Network) -> tuple[Survey, Network]:
+    """What `network` makes of all test images, at leisure."""
+    return at_leisure("survey", None, network, lambda: survey_images(network.reader.model, mnist().test_images))
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def trained_on(num_validation: int, seed: int) -> torch.Tensor:
+    """The indices of the training images that a run with such a split trains on."""
+    return data.split(mnist().train_labels, num_validation, seed)[0]
+
+
+def _kept_reader(run: RunSnapshot, step: int) -> Reader:
+    state = st.session_state
+    if state.get("kept_reader_of") != (run.id, step):
+        state.kept_reader = Reader(kept_model(run, step))
+        state.kept_reader_of = run.id, step
+    reader: Reader = state.kept_reader
+    return reader
 
 
 def watched_run() -> Run | None:

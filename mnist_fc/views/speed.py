@@ -6,9 +6,7 @@ from mnist_fc.config import CPU_COUNT
 from mnist_fc.speed import BATCH_SIZES, SpeedRecord, fastest_threads, thread_counts
 from mnist_fc.trainer import SpeedTest, TrainerBusy
 from mnist_fc.views import controls, progress, session
-from mnist_fc.views.chart import Axis, Series, heading, line_chart
-
-COLORS = ("#4f7df0", "#e07b1a", "#1f9d6b", "#b0509a", "#8a6d1f", "#2f95b5", "#d0483e", "#6b7280")
+from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
 
 
 def panel() -> None:

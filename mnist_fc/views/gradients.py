@@ -1,0 +1,105 @@
+"""How much of the gradient reaches each layer, over the steps, and how many units do nothing."""
+
+import math
+
+import streamlit as st
+
+from mnist_fc.config import TrainConfig
+from mnist_fc.curves import gradient_curves
+from mnist_fc.diagnosis import GradientFlow, gradient_flow
+from mnist_fc.views import progress, session
+from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
+from mnist_fc.views.controls import WORDS
+
+
+def panel() -> None:
+    """The norms of the run that is watched, what they mean, and the dead units of the network that reads."""
+    run = session.watched_run()
+    snapshot = run.snapshot() if run else None
+    if snapshot is None:
+        st.info("Press Train, and here is how strongly the loss pulls at each layer, step by step.")
+        return
+    if snapshot.steps:
+        series = [
+            Series(
+                _name(i, len(snapshot.config.hidden_sizes)), COLORS[i % len(COLORS)], curve.steps.tolist(), curve.values.tolist()
+            )
+            for i, curve in enumerate(gradient_curves(snapshot.steps))
+        ]
+        series = [one for one in series if all(map(math.isfinite, one.y))]
+        heading("Gradient norms", series, ".2g")
+        with st.container(key="gradient_chart"):
+            line_chart(
+                "gradient_curves",
+                series,
+                Axis(progress.step_domain(snapshot, snapshot.steps[-1].step), title="step"),
+                Axis(_domain(series), log=True),
+                label="gradient norm of each layer over training steps",
+            )
+        with st.container(key="gradient_words"):
+            st.markdown(_words(gradient_flow(snapshot.steps), snapshot.config))
+    _dead_units()
+    st.caption(
+        "The gradient says in which direction, and how strongly, each weight should change; the norm is the length of all of a "
+        "layer's gradient together, smoothed like the loss. It is computed from the outputs back to the first layer: each layer "
+        "multiplies it by its weights and by the slope of its activation."
+    )
+
+
+def _name(index: int, num_hidden: int) -> str:
+    return "output layer" if index == num_hidden else f"layer {index + 1}"
+
+
+def _domain(series: list[Series]) -> tuple[float, float]:
+    """Powers of ten around all that is above zero."""
+    values = [value for one in series for value in one.y if value > 0]
+    low, high = min(values, default=0.01), max(values, default=1.0)
+    return 10.0 ** math.floor(math.log10(max(low, 1e-12))), 10.0 ** math.ceil(math.log10(high) + 1e-9)
+
+
+def _words(flow: GradientFlow | None, config: TrainConfig) -> str:
+    """What one sees, in two lines."""
+    name = WORDS[config.activation]
+    if flow is None:
+        return "No gradient is left: it is zero or no finite number in every layer.\n\nNothing changes any more, whatever comes."
+    times = (
+        f"{flow.ratio:,.1f} times"
+        if flow.ratio >= 1
+        else f"a {1 / flow.ratio:,.0f}th"
+        if flow.ratio < 0.2
+        else f"{flow.ratio:.0%} of"
+    )
+    seen = f"The gradient of layer 1 is now {times} that of the output layer"
+    if flow.vanishes:
+        why = " (sigmoid's slope is at most a quarter)" if config.activation == "sigmoid" else ""
+        return (
+            f"**The gradients vanish.** {seen}: each {name} layer on the way back passes on only a part{why}.\n\n"
+            "The first layers hardly change, so the later ones have nothing better to work with, and the loss stands still."
+        )
+    if len(flow.norms) <= 2:
+        return f"{seen}.\n\nWith one hidden layer there is no long way on which a gradient could vanish."
+    return f"{seen}: **it comes through all {len(flow.norms)} layers**, and all of them learn.\n\n{_slope(config.activation)}"
+
+
+def _slope(activation: str) -> str:
+    match activation:
+        case "relu" | "leaky_relu" | "gelu":
+            return "The slope of an active unit is about 1, so the way back takes nothing from the gradient."
+        case "tanh":
+            return "Near zero the slope of tanh is 1; only units that are far out pass on less."
+    return "Sigmoid's slope is at most a quarter: with few layers enough is left, with four it is not."
+
+
+def _dead_units() -> None:
+    network = session.network()
+    surveyed, of = session.survey(network)
+    sizes = network.reader.model.hidden_sizes
+    parts = [
+        f"{dead:,} of {size:,} in layer {i}" for i, (dead, size) in enumerate(zip(surveyed.num_dead, sizes, strict=True), start=1)
+    ]
+    with st.container(key="dead_units"):
+        st.markdown(f"**Dead units: {sum(surveyed.num_dead):,}** ({', '.join(parts)}; {of.name})")
+    st.caption(
+        f"A unit is dead when it says the same of all {len(session.mnist().test_labels):,} test digits: a ReLU never on, a "
+        "sigmoid that is stuck at one end. No gradient passes through it."
+    )

@@ -1,0 +1,20 @@
+"""Pictures of digits as HTML."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+
+def figure(image: np.ndarray | None, caption: str, label: str) -> str:
+    """A picture with a line under it, which may hold HTML."""
+    return f"<figure>{picture(image, label)}<figcaption>{caption}</figcaption></figure>"
+
+
+def picture(image: np.ndarray | None, label: str) -> str:
+    """An image, float32 (H, W) in [0, 1], as an <img> that the browser enlarges without blur."""
+    values = np.zeros((28, 28), np.uint8) if image is None else (image * 255).round().astype(np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(values).save(png, "PNG")
+    return f"<img class='pixels' alt='{label}' src='data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}'>"

@@ -1,0 +1,200 @@
+"""Inside the network: the drawing on its way through the layers, and what one unit does with it."""
+
+import math
+
+import numpy as np
+import streamlit as st
+
+from mnist_fc.explain import Unit, forward, unit
+from mnist_fc.model import MLP
+from mnist_fc.reading import Reading
+from mnist_fc.survey import exciting, telling
+from mnist_fc.views import draw, session
+from mnist_fc.views.controls import WORDS
+from mnist_fc.views.pixels import MINUS, Tile, grid, ink, pictures
+
+NUM_STRONGEST = 6
+NUM_EXCITING = 8
+NUM_TELLING = 24
+
+NUM_SURVEYED = 2000
+"""Test digits on which it is found which first-layer units tell digits apart."""
+
+Place = tuple[int, int]
+"""A unit: its layer, counted from 1, the output layer included, and its index there."""
+
+
+def panel(readings: list[Reading]) -> None:
+    """The structure, the drawing's way through it, one unit, and the most telling pictures of the first layer."""
+    reading = draw.to_explain(readings, "inside")
+    network = session.network()
+    model = network.reader.model
+    st.markdown("#### From the picture to the answer")
+    with st.container(key="structure"):
+        st.html(_structure(model))
+    if reading is not None and reading.image is not None:
+        _way_through(model, reading.image, network)
+    st.markdown("#### What the first layer looks for")
+    _gallery(network)
+
+
+def _structure(model: MLP) -> str:
+    """The layers as a diagram, with the shapes of their weights and how many numbers each has learned."""
+    function = WORDS[model.activation_name]
+    boxes = ["<div><b>28 x 28 picture</b>784 pixels, 0 to 1</div>"]
+    for number, layer in enumerate(model.layers, start=1):
+        size, inputs = layer.weight.shape
+        is_last = number == len(model.layers)
+        boxes.append(
+            f"<div class='layer'><b>fc{number}: {size:,} units</b>{size:,} x {inputs:,} weights<br>+ {size:,} biases"
+            f"<br>= {(inputs + 1) * size:,} numbers<br>then {'softmax' if is_last else function}</div>"
+        )
+    boxes.append("<div><b>10 probabilities</b>of the digits 0 to 9</div>")
+    total = f"<div><b>{model.num_parameters:,}</b>numbers learned in all</div>"
+    return f"<div class='structure'>{'<span>→</span>'.join(boxes)}<span>:</span>{total}</div>"
+
+
+def _way_through(model: MLP, image: np.ndarray, network: session.Network) -> None:
+    """Every unit's activation, and the unit that was clicked."""
+    activity = [layer.activations for layer in forward(model, image)]
+    place = _chosen(activity)
+    tiles = [Tile(image, "the picture", is_ink=True)]
+    for number, activations in enumerate(activity, start=1):
+        is_output = number == len(activity)
+        caption = "outputs: ten logits" if is_output else f"layer {number}: {np.count_nonzero(activations > 0):,} above zero"
+        cells = grid(activations, 5 if is_output else _columns(len(activations)))
+        limit = float(np.nanmax(np.abs(cells))) or 1.0
+        tiles.append(
+            Tile(
+                cells,
+                caption,
+                each="digit" if is_output else "unit",
+                chosen_cell=place[1] if place[0] == number else None,
+                limit=limit if np.isfinite(limit) else 1.0,
+            )
+        )
+    st.caption(
+        "Each small square is a unit, and its colour what it says of your drawing: orange above zero, blue below, paper at zero; "
+        "full colour is the loudest of its layer. Point at a unit for its number, **click it** to see what it does."
+    )
+    with st.container(key="activations"):
+        pictures("activation_grids", tiles, label="the activations of all units", size=168, on_click=_choose, click="cell")
+    with st.container(key="unit"):
+        _unit(model, image, place, network)
+
+
+def _columns(num_units: int) -> int:
+    """So many that the grid is nearly a square."""
+    return round(1.1 * math.sqrt(num_units))
+
+
+def _chosen(activity: list[np.ndarray]) -> Place:
+    """The unit that was clicked last, if this network has it, else the loudest one of the first layer."""
+    place: Place | None = st.session_state.get("unit_chosen")
+    if place and place[0] <= len(activity) and place[1] < len(activity[place[0] - 1]):
+        return place
+    return 1, int(np.argmax(np.nan_to_num(activity[0])))
+
+
+def _choose(layer: int, index: int) -> None:
+    """Look at a unit; layer 0 is the picture, whose pixels are no units."""
+    if layer > 0:
+        st.session_state.unit_chosen = layer, index
+
+
+def _unit(model: MLP, image: np.ndarray, place: Place, network: session.Network) -> None:
+    """One unit: its arithmetic for the drawing, its incoming weights, and the test digits that excite it the most."""
+    number, index = place
+    one = unit(model, image, number, index)
+    is_output = number == len(model.layers)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown(f"**{_name(model, place)}**")
+        st.html(f"<div class='arithmetic'>{_arithmetic(model, one, place)}</div>")
+        if number == 1:
+            tiles = [
+                Tile(one.weights.reshape(28, 28), "its weights: what it looks for", limit=_largest(one.weights)),
+                Tile(one.terms.reshape(28, 28), "times your ink: what it finds", limit=_largest(one.terms)),
+            ]
+            pictures("unit_weights", tiles, label="weights of the unit, and their products with the drawing", size=168)
+        else:
+            st.html(_strongest(one, number))
+    with right:
+        images, labels = session.mnist().test_images, session.mnist().test_labels
+        (indices, values), of = session.at_leisure(
+            "exciting", place, network, lambda: exciting(model, images, number, index, NUM_EXCITING)
+        )
+        st.markdown(f"**The test digits that excite it most**{_as_of(of, network)}")
+        tiles = [ink(images[i].numpy(), f"{int(labels[i])}: {value:.3g}") for i, value in zip(indices, values, strict=True)]
+        pictures("unit_exciting", tiles, label="the test digits that excite the unit most", size=76)
+        st.caption(f"Of all {len(labels):,}, with their label and the unit's {'logit' if is_output else 'activation'}.")
+
+
+def _name(model: MLP, place: Place) -> str:
+    number, index = place
+    if number == len(model.layers):
+        return f"The output for {index}"
+    return f"Unit {index + 1} of {model.layers[number - 1].out_features:,} in layer {number}"
+
+
+def _arithmetic(model: MLP, one: Unit, place: Place) -> str:
+    """The sum and the activation in notation, with this drawing's numbers."""
+    inputs = "x" if place[0] == 1 else "a"
+    weighted = one.sum - one.bias
+    bias = f"+ {one.bias:.4f}" if one.bias >= 0 else f"- {abs(one.bias):.4f}"
+    first, last = (f"<i>w</i><sub>{i}</sub><i>{inputs}</i><sub>{i}</sub>" for i in (1, len(one.weights)))
+    lines = [
+        f"<i>z</i> = {first} + … + {last} + <i>b</i>",
+        f"<i>z</i> = {weighted:.4f} {bias} = <b>{one.sum:.4f}</b>",
+    ]
+    if place[0] == len(model.layers):
+        lines.append("the logit, which softmax turns into a probability")
+    else:
+        lines.append(f"<i>a</i> = {WORDS[model.activation_name]}(<i>z</i>) = <b>{one.activation:.4f}</b>")
+    return "<br>".join(lines).replace("-", MINUS)
+
+
+def _strongest(one: Unit, number: int) -> str:
+    """The units of the layer before that add or take away the most."""
+    rows = "".join(
+        f"<tr><th>unit {i + 1} of layer {number - 1}</th><td>{one.weights[i]:+.4f}</td><td>{one.inputs[i]:+.4f}</td>"
+        f"<td>{one.terms[i]:+.4f}</td></tr>"
+        for i in one.strongest(NUM_STRONGEST)
+    ).replace("-", MINUS)
+    header = "<tr><th>strongest inputs</th><th>weight <i>w</i></th><th>says <i>a</i></th><th><i>w a</i></th></tr>"
+    return f"<table class='sums strongest'><thead>{header}</thead><tbody>{rows}</tbody></table>"
+
+
+def _gallery(network: session.Network) -> None:
+    """The weights of the first-layer units that tell the test digits apart the most."""
+    model, images = network.reader.model, session.mnist().test_images[:NUM_SURVEYED]
+
+    def find() -> list[tuple[int, np.ndarray]]:
+        weights = model.layers[0].weight.detach().numpy()
+        return [(int(i), weights[i].reshape(28, 28)) for i in telling(model, images, NUM_TELLING)]
+
+    found, of = session.at_leisure("telling", None, network, find)
+    st.caption(
+        f"The incoming weights of the {len(found)} units of layer 1 that tell the test digits apart the most (how much a unit's "
+        f"activation varies over {len(images):,} of them, times the length of its outgoing weights): ink on orange raises the "
+        f"unit's sum, ink on blue lowers it. Click one to see it above.{_as_of(of, network)}"
+    )
+    tiles = [Tile(weights, f"unit {i + 1}", limit=_largest(weights)) for i, weights in found]
+    with st.container(key="gallery"):
+        pictures(
+            "telling_units",
+            tiles,
+            label="weights of the most telling units",
+            size=96,
+            on_click=lambda tile, _: _choose(1, found[tile][0]),
+        )
+
+
+def _as_of(of: session.Network, network: session.Network) -> str:
+    """Which weights something was computed with, where they are not those that read now."""
+    return "" if of.step == network.step else f" (as of step {of.step:,})"
+
+
+def _largest(values: np.ndarray) -> float:
+    largest = float(np.abs(values).max())
+    return largest if np.isfinite(largest) and largest > 0 else 1.0

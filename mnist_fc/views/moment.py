@@ -1,0 +1,50 @@
+"""The way of a run to look back on: a slider over the weights that were kept, with a button that plays them."""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from mnist_fc.views import session
+
+_timeline = st.components.v2.component(
+    "mnist_fc_timeline",
+    html="<div class='timeline'></div>",
+    js=Path(__file__).with_name("timeline.js").read_text("utf-8"),
+    isolate_styles=False,
+)
+
+
+def timeline() -> None:
+    """The slider, once there are weights to choose from; all that the page reads and draws is with those of the moment chosen."""
+    run = session.watched_run()
+    snapshot = run.snapshot() if run else None
+    if snapshot is None or snapshot.weights is None or st.session_state.get("network") == "shipped":
+        return
+    newest = snapshot.weights.step
+    kept = [step for step in snapshot.kept if step != newest]
+    if not kept and not snapshot.is_active:
+        return
+    with st.container(key="timeline"):
+        _timeline(
+            key="timeline_slider",
+            data={
+                "steps": kept,
+                "newest": newest,
+                "chosen": session.moment(snapshot),
+                "isLive": snapshot.is_active,
+                "turn": st.session_state.get("timeline_turn", 0),
+            },
+            on_moment_change=_choose,
+        )
+    if problem := st.session_state.pop("moment_problem", None):
+        st.warning(problem)
+
+
+def _choose() -> None:
+    """Take over what the browser asks for; a step that was not kept means the newest weights."""
+    message: Any = st.session_state.timeline_slider.get("moment")
+    run = session.watched_run()
+    if run and isinstance(message, dict):
+        st.session_state.timeline_turn = message.get("turn")
+        session.choose_moment(run.snapshot(), message.get("step"))

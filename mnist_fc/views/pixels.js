@@ -1,0 +1,142 @@
+// Pictures whose every pixel says its number: weights, contributions, activations. The default function is called when they appear
+// and again with each new data; see pixels.py. Colour is laid over the page's own paper, so both themes show the same picture.
+
+const POSITIVE = [224, 108, 20], NEGATIVE = [46, 104, 224];
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  parentElement.pictures ??= new Pictures(parentElement.querySelector(".pixel-pictures"));
+  parentElement.pictures.show(data, (place) => setTriggerValue("clicked", place));
+}
+
+class Pictures {
+  constructor(root) {
+    this.root = root;
+    this.tiles = [];
+    this.tip = document.createElement("div");
+    this.tip.className = "tip";
+    this.tip.hidden = true;
+    this.legend = document.createElement("div");
+    this.legend.className = "legend";
+  }
+
+  show(data, click) {
+    this.click = click;
+    while (this.tiles.length > data.tiles.length) this.tiles.pop().figure.remove();
+    while (this.tiles.length < data.tiles.length) this.tiles.push(new Tile(this, this.tiles.length));
+    this.data = data;
+    this.tiles.forEach((tile, i) => tile.show(data.tiles[i]));
+    this.legend.hidden = !data.legend;
+    if (data.legend) this.showLegend(data.limit);
+    this.root.append(this.legend, this.tip);
+    this.root.setAttribute("aria-label", data.label);
+    if (this.pointed) this.point(...this.pointed);
+  }
+
+  showLegend(limit) {
+    const stops = Array.from({ length: 21 }, (_, i) => colour(i / 10 - 1)).map(([r, g, b, a]) => `rgb(${r} ${g} ${b} / ${a / 255})`);
+    const bar = document.createElement("i");
+    bar.style.background = `linear-gradient(to right, ${stops})`;
+    this.legend.replaceChildren(exact(-limit), bar, exact(limit));
+  }
+
+  /** Say the number of one pixel of a tile; of none when there is none there. */
+  point(tile, pixel) {
+    this.pointed = tile && [tile, pixel];
+    const value = tile?.values[pixel];
+    this.tip.hidden = !Number.isFinite(value);
+    if (this.tip.hidden) return;
+    const { columns } = tile.data, row = Math.floor(pixel / columns), column = pixel % columns;
+    const name = { unit: `unit ${pixel + 1}`, digit: `${pixel}`, pixel: `row ${row + 1}, column ${column + 1}` }[tile.data.each];
+    this.tip.textContent = `${name}: ${exact(value)}`;
+    const box = tile.canvas.getBoundingClientRect(), own = this.root.getBoundingClientRect();
+    const left = box.left - own.left + (column + 0.5) * box.width / columns;
+    this.tip.style.left = `${Math.max(0, Math.min(left, own.width - this.tip.offsetWidth))}px`;
+    this.tip.style.top = `${box.top - own.top + row * box.height / tile.data.rows - this.tip.offsetHeight - 4}px`;
+  }
+}
+
+class Tile {
+  constructor(pictures, index) {
+    this.pictures = pictures;
+    this.index = index;
+    this.figure = pictures.root.appendChild(document.createElement("figure"));
+    this.canvas = this.figure.appendChild(document.createElement("canvas"));
+    this.frame = this.figure.appendChild(document.createElement("span"));
+    this.caption = this.figure.appendChild(document.createElement("figcaption"));
+    this.canvas.addEventListener("pointermove", (event) => pictures.point(this, this.pixelAt(event)));
+    this.canvas.addEventListener("pointerdown", (event) => pictures.point(this, this.pixelAt(event)));
+    this.canvas.addEventListener("pointerleave", () => pictures.point(null));
+    this.canvas.addEventListener("blur", () => pictures.point(null));
+    this.canvas.addEventListener("click", (event) => this.choose(this.pixelAt(event)));
+    this.canvas.addEventListener("keydown", (event) => this.press(event));
+  }
+
+  show(tile) {
+    const { click, limit, size } = this.pictures.data;
+    const isNew = tile.values !== this.data?.values || tile.limit !== this.data?.limit || limit !== this.limit;
+    this.data = tile;
+    this.limit = limit;
+    if (isNew) this.paint(tile, tile.limit ?? limit);
+    this.canvas.style.width = `${size}px`;
+    this.canvas.style.aspectRatio = `${tile.columns} / ${tile.rows}`;
+    this.canvas.classList.toggle("ink", Boolean(tile.ink));
+    this.canvas.tabIndex = click ? 0 : -1;
+    this.canvas.setAttribute("role", click === "tile" ? "button" : "img");
+    this.canvas.setAttribute("aria-label", tile.caption || tile.name || "");
+    this.figure.classList.toggle("clickable", Boolean(click));
+    this.figure.classList.toggle("chosen", Boolean(tile.chosen));
+    this.frame.hidden = tile.cell === null;
+    Object.assign(this.frame.style, {
+      width: `${100 / tile.columns}%`, aspectRatio: 1,
+      left: `${100 * (tile.cell % tile.columns) / tile.columns}%`,
+      top: `${size * Math.floor(tile.cell / tile.columns) / tile.columns}px`,
+    });
+    this.caption.textContent = tile.caption;
+    this.caption.style.maxWidth = `${Math.max(size, 60)}px`;
+  }
+
+  paint(tile, limit) {
+    const bytes = Uint8Array.from(atob(tile.values), (letter) => letter.charCodeAt(0));
+    this.values = new Float32Array(bytes.buffer);
+    this.canvas.width = tile.columns;
+    this.canvas.height = tile.rows;
+    const image = new ImageData(tile.columns, tile.rows);
+    this.values.forEach((value, i) => image.data.set(tile.ink ? ink(value) : colour(value / limit), 4 * i));
+    this.canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  pixelAt({ offsetX, offsetY }) {
+    const { rows, columns } = this.data;
+    const row = Math.floor(offsetY * rows / this.canvas.clientHeight), column = Math.floor(offsetX * columns / this.canvas.clientWidth);
+    return row >= 0 && row < rows && column >= 0 && column < columns ? row * columns + column : undefined;
+  }
+
+  choose(pixel) {
+    if (this.pictures.data.click && Number.isFinite(this.values[pixel])) this.pictures.click([this.index, pixel]);
+  }
+
+  /** With the keyboard: arrows walk over the pixels, Enter chooses the one that is pointed at. */
+  press(event) {
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.data.columns, ArrowDown: this.data.columns };
+    const [tile, pixel] = this.pictures.pointed ?? [];
+    const at = tile === this ? pixel : 0;
+    if (event.key === "Enter" || event.key === " ") this.choose(at);
+    else if (event.key in steps) this.pictures.point(this, Math.max(0, Math.min(this.values.length - 1, at + steps[event.key])));
+    else return;
+    event.preventDefault();
+  }
+}
+
+/** Red, green, blue and opacity of a share of the largest value, -1 to 1; small ones are shown stronger than they are, to be seen. */
+function colour(share) {
+  const strength = Math.min(1, Math.abs(share) || 0) ** 0.65;
+  return [...(share < 0 ? NEGATIVE : POSITIVE), Math.round(255 * strength)];
+}
+
+function ink(value) {
+  return [255, 255, 255, Math.round(255 * Math.min(1, Math.max(0, value) || 0))];
+}
+
+function exact(value) {
+  return value.toLocaleString("en", { maximumSignificantDigits: 4 }).replace("-", "−");
+}

@@ -1,0 +1,111 @@
+"""Pictures whose every pixel says its number when one points at it, and which can be clicked. The drawing is pixels.js."""
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import streamlit as st
+
+_pictures = st.components.v2.component(
+    "mnist_fc_pixels",
+    html="<div class='pixel-pictures' role='group'></div>",
+    js=Path(__file__).with_name("pixels.js").read_text("utf-8"),
+    isolate_styles=False,
+)
+
+
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture: `values` float (rows, columns), the last row may be filled up with NaN, which is nothing."""
+
+    values: np.ndarray
+    caption: str = ""
+    name: str = ""
+    """What it is, for those who cannot see it, where there is no caption."""
+    is_ink: bool = False
+    """White on black, as MNIST's digits are, from 0 to 1; else orange above zero and blue below."""
+    each: Literal["pixel", "unit", "digit"] = "pixel"
+    """What one of its pixels stands for."""
+    is_chosen: bool = False
+    chosen_cell: int | None = None
+    """The pixel that is framed."""
+    limit: float | None = None
+    """The value of full colour, where it is not that of all tiles."""
+
+
+def pictures(
+    key: str,
+    tiles: Sequence[Tile],
+    *,
+    label: str,
+    size: int,
+    on_click: Callable[[int, int], None] | None = None,
+    click: Literal["tile", "cell"] = "tile",
+) -> None:
+    """Draw `tiles`, each `size` pixels wide on the screen; `on_click` is called with the tile and the cell that is clicked.
+
+    All have one scale unless a tile says its own, so that they can be compared: full colour is the largest absolute value.
+    """
+    places = [tile.values.size for tile in tiles]
+
+    def clicked() -> None:
+        place = _place(st.session_state[key].get("clicked"), places)
+        if on_click and place:
+            on_click(*place)
+
+    limit = max((float(np.nanmax(np.abs(tile.values))) for tile in tiles if tile.values.size), default=1.0)
+    _pictures(
+        key=key,
+        data={
+            "label": label,
+            "size": size,
+            "click": click if on_click else None,
+            "legend": not all(tile.is_ink for tile in tiles) and all(tile.limit is None for tile in tiles),
+            "limit": limit if np.isfinite(limit) and limit > 0 else 1.0,
+            "tiles": [_sent(tile) for tile in tiles],
+        },
+        on_clicked_change=clicked,
+    )
+
+
+def grid(values: np.ndarray, columns: int) -> np.ndarray:
+    """Values (N,) in rows of `columns`, the last one filled up with NaN."""
+    rows = -(-len(values) // columns)
+    filled = np.full(rows * columns, np.nan, np.float32)
+    filled[: len(values)] = values
+    return filled.reshape(rows, columns)
+
+
+def ink(image: np.ndarray, caption: str, *, is_chosen: bool = False) -> Tile:
+    """A picture of MNIST, uint8 (784,)."""
+    return Tile(image.reshape(28, 28) / np.float32(255), caption, is_ink=True, is_chosen=is_chosen)
+
+
+def _sent(tile: Tile) -> dict[str, Any]:
+    values = tile.values.astype(np.float32)
+    return {
+        "rows": values.shape[0],
+        "columns": values.shape[1],
+        "values": base64.b64encode(values.tobytes()).decode(),
+        "caption": tile.caption,
+        "name": tile.name,
+        "ink": tile.is_ink,
+        "each": tile.each,
+        "chosen": tile.is_chosen,
+        "cell": tile.chosen_cell,
+        "limit": 1.0 if tile.is_ink else tile.limit,
+    }
+
+
+def _place(clicked: Any, sizes: Sequence[int]) -> tuple[int, int] | None:
+    """What a browser sends is not trusted: a place that is not there is none."""
+    match clicked:
+        case [int(tile), int(cell)] if 0 <= tile < len(sizes) and 0 <= cell < sizes[tile]:
+            return tile, cell
+    return None

@@ -1,0 +1,138 @@
+"""Pinned drawings: how sure the network becomes of them while it learns, run after run."""
+
+import time
+
+import numpy as np
+import streamlit as st
+
+from mnist_fc.checkpoint import CheckpointError
+from mnist_fc.config import NUM_CLASSES, ConfigError
+from mnist_fc.probes import MAX_PROBES, History, Probe
+from mnist_fc.reading import Reading, percent
+from mnist_fc.trainer import RunSnapshot
+from mnist_fc.views import progress, session
+from mnist_fc.views.chart import COLORS, Axis, Series, line_chart
+from mnist_fc.views.images import picture
+
+SECONDS_A_DRAW = 0.12
+"""For reading the moments that were not read yet; the rest are read when the page has been drawn."""
+
+
+def pinned() -> list[Probe]:
+    """The drawings that are pinned, for as long as the session lasts."""
+    probes: list[Probe] = st.session_state.setdefault("probes", [])
+    return probes
+
+
+def pin(readings: list[Reading], label: int | None) -> None:
+    """Pin what was read, as many as there is room for; what it is meant to be is `label`, else what it is read as."""
+    for reading in readings:
+        if reading.image is None or len(pinned()) == MAX_PROBES:
+            continue
+        st.session_state.num_pinned = st.session_state.get("num_pinned", 0) + 1
+        digit = int(np.argmax(reading.probabilities)) if label is None else label
+        pinned().append(Probe(st.session_state.num_pinned, reading.image, digit))
+
+
+def panel(snapshot: RunSnapshot | None, height: int) -> bool:
+    """The chart and what it says in words; False if moments of the run are left to read."""
+    history, is_complete = _history(snapshot) if snapshot else (History(), True)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.html("<div class='chart-heading'><h3>Your drawings</h3>probability of the right digit</div>", width="content")
+        with st.popover("Change", key="probes_change"):
+            _change()
+    if snapshot:
+        with st.container(key="probe_chart"):
+            _chart(snapshot, history, height)
+    with st.container(key="probes"):
+        st.html(f"<div class='probes'>{''.join(_line(history, i) for i in range(len(pinned())))}</div>")
+    return is_complete
+
+
+def _history(snapshot: RunSnapshot) -> tuple[History, bool]:
+    """The pinned drawings read by all weights that there are of the run, or by some of them when that takes long."""
+    state = st.session_state
+    if state.get("probe_history_of") != snapshot.id:
+        state.probe_history_of, state.probe_history = snapshot.id, History()
+    history: History = state.probe_history
+    started = time.monotonic()
+    if snapshot.weights and history.lacks(snapshot.weights.step, pinned()):
+        history.add(snapshot.weights.step, session.newest_reader(snapshot).model, pinned())
+    for step in snapshot.kept:
+        if not history.lacks(step, pinned()):
+            continue
+        if time.monotonic() > started + SECONDS_A_DRAW:
+            return history, False
+        try:
+            history.add(step, session.kept_model(snapshot, step), pinned())
+        except (CheckpointError, ConfigError):
+            continue  # Its file is gone; the slider says so to who asks for it.
+    return history, True
+
+
+def _chart(snapshot: RunSnapshot, history: History, height: int) -> None:
+    series = []
+    for i, probe in enumerate(pinned()):
+        curve = history.curve(probe)
+        if len(curve.steps):
+            steps, values = curve.steps.tolist(), curve.values.tolist()
+            series.append(Series(_name(i), COLORS[i % len(COLORS)], steps, values, dots=len(steps) <= 60))
+    last_step = max((one.x[-1] for one in series), default=0.0)
+    line_chart(
+        "probe_curves",
+        series,
+        Axis(progress.step_domain(snapshot, last_step), title="step"),
+        Axis((0, 1), percent=True),
+        label="probability of the right digit for each pinned drawing over training steps",
+        height=height,
+        mark=session.moment(snapshot),
+    )
+
+
+def _name(index: int) -> str:
+    return f"drawing {index + 1}, a {pinned()[index].digit}"
+
+
+def _line(history: History, index: int) -> str:
+    """One drawing: its picture, how sure the newest network is, and when one first read it right."""
+    probe = pinned()[index]
+    newest, first = history.newest(probe), history.first_right(probe)
+    if newest is None:
+        said = "read when you train"
+    elif first is None:
+        said = f"<b>{percent(newest[1])}</b>, not yet read right"
+    else:
+        said = f"<b>{percent(newest[1])}</b>, first read right at step {first:,}"
+        said += "" if newest[0] == probe.digit else f", now as {newest[0]}"
+    return (
+        f"<div>{picture(probe.image, _name(index))}<i style='background:{COLORS[index % len(COLORS)]}'></i>"
+        f"<span><b>{probe.digit}</b>: {said}</span></div>"
+    )
+
+
+def _change() -> None:
+    """What each drawing is meant to be, and the way to be rid of it."""
+    st.caption("What is each drawing meant to be?")
+    for i, probe in enumerate(pinned()):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.html(f"<div class='probes'><div>{picture(probe.image, _name(i))}</div></div>", width="content")
+            key = f"probe_digit_{probe.id}"
+            st.selectbox(
+                _name(i),
+                range(NUM_CLASSES),
+                index=probe.digit,
+                key=key,
+                label_visibility="collapsed",
+                width=90,
+                on_change=_set_digit,
+                args=(probe, key),
+            )
+            st.button("Unpin", key=f"unpin_{probe.id}", on_click=_unpin, args=(probe,))
+
+
+def _set_digit(probe: Probe, key: str) -> None:
+    st.session_state.probes = [Probe(one.id, one.image, st.session_state[key]) if one.id == probe.id else one for one in pinned()]
+
+
+def _unpin(probe: Probe) -> None:
+    st.session_state.probes = [one for one in pinned() if one.id != probe.id]

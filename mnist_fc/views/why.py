@@ -1,0 +1,79 @@
+"""Why this digit: what each pixel adds to the sum of the digit read, of the runner-up, and to the one's lead over the other."""
+
+import math
+
+import numpy as np
+import streamlit as st
+
+from mnist_fc.explain import Attribution, attribute
+from mnist_fc.reading import Reading
+from mnist_fc.views import draw, session
+from mnist_fc.views.pixels import MINUS, Tile, pictures
+
+EXACT = (
+    "With this activation the network is, for this very drawing, plain arithmetic: the sum behind each digit (its **logit**) is "
+    "each pixel's ink times one number, and what the biases give. **Orange pixels speak for the digit, blue ones against it**; "
+    "where there is no ink there is nothing to say. All three pictures have one scale. Point at a pixel for its number."
+)
+INTEGRATED = (
+    "With this activation no share of a pixel is exact, so the ink is brought in little by little, from blank paper to the "
+    "drawing, and each pixel gets what it changed on the way (integrated gradients, Sundararajan and others, 2017). **Orange "
+    "pixels speak for the digit, blue ones against it.** The last line says how nearly it all adds up. Point at a pixel for its "
+    "number."
+)
+
+
+def panel(readings: list[Reading]) -> None:
+    """The pictures and their sums, for the drawing as it was just read."""
+    reading = draw.to_explain(readings, "why")
+    if reading is None:
+        return
+    assert reading.image is not None
+    assert reading.runner_up is not None
+    network = session.network()
+    best = int(np.argmax(reading.probabilities))
+    first, second = best, reading.runner_up
+    attribution = attribute(network.reader.model, reading.image, (first, second))
+    if reading.digit is None:
+        st.caption(f"The page says **?**, for this is hardly a digit; the network alone would say {first}.")
+    lead = attribution.pixels[0] - attribution.pixels[1]
+    shown = [
+        Tile(attribution.pixels[0], f"for {first}"),
+        Tile(attribution.pixels[1], f"for {second}"),
+        Tile(lead, f"why {first} and not {second}"),
+    ]
+    left, right = st.columns([2, 1.1])
+    with left, st.container(key="why_pictures"):
+        pictures("why_pixels", shown, label=f"each pixel's part in {first}, in {second}, and in the difference", size=190)
+    with right, st.container(key="why_sums"):
+        st.html(_sums(attribution, first, second))
+    times = math.exp(min(float(attribution.logits[0] - attribution.logits[1]), 700))
+    st.caption(
+        f"A logit that is higher by {attribution.logits[0] - attribution.logits[1]:.3f} makes {first} "
+        f"{_times(times)} as probable as {second}. Read by {network.name}."
+    )
+    st.caption(EXACT if attribution.is_exact else INTEGRATED)
+
+
+def _times(times: float) -> str:
+    return f"{times:,.1f} times" if times < 1e6 else "over a million times"
+
+
+def _sums(attribution: Attribution, first: int, second: int) -> str:
+    """The pictures' sums as a table: pixels, what is not of the pixels, both together, and the network's own logit."""
+    rest = "the biases' part" if attribution.is_exact else "blank paper's logit"
+    rows = {
+        "all pixels": attribution.pixels.sum((1, 2)),
+        rest: attribution.base,
+        "together": attribution.sums,
+        "the network's logit": attribution.logits,
+    }
+    header = "".join(f"<th>{name}</th>" for name in ("", f"for {first}", f"for {second}", "difference"))
+    body = "".join(_row(name, [f"{value:+.4f}" for value in (*values, values[0] - values[1])]) for name, values in rows.items())
+    gaps = attribution.gaps
+    gap = _row("what is missing", [f"{abs(value):.0e}" if value else "0" for value in (*gaps, gaps[0] - gaps[1])])
+    return f"<table class='sums'><thead><tr>{header}</tr></thead><tbody>{body}{gap}</tbody></table>"
+
+
+def _row(name: str, cells: list[str]) -> str:
+    return f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>".replace("-", MINUS)
