@@ -14,15 +14,20 @@ ABOUT = """
 - **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
   learned, **Reset** puts the run away. Training runs beside the page on this computer's processor, and the page's address
   leads back to the run after a reload.
+- **The slider** under the buttons looks back: the drawing is read, and everything below is drawn, with the weights that the
+  network had after so many steps. ▶ plays the run from its first step.
 - **The curves** show the loss (how wrong the answers are) and the accuracy (the share of right answers) over the steps; a step
   is one batch of images. Point at a curve for its values.
 - **Draw** a digit with the mouse, a pen or a finger. The number under the digit read says how sure the network is, and what it
   would say next; the bars give all ten probabilities in percent. **Test digit** shows it a picture from MNIST instead, and
   **Undo** brings your drawing back.
-- **Test your hand**, below, asks you for 0 to 9 and keeps the score of every network.
+- **Pin** keeps a drawing, up to five: while a network learns, a chart shows how probable the right digit becomes for each.
 - It says **?** when it sees no digit at all, whatever is drawn; and it reads **several digits** side by side as a number.
 - **What the network sees** is your drawing cropped, brought to MNIST's stroke, scaled and centred as MNIST's digits were:
   28 by 28 pixels, and its only input. While a run goes on, its newest weights read, so the answer changes as the network learns.
+- The tabs: **Why this digit?** shows what each pixel adds to the answer, **Inside** every unit at work, **Gradients** how
+  strongly the loss pulls at each layer, **Mistakes** what the network misreads, and **Test your hand** asks you for 0 to 9 and
+  keeps the score of every network. While a run goes on, what takes long is drawn anew every few seconds, and says of which step.
 """
 
 st.set_page_config(page_title="mnist_fc: train, draw, be read", page_icon="✏️", layout="wide")
@@ -44,8 +49,8 @@ with st.sidebar:
 
 def live(*, ticking: bool) -> None:
     """All of the page beside the side panel, drawn anew as one at every tick, stroke and click."""
-    if session.is_running() is not ticking:
-        st.rerun()  # a run has begun or ended: the page begins to tick, or rests
+    if session.is_running() is not ticking or controls.are_stale():
+        st.rerun()  # a run has begun or ended, and the page begins to tick, or rests; or the side panel shows old values
     with st.container(key="training_bar"):
         progress.bar()
         moment.timeline()

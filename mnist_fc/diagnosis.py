@@ -113,11 +113,30 @@ def diagnose(
 
 def gradient_flow(steps: Sequence[StepRecord]) -> GradientFlow | None:
     """Of the newest records; None where no record has a finite gradient above zero in every layer."""
-    newest = np.array([record.gradient_norms for record in steps[-GRADIENT_RECORDS:]], np.float64)
-    usable = newest[(np.isfinite(newest) & (newest > 0)).all(axis=1)] if len(newest) else newest
-    if not len(usable):
+    _, logs = _log_norms(steps[-GRADIENT_RECORDS:])
+    return _flow(logs.mean(axis=0)) if len(logs) else None
+
+
+def weakest_flow(steps: Sequence[StepRecord]) -> tuple[int, GradientFlow] | None:
+    """Of the run's records so far, those in a row in which least reached the first layer, and the step in their middle."""
+    at, logs = _log_norms(steps)
+    if not len(logs):
         return None
-    norms = tuple(np.exp(np.log(usable).mean(axis=0)).tolist())
+    width = min(GRADIENT_RECORDS, len(logs))
+    means = np.lib.stride_tricks.sliding_window_view(logs, width, axis=0).mean(axis=-1)
+    weakest = int((means[:, 0] - means[:, -1]).argmin())
+    return int(at[weakest + width // 2]), _flow(means[weakest])
+
+
+def _log_norms(steps: Sequence[StepRecord]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps, (N,), and the logarithms of the gradient norms, (N, layers), of the records that have them for every layer."""
+    norms = np.array([record.gradient_norms for record in steps], np.float64).reshape(len(steps), -1)
+    usable = (np.isfinite(norms) & (norms > 0)).all(axis=1)
+    return np.array([record.step for record in steps], np.int64)[usable], np.log(norms[usable])
+
+
+def _flow(log_norms: np.ndarray) -> GradientFlow:
+    norms = tuple(np.exp(log_norms).tolist())
     ratio = norms[0] / norms[-1]
     return GradientFlow(norms, ratio, vanishes=len(norms) > 2 and ratio < VANISHING_RATIO)
 

@@ -1,14 +1,17 @@
-"""What the tests share: the real data, whole and as a slice of it."""
+"""What the tests share: the real data, whole and as a slice of it; and the page in a browser."""
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from browser import BROWSER, BROWSER_ARGS, SECONDS, Server, ready, running_server
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mnist_fc import data
 from mnist_fc.data import Mnist
@@ -80,3 +83,44 @@ def small_npz(small_arrays: dict[str, np.ndarray], tmp_path_factory: pytest.Temp
 def seven() -> list[Stroke]:
     """A 7 in two strokes, in the middle of the canvas."""
     return [Stroke(((90, 80), (190, 80), (130, 220)), 20), Stroke(((115, 150), (175, 150)), 20)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=BROWSER, args=BROWSER_ARGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open the page in a session of its own; one that is still training at the end of the test is stopped."""
+    opened: list[Page] = []
+
+    def open_one(width: int = 1280, height: int = 800, query: str = "", **options: Any) -> Page:
+        page = browser.new_context(viewport={"width": width, "height": height}, **options).new_page()
+        opened.append(page)
+        page.goto(f"{server.url}/{query}")
+        ready(page)
+        return page
+
+    yield open_one
+    for page in opened:
+        stop = page.locator(".st-key-stop button")
+        if not page.is_closed() and stop.count() and stop.is_enabled():
+            stop.click()
+            expect(stop).to_be_disabled(timeout=30 * SECONDS)
+        page.context.close()
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page()

@@ -84,6 +84,12 @@ def set_one(field: str, value: Any) -> None:
     """Make the control of one field of a config show `value`, as if it had been moved there."""
     st.session_state["epochs" if field == "num_epochs" else field] = value
     _control_changed(field)
+    st.session_state.controls_are_stale = True
+
+
+def are_stale() -> bool:
+    """Whether a control was set from elsewhere since the panel was drawn; asked once."""
+    return bool(st.session_state.pop("controls_are_stale", False))
 
 
 def in_words(field: str, value: Any) -> str:

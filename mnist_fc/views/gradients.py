@@ -1,12 +1,14 @@
 """How much of the gradient reaches each layer, over the steps, and how many units do nothing."""
 
 import math
+from collections.abc import Sequence
 
 import streamlit as st
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.curves import gradient_curves
-from mnist_fc.diagnosis import GradientFlow, gradient_flow
+from mnist_fc.diagnosis import GradientFlow, gradient_flow, weakest_flow
+from mnist_fc.engine import StepRecord
 from mnist_fc.views import progress, session
 from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
 from mnist_fc.views.controls import WORDS
@@ -37,7 +39,7 @@ def panel() -> None:
                 label="gradient norm of each layer over training steps",
             )
         with st.container(key="gradient_words"):
-            st.markdown(_words(gradient_flow(snapshot.steps), snapshot.config))
+            st.markdown(_words(snapshot.steps, snapshot.config))
     _dead_units()
     st.caption(
         "The gradient says in which direction, and how strongly, each weight should change; the norm is the length of all of a "
@@ -57,28 +59,36 @@ def _domain(series: list[Series]) -> tuple[float, float]:
     return 10.0 ** math.floor(math.log10(max(low, 1e-12))), 10.0 ** math.ceil(math.log10(high) + 1e-9)
 
 
-def _words(flow: GradientFlow | None, config: TrainConfig) -> str:
+def _words(steps: Sequence[StepRecord], config: TrainConfig) -> str:
     """What one sees, in two lines."""
-    name = WORDS[config.activation]
-    if flow is None:
+    flow, weakest = gradient_flow(steps), weakest_flow(steps)
+    if flow is None or weakest is None:
         return "No gradient is left: it is zero or no finite number in every layer.\n\nNothing changes any more, whatever comes."
-    times = (
-        f"{flow.ratio:,.1f} times"
-        if flow.ratio >= 1
-        else f"a {1 / flow.ratio:,.0f}th"
-        if flow.ratio < 0.2
-        else f"{flow.ratio:.0%} of"
-    )
-    seen = f"The gradient of layer 1 is now {times} that of the output layer"
+    name = WORDS[config.activation]
+    passes_on = f"each {name} layer on the way back passes on only a part"
+    passes_on += " (the slope of sigmoid is at most a quarter)" if config.activation == "sigmoid" else ""
     if flow.vanishes:
-        why = " (sigmoid's slope is at most a quarter)" if config.activation == "sigmoid" else ""
         return (
-            f"**The gradients vanish.** {seen}: each {name} layer on the way back passes on only a part{why}.\n\n"
+            f"**The gradients vanish.** That of layer 1 is now {_times(flow)} that of the output layer: {passes_on}.\n\n"
             "The first layers hardly change, so the later ones have nothing better to work with, and the loss stands still."
         )
+    step, lowest = weakest
+    if lowest.vanishes:
+        return (
+            f"**The gradients vanished** at first: around step {step:,} that of layer 1 was {_times(lowest)} that of the output "
+            f"layer, as {passes_on}.\n\nWhile that lasts the loss stands still; by now the weights have grown, and layer 1 has "
+            f"{_times(flow)} it."
+        )
+    seen = f"The gradient of layer 1 is now {_times(flow)} that of the output layer"
     if len(flow.norms) <= 2:
         return f"{seen}.\n\nWith one hidden layer there is no long way on which a gradient could vanish."
     return f"{seen}: **it comes through all {len(flow.norms)} layers**, and all of them learn.\n\n{_slope(config.activation)}"
+
+
+def _times(flow: GradientFlow) -> str:
+    if flow.ratio >= 1:
+        return f"{flow.ratio:,.1f} times"
+    return f"1/{1 / flow.ratio:,.0f} of" if flow.ratio < 0.2 else f"{flow.ratio:.0%} of"
 
 
 def _slope(activation: str) -> str:
@@ -87,7 +97,7 @@ def _slope(activation: str) -> str:
             return "The slope of an active unit is about 1, so the way back takes nothing from the gradient."
         case "tanh":
             return "Near zero the slope of tanh is 1; only units that are far out pass on less."
-    return "Sigmoid's slope is at most a quarter: with few layers enough is left, with four it is not."
+    return "The slope of sigmoid is at most a quarter: with few layers enough is left, with four it is not."
 
 
 def _dead_units() -> None:

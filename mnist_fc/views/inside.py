@@ -29,7 +29,7 @@ def panel(readings: list[Reading]) -> None:
     reading = draw.to_explain(readings, "inside")
     network = session.network()
     model = network.reader.model
-    st.markdown("#### From the picture to the answer")
+    st.markdown(f"#### From the picture to the answer, by {model.num_parameters:,} numbers")
     with st.container(key="structure"):
         st.html(_structure(model))
     if reading is not None and reading.image is not None:
@@ -50,8 +50,7 @@ def _structure(model: MLP) -> str:
             f"<br>= {(inputs + 1) * size:,} numbers<br>then {'softmax' if is_last else function}</div>"
         )
     boxes.append("<div><b>10 probabilities</b>of the digits 0 to 9</div>")
-    total = f"<div><b>{model.num_parameters:,}</b>numbers learned in all</div>"
-    return f"<div class='structure'>{'<span>→</span>'.join(boxes)}<span>:</span>{total}</div>"
+    return f"<div class='structure'>{'<span>→</span>'.join(boxes)}</div>"
 
 
 def _way_through(model: MLP, image: np.ndarray, network: session.Network) -> None:
@@ -78,7 +77,7 @@ def _way_through(model: MLP, image: np.ndarray, network: session.Network) -> Non
         "full colour is the loudest of its layer. Point at a unit for its number, **click it** to see what it does."
     )
     with st.container(key="activations"):
-        pictures("activation_grids", tiles, label="the activations of all units", size=168, on_click=_choose, click="cell")
+        pictures("activation_grids", tiles, label="the activations of all units", size=142, on_click=_choose, click="cell")
     with st.container(key="unit"):
         _unit(model, image, place, network)
 
@@ -125,7 +124,7 @@ def _unit(model: MLP, image: np.ndarray, place: Place, network: session.Network)
             "exciting", place, network, lambda: exciting(model, images, number, index, NUM_EXCITING)
         )
         st.markdown(f"**The test digits that excite it most**{_as_of(of, network)}")
-        tiles = [ink(images[i].numpy(), f"{int(labels[i])}: {value:.3g}") for i, value in zip(indices, values, strict=True)]
+        tiles = [ink(images[i].numpy(), f"{int(labels[i])}: {value:.4g}") for i, value in zip(indices, values, strict=True)]
         pictures("unit_exciting", tiles, label="the test digits that excite the unit most", size=76)
         st.caption(f"Of all {len(labels):,}, with their label and the unit's {'logit' if is_output else 'activation'}.")
 

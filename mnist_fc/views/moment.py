@@ -37,7 +37,7 @@ def timeline() -> None:
             },
             on_moment_change=_choose,
         )
-    if problem := st.session_state.pop("moment_problem", None):
+    if problem := st.session_state.get("moment_problem"):
         st.warning(problem)
 
 
@@ -47,4 +47,4 @@ def _choose() -> None:
     run = session.watched_run()
     if run and isinstance(message, dict):
         st.session_state.timeline_turn = message.get("turn")
-        session.choose_moment(run.snapshot(), message.get("step"))
+        st.session_state.moment_problem = session.choose_moment(run.snapshot(), message.get("step"))

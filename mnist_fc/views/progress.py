@@ -77,8 +77,8 @@ def _cure(found: Diagnosis) -> None:
     setting = controls.in_words(field, value)
     if getattr(controls.config(), field) == value:
         st.caption(f"{setting} is set.".capitalize() + " Train anew with it.", width="content")
-    elif st.button(f"Set {setting}", key="cure", on_click=controls.set_one, args=(field, value)):
-        st.rerun()  # the side panel shows it
+    else:
+        st.button(f"Set {setting}", key="cure", on_click=controls.set_one, args=(field, value))
 
 
 def _show_other() -> None:

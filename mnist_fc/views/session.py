@@ -110,15 +110,8 @@ def network() -> Network:
     snapshot = run.snapshot() if run else None
     if snapshot is None or snapshot.weights is None or state.get("network") == "shipped":
         return Network(shipped_reader(), None)
-    step = moment(snapshot)
-    if step is not None:
-        try:
-            reader = _kept_reader(snapshot, step)
-        except (CheckpointError, ConfigError) as error:
-            state.moment_problem = f"The weights of step {step:,} cannot be shown: {error}."
-            choose_moment(snapshot, None)
-        else:
-            return Network(reader, snapshot, step, is_newest=False)
+    if (step := moment(snapshot)) is not None:
+        return Network(state.moment_reader, snapshot, step, is_newest=False)
     return Network(newest_reader(snapshot), snapshot, snapshot.weights.step)
 
 
@@ -145,9 +138,21 @@ def moment(run: RunSnapshot) -> int | None:
     return step if run_id == run.id and step in run.kept and not is_newest else None
 
 
-def choose_moment(run: RunSnapshot, step: object) -> None:
-    """Look at the weights of `step` from now on; at the newest if it is not one of the steps that were kept."""
-    st.session_state.moment = run.id, step if isinstance(step, int) and step in run.kept else None
+def choose_moment(run: RunSnapshot, step: object) -> str:
+    """Look at the weights of `step` from now on; at the newest if it is not one of the steps that were kept.
+
+    Returns what is wrong with weights that are not to be had, else nothing.
+    """
+    state = st.session_state
+    state.moment = run.id, None
+    if not isinstance(step, int) or step not in run.kept:
+        return ""
+    try:
+        state.moment_reader = Reader(kept_model(run, step))
+    except (CheckpointError, ConfigError) as error:
+        return f"The weights of step {step:,} cannot be shown: {error}."
+    state.moment = run.id, step
+    return ""
 
 
 @dataclass(frozen=True)
@@ -192,15 +197,6 @@ def survey(network: Network) -> tuple[Survey, Network]:
 def trained_on(num_validation: int, seed: int) -> torch.Tensor:
     """The indices of the training images that a run with such a split trains on."""
     return data.split(mnist().train_labels, num_validation, seed)[0]
-
-
-def _kept_reader(run: RunSnapshot, step: int) -> Reader:
-    state = st.session_state
-    if state.get("kept_reader_of") != (run.id, step):
-        state.kept_reader = Reader(kept_model(run, step))
-        state.kept_reader_of = run.id, step
-    reader: Reader = state.kept_reader
-    return reader
 
 
 def watched_run() -> Run | None:

@@ -86,10 +86,14 @@ def _advice(test: SpeedTest, records: list[SpeedRecord]) -> None:
         f"For batches of {test.config.batch_size:,} (measured: {best.batch_size:,}) the fastest is **{_threads(best.threads)}**: "
         f"{best.images_per_second:,.0f} images/s{times}."
     )
-    if CPU_COUNT > 1 and st.button(
-        f"Use {_threads(best.threads)}", key="use_fastest", icon=":material/check:", on_click=_use, args=(best.threads,)
-    ):
-        st.rerun()  # the side panel shows it
+    if CPU_COUNT > 1:
+        st.button(
+            f"Use {_threads(best.threads)}",
+            key="use_fastest",
+            icon=":material/check:",
+            on_click=controls.set_one,
+            args=("threads", best.threads),
+        )
 
 
 def _measure() -> None:
@@ -106,10 +110,6 @@ def _stop() -> None:
     if (test := session.trainer().speed_test) and test.is_active:
         session.trainer().stop(test)
         test.wait_until_ended(progress.COMMAND_SECONDS)
-
-
-def _use(threads: int) -> None:
-    st.session_state.threads = threads
 
 
 def _threads(count: int) -> str:

@@ -49,14 +49,14 @@ def panel(readings: list[Reading]) -> None:
         st.html(_sums(attribution, first, second))
     times = math.exp(min(float(attribution.logits[0] - attribution.logits[1]), 700))
     st.caption(
-        f"A logit that is higher by {attribution.logits[0] - attribution.logits[1]:.3f} makes {first} "
-        f"{_times(times)} as probable as {second}. Read by {network.name}."
+        f"A logit that is higher by {attribution.logits[0] - attribution.logits[1]:.3f} makes a {first} "
+        f"{_times(times)} as probable as a {second}. Read by {network.name}."
     )
     st.caption(EXACT if attribution.is_exact else INTEGRATED)
 
 
 def _times(times: float) -> str:
-    return f"{times:,.1f} times" if times < 1e6 else "over a million times"
+    return f"{times:,.1f} times" if times < 100 else f"{times:,.0f} times" if times < 1e6 else "over a million times"
 
 
 def _sums(attribution: Attribution, first: int, second: int) -> str:

@@ -1,0 +1,194 @@
+"""What the tests of the page share: a server with its training process, and what a person does in the browser."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from mnist_fc.config import PRESETS
+
+ROOT = Path(__file__).parents[1]
+BROWSER = os.environ.get("MNIST_FC_BROWSER") or None  # read at import: the tests themselves run without these variables
+BROWSER_ARGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+SECONDS = 1000.0
+
+SEVEN: list[tuple[float, float]] = [(80, 60), (200, 60), (130, 230)]
+ONE: list[tuple[float, float]] = [(140, 50), (140, 230)]
+TWO: list[tuple[float, float]] = [(80, 90), (100, 65), (140, 55), (185, 70), (190, 105), (160, 150), (80, 225), (200, 225)]
+
+
+@dataclass(frozen=True)
+class Server:
+    process: "subprocess.Popen[bytes]"
+    url: str
+    log: Path
+
+    def worker(self) -> int:
+        """The process id of the training process."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int(re.findall(r"PPid:\s+(\d+)", (folder / "status").read_text())[0])
+                command = (folder / "cmdline").read_bytes()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if parent == self.process.pid and b"mnist_fc.worker" in command:
+                return int(folder.name)
+        raise AssertionError("the server has no training process")
+
+
+@contextmanager
+def running_server(folder: Path, **environment: str) -> Iterator[Server]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"],
+            cwd=ROOT,
+            env={**os.environ, "MNIST_FC_RUNS": str(folder / "runs"), **environment},
+            stdout=subprocess.PIPE,
+            stderr=output,
+        )
+    assert process.stdout
+    for line in process.stdout:
+        if b"URL:" in line:
+            break
+    try:
+        yield Server(process, f"http://localhost:{port}", log)
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+def ready(page: Page) -> None:
+    expect(page.locator(".st-key-probabilities .bar")).to_have_count(10, timeout=60 * SECONDS)
+    expect(page.locator(".st-key-canvas canvas.upper-canvas")).to_be_visible(timeout=30 * SECONDS)
+    expect(page.locator(".st-key-accuracy_chart .axes text").first).to_be_visible(timeout=30 * SECONDS)
+
+
+def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-canvas canvas.upper-canvas") -> None:
+    """One stroke with the mouse, in pixels of the canvas."""
+    page.locator(canvas).scroll_into_view_if_needed()
+    box = page.locator(canvas).bounding_box()
+    assert box
+    (x, y), *rest = points
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.mouse.down()
+    for x, y in rest:
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=8)
+    page.mouse.up()
+
+
+def click(page: Page, key: str) -> None:
+    page.locator(f".st-key-{key} button").click()
+
+
+def expect_reading(page: Page, digit: str) -> None:
+    expect(page.locator(".st-key-reading")).to_have_text(digit, timeout=15 * SECONDS)
+
+
+def expect_status(page: Page, text: str) -> None:
+    expect(page.locator(".st-key-status")).to_contain_text(text, timeout=120 * SECONDS)
+
+
+def choose(page: Page, key: str, option: str) -> None:
+    control = page.locator(f".st-key-{key} input").first
+    control.scroll_into_view_if_needed()
+    # A list closes when the panel under it scrolls; two frames later the scrolling is over.
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    control.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def choose_preset(page: Page, name: str) -> None:
+    """Choose a preset and wait until the side panel has followed: the browser's values would go with the next click."""
+    choose(page, "preset", name)
+    for i in range(len(PRESETS[name].hidden_sizes)):
+        expect(page.locator(f".st-key-size_{i}")).to_contain_text(str(PRESETS[name].hidden_sizes[i]))
+    expect(page.locator(".st-key-batch_size")).to_contain_text(str(PRESETS[name].batch_size))
+    expect(page.locator(".st-key-epochs")).to_contain_text(str(PRESETS[name].num_epochs))
+
+
+def slide(page: Page, key: str, end: str) -> None:
+    """Move a control to one end of its ladder with the keyboard: Home or End."""
+    page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first.press(end)
+    if (key, end) == ("epochs", "Home"):
+        # The page has taken it over: a Train that comes before would train as many epochs as were set.
+        expect(page.locator("[data-testid=stSidebar]")).to_contain_text(re.compile(r"([\d,]+) steps an epoch, \1 in all"))
+
+
+def curve_length(page: Page, chart: str) -> float:
+    """How long the drawn training curve is, in pixels of its picture."""
+    length: float = page.evaluate(CURVE_LENGTH, chart)
+    return length
+
+
+def expect_longer_curve(page: Page, chart: str, length: float) -> None:
+    page.wait_for_function(f"([chart, length]) => ({CURVE_LENGTH})(chart) > length", arg=[chart, length], timeout=15 * SECONDS)
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+    expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+
+
+CURVE_LENGTH = """
+chart => Math.max(0, ...Array.from(document.querySelectorAll(`.st-key-${chart} .curves path`), path => path.getTotalLength()))
+"""
+
+CONTRAST_BELOW = """
+limit => {
+  const parse = text => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const luminance = color => {
+    const [r, g, b] = color.map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const background = element => {
+    const layers = [], text = element.getBoundingClientRect(), x = (text.left + text.right) / 2, y = (text.top + text.bottom) / 2;
+    for (let e = element; e; e = e.parentElement) {
+      const box = e.getBoundingClientRect();
+      // A slider's value stands beside its thumb.
+      const beside = box.width < 40 && (x < box.left || x > box.right || y < box.top || y > box.bottom);
+      if (!beside) layers.unshift(parse(getComputedStyle(e).backgroundColor));
+    }
+    return layers.reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const opacity = element => {
+    let product = 1;
+    for (let e = element; e; e = e.parentElement) product *= parseFloat(getComputedStyle(e).opacity);
+    return product;
+  };
+  const faint = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
+    if (!text || !element.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true })) continue;
+    if (element.closest("[disabled], [aria-disabled=true], [data-disabled], label:has(input:disabled), script, style")) continue;
+    const below = background(element), style = getComputedStyle(element);
+    const paint = parse(element.closest("svg") ? style.fill : style.color);
+    paint[3] *= opacity(element);
+    const [a, b] = [luminance(over(paint, below)), luminance(below)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < limit) faint.push(`${text}: ${ratio.toFixed(2)}`);
+  }
+  return faint;
+}
+"""
