@@ -1,5 +1,6 @@
 """The page: page config, session, and the views in their places. Run it with `streamlit run app.py`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
@@ -8,7 +9,7 @@ from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import ConfigError
 from mnist_fc.data import DataError
 from mnist_fc.reading import Reading
-from mnist_fc.views import controls, draw, gradients, hand, inside, mistakes, moment, probes, progress, session, speed, why
+from mnist_fc.views import alike, controls, draw, gradients, hand, inside, mistakes, moment, probes, progress, session, speed, why
 
 ABOUT = """
 - **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
@@ -26,9 +27,24 @@ ABOUT = """
 - **What the network sees** is your drawing cropped, brought to MNIST's stroke, scaled and centred as MNIST's digits were:
   28 by 28 pixels, and its only input. While a run goes on, its newest weights read, so the answer changes as the network learns.
 - The tabs: **Why this digit?** shows what each pixel adds to the answer, **Inside** every unit at work, **Gradients** how
-  strongly the loss pulls at each layer, **Mistakes** what the network misreads, and **Test your hand** asks you for 0 to 9 and
-  keeps the score of every network. While a run goes on, what takes long is drawn anew every few seconds, and says of which step.
+  strongly the loss pulls at each layer, **Mistakes** what the network misreads, **Look-alikes** the training digits most like
+  yours, and **Test your hand** asks you for 0 to 9 and keeps the score of every network. While a run goes on, what takes long
+  is drawn anew every few seconds, and says of which step.
 """
+
+YOUR_HAND = "Test your hand"
+
+TABS: dict[str, Callable[[list[Reading]], None]] = {
+    "Why this digit?": why.panel,
+    "Inside": inside.panel,
+    "Gradients": lambda readings: gradients.panel(),
+    "Mistakes": lambda readings: mistakes.panel(),
+    "Look-alikes": alike.panel,
+    YOUR_HAND: lambda readings: hand.panel(),
+    "How fast is this machine?": lambda readings: speed.panel(),
+    "What is on this page": lambda readings: about(),
+}
+"""The tabs by name, and what draws each, for the drawing as it was just read."""
 
 st.set_page_config(page_title="mnist_fc: train, draw, be read", page_icon="✏️", layout="wide")
 st.html(Path(draw.__file__).with_name("style.css"))
@@ -67,40 +83,19 @@ def live(*, ticking: bool) -> None:
         st.rerun()
 
 
+def about() -> None:
+    """Everything on the page in words."""
+    st.markdown(ABOUT)
+
+
 def tabs(readings: list[Reading]) -> None:
     """What the page has besides; a tab that is not open is not drawn."""
-    names = [
-        "Why this digit?",
-        "Inside",
-        "Gradients",
-        "Mistakes",
-        "Test your hand",
-        "How fast is this machine?",
-        "What is on this page",
-    ]
-    why_this, look_inside, gradient_norms, misread, your_hand, how_fast, about = st.tabs(names, key="tabs", on_change="rerun")
-    if why_this.open:
-        with why_this:
-            why.panel(readings)
-    if look_inside.open:
-        with look_inside:
-            inside.panel(readings)
-    if gradient_norms.open:
-        with gradient_norms:
-            gradients.panel()
-    if misread.open:
-        with misread:
-            mistakes.panel(readings)
-    if your_hand.open:
-        with your_hand:
-            hand.panel()
-    else:
-        hand.closed()
-    if how_fast.open:
-        with how_fast:
-            speed.panel()
-    with about:
-        st.markdown(ABOUT)
+    for tab, (name, panel) in zip(st.tabs(list(TABS), key="tabs", on_change="rerun"), TABS.items(), strict=True):
+        if tab.open:
+            with tab:
+                panel(readings)
+        elif name == YOUR_HAND:
+            hand.closed()
 
 
 tick_seconds = session.tick_seconds()

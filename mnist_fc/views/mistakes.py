@@ -1,4 +1,4 @@
-"""What the network gets wrong: the test set by label and reading, what is misread, and the training digits like the drawing."""
+"""What the network gets wrong: the test set by label and reading, and the digits that are misread."""
 
 from pathlib import Path
 from typing import Any
@@ -7,17 +7,13 @@ import numpy as np
 import streamlit as st
 import torch
 
-from mnist_fc.config import NUM_CLASSES, PRESETS
-from mnist_fc.reading import Reading, percent
-from mnist_fc.survey import Survey, confusion, misread, nearest
+from mnist_fc.config import NUM_CLASSES
+from mnist_fc.reading import percent
+from mnist_fc.survey import Survey, confusion, misread
 from mnist_fc.views import draw, session
 from mnist_fc.views.pixels import ink, pictures
 
 NUM_SHOWN = 24
-NUM_NEAREST = 12
-
-NUM_SEARCHED = 10_000
-"""Training digits that are searched at once; all of them take half a second."""
 
 _matrix = st.components.v2.component(
     "mnist_fc_confusion",
@@ -27,8 +23,8 @@ _matrix = st.components.v2.component(
 )
 
 
-def panel(readings: list[Reading]) -> None:
-    """The confusion matrix, the digits of the cell that is pressed or all misread ones, and the nearest training digits."""
+def panel() -> None:
+    """The confusion matrix, and the digits of the cell that is pressed or all misread ones."""
     network = session.network()
     surveyed, of = session.survey(network)
     labels = session.mnist().test_labels
@@ -44,8 +40,6 @@ def panel(readings: list[Reading]) -> None:
             _confusion(labels, surveyed)
     with right:
         _gallery(labels, surveyed)
-    st.markdown("#### The training digits most like your drawing")
-    _nearest(draw.to_explain(readings, "nearest"), network)
 
 
 def _confusion(labels: torch.Tensor, surveyed: Survey) -> None:
@@ -109,37 +103,3 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
 
 def _show_more() -> None:
     st.session_state.mistakes_shown *= 2
-
-
-def _nearest(reading: Reading | None, network: session.Network) -> None:
-    """Training digits whose picture in the last hidden layer is the drawing's neighbour."""
-    if reading is None or reading.image is None:
-        return
-    image = reading.image
-    trained_on = session.trained_on(*_split_of(network))
-    search_all = st.toggle(
-        f"Search all {len(trained_on):,} training digits", key="search_all", help="Takes half a second or more."
-    )
-    searched = trained_on if search_all else trained_on[:NUM_SEARCHED]
-    train = session.mnist()
-
-    def find() -> tuple[np.ndarray, np.ndarray]:
-        indices, distances = nearest(network.reader.model, image, train.train_images[searched], NUM_NEAREST)
-        return searched.numpy()[indices], distances
-
-    (indices, distances), of = session.at_leisure("nearest", (image.tobytes(), search_all), network, find)
-    tiles = [
-        ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, at {distance:.3g}")
-        for i, distance in zip(indices, distances, strict=True)
-    ]
-    with st.container(key="nearest"):
-        pictures("nearest_digits", tiles, label="the training digits nearest to the drawing", size=76)
-    st.caption(
-        f"Of {len(searched):,} training digits, those that the last hidden layer of {of.name} describes most nearly as it "
-        "describes your drawing: the label, and the Euclidean distance between the two descriptions."
-    )
-
-
-def _split_of(network: session.Network) -> tuple[int, int]:
-    config = network.run.config if network.run else PRESETS["best"]  # which the shipped network was trained with
-    return config.num_validation, config.seed

@@ -1,0 +1,51 @@
+"""The training digits that are most like the drawing to the network."""
+
+import numpy as np
+import streamlit as st
+
+from mnist_fc.config import PRESETS
+from mnist_fc.reading import Reading
+from mnist_fc.survey import nearest
+from mnist_fc.views import draw, session
+from mnist_fc.views.pixels import ink, pictures
+
+NUM_NEAREST = 24
+
+NUM_SEARCHED = 10_000
+"""Training digits that are searched at once; all of them take half a second."""
+
+
+def panel(readings: list[Reading]) -> None:
+    """The training digits that the last hidden layer describes most nearly as it describes the drawing."""
+    reading = draw.to_explain(readings, "alike")
+    if reading is None or reading.image is None:
+        return
+    network = session.network()
+    image = reading.image
+    trained_on = session.trained_on(*_split_of(network))
+    search_all = st.toggle(
+        f"Search all {len(trained_on):,} training digits", key="search_all", help="Takes half a second or more."
+    )
+    searched = trained_on if search_all else trained_on[:NUM_SEARCHED]
+    train = session.mnist()
+
+    def find() -> tuple[np.ndarray, np.ndarray]:
+        indices, distances = nearest(network.reader.model, image, train.train_images[searched], NUM_NEAREST)
+        return searched.numpy()[indices], distances
+
+    (indices, distances), of = session.at_leisure("nearest", (image.tobytes(), search_all), network, find)
+    tiles = [
+        ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, at {distance:.3g}")
+        for i, distance in zip(indices, distances, strict=True)
+    ]
+    with st.container(key="nearest"):
+        pictures("nearest_digits", tiles, label="the training digits nearest to the drawing", size=76)
+    st.caption(
+        f"Of {len(searched):,} training digits, those that the last hidden layer of {of.name} describes most nearly as it "
+        "describes your drawing: the label, and the Euclidean distance between the two descriptions."
+    )
+
+
+def _split_of(network: session.Network) -> tuple[int, int]:
+    config = network.run.config if network.run else PRESETS["best"]  # which the shipped network was trained with
+    return config.num_validation, config.seed
