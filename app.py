@@ -46,6 +46,9 @@ TABS: dict[str, Callable[[list[Reading]], None]] = {
 }
 """The tabs by name, and what draws each, for the drawing as it was just read."""
 
+MUCH_TO_DRAW = ("Inside", "Gradients", "Mistakes", "Look-alikes")
+"""Tabs that are drawn anew more seldom while a run goes on, so that they do not slow it."""
+
 st.set_page_config(page_title="mnist_fc: train, draw, be read", page_icon="✏️", layout="wide")
 st.html(Path(draw.__file__).with_name("style.css"))
 
@@ -63,9 +66,9 @@ with st.sidebar:
     controls.panel()
 
 
-def live(*, ticking: bool) -> None:
+def live(tick_seconds: float | None) -> None:
     """All of the page beside the side panel, drawn anew as one at every tick, stroke and click."""
-    if session.is_running() is not ticking or controls.are_stale():
+    if pace() != tick_seconds or controls.are_stale():
         st.rerun()  # a run has begun or ended, and the page begins to tick, or rests; or the side panel shows old values
     with st.container(key="training_bar"):
         progress.bar()
@@ -77,7 +80,7 @@ def live(*, ticking: bool) -> None:
     with training:
         is_complete = progress.charts(probes.panel if probes.pinned() else None)
     tabs(readings)
-    if not ticking:
+    if tick_seconds is None:
         hand.keep_score()  # of a run that has just ended, whatever tab is open
     if not is_complete:
         st.rerun()
@@ -98,5 +101,10 @@ def tabs(readings: list[Reading]) -> None:
             hand.closed()
 
 
-tick_seconds = session.tick_seconds()
-st.fragment(live, run_every=tick_seconds)(ticking=tick_seconds is not None)
+def pace() -> float | None:
+    """Seconds from tick to tick; None while nothing goes on."""
+    return session.tick_seconds(much_to_draw=st.session_state.get("tabs") in MUCH_TO_DRAW)
+
+
+tick_seconds = pace()
+st.fragment(live, run_every=tick_seconds)(tick_seconds)
