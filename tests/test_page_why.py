@@ -1,5 +1,6 @@
 """The page in a real browser: what it shows of a network that learns, and why the network says what it says."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from browser import (
     ONE,
     SECONDS,
     SEVEN,
+    Server,
     choose,
     choose_preset,
     click,
@@ -21,7 +23,8 @@ from browser import (
     running_server,
     slide,
 )
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
+from streamlit.proto.BackMsg_pb2 import BackMsg
 
 TABS = {"Why this digit?": "why_sums", "Inside": "gallery", "Gradients": "", "Mistakes": "misread", "Look-alikes": "nearest"}
 """Those that explain, and what is last in each without a run."""
@@ -438,3 +441,58 @@ def test_every_tab_is_legible_and_no_wider_than_the_screen(open_page: Callable[.
             ".map(e => e.closest('.confusion') ? 0 : e.getBoundingClientRect().right))"
         )
         assert right <= width
+
+
+# Hostile clients
+
+
+GARBAGE: list[object] = [
+    *("x", None, True, 1e300, -1, [], {}, [1], ["a", "b"], [10, 0], [-1, -1], [99_999, 0], [0, 10**30], [[0], [0]]),
+    *({"step": 0}, {"step": 7, "turn": 1}, {"step": [0], "turn": 1}, {"step": "0", "turn": 1}, {"step": 0, "turn": {}}),
+]
+
+
+def test_clicks_that_nothing_on_the_page_can_send_change_nothing_and_cost_nothing(browser: Browser, server: Server) -> None:
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    waiting = list(GARBAGE)
+
+    def tamper(route: WebSocketRoute) -> None:
+        upstream = route.connect_to_server()
+
+        def forward(message: str | bytes) -> None:
+            assert isinstance(message, bytes)
+            content = BackMsg.FromString(message)
+            for state in content.rerun_script.widget_states.widgets:
+                if state.json_trigger_value and waiting:
+                    (event,) = json.loads(state.json_trigger_value)
+                    state.json_trigger_value = json.dumps([{**event, "value": waiting.pop()}])
+            upstream.send(content.SerializeToString())
+
+        route.on_message(forward)
+        upstream.on_message(route.send)
+
+    page.route_web_socket(re.compile("_stcore/stream"), tamper)
+    page.goto(server.url)
+    ready(page)
+    slide(page, "epochs", "Home")
+    click(page, "train")
+    expect_status(page, "done")
+    for tab, clicked in (("Mistakes", ".confusion button.right"), ("Inside", ".st-key-gallery canvas")):
+        open_tab(page, tab)
+        target = page.locator(clicked).first
+        expect(target).to_be_visible()
+        while waiting:
+            target.click()
+        expect(target).to_be_visible()
+        waiting = list(GARBAGE)
+    for garbage in GARBAGE[-5:]:
+        waiting = [garbage]
+        page.reload()  # the slider waits for its answer, which does not come
+        ready(page)
+        page.locator(".timeline input").press("Home")
+        expect(page.locator(".by")).to_have_text("this run, step 275")
+    waiting = []
+    page.reload()
+    ready(page)
+    look_back(page, "Home", "0")
+    page.context.close()

@@ -9,6 +9,7 @@ from streamlit_drawable_canvas import st_canvas
 
 from mnist_fc.pictures import DrawingError
 from mnist_fc.strokes import CANVAS_SIZE, Stroke, canvas_json, render, strokes_of_canvas
+from mnist_fc.views import session
 
 BRUSHES = [6, 10, 14, 20, 26, 34]
 BRUSH = 20
@@ -88,8 +89,7 @@ class Canvas:
 
     def receive(self) -> None:
         """Take over what came with the click that is being answered; a callback that needs all strokes asks for it first."""
-        component = st.session_state.get(self._component)
-        drawing = component.get("drawing") if isinstance(component, Mapping) else None
+        drawing = session.sent(self._component, "drawing")
         if isinstance(drawing, Mapping):
             self._receive(drawing.get("raw"))
 

@@ -1,7 +1,6 @@
 """What the network gets wrong: the test set by label and reading, and the digits that are misread."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -59,8 +58,7 @@ def _confusion(labels: torch.Tensor, surveyed: Survey) -> None:
 def _press() -> None:
     """Show the digits of a cell, or of none when it was pressed before. What a browser sends is not trusted."""
     state = st.session_state
-    pressed: Any = state.confusion_matrix.get("cell")
-    match pressed:
+    match session.sent("confusion_matrix", "cell"):
         case [int(label), int(digit)] if 0 <= label < NUM_CLASSES and 0 <= digit < NUM_CLASSES:
             state.confusion_cell = None if state.get("confusion_cell") == [label, digit] else [label, digit]
             state.mistakes_shown = NUM_SHOWN

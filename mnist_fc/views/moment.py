@@ -1,7 +1,6 @@
 """The way of a run to look back on: a slider over the weights that were kept, with a button that plays them."""
 
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -43,8 +42,8 @@ def timeline() -> None:
 
 def _choose() -> None:
     """Take over what the browser asks for; a step that was not kept means the newest weights."""
-    message: Any = st.session_state.timeline_slider.get("moment")
     run = session.watched_run()
-    if run and isinstance(message, dict):
-        st.session_state.timeline_turn = message.get("turn")
-        st.session_state.moment_problem = session.choose_moment(run.snapshot(), message.get("step"))
+    match session.sent("timeline_slider", "moment"):
+        case {"step": step, "turn": int(turn)} if run:
+            st.session_state.timeline_turn = turn
+            st.session_state.moment_problem = session.choose_moment(run.snapshot(), step)

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import streamlit as st
 
+from mnist_fc.views import session
+
 _pictures = st.components.v2.component(
     "mnist_fc_pixels",
     html="<div class='pixel-pictures' role='group'></div>",
@@ -55,7 +57,7 @@ def pictures(
     places = [tile.values.size for tile in tiles]
 
     def clicked() -> None:
-        place = _place(st.session_state[key].get("clicked"), places)
+        place = _place(session.sent(key, "clicked"), places)
         if on_click and place:
             on_click(*place)
 

@@ -1,7 +1,7 @@
 """What the views share: the server's one trainer, data and shipped network, and which run this session watches."""
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -212,6 +212,12 @@ def watch(run: Run | None) -> None:
         st.query_params["run"] = run.id
     else:
         st.query_params.pop("run", None)
+
+
+def sent(key: str, name: str) -> Any:
+    """What the browser has sent under `name` from our component `key`, None for nothing: any JSON, which is not trusted."""
+    message = st.session_state.get(key)
+    return message.get(name) if isinstance(message, Mapping) else None
 
 
 def num_train_images() -> int:
