@@ -41,7 +41,7 @@ def panel(readings: list[Reading]) -> None:
     with st.container(key="nearest"):
         pictures("nearest_digits", tiles, label="the training digits nearest to the drawing", size=76)
     st.caption(
-        f"Of {len(searched):,} training digits, those that the last hidden layer of {of.name} describes most nearly as it "
+        f"Of {len(searched):,} training digits, those that the last hidden layer of {of} describes most nearly as it "
         "describes your drawing: the label, and the Euclidean distance between the two descriptions."
     )
 

@@ -108,7 +108,7 @@ def _dead_units() -> None:
         f"{dead:,} of {size:,} in layer {i}" for i, (dead, size) in enumerate(zip(surveyed.num_dead, sizes, strict=True), start=1)
     ]
     with st.container(key="dead_units"):
-        st.markdown(f"**Dead units: {sum(surveyed.num_dead):,}** ({', '.join(parts)}; {of.name})")
+        st.markdown(f"**Dead units: {sum(surveyed.num_dead):,}** ({', '.join(parts)}; {of})")
     st.caption(
         f"A unit is dead when it says the same of all {len(session.mnist().test_labels):,} test digits: a ReLU never on, a "
         "sigmoid that is stuck at one end. No gradient passes through it."

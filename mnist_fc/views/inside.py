@@ -189,9 +189,9 @@ def _gallery(network: session.Network) -> None:
         )
 
 
-def _as_of(of: session.Network, network: session.Network) -> str:
+def _as_of(name: str, network: session.Network) -> str:
     """Which weights something was computed with, where they are not those that read now."""
-    return "" if of.step == network.step else f" (as of step {of.step:,})"
+    return "" if name == network.name else f" (as of {name})"
 
 
 def _largest(values: np.ndarray) -> float:

@@ -32,7 +32,7 @@ def panel() -> None:
         num_wrong = int((surveyed.digits != labels.numpy()).sum())
         st.markdown(f"#### {num_wrong:,} of {len(labels):,} test digits are misread")
         st.caption(
-            f"By {of.name}, which must answer 0 to 9. A row is what people wrote, a column what the network read. "
+            f"By {of}, which must answer 0 to 9. A row is what people wrote, a column what the network read. "
             "**Press a cell** for its digits, again for all that are misread."
         )
         with st.container(key="confusion"):
@@ -42,14 +42,17 @@ def panel() -> None:
 
 
 def _confusion(labels: torch.Tensor, surveyed: Survey) -> None:
-    counts = confusion(labels, surveyed.digits)
+    state, counts = st.session_state, confusion(labels, surveyed.digits)
+    cell = state.setdefault("confusion_cell", None)
+    if cell and not counts[*cell]:
+        state.confusion_cell = None  # another network has nothing there
     totals = np.maximum(counts.sum(1), 1)
     _matrix(
         key="confusion_matrix",
         data={
             "counts": counts.tolist(),
             "accuracies": [f"{share:.1%}" for share in counts.diagonal() / totals],
-            "chosen": st.session_state.get("confusion_cell"),
+            "chosen": state.confusion_cell,
         },
         on_cell_change=_press,
     )
@@ -60,14 +63,14 @@ def _press() -> None:
     state = st.session_state
     match session.sent("confusion_matrix", "cell"):
         case [int(label), int(digit)] if 0 <= label < NUM_CLASSES and 0 <= digit < NUM_CLASSES:
-            state.confusion_cell = None if state.get("confusion_cell") == [label, digit] else [label, digit]
+            state.confusion_cell = None if state.confusion_cell == [label, digit] else [label, digit]
             state.mistakes_shown = NUM_SHOWN
 
 
 def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
     """The digits of the cell that is pressed, else all that are misread, the surest first; a click opens one above."""
     state = st.session_state
-    if cell := state.get("confusion_cell"):
+    if cell := state.confusion_cell:
         label, digit = cell
         indices = np.flatnonzero((labels.numpy() == label) & (surveyed.digits == digit))
         indices = indices[np.argsort(-surveyed.confidences[indices], kind="stable")]

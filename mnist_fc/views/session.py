@@ -159,39 +159,41 @@ def choose_moment(run: RunSnapshot, step: object) -> str:
 
 @dataclass(frozen=True)
 class Computed:
-    """What was computed at leisure."""
+    """What was computed at leisure; not the network itself, of which each session would keep several."""
 
     about: Hashable
-    network: Network
-    """With whose weights."""
+    key: str
+    step: int
+    name: str
+    is_newest: bool
+    """These four are of the network that it was computed with."""
     result: Any
-    seconds: float
-    """That it took."""
-    at: float
+    wait_until: float
+    """By the monotonic clock."""
 
 
-def at_leisure(name: str, about: Hashable, network: Network, compute: Callable[[], T]) -> tuple[T, Network]:
-    """What `compute` gives for `network`, and the network it was computed with, which may be some seconds older while a run
-    goes on: what takes long enough to slow the run is then done again only after LEISURE times as long.
+def at_leisure(name: str, about: Hashable, network: Network, compute: Callable[[], T]) -> tuple[T, str]:
+    """What `compute` gives for `network`, and the name of the network that it was computed with.
 
-    It is computed anew whenever it is `about` something else, or of other weights than the newest.
+    That may be some seconds older while a run goes on: what takes long enough to slow the run is then done again only after
+    LEISURE times as long. It is computed anew whenever it is `about` something else, or of other weights than the newest.
     """
     kept: dict[str, Computed] = st.session_state.setdefault("at_leisure", {})
     last = kept.get(name)
-    if last and last.about == about and last.network.key == network.key:
-        is_running = network.run is not None and network.run.is_active
-        may_wait = network.is_newest and last.network.is_newest and is_running
-        if last.network.step == network.step or (may_wait and time.monotonic() < last.at + LEISURE * last.seconds):
-            return last.result, last.network
+    if last and (last.about, last.key) == (about, network.key):
+        may_wait = network.is_newest and last.is_newest and network.run is not None and network.run.is_active
+        if last.step == network.step or (may_wait and time.monotonic() < last.wait_until):
+            return last.result, last.name
     started = time.monotonic()
     result = compute()
     now = time.monotonic()
-    kept[name] = Computed(about, network, result, now - started, now)
-    return result, network
+    wait_until = now + LEISURE * (now - started)
+    kept[name] = Computed(about, network.key, network.step, network.name, network.is_newest, result, wait_until)
+    return result, network.name
 
 
-def survey(network: Network) -> tuple[Survey, Network]:
-    """What `network` makes of all test images, at leisure."""
+def survey(network: Network) -> tuple[Survey, str]:
+    """What `network` makes of all test images, and the name of the network that did; see `at_leisure`."""
     return at_leisure("survey", None, network, lambda: survey_images(network.reader.model, mnist().test_images))
 
 
