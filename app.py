@@ -34,17 +34,17 @@ ABOUT = """
 
 YOUR_HAND = "Test your hand"
 
-TABS: dict[str, Callable[[list[Reading]], None]] = {
+TABS: dict[str, Callable[[list[Reading], session.Network], None]] = {
     "Why this digit?": why.panel,
     "Inside": inside.panel,
-    "Gradients": lambda readings: gradients.panel(),
-    "Mistakes": lambda readings: mistakes.panel(),
+    "Gradients": lambda readings, network: gradients.panel(network),
+    "Mistakes": lambda readings, network: mistakes.panel(network),
     "Look-alikes": alike.panel,
-    YOUR_HAND: lambda readings: hand.panel(),
-    "How fast is this machine?": lambda readings: speed.panel(),
-    "What is on this page": lambda readings: about(),
+    YOUR_HAND: lambda readings, network: hand.panel(network),
+    "How fast is this machine?": lambda readings, network: speed.panel(),
+    "What is on this page": lambda readings, network: about(),
 }
-"""The tabs by name, and what draws each, for the drawing as it was just read."""
+"""The tabs by name, and what draws each, for the drawing as it was just read and the network that read it."""
 
 MUCH_TO_DRAW = ("Inside", "Gradients", "Mistakes", "Look-alikes")
 """Tabs that are drawn anew more seldom while a run goes on, so that they do not slow it."""
@@ -70,18 +70,19 @@ def live(tick_seconds: float | None) -> None:
     """All of the page beside the side panel, drawn anew as one at every tick, stroke and click."""
     if pace() != tick_seconds or controls.are_stale():
         st.rerun()  # a run has begun or ended, and the page begins to tick, or rests; or the side panel shows old values
+    network = session.network()  # once: all that is drawn is of the same weights
     with st.container(key="training_bar"):
         progress.bar()
         moment.timeline()
     progress.diagnosis()
     drawing, training = st.columns(2, gap="large")
     with drawing:
-        readings = draw.panel()
+        readings = draw.panel(network)
     with training:
         is_complete = progress.charts(probes.panel if probes.pinned() else None)
-    tabs(readings)
+    tabs(readings, network)
     if tick_seconds is None:
-        hand.keep_score()  # of a run that has just ended, whatever tab is open
+        hand.keep_score(network)  # of a run that has just ended, whatever tab is open
     if not is_complete:
         st.rerun()
 
@@ -91,12 +92,12 @@ def about() -> None:
     st.markdown(ABOUT)
 
 
-def tabs(readings: list[Reading]) -> None:
+def tabs(readings: list[Reading], network: session.Network) -> None:
     """What the page has besides; a tab that is not open is not drawn."""
     for tab, (name, panel) in zip(st.tabs(list(TABS), key="tabs", on_change="rerun"), TABS.items(), strict=True):
         if tab.open:
             with tab:
-                panel(readings)
+                panel(readings, network)
         elif name == YOUR_HAND:
             hand.closed()
 

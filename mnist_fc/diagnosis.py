@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mnist_fc.config import LIMITS, NUM_CLASSES, Range, TrainConfig
-from mnist_fc.engine import EndRecord, EpochRecord, StepRecord
+from mnist_fc.engine import NOT_FINITE, EndRecord, EpochRecord, StepRecord
 
 GUESSING_LOSS = math.log(NUM_CLASSES)
 
@@ -130,7 +130,9 @@ def weakest_flow(steps: Sequence[StepRecord]) -> tuple[int, GradientFlow] | None
 
 def _log_norms(steps: Sequence[StepRecord]) -> tuple[np.ndarray, np.ndarray]:
     """Steps, (N,), and the logarithms of the gradient norms, (N, layers), of the records that have them for every layer."""
-    norms = np.array([record.gradient_norms for record in steps], np.float64).reshape(len(steps), -1)
+    if not steps:
+        return np.empty(0, np.int64), np.empty((0, 0))
+    norms = np.array([record.gradient_norms for record in steps], np.float64)
     usable = (np.isfinite(norms) & (norms > 0)).all(axis=1)
     return np.array([record.step for record in steps], np.int64)[usable], np.log(norms[usable])
 
@@ -146,9 +148,9 @@ def _divergence(
 ) -> Diagnosis | None:
     losses = np.array([record.train_loss for record in steps], np.float64)
     finite = losses[np.isfinite(losses)]
-    if len(finite) < len(losses) or (end and end.outcome == "failed" and "stopped being a finite number" in end.message):
+    if len(finite) < len(losses) or (end and end.outcome == "failed" and NOT_FINITE in end.message):
         last = end.step if end else steps[-1].step
-        sign = f"The loss stopped being a finite number after step {last:,}"
+        sign = f"The loss {NOT_FINITE} after step {last:,}"
         sign += f"; the highest before that was {finite.max():.3g}." if len(finite) else "."
     else:
         means = _window_means(steps, np.minimum(losses, HIGHEST_LOSS))
@@ -199,11 +201,13 @@ def _why_it_stalls(config: TrainConfig, learning_rate: float) -> tuple[str, dict
     ordinary = ORDINARY_RATES[config.optimizer]
     depth = len(config.hidden_sizes)
     rate = f"The learning rate {learning_rate:g}"
-    if learning_rate > TOO_HIGH * ordinary:
-        lower = {"learning_rate": _lower(config, learning_rate)}
-        return f"{rate} is too high: large steps have driven the units to where they pass on no gradient.", lower
-    if learning_rate < FAR_TOO_LOW * ordinary:
-        return f"{rate} is too low: the weights have hardly moved.", {"learning_rate": ordinary}
+    # The rate that the run began with, too: one that has been changed meanwhile has not had its time.
+    for used in (config.learning_rate, learning_rate):
+        if used > TOO_HIGH * ordinary:
+            why = "large steps have driven the units to where they pass on no gradient."
+            return f"The learning rate {used:g} is too high: {why}", {"learning_rate": _lower(config, used)}
+        if used < FAR_TOO_LOW * ordinary:
+            return f"The learning rate {used:g} is too low: the weights have hardly moved.", {"learning_rate": ordinary}
     if config.weight_decay >= STRONG_DECAY and config.optimizer != "adamw":
         return f"The weight decay {config.weight_decay:g} pulls the weights to zero faster than they learn.", {
             "weight_decay": 0.0

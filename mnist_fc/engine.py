@@ -28,6 +28,9 @@ KEPT_STEPS = frozenset({0, 5, 10, 20, 50, 100, 200, 400})
 MAX_KEPT = 40
 """A run yields at most so many weights to keep."""
 
+NOT_FINITE = "stopped being a finite number"
+"""What the message of a run that diverged says of its loss."""
+
 Weights = dict[str, np.ndarray]
 """A state dict as float32 arrays, which travel between processes."""
 
@@ -326,6 +329,6 @@ def _divergence_message(training: Training) -> str:
     step = min(training.step + 1, training.num_steps)
     epoch = math.ceil(step / training.steps_per_epoch)
     return (
-        f"The loss stopped being a finite number at step {step} (epoch {epoch}). "
+        f"The loss {NOT_FINITE} at step {step} (epoch {epoch}). "
         f"What usually helps is a lower learning rate: it was {rate:g}, try {rate / 10:g}."
     )

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mnist_fc.config import NUM_CLASSES
 from mnist_fc.curves import Curve, thin
 from mnist_fc.model import MLP
 
 MAX_PROBES = 5
+
+NOTHING = np.zeros(NUM_CLASSES, np.float32)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,14 @@ class History:
         """Whether the network of `step` has yet to read one of `probes`."""
         return not self._readings.get(step, {}).keys() >= {probe.id for probe in probes}
 
+    def lacks_all(self, probe: Probe) -> bool:
+        """Whether no network has read it."""
+        return not self._of(probe)
+
+    def add_nothing(self, step: int, probes: Sequence[Probe]) -> None:
+        """There is no network of `step` to be had, and it is not asked for again."""
+        self._readings.setdefault(step, {}).update({probe.id: NOTHING for probe in probes})
+
     @torch.inference_mode()
     def add(self, step: int, model: MLP, probes: Sequence[Probe]) -> None:
         """Let the run's network after `step` steps read `probes`."""
@@ -49,17 +60,22 @@ class History:
         """The first step at which it was read as its digit, of those at which it was read."""
         return next((step for step, row in self._of(probe).items() if _is_right(row, probe)), None)
 
-    def newest(self, probe: Probe) -> tuple[int, float] | None:
-        """What it was read as last, and how probable its own digit was then."""
+    def right_since(self, probe: Probe) -> int | None:
+        """The first step from which on it was always read as its digit; None if it was not at the last."""
+        wrong = [step for step, row in self._of(probe).items() if not _is_right(row, probe)]
+        return next((step for step in self._of(probe) if not wrong or step > wrong[-1]), None)
+
+    def read(self, probe: Probe, step: int | None = None) -> tuple[int, float] | None:
+        """What it was read as at `step`, the last when None, and how probable its own digit was; None if nothing was read."""
         read = self._of(probe)
-        if not read:
-            return None
-        row = read[max(read)]
-        return int(row.argmax()), float(row[probe.digit])
+        row = read.get(max(read, default=0) if step is None else step, NOTHING)
+        return (int(row.argmax()), float(row[probe.digit])) if row.any() else None
 
     def _of(self, probe: Probe) -> dict[int, np.ndarray]:
         """The probabilities of all digits by step, in order, each float32 (10,)."""
-        return {step: rows[probe.id] for step, rows in sorted(self._readings.items()) if probe.id in rows}
+        return {
+            step: rows[probe.id] for step, rows in sorted(self._readings.items()) if rows.get(probe.id, NOTHING) is not NOTHING
+        }
 
 
 def _is_right(row: np.ndarray, probe: Probe) -> bool:

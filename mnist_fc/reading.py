@@ -104,7 +104,9 @@ class Reader:
         preparations = [prepare(ink) for ink in drawn]
         readings = self.read_images(np.stack([preparation.image for preparation in preparations]))
         return [
-            replace(reading, digit=None, problem="no digit") if preparation.size < MIN_SIZE * min(ink.shape) else reading
+            replace(reading, digit=None, problem=reading.problem or "no digit")
+            if preparation.size < MIN_SIZE * min(ink.shape)
+            else reading
             for ink, preparation, reading in zip(drawn, preparations, readings, strict=True)
         ]
 

@@ -1,14 +1,22 @@
 """The page's script, run by Streamlit's own AppTest: what the controls say, and that no state of theirs breaks the page."""
 
+import re
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import LIMITS, PRESETS, Choice, TrainConfig
+from mnist_fc.trainer import RunSnapshot
 from mnist_fc.views import controls, session
+from mnist_fc.views.pixels import full_colour, grid
 
 APP = str(Path(__file__).parents[1] / "app.py")
 NUMBERS = ["num_layers", "size_0", "learning_rate", "epochs", "batch_size", "dropout", "label_smoothing", "weight_decay"]
@@ -127,3 +135,95 @@ def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytes
     assert not opened.exception
     assert len(opened.error) == 1
     assert "cut.npz is damaged" in opened.error[0].value
+
+
+# What the views decide apart from the page
+
+
+class State(dict[str, Any]):
+    """Items that are attributes too, as in a session's state."""
+
+    __getattr__ = dict.__getitem__
+    __setattr__ = dict.__setitem__
+
+
+@pytest.fixture
+def run(app: AppTest) -> Iterator[RunSnapshot]:
+    """A run that goes on, as it was at one moment."""
+    going = session.trainer().start(PRESETS["best"].replace(hidden_sizes=(16,), activation="tanh", threads=1))
+    assert going.wait_for(lambda run: 20 in run.snapshot().kept, 60)
+    yield going.snapshot()
+    session.trainer().stop(going)
+    assert going.wait_until_state("stopped", timeout=60)
+
+
+@pytest.fixture
+def state(monkeypatch: pytest.MonkeyPatch) -> State:
+    """The state of a session that has no page."""
+    made = State()
+    monkeypatch.setattr(st, "session_state", made)
+    return made
+
+
+def test_what_takes_long_waits_while_a_run_goes_on_unless_it_is_about_something_else(run: RunSnapshot, state: State) -> None:
+    reader = session.shipped_reader()
+    computed: list[str] = []
+
+    def ask(about: str, network: session.Network, seconds: float = 0.05) -> tuple[int, str]:
+        def compute() -> int:
+            computed.append(about)
+            started = time.monotonic()
+            while time.monotonic() < started + seconds:
+                pass
+            return len(computed)
+
+        return session.at_leisure("test", about, network, compute)
+
+    earlier, later = (session.Network(reader, run, step) for step in (10, 20))
+    assert ask("a unit", earlier) == (1, "this run, step 10")
+    assert ask("a unit", later) == (1, "this run, step 10"), "newer weights of a run that goes on may wait"
+    assert ask("another unit", later) == (2, "this run, step 20")
+    assert ask("another unit", session.Network(reader, run, 5, is_newest=False)) == (3, "this run, step 5"), "looked back on"
+    assert ask("another unit", later) == (4, "this run, step 20")
+    assert ask("another unit", later) == (4, "this run, step 20")
+    assert ask("another unit", session.Network(reader, None)) == (5, "the shipped network")
+    over = replace(run, state="done")
+    assert ask("another unit", session.Network(reader, over, 20)) == (6, "this run, step 20")
+    assert ask("another unit", session.Network(reader, over, 30)) == (7, "this run, step 30"), "no run goes on that it could slow"
+
+
+def test_moment_of_another_run_or_step_is_the_newest(run: RunSnapshot, state: State) -> None:
+    assert session.moment(run) is None
+    assert session.choose_moment(run, 10) == ""
+    assert session.moment(run) == 10
+    assert session.moment(replace(run, id="another")) is None
+    state["network"] = "shipped"
+    assert session.moment(run) is None
+    state["network"] = "run"
+    assert session.choose_moment(run, 11) == ""
+    assert session.moment(run) is None
+
+
+def test_kept_weights_that_are_gone_or_of_another_network_are_refused(run: RunSnapshot, state: State) -> None:
+    assert session.kept_model(run, 5).activation_name == "tanh"
+    with pytest.raises(CheckpointError, match="holds another network"):
+        session.kept_model(replace(run, config=run.config.replace(activation="relu")), 5)
+    run.kept[5].unlink()
+    assert re.search("step 5 cannot be shown: .*does not exist", session.choose_moment(run, 5))
+    assert session.moment(run) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "largest"),
+    [([1.0, -3.0], 3.0), ([0.0], 1.0), ([], 1.0), ([np.nan, 2.0, np.inf], 2.0), ([np.nan], 1.0)],
+)
+def test_full_colour_is_a_finite_number_above_zero(values: list[float], largest: float) -> None:
+    assert full_colour(np.array(values, np.float32)) == largest
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 500, 2048])
+def test_grid_holds_every_value_once_in_order_and_else_nothing(count: int) -> None:
+    cells = grid(np.arange(count, dtype=np.float32), 7).ravel()
+    assert cells[:count].tolist() == list(range(count))
+    assert np.isnan(cells[count:]).all()
+    assert len(cells) < count + 7

@@ -11,7 +11,7 @@ import pytest
 
 from mnist_fc.config import LIMITS, PRESETS, TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.diagnosis import GRADIENT_RECORDS, PATIENCE_STEPS, Diagnosis, diagnose, gradient_flow
+from mnist_fc.diagnosis import GRADIENT_RECORDS, PATIENCE_STEPS, Diagnosis, diagnose, gradient_flow, weakest_flow
 from mnist_fc.engine import EndRecord, EpochRecord, StepRecord, Training, train
 
 
@@ -378,6 +378,41 @@ def test_gradients_vanish_as_long_as_the_deep_net_stalls(runs: Runs) -> None:
     steps = runs(STALLING["deep sigmoid"]).steps
     flows = [gradient_flow(steps[:num_steps]) for num_steps in range(1, len(steps) + 1)]
     assert all(flow and flow.vanishes for flow in flows)
+
+
+def test_weakest_flow_is_found_where_it_was_however_well_it_goes_by_now(runs: Runs) -> None:
+    first = runs(STALLING["deep sigmoid"]).steps[:GRADIENT_RECORDS]
+    well = [
+        dataclasses.replace(first[-1], step=first[-1].step + i, gradient_norms=(0.1,) * len(first[0].gradient_norms))
+        for i in range(1, 200)
+    ]
+    flow, weakest = gradient_flow([*first, *well]), weakest_flow([*first, *well])
+    assert flow
+    assert not flow.vanishes
+    assert weakest
+    step, lowest = weakest
+    assert step <= first[-1].step
+    assert lowest.vanishes
+    of_first = gradient_flow(first)
+    assert of_first
+    assert lowest.norms == pytest.approx(of_first.norms)
+    assert weakest_flow([]) is None
+
+
+@pytest.mark.parametrize("name", [*HEALTHY, *OVERFITTING])
+def test_weakest_flow_of_a_healthy_run_has_not_vanished(runs: Runs, name: str) -> None:
+    weakest = weakest_flow(runs({**HEALTHY, **OVERFITTING}[name]).steps)
+    assert weakest
+    assert not weakest[1].vanishes
+
+
+@pytest.mark.parametrize("name", STALLING)
+def test_a_stall_is_explained_alike_once_the_advised_rate_is_set(runs: Runs, name: str) -> None:
+    run = runs(STALLING[name])
+    found = run.diagnosis()
+    assert found
+    rate = found.change.get("learning_rate", run.config.learning_rate)
+    assert diagnose(run.config, rate, run.steps, run.epochs, run.end) == found
 
 
 @pytest.mark.parametrize("name", [*HEALTHY, *OVERFITTING])

@@ -387,6 +387,28 @@ def test_drawing_while_it_trains_is_read_by_the_newest_weights(page: Page) -> No
     expect_reading(page, "7")
 
 
+def test_drawing_stays_on_the_canvas_when_a_run_begins_goes_wrong_and_is_put_away(page: Page) -> None:
+    slide(page, "epochs", "End")
+    slide(page, "learning_rate", "End")
+    expect(page.locator(".st-key-learning_rate").get_by_role("slider")).to_have_attribute("aria-valuetext", "1")
+    choose(page, "schedule", "constant")
+    click(page, "clear")
+    expect_reading(page, "")
+    draw(page, SEVEN)
+    expect_reading(page, "7")
+    canvas = page.locator(".st-key-canvas canvas.dc-canvas.lower-canvas")
+    num_dark = canvas.evaluate(NUM_DARK)
+    assert num_dark > 1000
+    click(page, "train")
+    expect(page.locator(".st-key-timeline")).to_be_visible()
+    assert canvas.evaluate(NUM_DARK) == num_dark
+    expect(page.locator(".st-key-diagnosis")).to_contain_text("This run diverges", timeout=60 * SECONDS)
+    assert canvas.evaluate(NUM_DARK) == num_dark
+    click(page, "reset")
+    expect(page.locator(".st-key-status")).to_have_text("idle", timeout=30 * SECONDS)
+    assert canvas.evaluate(NUM_DARK) == num_dark
+
+
 def test_learning_rate_changes_while_it_runs(page: Page) -> None:
     slide(page, "epochs", "End")
     choose(page, "schedule", "constant")

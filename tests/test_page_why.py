@@ -152,7 +152,9 @@ def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) 
         lines = page.locator(".st-key-probes .probes > div")
         expect(lines).to_have_count(2)
         for line, digit in zip(lines.all(), "37", strict=True):
-            expect(line).to_have_text(re.compile(rf"^{digit}: (over )?9\d\.\d%, first read right at step (5|10|20|50|100|200)$"))
+            expect(line).to_have_text(
+                re.compile(rf"^{digit}: (over )?9\d\.\d%, first read right at step \d+( and since|, for good from step \d+)$")
+            )
         # Every moment that is kept, and what the page saw between.
         assert page.locator(".st-key-probe_chart .curves circle").count() >= 2 * 8
     page.reload()
@@ -165,10 +167,13 @@ def test_what_a_pinned_drawing_is_meant_to_be_can_be_changed_and_it_can_be_unpin
     click(page, "pin")  # after the run: its weights were kept
     line = page.locator(".st-key-probes .probes > div")
     expect(line).to_contain_text("3: over 99.9%, first read right at step")
+    look_back(page, "Home", "0")
+    expect(line).to_have_text(re.compile(r"^3: \d+\.\d%, "))
+    look_back(page, "End", "275")
     page.locator(".st-key-probes_change button").first.click()
     choose(page, "probe_digit_1", "8")
     expect(line).to_have_text(
-        re.compile(r"^8: (under 0.1|\d\.\d)%, (not yet read right|first read right at step \d+, now as 3)$")
+        re.compile(r"^8: (under 0.1|\d\.\d)%, read as 3, (not yet read right|first read right at step \d+)$")
     )
     click(page, "unpin_1")
     expect(line).to_have_count(0)
@@ -198,7 +203,6 @@ def test_pixels_and_biases_add_up_to_the_logit_and_a_pixel_says_its_number(page:
         total = rows["all pixels"][column] + rows["the biases' part"][column]
         assert total == pytest.approx(rows["together"][column], abs=1.1e-4)
         assert rows["together"][column] == pytest.approx(rows["the network's logit"][column], abs=1e-4)
-        assert abs(rows["what is missing"][column]) < 1e-4
     assert rows["together"][0] - rows["together"][1] == pytest.approx(rows["together"][2], abs=1.1e-4)
     captions = page.locator(".st-key-why_pictures figcaption").all_inner_texts()
     assert re.fullmatch(r"for 3;for (\d);why 3 and not \1", ";".join(captions))
@@ -222,7 +226,7 @@ def test_sigmoid_net_is_explained_by_integrated_gradients_with_what_is_missing(p
     expect(page.get_by_text("integrated gradients")).to_be_visible()
     missing = numbers(" ".join(sums.locator("tbody tr").last.locator("td").all_inner_texts()))
     assert len(missing) == 3
-    assert max(map(abs, missing)) < 1e-2
+    assert max(map(abs, missing)) < 1e-3
 
 
 def test_blank_canvas_and_scribbles_have_their_own_words(page: Page) -> None:
@@ -378,7 +382,7 @@ def test_diverging_run_is_named_while_it_happens_and_one_button_sets_the_better_
     expect(page.locator(".st-key-cure button")).to_have_text("Set learning rate 0.001")
     click(page, "cure")
     expect(page.locator(".st-key-learning_rate").get_by_role("slider")).to_have_attribute("aria-valuetext", "0.001")
-    expect(said).to_contain_text("Learning rate 0.001 is set.")
+    expect(said).to_contain_text("Learning rate 0.001 is set: train anew with it.")
 
 
 @pytest.fixture(scope="module")
@@ -405,7 +409,7 @@ def test_overfitting_run_is_named_and_augmentation_is_set(small_server_page: Pag
     expect(said).to_contain_text("The test loss was lowest after epoch")
     expect(said).to_contain_text("by heart")
     click(page, "cure")
-    expect(said).to_contain_text("Augmentation affine is set.")
+    expect(said).to_contain_text("Augmentation affine is set: train anew with it.")
     expect(page.locator(".st-key-preset input")).to_have_value("custom")
     expect_status(page, "done")
 
@@ -419,6 +423,35 @@ def test_stalled_run_is_named_and_relu_is_set(small_server_page: Page) -> None:
     said = page.locator(".st-key-diagnosis")
     expect(said).to_contain_text("This run stalls.", timeout=60 * SECONDS)
     expect(said).to_contain_text("guessing would be on 10%")
+    click(page, "cure")
+    expect(said).to_contain_text("Activation ReLU is set: train anew with it.")
+    expect(page.locator(".st-key-activation input")).to_have_value("ReLU")
+    expect_status(page, "done")
+
+
+def test_network_whose_numbers_run_out_of_range_is_told_so_in_every_tab_and_can_be_looked_back_on(page: Page) -> None:
+    choose(page, "activation", "leaky ReLU")
+    choose(page, "optimizer", "SGD with momentum")
+    choose(page, "schedule", "constant")
+    slide(page, "learning_rate", "End")
+    expect(page.locator(".st-key-learning_rate").get_by_role("slider")).to_have_attribute("aria-valuetext", "1")
+    slide(page, "num_layers", "End")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-500-500-500-500-10")
+    click(page, "train")
+    expect_status(page, "failed")
+    expect(page.locator(".under-digit")).to_contain_text("out of range")
+    expect(page.locator(".st-key-pin button")).to_be_disabled()
+    for tab in TABS:
+        open_tab(page, tab)
+        panel = page.get_by_role("tabpanel", name=tab)
+        expect(panel.locator("[data-testid=stAlert], canvas, .confusion, .line-chart").first).to_be_visible()
+        expect(page.locator("[data-testid=stException]")).to_have_count(0)
+    click(page, "clear")
+    draw(page, [(140, 140), (141, 140)])
+    open_tab(page, "Why this digit?")
+    expect(page.get_by_text("there is nothing to explain. Look back at an earlier step.")).to_be_visible()
+    look_back(page, "Home", "0")
+    expect(page.locator(".st-key-why_sums")).to_be_visible()
 
 
 # Looks and access

@@ -13,6 +13,7 @@ from mnist_fc.data import Mnist
 from mnist_fc.drawing import clean_ink, side_by_side, to_image
 from mnist_fc.engine import Training, evaluate
 from mnist_fc.measure import calibration_error
+from mnist_fc.model import MLP
 from mnist_fc.pictures import DrawingError
 from mnist_fc.reading import CLOSE, NOT_READ, Reader, Reading, number, percent
 from mnist_fc.strokes import Stroke, render
@@ -202,3 +203,11 @@ def test_percents_never_round_to_certain_or_impossible() -> None:
 def test_what_is_no_drawing_is_refused(shipped: Reader) -> None:
     with pytest.raises(DrawingError, match="must be uint8"):
         shipped.read(np.zeros((280, 280), np.uint8))
+
+
+def test_dot_is_nothing_to_a_network_whose_sums_overflow() -> None:
+    broken = MLP((8,))
+    broken.load_state_dict({name: torch.full_like(tensor, torch.inf) for name, tensor in broken.state_dict().items()})
+    dot = render([Stroke(((140, 140), (141, 140)), 6)])
+    assert Reader(broken).read(dot).problem == "overflow"
+    assert Reader.load().read(dot).problem == "no digit"

@@ -12,19 +12,20 @@ from mnist_fc.views.pixels import ink, pictures
 NUM_NEAREST = 24
 
 NUM_SEARCHED = 10_000
-"""Training digits that are searched at once; all of them take half a second."""
+"""Training digits that are searched at once; all of them take half a second, and seconds in the largest networks."""
 
 
-def panel(readings: list[Reading]) -> None:
+def panel(readings: list[Reading], network: session.Network) -> None:
     """The training digits that the last hidden layer describes most nearly as it describes the drawing."""
     reading = draw.to_explain(readings, "alike")
     if reading is None or reading.image is None:
         return
-    network = session.network()
     image = reading.image
     trained_on = session.trained_on(*_split_of(network))
     search_all = st.toggle(
-        f"Search all {len(trained_on):,} training digits", key="search_all", help="Takes half a second or more."
+        f"Search all {len(trained_on):,} training digits",
+        key="search_all",
+        help="Takes half a second, and more in a large network.",
     )
     searched = trained_on if search_all else trained_on[:NUM_SEARCHED]
     train = session.mnist()
@@ -33,15 +34,15 @@ def panel(readings: list[Reading]) -> None:
         indices, distances = nearest(network.reader.model, image, train.train_images[searched], NUM_NEAREST)
         return searched.numpy()[indices], distances
 
-    (indices, distances), of = session.at_leisure("nearest", (image.tobytes(), search_all), network, find)
+    (indices, distances), by = session.at_leisure("nearest", (image.tobytes(), search_all), network, find)
     tiles = [
-        ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, at {distance:.3g}")
+        ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, at {distance:.3g}", int(i))
         for i, distance in zip(indices, distances, strict=True)
     ]
     with st.container(key="nearest"):
         pictures("nearest_digits", tiles, label="the training digits nearest to the drawing", size=76)
     st.caption(
-        f"Of {len(searched):,} training digits, those that the last hidden layer of {of} describes most nearly as it "
+        f"Of {len(searched):,} training digits, those that the last hidden layer of {by} describes most nearly as it "
         "describes your drawing: the label, and the Euclidean distance between the two descriptions."
     )
 

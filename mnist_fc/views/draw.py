@@ -39,8 +39,8 @@ PROBLEMS = {
 }
 
 
-def panel() -> list[Reading]:
-    """The canvas with its tools, and the reading, which is returned."""
+def panel(network: session.Network) -> list[Reading]:
+    """The canvas with its tools, and what `network` reads, which is returned."""
     state = st.session_state
     canvas = Canvas("canvas")
     if "test_digit" not in state:
@@ -52,7 +52,6 @@ def panel() -> list[Reading]:
             state.test_digit = None
         _tools(canvas)
     _choice()
-    network = session.network()
     shown = state.test_digit is None
     readings = _read(canvas, network)
     with row.container(width=150, key="result"):
@@ -183,7 +182,7 @@ def _result(readings: list[Reading], name: str) -> None:
             pictures = "".join(picture(reading.image, "what the network sees: 28 by 28 pixels") for reading in readings)
             st.html(f"<div class='{'one' if len(readings) == 1 else 'several'}'>{pictures}</div>")
         st.caption("What the network sees")
-        nothing = readings[0].image is None
+        nothing = all(reading.digit is None for reading in readings)
         is_full = len(probes.pinned()) == MAX_PROBES
         st.button("Pin", key="pin", icon=":material/keep:", disabled=nothing or is_full, on_click=_pin)
 

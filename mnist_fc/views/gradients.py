@@ -14,7 +14,7 @@ from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
 from mnist_fc.views.controls import WORDS
 
 
-def panel() -> None:
+def panel(network: session.Network) -> None:
     """The norms of the run that is watched, what they mean, and the dead units of the network that reads."""
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
@@ -37,14 +37,15 @@ def panel() -> None:
                 Axis(progress.step_domain(snapshot, snapshot.steps[-1].step), title="step"),
                 Axis(_domain(series), log=True),
                 label="gradient norm of each layer over training steps",
+                mark=session.moment(snapshot),
             )
         with st.container(key="gradient_words"):
             st.markdown(_words(snapshot.steps, snapshot.config))
-    _dead_units()
+    _dead_units(network)
     st.caption(
         "The gradient says in which direction, and how strongly, each weight should change; the norm is the length of all of a "
-        "layer's gradient together, smoothed like the loss. It is computed from the outputs back to the first layer: each layer "
-        "multiplies it by its weights and by the slope of its activation."
+        "layer's gradient together, smoothed like the loss; the words are of the newest steps. The gradient is computed from the "
+        "outputs back to the first layer: each layer multiplies it by its weights and by the slope of its activation."
     )
 
 
@@ -63,7 +64,7 @@ def _words(steps: Sequence[StepRecord], config: TrainConfig) -> str:
     """What one sees, in two lines."""
     flow, weakest = gradient_flow(steps), weakest_flow(steps)
     if flow is None or weakest is None:
-        return "No gradient is left: it is zero or no finite number in every layer.\n\nNothing changes any more, whatever comes."
+        return "**In some layer no gradient is left**: it is zero or no finite number.\n\nNo layer before it learns any more."
     name = WORDS[config.activation]
     passes_on = f"each {name} layer on the way back passes on only a part"
     passes_on += " (the slope of sigmoid is at most a quarter)" if config.activation == "sigmoid" else ""
@@ -82,7 +83,7 @@ def _words(steps: Sequence[StepRecord], config: TrainConfig) -> str:
     seen = f"The gradient of layer 1 is now {_times(flow)} that of the output layer"
     if len(flow.norms) <= 2:
         return f"{seen}.\n\nWith one hidden layer there is no long way on which a gradient could vanish."
-    return f"{seen}: **it comes through all {len(flow.norms)} layers**, and all of them learn.\n\n{_slope(config.activation)}"
+    return f"{seen}: **it comes through all {len(flow.norms)} layers**.\n\n{_slope(config.activation)}"
 
 
 def _times(flow: GradientFlow) -> str:
@@ -100,15 +101,16 @@ def _slope(activation: str) -> str:
     return "The slope of sigmoid is at most a quarter: with few layers enough is left, with four it is not."
 
 
-def _dead_units() -> None:
-    network = session.network()
-    surveyed, of = session.survey(network)
+def _dead_units(network: session.Network) -> None:
+    surveyed, name = session.survey(network)
+    if not surveyed.confidences.any():
+        return  # its numbers have run out of range
     sizes = network.reader.model.hidden_sizes
     parts = [
         f"{dead:,} of {size:,} in layer {i}" for i, (dead, size) in enumerate(zip(surveyed.num_dead, sizes, strict=True), start=1)
     ]
     with st.container(key="dead_units"):
-        st.markdown(f"**Dead units: {sum(surveyed.num_dead):,}** ({', '.join(parts)}; {of})")
+        st.markdown(f"**Dead units: {sum(surveyed.num_dead):,}** ({', '.join(parts)}; {name})")
     st.caption(
         f"A unit is dead when it says the same of all {len(session.mnist().test_labels):,} test digits: a ReLU never on, a "
         "sigmoid that is stuck at one end. No gradient passes through it."

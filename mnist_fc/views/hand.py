@@ -12,14 +12,13 @@ from mnist_fc.views.images import picture
 KEY = "hand_canvas"
 
 
-def panel() -> None:
+def panel(network: session.Network) -> None:
     """The canvas for the digit that is asked for, the ten boxes, and the score with every network that has read them."""
     if not st.session_state.get("hand_is_open"):
         st.session_state.hand_is_open = True
         canvas = Canvas(KEY)
         canvas.put(canvas.strokes)  # the browser forgot what was on it when the tab was left
     num_drawn = len(_drawn())
-    network = session.network()
     readings = _readings(network)
     st.caption(
         "The page asks for 0 to 9 in turn. Write each as you always do. They stay here while the page is open, and every "
@@ -45,10 +44,9 @@ def closed() -> None:
     st.session_state.hand_is_open = False
 
 
-def keep_score() -> None:
+def keep_score(network: session.Network) -> None:
     """Let the network that reads now read the ten digits, where they are drawn, and keep its score."""
     state = st.session_state
-    network = session.network()
     read_by = network.key, network.name, network.accuracy
     if len(_drawn()) < NUM_CLASSES or not network.is_newest or state.get("hand_read_by") == read_by:
         return
@@ -96,7 +94,7 @@ def _ask(digit: int) -> None:
 
 def _others(network: session.Network) -> None:
     """The scores of the networks before, and the ways on."""
-    keep_score()
+    keep_score(network)
     others = [f"- {line}" for key, line in reversed(st.session_state.hand_scores.items()) if key != network.key]
     if others:
         st.markdown("The same ten digits before:\n" + "\n".join(others))

@@ -11,7 +11,7 @@ from mnist_fc.reading import Reading
 from mnist_fc.survey import exciting, telling
 from mnist_fc.views import draw, session
 from mnist_fc.views.controls import WORDS
-from mnist_fc.views.pixels import MINUS, Tile, grid, ink, pictures
+from mnist_fc.views.pixels import MINUS, Tile, full_colour, grid, ink, pictures
 
 NUM_STRONGEST = 6
 NUM_EXCITING = 8
@@ -24,10 +24,9 @@ Place = tuple[int, int]
 """A unit: its layer, counted from 1, the output layer included, and its index there."""
 
 
-def panel(readings: list[Reading]) -> None:
+def panel(readings: list[Reading], network: session.Network) -> None:
     """The structure, the drawing's way through it, one unit, and the most telling pictures of the first layer."""
     reading = draw.to_explain(readings, "inside")
-    network = session.network()
     model = network.reader.model
     st.markdown(f"#### From the picture to the answer, by {model.num_parameters:,} numbers")
     with st.container(key="structure"):
@@ -62,19 +61,19 @@ def _way_through(model: MLP, image: np.ndarray, network: session.Network) -> Non
         is_output = number == len(activity)
         caption = "outputs: ten logits" if is_output else f"layer {number}: {np.count_nonzero(activations > 0):,} above zero"
         cells = grid(activations, 5 if is_output else _columns(len(activations)))
-        limit = float(np.nanmax(np.abs(cells))) or 1.0
         tiles.append(
             Tile(
                 cells,
                 caption,
+                number,
                 each="digit" if is_output else "unit",
                 chosen_cell=place[1] if place[0] == number else None,
-                limit=limit if np.isfinite(limit) else 1.0,
+                limit=full_colour(cells),
             )
         )
     st.caption(
         "Each small square is a unit, and its colour what it says of your drawing: orange above zero, blue below, paper at zero; "
-        "full colour is the loudest of its layer. Point at a unit for its number, **click it** to see what it does."
+        "full colour is the strongest of its layer. Point at a unit for its number, **click it** to see what it does."
     )
     with st.container(key="activations"):
         pictures("activation_grids", tiles, label="the activations of all units", size=142, on_click=_choose, click="cell")
@@ -88,7 +87,7 @@ def _columns(num_units: int) -> int:
 
 
 def _chosen(activity: list[np.ndarray]) -> Place:
-    """The unit that was clicked last, if this network has it, else the loudest one of the first layer."""
+    """The unit that was clicked last, if this network has it, else the first layer's with the highest activation."""
     place: Place | None = st.session_state.get("unit_chosen")
     if place and place[0] <= len(activity) and place[1] < len(activity[place[0] - 1]):
         return place
@@ -112,19 +111,19 @@ def _unit(model: MLP, image: np.ndarray, place: Place, network: session.Network)
         st.html(f"<div class='arithmetic'>{_arithmetic(model, one, place)}</div>")
         if number == 1:
             tiles = [
-                Tile(one.weights.reshape(28, 28), "its weights: what it looks for", limit=_largest(one.weights)),
-                Tile(one.terms.reshape(28, 28), "times your ink: what it finds", limit=_largest(one.terms)),
+                Tile(one.weights.reshape(28, 28), "its weights: what it looks for", limit=full_colour(one.weights)),
+                Tile(one.terms.reshape(28, 28), "times your ink: what it finds", limit=full_colour(one.terms)),
             ]
             pictures("unit_weights", tiles, label="weights of the unit, and their products with the drawing", size=168)
         else:
             st.html(_strongest(one, number))
     with right:
         images, labels = session.mnist().test_images, session.mnist().test_labels
-        (indices, values), of = session.at_leisure(
+        (indices, values), by = session.at_leisure(
             "exciting", place, network, lambda: exciting(model, images, number, index, NUM_EXCITING)
         )
-        st.markdown(f"**The test digits that excite it most**{_as_of(of, network)}")
-        tiles = [ink(images[i].numpy(), f"{int(labels[i])}: {value:.4g}") for i, value in zip(indices, values, strict=True)]
+        st.markdown(f"**The test digits that excite it most**{_as_of(by, network)}")
+        tiles = [ink(images[i].numpy(), f"{labels[i]}: {value:.4g}", int(i)) for i, value in zip(indices, values, strict=True)]
         pictures("unit_exciting", tiles, label="the test digits that excite the unit most", size=76)
         st.caption(f"Of all {len(labels):,}, with their label and the unit's {'logit' if is_output else 'activation'}.")
 
@@ -172,28 +171,23 @@ def _gallery(network: session.Network) -> None:
         weights = model.layers[0].weight.detach().numpy()
         return [(int(i), weights[i].reshape(28, 28)) for i in telling(model, images, NUM_TELLING)]
 
-    found, of = session.at_leisure("telling", None, network, find)
+    found, by = session.at_leisure("telling", None, network, find)
     st.caption(
         f"The incoming weights of the {len(found)} units of layer 1 that tell the test digits apart the most (how much a unit's "
         f"activation varies over {len(images):,} of them, times the length of its outgoing weights): ink on orange raises the "
-        f"unit's sum, ink on blue lowers it. Click one to see it above.{_as_of(of, network)}"
+        f"unit's sum, ink on blue lowers it. Click one to see it above.{_as_of(by, network)}"
     )
-    tiles = [Tile(weights, f"unit {i + 1}", limit=_largest(weights)) for i, weights in found]
+    tiles = [Tile(weights, f"unit {i + 1}", i, limit=full_colour(weights)) for i, weights in found]
     with st.container(key="gallery"):
         pictures(
             "telling_units",
             tiles,
             label="weights of the most telling units",
             size=96,
-            on_click=lambda tile, _: _choose(1, found[tile][0]),
+            on_click=lambda index, _: _choose(1, index),
         )
 
 
 def _as_of(name: str, network: session.Network) -> str:
     """Which weights something was computed with, where they are not those that read now."""
     return "" if name == network.name else f" (as of {name})"
-
-
-def _largest(values: np.ndarray) -> float:
-    largest = float(np.abs(values).max())
-    return largest if np.isfinite(largest) and largest > 0 else 1.0

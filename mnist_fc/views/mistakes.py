@@ -12,7 +12,8 @@ from mnist_fc.survey import Survey, confusion, misread
 from mnist_fc.views import draw, session
 from mnist_fc.views.pixels import ink, pictures
 
-NUM_SHOWN = 24
+NUM_SHOWN, MAX_SHOWN = 24, 192
+"""Digits in the gallery, at first and at the most."""
 
 _matrix = st.components.v2.component(
     "mnist_fc_confusion",
@@ -22,17 +23,16 @@ _matrix = st.components.v2.component(
 )
 
 
-def panel() -> None:
+def panel(network: session.Network) -> None:
     """The confusion matrix, and the digits of the cell that is pressed or all misread ones."""
-    network = session.network()
-    surveyed, of = session.survey(network)
+    surveyed, by = session.survey(network)
     labels = session.mnist().test_labels
     left, right = st.columns(2, gap="large")
     with left:
         num_wrong = int((surveyed.digits != labels.numpy()).sum())
         st.markdown(f"#### {num_wrong:,} of {len(labels):,} test digits are misread")
         st.caption(
-            f"By {of}, which must answer 0 to 9. A row is what people wrote, a column what the network read. "
+            f"By {by}, which must answer 0 to 9. A row is what people wrote, a column what the network read. "
             "**Press a cell** for its digits, again for all that are misread."
         )
         with st.container(key="confusion"):
@@ -86,6 +86,7 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
         ink(
             session.mnist().test_images[i].numpy(),
             f"{labels[i]}, read {surveyed.digits[i]}, {percent(float(surveyed.confidences[i]))}",
+            int(i),
             is_chosen=state.test_digit == i,
         )
         for i in shown
@@ -96,11 +97,11 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
             tiles,
             label="misread test digits",
             size=62,
-            on_click=lambda tile, _: draw.show_test_digit(int(shown[tile])),
+            on_click=lambda index, _: draw.show_test_digit(index),
         )
-    if len(shown) < len(indices):
+    if len(shown) < min(len(indices), MAX_SHOWN):
         st.button(f"Show more of {len(indices):,}", key="more_mistakes", on_click=_show_more)
 
 
 def _show_more() -> None:
-    st.session_state.mistakes_shown *= 2
+    st.session_state.mistakes_shown = min(2 * st.session_state.mistakes_shown, MAX_SHOWN)

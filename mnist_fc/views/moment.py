@@ -18,7 +18,7 @@ def timeline() -> None:
     """The slider, once there are weights to choose from; all that the page reads and draws is with those of the moment chosen."""
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
-    if snapshot is None or snapshot.weights is None or st.session_state.get("network") == "shipped":
+    if snapshot is None or snapshot.weights is None:
         return
     newest = snapshot.weights.step
     kept = [step for step in snapshot.kept if step != newest]
@@ -36,7 +36,8 @@ def timeline() -> None:
             },
             on_moment_change=_choose,
         )
-    if problem := st.session_state.get("moment_problem"):
+    of_run, problem = st.session_state.get("moment_problem", (None, ""))
+    if problem and of_run == snapshot.id:
         st.warning(problem)
 
 
@@ -44,6 +45,7 @@ def _choose() -> None:
     """Take over what the browser asks for; a step that was not kept means the newest weights."""
     run = session.watched_run()
     match session.sent("timeline_slider", "moment"):
-        case {"step": step, "turn": int(turn)} if run:
+        case {"step": int(step), "turn": int(turn)} if run:
             st.session_state.timeline_turn = turn
-            st.session_state.moment_problem = session.choose_moment(run.snapshot(), step)
+            st.session_state.network = "run"
+            st.session_state.moment_problem = run.id, session.choose_moment(run.snapshot(), step)

@@ -22,14 +22,14 @@ class Pictures {
   show(data, click) {
     this.click = click;
     while (this.tiles.length > data.tiles.length) this.tiles.pop().figure.remove();
-    while (this.tiles.length < data.tiles.length) this.tiles.push(new Tile(this, this.tiles.length));
+    while (this.tiles.length < data.tiles.length) this.tiles.push(new Tile(this));
     this.data = data;
     this.tiles.forEach((tile, i) => tile.show(data.tiles[i]));
     this.legend.hidden = !data.legend;
     if (data.legend) this.showLegend(data.limit);
     this.root.append(this.legend, this.tip);
     this.root.setAttribute("aria-label", data.label);
-    if (this.pointed) this.point(...this.pointed);
+    this.point(...(this.tiles.includes(this.pointed?.[0]) ? this.pointed : [null]));
   }
 
   showLegend(limit) {
@@ -56,9 +56,8 @@ class Pictures {
 }
 
 class Tile {
-  constructor(pictures, index) {
+  constructor(pictures) {
     this.pictures = pictures;
-    this.index = index;
     this.figure = pictures.root.appendChild(document.createElement("figure"));
     this.canvas = this.figure.appendChild(document.createElement("canvas"));
     this.frame = this.figure.appendChild(document.createElement("span"));
@@ -112,7 +111,7 @@ class Tile {
   }
 
   choose(pixel) {
-    if (this.pictures.data.click && Number.isFinite(this.values[pixel])) this.pictures.click([this.index, pixel]);
+    if (this.pictures.data.click && Number.isFinite(this.values[pixel])) this.pictures.click([this.data.id, pixel]);
   }
 
   /** With the keyboard: arrows walk over the pixels, Enter chooses the one that is pointed at. */

@@ -1,7 +1,7 @@
 """Pictures whose every pixel says its number when one points at it, and which can be clicked. The drawing is pixels.js."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,8 @@ class Tile:
 
     values: np.ndarray
     caption: str = ""
+    id: int = 0
+    """By which a click on it is told from others; what a tile shows may have changed by then."""
     name: str = ""
     """What it is, for those who cannot see it, where there is no caption."""
     is_ink: bool = False
@@ -50,18 +52,17 @@ def pictures(
     on_click: Callable[[int, int], None] | None = None,
     click: Literal["tile", "cell"] = "tile",
 ) -> None:
-    """Draw `tiles`, each `size` pixels wide on the screen; `on_click` is called with the tile and the cell that is clicked.
+    """Draw `tiles`, each `size` pixels wide on the screen; `on_click` is called with the id of the tile and the cell clicked.
 
     All have one scale unless a tile says its own, so that they can be compared: full colour is the largest absolute value.
     """
-    places = [tile.values.size for tile in tiles]
+    sizes = {tile.id: tile.values.size for tile in tiles}
 
     def clicked() -> None:
-        place = _place(session.sent(key, "clicked"), places)
+        place = _place(session.sent(key, "clicked"), sizes)
         if on_click and place:
             on_click(*place)
 
-    limit = max((float(np.nanmax(np.abs(tile.values))) for tile in tiles if tile.values.size), default=1.0)
     _pictures(
         key=key,
         data={
@@ -69,11 +70,17 @@ def pictures(
             "size": size,
             "click": click if on_click else None,
             "legend": not all(tile.is_ink for tile in tiles) and all(tile.limit is None for tile in tiles),
-            "limit": limit if np.isfinite(limit) and limit > 0 else 1.0,
+            "limit": full_colour(*(tile.values for tile in tiles)),
             "tiles": [_sent(tile) for tile in tiles],
         },
         on_clicked_change=clicked,
     )
+
+
+def full_colour(*values: np.ndarray) -> float:
+    """The largest absolute value there is, which has full colour; 1 where there is none but zeros and what is no number."""
+    largest = max((float(np.abs(each[np.isfinite(each)]).max(initial=0.0)) for each in values), default=0.0)
+    return largest or 1.0
 
 
 def grid(values: np.ndarray, columns: int) -> np.ndarray:
@@ -84,14 +91,15 @@ def grid(values: np.ndarray, columns: int) -> np.ndarray:
     return filled.reshape(rows, columns)
 
 
-def ink(image: np.ndarray, caption: str, *, is_chosen: bool = False) -> Tile:
-    """A picture of MNIST, uint8 (784,)."""
-    return Tile(image.reshape(28, 28) / np.float32(255), caption, is_ink=True, is_chosen=is_chosen)
+def ink(image: np.ndarray, caption: str, index: int, *, is_chosen: bool = False) -> Tile:
+    """A picture of MNIST, uint8 (784,), by its index there."""
+    return Tile(image.reshape(28, 28) / np.float32(255), caption, index, is_ink=True, is_chosen=is_chosen)
 
 
 def _sent(tile: Tile) -> dict[str, Any]:
     values = tile.values.astype(np.float32)
     return {
+        "id": tile.id,
         "rows": values.shape[0],
         "columns": values.shape[1],
         "values": base64.b64encode(values.tobytes()).decode(),
@@ -105,9 +113,9 @@ def _sent(tile: Tile) -> dict[str, Any]:
     }
 
 
-def _place(clicked: Any, sizes: Sequence[int]) -> tuple[int, int] | None:
+def _place(clicked: Any, sizes: Mapping[int, int]) -> tuple[int, int] | None:
     """What a browser sends is not trusted: a place that is not there is none."""
     match clicked:
-        case [int(tile), int(cell)] if 0 <= tile < len(sizes) and 0 <= cell < sizes[tile]:
+        case [int(tile), int(cell)] if 0 <= cell < sizes.get(tile, 0):
             return tile, cell
     return None

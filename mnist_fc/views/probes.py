@@ -2,7 +2,6 @@
 
 import time
 
-import numpy as np
 import streamlit as st
 
 from mnist_fc.checkpoint import CheckpointError
@@ -25,13 +24,15 @@ def pinned() -> list[Probe]:
 
 
 def pin(readings: list[Reading], label: int | None) -> None:
-    """Pin what was read, as many as there is room for; what it is meant to be is `label`, else what it is read as."""
+    """Pin the digits that were read, as many as there is room for; what each is meant to be is `label`, else what it is read as.
+
+    What is no digit has no right answer to follow.
+    """
     for reading in readings:
-        if reading.image is None or len(pinned()) == MAX_PROBES:
+        if reading.digit is None or reading.image is None or len(pinned()) == MAX_PROBES:
             continue
         st.session_state.num_pinned = st.session_state.get("num_pinned", 0) + 1
-        digit = int(np.argmax(reading.probabilities)) if label is None else label
-        pinned().append(Probe(st.session_state.num_pinned, reading.image, digit))
+        pinned().append(Probe(st.session_state.num_pinned, reading.image, reading.digit if label is None else label))
 
 
 def panel(snapshot: RunSnapshot | None, height: int) -> bool:
@@ -39,13 +40,14 @@ def panel(snapshot: RunSnapshot | None, height: int) -> bool:
     history, is_complete = _history(snapshot) if snapshot else (History(), True)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.html("<div class='chart-heading'><h3>Your drawings</h3>probability of the right digit</div>", width="content")
-        with st.popover("Change", key="probes_change"):
+        with st.popover("Edit", key="probes_change"):
             _change()
     if snapshot:
         with st.container(key="probe_chart"):
             _chart(snapshot, history, height)
+    moment = session.moment(snapshot) if snapshot else None
     with st.container(key="probes"):
-        st.html(f"<div class='probes'>{''.join(_line(history, i) for i in range(len(pinned())))}</div>")
+        st.html(f"<div class='probes'>{''.join(_line(history, i, moment) for i in range(len(pinned())))}</div>")
     return is_complete
 
 
@@ -66,7 +68,7 @@ def _history(snapshot: RunSnapshot) -> tuple[History, bool]:
         try:
             history.add(step, session.kept_model(snapshot, step), pinned())
         except (CheckpointError, ConfigError):
-            continue  # Its file is gone; the slider says so to who asks for it.
+            history.add_nothing(step, pinned())  # the slider says why to who asks for it
     return history, True
 
 
@@ -93,21 +95,29 @@ def _name(index: int) -> str:
     return f"drawing {index + 1}, a {pinned()[index].digit}"
 
 
-def _line(history: History, index: int) -> str:
-    """One drawing: its picture, how sure the newest network is, and when one first read it right."""
+def _line(history: History, index: int, moment: int | None) -> str:
+    """One drawing: its picture, how sure the network of that moment is, and when one first read it right, and for good."""
     probe = pinned()[index]
-    newest, first = history.newest(probe), history.first_right(probe)
-    if newest is None:
+    read = history.read(probe, moment)
+    if history.lacks_all(probe):
         said = "read when you train"
-    elif first is None:
-        said = f"<b>{percent(newest[1])}</b>, not yet read right"
+    elif read is None:
+        said = "this network reads nothing"
     else:
-        said = f"<b>{percent(newest[1])}</b>, first read right at step {first:,}"
-        said += "" if newest[0] == probe.digit else f", now as {newest[0]}"
+        as_other = "" if read[0] == probe.digit else f", read as {read[0]}"
+        said = f"<b>{percent(read[1])}</b>{as_other}, {_when_right(history, probe)}"
     return (
         f"<div>{picture(probe.image, _name(index))}<i style='background:{COLORS[index % len(COLORS)]}'></i>"
         f"<span><b>{probe.digit}</b>: {said}</span></div>"
     )
+
+
+def _when_right(history: History, probe: Probe) -> str:
+    first, since = history.first_right(probe), history.right_since(probe)
+    if first is None:
+        return "not yet read right"
+    said = f"first read right at step {first:,}"
+    return said if since is None else f"{said} and since" if since == first else f"{said}, for good from step {since:,}"
 
 
 def _change() -> None:

@@ -16,7 +16,7 @@ from mnist_fc.views.chart import HEIGHT, Axis, Series, heading, line_chart
 SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour a data set, the same everywhere and in both themes."""
 
-LOWER_HEIGHT = 150
+LOWER_HEIGHT = 125
 """Of a chart, in pixels, where there are three of them."""
 
 # The speed shown is that of so many records, half an epoch.
@@ -58,11 +58,12 @@ def bar() -> None:
 def diagnosis() -> None:
     """What goes wrong with the run, or why it failed, and a button for the setting that helps."""
     run = session.watched_run()
-    if run is None:
-        return
-    snapshot = run.snapshot()
-    found = diagnose(snapshot.config, snapshot.learning_rate, snapshot.steps, snapshot.epochs, snapshot.end)
+    # Always there: an element that comes moves those after it, and a canvas that is moved begins anew, with nothing on it.
     with st.container(key="diagnosis", horizontal=True, vertical_alignment="center", gap="small"):
+        if run is None:
+            return
+        snapshot = run.snapshot()
+        found = diagnose(snapshot.config, snapshot.learning_rate, snapshot.steps, snapshot.epochs, snapshot.end)
         if snapshot.state == "failed":
             st.error(snapshot.message, icon=":material/error:", width="stretch")
         elif found:
@@ -76,7 +77,7 @@ def _cure(found: Diagnosis) -> None:
     ((field, value),) = found.change.items()
     setting = controls.in_words(field, value)
     if getattr(controls.config(), field) == value:
-        st.caption(f"{setting} is set.".capitalize() + " Train anew with it.", width="content")
+        st.caption(f"{setting[0].upper()}{setting[1:]} is set: train anew with it.", width="content")
     else:
         st.button(f"Set {setting}", key="cure", on_click=controls.set_one, args=(field, value))
 

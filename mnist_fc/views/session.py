@@ -129,25 +129,32 @@ def newest_reader(run: RunSnapshot) -> Reader:
 
 
 def kept_model(run: RunSnapshot, step: int) -> MLP:
-    """The network of one of the steps whose weights were kept. Raises CheckpointError and ConfigError as `checkpoint.load`."""
-    return checkpoint.load(run.kept[step])
+    """The network of one of the steps whose weights were kept.
+
+    Raises CheckpointError and ConfigError as `checkpoint.load`, and CheckpointError for a network that is not of this run.
+    """
+    model = checkpoint.load(run.kept[step])
+    if (model.hidden_sizes, model.activation_name) != (run.config.hidden_sizes, run.config.activation):
+        raise CheckpointError(f"{run.kept[step]} holds another network than that of this run")
+    return model
 
 
 def moment(run: RunSnapshot) -> int | None:
     """The step of `run` whose weights this session looks at; None for the newest."""
     run_id, step = st.session_state.get("moment", (run.id, None))
     is_newest = run.weights is not None and step == run.weights.step
-    return step if run_id == run.id and step in run.kept and not is_newest else None
+    is_other = run_id != run.id or st.session_state.get("network") == "shipped"
+    return None if is_newest or is_other or step not in run.kept else step
 
 
-def choose_moment(run: RunSnapshot, step: object) -> str:
+def choose_moment(run: RunSnapshot, step: int) -> str:
     """Look at the weights of `step` from now on; at the newest if it is not one of the steps that were kept.
 
     Returns what is wrong with weights that are not to be had, else nothing.
     """
     state = st.session_state
     state.moment = run.id, None
-    if not isinstance(step, int) or step not in run.kept:
+    if step not in run.kept:
         return ""
     try:
         state.moment_reader = Reader(kept_model(run, step))

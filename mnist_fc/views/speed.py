@@ -21,8 +21,8 @@ def _is_measuring() -> bool:
 
 
 def _panel(*, ticking: bool) -> None:
-    if _is_measuring() is not ticking:
-        st.rerun()  # a measurement has begun or ended
+    if _is_measuring() is not ticking or controls.are_stale():
+        st.rerun()  # a measurement has begun or ended, or its advice was taken
     test = session.trainer().speed_test
     st.caption(
         f"How many training images a second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"

@@ -34,7 +34,7 @@ class Timeline {
     this.input.max = data.steps.length;
     this.isAnswered ||= data.turn === this.turn;
     const shown = data.chosen === null ? data.steps.length : data.steps.indexOf(data.chosen);
-    if (this.isAnswered && this.wanted !== undefined && this.wanted !== shown) this.ask(this.wanted);
+    if (this.isAnswered && this.wanted !== undefined) this.ask(this.wanted);
     else if (this.isAnswered) this.input.value = shown;
     this.say();
   }
@@ -42,17 +42,17 @@ class Timeline {
   /** Look at one moment, by its place on the slider; while the page answers, only the newest wish waits. */
   choose(place) {
     this.input.value = place;
-    if (this.isAnswered) this.ask(place);
-    else this.wanted = place;
+    const step = place >= this.data.steps.length ? NEWEST : this.data.steps[place];
+    if (this.isAnswered) this.ask(step);
+    else this.wanted = step;
     this.say();
   }
 
-  ask(place) {
+  ask(step) {
     this.wanted = undefined;
     this.isAnswered = false;
     this.turn += 1;
-    this.input.value = place;
-    this.send({ step: place === this.data.steps.length ? NEWEST : this.data.steps[place], turn: this.turn });
+    this.send({ step, turn: this.turn });
   }
 
   play() {

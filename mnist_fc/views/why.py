@@ -23,14 +23,13 @@ INTEGRATED = (
 )
 
 
-def panel(readings: list[Reading]) -> None:
+def panel(readings: list[Reading], network: session.Network) -> None:
     """The pictures and their sums, for the drawing as it was just read."""
     reading = draw.to_explain(readings, "why")
     if reading is None:
         return
     assert reading.image is not None
     assert reading.runner_up is not None
-    network = session.network()
     best = int(np.argmax(reading.probabilities))
     first, second = best, reading.runner_up
     attribution = attribute(network.reader.model, reading.image, (first, second))
@@ -47,10 +46,10 @@ def panel(readings: list[Reading]) -> None:
         pictures("why_pixels", shown, label=f"each pixel's part in {first}, in {second}, and in the difference", size=190)
     with right, st.container(key="why_sums"):
         st.html(_sums(attribution, first, second))
-    times = math.exp(min(float(attribution.logits[0] - attribution.logits[1]), 700))
+    ahead = float(attribution.logits[0] - attribution.logits[1])
     st.caption(
-        f"A logit that is higher by {attribution.logits[0] - attribution.logits[1]:.3f} makes a {first} "
-        f"{_times(times)} as probable as a {second}. Read by {network.name}."
+        f"The logit of {first} is higher by {ahead:.3f}, so {first} is {_times(math.exp(min(ahead, 700)))} as probable as "
+        f"{second}. Read by {network.name}."
     )
     st.caption(EXACT if attribution.is_exact else INTEGRATED)
 
@@ -71,7 +70,8 @@ def _sums(attribution: Attribution, first: int, second: int) -> str:
     header = "".join(f"<th>{name}</th>" for name in ("", f"for {first}", f"for {second}", "difference"))
     body = "".join(_row(name, [f"{value:+.4f}" for value in (*values, values[0] - values[1])]) for name, values in rows.items())
     gaps = attribution.gaps
-    gap = _row("what is missing", [f"{abs(value):.0e}" if value else "0" for value in (*gaps, gaps[0] - gaps[1])])
+    missing = ["under 0.0001" if abs(gap) < 1e-4 else f"{gap:+.4f}" for gap in (*gaps, gaps[0] - gaps[1])]
+    gap = _row("what is missing", missing)
     return f"<table class='sums'><thead><tr>{header}</tr></thead><tbody>{body}{gap}</tbody></table>"
 
 
