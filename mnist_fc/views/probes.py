@@ -117,7 +117,7 @@ def _when_right(history: History, probe: Probe) -> str:
     if first is None:
         return "not yet read right"
     said = f"first read right at step {first:,}"
-    return said if since is None else f"{said} and since" if since == first else f"{said}, for good from step {since:,}"
+    return said if since is None else f"{said}, and since" if since == first else f"{said}, for good from step {since:,}"
 
 
 def _change() -> None:

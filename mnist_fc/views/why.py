@@ -70,7 +70,7 @@ def _sums(attribution: Attribution, first: int, second: int) -> str:
     header = "".join(f"<th>{name}</th>" for name in ("", f"for {first}", f"for {second}", "difference"))
     body = "".join(_row(name, [f"{value:+.4f}" for value in (*values, values[0] - values[1])]) for name, values in rows.items())
     gaps = attribution.gaps
-    missing = ["under 0.0001" if abs(gap) < 1e-4 else f"{gap:+.4f}" for gap in (*gaps, gaps[0] - gaps[1])]
+    missing = ["&lt; 0.0001" if abs(gap) < 1e-4 else f"{gap:+.4f}" for gap in (*gaps, gaps[0] - gaps[1])]
     gap = _row("what is missing", missing)
     return f"<table class='sums'><thead><tr>{header}</tr></thead><tbody>{body}{gap}</tbody></table>"
 
