@@ -21,8 +21,8 @@ from mnist_fc.trainer import Run, RunSnapshot, Trainer
 # The page follows a run at this pace: slowly where it must take the time for it from the cores that train, and more slowly yet
 # where a tab has much to draw. So a run takes at most 1.15 times as long.
 TICK_SECONDS = 0.8
-TICK_SECONDS_ALL_CORES_TRAIN = 1.6
-TICK_SECONDS_WITH_MUCH_TO_DRAW = 2.8
+TICK_SECONDS_ALL_CORES_TRAIN = 2.2
+TICK_SECONDS_WITH_MUCH_TO_DRAW = 3.6
 
 
 LEISURE = 60
