@@ -14,7 +14,10 @@ from browser import BROWSER, BROWSER_ARGS, SECONDS, Server, ready, running_serve
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mnist_fc import data
+from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
+from mnist_fc.engine import WeightsRecord
+from mnist_fc.model import MLP
 from mnist_fc.strokes import Stroke
 
 
@@ -30,6 +33,13 @@ def files_no_larger_than(num_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def model_of(record: WeightsRecord, config: TrainConfig) -> MLP:
+    """The network whose weights a record holds."""
+    model = MLP(config.hidden_sizes, config.activation)
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in record.weights.items()})
+    return model.eval()
 
 
 @pytest.fixture(scope="session", autouse=True)

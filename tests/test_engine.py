@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import model_of
 from torch import nn
 
 from mnist_fc.config import PRESETS, TrainConfig
@@ -25,7 +26,6 @@ from mnist_fc.engine import (
     evaluate,
     train,
 )
-from mnist_fc.model import MLP
 
 T = TypeVar("T")
 
@@ -390,9 +390,3 @@ def test_one_epoch_of_the_blogs_program_reads_more_than_94_percent_of_the_test_s
 def test_training_with_augmentation_and_dropout_learns(small: Mnist, augmentation: str) -> None:
     records = list(train(quick(hidden_sizes=(64,), augmentation=augmentation, dropout=0.1, num_epochs=5), small))
     assert losses(records)[-1] < 0.6 * losses(records)[0]
-
-
-def model_of(record: WeightsRecord, config: TrainConfig) -> MLP:
-    model = MLP(config.hidden_sizes, config.activation)
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in record.weights.items()})
-    return model

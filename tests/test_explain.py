@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from conftest import model_of
 from torch import Tensor
 
 from mnist_fc import checkpoint
@@ -38,9 +39,7 @@ def trained(small: Mnist) -> Models:
                 threads=1,
             )
             *_, last = (record for record in train(config, small) if isinstance(record, WeightsRecord))
-            model = MLP(config.hidden_sizes, config.activation)
-            model.load_state_dict({name: torch.from_numpy(array) for name, array in last.weights.items()})
-            models[activation, depth] = model.eval()
+            models[activation, depth] = model_of(last, config)
     return models
 
 

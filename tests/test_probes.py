@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import model_of
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
@@ -16,12 +17,7 @@ CONFIG = TrainConfig(hidden_sizes=(32,), num_epochs=3, num_validation=0, threads
 @pytest.fixture(scope="module")
 def models(small: Mnist) -> dict[int, MLP]:
     """The networks of a run by step."""
-    made = {}
-    for record in train(CONFIG, small):
-        if isinstance(record, WeightsRecord):
-            made[record.step] = MLP(CONFIG.hidden_sizes, CONFIG.activation)
-            made[record.step].load_state_dict({name: torch.from_numpy(array) for name, array in record.weights.items()})
-    return made
+    return {record.step: model_of(record, CONFIG) for record in train(CONFIG, small) if isinstance(record, WeightsRecord)}
 
 
 @pytest.fixture

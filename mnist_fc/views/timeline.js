@@ -14,6 +14,7 @@ class Timeline {
     this.root = root;
     this.turn = 0; // counts what was asked, so that the page's answer is told from a tick that came between
     this.isAnswered = true;
+    root.appendChild(document.createElement("span")).textContent = "Look back";
     this.button = root.appendChild(document.createElement("button"));
     this.button.type = "button";
     this.button.addEventListener("click", () => (this.timer ? this.pause() : this.play()));
