@@ -43,7 +43,6 @@ class RunFolder:
         self.path = _new_folder(store, config)
         self._metrics = self.path / "metrics.csv"
         self._weights: WeightsRecord | None = None
-        self._kept: set[int] = set()
         try:
             (self.path / checkpoint.CONFIG_NAME).write_text(config.to_json(), "utf-8")
             self._append(COLUMNS)
@@ -64,9 +63,8 @@ class RunFolder:
         try:
             if isinstance(record, WeightsRecord):
                 self._weights = record
-                if record.is_kept and record.step not in self._kept:
+                if record.is_kept and not self.checkpoint_at(record.step).exists():
                     checkpoint.save(self.checkpoint_at(record.step), record.weights)
-                    self._kept.add(record.step)
                 return
             if isinstance(record, (EpochRecord, EndRecord)) and self._weights:
                 checkpoint.save(self.checkpoint, self._weights.weights)

@@ -59,8 +59,13 @@ def confusion(labels: Tensor, digits: np.ndarray) -> np.ndarray:
 
 def misread(labels: Tensor, survey: Survey) -> np.ndarray:
     """The images whose digit is not their label, (N,) int64, as indices, the surest first."""
-    wrong = np.flatnonzero(survey.digits != labels.numpy())
-    return wrong[np.argsort(-survey.confidences[wrong], kind="stable")]
+    return surest_first(survey, survey.digits != labels.numpy())
+
+
+def surest_first(survey: Survey, chosen: np.ndarray) -> np.ndarray:
+    """Those images that are `chosen`, bool (N,), as indices, the surest first."""
+    indices = np.flatnonzero(chosen)
+    return indices[np.argsort(-survey.confidences[indices], kind="stable")]
 
 
 @torch.no_grad()

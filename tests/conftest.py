@@ -2,7 +2,7 @@
 
 import os
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from mnist_fc import data
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.engine import WeightsRecord
-from mnist_fc.model import MLP
+from mnist_fc.engine import WeightsRecord, train
+from mnist_fc.model import ACTIVATIONS, MLP
 from mnist_fc.strokes import Stroke
 
 
@@ -40,6 +40,24 @@ def model_of(record: WeightsRecord, config: TrainConfig) -> MLP:
     model = MLP(config.hidden_sizes, config.activation)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in record.weights.items()})
     return model.eval()
+
+
+def trained_models(data: Mnist, sizes: tuple[int, ...], depths: Iterable[int]) -> dict[tuple[str, int], MLP]:
+    """A network of each activation with the first of `sizes` as hidden layers, by activation and depth, after two epochs."""
+    models = {}
+    for activation in ACTIVATIONS:
+        for depth in depths:
+            config = TrainConfig(
+                hidden_sizes=sizes[:depth],
+                activation=activation,  # type: ignore[arg-type]
+                learning_rate=0.005,
+                num_epochs=2,
+                num_validation=0,
+                threads=1,
+            )
+            *_, last = (record for record in train(config, data) if isinstance(record, WeightsRecord))
+            models[activation, depth] = model_of(last, config)
+    return models
 
 
 @pytest.fixture(scope="session", autouse=True)

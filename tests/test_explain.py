@@ -5,13 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import model_of
+from conftest import trained_models
 from torch import Tensor
 
 from mnist_fc import checkpoint
-from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.engine import WeightsRecord, train
 from mnist_fc.explain import attribute, forward, outputs, unit
 from mnist_fc.model import ACTIVATIONS, MLP, initialize
 
@@ -27,20 +25,7 @@ Models = dict[tuple[str, int], MLP]
 @pytest.fixture(scope="module")
 def trained(small: Mnist) -> Models:
     """A network of each activation and depth, after two epochs."""
-    models = {}
-    for activation in ACTIVATIONS:
-        for depth in range(1, 5):
-            config = TrainConfig(
-                hidden_sizes=SIZES[:depth],
-                activation=activation,  # type: ignore[arg-type]
-                learning_rate=0.005,
-                num_epochs=2,
-                num_validation=0,
-                threads=1,
-            )
-            *_, last = (record for record in train(config, small) if isinstance(record, WeightsRecord))
-            models[activation, depth] = model_of(last, config)
-    return models
+    return trained_models(small, SIZES, range(1, 5))
 
 
 @pytest.fixture(scope="module")

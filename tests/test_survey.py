@@ -5,12 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import model_of
+from conftest import trained_models
 from torch import Tensor
 
-from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.engine import WeightsRecord, evaluate, train
+from mnist_fc.engine import evaluate
 from mnist_fc.model import ACTIVATIONS, MLP
 from mnist_fc.survey import Survey, confusion, exciting, misread, nearest, survey, telling
 
@@ -22,20 +21,7 @@ Models = dict[tuple[str, int], MLP]
 @pytest.fixture(scope="module")
 def trained(small: Mnist) -> Models:
     """A network of each activation with one and with three hidden layers, after two epochs."""
-    models = {}
-    for activation in ACTIVATIONS:
-        for depth in (1, 3):
-            config = TrainConfig(
-                hidden_sizes=DEEP[:depth],
-                activation=activation,  # type: ignore[arg-type]
-                learning_rate=0.005,
-                num_epochs=2,
-                num_validation=0,
-                threads=1,
-            )
-            *_, last = (record for record in train(config, small) if isinstance(record, WeightsRecord))
-            models[activation, depth] = model_of(last, config)
-    return models
+    return trained_models(small, DEEP, (1, 3))
 
 
 @torch.no_grad()

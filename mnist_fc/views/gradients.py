@@ -16,8 +16,7 @@ from mnist_fc.views.controls import WORDS
 
 def panel(network: session.Network) -> None:
     """The norms of the run that is watched, what they mean, and the dead units of the network that reads."""
-    run = session.watched_run()
-    snapshot = run.snapshot() if run else None
+    snapshot = session.watched_snapshot()
     if snapshot is None:
         st.info("Press Train, and here is how strongly the loss pulls at each layer, step by step.")
         return

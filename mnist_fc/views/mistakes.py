@@ -8,7 +8,7 @@ import torch
 
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.reading import percent
-from mnist_fc.survey import Survey, confusion, misread
+from mnist_fc.survey import Survey, confusion, misread, surest_first
 from mnist_fc.views import draw, session
 from mnist_fc.views.pixels import ink, pictures
 
@@ -72,8 +72,7 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
     state = st.session_state
     if cell := state.confusion_cell:
         label, digit = cell
-        indices = np.flatnonzero((labels.numpy() == label) & (surveyed.digits == digit))
-        indices = indices[np.argsort(-surveyed.confidences[indices], kind="stable")]
+        indices = surest_first(surveyed, (labels.numpy() == label) & (surveyed.digits == digit))
         st.markdown(f"#### {len(indices):,} labelled {label}, read as {digit}")
     else:
         indices = misread(labels, surveyed)

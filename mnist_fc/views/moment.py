@@ -16,8 +16,7 @@ _timeline = st.components.v2.component(
 
 def timeline() -> None:
     """The slider, once there are weights to choose from; all that the page reads and draws is with those of the moment chosen."""
-    run = session.watched_run()
-    snapshot = run.snapshot() if run else None
+    snapshot = session.watched_snapshot()
     if snapshot is None or snapshot.weights is None:
         return
     newest = snapshot.weights.step

@@ -81,7 +81,7 @@ class Tile {
     this.canvas.classList.toggle("ink", Boolean(tile.ink));
     this.canvas.tabIndex = click ? 0 : -1;
     this.canvas.setAttribute("role", click === "tile" ? "button" : "img");
-    this.canvas.setAttribute("aria-label", tile.caption || tile.name || "");
+    this.canvas.setAttribute("aria-label", tile.caption);
     this.figure.classList.toggle("clickable", Boolean(click));
     this.figure.classList.toggle("chosen", Boolean(tile.chosen));
     this.frame.hidden = tile.cell === null;

@@ -18,7 +18,6 @@ _pictures = st.components.v2.component(
     isolate_styles=False,
 )
 
-
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -30,8 +29,6 @@ class Tile:
     caption: str = ""
     id: int = 0
     """By which a click on it is told from others; what a tile shows may have changed by then."""
-    name: str = ""
-    """What it is, for those who cannot see it, where there is no caption."""
     is_ink: bool = False
     """White on black, as MNIST's digits are, from 0 to 1; else orange above zero and blue below."""
     each: Literal["pixel", "unit", "digit"] = "pixel"
@@ -104,7 +101,6 @@ def _sent(tile: Tile) -> dict[str, Any]:
         "columns": values.shape[1],
         "values": base64.b64encode(values.tobytes()).decode(),
         "caption": tile.caption,
-        "name": tile.name,
         "ink": tile.is_ink,
         "each": tile.each,
         "chosen": tile.is_chosen,

@@ -28,8 +28,7 @@ COMMAND_SECONDS = 0.4
 
 def bar() -> None:
     """The buttons, the status and the progress of the run, and what keeps it from being begun or kept."""
-    run = session.watched_run()
-    snapshot = run.snapshot() if run else None
+    snapshot = session.watched_snapshot()
     active = snapshot is not None and snapshot.is_active
     paused = snapshot is not None and snapshot.state == "paused"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -57,12 +56,11 @@ def bar() -> None:
 
 def diagnosis() -> None:
     """What goes wrong with the run, or why it failed, and a button for the setting that helps."""
-    run = session.watched_run()
+    snapshot = session.watched_snapshot()
     # Always there: an element that comes moves those after it, and a canvas that is moved begins anew, with nothing on it.
     with st.container(key="diagnosis", horizontal=True, vertical_alignment="center", gap="small"):
-        if run is None:
+        if snapshot is None:
             return
-        snapshot = run.snapshot()
         found = diagnose(snapshot.config, snapshot.learning_rate, snapshot.steps, snapshot.epochs, snapshot.end)
         if snapshot.state == "failed":
             st.error(snapshot.message, icon=":material/error:", width="stretch")
@@ -178,8 +176,7 @@ def charts(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:
     """The loss and accuracy curves, and `between` them what else is followed over the steps, so high; False if that is not
     all drawn yet.
     """
-    run = session.watched_run()
-    snapshot = run.snapshot() if run else None
+    snapshot = session.watched_snapshot()
     height = LOWER_HEIGHT if between else HEIGHT
     losses, accuracies = _series(snapshot, "loss"), _series(snapshot, "accuracy")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):

@@ -108,8 +108,7 @@ def network() -> Network:
     network where there is no run or where it is chosen.
     """
     state = st.session_state
-    run = watched_run()
-    snapshot = run.snapshot() if run else None
+    snapshot = watched_snapshot()
     if snapshot is None or snapshot.weights is None or state.get("network") == "shipped":
         return Network(shipped_reader(), None)
     if (step := moment(snapshot)) is not None:
@@ -213,6 +212,12 @@ def trained_on(num_validation: int, seed: int) -> torch.Tensor:
 def watched_run() -> Run | None:
     """The run that this session started, or that the page's address names."""
     return trainer().run(st.query_params.get("run"))
+
+
+def watched_snapshot() -> RunSnapshot | None:
+    """The run that this session watches, as it is now."""
+    run = watched_run()
+    return run.snapshot() if run else None
 
 
 def watch(run: Run | None) -> None:

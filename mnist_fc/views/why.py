@@ -30,8 +30,7 @@ def panel(readings: list[Reading], network: session.Network) -> None:
         return
     assert reading.image is not None
     assert reading.runner_up is not None
-    best = int(np.argmax(reading.probabilities))
-    first, second = best, reading.runner_up
+    first, second = int(np.argmax(reading.probabilities)), reading.runner_up
     attribution = attribute(network.reader.model, reading.image, (first, second))
     if reading.digit is None:
         st.caption(f"The page says **?**, for this is hardly a digit; the network alone would say {first}.")
