@@ -103,6 +103,13 @@ def expect_status(page: Page, text: str) -> None:
     expect(page.locator(".st-key-status")).to_contain_text(text, timeout=120 * SECONDS)
 
 
+def start_run(page: Page) -> None:
+    """Press Train and see the run begin: asked at every frame, for a short run is done two updates of the page later."""
+    click(page, "train")
+    begun = "() => /starting|epoch/.test(document.querySelector('.st-key-status').textContent)"
+    page.wait_for_function(begun, polling="raf", timeout=60 * SECONDS)
+
+
 def choose(page: Page, key: str, option: str) -> None:
     control = page.locator(f".st-key-{key} input").first
     control.scroll_into_view_if_needed()

@@ -30,6 +30,7 @@ from browser import (
     ready,
     running_server,
     slide,
+    start_run,
 )
 from PIL import Image
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
@@ -215,8 +216,7 @@ def test_ten_digits_of_ones_own_are_scored_and_scored_again_by_a_new_network(pag
     slide(page, "epochs", "Home")
     slide(page, "size_0", "Home")
     for _ in range(2):
-        click(page, "train")
-        expect_status(page, "epoch")
+        start_run(page)
         expect_status(page, "done")
         click(page, "reset")
         expect_status(page, "idle")
@@ -459,8 +459,7 @@ def test_killed_training_process_is_reported_and_the_next_run_works(page: Page, 
     expect(page.get_by_text("was ended by SIGKILL")).to_be_visible()
     expect(page.locator(".series:has-text('train')")).to_have_count(2)
     choose_preset(page, "fast")
-    click(page, "train")
-    expect_status(page, "epoch")
+    start_run(page)
 
 
 def test_diverging_run_says_at_which_step_and_what_helps(page: Page) -> None:
@@ -616,6 +615,7 @@ def test_killed_server_leaves_no_process_behind(browser: Browser, tmp_path: Path
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(own.url)
         ready(page)
+        choose_preset(page, "best")
         click(page, "train")
         expect_status(page, "epoch")
         worker = os.pidfd_open(own.worker())

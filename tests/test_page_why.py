@@ -22,6 +22,7 @@ from browser import (
     ready,
     running_server,
     slide,
+    start_run,
 )
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -146,8 +147,7 @@ def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) 
     slide(page, "epochs", "Home")
     for activation in ("ReLU", "tanh"):
         choose(page, "activation", activation)
-        click(page, "train")
-        expect_status(page, "epoch")
+        start_run(page)
         expect_status(page, "done")
         lines = page.locator(".st-key-probes .probes > div")
         expect(lines).to_have_count(2)
@@ -309,8 +309,7 @@ def test_gradients_vanish_in_four_layers_of_sigmoids_and_come_through_those_of_r
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-500-500-500-500-10")
     choose(page, "activation", activation)
     slide(page, "epochs", "Home")
-    click(page, "train")
-    expect_status(page, "epoch")
+    start_run(page)
     words = page.locator(".st-key-gradient_words")
     expect(words).to_contain_text("The gradients vanish" if vanishes else "it comes through all 5 layers", timeout=30 * SECONDS)
     expect_status(page, "done")
