@@ -352,6 +352,34 @@ def test_blog_preset_shows_the_test_set_after_each_epoch_and_says_so(page: Page)
     expect(page.get_by_text("it has no validation images")).to_be_visible()
 
 
+def test_two_changes_in_quick_succession_both_hold(browser: Browser, server: Server) -> None:
+    """The second leaves the browser before the page has heard that the first made the preset a custom one."""
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    held: list[Callable[[], None]] = []
+    is_slow = False
+
+    def delay(route: WebSocketRoute) -> None:
+        upstream = route.connect_to_server()
+        route.on_message(upstream.send)
+        upstream.on_message(lambda message: held.append(lambda: route.send(message)) if is_slow else route.send(message))
+
+    page.route_web_socket(re.compile("_stcore/stream"), delay)
+    page.goto(server.url)
+    ready(page)
+    is_slow = True
+    for key in ("epochs", "batch_size"):
+        answered = len(held)
+        page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first.press("End")
+        while len(held) == answered:
+            page.wait_for_timeout(50)
+    is_slow = False
+    for send in held:
+        send()
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("14 steps an epoch, 1,400 in all")
+    expect(page.locator(".st-key-preset input")).to_have_value("custom")
+    page.context.close()
+
+
 def test_run_pauses_resumes_and_stops(page: Page) -> None:
     choose_preset(page, "best")
     click(page, "train")

@@ -52,7 +52,7 @@ MAX_LAYERS = int(LIMITS["hidden_sizes"].count.high)
 def set_controls(config: TrainConfig) -> None:
     """Make every control show `config`."""
     state = st.session_state
-    state.preset = preset_of(config)
+    _show_preset(preset_of(config))
     state.num_layers = len(config.hidden_sizes)
     for i in range(MAX_LAYERS):
         state[f"size_{i}"] = config.hidden_sizes[i] if i < len(config.hidden_sizes) else config.hidden_sizes[-1]
@@ -107,13 +107,7 @@ def panel() -> None:
     for i in range(MAX_LAYERS):
         st.session_state[f"size_{i}"] = st.session_state[f"size_{i}"]  # kept while its slider is not on the page
 
-    st.selectbox(
-        "Preset",
-        [*PRESETS, "custom"],
-        key="preset",
-        on_change=_preset_chosen,
-        help="A whole set of settings in one choice. Changing any control below makes it custom.",
-    )
+    _preset()
     st.caption(PRESET_LINES[st.session_state.preset])
     run = session.watched_run()
     if run and run.is_active:
@@ -183,6 +177,31 @@ def panel() -> None:
             st.caption("Threads: 1, as this machine has one core.")
 
 
+def _preset() -> None:
+    """The choice of a preset.
+
+    It also follows the other controls, and then it is a new widget: the browser tells the values of all widgets with each
+    change, and what it told of one that has been set since would be taken for a choice, and undo the change.
+    """
+    options = [*PRESETS, "custom"]
+    with st.container(key="preset"):
+        st.selectbox(
+            "Preset",
+            options,
+            index=options.index(st.session_state.preset),
+            key=f"preset_{st.session_state.preset_turn}",
+            on_change=_preset_chosen,
+            help="A whole set of settings in one choice. Changing any control below makes it custom.",
+        )
+
+
+def _show_preset(name: str) -> None:
+    state = st.session_state
+    if state.get("preset") != name:
+        state.preset = name
+        state.preset_turn = state.get("preset_turn", 0) + 1
+
+
 def _slider(key: str, label: str, ladder: Any, help_line: str, shown: Any = str) -> None:
     """A ladder of values; one that is not on it (from a run's settings) is put in its place."""
     options = sorted({*ladder, st.session_state[key]})
@@ -201,14 +220,14 @@ def _number(value: float) -> str:
 
 def _preset_chosen() -> None:
     state = st.session_state
+    state.preset = state[f"preset_{state.preset_turn}"]
     if state.preset in PRESETS:
         set_controls(PRESETS[state.preset].replace(threads=state.threads, seed=state.seed))
         _send_learning_rate()
 
 
 def _control_changed(key: str = "") -> None:
-    changed = config()
-    st.session_state.preset = preset_of(changed)
+    _show_preset(preset_of(config()))
     if key == "learning_rate":
         _send_learning_rate()
 
