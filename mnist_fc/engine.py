@@ -5,7 +5,7 @@ A step costs little more than its matrix products and one fused optimizer update
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -30,6 +30,12 @@ MAX_KEPT = 40
 
 NOT_FINITE = "stopped being a finite number"
 """What the message of a run that diverged says of its loss."""
+
+HISTOGRAM_BINS = 64
+
+STATE_SECONDS = 3.0
+STATE_BYTES_PER_SECOND = 5e6
+"""A run yields the state that it can be resumed from this often, and a large one so seldom that it is not slowed."""
 
 Weights = dict[str, np.ndarray]
 """A state dict as float32 arrays, which travel between processes."""
@@ -80,6 +86,36 @@ class WeightsRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """How the finite values of a tensor are spread: `counts`, (bins,) int64, over equal parts from `low` to `high`."""
+
+    low: float
+    high: float
+    counts: np.ndarray
+    sum: float
+    sum_of_squares: float
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramsRecord:
+    """The weights at the end of an epoch, and the gradients of its last step, by their names in the state dict."""
+
+    step: int
+    epoch: int
+    weights: dict[str, Histogram]
+    gradients: dict[str, Histogram]
+
+
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """All that `train` needs to go on from `step` as if nothing had happened; the names are Training's own."""
+
+    step: int
+    epoch: int
+    state: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
 class EndRecord:
     """The last record of a run. A run that failed has no test result, and a message that says why and what helps."""
 
@@ -92,7 +128,33 @@ class EndRecord:
     test_accuracy: float | None
 
 
-Record = StepRecord | EpochRecord | WeightsRecord | EndRecord
+Record = StepRecord | EpochRecord | WeightsRecord | HistogramsRecord | StateRecord | EndRecord
+
+
+class StateError(ValueError):
+    """A state that does not fit the settings; the message says what is wrong with it."""
+
+
+@dataclass
+class _Mean:
+    """Loss and accuracy over images, whatever the sizes of the batches they came in."""
+
+    count: int = 0
+    total_loss: float = 0.0
+    num_correct: int = 0
+
+    def add(self, loss: float, num_correct: int, count: int) -> None:
+        self.total_loss += loss * count
+        self.num_correct += num_correct
+        self.count += count
+
+    @property
+    def loss(self) -> float:
+        return self.total_loss / self.count
+
+    @property
+    def accuracy(self) -> float:
+        return self.num_correct / self.count
 
 
 class Training:
@@ -119,6 +181,10 @@ class Training:
         initialize(self.model, config.initialization, self._generator)
         self._optimizer = Optimizer(config, self.model.parameters())
         self._passes: dict[int, Backprop] = {}
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._epoch_started = 0.0
+        self.since_record, self.since_epoch = _Mean(), _Mean()
+        """Over the images since the record before, and since the epoch began."""
 
     @property
     def epoch(self) -> int:
@@ -133,27 +199,59 @@ class Training:
         """Whether no weight has run out of range."""
         return all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
 
-    def shuffled(self) -> Iterator[Tensor]:
-        """The batches of one epoch, as indices of training images."""
-        order = torch.randperm(len(self._train_indices), generator=self._generator)
-        yield from self._train_indices[order].split(self.config.batch_size)
+    @property
+    def ends_epoch(self) -> bool:
+        """Whether the step last taken was the last of its epoch."""
+        return self.step % self.steps_per_epoch == 0
 
-    def take_step(self, batch: Tensor) -> tuple[float, int]:
-        """Train on one batch; return its mean loss and how many it got right. With a loss not finite nothing changes."""
+    @property
+    def epoch_seconds(self) -> float:
+        """Spent in the steps of this epoch."""
+        return self.seconds - self._epoch_started
+
+    @property
+    def images_seen(self) -> int:
+        """Since the run began."""
+        return (self.epoch - 1) * len(self._train_indices) + self.since_epoch.count
+
+    def take_step(self, batch: Tensor) -> bool:
+        """Train on the images at the indices `batch`; False, and the network has not changed, if their loss is not finite."""
         started = time.perf_counter()
         backprop = self._passes.get(len(batch)) or self._new_pass(len(batch))
         backprop.load(self._data.train_images, self._data.train_labels, batch)
         augment(backprop.images, self.config.augmentation, self._generator)
         loss, num_correct = backprop.run()
-        if math.isfinite(loss):
+        is_finite = math.isfinite(loss)
+        if is_finite:
             self._optimizer.step(self.scheduled_learning_rate())
             self.step += 1
+            for mean in (self.since_record, self.since_epoch):
+                mean.add(loss, num_correct, len(batch))
         self.seconds += time.perf_counter() - started
-        return loss, num_correct
+        return is_finite
+
+    def next_batch(self) -> Tensor:
+        """The indices of the training images of the step to come; each epoch has them all, in an order of its own."""
+        if self.ends_epoch:
+            self._order = torch.randperm(len(self._train_indices), generator=self._generator)
+            self._epoch_started = self.seconds
+            self.since_epoch = _Mean()
+        first = self.step % self.steps_per_epoch * self.config.batch_size
+        return self._train_indices[self._order[first : first + self.config.batch_size]]
 
     def scheduled_learning_rate(self) -> float:
         """The learning rate of the step to come."""
         return self.learning_rate * _schedule_factor(self.config.schedule, self.step / self.num_steps)
+
+    def histograms(self) -> HistogramsRecord:
+        """Of the weights as they are now, and of the gradients of the step last taken."""
+        parameters = dict(self.model.named_parameters())
+        return HistogramsRecord(
+            self.step,
+            self.epoch,
+            {name: _histogram(parameter) for name, parameter in parameters.items()},
+            {name: _histogram(parameter.grad) for name, parameter in parameters.items() if parameter.grad is not None},
+        )
 
     def gradient_norms(self) -> tuple[float, ...]:
         """Of the step last taken: Euclidean norms, layer by layer from the input."""
@@ -170,6 +268,45 @@ class Training:
         """Mean loss and accuracy, a fraction, on the test images."""
         return evaluate(self.model, self._data.test_images, self._data.test_labels)
 
+    def state(self) -> dict[str, np.ndarray]:
+        """All that changes in a run, as whole copies."""
+        means = [(mean.count, mean.total_loss, mean.num_correct) for mean in (self.since_record, self.since_epoch)]
+        numbers = [self.step, self.seconds, self._epoch_started, self.learning_rate, *means[0], *means[1]]
+        tensors = {
+            **self.model.state_dict(),
+            **self._optimizer.state(),
+            "generator": self._generator.get_state(),
+            "order": self._order.int(),
+        }
+        return {name: tensor.numpy().copy() for name, tensor in tensors.items()} | {"numbers": np.array(numbers, np.float64)}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where `state` was taken. Raises StateError for one that is not of a run with this config and data."""
+        own = self.state()
+        if state.keys() != own.keys():
+            raise StateError(f"its {', '.join(sorted(state.keys() ^ own.keys()))} is not that of a run with these settings")
+        in_epoch = state["order"].shape == (len(self._train_indices),)
+        for name, array in own.items():
+            of_epoch = name == "order" and in_epoch
+            if state[name].dtype != array.dtype or (state[name].shape != array.shape and not of_epoch):
+                raise StateError(f"its {name} is not that of a run with these settings")
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
+        step, seconds, epoch_started, learning_rate, *means = state["numbers"].tolist()
+        if not (step in range(self.num_steps + 1) and (in_epoch or step == 0) and all(map(math.isfinite, state["numbers"]))):
+            raise StateError(f"it is of step {step:g}, of {self.num_steps}")
+        if in_epoch and not torch.equal(tensors["order"].sort().values.long(), torch.arange(len(self._train_indices))):
+            raise StateError("its order is not that of the training images")
+        if not all(bool(tensors[name].isfinite().all()) for name in self.model.state_dict()):
+            raise StateError("its weights are not finite numbers")
+        self.learning_rate = self.config.replace(learning_rate=learning_rate).learning_rate
+        self.step, self.seconds, self._epoch_started = int(step), seconds, epoch_started
+        self.since_record = _Mean(int(means[0]), means[1], int(means[2]))
+        self.since_epoch = _Mean(int(means[3]), means[4], int(means[5]))
+        self._order = tensors["order"].long()
+        self._generator.set_state(tensors["generator"])
+        self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
+        self._optimizer.restore(tensors)
+
     def _new_pass(self, batch_size: int) -> Backprop:
         backprop = Backprop(self.model, self.config, batch_size, self._generator)
         self._passes[batch_size] = backprop
@@ -181,66 +318,72 @@ def _continue(_training: Training) -> bool:
 
 
 @torch.no_grad()
-def train(config: TrainConfig, data: Mnist, before_step: Callable[[Training], bool] = _continue) -> Iterator[Record]:
+def train(
+    config: TrainConfig,
+    data: Mnist,
+    before_step: Callable[[Training], bool] = _continue,
+    state: Mapping[str, np.ndarray] | None = None,
+) -> Iterator[Record]:
     """Train as `config` says and yield records; the last is an EndRecord, just after the last finite weights that there were.
 
     `before_step` is called before every step: it may wait (a pause), set `training.learning_rate`, or return False to
-    stop. The same config and data give the same losses on the same machine. Raises DataError when `data` has too few
-    images.
+    stop. With the `state` of a run that was cut off or stopped it goes on from there, to the same losses. The same config and
+    data give the same losses on the same machine. Raises DataError when `data` has too few images, and StateError for a state
+    that does not fit.
     """
     training = Training(config, data)
-    newest = WeightsRecord(0, 0, training.weights(), is_kept=True)
+    if state is not None:
+        training.restore(state)
+    newest = WeightsRecord(training.step, training.epoch, training.weights(), is_kept=training.step == 0)
     yield newest
     # All of KEPT_STEPS, so many epochs' ends, and the end of the run.
     epochs_apart = math.ceil(config.num_epochs / (MAX_KEPT - len(KEPT_STEPS) - 1))
-    since_record = _Mean()
-    test_loss = test_accuracy = None
     every = _steps_per_record(training)
+    state_seconds = max(STATE_SECONDS, 12 * training.model.num_parameters / STATE_BYTES_PER_SECOND)
+    state_at = training.seconds
+    test_loss = test_accuracy = None
     outcome: Literal["done", "stopped", "failed"] = "done"
     message = ""
-    while outcome == "done" and training.step < training.num_steps:
-        epoch_mean, epoch_started = _Mean(), training.seconds
+    while training.step < training.num_steps:
+        if training.seconds - state_at > state_seconds:
+            yield StateRecord(training.step, training.epoch, training.state())
+            state_at = training.seconds
+        if not before_step(training):
+            outcome = "stopped"
+            break
+        learning_rate = training.scheduled_learning_rate()
+        if not training.take_step(training.next_batch()):
+            outcome, message = "failed", _divergence_message(training)
+            break
         test_loss = test_accuracy = None
-        for batch in training.shuffled():
-            if not before_step(training):
-                outcome = "stopped"
-                break
-            learning_rate = training.scheduled_learning_rate()
-            loss, num_correct = training.take_step(batch)
-            if not math.isfinite(loss):
-                outcome, message = "failed", _divergence_message(training)
-                break
-            for mean in (since_record, epoch_mean):
-                mean.add(loss, num_correct, len(batch))
-            ends_epoch = training.step % training.steps_per_epoch == 0
-            if training.step <= 20 or training.step % every == 0 or ends_epoch:
-                yield StepRecord(
-                    step=training.step,
-                    epoch=training.epoch,
-                    images_seen=(training.epoch - 1) * len(training._train_indices) + epoch_mean.count,
-                    seconds=training.seconds,
-                    train_loss=since_record.loss,
-                    train_accuracy=since_record.accuracy,
-                    learning_rate=learning_rate,
-                    gradient_norms=training.gradient_norms(),
-                )
-                since_record = _Mean()
-            if (training.step in KEPT_STEPS or ends_epoch) and training.weights_are_finite():
-                is_kept = training.step in KEPT_STEPS or training.epoch % epochs_apart == 0
-                newest = WeightsRecord(training.step, training.epoch, training.weights(), is_kept)
-                yield newest
-        else:
+        if training.step <= 20 or training.step % every == 0 or training.ends_epoch:
+            yield StepRecord(
+                step=training.step,
+                epoch=training.epoch,
+                images_seen=training.images_seen,
+                seconds=training.seconds,
+                train_loss=training.since_record.loss,
+                train_accuracy=training.since_record.accuracy,
+                learning_rate=learning_rate,
+                gradient_norms=training.gradient_norms(),
+            )
+            training.since_record = _Mean()
+        if (training.step in KEPT_STEPS or training.ends_epoch) and training.weights_are_finite():
+            is_kept = training.step in KEPT_STEPS or training.epoch % epochs_apart == 0
+            newest = WeightsRecord(training.step, training.epoch, training.weights(), is_kept)
+            yield newest
+        if training.ends_epoch:
+            yield training.histograms()
             val_loss, val_accuracy = training.validate()
             if not config.num_validation:
                 test_loss, test_accuracy = training.test()
-            seconds = training.seconds - epoch_started
             yield EpochRecord(
                 step=training.step,
                 epoch=training.epoch,
-                seconds=seconds,
-                images_per_second=epoch_mean.count / seconds,
-                train_loss=epoch_mean.loss,
-                train_accuracy=epoch_mean.accuracy,
+                seconds=training.epoch_seconds,
+                images_per_second=training.since_epoch.count / training.epoch_seconds,
+                train_loss=training.since_epoch.loss,
+                train_accuracy=training.since_epoch.accuracy,
                 val_loss=val_loss,
                 val_accuracy=val_accuracy,
                 test_loss=test_loss,
@@ -250,6 +393,8 @@ def train(config: TrainConfig, data: Mnist, before_step: Callable[[Training], bo
         outcome, message = "failed", message or _divergence_message(training)
     elif newest.step < training.step:
         newest = WeightsRecord(training.step, training.epoch, training.weights())
+    if outcome == "stopped":
+        yield StateRecord(training.step, training.epoch, training.state())
     yield replace(newest, is_kept=True)
     if outcome == "failed":
         test_loss = test_accuracy = None
@@ -277,26 +422,14 @@ def evaluate(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, float]:
     return total_loss / len(labels), num_correct / len(labels)
 
 
-@dataclass
-class _Mean:
-    """Loss and accuracy over images, whatever the sizes of the batches they came in."""
-
-    count: int = 0
-    total_loss: float = 0.0
-    num_correct: int = 0
-
-    def add(self, loss: float, num_correct: int, count: int) -> None:
-        self.total_loss += loss * count
-        self.num_correct += num_correct
-        self.count += count
-
-    @property
-    def loss(self) -> float:
-        return self.total_loss / self.count
-
-    @property
-    def accuracy(self) -> float:
-        return self.num_correct / self.count
+def _histogram(tensor: Tensor) -> Histogram:
+    values = tensor.detach().flatten()
+    low, high = float(values.amin()), float(values.amax())
+    if not math.isfinite(high - low):
+        values = values[values.isfinite()]
+        low, high = (float(values.amin()), float(values.amax())) if len(values) else (0.0, 0.0)
+    counts = torch.histc(values, HISTOGRAM_BINS, low, high).long().numpy()
+    return Histogram(low, high, counts, float(values.sum()), float(values.dot(values)))
 
 
 def _schedule_factor(schedule: str, progress: float) -> float:

@@ -3,7 +3,7 @@
 `torch.optim` calls the same kernels, after work in Python that takes a tenth of a training step; the tests hold this to it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -24,6 +24,20 @@ class Optimizer:
         is_sgd = config.optimizer == "sgd"
         self._momenta = [] if is_sgd and not config.momentum else [torch.zeros_like(p) for p in self._parameters]
         self._squares = [] if is_sgd else [torch.zeros_like(p) for p in self._parameters]
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors themselves, by name; they change with each step."""
+        moments = {"momentum": self._momenta, "square": self._squares}
+        return {"steps": torch.stack(self._steps)} | {
+            f"{name}{i}": tensor for name, tensors in moments.items() for i, tensor in enumerate(tensors, start=1)
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the values of a `state`, which must be of such an optimizer."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
+        for own, steps in zip(self._steps, state["steps"], strict=True):
+            own.copy_(steps)
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mnist_fc import checkpoint
 from mnist_fc.config import TrainConfig, preset_of
-from mnist_fc.engine import EndRecord, EpochRecord, Record, WeightsRecord
+from mnist_fc.engine import EndRecord, EpochRecord, HistogramsRecord, Record, StateRecord, WeightsRecord
 
 RUNS_VARIABLE = "MNIST_FC_RUNS"
 
@@ -61,6 +61,8 @@ class RunFolder:
     def write(self, record: Record) -> None:
         """Add a record: a row of metrics, or weights to keep; the newest are the checkpoint whenever an epoch or the run ends."""
         try:
+            if isinstance(record, (HistogramsRecord, StateRecord)):
+                return
             if isinstance(record, WeightsRecord):
                 self._weights = record
                 if record.is_kept and not self.checkpoint_at(record.step).exists():

@@ -1,7 +1,8 @@
 """engine.py held to a plain PyTorch loop, and the promises of its records."""
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -19,7 +20,10 @@ from mnist_fc.engine import (
     MAX_KEPT,
     EndRecord,
     EpochRecord,
+    HistogramsRecord,
     Record,
+    StateError,
+    StateRecord,
     StepRecord,
     Training,
     WeightsRecord,
@@ -60,6 +64,12 @@ OPTIMIZERS: dict[str, Callable[[Any, float], torch.optim.Optimizer]] = {
 }
 
 
+def batches_of_an_epoch(training: Training) -> Iterator[torch.Tensor]:
+    for _ in range(training.steps_per_epoch):
+        yield training.next_batch()
+        training.step += 1
+
+
 @pytest.mark.parametrize("weight_decay", [0.0, 0.05])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_losses_are_those_of_a_plain_pytorch_loop(small: Mnist, optimizer: str, weight_decay: float) -> None:
@@ -72,7 +82,7 @@ def test_losses_are_those_of_a_plain_pytorch_loop(small: Mnist, optimizer: str, 
         batch_size=44,
     )
     twin = Training(config, small)
-    batches = list(twin.shuffled())
+    batches = list(batches_of_an_epoch(twin))
     assert [len(batch) for batch in batches] == [44] * 34 + [4]
 
     plain = nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
@@ -262,7 +272,7 @@ def test_the_blogs_presets_train_on_all_images_and_show_the_test_set_each_epoch(
 
 def test_no_image_is_both_trained_on_and_validated_on(small: Mnist) -> None:
     training = Training(quick(), small)
-    trained = torch.cat(list(training.shuffled())).sort().values
+    trained = torch.cat(list(batches_of_an_epoch(training))).sort().values
     assert len(trained.unique()) == 1500
     validated = sorted(set(range(2000)) - set(trained.tolist()))
     assert training.validate() == evaluate(training.model, small.train_images[validated], small.train_labels[validated])
@@ -342,7 +352,7 @@ def test_stopping_between_epochs_tests_the_weights_it_keeps(small: Mnist, num_va
 
 def test_stopping_before_the_first_step_keeps_the_first_weights(small: Mnist) -> None:
     records = list(train(quick(), small, lambda training: False))
-    assert [type(record) for record in records] == [WeightsRecord, WeightsRecord, EndRecord]
+    assert [type(record) for record in records] == [WeightsRecord, StateRecord, WeightsRecord, EndRecord]
     assert (end_of(records).step, end_of(records).epoch, end_of(records).outcome) == (0, 0, "stopped")
 
 
@@ -390,3 +400,110 @@ def test_one_epoch_of_the_blogs_program_reads_more_than_94_percent_of_the_test_s
 def test_training_with_augmentation_and_dropout_learns(small: Mnist, augmentation: str) -> None:
     records = list(train(quick(hidden_sizes=(64,), augmentation=augmentation, dropout=0.1, num_epochs=5), small))
     assert losses(records)[-1] < 0.6 * losses(records)[0]
+
+
+# Going on after a stop
+
+
+RESUMABLE = {
+    "plain": {},
+    "all at random": {"dropout": 0.3, "augmentation": "elastic", "label_smoothing": 0.1, "schedule": "one_cycle"},
+    "momentum": {"optimizer": "sgd", "learning_rate": 0.05, "schedule": "cosine", "num_validation": 0},
+    "decay": {"optimizer": "adamw", "weight_decay": 0.01, "activation": "gelu", "initialization": "keras"},
+    "no momentum": {"optimizer": "sgd", "momentum": 0.0},
+}
+
+
+@pytest.mark.parametrize("stop_at", [0, 7, 15, 22, 30])
+@pytest.mark.parametrize("changes", RESUMABLE.values(), ids=RESUMABLE)
+def test_a_stopped_run_goes_on_to_the_same_losses(small: Mnist, changes: dict[str, Any], stop_at: int) -> None:
+    config = quick(num_epochs=3, hidden_sizes=(32, 16), **changes)
+    whole = list(train(config, small))
+    before = list(train(config, small, stop_after(stop_at)))
+    (state,) = of(StateRecord, before)
+    assert state.step == stop_at
+    after = list(train(config, small, state=state.state))
+    assert [*losses(before), *losses(after)] == pytest.approx(losses(whole), rel=1e-5)
+    assert [record.step for record in of(StepRecord, before + after)] == [record.step for record in of(StepRecord, whole)]
+    expected, got = of(EpochRecord, whole), of(EpochRecord, before + after)
+    assert [(r.epoch, r.val_loss, r.test_loss) for r in got] == [(r.epoch, r.val_loss, r.test_loss) for r in expected]
+    assert [r.train_accuracy for r in got] == [r.train_accuracy for r in expected]
+    assert end_of(after).test_loss == end_of(whole).test_loss
+    assert end_of(after).train_seconds > end_of(before).train_seconds
+
+
+def test_a_learning_rate_that_was_changed_holds_after_a_stop(small: Mnist) -> None:
+    def change(training: Training) -> bool:
+        training.learning_rate = 0.03
+        return training.step < 4
+
+    (state,) = of(StateRecord, list(train(quick(), small, change)))
+    resumed = list(train(quick(), small, state=state.state))
+    assert {record.learning_rate for record in of(StepRecord, resumed)} == {0.03}
+
+
+def test_a_long_run_yields_its_state_every_few_seconds_of_training(small: Mnist) -> None:
+    def slow(training: Training) -> bool:
+        training.seconds += 1.0
+        return True
+
+    records = list(train(quick(), small, slow))
+    states = of(StateRecord, records)
+    assert [state.step for state in states] == [3, 6, 9, 12]
+    *_, last = (record for record in records if isinstance(record, StepRecord))
+    resumed = list(train(quick(), small, state=states[1].state))
+    assert of(StepRecord, resumed)[-1].train_loss == last.train_loss
+
+
+def test_a_state_shares_no_memory_with_the_run(small: Mnist) -> None:
+    training = Training(quick(), small)
+    state = training.state()
+    training.take_step(training.next_batch())
+    fresh = Training(quick(), small).state()
+    assert all(np.array_equal(state[name], array) for name, array in fresh.items())
+
+
+SPOILED: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "numbers": lambda state: state.pop("numbers"),
+    "fc1.weight": lambda state: state.update({"fc1.weight": state["fc1.weight"][:5]}),
+    "momentum1": lambda state: state.update({"momentum1": state["momentum1"].astype(np.float64)}),
+    "order": lambda state: state.update(order=np.zeros_like(state["order"])),
+    "weights are not finite": lambda state: state["fc2.bias"].fill(np.nan),
+    "of step 1e+06": lambda state: state["numbers"].__setitem__(0, 1e6),
+    "of step 2.5": lambda state: state["numbers"].__setitem__(0, 2.5),
+}
+
+
+@pytest.mark.parametrize("said", SPOILED)
+def test_a_state_that_does_not_fit_is_refused_and_says_why(small: Mnist, said: str) -> None:
+    (record,) = of(StateRecord, list(train(quick(), small, stop_after(3))))
+    SPOILED[said](record.state)
+    with pytest.raises(StateError, match=re.escape(said)):
+        next(train(quick(), small, state=record.state))
+
+
+def test_a_state_of_other_settings_is_refused(small: Mnist) -> None:
+    (record,) = of(StateRecord, list(train(quick(), small, stop_after(3))))
+    for changes in ({"hidden_sizes": (16,)}, {"optimizer": "sgd"}, {"num_validation": 0}):
+        with pytest.raises(StateError, match="is not that of a run with these settings"):
+            next(train(quick(**changes), small, state=record.state))
+
+
+# Histograms
+
+
+def test_histograms_of_weights_and_gradients_come_each_epoch_and_count_every_value(small: Mnist) -> None:
+    config = quick(num_epochs=2)
+    records = list(train(config, small))
+    histograms = of(HistogramsRecord, records)
+    assert [record.epoch for record in histograms] == [1, 2]
+    weights = of(WeightsRecord, records)[-1].weights
+    for kind in (histograms[-1].weights, histograms[-1].gradients):
+        assert list(kind) == ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]
+        assert all(histogram.counts.sum() == weights[name].size for name, histogram in kind.items())
+    for name, histogram in histograms[-1].weights.items():
+        expected, edges = np.histogram(weights[name], len(histogram.counts))
+        assert (histogram.low, histogram.high) == (edges[0], edges[-1])
+        assert np.abs(histogram.counts - expected).sum() <= 0.01 * weights[name].size + 2  # float32 at the edges
+        assert histogram.sum == pytest.approx(weights[name].sum(dtype=np.float64), rel=1e-3, abs=1e-3)
+        assert histogram.sum_of_squares == pytest.approx(np.square(weights[name], dtype=np.float64).sum(), rel=1e-3)
