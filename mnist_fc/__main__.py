@@ -12,12 +12,14 @@ from typing import Any
 
 from mnist_fc import checkpoint, data, measure, outliers, pen
 from mnist_fc.benchmark import benchmark, machine
-from mnist_fc.config import DEFAULT_THREADS, LIMITS, PRESETS, Choice, ConfigError, Layers, Range, TrainConfig
+from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, LIMITS, PRESETS, Choice, ConfigError, Layers, Range, TrainConfig
 from mnist_fc.data import DataError
 from mnist_fc.engine import EndRecord, EpochRecord, StepRecord, Training, WeightsRecord, evaluate, train
 from mnist_fc.pictures import DrawingError, load_picture
 from mnist_fc.reading import NOT_READ, Reader, Reading, number, percent
-from mnist_fc.runs import RunFolder, RunsError, runs_dir
+from mnist_fc.runs import RunFolder, RunsError
+from mnist_fc.store import runs_dir
+from mnist_fc.team import ALONE, Team, TeamError, joined
 
 OUTLIERS = Range(int, 1, 100_000)
 
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = parsed.command(parsed)
         return code
-    except (ConfigError, DataError, checkpoint.CheckpointError, DrawingError, RunsError) as error:
+    except (ConfigError, DataError, checkpoint.CheckpointError, DrawingError, RunsError, TeamError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -121,10 +123,18 @@ def _load_data(parsed: argparse.Namespace) -> data.Mnist:
 
 
 def _train(parsed: argparse.Namespace) -> int:
-    config = PRESETS[parsed.preset].replace(**_changes(parsed))
-    screen = _Screen(to_stderr=parsed.json)
+    with joined() as team:
+        return _train_in(team, parsed)
+
+
+def _train_in(team: Team, parsed: argparse.Namespace) -> int:
+    """Train; the first process of the team alone prints and keeps the run."""
+    # Processes that share a machine share its cores.
+    threads = max(1, min(DEFAULT_THREADS, CPU_COUNT // team.local_size))
+    config = PRESETS[parsed.preset].replace(**{"threads": threads, **_changes(parsed)})
+    screen = _Screen(to_stderr=parsed.json, is_silent=team.rank > 0)
     images = _training_data(parsed, config, screen)
-    folder = RunFolder(runs_dir(parsed.runs_dir), config)
+    folder = RunFolder(runs_dir(parsed.runs_dir), config) if team.rank == 0 else None
     interrupted = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -136,13 +146,16 @@ def _train(parsed: argparse.Namespace) -> int:
         screen.steps_per_epoch = training.steps_per_epoch
         return not interrupted
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    # torchrun passes on what it gets, and sends SIGTERM to the others when one process has ended.
+    stop_signals = [signal.SIGINT] if team is ALONE else [signal.SIGINT, signal.SIGTERM]
+    before = {number: signal.signal(number, interrupt) for number in stop_signals}
     train_loss: float | None = None
     epoch_seconds: list[float] = []
     rates: list[float] = []
     try:
-        for record in train(config, images, before_step):
-            folder.write(record)
+        for record in train(config, images, before_step, team=team):
+            if folder:
+                folder.write(record)
             match record:
                 case StepRecord():
                     train_loss = record.train_loss
@@ -155,9 +168,11 @@ def _train(parsed: argparse.Namespace) -> int:
                 case EndRecord():
                     end = record
     finally:
-        signal.signal(signal.SIGINT, before)
-    screen.line(_ending(end, folder))
-    if parsed.json:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if folder:
+        screen.line(_ending(end, folder))
+    if folder and parsed.json:
         result = {
             "run_dir": str(folder.path),
             "checkpoint": str(folder.checkpoint),
@@ -170,7 +185,7 @@ def _train(parsed: argparse.Namespace) -> int:
             "test_accuracy": end.test_accuracy,
             "outcome": end.outcome,
         }
-        print(json.dumps(result))
+        print(json.dumps(result), flush=True)
     return {"done": 0, "stopped": 130, "failed": 1}[end.outcome]
 
 
@@ -288,11 +303,12 @@ def _trained(config: TrainConfig, images: data.Mnist) -> Reader:
 
 
 class _Screen:
-    """Progress on a terminal as a bar that is drawn over, elsewhere as a line an epoch."""
+    """Progress on a terminal as a bar that is drawn over, elsewhere as a line an epoch; a silent one shows nothing."""
 
-    def __init__(self, to_stderr: bool) -> None:
+    def __init__(self, to_stderr: bool, is_silent: bool = False) -> None:
         self._stream = sys.stderr if to_stderr else sys.stdout
-        self._is_terminal = self._stream.isatty()
+        self._is_silent = is_silent
+        self._is_terminal = self._stream.isatty() and not is_silent
         self.steps_per_epoch = 1
 
     def step(self, record: StepRecord, config: TrainConfig) -> None:
@@ -312,6 +328,8 @@ class _Screen:
         )
 
     def line(self, text: str) -> None:
+        if self._is_silent:
+            return
         print(f"\r{text}\x1b[K" if self._is_terminal else text, file=self._stream, flush=True)
 
 

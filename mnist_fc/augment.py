@@ -19,28 +19,39 @@ ELASTIC_STRENGTH = 0.8
 ELASTIC_SMOOTHNESS = 4.0
 """Pixels over which neighbours move alike: the Gaussian's sigma of Simard, Steinkraus & Platt 2003."""
 
+ALL_ROWS = slice(None)
 
-def augment(images: Tensor, kind: Augmentation, generator: torch.Generator) -> None:
+
+def augment(
+    images: Tensor, kind: Augmentation, generator: torch.Generator, batch_size: int | None = None, rows: slice = ALL_ROWS
+) -> None:
     """Change `images`, (N, 784) float32 in [0, 1], in place.
 
     "shift" moves each by up to MAX_SHIFT pixels; "affine" also rotates, scales and shears it; "elastic" also bends it, as a
-    hand does (Simard, Steinkraus & Platt 2003). What moves in is paper.
+    hand does (Simard, Steinkraus & Platt 2003). What moves in is paper. `images` may be some `rows` of a batch of `batch_size`:
+    they are changed as they would be among all, for which the random numbers are drawn.
     """
     if kind == "none":
         return
-    grid = F.affine_grid(_transforms(len(images), kind, generator), [len(images), 1, 28, 28], align_corners=False)
-    if kind == "elastic":
-        grid += _elastic_field(len(images), generator) * (ELASTIC_STRENGTH / 14)
+    count = len(images) if batch_size is None else batch_size
+    transforms = _transforms(count, kind, generator, rows)
+    field = _elastic_field(count, generator, rows) if kind == "elastic" else None
+    if not len(images):
+        return
+    grid = F.affine_grid(transforms, [len(images), 1, 28, 28], align_corners=False)
+    if field is not None:
+        grid += field * (ELASTIC_STRENGTH / 14)
     moved = F.grid_sample(images.view(-1, 1, 28, 28), grid, align_corners=False)
     images.copy_(moved.view(-1, 784))
 
 
-def _transforms(count: int, kind: Augmentation, generator: torch.Generator) -> Tensor:
-    """(count, 2, 3) matrices from output to input coordinates, which run from -1 to 1 across the 28 pixels."""
-    rotation, scale_x, scale_y, shear, shift_x, shift_y = torch.rand(6, count, generator=generator).mul_(2).sub_(1)
+def _transforms(count: int, kind: Augmentation, generator: torch.Generator, rows: slice) -> Tensor:
+    """(rows of count, 2, 3) matrices from output to input coordinates, which run from -1 to 1 across the 28 pixels."""
+    numbers = torch.rand(6, count, generator=generator)[:, rows].mul_(2).sub_(1)
+    rotation, scale_x, scale_y, shear, shift_x, shift_y = numbers
     offset = torch.stack([shift_x, shift_y], 1) * (MAX_SHIFT / 14)
     if kind == "shift":
-        linear = torch.eye(2).expand(count, 2, 2)
+        linear = torch.eye(2).expand(len(offset), 2, 2)
     else:
         angle = rotation * MAX_ROTATION
         sin, cos = angle.sin(), angle.cos()
@@ -48,19 +59,19 @@ def _transforms(count: int, kind: Augmentation, generator: torch.Generator) -> T
         slant = shear * MAX_SHEAR
         linear = torch.stack(
             [cos * scale_x, (cos * slant - sin) * scale_y, sin * scale_x, (sin * slant + cos) * scale_y], 1
-        ).view(count, 2, 2)
+        ).view(len(offset), 2, 2)
     return torch.cat([linear, offset.unsqueeze(2)], 2)
 
 
-def _elastic_field(count: int, generator: torch.Generator) -> Tensor:
-    """(count, 28, 28, 2) random displacements, smooth over each image, with mean 0 and variance 1 in every pixel.
+def _elastic_field(count: int, generator: torch.Generator, rows: slice = ALL_ROWS) -> Tensor:
+    """(rows of count, 28, 28, 2) random displacements, smooth over each image, with mean 0 and variance 1 in every pixel.
 
     Smoothing a random number a pixel with a wide Gaussian leaves little to choose; so the numbers are drawn at control
     points one sigma apart, and the Gaussian spreads them.
     """
-    noise = torch.randn(2 * count, len(_SPREAD), len(_SPREAD), generator=generator)
-    field = (noise @ _SPREAD).transpose(1, 2) @ _SPREAD
-    return field.view(2, count, 28, 28).permute(1, 2, 3, 0)
+    noise = torch.randn(2, count, len(_SPREAD), len(_SPREAD), generator=generator)[:, rows]
+    field = (noise @ _SPREAD).transpose(2, 3) @ _SPREAD
+    return field.permute(1, 2, 3, 0)
 
 
 def _spread() -> Tensor:

@@ -23,7 +23,7 @@ ONEDNN_LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.ba
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """inputs @ weight.T + bias, (N, out), of inputs (N, in), weight (out, in) and bias (out,); any strides, no gradient."""
-    if ONEDNN_LINEAR is None:
+    if ONEDNN_LINEAR is None or not inputs.numel():  # oneDNN refuses sums of nothing
         return F.linear(inputs, weight, bias)
     product: Tensor = ONEDNN_LINEAR(inputs, weight, bias, "none", [], "")
     return product
@@ -79,13 +79,19 @@ class _HiddenLayer:
 class Backprop:
     """One batch size's forward and backward through `model`.
 
-    `load` a batch into `images`, (batch, 784) float32 in [0, 1], change those if you like, then `run`.
+    `load` a batch into `images`, (batch, 784) float32 in [0, 1], change those if you like, then `run`. With `rows` it takes those
+    of the batch alone, all other sizes here are theirs, and loss and gradients are their shares in those of the whole batch.
     """
 
-    def __init__(self, model: MLP, config: TrainConfig, batch_size: int, generator: torch.Generator) -> None:
-        self.images = torch.empty(batch_size, model.layers[0].in_features)
-        self._pixels = torch.empty(batch_size, model.layers[0].in_features, dtype=torch.uint8)
-        self._labels = torch.empty(batch_size, dtype=torch.int64)
+    def __init__(
+        self, model: MLP, config: TrainConfig, batch_size: int, generator: torch.Generator, rows: slice = slice(None)
+    ) -> None:
+        num_rows = len(range(batch_size)[rows])
+        self.images = torch.empty(num_rows, model.layers[0].in_features)
+        self._pixels = torch.empty(num_rows, model.layers[0].in_features, dtype=torch.uint8)
+        self._labels = torch.empty(num_rows, dtype=torch.int64)
+        self._batch_size = batch_size
+        self._rows = rows
         self._layers = model.layers
         self._ops = ACTIVATION_OPS[config.activation]
         self._keep = 1 - config.dropout
@@ -96,7 +102,8 @@ class Backprop:
         self._negative_targets = (torch.eye(num_classes) * (1 - smoothing) + smoothing / num_classes) / -batch_size
 
     def load(self, images: Tensor, labels: Tensor, batch: Tensor) -> None:
-        """Take the images, (N, 784) uint8, and labels, (N,) int64, at the indices `batch`."""
+        """Take the images, (N, 784) uint8, and labels, (N,) int64, at the indices `batch`, (batch size,)."""
+        batch = batch[self._rows]
         torch.index_select(images, 0, batch, out=self._pixels)
         self.images.copy_(self._pixels).mul_(1 / 255)
         torch.index_select(labels, 0, batch, out=self._labels)
@@ -120,7 +127,9 @@ class Backprop:
             mask = None
             inputs = a
             if self._keep < 1:
-                mask = torch.empty_like(a).bernoulli_(self._keep, generator=self._generator).div_(self._keep)
+                # For the whole batch: so a row's units are left out whichever process has it.
+                drawn = torch.empty(self._batch_size, layer.out_features).bernoulli_(self._keep, generator=self._generator)
+                mask = drawn[self._rows].div_(self._keep)
                 inputs = a * mask
             hidden.append(_HiddenLayer(z, a, mask, inputs))
         return hidden, linear(inputs, output_layer.weight, output_layer.bias)
@@ -129,7 +138,7 @@ class Backprop:
         """Softmax cross-entropy of logits, (batch, 10), against smoothed one-hot targets, and its gradient, (batch, 10)."""
         log_probabilities = logits.log_softmax(1)
         negative_targets = self._negative_targets.index_select(0, self._labels)
-        dlogits = torch.add(negative_targets, log_probabilities.exp(), alpha=1 / len(logits))
+        dlogits = torch.add(negative_targets, log_probabilities.exp(), alpha=1 / self._batch_size)
         return torch.dot(negative_targets.view(-1), log_probabilities.view(-1)).item(), dlogits
 
     def _backward(self, hidden: list[_HiddenLayer], dz: Tensor) -> None:

@@ -54,8 +54,22 @@ def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
     finite, or that holds anything else; and ConfigError for a config that is out of range.
     """
     path = Path(path)
+    state = load_tensors(path, MAX_BYTES)
+    hidden_sizes = _hidden_sizes(state, path, num_classes)
+    config = path.with_name(CONFIG_NAME)
     try:
-        _refuse_too_large(path)
+        activation = TrainConfig.from_json(config.read_text("utf-8")).activation if config.exists() else "relu"
+    except (ConfigError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{config}: {error}") from None
+    model = MLP(hidden_sizes, activation, num_classes)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def load_tensors(path: Path, max_bytes: int) -> dict[str, Tensor]:
+    """The tensors by name that a file holds. Nothing else is unpickled. Raises CheckpointError as `load`."""
+    try:
+        _refuse_too_large(path, max_bytes)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"the checkpoint {path} does not exist") from None
@@ -67,15 +81,9 @@ def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is cut short or no checkpoint that torch.save wrote") from None
-    hidden_sizes = _hidden_sizes(state, path, num_classes)
-    config = path.with_name(CONFIG_NAME)
-    try:
-        activation = TrainConfig.from_json(config.read_text("utf-8")).activation if config.exists() else "relu"
-    except (ConfigError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{config}: {error}") from None
-    model = MLP(hidden_sizes, activation, num_classes)
-    model.load_state_dict(state)
-    return model.eval()
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} is no state dict of tensors")
+    return {str(name): tensor for name, tensor in state.items()}
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -93,17 +101,15 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
-def _refuse_too_large(path: Path) -> None:
+def _refuse_too_large(path: Path, max_bytes: int) -> None:
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
-    if max(unpacked, path.stat().st_size) > MAX_BYTES:
-        raise CheckpointError(f"{path} is larger than {MAX_BYTES // 2**20} MB, which no network of this kind is")
+    if max(unpacked, path.stat().st_size) > max_bytes:
+        raise CheckpointError(f"{path} is larger than {max_bytes // 2**20} MB, which no network of this kind is")
 
 
-def _hidden_sizes(state: object, path: Path, num_classes: int) -> tuple[int, ...]:
+def _hidden_sizes(state: dict[str, Tensor], path: Path, num_classes: int) -> tuple[int, ...]:
     """The hidden sizes that a state dict's shapes give, once names, shapes, dtypes and values are right."""
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path} is no state dict of tensors")
     num_layers = len(state) // 2
     names = [f"fc{i}.{part}" for i in range(1, num_layers + 1) for part in ("weight", "bias")]
     if set(state) != set(names):

@@ -195,6 +195,39 @@ PRESETS: dict[str, TrainConfig] = {
 """The two programs of the blog post as they were, and two of our own."""
 
 
+def value_of(name: str, text: str) -> Any:
+    """What `text` says for the field `name`, as "0.001", "relu" or "500,500"; not checked: text that is no number stays text."""
+    limit = LIMITS[name]
+    if isinstance(limit, Layers):
+        return tuple(_number(part) for part in text.split(","))
+    return text if isinstance(limit, Choice) else _number(text)
+
+
+def text_of(value: Any) -> str:
+    """The text that `value_of` gives `value` for."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def nearest_preset(config: TrainConfig) -> tuple[str, dict[str, Any]]:
+    """The preset that differs from `config` in the fewest fields, and those fields as `config` has them."""
+    values = dataclasses.asdict(config)
+    differing = {
+        name: {field: value for field, value in values.items() if value != getattr(preset, field)}
+        for name, preset in PRESETS.items()
+    }
+    name = min(differing, key=lambda name: len(differing[name]))
+    return name, differing[name]
+
+
 def preset_of(config: TrainConfig) -> str:
     """The name of the preset that `config` equals but for seed and threads, or "custom"."""
     for name, preset in PRESETS.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -15,15 +16,15 @@ SMOOTHING_RECORDS = 6
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over training steps; both float64 (N,), N at most MAX_POINTS."""
+    """Values over training steps, or over the seconds spent in them; both float64 (N,), N at most MAX_POINTS."""
 
     steps: np.ndarray
     values: np.ndarray
 
 
-def train_curve(records: Sequence[StepRecord], field: str) -> Curve:
+def train_curve(records: Sequence[StepRecord], field: str, over: Literal["step", "seconds"] = "step") -> Curve:
     """`train_loss` or `train_accuracy` per step: an exponential moving average, unbiased at the start, then thinned."""
-    steps = np.array([record.step for record in records], np.float64)
+    steps = np.array([getattr(record, over) for record in records], np.float64)
     return thin(Curve(steps, smooth(np.array([getattr(record, field) for record in records], np.float64))))
 
 

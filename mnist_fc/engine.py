@@ -20,6 +20,7 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist, split
 from mnist_fc.model import MLP, initialize
 from mnist_fc.optimizer import Optimizer
+from mnist_fc.team import ALONE, Team, TeamError
 
 RECORDS_PER_EPOCH = 60
 KEPT_STEPS = frozenset({0, 5, 10, 20, 50, 100, 200, 400})
@@ -33,7 +34,7 @@ NOT_FINITE = "stopped being a finite number"
 
 HISTOGRAM_BINS = 64
 
-STATE_SECONDS = 3.0
+STATE_SECONDS = 1.0
 STATE_BYTES_PER_SECOND = 5e6
 """A run yields the state that it can be resumed from this often, and a large one so seldom that it is not slowed."""
 
@@ -158,17 +159,22 @@ class _Mean:
 
 
 class Training:
-    """The state of one run between two steps."""
+    """The state of one run between two steps, the same in each process of the `team` that trains it."""
 
-    def __init__(self, config: TrainConfig, data: Mnist) -> None:
+    def __init__(self, config: TrainConfig, data: Mnist, team: Team = ALONE) -> None:
         torch.set_num_threads(config.threads)
         torch.set_flush_denormal(True)  # late in a run, gradients so small that the CPU treats them one by one
         self.config = config
         self.learning_rate = config.learning_rate
         """The schedule's highest learning rate; a new value holds from the next step on."""
+        self.step_learning_rate = 0.0
+        """Of the step last taken."""
         self.step = 0
         self.seconds = 0.0
         self._data = data
+        self._team = team
+        self._wants_stop = self._team_stops = False
+        self._flat = torch.empty(0)
         self._generator = torch.Generator().manual_seed(config.seed)
         num_own = len(data.train_labels) - data.num_added
         train_indices, val_indices = split(data.train_labels[:num_own], config.num_validation, config.seed)
@@ -215,20 +221,36 @@ class Training:
         return (self.epoch - 1) * len(self._train_indices) + self.since_epoch.count
 
     def take_step(self, batch: Tensor) -> bool:
-        """Train on the images at the indices `batch`; False, and the network has not changed, if their loss is not finite."""
+        """Train on the images at the indices `batch`; False, and the network has not changed, if their loss is not finite.
+
+        Each process of the team takes its own rows; the step is that of the whole batch.
+        """
         started = time.perf_counter()
         backprop = self._passes.get(len(batch)) or self._new_pass(len(batch))
         backprop.load(self._data.train_images, self._data.train_labels, batch)
-        augment(backprop.images, self.config.augmentation, self._generator)
+        augment(backprop.images, self.config.augmentation, self._generator, len(batch), self._team.rows(len(batch)))
         loss, num_correct = backprop.run()
+        if self._team.size > 1:
+            loss, num_correct = self._add_up(loss, num_correct)
         is_finite = math.isfinite(loss)
         if is_finite:
-            self._optimizer.step(self.scheduled_learning_rate())
+            self.step_learning_rate = self.scheduled_learning_rate()
+            self._optimizer.step(self.step_learning_rate)
             self.step += 1
             for mean in (self.since_record, self.since_epoch):
                 mean.add(loss, num_correct, len(batch))
         self.seconds += time.perf_counter() - started
         return is_finite
+
+    def goes_on(self, wanted: bool) -> bool:
+        """Whether to take the step to come, which this process has `wanted` or not.
+
+        In a team all stop before the same step: the others learn with the next step that one of them wants no more.
+        """
+        if self._team.size == 1:
+            return wanted
+        self._wants_stop = not wanted
+        return not self._team_stops
 
     def next_batch(self) -> Tensor:
         """The indices of the training images of the step to come; each epoch has them all, in an order of its own."""
@@ -262,11 +284,11 @@ class Training:
 
     def validate(self) -> tuple[float, float] | tuple[None, None]:
         """Loss and accuracy on the validation images; None where there are none."""
-        return evaluate(self.model, *self._validation) if self.config.num_validation else (None, None)
+        return self._evaluate(*self._validation) if self.config.num_validation else (None, None)
 
     def test(self) -> tuple[float, float]:
         """Mean loss and accuracy, a fraction, on the test images."""
-        return evaluate(self.model, self._data.test_images, self._data.test_labels)
+        return self._evaluate(self._data.test_images, self._data.test_labels)
 
     def state(self) -> dict[str, np.ndarray]:
         """All that changes in a run, as whole copies."""
@@ -307,8 +329,54 @@ class Training:
         self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
         self._optimizer.restore(tensors)
 
+    def check_team(self) -> None:
+        """Raise TeamError unless all processes of the team have the same settings, data and weights to begin with."""
+        data = self._data
+        tensors = data.train_images, data.train_labels, data.test_images, data.test_labels
+        contents = {
+            "PyTorch": [torch.__version__.encode()],
+            "settings": [self.config.replace(threads=1).to_json().encode()],
+            "data": (tensor.numpy().tobytes() for tensor in tensors),
+            # But for the seconds, each process's own.
+            "weights to begin with": (array.tobytes() for name, array in self.state().items() if name != "numbers"),
+        }
+        for name, content in contents.items():
+            if not self._team.have_same(content):
+                raise TeamError(f"not all processes of the team have the same {name}; each needs the same command and data")
+
+    def _add_up(self, loss: float, num_correct: int) -> tuple[float, int]:
+        """Make the gradients those of the whole batch, and return its loss and how many it got right.
+
+        All in one sum, for a sum costs as much as a small network's step: also whether any process wants to stop, and the
+        learning rate of the first, whose bytes the others add zeros to.
+        """
+        parameters = list(self.model.parameters())
+        learning_rate = torch.tensor([self.learning_rate if self._team.rank == 0 else 0.0], dtype=torch.float64)
+        parts = [
+            *(parameter.grad.flatten() for parameter in parameters if parameter.grad is not None),
+            torch.tensor([loss, num_correct, self._wants_stop], dtype=torch.float32),
+            learning_rate.view(torch.uint8).float(),
+        ]
+        flat = torch.cat(parts, out=self._flat)
+        self._team.sum_(flat)
+        *gradients, numbers, rate_bytes = flat.split([len(part) for part in parts])
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient.view_as(parameter)
+        loss, num_correct, num_stops = numbers.tolist()
+        self._team_stops = num_stops > 0
+        self.learning_rate = rate_bytes.to(torch.uint8).view(torch.float64).item()
+        return loss, int(num_correct)
+
+    def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
+        """As `evaluate`, each process of the team on its own rows."""
+        rows = self._team.rows(len(labels))
+        totals = torch.tensor(_totals(self.model, images[rows], labels[rows]), dtype=torch.float64)
+        self._team.sum_(totals)
+        total_loss, num_correct = totals.tolist()
+        return total_loss / len(labels), num_correct / len(labels)
+
     def _new_pass(self, batch_size: int) -> Backprop:
-        backprop = Backprop(self.model, self.config, batch_size, self._generator)
+        backprop = Backprop(self.model, self.config, batch_size, self._generator, self._team.rows(batch_size))
         self._passes[batch_size] = backprop
         return backprop
 
@@ -323,6 +391,7 @@ def train(
     data: Mnist,
     before_step: Callable[[Training], bool] = _continue,
     state: Mapping[str, np.ndarray] | None = None,
+    team: Team = ALONE,
 ) -> Iterator[Record]:
     """Train as `config` says and yield records; the last is an EndRecord, just after the last finite weights that there were.
 
@@ -330,10 +399,16 @@ def train(
     stop. With the `state` of a run that was cut off or stopped it goes on from there, to the same losses. The same config and
     data give the same losses on the same machine. Raises DataError when `data` has too few images, and StateError for a state
     that does not fit.
+
+    In a `team` every process calls it alike, and all get the same records, but for seconds and the moments of states. What
+    the first sets as the learning rate holds for all, and when one is to stop all do, a step later. Raises TeamError when their
+    settings or data differ, or when one ends.
     """
-    training = Training(config, data)
+    training = Training(config, data, team)
     if state is not None:
         training.restore(state)
+    if team.size > 1:
+        training.check_team()
     newest = WeightsRecord(training.step, training.epoch, training.weights(), is_kept=training.step == 0)
     yield newest
     # All of KEPT_STEPS, so many epochs' ends, and the end of the run.
@@ -348,10 +423,9 @@ def train(
         if training.seconds - state_at > state_seconds:
             yield StateRecord(training.step, training.epoch, training.state())
             state_at = training.seconds
-        if not before_step(training):
+        if not training.goes_on(before_step(training)):
             outcome = "stopped"
             break
-        learning_rate = training.scheduled_learning_rate()
         if not training.take_step(training.next_batch()):
             outcome, message = "failed", _divergence_message(training)
             break
@@ -364,7 +438,7 @@ def train(
                 seconds=training.seconds,
                 train_loss=training.since_record.loss,
                 train_accuracy=training.since_record.accuracy,
-                learning_rate=learning_rate,
+                learning_rate=training.step_learning_rate,
                 gradient_norms=training.gradient_norms(),
             )
             training.since_record = _Mean()
@@ -411,15 +485,21 @@ def train(
     )
 
 
-@torch.no_grad()
 def evaluate(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, float]:
     """Mean loss and accuracy of `model` on uint8 images (N, 784), in batches that keep memory small."""
+    total_loss, num_correct = _totals(model, images, labels)
+    return total_loss / len(labels), num_correct / len(labels)
+
+
+@torch.no_grad()
+def _totals(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, int]:
+    """Sum of the losses and number of images that `model` gets right."""
     total_loss, num_correct = 0.0, 0
     for image_batch, label_batch in zip(images.split(1000), labels.split(1000), strict=True):
         logits = model(image_batch.float().mul_(1 / 255))
         total_loss += float(F.cross_entropy(logits, label_batch, reduction="sum"))
         num_correct += int((logits.argmax(1) == label_batch).sum())
-    return total_loss / len(labels), num_correct / len(labels)
+    return total_loss, num_correct
 
 
 def _histogram(tensor: Tensor) -> Histogram:

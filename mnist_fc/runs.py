@@ -1,18 +1,47 @@
-"""The store of runs on disk: a folder for each, with its config, its metrics, one row a record, its newest checkpoint, and the
-weights to keep of its way, each a checkpoint of its own.
+"""A run on disk: a folder with its config, its metrics, one row a record, its checkpoint, the weights to keep of its way, the
+state that it can be resumed from, a TensorBoard event file, a report, and what a person says about it.
+
+Whatever is written is added to the end of a file or takes the place of a whole one, so that a folder can be read at any moment,
+and after a kill at any moment. What is read is not trusted: it is checked, and nothing is unpickled.
 """
 
+import builtins
 import csv
+import io
+import json
+import math
 import os
+import re
 import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
 
 from mnist_fc import checkpoint
-from mnist_fc.config import TrainConfig, preset_of
-from mnist_fc.engine import EndRecord, EpochRecord, HistogramsRecord, Record, StateRecord, WeightsRecord
+from mnist_fc.checkpoint import CheckpointError, write_whole
+from mnist_fc.config import ConfigError, TrainConfig, preset_of
+from mnist_fc.engine import (
+    KEPT_STEPS,
+    MAX_KEPT,
+    NOT_FINITE,
+    EndRecord,
+    EpochRecord,
+    Record,
+    StateRecord,
+    StepRecord,
+    WeightsRecord,
+)
+from mnist_fc.events import EventFile
 
-RUNS_VARIABLE = "MNIST_FC_RUNS"
+ABOUT_NAME, METRICS_NAME, STATE_NAME, REPORT_NAME, LOCK_NAME = "about.json", "metrics.csv", "state.ckpt", "report.md", ".lock"
 
 WORDS = (
     "amber birch cedar clover copper coral dune ember fern flint harbor hazel heron indigo ivory jade juniper kestrel "
@@ -23,61 +52,371 @@ WORDS = (
 
 COLUMNS = [
     *("step", "epoch", "images_seen", "seconds", "train_loss", "train_accuracy", "learning_rate", "gradient_norms"),
-    *("images_per_second", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "outcome", "message"),
+    *("images_per_second", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "outcome", "message", "train_seconds"),
 ]
+
+MAX_NAME = 60
+"""Characters of the name that a person gives a run."""
+
+MAX_METRICS_BYTES = 32 * 2**20
+"""A hundred epochs come to 1 MB."""
+
+MAX_STATE_BYTES = 256 * 2**20
+"""Weights and two moments of four layers of 2048 units come to 170 MB."""
+
+SYNC_SECONDS = 1.0
+"""What was written so long ago outlasts a loss of power, too."""
 
 
 class RunsError(OSError):
-    """The store cannot be written; the message names the folder and says why."""
+    """A run cannot be written or read; the message names the file or folder and says why."""
 
 
-def runs_dir(path: str | Path | None = None) -> Path:
-    """`path`, else the environment's MNIST_FC_RUNS, else runs/ in the working folder."""
-    return Path(path or os.environ.get(RUNS_VARIABLE) or "runs")
+@dataclass(frozen=True)
+class About:
+    """What is known of a run besides its settings."""
+
+    name: str = ""
+    """As a person calls it, at most MAX_NAME printable characters; empty for the folder's name."""
+    is_pinned: bool = False
+    """Whether it stays when room is made."""
+    added: str = ""
+    """What it learned from besides MNIST, in words; empty for nothing."""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and isinstance(self.added, str) and isinstance(self.is_pinned, bool)):
+            raise ValueError("name and added must be text, is_pinned true or false")
+        printable = "".join(character for character in self.name if character.isprintable())
+        object.__setattr__(self, "name", printable.strip()[:MAX_NAME])
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as it was found on disk."""
+
+    path: Path
+    config: TrainConfig
+    about: About
+    num_bytes: int
+    """On disk."""
+    steps: tuple[StepRecord, ...]
+    """None of them where they were not asked for."""
+    epochs: tuple[EpochRecord, ...]
+    end: EndRecord | None
+    """None for one that was cut off, or that goes on."""
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+
+def is_resumable(end: EndRecord | None) -> bool:
+    """Whether a run that ended so can go on: one that is done has nothing left to do, and one that diverged would again."""
+    return end is None or end.outcome == "stopped" or (end.outcome == "failed" and NOT_FINITE not in end.message)
 
 
 class RunFolder:
-    """One run on disk. Raises RunsError when something cannot be written; what is there by then stays readable."""
+    """A run that is being written, by nobody else meanwhile.
 
-    def __init__(self, store: Path, config: TrainConfig) -> None:
-        self.path = _new_folder(store, config)
-        self._metrics = self.path / "metrics.csv"
-        self._weights: WeightsRecord | None = None
-        try:
+    Raises RunsError when something cannot be written; what is there by then stays readable.
+    """
+
+    _events: EventFile | None = None
+
+    def __init__(self, store: Path, config: TrainConfig, *, added: str = "", max_bytes: float = math.inf) -> None:
+        """Begin a new run in `store`; see About for `added`. `max_bytes` is what it may take, at the cost of the weights kept."""
+        self._open(_new_folder(store, config), config, max_bytes)
+        with self._saying_why():
             (self.path / checkpoint.CONFIG_NAME).write_text(config.to_json(), "utf-8")
+            write_about(self.path, About(added=added))
             self._append(COLUMNS)
+            self._events = EventFile(self.path, config)
+
+    @classmethod
+    def reopen(cls, path: Path, *, max_bytes: float = math.inf) -> tuple[Self, dict[str, np.ndarray] | None]:
+        """Go on with a run that was cut off or stopped, from the state that is returned; None for its beginning.
+
+        What was written after that state is dropped. Raises RunsError for a run that cannot go on.
+        """
+        stored = read_run(path)
+        if not is_resumable(stored.end):
+            raise RunsError(f"the run {path.name} has come to its end")
+        folder = cls.__new__(cls)
+        folder._open(path, stored.config, max_bytes)
+        try:
+            state = read_state(path)
+            step = step_of(state) if state else -1
+            with folder._saying_why():
+                folder._cut_after(step)
+                folder._epochs = [epoch for epoch in stored.epochs if epoch.step <= step]
+                folder._events = EventFile(path, stored.config, purge_from=step + 1)
+        except BaseException:
+            folder.close()
+            raise
+        return folder, state
+
+    def _open(self, path: Path, config: TrainConfig, max_bytes: float) -> None:
+        self.path = path
+        self._config = config
+        self._lock = FileLock(path / LOCK_NAME, thread_local=False)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise RunsError(f"the run {path.name} goes on in another program") from None
         except OSError as error:
-            raise RunsError(f"the run folder {self.path} cannot be written: {error}") from None
+            raise RunsError(f"the run folder {path} cannot be written: {error}") from None
+        self._kept = kept_checkpoints(path)
+        self._max_kept = max(2, (min(max_bytes, 1e15) - _bytes_besides_kept(config)) // (4 * config.num_parameters))
+        self._weights: WeightsRecord | None = None
+        self._epochs: list[EpochRecord] = []
+        self._synced_at = time.monotonic()
 
     @property
     def checkpoint(self) -> Path:
         """Where the newest weights are, from the end of the first epoch on."""
         return self.path / checkpoint.CHECKPOINT_NAME
 
-    def checkpoint_at(self, step: int) -> Path:
-        """Where the weights after `step` steps are, if they are among those to keep."""
-        return self.path / f"step-{step:06}.ckpt"
+    @property
+    def kept(self) -> dict[int, Path]:
+        """By step, in order: the checkpoints of the weights that are kept of its way."""
+        return dict(self._kept)
 
     def write(self, record: Record) -> None:
-        """Add a record: a row of metrics, or weights to keep; the newest are the checkpoint whenever an epoch or the run ends."""
+        """Add a record: a row of metrics, or weights to keep, or the state; the newest weights are the checkpoint whenever an
+        epoch or the run ends. Nothing can be added after an EndRecord.
+        """
+        with self._saying_why():
+            match record:
+                case WeightsRecord():
+                    self._weights = record
+                    if record.is_kept:
+                        self._keep(record)
+                case StateRecord():
+                    self._sync()  # a state is of use with the rows that came before it
+                    checkpoint.save(self.path / STATE_NAME, record.state)
+                case StepRecord() | EpochRecord() | EndRecord():
+                    if not isinstance(record, StepRecord) and self._weights:
+                        checkpoint.save(self.checkpoint, self._weights.weights)
+                        self._weights = None
+                    self._append([_cell(getattr(record, column, None)) for column in COLUMNS])
+            if self._events:
+                self._events.write(record)
+            match record:
+                case EpochRecord():
+                    self._epochs.append(record)
+                    self._report(None)
+                case EndRecord():
+                    self._report(record)
+                    self._sync()
+                    self.close()
+
+    def close(self) -> None:
+        """Let others have it. Without an EndRecord it counts as cut off."""
         try:
-            if isinstance(record, (HistogramsRecord, StateRecord)):
-                return
-            if isinstance(record, WeightsRecord):
-                self._weights = record
-                if record.is_kept and not self.checkpoint_at(record.step).exists():
-                    checkpoint.save(self.checkpoint_at(record.step), record.weights)
-                return
-            if isinstance(record, (EpochRecord, EndRecord)) and self._weights:
-                checkpoint.save(self.checkpoint, self._weights.weights)
-                self._weights = None
-            self._append([_cell(getattr(record, column, None)) for column in COLUMNS])
+            if self._events:
+                self._events.close()
+        finally:
+            self._events = None
+            self._lock.release()
+
+    def _keep(self, record: WeightsRecord) -> None:
+        path = self.path / f"step-{record.step:06}.ckpt"
+        if record.step in self._kept:
+            return
+        checkpoint.save(path, record.weights)
+        self._kept[record.step] = path
+        if len(self._kept) > self._max_kept:
+            for step in list(self._kept)[1:-1:2]:
+                self._kept.pop(step).unlink()
+
+    def _cut_after(self, step: int) -> None:
+        """Drop what was written of later steps, and of the end."""
+        rows = [row for row in _rows(self.path) if int(row["step"]) <= step and not row["outcome"]]
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([COLUMNS, *([row[column] for column in COLUMNS] for row in rows)])
+        write_whole(self.path / METRICS_NAME, lambda file: file.write(text.getvalue().encode()))
+        for late in [late for late in self._kept if late > step]:
+            self._kept.pop(late).unlink()
+
+    def _append(self, row: list[str]) -> None:
+        with (self.path / METRICS_NAME).open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(row)
+        if time.monotonic() - self._synced_at > SYNC_SECONDS:
+            self._sync()
+
+    def _sync(self) -> None:
+        with (self.path / METRICS_NAME).open("ab") as file:
+            os.fsync(file.fileno())
+        self._synced_at = time.monotonic()
+
+    def _report(self, end: EndRecord | None) -> None:
+        (self.path / REPORT_NAME).write_text(report(self.path.name, self._config, self._epochs, end), "utf-8")
+
+    @contextmanager
+    def _saying_why(self) -> Iterator[None]:
+        try:
+            yield
+        except RunsError:
+            raise
         except OSError as error:
             raise RunsError(f"the run folder {self.path} cannot be written: {error}") from None
 
-    def _append(self, row: list[str]) -> None:
-        with self._metrics.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(row)
+
+def bytes_of(config: TrainConfig) -> int:
+    """About what a run with these settings comes to on disk, and no less."""
+    num_kept = min(MAX_KEPT, len(KEPT_STEPS) + config.num_epochs + 1)
+    return 4 * config.num_parameters * num_kept + _bytes_besides_kept(config)
+
+
+def _bytes_besides_kept(config: TrainConfig) -> int:
+    """model.ckpt, the state with its two moments, each of these once more while it is replaced; and an epoch's records."""
+    return 4 * config.num_parameters * 8 + 100_000 * (config.num_epochs + 1) + 2_000_000
+
+
+def is_active(path: Path) -> bool:
+    """Whether some program, this one or another, is writing the run now."""
+    lock = FileLock(path / LOCK_NAME)
+    try:
+        with lock.acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # it cannot be written here, then not by a run either
+        return False
+
+
+def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
+    """The run in the folder `path`. Raises RunsError when it is none, or does not hold what it should."""
+    try:
+        config = TrainConfig.from_json((path / checkpoint.CONFIG_NAME).read_text("utf-8"))
+        num_bytes = sum(file.stat().st_size for file in path.iterdir())
+    except (OSError, ConfigError, UnicodeDecodeError) as error:
+        raise RunsError(f"the run {path.name} cannot be read: {checkpoint.CONFIG_NAME}: {error}") from None
+    steps, epochs, end = [], [], None
+    for row in _rows(path, with_steps=with_steps):
+        try:
+            if row["outcome"]:
+                end = _record(EndRecord, row)
+            elif row["images_seen"]:
+                steps.append(_record(StepRecord, row))
+            else:
+                epochs.append(_record(EpochRecord, row))
+        except ValueError as error:
+            raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error}") from None
+    return StoredRun(path, config, read_about(path), num_bytes, tuple(steps), tuple(epochs), end)
+
+
+def read_about(path: Path) -> About:
+    """What is known of the run in `path`; nothing where that is missing. Raises RunsError for a file that says something else."""
+    try:
+        return About(**json.loads((path / ABOUT_NAME).read_text("utf-8")))
+    except FileNotFoundError:
+        return About()
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise RunsError(f"the run {path.name} cannot be read: {ABOUT_NAME}: {error}") from None
+
+
+def write_about(path: Path, about: About) -> None:
+    """Replace what is known of the run in `path`. Raises RunsError."""
+    try:
+        write_whole(path / ABOUT_NAME, lambda file: file.write(json.dumps(asdict(about), indent=2).encode()))
+    except OSError as error:
+        raise RunsError(f"the run folder {path} cannot be written: {error}") from None
+
+
+def read_state(path: Path) -> dict[str, np.ndarray] | None:
+    """The newest state in the run folder `path`; None where there is none. Raises RunsError for a file that is no state."""
+    if not (path / STATE_NAME).exists():
+        return None
+    try:
+        state = {name: tensor.numpy() for name, tensor in checkpoint.load_tensors(path / STATE_NAME, MAX_STATE_BYTES).items()}
+        step_of(state)
+    except CheckpointError as error:
+        raise RunsError(str(error)) from None
+    except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise RunsError(f"{path / STATE_NAME} is no state of a run: {error}") from None
+    return state
+
+
+def step_of(state: Mapping[str, np.ndarray]) -> int:
+    """The step that a state was taken after."""
+    return int(state["numbers"][0])
+
+
+def learning_rate_of(state: Mapping[str, np.ndarray]) -> float:
+    """The schedule's highest learning rate as it was when a state was taken."""
+    return float(state["numbers"][3])
+
+
+def kept_checkpoints(path: Path) -> dict[int, Path]:
+    """By step, in order: the checkpoints that are kept of a run's way."""
+    found = ((re.fullmatch(r"step-(\d{6,9})\.ckpt", file.name), file) for file in path.glob("step-*.ckpt"))
+    return dict(sorted((int(match[1]), file) for match, file in found if match))
+
+
+def report(name: str, config: TrainConfig, epochs: Sequence[EpochRecord], end: EndRecord | None) -> str:
+    """What a person wants to know of a run, in Markdown."""
+    network = "-".join(map(str, config.layer_sizes))
+    outcome = (
+        "It goes on, or was cut off." if end is None else f"{end.outcome.capitalize()} after {end.step:,} steps. {end.message}"
+    )
+    lines = [f"# {name}", "", f"{network}, preset {preset_of(config)}, PyTorch {torch.__version__}. {outcome.strip()}", ""]
+    if end and end.test_accuracy is not None:
+        lines += [f"Test accuracy {end.test_accuracy:.2%}, {end.train_seconds:.1f} s of training.", ""]
+    if epochs:
+        measured = "validation" if epochs[-1].val_accuracy is not None else "test"
+        lines += [f"| epoch | loss | train accuracy | {measured} accuracy | seconds | images/s |", "| --- " * 6 + "|"]
+        for epoch in epochs:
+            accuracy = epoch.test_accuracy if epoch.val_accuracy is None else epoch.val_accuracy
+            lines.append(
+                f"| {epoch.epoch} | {epoch.train_loss:.4f} | {epoch.train_accuracy:.2%} | {accuracy or 0.0:.2%} "
+                f"| {epoch.seconds:.2f} | {epoch.images_per_second:,.0f} |"
+            )
+        lines.append("")
+    lines += ["| setting | value |", "| --- | --- |"]
+    lines += [f"| {field} | {value} |" for field, value in asdict(config).items()]
+    return "\n".join([*lines, ""])
+
+
+def _rows(path: Path, *, with_steps: bool = True) -> list[dict[str, str]]:
+    """The rows of a run's metrics, without one that was not written whole. Raises RunsError."""
+    try:
+        with (path / METRICS_NAME).open("rb") as file:
+            content = file.read(MAX_METRICS_BYTES)
+        lines = content.split(b"\r\n")[:-1]  # what follows the last is not whole, or nothing
+        if not with_steps:
+            lines = lines[:1] + [line for line in lines[1:] if line.split(b",", 3)[2:3] == [b""]]
+        rows = list(csv.reader(b"\r\n".join(lines).decode("utf-8").split("\r\n"))) if lines else []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error}") from None
+    if rows and rows[0] != COLUMNS:
+        raise RunsError(f"the run {path.name} cannot be read: the columns of {METRICS_NAME} are not {', '.join(COLUMNS)}")
+    return [dict(zip(COLUMNS, row, strict=False)) for row in rows[1:] if len(row) == len(COLUMNS)]
+
+
+R = TypeVar("R", StepRecord, EpochRecord, EndRecord)
+
+
+def _record(kind: type[R], row: dict[str, str]) -> R:
+    """The record that a row was written from. Raises ValueError for a cell that it cannot have."""
+    values: dict[str, Any] = {}
+    for field in fields(kind):
+        cell = row[field.name]
+        match field.type:
+            case builtins.int:
+                values[field.name] = int(cell)
+            case builtins.float:
+                values[field.name] = float(cell)
+            case _ if field.name == "gradient_norms":
+                values[field.name] = tuple(map(float, cell.split()))
+            case _ if field.name in ("outcome", "message"):
+                values[field.name] = cell
+            case _:
+                values[field.name] = float(cell) if cell else None
+    if values.get("outcome", "done") not in ("done", "stopped", "failed"):
+        raise ValueError(f"outcome is {values['outcome']!r}")
+    return kind(**values)
 
 
 def _new_folder(store: Path, config: TrainConfig) -> Path:
@@ -92,7 +431,7 @@ def _new_folder(store: Path, config: TrainConfig) -> Path:
                     raise
     except OSError as error:
         raise RunsError(
-            f"the runs folder {store} cannot be written: {error}; name another with --runs-dir or {RUNS_VARIABLE}"
+            f"the runs folder {store} cannot be written: {error}; name another with --runs-dir or MNIST_FC_RUNS"
         ) from None
 
 

@@ -15,13 +15,25 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any
+
+import numpy as np
 
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import DataError, Mnist, load
-from mnist_fc.engine import EndRecord, StepRecord, Training, WeightsRecord, train
-from mnist_fc.speed import measure
+from mnist_fc.engine import (
+    EndRecord,
+    HistogramsRecord,
+    StateError,
+    StateRecord,
+    StepRecord,
+    Training,
+    WeightsRecord,
+    train,
+)
+from mnist_fc.speed import SpeedRecord, measure
+from mnist_fc.sweep import SweepConfig, SweepError, TrialRecord, sweep
 
 RECORDS_FOLLOW = b"mnist_fc: records follow\n"
 
@@ -37,7 +49,8 @@ GATHER_SECONDS = 0.4
 class Outbox:
     """Sends messages from a thread of its own, so that a slow reader never slows training.
 
-    Records wait in order, however many; of the weights only the newest wait and those to keep, so the memory is bounded.
+    Records wait in order, however many; of the weights only the newest wait and those to keep, and of the states the newest, so
+    the memory is bounded.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -50,10 +63,12 @@ class Outbox:
     def put(self, name: str, value: Any = None) -> None:
         """Send a message soon; never waits for the reader."""
         with self._changed:
-            if isinstance(value, WeightsRecord):
-                self._waiting = collections.deque(m for m in self._waiting if not _is_passing(m[1]))
+            if _is_passing(value) or isinstance(value, WeightsRecord):
+                self._waiting = collections.deque(
+                    m for m in self._waiting if not (type(m[1]) is type(value) and _is_passing(m[1]))
+                )
             self._waiting.append((name, value))
-            self._is_urgent = self._is_urgent or not isinstance(value, (StepRecord, WeightsRecord))
+            self._is_urgent = self._is_urgent or not isinstance(value, (StepRecord, WeightsRecord, StateRecord, HistogramsRecord))
             if self._is_urgent or len(self._waiting) == 1:
                 self._changed.notify()
 
@@ -73,12 +88,12 @@ class Outbox:
 
 
 def _is_passing(value: Any) -> bool:
-    """Whether it is of no use once there are newer weights."""
-    return isinstance(value, WeightsRecord) and not value.is_kept
+    """Whether it is of no use once there is a newer one."""
+    return isinstance(value, StateRecord) or (isinstance(value, WeightsRecord) and not value.is_kept)
 
 
 class Worker:
-    """Does one run or test of speed after another, as commands say; one that names another run than that going on is void."""
+    """Does one run, test of speed or sweep after another, as commands say; a command that names what does not go on is void."""
 
     def __init__(self, commands: "queue.SimpleQueue[tuple[str, Any]]", outbox: Outbox) -> None:
         self._commands = commands
@@ -97,12 +112,14 @@ class Worker:
                     self._run(*value)
                 case "measure":
                     self._measure(*value)
+                case "sweep":
+                    self._sweep(*value)
 
     def _load_data(self) -> Mnist:
         self._data = self._data or load()
         return self._data
 
-    def _run(self, run_id: str, config: TrainConfig) -> None:
+    def _run(self, run_id: str, config: TrainConfig, state: dict[str, np.ndarray] | None) -> None:
         sent_at = time.monotonic()
 
         def before_step(training: Training) -> bool:
@@ -115,28 +132,48 @@ class Worker:
             return True
 
         try:
-            records = train(config, self._load_data(), before_step)
+            records = train(config, self._load_data(), before_step, state)
             self._outbox.put("record", next(records))  # the first weights, so that a run that runs can read
             self._outbox.put("running")
             for record in records:
                 self._outbox.put("record", record)
-        except DataError as error:
+        except (DataError, StateError) as error:
             self._outbox.put("record", EndRecord(0, 0, "failed", f"{error}.", 0.0, None, None))
 
     def _measure(self, test_id: str, config: TrainConfig) -> None:
-        problem = ""
-        try:
+        def results() -> Iterator[SpeedRecord]:
             for record in measure(config, self._load_data()):
-                self._outbox.put("speed", record)
+                yield record
                 if self._is_stopped(test_id):
                     break
-        except DataError as error:
-            problem = f"{error}."
-        self._outbox.put("measured", problem)
 
-    def _is_stopped(self, test_id: str) -> bool:
+        self._send_results(results())
+
+    def _sweep(self, sweep_id: str, config: SweepConfig) -> None:
+        is_stopped = False
+
+        def before_step(_training: Training) -> bool:
+            nonlocal is_stopped
+            is_stopped = is_stopped or self._is_stopped(sweep_id)
+            return not is_stopped
+
+        def results() -> Iterator[TrialRecord]:
+            yield from sweep(config, self._load_data(), before_step)
+
+        self._send_results(results())
+
+    def _send_results(self, records: Iterator[Any]) -> None:
+        problem = ""
+        try:
+            for record in records:
+                self._outbox.put("result", record)
+        except (DataError, SweepError) as error:
+            problem = f"{error}."
+        self._outbox.put("ended", problem)
+
+    def _is_stopped(self, task_id: str) -> bool:
         while not self._commands.empty():
-            if self._commands.get() == ("stop", (test_id,)):
+            if self._commands.get() == ("stop", (task_id,)):
                 return True
         return False
 

@@ -444,7 +444,7 @@ def test_a_learning_rate_that_was_changed_holds_after_a_stop(small: Mnist) -> No
 
 def test_a_long_run_yields_its_state_every_few_seconds_of_training(small: Mnist) -> None:
     def slow(training: Training) -> bool:
-        training.seconds += 1.0
+        training.seconds += 0.4
         return True
 
     records = list(train(quick(), small, slow))

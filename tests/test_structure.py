@@ -23,7 +23,7 @@ ALLOWED = {
     "subprocess": {*PROCESSES, "mnist_fc.benchmark"},
     "multiprocessing": set(),
     "socket": set(),
-    "threading": PROCESSES,
+    "threading": {*PROCESSES, "mnist_fc.store"},
     "signal": {*PROCESSES, "mnist_fc.__main__"},
     "pickle": {*PROCESSES, "mnist_fc.checkpoint"},  # checkpoint.py names its exception
 }

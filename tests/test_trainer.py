@@ -25,9 +25,11 @@ from conftest import files_no_larger_than
 
 from mnist_fc import checkpoint
 from mnist_fc.config import ConfigError, TrainConfig
-from mnist_fc.data import DATA_VARIABLE
-from mnist_fc.engine import EndRecord, Record, StepRecord, WeightsRecord
+from mnist_fc.data import DATA_VARIABLE, load
+from mnist_fc.engine import EndRecord, Record, StepRecord, WeightsRecord, train
+from mnist_fc.runs import RunsError, kept_checkpoints
 from mnist_fc.speed import BATCH_SIZES, SpeedRecord, thread_counts
+from mnist_fc.store import RunStore
 from mnist_fc.trainer import ACTIVE_STATES, Run, RunSnapshot, SpeedTest, State, Trainer, TrainerBusy, _how_it_died
 from mnist_fc.worker import Outbox, Worker
 
@@ -63,7 +65,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shared_trainer(data_file: Path, store: Path) -> Iterator[Trainer]:
-    with contextlib.closing(Trainer(store)) as trainer:
+    with contextlib.closing(Trainer(RunStore(store))) as trainer:
         yield trainer
 
 
@@ -153,8 +155,8 @@ class TestRun:
     def test_it_is_on_disk_when_it_has_ended(self, trainer: Trainer, store: Path) -> None:
         run = trainer.start(SHORT)
         snapshot = finished(run)
-        assert run.folder
-        folder = run.folder.path
+        folder = run.path
+        assert folder
         assert folder.parent == store
         assert TrainConfig.from_json((folder / "config.json").read_text("utf-8")) == SHORT
         with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
@@ -212,7 +214,7 @@ class TestCommands:
         for command in (("pause", ("a",)), ("stop", ("another run",)), ("resume", ("a",)), ("stop", ("a",))):
             commands.put(command)
         reader, writer = os.pipe()
-        Worker(commands, Outbox(os.fdopen(writer, "wb")))._run("a", SHORT)
+        Worker(commands, Outbox(os.fdopen(writer, "wb")))._run("a", SHORT, None)
         received: list[tuple[str, Any]] = []
         with os.fdopen(reader, "rb") as stream:
             while not (received and isinstance(received[-1][1], EndRecord)):
@@ -236,8 +238,8 @@ class TestCommands:
         assert 0 <= snapshot.end.test_accuracy <= 1
         assert snapshot.weights
         assert snapshot.weights.step == snapshot.end.step
-        assert run.folder
-        checkpoint.load(run.folder.checkpoint)
+        assert run.path
+        checkpoint.load(run.path / "model.ckpt")
         assert finished(trainer.start(SHORT)).state == "done"
 
     def test_commands_for_an_old_run_do_not_touch_the_new_one(self, trainer: Trainer) -> None:
@@ -331,8 +333,8 @@ class TestStore:
         wait_for_steps(run, 1)
         trainer.pause(run)
         wait_until(run, "paused")
-        assert run.folder
-        folder = run.folder.path
+        folder = run.path
+        assert folder
         shutil.rmtree(folder)
         trainer.resume(run)
         wait_for_steps(run, 1)
@@ -381,7 +383,7 @@ class TestDeath:
 
     def test_no_death_before_between_or_at_the_end_of_runs_leaves_anything_waiting(self, tmp_path: Path) -> None:
         before = children(), num_descriptors()
-        with contextlib.closing(Trainer(tmp_path)) as trainer:
+        with contextlib.closing(Trainer(RunStore(tmp_path))) as trainer:
             run = trainer.start(LONG)
             kill(trainer.process_id)  # It takes seconds to get ready.
             snapshot = finished(run)
@@ -421,14 +423,14 @@ class TestDeath:
 
     def test_to_close_ends_the_process_for_good_and_once(self, tmp_path: Path) -> None:
         before = children(), num_descriptors()
-        trainer = Trainer(tmp_path)
+        trainer = Trainer(RunStore(tmp_path))
         run = trainer.start(LONG)
         with ThreadPoolExecutor(4) as pool:
             for future in [pool.submit(trainer.close) for _ in range(4)]:
                 future.result(TIMEOUT)
         trainer.close()
-        assert run.snapshot().state == "failed"
-        assert run.snapshot().message.startswith("The trainer was closed.")
+        assert run.snapshot().state == "interrupted"
+        assert run.snapshot().is_resumable
         assert (children(), num_descriptors()) == before
         trainer.stop(run)
         with pytest.raises(RuntimeError, match="closed"):
@@ -531,10 +533,11 @@ import signal
 import sys
 from pathlib import Path
 from mnist_fc.config import TrainConfig
+from mnist_fc.store import RunStore
 from mnist_fc.trainer import Trainer
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background inherit it ignored
-trainer = Trainer(Path(sys.argv[1]))
+trainer = Trainer(RunStore(Path(sys.argv[1])))
 if sys.argv[2] != "ends":
     run = trainer.start(TrainConfig(hidden_sizes=(256,), batch_size=8, num_epochs=100, threads=1))
     assert run.wait_for(lambda run: bool(run._steps), 60)
@@ -584,7 +587,7 @@ def test_what_is_printed_in_the_process_does_not_get_among_the_records(
         "sys.addaudithook(print_on_open)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with contextlib.closing(Trainer(tmp_path / "runs")) as trainer:
+    with contextlib.closing(Trainer(RunStore(tmp_path / "runs"))) as trainer:
         assert finished(trainer.start(SHORT)).state == "done"
     output, errors = capfd.readouterr()
     assert "noise of small.npz" in errors
@@ -596,7 +599,7 @@ def test_a_run_or_test_of_speed_without_the_data_file_fails_and_one_with_it_work
 ) -> None:
     absent = tmp_path / "absent.npz"
     monkeypatch.setenv(DATA_VARIABLE, str(absent))
-    with contextlib.closing(Trainer(tmp_path / "runs")) as trainer:
+    with contextlib.closing(Trainer(RunStore(tmp_path / "runs"))) as trainer:
         snapshot = finished(trainer.start(SHORT))
         assert snapshot.state == "failed"
         assert str(absent) in snapshot.message
@@ -680,12 +683,148 @@ def test_the_weights_that_a_run_keeps_are_read_back_from_disk_while_it_goes_on(t
 def test_a_run_whose_process_dies_ends_in_the_store_as_it_does_on_the_page(trainer: Trainer) -> None:
     run = trainer.start(LONG)
     assert run.wait_for(lambda run: run._weights is not None, TIMEOUT)
-    folder = run.folder
+    folder = run.path
     assert folder
     os.kill(trainer.process_id, signal.SIGKILL)
     wait_until(run, "failed")
-    with (folder.path / "metrics.csv").open(newline="") as file:
+    with (folder / "metrics.csv").open(newline="") as file:
         last = list(csv.DictReader(file))[-1]
     assert last["outcome"] == "failed"
     assert last["message"] == run.snapshot().message
-    checkpoint.load(folder.checkpoint)
+    checkpoint.load(folder / "model.ckpt")
+
+
+# Runs that come back from the store, and go on
+
+
+RESUMED = SHORT.replace(hidden_sizes=(128,), batch_size=8, num_epochs=50, dropout=0.2, schedule="one_cycle")
+"""Some seconds, and so some states."""
+
+CUT_OFF = """
+import sys
+from pathlib import Path
+from mnist_fc.config import TrainConfig
+from mnist_fc.store import RunStore
+from mnist_fc.trainer import Trainer
+
+trainer = Trainer(RunStore(Path(sys.argv[1])))
+run = trainer.start(TrainConfig.from_json(sys.argv[2]))
+assert run.wait_for(lambda run: bool(run._steps) and run._steps[-1].seconds > 1.5, 120)
+print(run.id, run._steps[-1].step, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data_file: Path) -> list[StepRecord]:
+    return [record for record in train(RESUMED, load()) if isinstance(record, StepRecord)]
+
+
+@pytest.mark.parametrize("killed", ["server", "Ctrl-C"])
+def test_a_run_whose_server_is_killed_goes_on_in_the_next_to_the_same_losses(
+    tmp_path: Path, uninterrupted: list[StepRecord], killed: str
+) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-c", CUT_OFF, str(tmp_path), RESUMED.to_json()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert server.stdout
+    run_id, seen = server.stdout.readline().split()
+    server.kill() if killed == "server" else os.killpg(server.pid, signal.SIGINT)
+    server.communicate(timeout=TIMEOUT)
+    with contextlib.closing(Trainer(RunStore(tmp_path))) as trainer:
+        run = trainer.run(run_id)
+        assert run
+        snapshot = run.snapshot()
+        assert (snapshot.state, snapshot.is_resumable, snapshot.end) == ("interrupted", True, None)
+        assert snapshot.steps[-1].step >= int(seen)  # all that the page had been shown
+        assert losses(snapshot) == [r.train_loss for r in uninterrupted if r.step <= snapshot.steps[-1].step]
+        assert snapshot.weights
+        trainer.go_on(run)
+        assert run.is_active
+        resumed_at = run.snapshot().steps[-1].step
+        assert 0 < resumed_at < uninterrupted[-1].step
+        after = finished(run)
+        assert after.state == "done"
+        assert losses(after) == pytest.approx([record.train_loss for record in uninterrupted], rel=1e-5)
+        assert [step.step for step in after.steps] == [record.step for record in uninterrupted]
+        assert list(after.kept) == list(kept_checkpoints(tmp_path / run_id))
+        assert trainer.store.run(run_id).end == after.end
+        assert not after.is_resumable
+        with pytest.raises(RunsError, match="has come to its end"):
+            trainer.go_on(run)
+
+
+@pytest.mark.parametrize("how", ["stopped", "failed"])
+def test_a_run_that_was_stopped_or_whose_process_died_goes_on(
+    trainer: Trainer, uninterrupted: list[StepRecord], how: str
+) -> None:
+    run = trainer.start(RESUMED)
+    assert run.wait_for(lambda run: bool(run._steps) and run._steps[-1].seconds > 1.5, TIMEOUT)
+    if how == "stopped":
+        trainer.stop(run)
+    else:
+        os.kill(trainer.process_id, signal.SIGKILL)
+    wait_until(run, how)  # type: ignore[arg-type]
+    assert run.snapshot().is_resumable
+    trainer.go_on(run)
+    after = finished(run)
+    assert (after.state, after.message) == ("done", "")
+    assert losses(after) == pytest.approx([record.train_loss for record in uninterrupted], rel=1e-5)
+
+
+def test_a_run_in_the_store_is_read_with_its_whole_curve(trainer: Trainer, store: Path) -> None:
+    before = finished(trainer.start(SHORT))
+    with contextlib.closing(Trainer(RunStore(store))) as another:
+        run = another.run(before.id)
+        assert run
+        assert run is another.run(before.id)
+        snapshot = run.snapshot()
+        assert (snapshot.state, snapshot.config, snapshot.epochs, snapshot.end) == ("done", SHORT, before.epochs, before.end)
+        assert losses(snapshot) == losses(before)
+        assert snapshot.kept == before.kept
+        assert snapshot.weights
+        assert before.weights
+        assert snapshot.weights.step == before.weights.step
+        assert all(np.array_equal(array, before.weights.weights[name]) for name, array in snapshot.weights.weights.items())
+        another.store.delete(before.id)
+        another.forget(before.id)
+        assert another.run(before.id) is None
+        assert another.run("../" + before.id) is None
+
+
+def test_a_run_that_goes_on_elsewhere_does_not_go_on_here(trainer: Trainer, store: Path) -> None:
+    going = trainer.start(LONG)
+    wait_for_steps(going, 1)
+    with contextlib.closing(Trainer(RunStore(store))) as another:
+        run = another.run(going.id)
+        assert run
+        with pytest.raises(RunsError, match="goes on in another program"):
+            another.go_on(run)
+
+
+def test_runs_begin_in_their_turn(trainer: Trainer) -> None:
+    first, second, third = trainer.start_in_turn(LONG, LONG.replace(seed=1), SHORT)
+    wait_for_steps(first, 1)
+    assert [run.snapshot().state for run in (second, third)] == ["waiting", "waiting"]
+    with pytest.raises(TrainerBusy):
+        trainer.start(SHORT)
+    trainer.stop(second)
+    assert second.snapshot().state == "stopped"
+    assert third.snapshot().state == "waiting"
+    trainer.stop(first)
+    assert finished(third).state == "done"
+    assert first.snapshot().state == "stopped"
+    assert trainer.current() is None
+
+
+def test_the_next_in_turn_begins_when_the_process_dies(trainer: Trainer) -> None:
+    first, second = trainer.start_in_turn(LONG, SHORT)
+    wait_for_steps(first, 1)
+    os.kill(trainer.process_id, signal.SIGKILL)
+    wait_until(first, "failed")
+    assert finished(second).state == "done"

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from mnist_fc.config import CPU_COUNT, LIMITS, PRESETS, Choice, Layers, TrainConfig, preset_of
-from mnist_fc.views import session
+from mnist_fc.views import address, session
 
 PRESET_LINES = {
     "fast": "98 % on the test set in a few seconds.",
@@ -69,6 +69,12 @@ CONTROLLED = (
 """Fields whose control has the field's own name as its key."""
 
 
+AGAINST_OVERFITTING = ("dropout", "augmentation", "label_smoothing", "weight_decay")
+MACHINE = ("num_validation", "initialization", "seed", "threads")
+HIDEABLE = ("preset", "hidden_sizes", "epochs", *CONTROLLED)
+"""What the address can hide."""
+
+
 def config() -> TrainConfig:
     """What the controls say. A field without a control (momentum, Adam's epsilon) is as in the preset last chosen."""
     state = st.session_state
@@ -102,13 +108,19 @@ def in_words(field: str, value: Any) -> str:
 def panel() -> None:
     """Draw the controls. A change draws only this panel anew."""
     if "preset" not in st.session_state:
-        run = session.watched_run()
-        set_controls(run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"])
+        _set_first_controls()
     for i in range(MAX_LAYERS):
         st.session_state[f"size_{i}"] = st.session_state[f"size_{i}"]  # kept while its slider is not on the page
 
+    hidden, problems = address.hidden(HIDEABLE)
+    st.session_state.hidden_controls = hidden
+    for problem in [*st.session_state.address_problems, *problems]:
+        st.warning(problem)
+    address.show_settings(config())
+
     _preset()
-    st.caption(PRESET_LINES[st.session_state.preset])
+    if "preset" not in hidden:
+        st.caption(PRESET_LINES[st.session_state.preset])
     run = session.watched_run()
     if run and run.is_active:
         st.caption("A run is going on: a new learning rate holds from its next step, the other settings for the next run.")
@@ -140,41 +152,71 @@ def panel() -> None:
     _choice("optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most nets without tuning.")
     _choice("schedule", "Schedule", "How the learning rate moves in a run: fixed, up and down once, or down along a cosine.")
 
-    with st.expander("Against overfitting", key="regularization"):
-        _slider(
-            "dropout", "Dropout", DROPOUTS, "The share of hidden units left out of each step, so that none is relied on.", _number
-        )
-        _choice(
-            "augmentation",
-            "Augmentation",
-            "Training images moved (shift), also turned, scaled and slanted (affine), or also bent (elastic), each time anew.",
-        )
-        _slider(
-            "label_smoothing",
-            "Label smoothing",
-            SMOOTHINGS,
-            "How much of each label is spread over all digits, against overconfidence.",
-            _number,
-        )
-        _slider("weight_decay", "Weight decay", WEIGHT_DECAYS, "How strongly weights are pulled towards zero.", _number)
-    with st.expander("Data, start and machine", key="machine"):
-        _slider(
-            "num_validation",
-            "Validation images",
-            VALIDATIONS,
-            "Held back to measure on. With 0 the net trains on all images, and the test set is measured after each epoch.",
-            lambda n: f"{n:,}",
-        )
-        _choice(
-            "initialization", "First weights", "Drawn as torch.nn.Linear does, or as Keras does (Glorot uniform, zero biases)."
-        )
+    if not hidden.issuperset(AGAINST_OVERFITTING):
+        with st.expander("Against overfitting", key="regularization"):
+            _against_overfitting()
+    if not hidden.issuperset(MACHINE):
+        with st.expander("Data, start and machine", key="machine"):
+            _data_start_and_machine()
+    st.caption("The address of this page says all settings: a link to it opens the page with them.")
+
+
+def _set_first_controls() -> None:
+    """As the address says; else as in the run that it names; else as in the fast preset."""
+    said, st.session_state.address_problems = address.settings()
+    run = session.watched_run()
+    if said is None:
+        said = run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"]
+    set_controls(said)
+
+
+def _against_overfitting() -> None:
+    _slider(
+        "dropout", "Dropout", DROPOUTS, "The share of hidden units left out of each step, so that none is relied on.", _number
+    )
+    _choice(
+        "augmentation",
+        "Augmentation",
+        "Training images moved (shift), also turned, scaled and slanted (affine), or also bent (elastic), each time anew.",
+    )
+    _slider(
+        "label_smoothing",
+        "Label smoothing",
+        SMOOTHINGS,
+        "How much of each label is spread over all digits, against overconfidence.",
+        _number,
+    )
+    _slider("weight_decay", "Weight decay", WEIGHT_DECAYS, "How strongly weights are pulled towards zero.", _number)
+
+
+def _data_start_and_machine() -> None:
+    _slider(
+        "num_validation",
+        "Validation images",
+        VALIDATIONS,
+        "Held back to measure on. With 0 the net trains on all images, and the test set is measured after each epoch.",
+        lambda n: f"{n:,}",
+    )
+    _choice("initialization", "First weights", "Drawn as torch.nn.Linear does, or as Keras does (Glorot uniform, zero biases).")
+    if not _is_hidden("seed"):
         st.number_input(
-            "Seed", 0, 2**31 - 1, key="seed", on_change=_control_changed, help="The same seed gives the same run on this machine."
+            "Seed",
+            0,
+            2**31 - 1,
+            key="seed",
+            on_change=_control_changed,
+            help="The same seed gives the same run on this machine; with the same layers, too, the same first weights.",
         )
-        if CPU_COUNT > 1:
-            _slider("threads", "Threads", range(1, CPU_COUNT + 1), "Processor cores to train on.")
-        else:
-            st.caption("Threads: 1, as this machine has one core.")
+    if CPU_COUNT > 1:
+        _slider("threads", "Threads", range(1, CPU_COUNT + 1), "Processor cores to train on.")
+    else:
+        st.caption("Threads: 1, as this machine has one core.")
+
+
+def _is_hidden(key: str) -> bool:
+    """Whether the address takes a control off the page."""
+    name = "hidden_sizes" if key == "num_layers" or key.startswith("size_") else key
+    return name in st.session_state.hidden_controls
 
 
 def _preset() -> None:
@@ -184,6 +226,8 @@ def _preset() -> None:
     change, and what it told of one that has been set since would be taken for a choice, and undo the change.
     """
     options = [*PRESETS, "custom"]
+    if _is_hidden("preset"):
+        return
     with st.container(key="preset"):
         st.selectbox(
             "Preset",
@@ -204,18 +248,22 @@ def _show_preset(name: str) -> None:
 
 def _slider(key: str, label: str, ladder: Any, help_line: str, shown: Any = str) -> None:
     """A ladder of values; one that is not on it (from a run's settings) is put in its place."""
+    if _is_hidden(key):
+        return
     options = sorted({*ladder, st.session_state[key]})
     st.select_slider(label, options, key=key, format_func=shown, help=help_line, on_change=_control_changed, args=(key,))
 
 
 def _choice(key: str, label: str, help_line: str) -> None:
+    if _is_hidden(key):
+        return
     limit = LIMITS[key]
     assert isinstance(limit, Choice)
     st.selectbox(label, limit.options, key=key, format_func=WORDS.__getitem__, help=help_line, on_change=_control_changed)
 
 
 def _number(value: float) -> str:
-    return f"{value:g}"
+    return f"{value:.12g}"  # values that differ must not look alike
 
 
 def _preset_chosen() -> None:

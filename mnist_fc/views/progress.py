@@ -9,7 +9,8 @@ import streamlit as st
 
 from mnist_fc.curves import Curve, epoch_curve, train_curve
 from mnist_fc.diagnosis import Diagnosis, diagnose
-from mnist_fc.trainer import RunSnapshot, TrainerBusy
+from mnist_fc.runs import RunsError
+from mnist_fc.trainer import Run, RunSnapshot, TrainerBusy
 from mnist_fc.views import controls, session
 from mnist_fc.views.chart import HEIGHT, Axis, Series, heading, line_chart
 
@@ -30,14 +31,14 @@ def bar() -> None:
     """The buttons, the status and the progress of the run, and what keeps it from being begun or kept."""
     snapshot = session.watched_snapshot()
     active = snapshot is not None and snapshot.is_active
-    paused = snapshot is not None and snapshot.state == "paused"
+    can_resume = snapshot is not None and (snapshot.state == "paused" or snapshot.is_resumable)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=_train)
         st.button(
-            "Resume" if paused else "Pause",
+            "Resume" if can_resume else "Pause",
             key="pause",
-            icon=":material/resume:" if paused else ":material/pause:",
-            disabled=not active,
+            icon=":material/resume:" if can_resume else ":material/pause:",
+            disabled=not active and not can_resume,
             on_click=_pause_or_resume,
         )
         st.button("Stop", key="stop", icon=":material/stop:", disabled=not active, on_click=_stop)
@@ -50,8 +51,13 @@ def bar() -> None:
         st.warning(problem)
         if session.trainer().current():
             st.button("Show that run", key="show_other", on_click=_show_other)
+    of_run, problem = st.session_state.get("resume_problem", (None, ""))
+    if snapshot and not active and of_run == snapshot.id:
+        st.warning(problem)
     if snapshot and snapshot.storage_problem:
         st.warning(f"This run is not kept on disk: {snapshot.storage_problem}. The page has it all the same.")
+    if not active and (removed := _removed_by_train()):
+        st.caption(removed)
 
 
 def diagnosis() -> None:
@@ -97,15 +103,45 @@ def _train() -> None:
         run.wait_until_state("running", "done", "failed", timeout=COMMAND_SECONDS)
 
 
+def _removed_by_train() -> str:
+    """Which runs the next one takes the place of, said before it does; empty while there is room."""
+    try:
+        to_remove = session.trainer().store.room_for(controls.config()).to_remove
+    except RunsError as error:
+        return f"The next run will not be kept on disk: {session.plain(str(error))}."
+    names = ", ".join(f"**{session.plain(run.about.name or run.id)}**" for run in to_remove[:3])
+    more = f" and {len(to_remove) - 3} more" if len(to_remove) > 3 else ""
+    return (
+        f"The store is full: Train will remove the oldest, {names}{more}. Pin in the Runs tab what is to stay." if names else ""
+    )
+
+
 def _pause_or_resume() -> None:
     if not (run := session.watched_run()):
         return
-    if run.snapshot().state == "paused":
+    snapshot = run.snapshot()
+    if snapshot.is_resumable:
+        _go_on(run)
+    elif snapshot.state == "paused":
         session.trainer().resume(run)
         run.wait_until_state("running", timeout=COMMAND_SECONDS)
     else:
         session.trainer().pause(run)
         run.wait_until_state("paused", "done", "stopped", "failed", timeout=COMMAND_SECONDS)
+
+
+def _go_on(run: Run) -> None:
+    """Let a run that was cut off or stopped go on from its last state."""
+    st.session_state.train_problem = None
+    try:
+        session.trainer().go_on(run)
+    except TrainerBusy as busy:
+        st.session_state.train_problem = f"{busy}. Press Resume again when it has ended."
+    except RunsError as error:
+        st.session_state.resume_problem = run.id, f"This run cannot go on: {session.plain(str(error))}."
+    else:
+        st.session_state.network = "run"
+        run.wait_until_state("running", "done", "failed", timeout=COMMAND_SECONDS)
 
 
 def _stop() -> None:
@@ -130,6 +166,10 @@ def _status(snapshot: RunSnapshot | None) -> str:
             return f"paused, {epoch}"
         case "stopped":
             return f"done, stopped in {epoch}"
+        case "interrupted":
+            return f"interrupted in {epoch}"
+        case "waiting":
+            return "waiting for its turn"
     return snapshot.state
 
 
@@ -158,6 +198,8 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
     last = snapshot.steps[-1]
     num_steps = snapshot.config.steps_per_epoch(session.num_train_images()) * snapshot.config.num_epochs
     line = f"Step {last.step:,} of {num_steps:,}"
+    if snapshot.state == "interrupted":
+        return f"{line}. Its program ended before it did; Resume goes on from where its weights were kept last."
     if not snapshot.is_active:
         return line
     images, seconds = last.images_seen, last.seconds

@@ -1,5 +1,6 @@
 """What the views share: the server's one trainer, data and shipped network, and which run this session watches."""
 
+import re
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from mnist_fc.trainer import Run, RunSnapshot, Trainer
 TICK_SECONDS = 0.8
 TICK_SECONDS_ALL_CORES_TRAIN = 2.2
 TICK_SECONDS_WITH_MUCH_TO_DRAW = 3.6
-
+FIRST_SECONDS = 4.0
 
 LEISURE = 60
 """What is computed anew while a run goes on takes at most one part in so many of a core's time."""
@@ -234,6 +235,11 @@ def sent(key: str, name: str) -> Any:
     return message.get(name) if isinstance(message, Mapping) else None
 
 
+def plain(text: str) -> str:
+    """`text` for where Streamlit takes Markdown, so that it is shown as it is, whatever it holds."""
+    return re.sub(r"([^\w\s])", r"\\\1", " ".join(text.split()))
+
+
 def num_train_images() -> int:
     """Training images in the data, validation images included."""
     return len(mnist().train_labels)
@@ -244,6 +250,7 @@ def tick_seconds(*, much_to_draw: bool = False) -> float | None:
     run = watched_run()
     if run is None or not run.is_active:
         return None
-    if run.config.threads < CPU_COUNT:
+    is_new = time.monotonic() - run.started_at < FIRST_SECONDS  # most is learned then, and a short run is over
+    if run.config.threads < CPU_COUNT or is_new:
         return TICK_SECONDS
     return TICK_SECONDS_WITH_MUCH_TO_DRAW if much_to_draw else TICK_SECONDS_ALL_CORES_TRAIN

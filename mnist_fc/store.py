@@ -1,0 +1,194 @@
+"""The store of runs: a folder of run folders, kept below a bound, with the oldest that nobody has pinned removed first.
+
+A run that is deleted waits in .deleted until the next is, so that it can be had back.
+"""
+
+import math
+import os
+import re
+import shutil
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnist_fc.checkpoint import CONFIG_NAME
+from mnist_fc.config import TrainConfig
+from mnist_fc.runs import (
+    ABOUT_NAME,
+    METRICS_NAME,
+    RunFolder,
+    RunsError,
+    StoredRun,
+    bytes_of,
+    is_active,
+    read_about,
+    read_run,
+    write_about,
+)
+
+RUNS_VARIABLE = "MNIST_FC_RUNS"
+LIMIT_VARIABLE = "MNIST_FC_RUNS_GB"
+DEFAULT_LIMIT_GB = 2.0
+DELETED_NAME = ".deleted"
+
+
+def runs_dir(path: str | Path | None = None) -> Path:
+    """`path`, else the environment's MNIST_FC_RUNS, else runs/ in the working folder."""
+    return Path(path or os.environ.get(RUNS_VARIABLE) or "runs")
+
+
+def limit_bytes() -> float:
+    """What the store may take, by the environment's MNIST_FC_RUNS_GB or by default. Raises RunsError when that is no number."""
+    text = os.environ.get(LIMIT_VARIABLE) or DEFAULT_LIMIT_GB
+    try:
+        limit = float(text) * 1e9
+    except ValueError:
+        limit = math.nan
+    if not limit > 0:
+        raise RunsError(f"{LIMIT_VARIABLE} is {text!r}; it must be a number of gigabytes above 0")
+    return limit
+
+
+@dataclass(frozen=True)
+class Room:
+    """What has to be done before a run can be written."""
+
+    to_remove: tuple[StoredRun, ...]
+    """The oldest runs that nobody has pinned, and that do not go on."""
+    max_bytes: float
+    """What is there for the run then."""
+
+
+class RunStore:
+    """All runs below one folder. Its methods may be called from any thread; they raise RunsError for what cannot be done."""
+
+    def __init__(self, path: Path, limit: float | None = None) -> None:
+        self.path = path
+        self.limit = limit_bytes() if limit is None else limit
+        self._lock = threading.RLock()
+        self._known: dict[Path, tuple[object, StoredRun | RunsError]] = {}
+
+    def create(self, config: TrainConfig, added: str = "") -> RunFolder:
+        """Begin a run, after removing what `room_for` says and what was deleted before; see About for `added`."""
+        with self._lock:
+            room = self.room_for(config)
+            for run in room.to_remove:
+                self._remove(run.path)
+            self._remove(self.path / DELETED_NAME)
+            return RunFolder(self.path, config, added=added, max_bytes=room.max_bytes)
+
+    def reopen(self, run_id: str) -> tuple[RunFolder, dict[str, np.ndarray] | None]:
+        """Go on with a run; see RunFolder.reopen."""
+        others = sum(run.num_bytes for run in self.runs() if run.id != run_id)
+        return RunFolder.reopen(self._folder(run_id), max_bytes=self.limit - others)
+
+    def room_for(self, config: TrainConfig) -> Room:
+        """What has to go before a run with these settings can be written. Raises RunsError where the pinned runs take it all."""
+        runs = self.runs()
+        total = sum(run.num_bytes for run in runs)
+        needed = min(bytes_of(config), self.limit)
+        to_remove = []
+        for run in reversed(runs):
+            if total + needed > self.limit and not run.about.is_pinned and not is_active(run.path):
+                to_remove.append(run)
+                total -= run.num_bytes
+        if self.limit - total < min(needed, self.limit / 20):
+            raise RunsError(
+                f"the store {self.path} is full: runs that are pinned or go on take {total / 1e9:.2f} of its "
+                f"{self.limit / 1e9:g} GB; unpin or delete some, or allow more with {LIMIT_VARIABLE}"
+            )
+        return Room(tuple(to_remove), self.limit - total)
+
+    def runs(self) -> list[StoredRun]:
+        """All that can be read, the newest first, without their steps."""
+        return [run for run in self._all() if isinstance(run, StoredRun)]
+
+    def unreadable(self) -> list[str]:
+        """What is wrong with each of the others, in words."""
+        return [str(run) for run in self._all() if isinstance(run, RunsError)]
+
+    def run(self, run_id: str) -> StoredRun:
+        """The run of that id, with its steps."""
+        return read_run(self._folder(run_id))
+
+    def rename(self, run_id: str, name: str) -> None:
+        """Call a run something else; nothing for its folder's name."""
+        self._change(run_id, name=name)
+
+    def pin(self, run_id: str, is_pinned: bool) -> None:
+        """Let a run stay when room is made, or no longer."""
+        self._change(run_id, is_pinned=is_pinned)
+
+    def delete(self, run_id: str) -> None:
+        """Take a run out, and do away for good with the one that was deleted before it."""
+        with self._lock:
+            path = self._folder(run_id)
+            if is_active(path):
+                raise RunsError(f"the run {run_id} goes on; stop it first")
+            self._remove(self.path / DELETED_NAME)
+            try:
+                (self.path / DELETED_NAME).mkdir()
+                path.rename(self.path / DELETED_NAME / run_id)
+            except OSError as error:
+                raise RunsError(f"the run {run_id} cannot be deleted: {error}") from None
+
+    def deleted(self) -> str | None:
+        """The id of the run that was deleted last, while it can be had back."""
+        folder = self.path / DELETED_NAME
+        return next((path.name for path in folder.iterdir()), None) if folder.is_dir() else None
+
+    def restore(self) -> None:
+        """Put back the run that was deleted last."""
+        with self._lock:
+            run_id = self.deleted()
+            if run_id is None:
+                raise RunsError("the deleted run is gone for good: another was deleted since, or its room was needed")
+            try:
+                (self.path / DELETED_NAME / run_id).rename(self.path / run_id)
+            except OSError as error:
+                raise RunsError(f"the run {run_id} cannot be put back: {error}") from None
+
+    def _change(self, run_id: str, **changes: Any) -> None:
+        with self._lock:
+            path = self._folder(run_id)
+            write_about(path, replace(read_about(path), **changes))
+
+    def _folder(self, run_id: str) -> Path:
+        """Where the run of that id is; an id comes from an address, and is not trusted."""
+        path = self.path / run_id
+        if not re.fullmatch(r"\w[\w.-]{0,120}", run_id, re.ASCII) or path.is_symlink() or not (path / CONFIG_NAME).is_file():
+            raise RunsError("there is no such run in the store")
+        return path
+
+    def _all(self) -> list[StoredRun | RunsError]:
+        """Every run, the newest first, or what is wrong with it; read again only where something was written since."""
+        paths = sorted((path.parent for path in self.path.glob(f"[!.]*/{CONFIG_NAME}")), key=lambda path: path.name, reverse=True)
+        with self._lock:
+            known, self._known = self._known, {}
+            for path in paths:
+                stamp = _stamp(path)
+                self._known[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read(path))
+            return [run for _, run in self._known.values()]
+
+    def _remove(self, path: Path) -> None:
+        try:
+            if path.exists():
+                shutil.rmtree(path)
+        except OSError as error:
+            raise RunsError(f"{path} cannot be removed: {error}") from None
+
+
+def _read(path: Path) -> StoredRun | RunsError:
+    try:
+        return read_run(path, with_steps=False)
+    except RunsError as error:
+        return error
+
+
+def _stamp(path: Path) -> tuple[tuple[int, int], ...]:
+    """Changes whenever a run's metrics or what is known of it does."""
+    files = [path / name for name in (METRICS_NAME, ABOUT_NAME) if (path / name).exists()]
+    return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files)

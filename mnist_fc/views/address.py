@@ -1,0 +1,73 @@
+"""The page's address: the settings by name and the run, so that a reload, another tab or a link opens the page as it is.
+
+`?preset=fast&learning_rate=0.01&hidden_sizes=300,100` sets controls, `hide=learning_rate,seed` takes controls off the page, and
+`run=` names the run. An address comes from anywhere: each value is checked, and what is said of it is shown as text.
+"""
+
+from collections.abc import Iterable
+
+import streamlit as st
+
+from mnist_fc.config import LIMITS, PRESETS, ConfigError, TrainConfig, nearest_preset, text_of, value_of
+from mnist_fc.views.session import plain
+
+NAMES = {"num_epochs": "epochs"}
+"""Fields of a config that go by another name on the page."""
+
+MAX_SHOWN = 60
+"""Characters of a wrong value that are said again."""
+
+
+def name_of(field: str) -> str:
+    """What a field of a config is called in the address."""
+    return NAMES.get(field, field)
+
+
+FIELDS = {name_of(field): field for field in LIMITS}
+
+
+def settings() -> tuple[TrainConfig | None, list[str]]:
+    """What the address says of the settings, None where it says nothing, and what is wrong with it, as Markdown.
+
+    For a value that is out of range the preset's is taken.
+    """
+    said = {name: st.query_params[name] for name in ("preset", *FIELDS) if name in st.query_params}
+    unknown = set(st.query_params) - {"preset", "run", "hide", *FIELDS}
+    problems = [f"The address names {plain(name[:MAX_SHOWN])}, which is no setting." for name in sorted(unknown)]
+    if not said:
+        return None, problems
+    preset = said.pop("preset", "fast")
+    if preset not in PRESETS:
+        problems.append(f"preset is {plain(repr(preset[:MAX_SHOWN]))}; it must be one of {', '.join(PRESETS)}. fast is taken.")
+        preset = "fast"
+    config = PRESETS[preset]
+    for name, text in said.items():
+        field = FIELDS[name]
+        try:
+            config = config.replace(**{field: value_of(field, text[:200])})
+        except (ConfigError, OverflowError):
+            default = text_of(getattr(config, field))
+            problems.append(
+                f"{plain(name)} is {plain(repr(text[:MAX_SHOWN]))}; it must be {LIMITS[field]}. {plain(default)} is taken."
+            )
+    return config, problems
+
+
+def hidden(controls: Iterable[str]) -> tuple[set[str], list[str]]:
+    """Which of `controls` the address hides, "all" being all of them; and what is wrong with it, as Markdown."""
+    known = set(controls)
+    named = {name.strip() for name in st.query_params.get("hide", "").split(",") if name.strip()}
+    problems = [f"hide names {plain(name[:MAX_SHOWN])}, which is no control." for name in sorted(named - known - {"all"})]
+    return known if "all" in named else named & known, problems
+
+
+def show_settings(config: TrainConfig) -> None:
+    """Let the address say `config`, as the preset that is nearest to it and what differs from that."""
+    preset, differing = nearest_preset(config)
+    wanted = {"preset": preset} | {name_of(field): text_of(value) for field, value in differing.items()}
+    for name in ("preset", *FIELDS):
+        if name not in wanted and name in st.query_params:
+            del st.query_params[name]
+    for name, text in wanted.items():
+        if st.query_params.get(name) != text:
+            st.query_params[name] = text

@@ -1,0 +1,231 @@
+"""store.py: what is in the store, what is removed for room and what is not, and having back what was deleted."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from mnist_fc.config import TrainConfig
+from mnist_fc.data import Mnist
+from mnist_fc.engine import Record, train
+from mnist_fc.runs import RunFolder, RunsError, bytes_of
+from mnist_fc.store import RunStore, limit_bytes, runs_dir
+
+CONFIG = TrainConfig(hidden_sizes=(16,), num_epochs=1, num_validation=500, threads=1)
+SIZE = 300_000
+"""Of each run in `full`."""
+
+
+@pytest.fixture(scope="module")
+def records(small: Mnist) -> list[Record]:
+    return list(train(CONFIG, small))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "runs", limit=2e9)
+
+
+def add(store: RunStore, records: list[Record], name: str) -> Path:
+    """A run that is done, with a folder of that name."""
+    folder = store.create(CONFIG)
+    for record in records:
+        folder.write(record)
+    return folder.path.rename(store.path / name)
+
+
+@pytest.fixture
+def full(store: RunStore, records: list[Record]) -> Iterator[RunStore]:
+    """Room for four more runs at most beside the three that are there, each of SIZE."""
+    for name in ("2026-01-01", "2026-01-02", "2026-01-03"):
+        path = add(store, records, name)
+        (path / "more").write_bytes(bytes(SIZE - sum(file.stat().st_size for file in path.iterdir())))
+        os.utime(path / "metrics.csv")
+    yield store
+    for path in store.path.iterdir():
+        assert path.name.startswith((".", "2026"))
+
+
+def ids(store: RunStore) -> list[str]:
+    return [run.id for run in store.runs()]
+
+
+def test_runs_are_listed_the_newest_first_and_read_again_when_something_was_written(
+    store: RunStore, records: list[Record]
+) -> None:
+    assert store.runs() == []
+    for name in ("2026-01-02", "2026-01-01", "2026-01-03"):
+        add(store, records, name)
+    assert ids(store) == ["2026-01-03", "2026-01-02", "2026-01-01"]
+    going = store.create(CONFIG)
+    assert [run.end is None for run in store.runs()] == [True, False, False, False]
+    for record in records:
+        going.write(record)
+    assert store.runs()[0].end == records[-1]
+    store.rename(going.path.name, "Mine")
+    assert store.runs()[0].about.name == "Mine"
+    assert store.run(going.path.name).steps
+    assert all(run.num_bytes == sum(file.stat().st_size for file in run.path.iterdir()) for run in store.runs())
+
+
+def test_what_cannot_be_read_is_named_and_hides_nothing_else(full: RunStore) -> None:
+    (full.path / "2026-01-02" / "config.json").write_text("{}{")
+    os.utime(full.path / "2026-01-02" / "metrics.csv", ns=(1, 1))
+    assert ids(full) == ["2026-01-03", "2026-01-01"]
+    (problem,) = full.unreadable()
+    assert problem.startswith("the run 2026-01-02 cannot be read: config.json")
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    ["", "..", ".", "../runs/2026-01-01", "2026-01-01/../2026-01-02", ".deleted", "/etc", "x" * 300, "a\0", "näh"],
+)
+def test_an_id_that_is_no_name_of_a_run_finds_nothing(full: RunStore, run_id: str) -> None:
+    for act in (full.run, full.delete, lambda name: full.pin(name, True)):
+        with pytest.raises(RunsError, match="no such run"):
+            act(run_id)
+
+
+def test_a_link_to_elsewhere_is_no_run(full: RunStore, tmp_path: Path) -> None:
+    (full.path / "2026-01-01").rename(tmp_path / "elsewhere")
+    (full.path / "2026-01-01").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunsError, match="no such run"):
+        full.run("2026-01-01")
+
+
+# Room
+
+
+def bounded(full: RunStore, room_for_runs: float) -> RunStore:
+    """The same store with a bound that leaves so much room."""
+    return RunStore(full.path, limit=3 * SIZE + room_for_runs * bytes_of(CONFIG))
+
+
+def test_nothing_is_removed_while_there_is_room(full: RunStore) -> None:
+    assert bounded(full, 1.01).room_for(CONFIG).to_remove == ()
+
+
+def test_the_oldest_runs_go_first_and_no_more_than_needed(full: RunStore) -> None:
+    room = (bytes_of(CONFIG) - 1.5 * SIZE) / bytes_of(CONFIG)
+    store = bounded(full, room)
+    assert [run.id for run in store.room_for(CONFIG).to_remove] == ["2026-01-01", "2026-01-02"]
+    assert len(ids(store)) == 3  # said before it happens
+    store.create(CONFIG).close()
+    assert [name for name in ids(store) if name.startswith("2026-01")] == ["2026-01-03"]
+
+
+def test_pinned_runs_and_those_that_go_on_stay(full: RunStore) -> None:
+    full.pin("2026-01-01", True)
+    going = full.create(CONFIG)
+    going.path.rename(full.path / "2026-01-00")
+    store = bounded(full, 0.95)
+    assert [run.id for run in store.room_for(CONFIG).to_remove] == ["2026-01-02"]
+    going.close()
+    assert store.room_for(CONFIG).to_remove[0].id == "2026-01-00"
+
+
+def test_a_store_full_of_pinned_runs_says_what_to_do(full: RunStore) -> None:
+    for name in ids(full):
+        full.pin(name, True)
+    store = RunStore(full.path, limit=3 * SIZE + 1000)
+    with pytest.raises(RunsError, match=r"is full: .* unpin or delete some, or allow more with MNIST_FC_RUNS_GB"):
+        store.create(CONFIG)
+    assert len(ids(store)) == 3
+
+
+def test_the_bound_holds_for_a_run_that_alone_would_break_it(tmp_path: Path, small: Mnist) -> None:
+    config = CONFIG.replace(hidden_sizes=(512,), num_epochs=3)
+    store = RunStore(tmp_path, limit=bytes_of(config) * 0.6)
+    folder = store.create(config)
+    for record in train(config, small):
+        folder.write(record)
+        assert sum(file.stat().st_size for file in folder.path.iterdir()) <= store.limit
+    assert store.runs()[0].end
+
+
+def test_the_estimate_of_a_run_is_no_less_than_it_takes(tmp_path: Path, small: Mnist) -> None:
+    for config in (CONFIG, CONFIG.replace(hidden_sizes=(256, 256), num_epochs=20)):
+        folder = RunFolder(tmp_path, config)
+        for record in train(config, small):
+            folder.write(record)
+        assert sum(file.stat().st_size for file in folder.path.iterdir()) <= bytes_of(config)
+
+
+# Names, pins, deletion
+
+
+def test_names_and_pins_outlast_the_program(full: RunStore) -> None:
+    full.rename("2026-01-02", "  The <b>best</b>\n ")
+    full.pin("2026-01-02", True)
+    full.rename("2026-01-03", "x")
+    full.rename("2026-01-03", "")
+    again = {run.id: run.about for run in RunStore(full.path).runs()}
+    assert (again["2026-01-02"].name, again["2026-01-02"].is_pinned) == ("The <b>best</b>", True)
+    assert again["2026-01-03"].name == ""
+
+
+def test_a_deleted_run_can_be_had_back_until_another_is_deleted_or_begun(full: RunStore) -> None:
+    before = full.run("2026-01-02")
+    full.delete("2026-01-02")
+    assert (ids(full), full.deleted()) == (["2026-01-03", "2026-01-01"], "2026-01-02")
+    full.restore()
+    assert full.run("2026-01-02") == before
+    assert full.deleted() is None
+    full.delete("2026-01-02")
+    full.delete("2026-01-01")
+    assert (ids(full), full.deleted()) == (["2026-01-03"], "2026-01-01")
+    full.create(CONFIG).close()
+    assert full.deleted() is None
+    with pytest.raises(RunsError, match="gone for good"):
+        full.restore()
+
+
+def test_a_run_that_goes_on_is_not_deleted(full: RunStore) -> None:
+    going = full.create(CONFIG)
+    with pytest.raises(RunsError, match="goes on; stop it first"):
+        full.delete(going.path.name)
+    going.close()
+    full.delete(going.path.name)
+    assert len(ids(full)) == 3
+
+
+def test_a_run_is_read_again_only_when_it_has_changed(store: RunStore, records: list[Record]) -> None:
+    """What was read is remembered until it changes: the list is asked for at every tick of the page."""
+    path = add(store, records, "2026-02-000")
+    for i in range(1, 100):
+        copy = store.path / f"2026-02-{i:03}"
+        copy.mkdir()
+        for name in ("config.json", "metrics.csv"):
+            (copy / name).write_bytes((path / name).read_bytes())
+    known = store.runs()
+    os.utime(path / "metrics.csv", ns=(time.time_ns(), time.time_ns()))
+    assert [before is after for before, after in zip(known, store.runs(), strict=True)] == [True] * 99 + [False]
+
+
+# Where it is
+
+
+def test_the_store_is_the_one_named_else_the_environments_else_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert runs_dir() == Path("runs")
+    monkeypatch.setenv("MNIST_FC_RUNS", "/elsewhere")
+    assert runs_dir() == Path("/elsewhere")
+    assert runs_dir("here") == Path("here")
+
+
+def test_the_bound_is_the_environments_else_two_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert limit_bytes() == 2e9
+    monkeypatch.setenv("MNIST_FC_RUNS_GB", "0.5")
+    assert limit_bytes() == 5e8
+    for text in ("much", "0", "-1", "nan"):
+        monkeypatch.setenv("MNIST_FC_RUNS_GB", text)
+        with pytest.raises(RunsError, match=f"MNIST_FC_RUNS_GB is '{text}'; it must be a number of gigabytes above 0"):
+            limit_bytes()
+
+
+def test_nothing_in_the_store_holds_more_than_tensors(full: RunStore) -> None:
+    for path in full.path.rglob("*.ckpt"):
+        state = torch.load(path, weights_only=True)
+        assert all(isinstance(value, torch.Tensor) for value in state.values())
