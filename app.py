@@ -9,7 +9,22 @@ from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import ConfigError
 from mnist_fc.data import DataError
 from mnist_fc.reading import Reading
-from mnist_fc.views import alike, controls, draw, gradients, hand, inside, mistakes, moment, probes, progress, session, speed, why
+from mnist_fc.views import (
+    alike,
+    controls,
+    draw,
+    gradients,
+    hand,
+    inside,
+    mistakes,
+    moment,
+    probes,
+    progress,
+    runs,
+    session,
+    speed,
+    why,
+)
 
 ABOUT = """
 - **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
@@ -41,12 +56,13 @@ TABS: dict[str, Callable[[list[Reading], session.Network], None]] = {
     "Mistakes": lambda readings, network: mistakes.panel(network),
     "Look-alikes": alike.panel,
     YOUR_HAND: lambda readings, network: hand.panel(network),
+    "Runs": lambda readings, network: runs.panel(),
     "How fast is this machine?": lambda readings, network: speed.panel(),
     "What is on this page": lambda readings, network: about(),
 }
 """The tabs by name, and what draws each, for the drawing as it was just read and the network that read it."""
 
-MUCH_TO_DRAW = ("Inside", "Gradients", "Mistakes", "Look-alikes")
+MUCH_TO_DRAW = ("Inside", "Gradients", "Mistakes", "Look-alikes", "Runs")
 """Tabs that are drawn anew more seldom while a run goes on, so that they do not slow it."""
 
 st.set_page_config(page_title="mnist_fc: train, draw, be read", page_icon="✏️", layout="wide")
@@ -68,6 +84,7 @@ with st.sidebar:
 
 def live(tick_seconds: float | None) -> None:
     """All of the page beside the side panel, drawn anew as one at every tick, stroke and click."""
+    session.follow_on()
     if pace() != tick_seconds or controls.are_stale():
         st.rerun()  # a run has begun or ended, and the page begins to tick, or rests; or the side panel shows old values
     network = session.network()  # once: all that is drawn is of the same weights

@@ -64,6 +64,9 @@ MAX_METRICS_BYTES = 32 * 2**20
 MAX_STATE_BYTES = 256 * 2**20
 """Weights and two moments of four layers of 2048 units come to 170 MB."""
 
+LOCK_SECONDS = 0.5
+"""So long somebody who asks whether a run is active may hold its lock, and much less."""
+
 SYNC_SECONDS = 1.0
 """What was written so long ago outlasts a loss of power, too."""
 
@@ -161,7 +164,7 @@ class RunFolder:
         self._config = config
         self._lock = FileLock(path / LOCK_NAME, thread_local=False)
         try:
-            self._lock.acquire(blocking=False)
+            self._lock.acquire(timeout=LOCK_SECONDS)
         except Timeout:
             raise RunsError(f"the run {path.name} goes on in another program") from None
         except OSError as error:

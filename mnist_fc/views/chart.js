@@ -1,17 +1,33 @@
 // Draws a line chart as SVG. The default function is called when the chart appears and again with each new data; see chart.py.
 // An update draws the curves anew, one path each, and the axes only when they have changed: it costs the processor next to nothing.
+// Two buttons save the chart as it stands; its file is made when they are pressed, here in the browser.
 
 const MARGIN = { top: 8, right: 18, bottom: 32, left: 46 };
 const ROOM = 5; // pixels around the plot in which the dots at its edge are still drawn
 const REACH = 40; // pixels from the pointer within which a point is found
 
+const EDGE = 14; // pixels around all that is in a file
+const TITLE = { "font-size": 16, "font-weight": 600 }; // the letters of a file's title
+const NAME = { "font-size": 12, "font-weight": 400 }; // and of its legend
+const LINE = { title: 21, name: 18 }; // pixels from one line to the next
+const DOT = 4, GAP = 18; // pixels: the radius of a curve's dot in the legend, and what is between one entry and the next
+const PNG_SCALE = 2; // pixels of a PNG to one of the page
+
+/** What the page's style sheet says of a chart's parts, and a file has to say itself. */
+const STYLES = {
+  "text": ["fill", "font-size"],
+  "line": ["stroke"],
+  "line.mark": ["stroke-dasharray"],
+  "path": ["fill", "stroke-width", "stroke-linejoin"],
+};
+
 export default function ({ data, parentElement }) {
-  parentElement.chart ??= new Chart(parentElement.querySelector(".line-chart"));
+  parentElement.chart ??= new Chart(parentElement.querySelector(".line-chart"), data.name);
   parentElement.chart.show(data);
 }
 
 class Chart {
-  constructor(root) {
+  constructor(root, name) {
     this.root = root;
     this.svg = root.appendChild(element("svg", { role: "img" }));
     this.axes = this.svg.appendChild(element("g", { class: "axes" }));
@@ -20,6 +36,9 @@ class Chart {
     this.tip = root.appendChild(document.createElement("div"));
     this.tip.className = "tip";
     this.tip.hidden = true;
+    this.files = root.appendChild(document.createElement("div"));
+    this.files.className = "files";
+    this.files.append(this.button(name, "SVG", svgAddress), this.button(name, "PNG", pngAddress));
     new ResizeObserver(() => this.data && this.draw()).observe(root);
     for (const kind of ["pointermove", "pointerdown"]) {
       this.svg.addEventListener(kind, (event) => {
@@ -30,9 +49,24 @@ class Chart {
     this.svg.addEventListener("pointerleave", () => this.point(Infinity, Infinity));
   }
 
+  button(name, format, address) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = format;
+    button.title = button.ariaLabel = `Download the ${name.replaceAll("_", " ")} chart as ${format}`;
+    button.addEventListener("click", async () => {
+      const link = document.createElement("a");
+      link.download = `${name}.${format.toLowerCase()}`;
+      link.href = await address(this.standalone());
+      link.click();
+    });
+    return button;
+  }
+
   show(data) {
     this.data = data;
     this.svg.setAttribute("aria-label", data.label);
+    this.files.hidden = !data.series.length;
     this.draw();
   }
 
@@ -101,6 +135,93 @@ class Chart {
     this.tip.style.right = isRight ? `${this.root.clientWidth - nearest.left + 10}px` : "";
     this.tip.style.top = `${Math.max(0, nearest.top - 34)}px`;
   }
+
+  /** The chart as it stands as an SVG element that needs no page around it, under its title and its legend. */
+  standalone() {
+    const { label, series } = this.data;
+    const { color: paper, backgroundColor: ink } = getComputedStyle(this.tip); // the tip has the page's colours, exchanged
+    const [width, height] = ["width", "height"].map((side) => Number(this.svg.getAttribute(side)));
+    const entry = (one) => Math.ceil(3.5 * DOT + textWidth(one.name, NAME) + GAP);
+    const inside = Math.max(width, ...series.map(entry)); // a long name makes the file wider
+    const heading = [];
+    let top = EDGE; // of what comes next
+
+    const title = label.split(/[:,]/)[0];
+    const words = `${title[0].toUpperCase()}${title.slice(1)}`.split(" ");
+    for (const row of rows(words, (word) => textWidth(`${word} `, TITLE), inside)) {
+      const text = row.map(({ item }) => item).join(" ");
+      heading.push(element("text", { ...TITLE, x: EDGE, y: top + 15, fill: ink }, text));
+      top += LINE.title;
+    }
+    top += 5;
+    for (const row of rows(series, entry, inside + GAP)) {
+      for (const { item: one, left } of row) {
+        heading.push(
+          element("circle", { cx: EDGE + left + DOT, cy: top + 7, r: DOT, fill: one.color }),
+          element("text", { ...NAME, x: EDGE + left + 3.5 * DOT, y: top + 11, fill: ink }, one.name));
+      }
+      top += LINE.name;
+    }
+    top += 3;
+
+    const size = { width: inside + 2 * EDGE, height: top + height + EDGE };
+    const font = getComputedStyle(this.root).fontFamily;
+    const file = element("svg", { ...size, viewBox: `0 0 ${size.width} ${size.height}`, "font-family": font });
+    const chart = element("g", { transform: `translate(${EDGE} ${top})` });
+    chart.append(styled(this.axes), styled(this.curves));
+    file.append(element("title", {}, label), element("rect", { ...size, fill: paper }), ...heading, chart);
+    return file;
+  }
+}
+
+function svgAddress(svg) {
+  return `data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(svg))}`;
+}
+
+async function pngAddress(svg) {
+  const image = new Image();
+  image.src = svgAddress(svg);
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = PNG_SCALE * image.width;
+  canvas.height = PNG_SCALE * image.height;
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL();
+}
+
+/** A copy of a part of the chart that looks the same where the page's style sheet is not. */
+function styled(part) {
+  const copy = part.cloneNode(true);
+  for (const [selector, names] of Object.entries(STYLES)) {
+    const copies = copy.querySelectorAll(selector);
+    part.querySelectorAll(selector).forEach((original, i) => {
+      const style = getComputedStyle(original);
+      set(copies[i], Object.fromEntries(names.map((name) => [name, style.getPropertyValue(name)])));
+    });
+  }
+  return copy;
+}
+
+/** `items` in rows no wider than `room`: of each row its items, and where each begins. */
+function rows(items, width, room) {
+  const made = [];
+  let left = Infinity;
+  for (const item of items) {
+    if (left + width(item) > room) {
+      made.push([]);
+      left = 0;
+    }
+    made.at(-1).push({ item, left });
+    left += width(item);
+  }
+  return made;
+}
+
+/** In pixels, and of the letters that stand in for the page's own, which few have who open a file. */
+function textWidth(text, letters) {
+  const context = document.createElement("canvas").getContext("2d");
+  context.font = `${letters["font-weight"]} ${letters["font-size"]}px sans-serif`;
+  return context.measureText(text).width;
 }
 
 function element(name, attributes, text = "") {

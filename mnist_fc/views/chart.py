@@ -18,7 +18,10 @@ _chart = st.components.v2.component(
 )
 
 
-COLORS = ("#4f7df0", "#e07b1a", "#1f9d6b", "#b0509a", "#8a6d1f", "#2f95b5", "#d0483e", "#6b7280")
+COLORS = (
+    *("#4f7df0", "#e07b1a", "#1f9d6b", "#b0509a", "#8a6d1f", "#2f95b5"),
+    *("#d0483e", "#6b7280", "#7a58e0", "#e0609f", "#7e9420", "#a35a4a"),
+)
 """Of curves that have no colour of their own, in their order; legible in both themes."""
 
 
@@ -61,9 +64,18 @@ HEIGHT = 215
 def line_chart(
     key: str, series: Sequence[Series], x: Axis, y: Axis, label: str, *, height: int = HEIGHT, mark: float | None = None
 ) -> None:
-    """Draw `series`; pointing at a curve says the exact values of its nearest point.
+    """Draw `series`; pointing at a curve says the exact values of its nearest point, and two buttons save the chart as a file.
 
-    `label` is for those who cannot see it, `height` in pixels, `mark` a place on the x axis that is marked by a line.
+    `label` is for those who cannot see it; up to its first colon or comma it is the title in a file. The file is named after
+    `key`, without its `_curves`. `height` in pixels, `mark` a place on the x axis that is marked by a line.
     """
-    curves = [asdict(one) for one in series]
-    _chart(key=key, data={"label": label, "x": asdict(x), "y": asdict(y), "series": curves, "height": height, "mark": mark})
+    data = {
+        "name": key.removesuffix("_curves"),
+        "label": label,
+        "x": asdict(x),
+        "y": asdict(y),
+        "series": [asdict(one) for one in series],
+        "height": height,
+        "mark": mark,
+    }
+    _chart(key=key, data=data)

@@ -93,6 +93,12 @@ def set_one(field: str, value: Any) -> None:
     st.session_state.controls_are_stale = True
 
 
+def set_all(config: TrainConfig) -> None:
+    """Make all controls show `config`, as if they had been moved there."""
+    set_controls(config)
+    st.session_state.controls_are_stale = True
+
+
 def are_stale() -> bool:
     """Whether a control was set from elsewhere since the panel was drawn; asked once."""
     return bool(st.session_state.pop("controls_are_stale", False))
@@ -100,8 +106,21 @@ def are_stale() -> bool:
 
 def in_words(field: str, value: Any) -> str:
     """A field and its value as a person reads them: "learning rate 0.001", "activation ReLU"."""
-    name = "epochs" if field == "num_epochs" else field.replace("_", " ")
-    return f"{name} {WORDS[value] if isinstance(value, str) else _number(value)}"
+    return f"{field_in_words(field)} {value_in_words(value)}"
+
+
+def field_in_words(field: str) -> str:
+    """A field as a person reads it: "learning rate"."""
+    return {"num_epochs": "epochs", "num_validation": "validation images", "initialization": "first weights"}.get(
+        field, field.replace("_", " ")
+    )
+
+
+def value_in_words(value: Any) -> str:
+    """A field's value as a person reads it: "0.001", "ReLU", "500-500"."""
+    if isinstance(value, tuple):
+        return "-".join(map(str, value))
+    return WORDS[value] if isinstance(value, str) else _number(value)
 
 
 @st.fragment

@@ -53,7 +53,15 @@ def keep_score(network: session.Network) -> None:
     state.hand_read_by = read_by
     scores: dict[str, str] = state.setdefault("hand_scores", {})
     scores.pop(network.key, None)  # the newest comes last
-    scores[network.key] = f"{_score(_readings(network), network)}: {network.title}"
+    readings = _readings(network)
+    scores[network.key] = f"{_score(readings, network)}: {network.title}"
+    state.setdefault("hands_right", {})[network.key] = _num_right(readings)
+
+
+def num_right(key: str) -> int | None:
+    """How many of the person's ten digits the network of that key has read right; None if it has not read them."""
+    right: dict[str, int] = st.session_state.get("hands_right", {})
+    return right.get(key)
 
 
 def _drawn() -> list[list[Stroke]]:
@@ -67,8 +75,11 @@ def _readings(network: session.Network) -> list[Reading]:
 
 
 def _score(readings: list[Reading], network: session.Network) -> str:
-    num_right = sum(reading.digit == digit for digit, reading in enumerate(readings))
-    return f"You {num_right} of {len(readings)}, {network.accuracy}"
+    return f"You {_num_right(readings)} of {len(readings)}, {network.accuracy}"
+
+
+def _num_right(readings: list[Reading]) -> int:
+    return sum(reading.digit == digit for digit, reading in enumerate(readings))
 
 
 def _ask(digit: int) -> None:

@@ -33,7 +33,7 @@ def bar() -> None:
     active = snapshot is not None and snapshot.is_active
     can_resume = snapshot is not None and (snapshot.state == "paused" or snapshot.is_resumable)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=_train)
+        st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=start)
         st.button(
             "Resume" if can_resume else "Pause",
             key="pause",
@@ -91,7 +91,8 @@ def _show_other() -> None:
     st.session_state.train_problem = None
 
 
-def _train() -> None:
+def start() -> None:
+    """Begin a run with the settings of the side panel, and watch it."""
     st.session_state.train_problem = None
     try:
         run = session.trainer().start(controls.config())

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -227,6 +227,25 @@ def watch(run: Run | None) -> None:
         st.query_params["run"] = run.id
     else:
         st.query_params.pop("run", None)
+
+
+def follow(runs: Sequence[Run]) -> None:
+    """Show the first of runs that begin in their turn, and each of the others once it has begun."""
+    state = st.session_state
+    state.followed = [run.id for run in runs]
+    state.network = "run"
+    watch(runs[0])
+
+
+def follow_on() -> None:
+    """Go to the next of the runs that are followed, when the one that is watched has ended."""
+    followed: list[str] = st.session_state.get("followed", [])
+    run = watched_run()
+    if run is None or run.id not in followed:
+        st.session_state.followed = []  # another is watched by now
+    elif not run.is_active and len(rest := followed[followed.index(run.id) + 1 :]):
+        st.session_state.followed = rest
+        watch(trainer().run(rest[0]))
 
 
 def sent(key: str, name: str) -> Any:

@@ -1,0 +1,81 @@
+// The table of runs: each can be shown among the curves, opened, named, pinned, trained again and deleted. The default function is
+// called when it appears and again with each new data; see runs.py. All text is set as text, whoever wrote it.
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector(".runs");
+  root.send = (what, run, value = null) => setTriggerValue("act", { what, run, value });
+  root.latest = data;
+  if (root.querySelector("input[type=text]:focus")) return; // somebody writes a name; it is drawn again afterwards
+  draw(root);
+}
+
+function draw(root) {
+  const state = JSON.stringify(root.latest);
+  if (root.state === state) return;
+  const focused = root.contains(document.activeElement) ? document.activeElement.dataset.place : undefined;
+  root.state = state;
+  root.replaceChildren(table(root));
+  if (focused) root.querySelector(`[data-place="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function table(root) {
+  const { columns, rows } = root.latest;
+  const made = document.createElement("table");
+  const head = made.createTHead().insertRow();
+  for (const text of ["", "run", ...columns, ""]) head.appendChild(document.createElement("th")).textContent = text;
+  const body = made.createTBody();
+  for (const row of rows) {
+    const line = body.insertRow();
+    line.className = row.isWatched ? "watched" : "";
+    line.dataset.run = row.id;
+    line.insertCell().append(curveBox(root, row));
+    line.insertCell().append(nameField(root, row));
+    for (const text of row.cells) line.insertCell().textContent = text;
+    const acts = line.insertCell();
+    acts.className = "acts";
+    acts.append(
+      button(root, row, "open", row.isWatched ? "Shown" : "Open", `Show the run ${row.name} on this page`, row.isWatched),
+      button(root, row, "pin", row.isPinned ? "Pinned" : "Pin", `Pin ${row.name}: it is never removed for room`, false, row.isPinned),
+      button(root, row, "again", "Again", `Train again with the settings of ${row.name}`),
+      button(root, row, "delete", "Delete", `Delete ${row.name}`, row.isActive),
+    );
+  }
+  return made;
+}
+
+function curveBox(root, row) {
+  const label = document.createElement("label"), box = label.appendChild(document.createElement("input"));
+  box.type = "checkbox";
+  box.checked = Boolean(row.color);
+  box.dataset.place = `show-${row.id}`;
+  box.setAttribute("aria-label", `Show the curve of ${row.name}`);
+  if (row.color) box.style.accentColor = row.color;
+  box.onchange = () => root.send("show", row.id);
+  return label;
+}
+
+function nameField(root, row) {
+  const field = document.createElement("input");
+  Object.assign(field, { type: "text", value: row.name, maxLength: 60, title: row.id });
+  field.dataset.place = `name-${row.id}`;
+  field.setAttribute("aria-label", `Name of the run ${row.id}`);
+  field.onkeydown = (event) => {
+    if (event.key === "Escape") field.value = row.name;
+    if (event.key === "Enter" || event.key === "Escape") field.blur();
+  };
+  field.onblur = () => {
+    if (field.value !== row.name) root.send("rename", row.id, field.value);
+    else draw(root);
+  };
+  return field;
+}
+
+function button(root, row, what, text, label, isDisabled = false, isPressed = undefined) {
+  const made = document.createElement("button");
+  Object.assign(made, { type: "button", textContent: text, disabled: isDisabled, title: label, className: what });
+  made.dataset.place = `${what}-${row.id}`;
+  made.setAttribute("aria-label", label);
+  if (isPressed !== undefined) made.setAttribute("aria-pressed", isPressed);
+  made.onclick = () => root.send(what, row.id);
+  return made;
+}

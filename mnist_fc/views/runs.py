@@ -1,0 +1,295 @@
+"""The runs of the store beside each other: a table to compare, name, pin and delete them, their curves overlaid, and the blog's
+two programs.
+"""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import streamlit as st
+
+from mnist_fc.config import LIMITS, PRESETS, TrainConfig, preset_of
+from mnist_fc.curves import Curve, epoch_curve, train_curve
+from mnist_fc.runs import RunsError, StoredRun, is_active
+from mnist_fc.store import RunStore
+from mnist_fc.trainer import RunSnapshot, TrainerBusy
+from mnist_fc.views import controls, hand, progress, session
+from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
+
+MAX_LISTED = 30
+"""Runs in the table, before all are asked for."""
+
+FIRST_COMPARED = 3
+"""Curves that are shown, before any are chosen."""
+
+BLOG = {"blog-keras": ("Keras", "97.7%"), "blog-pytorch": ("PyTorch", "not told")}
+"""The blog's two programs: what they are written in, and the test accuracy that the blog tells."""
+
+Over = Literal["step", "seconds"]
+
+_table = st.components.v2.component(
+    "mnist_fc_runs",
+    html="<div class='runs'></div>",
+    js=Path(__file__).with_name("runs.js").read_text("utf-8"),
+    isolate_styles=False,
+)
+
+
+def panel() -> None:
+    """The table, the curves of those that are ticked, and the blog's two programs."""
+    store = session.trainer().store
+    runs = store.runs()
+    _top(store, runs)
+    if not runs:
+        st.info("No run is kept yet. Press Train, and it stands here.")
+    else:
+        compared = _compared(runs)
+        listed = runs if st.session_state.get("all_runs") else runs[:MAX_LISTED]
+        with st.container(key="runs"):
+            _show_table(listed, compared)
+        if len(runs) > MAX_LISTED:
+            st.toggle(f"All {len(runs)} runs", key="all_runs")
+        _curves([run for run in runs if run.id in compared], compared)
+    st.divider()
+    _blog(runs)
+
+
+def _top(store: RunStore, runs: Sequence[StoredRun]) -> None:
+    used = sum(run.num_bytes for run in runs)
+    st.caption(
+        f"{len(runs)} run{'s' * (len(runs) != 1)} in `{store.path}`, {used / 1e9:.2f} of {store.limit / 1e9:g} GB. When there is "
+        "no room for the next, the oldest that are not pinned go, and the page says which before. Runs with the same seed and "
+        "layers begin with the same weights, so what differs is what the settings do. Write over a name to change it."
+    )
+    if problem := st.session_state.pop("runs_problem", ""):
+        st.warning(problem)
+    for problem in store.unreadable()[:3]:
+        st.warning(session.plain(problem))
+    if deleted := store.deleted():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"{session.plain(deleted)} is deleted, for good when the next run begins or is deleted.", width="content")
+            st.button("Undo", key="undo_delete", icon=":material/undo:", on_click=_undo_delete)
+
+
+def _compared(runs: Sequence[StoredRun]) -> dict[str, str]:
+    """The runs whose curves are shown, by id, each with its colour."""
+    state = st.session_state
+    watched = session.watched_run()
+    if "compared" not in state:
+        first = [run.id for run in runs if watched and run.id == watched.id]
+        state.compared = [*first, *(run.id for run in runs if run.id not in first)][:FIRST_COMPARED]
+    known = {run.id for run in runs}
+    if watched and watched.is_active and watched.id in known and state.get("compared_newest") != watched.id:
+        state.compared_newest = watched.id  # a run that has begun is shown, until it is ticked off
+        state.compared = [*(run_id for run_id in state.compared if run_id != watched.id), watched.id]
+    state.compared = [run_id for run_id in state.compared if run_id in known][-len(COLORS) :]
+    colors: dict[str, str] = state.setdefault("run_colors", {})
+    for gone in colors.keys() - set(state.compared):
+        del colors[gone]
+    for run_id in state.compared:
+        if run_id not in colors:  # a curve keeps its colour while others come and go
+            colors[run_id] = next(color for color in COLORS if color not in colors.values())
+    return colors
+
+
+def _show_table(runs: Sequence[StoredRun], compared: dict[str, str]) -> None:
+    differing = [field for field in LIMITS if len({getattr(run.config, field) for run in runs}) > 1]
+    hands = {run.id: hand.num_right(run.id) for run in runs}
+    has_hands = any(right is not None for right in hands.values())
+    watched = session.watched_run()
+    rows = []
+    for run in runs:
+        state = _state(run)
+        right = hands[run.id]
+        rows.append(
+            {
+                "id": run.id,
+                "name": run.about.name or run.id,
+                "isPinned": run.about.is_pinned,
+                "isActive": state in ("goes on", "waiting", "paused", "goes on elsewhere"),
+                "isWatched": watched is not None and watched.id == run.id,
+                "color": compared.get(run.id),
+                "cells": [
+                    *(controls.value_in_words(getattr(run.config, field)) for field in differing),
+                    *_figures(run, state),
+                    *([f"{right} of 10" if right is not None else ""] if has_hands else []),
+                ],
+            }
+        )
+    columns = [controls.field_in_words(field) for field in differing]
+    columns += ["state", "validation", "test", "time", "images/s", *(["your hand"] if has_hands else [])]
+    _table(key="runs_table", data={"columns": columns, "rows": rows}, on_act_change=_act)
+
+
+def _state(run: StoredRun) -> str:
+    here = session.trainer().run(run.id) if run.end is None else None
+    if here and here.is_active:
+        state = here.snapshot().state
+        return state if state in ("waiting", "paused") else "goes on"
+    if run.end is None:
+        return "goes on elsewhere" if is_active(run.path) else "interrupted"
+    return run.end.outcome
+
+
+def _figures(run: StoredRun, state: str) -> list[str]:
+    """State, validation and test accuracy, seconds of training, and images per second."""
+    if not run.epochs:
+        return [state, "", "", "", ""]
+    last = run.epochs[-1]
+    test = run.end.test_accuracy if run.end and run.end.test_accuracy is not None else last.test_accuracy
+    seconds = run.end.train_seconds if run.end else sum(epoch.seconds for epoch in run.epochs)
+    rate = sum(epoch.images_per_second for epoch in run.epochs) / len(run.epochs)
+    accuracies = ["" if accuracy is None else f"{accuracy:.2%}" for accuracy in (last.val_accuracy, test)]
+    of_epochs = "" if state == "done" else f", epoch {last.epoch} of {run.config.num_epochs}"
+    return [f"{state}{of_epochs}", *accuracies, f"{seconds:.1f} s", f"{rate:,.0f}"]
+
+
+def _act() -> None:
+    """Do what was pressed in the table. What a browser sends is not trusted: the store knows which runs there are."""
+    state, trainer = st.session_state, session.trainer()
+    match session.sent("runs_table", "act"):
+        case {"what": str(what), "run": str(run_id), "value": value}:
+            pass
+        case _:
+            return
+    try:
+        stored = trainer.store.run(run_id)
+        match what:
+            case "show":
+                compared: list[str] = state.compared
+                state.compared = [one for one in compared if one != run_id] if run_id in compared else [*compared, run_id]
+            case "pin":
+                trainer.store.pin(run_id, not stored.about.is_pinned)
+            case "rename" if isinstance(value, str):
+                trainer.store.rename(run_id, "" if value == run_id else value)
+            case "delete":
+                trainer.store.delete(run_id)
+                trainer.forget(run_id)
+                if st.query_params.get("run") == run_id:
+                    session.watch(None)
+            case "open":
+                session.watch(trainer.run(run_id))
+                state.network = "run"
+            case "again":
+                controls.set_all(stored.config)
+                progress.start()
+    except RunsError as error:
+        state.runs_problem = f"{session.plain(str(error)).capitalize()}."
+
+
+def _undo_delete() -> None:
+    try:
+        session.trainer().store.restore()
+    except RunsError as error:
+        st.session_state.runs_problem = f"{session.plain(str(error)).capitalize()}."
+
+
+# Curves
+
+
+def _curves(runs: Sequence[StoredRun], colors: dict[str, str]) -> None:
+    """The curves of several runs on one pair of axes, all smoothed alike."""
+    with st.container(horizontal=True, vertical_alignment="center", key="compare"):
+        what = _choose("What", ["loss", "accuracy"], "compare_what")
+        of = _choose("Of which images", ["train", "validation", "test"], "compare_of")
+        over: Any = _choose("Over", ["step", "seconds"], "compare_over")
+    series = []
+    for run in runs:
+        here = session.trainer().run(run.id)
+        curve = _curve(here.snapshot(), what, of, over) if here else Curve(np.empty(0), np.empty(0))
+        finite = np.isfinite(curve.values)
+        if finite.any():
+            x, y = curve.steps[finite].tolist(), curve.values[finite].tolist()
+            series.append(Series(run.about.name or run.id, colors[run.id], x, y, dots=of != "train"))
+    heading(f"{what.capitalize()}, {of}", series, ".2%" if what == "accuracy" else ".3f")
+    if not series:
+        none = "None of these runs has such figures." if runs else "Tick runs in the table to see their curves here."
+        st.caption(none)
+        return
+    newest, values = [one.y[-1] for one in series], [value for one in series for value in one.y]
+    is_accuracy = what == "accuracy"
+    domain = progress.accuracy_domain(newest) if is_accuracy else progress.loss_domain(values, log_scale=False)
+    with st.container(key="compare_chart"):
+        line_chart(
+            "compare_curves",
+            series,
+            Axis((0, 1.02 * max(one.x[-1] for one in series)), title=over),
+            Axis(domain, percent=is_accuracy),
+            label=f"{of} {what} over {over} of {len(series)} runs",
+        )
+
+
+def _choose(label: str, options: Sequence[str], key: str) -> str:
+    chosen: str = st.segmented_control(label, options, default=options[0], required=True, key=key, label_visibility="collapsed")
+    return chosen
+
+
+def _curve(run: RunSnapshot, what: str, of: str, over: Over) -> Curve:
+    """A run's loss or accuracy on its training, validation or test images, over steps or over seconds of training."""
+    if of == "train":
+        return train_curve(run.steps, f"train_{what}", over)
+    curve = epoch_curve(run.epochs, f"{'val' if of == 'validation' else of}_{what}")
+    if of == "test" and not len(curve.steps) and run.end and run.end.test_loss is not None:
+        curve = Curve(np.array([run.end.step], np.float64), np.array([getattr(run.end, f"test_{what}")], np.float64))
+    if over == "seconds":
+        seconds = {record.step: record.seconds for record in run.steps}
+        curve = Curve(np.array([seconds.get(step, np.nan) for step in curve.steps.tolist()]), curve.values)
+    return curve
+
+
+# The blog's two programs
+
+
+def _blog(runs: Sequence[StoredRun]) -> None:
+    """Both presets trained one after the other, and the blog's own table filled with what came of it."""
+    st.markdown("#### The blog's two programs")
+    st.caption(
+        "This page grew out of a blog post with two programs. Here both are trained one after the other on this machine: all "
+        "60,000 training images, Adam at 0.001, batches of 100, ten epochs. The accuracy is that of the test set after the last "
+        "epoch, and moves by some tenths of a percent from seed to seed; the time is that of the training."
+    )
+    st.button(
+        "Train both", key="train_blog", icon=":material/play_arrow:", on_click=_train_blog, disabled=session.trainer().is_busy
+    )
+    if problem := st.session_state.pop("blog_problem", ""):
+        st.warning(problem)
+    rows = "".join(_blog_row(name, runs) for name in BLOG)
+    head = "".join(
+        f"<th>{text}</th>" for text in ("program", "network", "the blog's accuracy", "here", "time of ten epochs", "an epoch")
+    )
+    with st.container(key="blog_table"):
+        st.html(f"<div class='runs'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>")
+
+
+def _blog_row(name: str, runs: Sequence[StoredRun]) -> str:
+    program, published = BLOG[name]
+    network = "-".join(map(str, PRESETS[name].layer_sizes))
+    newest = next((run for run in runs if preset_of(run.config) == name), None)
+    done = next((run for run in runs if preset_of(run.config) == name and run.end and run.end.outcome == "done"), None)
+    shown = done
+    if newest and newest.end is None and _state(newest) not in ("interrupted", "goes on elsewhere"):
+        shown = newest
+    cells = [program, network, published, "", "", ""]
+    if shown and shown.end and shown.end.test_accuracy is not None:
+        seconds = shown.end.train_seconds
+        cells[3:] = [f"{shown.end.test_accuracy:.2%}", f"{seconds:.1f} s", f"{seconds / len(shown.epochs):.2f} s"]
+    elif shown:
+        cells[3] = _figures(shown, _state(shown))[0]
+    return f"<tr data-program='{name}'>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _train_blog() -> None:
+    chosen = controls.config()
+    try:
+        runs = session.trainer().start_in_turn(*(_as_chosen(PRESETS[name], chosen) for name in BLOG))
+    except TrainerBusy as busy:
+        st.session_state.blog_problem = f"{busy}. Press Train both again when it has ended."
+    else:
+        session.follow(runs)
+
+
+def _as_chosen(preset: TrainConfig, chosen: TrainConfig) -> TrainConfig:
+    """A preset with the seed and the threads of the side panel."""
+    return preset.replace(seed=chosen.seed, threads=chosen.threads)
