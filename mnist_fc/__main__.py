@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, predict, measure, benchmark."""
+"""The command line: train, sweep, evaluate, predict, measure, benchmark."""
 
 import argparse
 import dataclasses
@@ -12,13 +12,39 @@ from typing import Any
 
 from mnist_fc import checkpoint, data, measure, outliers, pen
 from mnist_fc.benchmark import benchmark, machine
-from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, LIMITS, PRESETS, Choice, ConfigError, Layers, Range, TrainConfig
+from mnist_fc.config import (
+    CPU_COUNT,
+    DEFAULT_THREADS,
+    LIMITS,
+    PRESETS,
+    Choice,
+    ConfigError,
+    Layers,
+    Range,
+    TrainConfig,
+    nearest_preset,
+    text_of,
+    to_number,
+    value_of,
+)
 from mnist_fc.data import DataError
 from mnist_fc.engine import EndRecord, EpochRecord, StepRecord, Training, WeightsRecord, evaluate, train
 from mnist_fc.pictures import DrawingError, load_picture
 from mnist_fc.reading import NOT_READ, Reader, Reading, number, percent
 from mnist_fc.runs import RunFolder, RunsError
-from mnist_fc.store import runs_dir
+from mnist_fc.store import RUNS_VARIABLE, RunStore, runs_dir
+from mnist_fc.sweep import (
+    SWEEPS_VARIABLE,
+    SweepConfig,
+    SweepError,
+    TrialRecord,
+    best,
+    config_of,
+    parse_space,
+    storage_address,
+    sweep,
+    trials,
+)
 from mnist_fc.team import ALONE, Team, TeamError, joined
 
 OUTLIERS = Range(int, 1, 100_000)
@@ -27,13 +53,17 @@ OUTLIERS = Range(int, 1, 100_000)
 OPTION_NAMES = {"num_epochs": "epochs", "num_validation": "validation"}
 
 
+def _option(field: str) -> str:
+    return OPTION_NAMES.get(field, field).replace("_", "-")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what went wrong is said in one line on standard error."""
     parsed = _parser().parse_args(arguments)
     try:
         code: int = parsed.command(parsed)
         return code
-    except (ConfigError, DataError, checkpoint.CheckpointError, DrawingError, RunsError, TeamError) as error:
+    except (ConfigError, DataError, checkpoint.CheckpointError, DrawingError, RunsError, SweepError, TeamError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -45,14 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     train_parser = commands.add_parser("train", help="train a network and keep it in a run folder")
-    train_parser.add_argument("--preset", choices=PRESETS, default="fast", help="settings to begin with (%(default)s)")
-    for name, limit in LIMITS.items():
-        train_parser.add_argument(
-            f"--{OPTION_NAMES.get(name, name).replace('_', '-')}",
-            dest=name,
-            metavar="N,N" if isinstance(limit, Layers) else "WORD" if isinstance(limit, Choice) else "N",
-            help=f"{limit}",
-        )
+    _add_settings(train_parser)
     train_parser.add_argument(
         "--pen-strokes",
         metavar="PATH",
@@ -65,9 +88,37 @@ def _parser() -> argparse.ArgumentParser:
         help="also train on what is no digit, N pictures of each kind made up, as an eleventh class: such a network tells digits "
         "from the rest",
     )
-    train_parser.add_argument("--runs-dir", metavar="DIR", help="where the run folder goes (MNIST_FC_RUNS, else runs)")
+    train_parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="go on with a run that was cut off or stopped, with its own settings; the name of its folder in the store",
+    )
+    _add_store_option(train_parser)
     _add_data_options(train_parser)
     train_parser.set_defaults(command=_train)
+
+    sweep_parser = commands.add_parser("sweep", help="search for better settings with Optuna, by the validation accuracy")
+    _add_settings(sweep_parser)
+    sweep_parser.add_argument(
+        "--vary",
+        metavar="NAME=VALUES",
+        action="append",
+        default=[],
+        help="what to vary: learning-rate=1e-4..1e-2, batch-size=64,128,256, hidden-sizes=256,500-500 (dashes between layers)",
+    )
+    sweep_parser.add_argument("--runs", metavar="N", default="20", help="how many settings to try (%(default)s)")
+    sweep_parser.add_argument("--minutes", metavar="N", help="end after so long, if that comes first")
+    sweep_parser.add_argument(
+        "--study", metavar="NAME", default="sweep", help="its name; one that is there is gone on with (%(default)s)"
+    )
+    sweep_parser.add_argument(
+        "--storage",
+        metavar="ADDRESS",
+        help=f"any Optuna storage address, which several machines can share ({SWEEPS_VARIABLE}, else sweeps.db in the store)",
+    )
+    _add_store_option(sweep_parser)
+    _add_data_options(sweep_parser)
+    sweep_parser.set_defaults(command=_sweep)
 
     evaluate_parser = commands.add_parser("evaluate", help="measure a checkpoint on the test images")
     evaluate_parser.add_argument("checkpoint", metavar="CHECKPOINT")
@@ -107,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_data_options(benchmark_parser)
     benchmark_parser.set_defaults(command=_benchmark)
 
-    for command in (train_parser, evaluate_parser, predict_parser, measure_parser, benchmark_parser):
+    for command in (train_parser, sweep_parser, evaluate_parser, predict_parser, measure_parser, benchmark_parser):
         command.add_argument("--json", action="store_true", help="the result as JSON on standard output")
     return parser
 
@@ -116,6 +167,21 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--data", metavar="PATH", help="an .npz or a folder of IDX files (MNIST_FC_DATA, else the embedded)")
     source.add_argument("--download", action="store_true", help="fetch the original MNIST files into a cache and use them")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", choices=PRESETS, default="fast", help="settings to begin with (%(default)s)")
+    for name, limit in LIMITS.items():
+        parser.add_argument(
+            f"--{_option(name)}",
+            dest=name,
+            metavar="N,N" if isinstance(limit, Layers) else "WORD" if isinstance(limit, Choice) else "N",
+            help=f"{limit}",
+        )
+
+
+def _add_store_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs-dir", metavar="DIR", help=f"the store of runs ({RUNS_VARIABLE}, else runs)")
 
 
 def _load_data(parsed: argparse.Namespace) -> data.Mnist:
@@ -129,12 +195,28 @@ def _train(parsed: argparse.Namespace) -> int:
 
 def _train_in(team: Team, parsed: argparse.Namespace) -> int:
     """Train; the first process of the team alone prints and keeps the run."""
-    # Processes that share a machine share its cores.
-    threads = max(1, min(DEFAULT_THREADS, CPU_COUNT // team.local_size))
-    config = PRESETS[parsed.preset].replace(**{"threads": threads, **_changes(parsed)})
     screen = _Screen(to_stderr=parsed.json, is_silent=team.rank > 0)
-    images = _training_data(parsed, config, screen)
-    folder = RunFolder(runs_dir(parsed.runs_dir), config) if team.rank == 0 else None
+    store = RunStore(runs_dir(parsed.runs_dir))
+    folder = state = None
+    if parsed.resume:
+        names = [*_changes(parsed), *(name for name in ("pen_strokes", "outliers") if getattr(parsed, name))]
+        if names:
+            options = ", ".join(f"--{_option(name)}" for name in names)
+            raise ConfigError(f"--resume goes on with the run's own settings, so {options} cannot be given with it")
+        config = store.run(parsed.resume).config
+        state = store.state(parsed.resume)
+        images = _load_data(parsed)
+        if team.rank == 0:
+            folder, state = store.reopen(parsed.resume)
+    else:
+        # Processes that share a machine share its cores.
+        threads = max(1, min(DEFAULT_THREADS, CPU_COUNT // team.local_size))
+        config = PRESETS[parsed.preset].replace(**{"threads": threads, **_changes(parsed)})
+        images, added = _training_data(parsed, config, screen)
+        if team.rank == 0:
+            for run in store.room_for(config).to_remove:
+                screen.line(f"making room in {store.path}: removing the oldest run that is not pinned, {run.id}")
+            folder = store.create(config, added)
     interrupted = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -153,7 +235,7 @@ def _train_in(team: Team, parsed: argparse.Namespace) -> int:
     epoch_seconds: list[float] = []
     rates: list[float] = []
     try:
-        for record in train(config, images, before_step, team=team):
+        for record in train(config, images, before_step, state, team):
             if folder:
                 folder.write(record)
             match record:
@@ -170,6 +252,8 @@ def _train_in(team: Team, parsed: argparse.Namespace) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if folder:
+            folder.close()
     if folder:
         screen.line(_ending(end, folder))
     if folder and parsed.json:
@@ -189,42 +273,26 @@ def _train_in(team: Team, parsed: argparse.Namespace) -> int:
     return {"done": 0, "stopped": 130, "failed": 1}[end.outcome]
 
 
-def _training_data(parsed: argparse.Namespace, config: TrainConfig, screen: "_Screen") -> data.Mnist:
-    """MNIST, and what the options add to it."""
-    images = _load_data(parsed)
+def _training_data(parsed: argparse.Namespace, config: TrainConfig, screen: "_Screen") -> tuple[data.Mnist, str]:
+    """MNIST and what the options add to it, and that in words."""
+    images, added = _load_data(parsed), []
     if parsed.pen_strokes:
         digits, _ = pen.load(parsed.pen_strokes).split()
         num_writers = len(set(digits.writers.tolist()))
-        screen.line(f"drawing {len(digits.labels):,} digits of {num_writers} writers, each {pen.NUM_DRAWINGS} times")
+        added.append(f"{len(digits.labels):,} digits of {num_writers} writers, each drawn {pen.NUM_DRAWINGS} times")
+        screen.line(f"adding {added[-1]}")
         images = pen.add_to(images, digits, config.seed)
     if parsed.outliers is not None:
-        count = int(OUTLIERS.check("outliers", _number(parsed.outliers)))
-        screen.line(f"making up {count:,} pictures of each kind that is no digit")
+        count = int(OUTLIERS.check("outliers", to_number(parsed.outliers)))
+        added.append(f"{count:,} pictures of each kind that is no digit")
+        screen.line(f"adding {added[-1]}")
         images = outliers.add_to(images, count, config)
-    return images
+    return images, "; ".join(added)
 
 
 def _changes(parsed: argparse.Namespace) -> dict[str, Any]:
-    """The fields that options were given for; text that is no number stays text, and TrainConfig says what is wrong."""
-    changes: dict[str, Any] = {}
-    for name, limit in LIMITS.items():
-        text = getattr(parsed, name)
-        if text is None:
-            continue
-        if isinstance(limit, Layers):
-            changes[name] = tuple(_number(part) for part in text.split(","))
-        else:
-            changes[name] = text if isinstance(limit, Choice) else _number(text)
-    return changes
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    """The fields that options were given for; what is wrong with them TrainConfig says."""
+    return {name: value_of(name, text) for name in LIMITS if (text := getattr(parsed, name, None)) is not None}
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -239,8 +307,46 @@ def _ending(end: EndRecord, folder: RunFolder) -> str:
     return f"{verb} after {end.train_seconds:.1f} s of training: test accuracy {end.test_accuracy:.2%}. {kept}"
 
 
+def _sweep(parsed: argparse.Namespace) -> int:
+    screen = _Screen(to_stderr=parsed.json)
+    store = RunStore(runs_dir(parsed.runs_dir))
+    base = PRESETS[parsed.preset].replace(**_changes(parsed))
+    config = SweepConfig(
+        base,
+        parse_space(parsed.vary),
+        parsed.study,
+        parsed.storage or storage_address(store.path),
+        num_runs=to_number(parsed.runs),
+        minutes=None if parsed.minutes is None else to_number(parsed.minutes),
+        seed=base.seed,
+    )
+    for record in sweep(config, _load_data(parsed)):
+        if record.state != "running":
+            screen.line(_trial_line(record))
+    records = trials(config.storage, config.study)
+    winner = best(records)
+    if winner:
+        screen.line(f"The best is {_trial_line(winner)}")
+        preset, differing = nearest_preset(config_of(config.base, winner))
+        options = "".join(f" --{_option(name)} {text_of(value)}" for name, value in differing.items())
+        screen.line(f"Train it: python -m mnist_fc train --preset {preset}{options}")
+    if parsed.json:
+        print(
+            json.dumps(
+                {"study": config.study, "best": winner and winner.settings, "trials": [dataclasses.asdict(r) for r in records]}
+            )
+        )
+    return 0
+
+
+def _trial_line(trial: TrialRecord) -> str:
+    settings = ", ".join(f"{_option(name)} {text_of(value)}" for name, value in trial.settings.items())
+    accuracy = "" if trial.val_accuracy is None else f", validation {trial.val_accuracy:.2%}"
+    return f"trial {trial.number}: {settings}: {trial.state} after epoch {trial.epoch} of {trial.num_epochs}{accuracy}"
+
+
 def _benchmark(parsed: argparse.Namespace) -> int:
-    config = TrainConfig().replace(num_epochs=_number(parsed.epochs), threads=_number(parsed.threads))
+    config = TrainConfig().replace(num_epochs=to_number(parsed.epochs), threads=to_number(parsed.threads))
     images = _load_data(parsed)
     screen = _Screen(to_stderr=parsed.json)
     this_machine = machine()

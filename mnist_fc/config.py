@@ -199,8 +199,8 @@ def value_of(name: str, text: str) -> Any:
     """What `text` says for the field `name`, as "0.001", "relu" or "500,500"; not checked: text that is no number stays text."""
     limit = LIMITS[name]
     if isinstance(limit, Layers):
-        return tuple(_number(part) for part in text.split(","))
-    return text if isinstance(limit, Choice) else _number(text)
+        return tuple(to_number(part) for part in text.split(","))
+    return text if isinstance(limit, Choice) else to_number(text)
 
 
 def text_of(value: Any) -> str:
@@ -208,7 +208,8 @@ def text_of(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _number(text: str) -> int | float | str:
+def to_number(text: str) -> Any:
+    """The number that `text` is; other text as it is, for a check to say what is wrong with it."""
     for kind in (int, float):
         try:
             return kind(text)

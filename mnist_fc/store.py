@@ -26,6 +26,7 @@ from mnist_fc.runs import (
     is_active,
     read_about,
     read_run,
+    read_state,
     write_about,
 )
 
@@ -84,6 +85,10 @@ class RunStore:
         """Go on with a run; see RunFolder.reopen."""
         others = sum(run.num_bytes for run in self.runs() if run.id != run_id)
         return RunFolder.reopen(self._folder(run_id), max_bytes=self.limit - others)
+
+    def state(self, run_id: str) -> dict[str, np.ndarray] | None:
+        """What a run can go on from; None for its beginning."""
+        return read_state(self._folder(run_id))
 
     def room_for(self, config: TrainConfig) -> Room:
         """What has to go before a run with these settings can be written. Raises RunsError where the pinned runs take it all."""

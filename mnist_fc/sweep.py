@@ -7,6 +7,7 @@ the storage. The base and the space are kept with it. What is read from a storag
 import dataclasses
 import json
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -88,6 +89,9 @@ STATES: dict[TrialState, State] = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
+
+
+SWEEPS_VARIABLE = "MNIST_FC_SWEEPS"
 
 
 class SweepError(ValueError):
@@ -190,6 +194,11 @@ def parse_space(texts: Sequence[str]) -> Space:
 def default_storage(store: Path) -> str:
     """The address of the SQLite file in a store of runs; neither need exist yet."""
     return URL.create("sqlite", database=str(store.absolute() / STORAGE_NAME)).render_as_string(hide_password=False)
+
+
+def storage_address(store: Path) -> str:
+    """Where the sweeps of a store of runs are: as the environment's MNIST_FC_SWEEPS says, else a file in the store."""
+    return os.environ.get(SWEEPS_VARIABLE) or default_storage(store)
 
 
 def _continue(_training: Training) -> bool:

@@ -20,6 +20,7 @@ from mnist_fc.config import CPU_COUNT, LIMITS, TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.engine import evaluate
 from mnist_fc.pen import CONDITIONS
+from mnist_fc.runs import bytes_of, read_run
 from mnist_fc.strokes import Stroke, render
 
 ROOT = Path(checkpoint.__file__).parents[1]
@@ -271,7 +272,7 @@ def test_pen_strokes_of_all_writers_but_those_held_out_are_trained_on(
 ) -> None:
     options = ["--data", str(small_npz), "--epochs", "1", "--hidden-sizes", "8", "--runs-dir", str(tmp_path / "runs")]
     (*_, result), said = run(["train", *options, "--pen-strokes", pen_strokes, "--validation", "0", "--json"], capsys)
-    assert "drawing 8 digits of 4 writers, each 4 times" in said
+    assert "adding 8 digits of 4 writers, each drawn 4 times" in said
     outcome = json.loads(result)
     assert outcome["outcome"] == "done"
     assert round(outcome["images_per_second"] * outcome["seconds_per_epoch"]) == 2000 + 8 * 4
@@ -415,3 +416,108 @@ def test_the_process_ends_with_the_commands_code(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == f"error: the picture {tmp_path / 'none.png'} does not exist\n"
+
+
+# The store: going on, and room
+
+
+def test_a_training_killed_in_the_middle_goes_on_to_the_same_losses(quick: list[str], tmp_path: Path) -> None:
+    options = [*quick, "--epochs", "60", "--batch-size", "8", "--dropout", "0.2", "--validation", "100"]
+    command = [sys.executable, "-m", "mnist_fc"]
+    process = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    for _ in process.stdout:
+        if list((tmp_path / "runs").glob("*/state.ckpt")):
+            break
+    process.kill()
+    process.communicate(timeout=60)
+    (cut,) = (tmp_path / "runs").iterdir()
+    before = read_run(cut)
+    assert before.end is None
+    assert before.steps
+    resumed = subprocess.run(
+        [*command, "train", "--resume", cut.name, *quick[-4:], "--json"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert json.loads(resumed.stdout)["run_dir"] == str(cut)
+    subprocess.run([*command, *options], cwd=ROOT, capture_output=True, check=True)
+    (other,) = set((tmp_path / "runs").iterdir()) - {cut}
+    after, whole = read_run(cut), read_run(other)
+    assert [step.step for step in after.steps] == [step.step for step in whole.steps]
+    assert [step.train_loss for step in after.steps] == pytest.approx([step.train_loss for step in whole.steps], rel=1e-5)
+    assert after.end
+    assert whole.end
+    assert after.end.test_loss == pytest.approx(whole.end.test_loss, rel=1e-5)
+
+
+def test_a_run_that_cannot_go_on_is_one_line(quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(quick, capsys)
+    (done,) = (tmp_path / "runs").iterdir()
+    resume = ["train", *quick[-4:], "--resume"]
+    assert refusal([*resume, done.name], capsys) == f"error: the run {done.name} has come to its end"
+    assert refusal([*resume, "../runs"], capsys) == "error: there is no such run in the store"
+    assert "so --epochs, --outliers cannot be given" in refusal([*resume, done.name, "--epochs", "3", "--outliers", "2"], capsys)
+
+
+def test_what_a_run_learned_from_besides_mnist_is_kept_with_it(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run([*quick, "--outliers", "20"], capsys)
+    (done,) = (tmp_path / "runs").iterdir()
+    assert read_run(done).about.added == "20 pictures of each kind that is no digit"
+
+
+def test_the_oldest_run_is_named_before_it_is_removed_for_room(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(quick, capsys)
+    (first,) = (tmp_path / "runs").iterdir()
+    size = read_run(first).num_bytes
+    monkeypatch.setenv("MNIST_FC_RUNS_GB", str((bytes_of(read_run(first).config) + size / 2) / 1e9))
+    out, _ = run(quick, capsys)
+    assert out[0] == f"making room in {tmp_path / 'runs'}: removing the oldest run that is not pinned, {first.name}"
+    assert not first.exists()
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+# Sweeps
+
+
+SWEEP = [
+    *("sweep", "--vary", "learning-rate=1e-5,1e-2", "--vary", "hidden-sizes=16,16-12"),
+    *("--runs", "3", "--threads", "1", "--validation", "200"),
+]
+
+
+def test_a_sweep_prints_each_trial_and_the_command_that_trains_the_best(
+    small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--data", str(small_npz), "--runs-dir", str(tmp_path)]
+    out, err = run([*SWEEP, *where], capsys)
+    assert err == []
+    assert [line.split(":")[0] for line in out[:3]] == ["trial 0", "trial 1", "trial 2"]
+    assert out[3].startswith("The best is trial ")
+    command = out[4].removeprefix("Train it: python -m mnist_fc ").split()
+    run([*command, "--epochs", "1", *where], capsys)
+    out, _ = run([*SWEEP, *where, "--json"], capsys)
+    result = json.loads(out[-1])
+    assert [trial["number"] for trial in result["trials"]] == list(range(6))  # the study was gone on with
+    assert (tmp_path / "sweeps.db").exists()
+    assert result["best"]["learning_rate"] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--vary", "colour=1,2"], "colour"),
+        (["--vary", "learning-rate=5..7"], "learning_rate"),
+        (["--runs", "0"], "num_runs is 0"),
+        (["--storage", "mysql://me:secret@nowhere/x"], "nowhere"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_one_line(
+    small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    line = refusal([*SWEEP, "--data", str(small_npz), "--runs-dir", str(tmp_path), *options], capsys)
+    assert said in line
+    assert "secret" not in line
