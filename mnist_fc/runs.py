@@ -310,6 +310,12 @@ def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
     return StoredRun(path, config, read_about(path), num_bytes, tuple(steps), tuple(epochs), end)
 
 
+def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
+    """Changes whenever a run's metrics or what is known of it does."""
+    files = [path / name for name in (METRICS_NAME, ABOUT_NAME) if (path / name).exists()]
+    return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+
+
 def read_about(path: Path) -> About:
     """What is known of the run in `path`; nothing where that is missing. Raises RunsError for a file that says something else."""
     try:

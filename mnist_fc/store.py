@@ -17,8 +17,6 @@ import numpy as np
 from mnist_fc.checkpoint import CONFIG_NAME
 from mnist_fc.config import TrainConfig
 from mnist_fc.runs import (
-    ABOUT_NAME,
-    METRICS_NAME,
     RunFolder,
     RunsError,
     StoredRun,
@@ -27,6 +25,7 @@ from mnist_fc.runs import (
     read_about,
     read_run,
     read_state,
+    stamp_of,
     write_about,
 )
 
@@ -174,7 +173,7 @@ class RunStore:
         with self._lock:
             known, self._known = self._known, {}
             for path in paths:
-                stamp = _stamp(path)
+                stamp = stamp_of(path)
                 self._known[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read(path))
             return [run for _, run in self._known.values()]
 
@@ -191,9 +190,3 @@ def _read(path: Path) -> StoredRun | RunsError:
         return read_run(path, with_steps=False)
     except RunsError as error:
         return error
-
-
-def _stamp(path: Path) -> tuple[tuple[int, int], ...]:
-    """Changes whenever a run's metrics or what is known of it does."""
-    files = [path / name for name in (METRICS_NAME, ABOUT_NAME) if (path / name).exists()]
-    return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files)

@@ -25,7 +25,7 @@ from mnist_fc import checkpoint
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.engine import EndRecord, EpochRecord, Record, StepRecord, WeightsRecord
-from mnist_fc.runs import RunFolder, RunsError, StoredRun, is_resumable, kept_checkpoints, learning_rate_of, step_of
+from mnist_fc.runs import RunFolder, RunsError, StoredRun, is_resumable, kept_checkpoints, learning_rate_of, stamp_of, step_of
 from mnist_fc.speed import SpeedRecord
 from mnist_fc.store import RunStore, runs_dir
 from mnist_fc.sweep import SweepConfig, TrialRecord
@@ -84,6 +84,7 @@ class Run:
         self.path = folder.path if folder else None
         """Where it is in the store; None when it could not be written there."""
         self._storage_problem = storage_problem
+        self._stamp: object = None
         self._state: State = "starting"
         self._message = ""
         self._steps: list[StepRecord] = []
@@ -96,12 +97,16 @@ class Run:
     def stored(cls, run: StoredRun) -> Self:
         """A run as it is on disk; one without an end was cut off."""
         self = cls(run.config, None)
-        self.id, self.path = run.id, run.path
+        self.id, self.path, self._stamp = run.id, run.path, stamp_of(run.path)
         self._steps, self._epochs, self._end = list(run.steps), list(run.epochs), run.end
         self._kept = kept_checkpoints(run.path)
         self._state, self._message = (run.end.outcome, run.end.message) if run.end else ("interrupted", "")
         self._weights = _newest_weights(run)
         return self
+
+    def has_changed_on_disk(self) -> bool:
+        """Whether another program has gone on with it since it was read, as one that was cut off."""
+        return self._state == "interrupted" and self.path is not None and stamp_of(self.path) != self._stamp
 
     def go_on(self, folder: RunFolder, step: int, learning_rate: float) -> None:
         """Be a run that starts again from `step`, written to `folder`."""
@@ -298,11 +303,12 @@ class Trainer:
         if not run_id:
             return None
         with self._lock:
-            if run_id not in self._runs:
+            known = self._runs.get(run_id)
+            if known is None or known.has_changed_on_disk():
                 try:
                     self._remember(Run.stored(self.store.run(run_id)))
                 except RunsError:
-                    return None
+                    return known
             return self._runs[run_id]
 
     def _remember(self, run: Run) -> None:

@@ -805,6 +805,11 @@ def test_a_run_that_goes_on_elsewhere_does_not_go_on_here(trainer: Trainer, stor
         assert run
         with pytest.raises(RunsError, match="goes on in another program"):
             another.go_on(run)
+        before = len(run.snapshot().steps)
+        wait_for_steps(going, 1)
+        later = another.run(going.id)
+        assert later
+        assert len(later.snapshot().steps) > before
 
 
 def test_runs_begin_in_their_turn(trainer: Trainer) -> None:
