@@ -254,6 +254,58 @@ def test_a_run_is_written_by_one_program_at_a_time(tmp_path: Path, records: list
     assert (other.stdout, other.returncode) == ("False\n", 0)
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from mnist_fc.config import TrainConfig
+from mnist_fc.data import load
+from mnist_fc.engine import StateRecord, train
+from mnist_fc.runs import RunFolder
+
+config = TrainConfig.from_json(sys.argv[2])
+trainings = []
+folder = RunFolder(Path(sys.argv[1]), config)
+for number, record in enumerate(train(config, load(sys.argv[3]), lambda training: trainings.append(training) or True)):
+    folder.write(record)
+    if number % 7 == 6:
+        training = trainings[-1]
+        folder.write(StateRecord(training.step, training.epoch, training.state()))
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("num_records", [1, 2, 3, 8, 9, 20, 37, 38])
+def test_a_writer_killed_at_any_moment_leaves_a_run_that_opens_and_goes_on(
+    tmp_path: Path, small: Mnist, small_npz: Path, num_records: int
+) -> None:
+    config = CONFIG.replace(num_epochs=20)
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path), config.to_json(), str(small_npz)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as writer:
+        assert writer.stdout
+        for _ in range(num_records):
+            writer.stdout.readline()
+        writer.kill()
+    (path,) = tmp_path.iterdir()
+    found = read_run(path)
+    assert found.end is None
+    assert len(found.steps) >= num_records - 10  # the others are weights, histograms and ends of epochs
+    assert [step.step for step in found.steps] == list(range(1, len(found.steps) + 1))
+    for kept in kept_checkpoints(path).values():
+        checkpoint.load(kept)
+    folder, state = RunFolder.reopen(path)
+    OPENED.append(folder)
+    for record in train(config, small, state=state):
+        folder.write(record)
+    whole = read_run(path)
+    assert whole.end
+    assert [step.step for step in whole.steps if step.step <= 20] == list(range(1, 21))
+    assert [epoch.epoch for epoch in whole.epochs] == list(range(1, 21))
+
+
 # Folders from elsewhere
 
 
