@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError, Layers, TrainConfig
+from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, Activation, ConfigError, Layers, TrainConfig
 from mnist_fc.model import MLP
 
 CHECKPOINT_NAME = "model.ckpt"
@@ -27,6 +27,12 @@ SHIPPED = Path(__file__).parents[1] / "assets" / CHECKPOINT_NAME
 
 # Four layers of 2048 units come to 57 MB.
 MAX_BYTES = 64 * 2**20
+
+MAX_PICKLE_BYTES = 2**20
+"""Names and shapes alone come to a thousand bytes; the objects that a pickle can ask for take a hundred times its own size."""
+
+MAX_SHOWN = 12
+"""Names that are said of a wrong state dict."""
 
 # What torch.load raises for wrong bytes.
 MALFORMED = (
@@ -42,9 +48,15 @@ class CheckpointError(ValueError):
 def save(path: Path, weights: Mapping[str, Tensor | np.ndarray]) -> None:
     """Write a state dict to `path`. Raises OSError when it cannot; what was there before stays then."""
     # In memory first: torch.save turns the OSError of a full disk into a RuntimeError of its own.
+    content = to_bytes(weights)
+    write_whole(path, lambda file: file.write(content))
+
+
+def to_bytes(weights: Mapping[str, Tensor | np.ndarray]) -> bytes:
+    """What `save` writes."""
     content = io.BytesIO()
     torch.save({name: torch.as_tensor(value) for name, value in weights.items()}, content)
-    write_whole(path, lambda file: file.write(content.getbuffer()))
+    return content.getvalue()
 
 
 def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
@@ -55,7 +67,7 @@ def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
     """
     path = Path(path)
     state = load_tensors(path, MAX_BYTES)
-    hidden_sizes = _hidden_sizes(state, path, num_classes)
+    hidden_sizes = _hidden_sizes(state, str(path), num_classes)
     config = path.with_name(CONFIG_NAME)
     try:
         activation = TrainConfig.from_json(config.read_text("utf-8")).activation if config.exists() else "relu"
@@ -66,24 +78,41 @@ def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
     return model.eval()
 
 
+def from_bytes(content: bytes, name: str, activation: Activation) -> MLP:
+    """The network with ten outputs whose checkpoint `content` is; it is called `name` in what is said of it.
+
+    Nothing but tensors is unpickled, and no file is written. Raises CheckpointError as `load`.
+    """
+    state = _tensors(io.BytesIO(content), name, MAX_BYTES)
+    model = MLP(_hidden_sizes(state, name, NUM_CLASSES), activation)
+    model.load_state_dict(state)
+    return model.eval()
+
+
 def load_tensors(path: Path, max_bytes: int) -> dict[str, Tensor]:
     """The tensors by name that a file holds. Nothing else is unpickled. Raises CheckpointError as `load`."""
     try:
-        _refuse_too_large(path, max_bytes)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            return _tensors(file, str(path), max_bytes)
     except FileNotFoundError:
         raise CheckpointError(f"the checkpoint {path} does not exist") from None
     except OSError as error:
         raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from None
+
+
+def _tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
+    try:
+        _refuse_too_large(file, name, max_bytes)
+        state = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise CheckpointError(f"{path} holds more than tensors; it is not loaded, because that could run code") from None
+        raise CheckpointError(f"{name} holds more than tensors; it is not loaded, because that could run code") from None
     except MALFORMED as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{path} is cut short or no checkpoint that torch.save wrote") from None
+        raise CheckpointError(f"{name} is cut short or no checkpoint that torch.save wrote") from None
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path} is no state dict of tensors")
-    return {str(name): tensor for name, tensor in state.items()}
+        raise CheckpointError(f"{name} is no state dict of tensors")
+    return {str(key): tensor for key, tensor in state.items()}
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -101,39 +130,44 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
-def _refuse_too_large(path: Path, max_bytes: int) -> None:
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if max(unpacked, path.stat().st_size) > max_bytes:
-        raise CheckpointError(f"{path} is larger than {max_bytes // 2**20} MB, which no network of this kind is")
+def _refuse_too_large(file: IO[bytes], name: str, max_bytes: int) -> None:
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+    num_bytes = max(sum(entry.file_size for entry in entries), file.seek(0, os.SEEK_END))
+    file.seek(0)
+    if num_bytes > max_bytes:
+        raise CheckpointError(f"{name} is larger than {max_bytes // 2**20} MB, which no network of this kind is")
+    if any(entry.file_size > MAX_PICKLE_BYTES for entry in entries if entry.filename.lower().endswith(".pkl")):
+        raise CheckpointError(f"{name} holds more besides tensors than any network of this kind")
 
 
-def _hidden_sizes(state: dict[str, Tensor], path: Path, num_classes: int) -> tuple[int, ...]:
+def _hidden_sizes(state: dict[str, Tensor], name: str, num_classes: int) -> tuple[int, ...]:
     """The hidden sizes that a state dict's shapes give, once names, shapes, dtypes and values are right."""
     num_layers = len(state) // 2
     names = [f"fc{i}.{part}" for i in range(1, num_layers + 1) for part in ("weight", "bias")]
     if set(state) != set(names):
-        raise CheckpointError(f"{path} has {', '.join(map(str, state))}; it must have fc1.weight, fc1.bias, fc2.weight, ...")
+        found = ", ".join([key[:40] for key in list(state)[:MAX_SHOWN]] + ["..."] * (len(state) > MAX_SHOWN))
+        raise CheckpointError(f"{name} has {found}; it must have fc1.weight, fc1.bias, fc2.weight, ...")
     sizes = [NUM_INPUTS]
     for i in range(1, num_layers + 1):
         weight, bias = state[f"fc{i}.weight"], state[f"fc{i}.bias"]
         if weight.ndim != 2 or weight.shape[1] != sizes[-1] or bias.shape != weight.shape[:1]:
             raise CheckpointError(
-                f"{path}: fc{i} has weights {tuple(weight.shape)} and biases {tuple(bias.shape)} after {sizes[-1]} units"
+                f"{name}: fc{i} has weights {tuple(weight.shape)} and biases {tuple(bias.shape)} after {sizes[-1]} units"
             )
         for tensor in (weight, bias):
             if (tensor.dtype, tensor.layout, tensor.device.type) != (torch.float32, torch.strided, "cpu"):
                 kind = f"{tensor.dtype}, {tensor.layout} on {tensor.device.type}"
-                raise CheckpointError(f"{path}: fc{i} is {kind}; it must be torch.float32, torch.strided on cpu")
+                raise CheckpointError(f"{name}: fc{i} is {kind}; it must be torch.float32, torch.strided on cpu")
         sizes.append(weight.shape[0])
     if sizes[-1] != num_classes:
         what = "digits" if num_classes == NUM_CLASSES else "telling what is no digit"
-        raise CheckpointError(f"{path} has {sizes[-1]} outputs; a network for {what} has {num_classes}")
+        raise CheckpointError(f"{name} has {sizes[-1]} outputs; a network for {what} has {num_classes}")
     try:
         hidden_sizes = Layers().check("hidden_sizes", tuple(sizes[1:-1]))
     except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise CheckpointError(f"{name}: {error}") from None
     # Only now: a file of a few bytes can hold a tensor of any size, all of it one number.
-    if broken := [name for name in names if not state[name].isfinite().all()]:
-        raise CheckpointError(f"{path} has values that are not finite numbers in {', '.join(broken)}")
+    if broken := [key for key in names if not state[key].isfinite().all()]:
+        raise CheckpointError(f"{name} has values that are not finite numbers in {', '.join(broken)}")
     return hidden_sizes

@@ -48,5 +48,8 @@ def panel(readings: list[Reading], network: session.Network) -> None:
 
 
 def _split_of(network: session.Network) -> tuple[int, int]:
+    """Number of validation images and seed of the split that `network` was trained with."""
+    if network.file:
+        return 0, 0  # nobody knows: all training images are searched
     config = network.run.config if network.run else PRESETS["best"]  # which the shipped network was trained with
     return config.num_validation, config.seed

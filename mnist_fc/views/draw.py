@@ -145,21 +145,28 @@ def show_test_digit(index: int) -> None:
 
 
 def _choice() -> None:
-    """Which network reads, where there is a choice."""
-    run = session.watched_run()
-    has_weights = run is not None and run.snapshot().weights is not None
-    st.session_state.setdefault("network", "run")
-    st.segmented_control(
-        "Read with",
-        ["run", "shipped"],
-        key="network" if has_weights else "network_without_run",
-        default=None if has_weights else "shipped",
-        required=True,
-        disabled=not has_weights,
-        format_func={"run": "This run's network", "shipped": "Shipped network"}.__getitem__,
-        help="Your run's newest weights, as it learns, or the network that comes with the program.",
-        label_visibility="collapsed",
-    )
+    """Which network reads, where there is a choice. Set from elsewhere, it is a new widget, for the reason that the preset is."""
+    state, sources, source = st.session_state, session.sources(), session.source()
+    if state.get("network_shown") != source:
+        state.network_shown = source
+        state.network_turn = state.get("network_turn", 0) + 1
+    with st.container(key="network"):
+        st.segmented_control(
+            "Read with",
+            sources if len(sources) > 1 else ["run", "shipped"],
+            key=f"network_{state.network_turn}",
+            default=source,
+            required=True,
+            disabled=len(sources) == 1,
+            format_func={"run": "This run's network", "shipped": "Shipped network", "file": "Loaded file"}.__getitem__,
+            label_visibility="collapsed",
+            on_change=_choose,
+        )
+
+
+def _choose() -> None:
+    state = st.session_state
+    state.network = state.network_shown = state[f"network_{state.network_turn}"]
 
 
 def _test_image() -> np.ndarray:

@@ -4,14 +4,15 @@ import re
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, Literal, TypeVar
 
 import streamlit as st
 import torch
 
 from mnist_fc import checkpoint, data
 from mnist_fc.checkpoint import CheckpointError
-from mnist_fc.config import CPU_COUNT, ConfigError, preset_of
+from mnist_fc.config import CPU_COUNT, NUM_CLASSES, NUM_INPUTS, ConfigError, preset_of
 from mnist_fc.engine import evaluate
 from mnist_fc.model import MLP
 from mnist_fc.reading import Reader
@@ -55,42 +56,77 @@ def shipped_reader() -> Reader:
 @st.cache_resource(show_spinner=False)
 def shipped_accuracy() -> float:
     """How much of MNIST's test set the shipped network reads right, measured here."""
+    return test_accuracy(shipped_reader().model)
+
+
+def test_accuracy(model: MLP) -> float:
+    """How much of MNIST's test set `model` reads right."""
     images = mnist()
-    return evaluate(shipped_reader().model, images.test_images, images.test_labels)[1]
+    return evaluate(model, images.test_images, images.test_labels)[1]
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """A network that this session's person brought in a file."""
+
+    name: str
+    """The file's, as text that can be shown."""
+    digest: str
+    """Of what is in it: that of another file is another."""
+    reader: Reader
+
+    @cached_property
+    def accuracy(self) -> float:
+        """How much of MNIST's test set it reads right; measured when it is asked for first."""
+        return test_accuracy(self.reader.model)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network that reads on the page."""
+    """A network that reads on the page: of a run, of a file, or the shipped one where it is of neither."""
 
     reader: Reader
-    run: RunSnapshot | None
-    """The run that it is of; None for the shipped network."""
+    run: RunSnapshot | None = None
+    """The run that it is of."""
     step: int = 0
     """After so many steps of that run."""
     is_newest: bool = True
     """Whether these are the newest weights that there are of it."""
+    file: LoadedFile | None = None
+    """The file that it is of."""
 
     @property
     def key(self) -> str:
-        """The same for all weights of one run."""
+        """The same for all weights of one run, and for all files with the same weights and activation."""
+        if self.file:
+            return f"file {self.file.digest} {self.reader.model.activation_name}"
         return self.run.id if self.run else "shipped"
 
     @property
     def name(self) -> str:
         """Which weights these are, as "this run, step 400"."""
+        if self.file:
+            return "the loaded file"
         return f"this run, step {self.step:,}" if self.run else "the shipped network"
 
     @property
+    def layers(self) -> str:
+        """Units of every layer, as "784-500-10"."""
+        model = self.reader.model
+        return "-".join(map(str, (NUM_INPUTS, *model.hidden_sizes, NUM_CLASSES)))
+
+    @property
     def title(self) -> str:
-        """What tells it from others, as "784-500-10, preset fast"."""
-        if self.run is None:
-            return "the shipped network"
-        return f"{'-'.join(map(str, self.run.config.layer_sizes))}, preset {preset_of(self.run.config)}"
+        """What tells it from others, as "784-500-10, preset fast", in Markdown."""
+        if self.file:
+            return f"{self.layers}, loaded from {plain(self.file.name)}"
+        return f"{self.layers}, preset {preset_of(self.run.config)}" if self.run else "the shipped network"
 
     @property
     def accuracy(self) -> str:
         """On MNIST's test set, as "MNIST 98.1%"; before it has been measured there, on the validation images."""
+        if self.file:
+            return f"MNIST {self.file.accuracy:.1%}"
         if self.run is None:
             return f"MNIST {shipped_accuracy():.1%}"
         if not self.is_newest:
@@ -104,14 +140,38 @@ class Network:
         return f"{what} {measured:.1%} after epoch {last.epoch}"
 
 
-def network() -> Network:
-    """The network that reads: the weights of the run watched, of the moment that is chosen, or else the newest; or the shipped
-    network where there is no run or where it is chosen.
-    """
-    state = st.session_state
+Source = Literal["run", "shipped", "file"]
+"""Where a network that reads comes from."""
+
+
+def sources() -> list[Source]:
+    """Those that there are now."""
     snapshot = watched_snapshot()
-    if snapshot is None or snapshot.weights is None or state.get("network") == "shipped":
-        return Network(shipped_reader(), None)
+    has_run = snapshot is not None and snapshot.weights is not None
+    return [*(["run"] if has_run else []), "shipped", *(["file"] if loaded_file() else [])]  # type: ignore[list-item]
+
+
+def source() -> Source:
+    """The one that is chosen, or the shipped network where there is none such."""
+    chosen: Source = st.session_state.get("network", "run")
+    return chosen if chosen in sources() else "shipped"
+
+
+def loaded_file() -> LoadedFile | None:
+    """The person's own network, where there is one."""
+    file: LoadedFile | None = st.session_state.get("loaded_file")
+    return file
+
+
+def network() -> Network:
+    """The network that reads, of the source that is chosen; of a run the weights of the moment chosen, or else the newest."""
+    state = st.session_state
+    file = loaded_file()
+    if file and state.get("network") == "file":
+        return Network(file.reader, file=file)
+    snapshot = watched_snapshot()
+    if snapshot is None or snapshot.weights is None or state.get("network", "run") != "run":
+        return Network(shipped_reader())
     if (step := moment(snapshot)) is not None:
         return Network(state.moment_reader, snapshot, step, is_newest=False)
     return Network(newest_reader(snapshot), snapshot, snapshot.weights.step)
@@ -143,7 +203,7 @@ def moment(run: RunSnapshot) -> int | None:
     """The step of `run` whose weights this session looks at; None for the newest."""
     run_id, step = st.session_state.get("moment", (run.id, None))
     is_newest = run.weights is not None and step == run.weights.step
-    is_other = run_id != run.id or st.session_state.get("network") == "shipped"
+    is_other = run_id != run.id or st.session_state.get("network", "run") != "run"
     return None if is_newest or is_other or step not in run.kept else step
 
 
@@ -256,7 +316,7 @@ def sent(key: str, name: str) -> Any:
 
 def plain(text: str) -> str:
     """`text` for where Streamlit takes Markdown, so that it is shown as it is, whatever it holds."""
-    return re.sub(r"([^\w\s])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([^\w\s]|_)", r"\\\1", " ".join(text.split()))
 
 
 def num_train_images() -> int:

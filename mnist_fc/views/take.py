@@ -1,0 +1,229 @@
+"""What a person takes away, the network that reads, the figures of a run and its settings as a program; and what they bring."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.typing import UploadedFile
+
+from mnist_fc import checkpoint, export
+from mnist_fc.checkpoint import CHECKPOINT_NAME, CONFIG_NAME, MAX_BYTES, SHIPPED, CheckpointError
+from mnist_fc.config import Activation
+from mnist_fc.model import MLP
+from mnist_fc.reading import Reader
+from mnist_fc.runs import METRICS_NAME, REPORT_NAME
+from mnist_fc.trainer import Run
+from mnist_fc.views import controls, session
+from mnist_fc.views.controls import WORDS
+
+ONNX_NAME, SCRIPT_NAME = "model.onnx", "train.py"
+
+MAX_SHOWN = 60
+"""Characters of a file's name."""
+
+
+def panel(network: session.Network) -> None:
+    """The downloads, and the place for a network from a file."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        _network(network)
+        _run(session.watched_run())
+    with right:
+        _load(network)
+        _program()
+
+
+def _network(network: session.Network) -> None:
+    """The network that reads, in two formats; nothing is written before its button is pressed."""
+    model = network.reader.model
+    st.markdown("#### The network that reads now")
+    st.caption(f"{network.name[0].upper()}{network.name[1:]}: {network.layers}, {network.accuracy}.")
+    _download(
+        CHECKPOINT_NAME,
+        "Its weights, for PyTorch: `model.load_state_dict(torch.load('model.ckpt'))` puts them into a class with layers fc1, fc2 "
+        "and so on, as the blog's own.",
+        lambda: checkpoint.to_bytes(model.state_dict()),
+    )
+    _download(
+        CONFIG_NAME,
+        "Its activation, which the weights do not say, and its settings. Put it beside model.ckpt, and "
+        "`python -m mnist_fc evaluate model.ckpt` reads both.",
+        lambda: _config_of(network),
+    )
+    _download(
+        ONNX_NAME,
+        "The same network for ONNX Runtime, in a browser, on a phone or in another language: 784 pixels in, 0 paper to 1 ink, "
+        "and ten logits out.",
+        lambda: export.onnx_bytes(model),
+    )
+
+
+def _config_of(network: session.Network) -> str:
+    """What stands in config.json: of a file no more is known than what it was read with."""
+    if network.file:
+        model = network.reader.model
+        return json.dumps({"hidden_sizes": model.hidden_sizes, "activation": model.activation_name}, indent=2)
+    return network.run.config.to_json() if network.run else SHIPPED.with_name(CONFIG_NAME).read_text("utf-8")
+
+
+def _run(run: Run | None) -> None:
+    """The figures of the run that is watched, as they are in its folder, and its settings where the side panel says others."""
+    said = controls.config()
+    st.markdown("#### This run")
+    _download(
+        METRICS_NAME,
+        "Loss, accuracy, learning rate and gradients, a row for each point of the curves: for a spreadsheet or pandas.",
+        *_file_of(run, METRICS_NAME),
+    )
+    _download(REPORT_NAME, "Its result, its epochs and its settings on one page, to read.", *_file_of(run, REPORT_NAME))
+    if run and (config := run.config.replace(threads=said.threads)) != said:
+        _download(
+            SCRIPT_NAME,
+            f"The settings that it began with, {'-'.join(map(str, config.layer_sizes))}: the side panel says others.",
+            lambda: export.script(config),
+            key="take_script_of_run",
+        )
+    if run and run.path:
+        st.caption(
+            f"Its folder is {session.plain(str(run.path))}; weights of its way are there, too. TensorBoard shows all runs:"
+        )
+        st.code(f"tensorboard --logdir {shlex.quote(str(run.path.parent))}", language=None, wrap_lines=True)
+    st.caption("**The curves**: point at a chart, and SVG and PNG above its right corner save it as a picture.")
+
+
+def _file_of(run: Run | None, name: str) -> tuple[Callable[[], bytes], str]:
+    """What reads a file of a run's folder; and why it is not to be had, empty when it is."""
+    path = run.path / name if run and run.path else Path(name)
+    if run is None:
+        why = "There is no run yet: press Train."
+    elif run.path is None:
+        why = f"This run is not on disk: {session.plain(run.snapshot().storage_problem)}."
+    elif path.exists():
+        why = ""
+    else:
+        why = "It comes with the first epoch." if run.is_active else "It is not in the run's folder."
+    return path.read_bytes, why
+
+
+def _program() -> None:
+    """The settings of the side panel as a program."""
+    config = controls.config()
+    st.markdown("#### Train it elsewhere")
+    _download(
+        SCRIPT_NAME,
+        f"The settings of the side panel, {'-'.join(map(str, config.layer_sizes))}, as a short program of plain PyTorch: "
+        "`python train.py` trains and saves model.ckpt. Nothing of this page is needed.",
+        lambda: export.script(config),
+    )
+
+
+def _download(name: str, words: str, data: Callable[[], str | bytes], why_not: str = "", *, key: str = "") -> None:
+    """A button for a file of that name, and what it is for."""
+    button, said = st.columns([1, 2.2], vertical_alignment="center", gap="small")
+    button.download_button(
+        name,
+        data,
+        file_name=name,
+        key=key or f"take_{Path(name).stem}_{Path(name).suffix[1:]}",
+        icon=":material/download:",
+        on_click="ignore",
+        disabled=bool(why_not),
+        width="stretch",
+    )
+    said.caption(f"{words} **{why_not}**" if why_not else words)
+
+
+def _load(network: session.Network) -> None:
+    """The place for a file, and what has come of it."""
+    state = st.session_state
+    turn = state.setdefault("upload_turn", 0)
+    st.markdown("#### Load a network")
+    st.caption(
+        "A checkpoint of a fully connected network for digits, such as model.ckpt here or what the blog's program saves: it then "
+        "reads your drawing, and every tab is of it. Only numbers are read from the file, and no code in it is run."
+    )
+    with st.container(key="upload"):
+        chosen = st.file_uploader(
+            "Checkpoint",
+            ["ckpt", "pt", "pth"],
+            key=f"upload_{turn}",
+            max_upload_size=MAX_BYTES // 2**20,
+            on_change=_receive,
+            label_visibility="collapsed",
+        )
+    with st.container(key="upload_said"):
+        # Of one that was taken back, or that the page forgot while another tab was open, there is nothing to say.
+        if chosen and (problem := state.get("upload_problem")):
+            st.error(f"{session.plain(problem)}. The page reads on with {network.name}.", icon=":material/error:")
+        if file := session.loaded_file():
+            _said(file, reads=network.file is file)
+    st.selectbox(
+        "Its activation",
+        get_args(Activation),
+        key="upload_activation",
+        format_func=WORDS.__getitem__,
+        persist_state="session",
+        on_change=_set_activation,
+        help="A checkpoint does not say which activation it was trained with. With a wrong one it reads worse.",
+    )
+
+
+def _said(file: session.LoadedFile, *, reads: bool) -> None:
+    loaded = session.Network(file.reader, file=file)
+    with st.spinner("It reads MNIST's test set."):
+        accuracy = loaded.accuracy
+    with st.container(border=True):
+        what, remove = st.columns([2.6, 1], vertical_alignment="center")
+        what.markdown(
+            f"**{session.plain(file.name)}**: {loaded.layers}, {accuracy}. "
+            + ("It reads your drawing now." if reads else "Choose **Loaded file** below the drawing, and it reads.")
+        )
+        remove.button("Remove", key="upload_remove", icon=":material/close:", on_click=_remove, width="stretch")
+
+
+def _receive() -> None:
+    """Take over the file that was chosen, and be ready for another; a wrong one is shown until it is taken back."""
+    state = st.session_state
+    chosen = state[f"upload_{state.upload_turn}"]
+    if not isinstance(chosen, UploadedFile):
+        return  # it was taken back
+    content = chosen.getvalue()
+    name = "".join(character for character in chosen.name if character.isprintable())[:MAX_SHOWN]
+    try:
+        model = checkpoint.from_bytes(content, name, state.upload_activation)
+    except CheckpointError as error:
+        state.upload_problem = str(error)
+        return
+    state.upload_turn += 1
+    context = get_script_run_ctx()
+    if context and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        # The server would keep it as long as the page is open.
+        context.uploaded_file_mgr.remove_file(context.session_id, chosen.file_id)
+    state.loaded_file = session.LoadedFile(name, hashlib.sha256(content).hexdigest(), Reader(model))
+    if state.get("network") != "file":
+        state.network_before = state.get("network", "run")
+        state.network = "file"
+
+
+def _set_activation() -> None:
+    """Read the file anew with the activation that was chosen."""
+    state, file = st.session_state, session.loaded_file()
+    if file:
+        model = MLP(file.reader.model.hidden_sizes, state.upload_activation)
+        model.load_state_dict(file.reader.model.state_dict())
+        state.loaded_file = replace(file, reader=Reader(model))
+
+
+def _remove() -> None:
+    """Put the file away, and let the network read that did before it came."""
+    state = st.session_state
+    state.loaded_file = None
+    if state.get("network") == "file":
+        state.network = state.network_before
