@@ -28,9 +28,10 @@ from mnist_fc.config import (
     value_of,
 )
 from mnist_fc.data import DataError
-from mnist_fc.engine import EndRecord, EpochRecord, StepRecord, Training, WeightsRecord, evaluate, train
+from mnist_fc.engine import Training, evaluate, train
 from mnist_fc.pictures import DrawingError, load_picture
 from mnist_fc.reading import NOT_READ, Reader, Reading, number, percent
+from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord
 from mnist_fc.runs import RunFolder, RunsError
 from mnist_fc.store import RUNS_VARIABLE, RunStore, runs_dir
 from mnist_fc.sweep import (

@@ -27,9 +27,10 @@ from mnist_fc import peers
 from mnist_fc.backprop import ONEDNN_LINEAR, linear
 from mnist_fc.config import CPU_COUNT, TrainConfig
 from mnist_fc.data import EMBEDDED, Mnist
-from mnist_fc.engine import EpochRecord, WeightsRecord, train
+from mnist_fc.engine import train
 from mnist_fc.optimizer import Optimizer
 from mnist_fc.peers import NETS, PEERS
+from mnist_fc.records import EpochRecord, WeightsRecord
 
 PACKAGES = ("torch", "torchvision", "keras", "tensorflow", "tensorflow-cpu", "jax", "scikit-learn")
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from mnist_fc.engine import EpochRecord, StepRecord
+from mnist_fc.records import EpochRecord, StepRecord
 
 MAX_POINTS = 600
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mnist_fc.config import LIMITS, NUM_CLASSES, Range, TrainConfig
-from mnist_fc.engine import NOT_FINITE, EndRecord, EpochRecord, StepRecord
+from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, StepRecord
 
 GUESSING_LOSS = math.log(NUM_CLASSES)
 

@@ -20,6 +20,18 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist, split
 from mnist_fc.model import MLP, initialize
 from mnist_fc.optimizer import Optimizer
+from mnist_fc.records import (
+    NOT_FINITE,
+    EndRecord,
+    EpochRecord,
+    Histogram,
+    HistogramsRecord,
+    Record,
+    StateRecord,
+    StepRecord,
+    Weights,
+    WeightsRecord,
+)
 from mnist_fc.team import ALONE, Team, TeamError
 
 RECORDS_PER_EPOCH = 60
@@ -29,107 +41,11 @@ KEPT_STEPS = frozenset({0, 5, 10, 20, 50, 100, 200, 400})
 MAX_KEPT = 40
 """A run yields at most so many weights to keep."""
 
-NOT_FINITE = "stopped being a finite number"
-"""What the message of a run that diverged says of its loss."""
-
 HISTOGRAM_BINS = 64
 
 STATE_SECONDS = 1.0
 STATE_BYTES_PER_SECOND = 5e6
 """A run yields the state that it can be resumed from this often, and a large one so seldom that it is not slowed."""
-
-Weights = dict[str, np.ndarray]
-"""A state dict as float32 arrays, which travel between processes."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepRecord:
-    """The training since the record before; losses and accuracies are means over those images, as the network saw them."""
-
-    step: int
-    epoch: int
-    images_seen: int
-    seconds: float
-    """Spent in training steps since the run began; evaluation and pauses do not count."""
-    train_loss: float
-    train_accuracy: float
-    learning_rate: float
-    gradient_norms: tuple[float, ...]
-    """Of this step, layer by layer from the input."""
-
-
-@dataclass(frozen=True, slots=True)
-class EpochRecord:
-    """The end of an epoch. Validation is None in a run that trains on all images, and the test set is None in the others."""
-
-    step: int
-    epoch: int
-    seconds: float
-    """Of this epoch, training steps alone."""
-    images_per_second: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
-    test_loss: float | None
-    test_accuracy: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsRecord:
-    """A whole copy of the weights after `step` steps."""
-
-    step: int
-    epoch: int
-    weights: Weights
-    is_kept: bool = False
-    """Whether it is one of those that show how the run went; the others matter until the next comes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """How the finite values of a tensor are spread: `counts`, (bins,) int64, over equal parts from `low` to `high`."""
-
-    low: float
-    high: float
-    counts: np.ndarray
-    sum: float
-    sum_of_squares: float
-
-
-@dataclass(frozen=True, slots=True)
-class HistogramsRecord:
-    """The weights at the end of an epoch, and the gradients of its last step, by their names in the state dict."""
-
-    step: int
-    epoch: int
-    weights: dict[str, Histogram]
-    gradients: dict[str, Histogram]
-
-
-@dataclass(frozen=True, slots=True)
-class StateRecord:
-    """All that `train` needs to go on from `step` as if nothing had happened; the names are Training's own."""
-
-    step: int
-    epoch: int
-    state: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class EndRecord:
-    """The last record of a run. A run that failed has no test result, and a message that says why and what helps."""
-
-    step: int
-    epoch: int
-    outcome: Literal["done", "stopped", "failed"]
-    message: str
-    train_seconds: float
-    test_loss: float | None
-    test_accuracy: float | None
-
-
-Record = StepRecord | EpochRecord | WeightsRecord | HistogramsRecord | StateRecord | EndRecord
 
 
 class StateError(ValueError):

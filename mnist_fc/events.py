@@ -33,7 +33,7 @@ from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
 
 from mnist_fc.config import LIMITS, Activation, Choice, Layers, Range, TrainConfig
-from mnist_fc.engine import EndRecord, EpochRecord, Histogram, HistogramsRecord, Record, StepRecord, Weights, WeightsRecord
+from mnist_fc.records import EndRecord, EpochRecord, Histogram, HistogramsRecord, Record, StepRecord, Weights, WeightsRecord
 
 DESCRIPTIONS = {
     "loss/train": "Mean cross-entropy of the training images since the point before, as the network saw them.",

@@ -28,18 +28,9 @@ from filelock import FileLock, Timeout
 from mnist_fc import checkpoint
 from mnist_fc.checkpoint import CheckpointError, write_whole
 from mnist_fc.config import ConfigError, TrainConfig, preset_of
-from mnist_fc.engine import (
-    KEPT_STEPS,
-    MAX_KEPT,
-    NOT_FINITE,
-    EndRecord,
-    EpochRecord,
-    Record,
-    StateRecord,
-    StepRecord,
-    WeightsRecord,
-)
+from mnist_fc.engine import KEPT_STEPS, MAX_KEPT
 from mnist_fc.events import EventFile
+from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
 
 ABOUT_NAME, METRICS_NAME, STATE_NAME, REPORT_NAME, LOCK_NAME = "about.json", "metrics.csv", "state.ckpt", "report.md", ".lock"
 

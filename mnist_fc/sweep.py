@@ -31,7 +31,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 
 from mnist_fc.config import LIMITS, ConfigError, Layers, Range, TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.engine import EndRecord, EpochRecord, Record, Training, train
+from mnist_fc.engine import Training, train
+from mnist_fc.records import EndRecord, EpochRecord, Record
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure  # type: ignore[import-untyped]

@@ -24,7 +24,7 @@ import numpy as np
 from mnist_fc import checkpoint
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import ConfigError, TrainConfig
-from mnist_fc.engine import EndRecord, EpochRecord, Record, StepRecord, WeightsRecord
+from mnist_fc.records import EndRecord, EpochRecord, Record, StepRecord, WeightsRecord
 from mnist_fc.runs import RunFolder, RunsError, StoredRun, is_resumable, kept_checkpoints, learning_rate_of, stamp_of, step_of
 from mnist_fc.speed import SpeedRecord
 from mnist_fc.store import RunStore, runs_dir

@@ -22,16 +22,8 @@ import numpy as np
 
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import DataError, Mnist, load
-from mnist_fc.engine import (
-    EndRecord,
-    HistogramsRecord,
-    StateError,
-    StateRecord,
-    StepRecord,
-    Training,
-    WeightsRecord,
-    train,
-)
+from mnist_fc.engine import StateError, Training, train
+from mnist_fc.records import EndRecord, HistogramsRecord, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.speed import SpeedRecord, measure
 from mnist_fc.sweep import SweepConfig, SweepError, TrialRecord, sweep
 

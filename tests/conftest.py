@@ -16,8 +16,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from mnist_fc import data
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.engine import WeightsRecord, train
+from mnist_fc.engine import train
 from mnist_fc.model import ACTIVATIONS, MLP
+from mnist_fc.records import WeightsRecord
 from mnist_fc.strokes import Stroke
 
 

@@ -32,19 +32,9 @@ from werkzeug.test import Client
 
 from mnist_fc.config import LIMITS, TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.engine import (
-    EndRecord,
-    EpochRecord,
-    Histogram,
-    HistogramsRecord,
-    Record,
-    StateRecord,
-    StepRecord,
-    Training,
-    WeightsRecord,
-    train,
-)
+from mnist_fc.engine import Training, train
 from mnist_fc.events import METRICS, EventFile
+from mnist_fc.records import EndRecord, EpochRecord, Histogram, HistogramsRecord, Record, StateRecord, StepRecord, WeightsRecord
 
 with warnings.catch_warnings():
     # TensorBoard's own copy of bleach tells nobody but its authors.
@@ -395,7 +385,7 @@ import sys
 from itertools import count
 from pathlib import Path
 from mnist_fc.config import TrainConfig
-from mnist_fc.engine import StepRecord
+from mnist_fc.records import StepRecord
 from mnist_fc.events import EventFile
 events = EventFile(Path(sys.argv[1]), TrainConfig())
 for step in count(1):

@@ -20,7 +20,8 @@ from conftest import files_no_larger_than
 from mnist_fc import checkpoint, runs
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.engine import MAX_KEPT, EndRecord, EpochRecord, Record, StateRecord, StepRecord, Training, WeightsRecord, train
+from mnist_fc.engine import MAX_KEPT, Training, train
+from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs import About, RunFolder, RunsError, StoredRun, kept_checkpoints, read_run
 
 CONFIG = TrainConfig(hidden_sizes=(16, 8), activation="tanh", num_epochs=2, num_validation=500, threads=1)
@@ -259,7 +260,8 @@ import sys
 from pathlib import Path
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import load
-from mnist_fc.engine import StateRecord, train
+from mnist_fc.engine import train
+from mnist_fc.records import StateRecord
 from mnist_fc.runs import RunFolder
 
 config = TrainConfig.from_json(sys.argv[2])

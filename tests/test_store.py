@@ -10,7 +10,8 @@ import torch
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.engine import Record, train
+from mnist_fc.engine import train
+from mnist_fc.records import Record
 from mnist_fc.runs import RunFolder, RunsError, bytes_of
 from mnist_fc.store import RunStore, limit_bytes, runs_dir
 

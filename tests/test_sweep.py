@@ -22,7 +22,8 @@ from optuna.trial import TrialState
 
 from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, Range, TrainConfig
 from mnist_fc.data import DataError, Mnist
-from mnist_fc.engine import NOT_FINITE, EpochRecord, Training, train
+from mnist_fc.engine import Training, train
+from mnist_fc.records import NOT_FINITE, EpochRecord
 from mnist_fc.sweep import (
     DESCRIPTION,
     GRACE_SECONDS,

@@ -20,8 +20,9 @@ from mnist_fc.augment import augment
 from mnist_fc.backprop import Backprop
 from mnist_fc.config import Augmentation, TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.engine import EndRecord, EpochRecord, Record, StepRecord, train
+from mnist_fc.engine import train
 from mnist_fc.model import MLP, initialize
+from mnist_fc.records import EndRecord, EpochRecord, Record, StepRecord
 from mnist_fc.team import ALONE, Team, TeamError, joined
 
 ROOT = Path(checkpoint.__file__).parents[1]
@@ -229,7 +230,8 @@ from pathlib import Path
 
 from mnist_fc import data
 from mnist_fc.config import TrainConfig
-from mnist_fc.engine import StateRecord, train
+from mnist_fc.engine import train
+from mnist_fc.records import StateRecord
 from mnist_fc.team import TeamError, joined
 
 images, folder = data.load(sys.argv[1]), Path(sys.argv[2])

@@ -26,7 +26,8 @@ from conftest import files_no_larger_than
 from mnist_fc import checkpoint
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data import DATA_VARIABLE, load
-from mnist_fc.engine import EndRecord, Record, StepRecord, WeightsRecord, train
+from mnist_fc.engine import train
+from mnist_fc.records import EndRecord, Record, StepRecord, WeightsRecord
 from mnist_fc.runs import RunsError, kept_checkpoints
 from mnist_fc.speed import BATCH_SIZES, SpeedRecord, thread_counts
 from mnist_fc.store import RunStore

@@ -8,7 +8,7 @@ import streamlit as st
 from mnist_fc.config import TrainConfig
 from mnist_fc.curves import gradient_curves
 from mnist_fc.diagnosis import GradientFlow, gradient_flow, weakest_flow
-from mnist_fc.engine import StepRecord
+from mnist_fc.records import StepRecord
 from mnist_fc.views import progress, session
 from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
 from mnist_fc.views.controls import WORDS
