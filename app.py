@@ -23,13 +23,15 @@ from mnist_fc.views import (
     runs,
     session,
     speed,
+    sweep,
+    take,
     why,
 )
 
 ABOUT = """
 - **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
-  learned, **Reset** puts the run away. Training runs beside the page on this computer's processor, and the page's address
-  leads back to the run after a reload.
+  learned, **Reset** puts the run away, which stays under Runs. Training runs beside the page on this computer's processor, and
+  the page's address leads back to the run after a reload.
 - **The slider** under the buttons looks back: the drawing is read, and everything below is drawn, with the weights that the
   network had after so many steps. ▶ plays the run from its first step.
 - **The curves** show the loss (how wrong the answers are) and the accuracy (the share of right answers) over the steps; a step
@@ -45,6 +47,11 @@ ABOUT = """
   strongly the loss pulls at each layer, **Mistakes** what the network misreads, **Look-alikes** the training digits most like
   yours, and **Test your hand** asks you for 0 to 9 and keeps the score of every network. While a run goes on, what takes long
   is drawn anew every few seconds, and says of which step.
+- **Runs** are kept on disk: compare them there, name, pin, delete and repeat them, and train the blog's two programs. A run that
+  was cut off or stopped goes on with **Resume**. The address of the page says the run and all settings: reload it, share it,
+  or add `hide=learning_rate,seed` to take controls off the page.
+- **Sweep** searches for better settings. **Take it away** has the network as a checkpoint, ONNX and script, and reads with one of
+  yours; every chart has SVG and PNG in its corner.
 """
 
 YOUR_HAND = "Test your hand"
@@ -57,6 +64,8 @@ TABS: dict[str, Callable[[list[Reading], session.Network], None]] = {
     "Look-alikes": alike.panel,
     YOUR_HAND: lambda readings, network: hand.panel(network),
     "Runs": lambda readings, network: runs.panel(),
+    "Take it away": lambda readings, network: take.panel(network),
+    "Sweep": lambda readings, network: sweep.panel(),
     "How fast is this machine?": lambda readings, network: speed.panel(),
     "What is on this page": lambda readings, network: about(),
 }

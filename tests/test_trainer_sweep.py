@@ -1,0 +1,150 @@
+"""Sweeps through the trainer's real process: what comes of them, and what is left after every way in which one can end."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mnist_fc.config import TrainConfig
+from mnist_fc.data import DATA_VARIABLE
+from mnist_fc.store import RunStore
+from mnist_fc.sweep import Interval, Space, SweepConfig, TrialRecord, Values, default_storage, trials
+from mnist_fc.trainer import Sweep, Trainer, TrainerBusy
+
+TIMEOUT = 60.0
+"""Seconds within which a thing happens on any machine; a test that passes waits no longer than the thing takes."""
+
+SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
+LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)
+"""Ten seconds or more, so that what is done to it comes while it goes on."""
+
+
+@pytest.fixture(scope="module")
+def shared_trainer(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DATA_VARIABLE, str(small_npz))
+        with contextlib.closing(Trainer(RunStore(tmp_path_factory.mktemp("store")))) as trainer:
+            yield trainer
+
+
+@pytest.fixture
+def trainer(shared_trainer: Trainer) -> Iterator[Trainer]:
+    """The trainer that the tests share, with nothing going on before and after."""
+    yield shared_trainer
+    if (going_on := shared_trainer.sweep) and going_on.is_active:
+        shared_trainer.stop(going_on)
+        assert going_on.wait_until_ended(TIMEOUT)
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> SweepConfig:
+    space: Space = {"learning_rate": Interval(1e-4, 1e-2), "hidden_sizes": Values(((16,), (24, 16)))}
+    return SweepConfig(SHORT, space, "short", default_storage(tmp_path), num_runs=3)
+
+
+@pytest.fixture
+def long(short: SweepConfig) -> SweepConfig:
+    return replace(short, base=LONG, study="long", space={"learning_rate": Interval(1e-4, 1e-3)})
+
+
+def wait_for(sweep: Sweep, condition: Callable[[list[TrialRecord]], bool]) -> None:
+    with sweep._changed:
+        assert sweep._changed.wait_for(lambda: condition(sweep._records), TIMEOUT)
+
+
+def test_each_trial_begins_does_its_epochs_and_ends_as_the_storage_says(trainer: Trainer, short: SweepConfig) -> None:
+    runs = trainer.store.runs()
+    sweep = trainer.start_sweep(short)
+    assert trainer.sweep is sweep
+    assert sweep.wait_until_ended(TIMEOUT)
+    assert (sweep.problem, sweep.is_active, trainer.is_busy) == ("", False, False)
+    for number in range(3):
+        states = [(record.epoch, record.state) for record in sweep.records() if record.number == number]
+        assert states == [(0, "running"), (1, "running"), (2, "running"), (2, "done")]
+    assert [record for record in sweep.records() if record.state == "done"] == trials(short.storage, "short")
+    assert trainer.store.runs() == runs, "trials leave no run"
+
+
+def test_one_that_is_stopped_ends_within_its_epoch_and_leaves_no_trial_running(trainer: Trainer, long: SweepConfig) -> None:
+    sweep = trainer.start_sweep(long)
+    wait_for(sweep, bool)
+    trainer.stop(sweep)
+    assert sweep.wait_until_ended(TIMEOUT)
+    assert sweep.problem == ""
+    (trial,) = trials(long.storage, "long")
+    assert sweep.records()[-1] == trial
+    assert (trial.state, trial.message) == ("failed", "stopped")
+    assert trial.epoch < LONG.num_epochs
+    following = trainer.start(SHORT)
+    assert following.wait_until_state("done", timeout=TIMEOUT)
+
+
+def test_a_command_for_what_does_not_go_on_does_not_stop_it(trainer: Trainer, short: SweepConfig, long: SweepConfig) -> None:
+    before = trainer.start_sweep(short)
+    assert before.wait_until_ended(TIMEOUT)
+    sweep = trainer.start_sweep(long)
+    wait_for(sweep, bool)
+    trainer.stop(before)
+    wait_for(sweep, lambda records: records[-1].epoch > 0)
+    assert sweep.is_active
+
+
+def test_while_it_goes_on_nothing_else_begins(trainer: Trainer, short: SweepConfig, long: SweepConfig) -> None:
+    sweep = trainer.start_sweep(long)
+    for begin in (lambda: trainer.start_sweep(short), lambda: trainer.start(SHORT), lambda: trainer.measure_speed(SHORT)):
+        with pytest.raises(TrainerBusy, match="A sweep goes on, and it trains one network at a time"):
+            begin()
+    assert trainer.sweep is sweep
+    assert sweep.is_active
+
+
+def test_while_a_run_goes_on_it_does_not_begin(trainer: Trainer, short: SweepConfig) -> None:
+    before = trainer.sweep
+    run = trainer.start(LONG)
+    with pytest.raises(TrainerBusy, match="Another run goes on"):
+        trainer.start_sweep(short)
+    assert trainer.sweep is before
+    trainer.stop(run)
+    assert run.wait_until_state("stopped", timeout=TIMEOUT)
+
+
+def test_one_whose_process_is_killed_says_so_and_the_next_works(trainer: Trainer, short: SweepConfig, long: SweepConfig) -> None:
+    sweep = trainer.start_sweep(long)
+    wait_for(sweep, bool)
+    os.kill(trainer.process_id, signal.SIGKILL)
+    assert sweep.wait_until_ended(TIMEOUT)
+    assert sweep.problem.startswith("The training process was ended by SIGKILL")
+    following = trainer.start_sweep(short)
+    assert following.wait_until_ended(TIMEOUT)
+    assert following.problem == ""
+    assert len(trials(short.storage, "short")) == short.num_runs
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("sqlite:////proc/nowhere/sweeps.db", "the storage sqlite:////proc/nowhere/sweeps.db cannot be opened: "),
+        ("nosuch://me:secret@host/db", "the storage nosuch://***@host/db "),
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_said_without_its_password(
+    trainer: Trainer, short: SweepConfig, address: str, problem: str
+) -> None:
+    sweep = trainer.start_sweep(replace(short, storage=address))
+    assert sweep.wait_until_ended(TIMEOUT)
+    assert sweep.problem.startswith(problem)
+    assert "secret" not in sweep.problem
+    assert sweep.records() == []
+
+
+def test_a_study_of_another_space_is_said_and_not_touched(trainer: Trainer, short: SweepConfig) -> None:
+    assert trainer.start_sweep(short).wait_until_ended(TIMEOUT)
+    before = trials(short.storage, "short")
+    sweep = trainer.start_sweep(replace(short, space={"dropout": Interval(0.0, 0.5)}))
+    assert sweep.wait_until_ended(TIMEOUT)
+    assert "the study short varies" in sweep.problem
+    assert trials(short.storage, "short") == before
