@@ -203,7 +203,11 @@ def test_trials_of_another_process_are_shown_as_they_come(open_page: Callable[..
     with closing(cast("Generator[TrialRecord, None, None]", sweep(config, small))) as records:
         next(records)
         page = open_sweep(open_page, SHORT)
-        expect(page.locator(".st-key-sweep_study input")).to_have_value("elsewhere")
+        shown = page.locator(".st-key-sweep_study input")
+        while not shown.count() or shown.input_value() != "elsewhere":  # the list was read for another page some seconds ago
+            open_tab(page, "Runs")
+            open_tab(page, "Sweep")
+            page.wait_for_timeout(500)
         expect(page.locator(".sweep-table tr.running")).to_contain_text("0 / 3")
         next(records)
         expect(page.locator(".sweep-table tr.running")).to_contain_text("1 / 3", timeout=30 * SECONDS)
