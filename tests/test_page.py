@@ -218,6 +218,9 @@ def test_ten_digits_of_ones_own_are_scored_and_scored_again_by_a_new_network(pag
     for _ in range(2):
         start_run(page)
         expect_status(page, "done")
+        open_tab(page, "Runs")
+        expect(page.locator("tr.watched")).to_contain_text(re.compile(r"\d of 10"))
+        open_tab(page, "What is on this page")
         click(page, "reset")
         expect_status(page, "idle")
     open_tab(page, "Test your hand")

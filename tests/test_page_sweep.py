@@ -204,10 +204,13 @@ def test_trials_of_another_process_are_shown_as_they_come(open_page: Callable[..
         next(records)
         page = open_sweep(open_page, SHORT)
         shown = page.locator(".st-key-sweep_study input")
-        while not shown.count() or shown.input_value() != "elsewhere":  # the list was read for another page some seconds ago
+        for _ in range(60):  # the list may have been read for another page, some seconds ago
+            if shown.count() and shown.input_value() == "elsewhere":
+                break
+            page.wait_for_timeout(500)
             open_tab(page, "Runs")
             open_tab(page, "Sweep")
-            page.wait_for_timeout(500)
+        expect(shown).to_have_value("elsewhere")
         expect(page.locator(".sweep-table tr.running")).to_contain_text("0 / 3")
         next(records)
         expect(page.locator(".sweep-table tr.running")).to_contain_text("1 / 3", timeout=30 * SECONDS)

@@ -441,10 +441,10 @@ def test_network_whose_numbers_run_out_of_range_is_told_so_in_every_tab_and_can_
     expect_status(page, "failed")
     expect(page.locator(".under-digit")).to_contain_text("out of range")
     expect(page.locator(".st-key-pin button")).to_be_disabled()
-    for tab in TABS:
+    for tab in [*TABS, "Runs", "Take it away", "Sweep"]:
         open_tab(page, tab)
         panel = page.get_by_role("tabpanel", name=tab)
-        expect(panel.locator("[data-testid=stAlert], canvas, .confusion, .line-chart").first).to_be_visible()
+        expect(panel.locator("[data-testid=stAlert], canvas, .confusion, .line-chart, button").first).to_be_visible()
         expect(page.locator("[data-testid=stException]")).to_have_count(0)
     click(page, "clear")
     draw(page, [(140, 140), (141, 140)])

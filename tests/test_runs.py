@@ -276,7 +276,7 @@ for number, record in enumerate(train(config, load(sys.argv[3]), lambda training
 """
 
 
-@pytest.mark.parametrize("num_records", [1, 2, 3, 8, 9, 20, 37, 38])
+@pytest.mark.parametrize("num_records", [1, 3, 9, 38])
 def test_a_writer_killed_at_any_moment_leaves_a_run_that_opens_and_goes_on(
     tmp_path: Path, small: Mnist, small_npz: Path, num_records: int
 ) -> None:
