@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from mnist_fc.config import LIMITS, ConfigError, Layers, Range, TrainConfig
+from mnist_fc.config import LIMITS, ConfigError, Layers, Range, TrainConfig, to_number
 from mnist_fc.data import Mnist
 from mnist_fc.engine import Training, train
 from mnist_fc.records import EndRecord, EpochRecord, Record
@@ -219,9 +219,9 @@ def sweep(config: SweepConfig, data: Mnist, before_step: Callable[[Training], bo
     but in a journal file, where Optuna knows no sign of life. Raises SweepError, also when the study was begun with another
     base or space, and DataError as `engine.train` does.
     """
-    deadline = math.inf if config.minutes is None else time.monotonic() + 60 * config.minutes
     with _opened(config.storage, to_write=True) as storage:
         study = _joined(config, storage)
+        deadline = math.inf if config.minutes is None else time.monotonic() + 60 * config.minutes
         for _ in range(config.num_runs):
             if time.monotonic() >= deadline:
                 return
@@ -293,16 +293,8 @@ def parallel_coordinates(storage: str, study: str) -> "Figure | None":
 def _read(name: str, text: str) -> Any:
     """The value of a field as the command line has it, unchecked: sizes of layers, a number or a word."""
     if isinstance(LIMITS.get(name), Layers):
-        return tuple(_number_or_word(size) for size in text.split("-"))
-    return _number_or_word(text)
-
-
-def _number_or_word(text: str) -> int | float | str:
-    with suppress(ValueError):
-        return int(text)
-    with suppress(ValueError):
-        return float(text)
-    return text.strip()
+        return tuple(to_number(size.strip()) for size in text.split("-"))
+    return to_number(text.strip())
 
 
 def _shown(value: Any) -> Any:

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
 import torch
+import torch.nn.functional as F
 from browser import BROWSER, BROWSER_ARGS, SECONDS, Server, ready, running_server
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from streamlit.testing.v1 import AppTest
+from torch import Tensor, nn
 
 from mnist_fc import data
 from mnist_fc.config import TrainConfig
@@ -20,6 +24,7 @@ from mnist_fc.engine import train
 from mnist_fc.model import ACTIVATIONS, MLP
 from mnist_fc.records import WeightsRecord
 from mnist_fc.strokes import Stroke
+from mnist_fc.views import controls, session
 
 
 @contextmanager
@@ -59,6 +64,51 @@ def trained_models(data: Mnist, sizes: tuple[int, ...], depths: Iterable[int]) -
             *_, last = (record for record in train(config, data) if isinstance(record, WeightsRecord))
             models[activation, depth] = model_of(last, config)
     return models
+
+
+class BlogNet(nn.Module):
+    """The class of the blog post."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(28 * 28, 500)
+        self.fc2 = nn.Linear(500, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc2(F.relu(self.fc1(x)))
+        return logits
+
+
+class WritesAFile:
+    """Pickled, it is code that creates `path` when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def said(app: AppTest) -> TrainConfig:
+    """The config that the controls of the page say."""
+    state = app.session_state
+    base: TrainConfig = state["base_config"]
+    return base.replace(
+        hidden_sizes=tuple(state[f"size_{i}"] for i in range(state["num_layers"])),
+        num_epochs=state["epochs"],
+        **{name: state[name] for name in controls.CONTROLLED},
+    )
+
+
+@pytest.fixture(scope="module")
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For AppTest: the server's resources as in a new server, with a store of their own; its training process ends afterwards."""
+    st.cache_resource.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MNIST_FC_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+        session.trainer().close()
+    st.cache_resource.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,10 +1,9 @@
 """views/address.py, run by Streamlit's own AppTest: what a link says holds, and what is wrong with it is said."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
+from conftest import said
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS, TrainConfig, nearest_preset, text_of, value_of
@@ -13,14 +12,7 @@ from mnist_fc.views import controls, session
 APP = str(Path(__file__).parents[1] / "app.py")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    st.cache_resource.clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MNIST_FC_RUNS", str(tmp_path_factory.mktemp("runs")))
-        yield
-        session.trainer().close()
-    st.cache_resource.clear()
+pytestmark = pytest.mark.usefixtures("own_store")
 
 
 def opened(**query: str) -> AppTest:
@@ -30,16 +22,6 @@ def opened(**query: str) -> AppTest:
     app.run()
     assert not app.exception
     return app
-
-
-def said(app: AppTest) -> TrainConfig:
-    state = app.session_state
-    base: TrainConfig = state["base_config"]
-    return base.replace(
-        hidden_sizes=tuple(state[f"size_{i}"] for i in range(state["num_layers"])),
-        num_epochs=state["epochs"],
-        **{name: state[name] for name in controls.CONTROLLED},
-    )
 
 
 def query(app: AppTest) -> dict[str, str]:

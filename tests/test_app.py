@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import streamlit as st
+from conftest import said
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.checkpoint import CheckpointError
-from mnist_fc.config import LIMITS, PRESETS, Choice, TrainConfig
+from mnist_fc.config import LIMITS, PRESETS, Choice
 from mnist_fc.trainer import RunSnapshot
 from mnist_fc.views import controls, session
 from mnist_fc.views.pixels import full_colour, grid
@@ -22,15 +23,7 @@ APP = str(Path(__file__).parents[1] / "app.py")
 NUMBERS = ["num_layers", "size_0", "learning_rate", "epochs", "batch_size", "dropout", "label_smoothing", "weight_decay"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The server's resources as in a new server, with a store of their own, and its training process ended afterwards."""
-    st.cache_resource.clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MNIST_FC_RUNS", str(tmp_path_factory.mktemp("runs")))
-        yield
-        session.trainer().close()
-    st.cache_resource.clear()
+pytestmark = pytest.mark.usefixtures("own_store")
 
 
 @pytest.fixture
@@ -43,17 +36,6 @@ def app() -> AppTest:
 def preset(app: AppTest) -> Any:
     (control,) = [box for box in app.selectbox if box.label == "Preset"]
     return control
-
-
-def said(app: AppTest) -> TrainConfig:
-    """The config that the controls say."""
-    state = app.session_state
-    base: TrainConfig = state["base_config"]
-    return base.replace(
-        hidden_sizes=tuple(state[f"size_{i}"] for i in range(state["num_layers"])),
-        num_epochs=state["epochs"],
-        **{name: state[name] for name in controls.CONTROLLED},
-    )
 
 
 @pytest.mark.parametrize("name", PRESETS)

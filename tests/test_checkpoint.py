@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from conftest import files_no_larger_than
-from torch import Tensor, nn
+from conftest import BlogNet, WritesAFile, files_no_larger_than
+from torch import nn
 
 from mnist_fc import checkpoint
 from mnist_fc.checkpoint import CheckpointError
@@ -18,29 +17,6 @@ from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.engine import evaluate
 from mnist_fc.model import MLP, initialize
-
-
-class BlogNet(nn.Module):
-    """The class of the blog post."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(28 * 28, 500)
-        self.fc2 = nn.Linear(500, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.fc2(F.relu(self.fc1(x)))
-        return logits
-
-
-class WritesAFile:
-    """Pickled, it is code that creates `path` when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
 
 
 def new_model(hidden_sizes: tuple[int, ...]) -> MLP:

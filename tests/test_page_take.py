@@ -12,7 +12,6 @@ import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 import pytest
 import torch
-import torch.nn.functional as F
 from browser import (
     CONTRAST_BELOW,
     SECONDS,
@@ -24,6 +23,7 @@ from browser import (
     slide,
     start_run,
 )
+from conftest import BlogNet, WritesAFile
 from playwright.sync_api import Locator, Page, expect
 from torch import Tensor, nn
 
@@ -34,29 +34,6 @@ from mnist_fc.model import MLP, initialize
 from mnist_fc.runs import COLUMNS
 
 TAB = "Take it away"
-
-
-class BlogNet(nn.Module):
-    """The class of the blog post."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(28 * 28, 500)
-        self.fc2 = nn.Linear(500, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.fc2(F.relu(self.fc1(x)))
-        return logits
-
-
-class Touches:
-    """Pickled, it is code that creates `path` when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
 
 
 def train_one_epoch(page: Page) -> str:
@@ -254,8 +231,8 @@ def test_wrong_file_is_named_with_the_reason_and_the_page_reads_on(page: Page, t
     whole = saved(state_of())
     wrong = {
         "text.ckpt": (b"This is no network.", "is cut short or no checkpoint that torch.save wrote"),
-        "code.pt": (saved({"fc1.weight": Touches(tmp_path / "ran")}), "holds more than tensors; it is not loaded"),
-        "bare.pt": (pickle.dumps(Touches(tmp_path / "ran")), "is cut short or no checkpoint"),
+        "code.pt": (saved({"fc1.weight": WritesAFile(tmp_path / "ran")}), "holds more than tensors; it is not loaded"),
+        "bare.pt": (pickle.dumps(WritesAFile(tmp_path / "ran")), "is cut short or no checkpoint"),
         "cut.pth": (whole[: len(whole) // 2], "is cut short or no checkpoint"),
         "wide.ckpt": (saved(state_of() | {"fc1.weight": torch.zeros(8, 783)}), ": fc1 has weights (8, 783) and biases (8,)"),
         "eleven.ckpt": (saved(state_of(num_classes=11)), "has 11 outputs; a network for digits has 10"),
