@@ -9,6 +9,7 @@ from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import ConfigError
 from mnist_fc.data import DataError
 from mnist_fc.reading import Reading
+from mnist_fc.runs import RunsError
 from mnist_fc.views import (
     alike,
     controls,
@@ -81,8 +82,8 @@ try:
     session.trainer()
     session.mnist()
     session.shipped_reader()
-except (DataError, CheckpointError, ConfigError) as error:
-    st.error(f"The page cannot start: {error}.", icon=":material/error:")
+except (DataError, CheckpointError, ConfigError, RunsError) as error:
+    st.error(f"The page cannot start: {session.plain(str(error))}.", icon=":material/error:")
     st.stop()
 
 with st.sidebar:

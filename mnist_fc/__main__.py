@@ -28,7 +28,7 @@ from mnist_fc.config import (
     value_of,
 )
 from mnist_fc.data import DataError
-from mnist_fc.engine import Training, evaluate, train
+from mnist_fc.engine import StateError, Training, evaluate, train
 from mnist_fc.pictures import DrawingError, load_picture
 from mnist_fc.reading import NOT_READ, Reader, Reading, number, percent
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord
@@ -48,6 +48,11 @@ from mnist_fc.sweep import (
 )
 from mnist_fc.team import ALONE, Team, TeamError, joined
 
+SAID_IN_ONE_LINE = (
+    *(ConfigError, DataError, checkpoint.CheckpointError, DrawingError),
+    *(RunsError, StateError, SweepError, TeamError),
+)
+
 OUTLIERS = Range(int, 1, 100_000)
 
 # The option's name where it is not the field's own.
@@ -64,7 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = parsed.command(parsed)
         return code
-    except (ConfigError, DataError, checkpoint.CheckpointError, DrawingError, RunsError, SweepError, TeamError) as error:
+    except (
+        ConfigError,
+        DataError,
+        checkpoint.CheckpointError,
+        DrawingError,
+        RunsError,
+        StateError,
+        SweepError,
+        TeamError,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -205,10 +219,11 @@ def _train_in(team: Team, parsed: argparse.Namespace) -> int:
             options = ", ".join(f"--{_option(name)}" for name in names)
             raise ConfigError(f"--resume goes on with the run's own settings, so {options} cannot be given with it")
         config = store.run(parsed.resume).config
-        state = store.state(parsed.resume)
         images = _load_data(parsed)
         if team.rank == 0:
             folder, state = store.reopen(parsed.resume)
+        else:
+            state = store.state(parsed.resume)
     else:
         # Processes that share a machine share its cores.
         threads = max(1, min(DEFAULT_THREADS, CPU_COUNT // team.local_size))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mnist_fc.augment import augment
 from mnist_fc.backprop import Backprop
-from mnist_fc.config import TrainConfig
+from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data import Mnist, split
 from mnist_fc.model import MLP, initialize
 from mnist_fc.optimizer import Optimizer
@@ -42,6 +42,9 @@ MAX_KEPT = 40
 """A run yields at most so many weights to keep."""
 
 HISTOGRAM_BINS = 64
+
+NUM_NUMBERS = 10
+"""In a state's `numbers`: the step, seconds, the epoch's beginning, the learning rate, and two means of three numbers."""
 
 STATE_SECONDS = 1.0
 STATE_BYTES_PER_SECOND = 5e6
@@ -236,12 +239,15 @@ class Training:
             raise StateError("its order is not that of the training images")
         if not all(bool(tensors[name].isfinite().all()) for name in self.model.state_dict()):
             raise StateError("its weights are not finite numbers")
-        self.learning_rate = self.config.replace(learning_rate=learning_rate).learning_rate
+        try:
+            self.learning_rate = self.config.replace(learning_rate=learning_rate).learning_rate
+            self._generator.set_state(tensors["generator"])
+        except (ConfigError, RuntimeError) as error:
+            raise StateError(f"its state is not that of a run: {error}") from None
         self.step, self.seconds, self._epoch_started = int(step), seconds, epoch_started
         self.since_record = _Mean(int(means[0]), means[1], int(means[2]))
         self.since_epoch = _Mean(int(means[3]), means[4], int(means[5]))
         self._order = tensors["order"].long()
-        self._generator.set_state(tensors["generator"])
         self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
         self._optimizer.restore(tensors)
 

@@ -207,7 +207,9 @@ MAIN = """\
 def main():
     parser = argparse.ArgumentParser(description="Train a network on MNIST.")
     here = Path(__file__).parent
-    parser.add_argument("--data", type=Path, default=here / "mnist.npz")
+    parser.add_argument(
+        "--data", type=Path, default=here / "mnist.npz", help="downloaded if not there"
+    )
     parser.add_argument("--checkpoint", type=Path, help="test this one; train nothing")
     args = parser.parse_args()
 

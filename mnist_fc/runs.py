@@ -13,9 +13,10 @@ import math
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from filelock import FileLock, Timeout
 from mnist_fc import checkpoint
 from mnist_fc.checkpoint import CheckpointError, write_whole
 from mnist_fc.config import ConfigError, TrainConfig, preset_of
-from mnist_fc.engine import KEPT_STEPS, MAX_KEPT
+from mnist_fc.engine import KEPT_STEPS, MAX_KEPT, NUM_NUMBERS
 from mnist_fc.events import EventFile
 from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
 
@@ -59,7 +60,10 @@ LOCK_SECONDS = 0.5
 """So long somebody who asks whether a run is active may hold its lock, and much less."""
 
 SYNC_SECONDS = 1.0
-"""What was written so long ago outlasts a loss of power, too."""
+"""While a run goes on, what was written so long ago outlasts a loss of power, too."""
+
+MAX_FLOAT32 = 3.5e38
+"""Nothing that is measured is above."""
 
 
 class RunsError(OSError):
@@ -121,11 +125,18 @@ class RunFolder:
     def __init__(self, store: Path, config: TrainConfig, *, added: str = "", max_bytes: float = math.inf) -> None:
         """Begin a new run in `store`; see About for `added`. `max_bytes` is what it may take, at the cost of the weights kept."""
         self._open(_new_folder(store, config), config, max_bytes)
-        with self._saying_why():
-            (self.path / checkpoint.CONFIG_NAME).write_text(config.to_json(), "utf-8")
-            write_about(self.path, About(added=added))
-            self._append(COLUMNS)
-            self._events = EventFile(self.path, config)
+        try:
+            with self._saying_why():
+                write_about(self.path, About(added=added))
+                self._append(COLUMNS)
+                self._events = EventFile(self.path, config)
+                # Last, for it makes the folder a run.
+                write_whole(self.path / checkpoint.CONFIG_NAME, lambda file: file.write(config.to_json().encode()))
+        except BaseException:
+            with suppress(OSError):
+                self.close()
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     @classmethod
     def reopen(cls, path: Path, *, max_bytes: float = math.inf) -> tuple[Self, dict[str, np.ndarray] | None]:
@@ -136,13 +147,21 @@ class RunFolder:
         stored = read_run(path)
         if not is_resumable(stored.end):
             raise RunsError(f"the run {path.name} has come to its end")
+        if stored.about.added:
+            raise RunsError(
+                f"the run {path.name} cannot go on: it learned from {stored.about.added}, which the store does not keep"
+            )
         folder = cls.__new__(cls)
         folder._open(path, stored.config, max_bytes)
         try:
-            state = read_state(path)
+            state = read_state(path, stored.config)
             step = step_of(state) if state else -1
             with folder._saying_why():
                 folder._cut_after(step)
+                if state:
+                    checkpoint.save(folder.checkpoint, {name: array for name, array in state.items() if name.startswith("fc")})
+                else:
+                    folder.checkpoint.unlink(missing_ok=True)
                 folder._epochs = [epoch for epoch in stored.epochs if epoch.step <= step]
                 folder._events = EventFile(path, stored.config, purge_from=step + 1)
         except BaseException:
@@ -226,6 +245,8 @@ class RunFolder:
 
     def _cut_after(self, step: int) -> None:
         """Drop what was written of later steps, and of the end."""
+        for left_over in self.path.glob(".*.*"):  # of a writer that was killed
+            left_over.unlink()
         rows = [row for row in _rows(self.path) if int(row["step"]) <= step and not row["outcome"]]
         text = io.StringIO(newline="")
         csv.writer(text).writerows([COLUMNS, *([row[column] for column in COLUMNS] for row in rows)])
@@ -245,7 +266,8 @@ class RunFolder:
         self._synced_at = time.monotonic()
 
     def _report(self, end: EndRecord | None) -> None:
-        (self.path / REPORT_NAME).write_text(report(self.path.name, self._config, self._epochs, end), "utf-8")
+        text = report(self.path.name, self._config, self._epochs, end)
+        write_whole(self.path / REPORT_NAME, lambda file: file.write(text.encode()))
 
     @contextmanager
     def _saying_why(self) -> Iterator[None]:
@@ -270,9 +292,11 @@ def _bytes_besides_kept(config: TrainConfig) -> int:
 
 def is_active(path: Path) -> bool:
     """Whether some program, this one or another, is writing the run now."""
-    lock = FileLock(path / LOCK_NAME)
+    if not (path / LOCK_NAME).exists():  # to ask would make the file, and its folder
+        return False
     try:
-        with lock.acquire(blocking=False):
+        # Another that asks holds it for a moment, too.
+        with FileLock(path / LOCK_NAME).acquire(timeout=0.05, poll_interval=0.005):
             return False
     except Timeout:
         return True
@@ -284,7 +308,7 @@ def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
     """The run in the folder `path`. Raises RunsError when it is none, or does not hold what it should."""
     try:
         config = TrainConfig.from_json((path / checkpoint.CONFIG_NAME).read_text("utf-8"))
-        num_bytes = sum(file.stat().st_size for file in path.iterdir())
+        num_bytes = sum(_size(file) for file in path.iterdir())
     except (OSError, ConfigError, UnicodeDecodeError) as error:
         raise RunsError(f"the run {path.name} cannot be read: {checkpoint.CONFIG_NAME}: {error}") from None
     steps, epochs, end = [], [], None
@@ -303,8 +327,12 @@ def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
 
 def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
     """Changes whenever a run's metrics or what is known of it does."""
-    files = [path / name for name in (METRICS_NAME, ABOUT_NAME) if (path / name).exists()]
-    return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    stamps = []
+    for name in (METRICS_NAME, ABOUT_NAME):
+        with suppress(FileNotFoundError):
+            found = (path / name).stat()
+            stamps.append((found.st_mtime_ns, found.st_size))
+    return tuple(stamps)
 
 
 def read_about(path: Path) -> About:
@@ -325,13 +353,18 @@ def write_about(path: Path, about: About) -> None:
         raise RunsError(f"the run folder {path} cannot be written: {error}") from None
 
 
-def read_state(path: Path) -> dict[str, np.ndarray] | None:
-    """The newest state in the run folder `path`; None where there is none. Raises RunsError for a file that is no state."""
+def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
+    """The newest state in the run folder `path`; None where there is none. Raises RunsError for a file that is no state of a
+    run with such settings, as far as can be told without the data.
+    """
     if not (path / STATE_NAME).exists():
         return None
     try:
         state = {name: tensor.numpy() for name, tensor in checkpoint.load_tensors(path / STATE_NAME, MAX_STATE_BYTES).items()}
-        step_of(state)
+        numbers = state["numbers"]
+        if numbers.shape != (NUM_NUMBERS,) or numbers.dtype != np.float64 or not np.isfinite(numbers).all():
+            raise ValueError(f"its numbers are not {NUM_NUMBERS}")
+        config.replace(learning_rate=learning_rate_of(state))
     except CheckpointError as error:
         raise RunsError(str(error)) from None
     except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:
@@ -414,9 +447,20 @@ def _record(kind: type[R], row: dict[str, str]) -> R:
                 values[field.name] = cell
             case _:
                 values[field.name] = float(cell) if cell else None
+    for name, value in values.items():
+        if (isinstance(value, int) and value < 0) or (isinstance(value, float) and abs(value) > MAX_FLOAT32):
+            raise ValueError(f"{name} is {value!r}")
     if values.get("outcome", "done") not in ("done", "stopped", "failed"):
         raise ValueError(f"outcome is {values['outcome']!r}")
     return kind(**values)
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file, none if it is gone: one that is written takes the place of another."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _new_folder(store: Path, config: TrainConfig) -> Path:

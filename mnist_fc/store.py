@@ -6,8 +6,10 @@ A run that is deleted waits in .deleted until the next is, so that it can be had
 import math
 import os
 import re
+import secrets
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ RUNS_VARIABLE = "MNIST_FC_RUNS"
 LIMIT_VARIABLE = "MNIST_FC_RUNS_GB"
 DEFAULT_LIMIT_GB = 2.0
 DELETED_NAME = ".deleted"
+REMOVED_PREFIX = ".removed-"
 
 
 def runs_dir(path: str | Path | None = None) -> Path:
@@ -75,30 +78,29 @@ class RunStore:
         """Begin a run, after removing what `room_for` says and what was deleted before; see About for `added`."""
         with self._lock:
             room = self.room_for(config)
-            for run in room.to_remove:
-                self._remove(run.path)
-            self._remove(self.path / DELETED_NAME)
+            for path in [*(run.path for run in room.to_remove), self.path / DELETED_NAME]:
+                self._remove(path)
             return RunFolder(self.path, config, added=added, max_bytes=room.max_bytes)
 
     def reopen(self, run_id: str) -> tuple[RunFolder, dict[str, np.ndarray] | None]:
         """Go on with a run; see RunFolder.reopen."""
-        others = sum(run.num_bytes for run in self.runs() if run.id != run_id)
+        others = self._num_other_bytes() + sum(_claim(run) for run in self.runs() if run.id != run_id)
         return RunFolder.reopen(self._folder(run_id), max_bytes=self.limit - others)
 
     def state(self, run_id: str) -> dict[str, np.ndarray] | None:
         """What a run can go on from; None for its beginning."""
-        return read_state(self._folder(run_id))
+        return read_state(self._folder(run_id), self.run(run_id).config)
 
-    def room_for(self, config: TrainConfig) -> Room:
-        """What has to go before a run with these settings can be written. Raises RunsError where the pinned runs take it all."""
+    def room_for(self, *configs: TrainConfig) -> Room:
+        """What has to go before runs with these settings can be written. Raises RunsError where the pinned runs take it all."""
         runs = self.runs()
-        total = sum(run.num_bytes for run in runs)
-        needed = min(bytes_of(config), self.limit)
+        total = self._num_other_bytes() + sum(map(_claim, runs))
+        needed = min(sum(map(bytes_of, configs)), self.limit)
         to_remove = []
         for run in reversed(runs):
             if total + needed > self.limit and not run.about.is_pinned and not is_active(run.path):
                 to_remove.append(run)
-                total -= run.num_bytes
+                total -= _claim(run)
         if self.limit - total < min(needed, self.limit / 20):
             raise RunsError(
                 f"the store {self.path} is full: runs that are pinned or go on take {total / 1e9:.2f} of its "
@@ -141,8 +143,7 @@ class RunStore:
 
     def deleted(self) -> str | None:
         """The id of the run that was deleted last, while it can be had back."""
-        folder = self.path / DELETED_NAME
-        return next((path.name for path in folder.iterdir()), None) if folder.is_dir() else None
+        return next((path.name for path in (self.path / DELETED_NAME).glob("*")), None)
 
     def restore(self) -> None:
         """Put back the run that was deleted last."""
@@ -162,14 +163,19 @@ class RunStore:
 
     def _folder(self, run_id: str) -> Path:
         """Where the run of that id is; an id comes from an address, and is not trusted."""
-        path = self.path / run_id
-        if not re.fullmatch(r"\w[\w.-]{0,120}", run_id, re.ASCII) or path.is_symlink() or not (path / CONFIG_NAME).is_file():
+        if not _is_run(self.path / run_id, run_id):
             raise RunsError("there is no such run in the store")
-        return path
+        return self.path / run_id
+
+    def _num_other_bytes(self) -> int:
+        """Of what is in the store beside runs: studies of sweeps."""
+        return sum(path.stat().st_size for path in self.path.glob("*") if path.is_file())
 
     def _all(self) -> list[StoredRun | RunsError]:
         """Every run, the newest first, or what is wrong with it; read again only where something was written since."""
-        paths = sorted((path.parent for path in self.path.glob(f"[!.]*/{CONFIG_NAME}")), key=lambda path: path.name, reverse=True)
+        paths = sorted(
+            (path for path in self.path.glob("*") if _is_run(path, path.name)), key=lambda path: path.name, reverse=True
+        )
         with self._lock:
             known, self._known = self._known, {}
             for path in paths:
@@ -178,11 +184,24 @@ class RunStore:
             return [run for _, run in self._known.values()]
 
     def _remove(self, path: Path) -> None:
+        """For good; a folder that is half removed when the program is killed is no run, and goes with the next."""
         try:
-            if path.exists():
-                shutil.rmtree(path)
+            with suppress(FileNotFoundError):  # another program was first
+                path.rename(self.path / f"{REMOVED_PREFIX}{secrets.token_hex(8)}")
+            for removed in self.path.glob(f"{REMOVED_PREFIX}*"):
+                shutil.rmtree(removed, ignore_errors=True)
         except OSError as error:
             raise RunsError(f"{path} cannot be removed: {error}") from None
+
+
+def _is_run(path: Path, name: str) -> bool:
+    return bool(re.fullmatch(r"\w[\w.-]{0,120}", name, re.ASCII)) and not path.is_symlink() and (path / CONFIG_NAME).is_file()
+
+
+def _claim(run: StoredRun) -> int:
+    """Bytes that a run takes, or will have taken when it is done."""
+    goes_on = run.end is None and is_active(run.path)
+    return max(run.num_bytes, bytes_of(run.config)) if goes_on else run.num_bytes
 
 
 def _read(path: Path) -> StoredRun | RunsError:

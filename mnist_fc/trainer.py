@@ -25,13 +25,23 @@ from mnist_fc import checkpoint
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.records import EndRecord, EpochRecord, Record, StepRecord, WeightsRecord
-from mnist_fc.runs import RunFolder, RunsError, StoredRun, is_resumable, kept_checkpoints, learning_rate_of, stamp_of, step_of
+from mnist_fc.runs import (
+    RunFolder,
+    RunsError,
+    StoredRun,
+    is_active,
+    is_resumable,
+    kept_checkpoints,
+    learning_rate_of,
+    read_run,
+    stamp_of,
+)
 from mnist_fc.speed import SpeedRecord
 from mnist_fc.store import RunStore, runs_dir
 from mnist_fc.sweep import SweepConfig, TrialRecord
 from mnist_fc.worker import RECORDS_FOLLOW
 
-State = Literal["waiting", "starting", "running", "paused", "done", "stopped", "failed", "interrupted"]
+State = Literal["waiting", "starting", "running", "paused", "done", "stopped", "failed", "interrupted", "elsewhere"]
 ACTIVE_STATES = ("waiting", "starting", "running", "paused")
 
 MAX_RUNS_IN_MEMORY = 20
@@ -85,6 +95,7 @@ class Run:
         """Where it is in the store; None when it could not be written there."""
         self._storage_problem = storage_problem
         self._stamp: object = None
+        self._added = ""
         self._state: State = "starting"
         self._message = ""
         self._steps: list[StepRecord] = []
@@ -94,27 +105,34 @@ class Run:
         self._end: EndRecord | None = None
 
     @classmethod
-    def stored(cls, run: StoredRun) -> Self:
-        """A run as it is on disk; one without an end was cut off."""
+    def stored(cls, run: StoredRun, stamp: object) -> Self:
+        """A run as it is on disk; one without an end was cut off, or goes on elsewhere. `stamp` was taken before it was read."""
         self = cls(run.config, None)
-        self.id, self.path, self._stamp = run.id, run.path, stamp_of(run.path)
+        self.id, self.path, self._stamp = run.id, run.path, stamp
+        self._added = run.about.added
         self._steps, self._epochs, self._end = list(run.steps), list(run.epochs), run.end
         self._kept = kept_checkpoints(run.path)
-        self._state, self._message = (run.end.outcome, run.end.message) if run.end else ("interrupted", "")
+        if run.end:
+            self._state, self._message = run.end.outcome, run.end.message
+        else:
+            self._state = "elsewhere" if is_active(run.path) else "interrupted"
         self._weights = _newest_weights(run)
         return self
 
     def has_changed_on_disk(self) -> bool:
-        """Whether another program has gone on with it since it was read, as one that was cut off."""
-        return self._state == "interrupted" and self.path is not None and stamp_of(self.path) != self._stamp
+        """Whether another program has gone on with it, or ended, since it was read or written here."""
+        if self.path is None or self.is_active or self._stamp is None:
+            return False
+        return stamp_of(self.path) != self._stamp or (self._state == "elsewhere" and not is_active(self.path))
 
-    def go_on(self, folder: RunFolder, step: int, learning_rate: float) -> None:
-        """Be a run that starts again from `step`, written to `folder`."""
+    def go_on(self, folder: RunFolder, learning_rate: float) -> None:
+        """Be a run that starts again from what `folder` has, and is written to it."""
+        stored = read_run(folder.path)
         with self._changed:
             self._folder, self._state, self._message, self._end = folder, "starting", "", None
-            self._steps = [record for record in self._steps if record.step <= step]
-            self._epochs = [record for record in self._epochs if record.step <= step]
+            self._steps, self._epochs = list(stored.steps), list(stored.epochs)
             self._kept = folder.kept
+            self._storage_problem = ""
             self.learning_rate = learning_rate
             self.started_at = time.monotonic()
             self._changed.notify_all()
@@ -129,7 +147,7 @@ class Run:
                 state=self._state,
                 message=self._message,
                 storage_problem=self._storage_problem,
-                is_resumable=self.path is not None and not self.is_active and is_resumable(self._end),
+                is_resumable=self._is_resumable(),
                 steps=tuple(self._steps),
                 epochs=tuple(self._epochs),
                 weights=self._weights,
@@ -141,6 +159,15 @@ class Run:
     def is_active(self) -> bool:
         """Whether it has not ended: waiting for its turn, starting, running or paused."""
         return self._state in ACTIVE_STATES
+
+    def _is_resumable(self) -> bool:
+        is_free = self.path is not None and not self.is_active and self._state != "elsewhere"
+        return is_free and not self._added and is_resumable(self._end)
+
+    @property
+    def may_go_on_elsewhere(self) -> bool:
+        """Whether another program trains it, or somebody else may let it go on: it was cut off."""
+        return self._state in ("elsewhere", "interrupted")
 
     def wait_for(self, condition: Callable[["Run"], bool], timeout: float) -> bool:
         """Wait until `condition(run)` holds, at most `timeout` seconds; whether it does."""
@@ -187,6 +214,7 @@ class Run:
         if self._folder:
             with contextlib.suppress(OSError):  # what could not be written is lost with the rest
                 self._folder.close()
+            self._stamp = stamp_of(self._folder.path)
             self._folder = None
 
     def _store(self, record: Record) -> None:
@@ -200,7 +228,7 @@ class Run:
             self._close_folder()
         else:
             if isinstance(record, EndRecord):
-                self._folder = None
+                self._close_folder()
 
 
 def _newest_weights(run: StoredRun) -> WeightsRecord | None:
@@ -211,6 +239,8 @@ def _newest_weights(run: StoredRun) -> WeightsRecord | None:
     for step in sorted(candidates, reverse=True):
         with contextlib.suppress(CheckpointError, ConfigError):  # an older one serves as well
             model = checkpoint.load(candidates[step])
+            if model.hidden_sizes != run.config.hidden_sizes:
+                continue
             steps_per_epoch = run.epochs[0].step if run.epochs else 0
             epoch = math.ceil(step / steps_per_epoch) if steps_per_epoch else min(step, 1)
             return WeightsRecord(step, epoch, {name: tensor.numpy() for name, tensor in model.state_copy().items()})
@@ -306,8 +336,9 @@ class Trainer:
             known = self._runs.get(run_id)
             if known is None or known.has_changed_on_disk():
                 try:
-                    self._remember(Run.stored(self.store.run(run_id)))
-                except RunsError:
+                    stamp = stamp_of(self.store.path / run_id)
+                    self._remember(Run.stored(self.store.run(run_id), stamp))
+                except (RunsError, ValueError):  # ValueError for a name that no file can have
                     return known
             return self._runs[run_id]
 
@@ -320,6 +351,11 @@ class Trainer:
         """It is no longer in the store."""
         with self._lock:
             self._runs.pop(run_id, None)
+
+    def going(self, run_id: str) -> Run | None:
+        """The run of that id, if it goes on here or waits."""
+        run = self._runs.get(run_id)
+        return run if run and run.is_active else None
 
     def current(self) -> Run | None:
         """The run that goes on, if any."""
@@ -352,8 +388,8 @@ class Trainer:
         with self._lock:
             self._make_ready()
             folder, state = self.store.reopen(run.id)
-            step, learning_rate = (step_of(state), learning_rate_of(state)) if state else (-1, run.config.learning_rate)
-            run.go_on(folder, step, learning_rate)
+            run.go_on(folder, learning_rate_of(state) if state else run.config.learning_rate)
+            self._remember(run)
             self._begin(run, state)
 
     def _new_run(self, config: TrainConfig) -> Run:
@@ -367,6 +403,8 @@ class Trainer:
     def _begin(self, run: Run, state: dict[str, np.ndarray] | None) -> None:
         self._current = run
         self._send("start", run.id, run.config, state)
+        if state is None and run.learning_rate != run.config.learning_rate:  # it was set while the run waited
+            self._send("learning_rate", run.id, run.learning_rate)
 
     def measure_speed(self, config: TrainConfig) -> SpeedTest:
         """Begin to measure how fast the network of `config` trains here. Raises what `start` raises."""
@@ -419,7 +457,7 @@ class Trainer:
             self._send("learning_rate", run.id, checked)
 
     def close(self) -> None:
-        """End the training process for good and wait until it and its receiver are gone; a run that goes on fails."""
+        """End the training process for good and wait until it and its receiver are gone; a run that goes on is cut off."""
         with self._lock:
             self._closing = True
             process, receiver = self._process, self._receiver
@@ -508,7 +546,8 @@ class Trainer:
 def _end_by_death(why: str, last: RunSnapshot) -> EndRecord:
     """The record that the process had no time to send, so that the run ends in the store as it does on the page."""
     step, epoch, seconds = (last.steps[-1].step, last.steps[-1].epoch, last.steps[-1].seconds) if last.steps else (0, 0, 0.0)
-    message = f"{why} All that it had sent, up to step {step}, is kept; Resume goes on with it, Train starts anew."
+    way_on = "Train starts anew" if last.storage_problem else "Resume goes on with it, Train starts anew"
+    message = f"{why} All that it had sent, up to step {step}, is kept; {way_on}."
     return EndRecord(step, epoch, "failed", message, seconds, None, None)
 
 

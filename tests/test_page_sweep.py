@@ -111,8 +111,10 @@ def test_after_enough_trials_there_are_plots_and_one_click_takes_the_best_settin
     enter(page, "sweep_name", "short")
     click(page, "start_sweep")
     expect(page.locator(".sweep-table tr.done")).to_have_count(1, timeout=30 * SECONDS)
-    expect(page.get_by_text(f"Which setting mattered most, after {MIN_DONE} trials that are done; there is 1.")).to_be_visible()
-    expect(page.get_by_text("after two of them; there is 1.")).to_be_visible()
+    expect(
+        page.get_by_text(f"Here is which setting mattered most as soon as {MIN_DONE} trials are done; there is 1.")
+    ).to_be_visible()
+    expect(page.get_by_text("as soon as two are done; there is 1 yet.")).to_be_visible()
     expect(page.locator(".st-key-start_sweep button")).to_be_visible(timeout=30 * SECONDS)
     enter(page, "sweep_runs", str(MIN_DONE))
     click(page, "start_sweep")

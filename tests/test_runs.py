@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.engine import MAX_KEPT, Training, train
 from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
-from mnist_fc.runs import About, RunFolder, RunsError, StoredRun, kept_checkpoints, read_run
+from mnist_fc.runs import About, RunFolder, RunsError, StoredRun, is_active, kept_checkpoints, read_run
 
 CONFIG = TrainConfig(hidden_sizes=(16, 8), activation="tanh", num_epochs=2, num_validation=500, threads=1)
 
@@ -239,6 +240,45 @@ def test_a_run_that_is_done_or_has_diverged_does_not_go_on(tmp_path: Path, recor
             RunFolder.reopen(folder.path)
 
 
+def test_a_run_that_learned_from_more_than_mnist_does_not_go_on(tmp_path: Path, records: list[Record]) -> None:
+    folder = write_all(new_run(tmp_path, CONFIG, added="5 pictures of each kind"), records[:8])
+    folder.close()
+    before = (folder.path / "metrics.csv").read_bytes()
+    with pytest.raises(RunsError, match="which the store does not keep"):
+        RunFolder.reopen(folder.path)
+    assert (folder.path / "metrics.csv").read_bytes() == before
+
+
+def test_to_ask_whether_a_run_goes_on_makes_nothing_and_hinders_nobody(tmp_path: Path, records: list[Record]) -> None:
+    assert not is_active(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    folder = write_all(new_run(tmp_path, CONFIG), records)
+    with ThreadPoolExecutor(2) as pool:
+        assert not any(pool.map(lambda _: is_active(folder.path), range(400)))
+
+
+def test_a_run_is_read_while_its_files_are_replaced(tmp_path: Path, records: list[Record]) -> None:
+    folder = new_run(tmp_path, CONFIG)
+    write_all(folder, records[:-1])
+    state = next(record for record in records if isinstance(record, WeightsRecord))
+
+    def replace_often() -> None:
+        for _ in range(100):
+            folder.write(StateRecord(0, 0, state.weights))
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(replace_often)
+        while not writing.done():
+            assert read_run(folder.path).epochs
+        writing.result()
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
+    with files_no_larger_than(100), pytest.raises(RunsError, match="cannot be written"):
+        RunFolder(tmp_path, CONFIG)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_is_written_by_one_program_at_a_time(tmp_path: Path, records: list[Record]) -> None:
     folder = new_run(tmp_path, CONFIG)
     code = (
@@ -261,18 +301,24 @@ from pathlib import Path
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import load
 from mnist_fc.engine import train
-from mnist_fc.records import StateRecord
+from mnist_fc.records import StateRecord, StepRecord
 from mnist_fc.runs import RunFolder
 
 config = TrainConfig.from_json(sys.argv[2])
-trainings = []
 folder = RunFolder(Path(sys.argv[1]), config)
-for number, record in enumerate(train(config, load(sys.argv[3]), lambda training: trainings.append(training) or True)):
-    folder.write(record)
-    if number % 7 == 6:
-        training = trainings[-1]
+num_steps = 0
+
+
+def before_step(training):
+    if training.step % 5 == 3:
         folder.write(StateRecord(training.step, training.epoch, training.state()))
-    print(number, flush=True)
+    return True
+
+
+for record in train(config, load(sys.argv[3]), before_step):
+    folder.write(record)
+    num_steps += isinstance(record, StepRecord)
+    print(num_steps, flush=True)
 """
 
 
@@ -289,12 +335,12 @@ def test_a_writer_killed_at_any_moment_leaves_a_run_that_opens_and_goes_on(
     ) as writer:
         assert writer.stdout
         for _ in range(num_records):
-            writer.stdout.readline()
+            num_written = int(writer.stdout.readline())
         writer.kill()
     (path,) = tmp_path.iterdir()
     found = read_run(path)
     assert found.end is None
-    assert len(found.steps) >= num_records - 10  # the others are weights, histograms and ends of epochs
+    assert len(found.steps) >= num_written
     assert [step.step for step in found.steps] == list(range(1, len(found.steps) + 1))
     for kept in kept_checkpoints(path).values():
         checkpoint.load(kept)
@@ -304,7 +350,8 @@ def test_a_writer_killed_at_any_moment_leaves_a_run_that_opens_and_goes_on(
         folder.write(record)
     whole = read_run(path)
     assert whole.end
-    assert [step.step for step in whole.steps if step.step <= 20] == list(range(1, 21))
+    expected = [record.train_loss for record in train(config, small) if isinstance(record, StepRecord)]
+    assert [step.train_loss for step in whole.steps] == pytest.approx(expected, rel=1e-5)
     assert [epoch.epoch for epoch in whole.epochs] == list(range(1, 21))
 
 
@@ -317,6 +364,7 @@ SPOILED = {
     "the columns of metrics.csv are not": ("metrics.csv", "a,b\r\n1,2\r\n"),
     "metrics.csv: could not convert string to float": ("metrics.csv", ",".join(runs.COLUMNS) + "\r\n1,1,5,x" + "," * 12 + "\r\n"),
     "metrics.csv: outcome is 'won'": ("metrics.csv", ",".join(runs.COLUMNS) + "\r\n1,1" + "," * 12 + "won,,1.5\r\n"),
+    "metrics.csv: images_seen is -5": ("metrics.csv", ",".join(runs.COLUMNS) + "\r\n1,1,-5,1,1,1,1,1" + "," * 8 + "\r\n"),
     "about.json: ": ("about.json", '{"name": 5}'),
     "about.json: About.__init__() got an unexpected": ("about.json", '{"colour": 5}'),
 }

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,9 @@ def test_a_link_to_elsewhere_is_no_run(full: RunStore, tmp_path: Path) -> None:
     (full.path / "2026-01-01").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RunsError, match="no such run"):
         full.run("2026-01-01")
+    assert ids(full) == ["2026-01-03", "2026-01-02"]
+    bounded(full, 0.8).create(CONFIG).close()
+    assert (tmp_path / "elsewhere" / "config.json").exists()
 
 
 # Room
@@ -122,10 +126,9 @@ def test_pinned_runs_and_those_that_go_on_stay(full: RunStore) -> None:
     full.pin("2026-01-01", True)
     going = full.create(CONFIG)
     going.path.rename(full.path / "2026-01-00")
-    store = bounded(full, 0.95)
-    assert [run.id for run in store.room_for(CONFIG).to_remove] == ["2026-01-02"]
+    assert [run.id for run in bounded(full, 1.95).room_for(CONFIG).to_remove] == ["2026-01-02"]
     going.close()
-    assert store.room_for(CONFIG).to_remove[0].id == "2026-01-00"
+    assert bounded(full, 0.95).room_for(CONFIG).to_remove[0].id == "2026-01-00"
 
 
 def test_a_store_full_of_pinned_runs_says_what_to_do(full: RunStore) -> None:
@@ -135,6 +138,30 @@ def test_a_store_full_of_pinned_runs_says_what_to_do(full: RunStore) -> None:
     with pytest.raises(RunsError, match=r"is full: .* unpin or delete some, or allow more with MNIST_FC_RUNS_GB"):
         store.create(CONFIG)
     assert len(ids(store)) == 3
+
+
+def test_the_bound_holds_for_runs_begun_together(tmp_path: Path, small: Mnist) -> None:
+    config = CONFIG.replace(hidden_sizes=(512,), num_epochs=3)
+    store = RunStore(tmp_path, limit=bytes_of(config) * 1.5)
+    folders = [store.create(config), store.create(config)]
+    for record in train(config, small):
+        for folder in folders:
+            folder.write(record)
+    assert sum(run.num_bytes for run in store.runs()) <= store.limit
+
+
+def test_two_programs_make_room_at_once(full: RunStore) -> None:
+    stores = [bounded(full, 0.8), bounded(full, 0.8)]
+    with ThreadPoolExecutor(2) as pool:
+        for folder in pool.map(lambda store: store.create(CONFIG), stores):
+            folder.close()
+
+
+def test_what_a_killed_removal_left_goes_with_the_next(full: RunStore) -> None:
+    (full.path / ".removed-x").mkdir()
+    (full.path / ".removed-x" / "step-000000.ckpt").write_bytes(b"x")
+    full.delete("2026-01-01")
+    assert not (full.path / ".removed-x").exists()
 
 
 def test_the_bound_holds_for_a_run_that_alone_would_break_it(tmp_path: Path, small: Mnist) -> None:

@@ -813,6 +813,44 @@ def test_a_run_that_goes_on_elsewhere_does_not_go_on_here(trainer: Trainer, stor
         assert len(later.snapshot().steps) > before
 
 
+def test_a_run_gone_on_with_elsewhere_is_shown_as_it_is_there_and_goes_on_without_a_gap(trainer: Trainer, store: Path) -> None:
+    run = trainer.start(LONG)
+    wait_for_steps(run, 30)
+    trainer.stop(run)
+    stopped = finished(run)
+    with contextlib.closing(Trainer(RunStore(store))) as another:
+        there = another.run(run.id)
+        assert there
+        another.go_on(there)
+        wait_for_steps(there, 60)
+        here = trainer.run(run.id)
+        assert here
+        assert here.snapshot().state == "elsewhere"
+        assert not here.snapshot().is_resumable
+        another.stop(there)
+        end = finished(there)
+    here = trainer.run(run.id)
+    assert here
+    assert losses(here.snapshot()) == losses(end)
+    assert len(losses(end)) > len(losses(stopped))
+    trainer.go_on(here)
+    wait_for_steps(here, 5)
+    trainer.stop(here)
+    steps = [step.step for step in finished(here).steps]
+    assert steps == [step.step for step in trainer.store.run(run.id).steps]
+    assert steps == sorted(set(steps))
+
+
+def test_what_is_set_while_a_run_waits_holds_when_it_begins(trainer: Trainer) -> None:
+    first, second = trainer.start_in_turn(LONG, SHORT)
+    trainer.set_learning_rate(second, 0.05)
+    wait_for_steps(first, 1)
+    trainer.stop(first)
+    after = finished(second)
+    assert after.learning_rate == 0.05
+    assert {step.learning_rate for step in after.steps[1:]} == {0.05}
+
+
 def test_runs_begin_in_their_turn(trainer: Trainer) -> None:
     first, second, third = trainer.start_in_turn(LONG, LONG.replace(seed=1), SHORT)
     wait_for_steps(first, 1)

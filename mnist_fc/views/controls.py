@@ -144,7 +144,8 @@ def panel() -> None:
     if run and run.is_active:
         st.caption("A run is going on: a new learning rate holds from its next step, the other settings for the next run.")
 
-    st.subheader("Network")
+    if not hidden.issuperset(("hidden_sizes", "activation")):
+        st.subheader("Network")
     _slider(
         "num_layers", "Hidden layers", range(1, MAX_LAYERS + 1), "How many layers stand between the picture and the ten answers."
     )
@@ -156,7 +157,8 @@ def panel() -> None:
     chosen = config()
     st.caption(f"{'-'.join(map(str, chosen.layer_sizes))}: {chosen.num_parameters:,} parameters")
 
-    st.subheader("Training")
+    if not hidden.issuperset(("learning_rate", "epochs", "batch_size", "optimizer", "schedule")):
+        st.subheader("Training")
     _slider(
         "learning_rate",
         "Learning rate",

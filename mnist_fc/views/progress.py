@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
+from mnist_fc.config import TrainConfig
 from mnist_fc.curves import Curve, epoch_curve, train_curve
 from mnist_fc.diagnosis import Diagnosis, diagnose
 from mnist_fc.runs import RunsError
@@ -38,8 +39,8 @@ def bar() -> None:
             "Resume" if can_resume else "Pause",
             key="pause",
             icon=":material/resume:" if can_resume else ":material/pause:",
-            disabled=not active and not can_resume,
-            on_click=_pause_or_resume,
+            disabled=not can_resume and (snapshot is None or snapshot.state not in ("starting", "running")),
+            on_click=_resume if can_resume else _pause,
         )
         st.button("Stop", key="stop", icon=":material/stop:", disabled=not active, on_click=_stop)
         st.button("Reset", key="reset", icon=":material/restart_alt:", disabled=snapshot is None, on_click=_reset)
@@ -54,10 +55,12 @@ def bar() -> None:
     of_run, problem = st.session_state.get("resume_problem", (None, ""))
     if snapshot and not active and of_run == snapshot.id:
         st.warning(problem)
+    if snapshot is None and (missing := st.query_params.get("run")):
+        st.warning(f"There is no run {session.plain(missing[:120])} in the store; it may have been deleted.")
     if snapshot and snapshot.storage_problem:
-        st.warning(f"This run is not kept on disk: {snapshot.storage_problem}. The page has it all the same.")
-    if not active and (removed := _removed_by_train()):
-        st.caption(removed)
+        st.warning(f"This run is not kept on disk: {session.plain(snapshot.storage_problem)}. The page has it all the same.")
+    if not active and (removed := removed_by(controls.config())):
+        st.caption(f"{removed} Pin what is to stay, under Runs.")
 
 
 def diagnosis() -> None:
@@ -69,7 +72,7 @@ def diagnosis() -> None:
             return
         found = diagnose(snapshot.config, snapshot.learning_rate, snapshot.steps, snapshot.epochs, snapshot.end)
         if snapshot.state == "failed":
-            st.error(snapshot.message, icon=":material/error:", width="stretch")
+            st.error(session.plain(snapshot.message), icon=":material/error:", width="stretch")
         elif found:
             st.warning(f"**This run {found.name}.** {found.sign} {found.cause}", icon=":material/troubleshoot:", width="stretch")
         if found:
@@ -104,20 +107,25 @@ def start() -> None:
         run.wait_until_state("running", "done", "failed", timeout=COMMAND_SECONDS)
 
 
-def _removed_by_train() -> str:
-    """Which runs the next one takes the place of, said before it does; empty while there is room."""
+def removed_by(*configs: TrainConfig) -> str:
+    """Which runs go when runs with such settings begin, said before they do; empty while there is room."""
     try:
-        to_remove = session.trainer().store.room_for(controls.config()).to_remove
+        to_remove = session.trainer().store.room_for(*configs).to_remove
     except RunsError as error:
         return f"The next run will not be kept on disk: {session.plain(str(error))}."
     names = ", ".join(f"**{session.plain(run.about.name or run.id)}**" for run in to_remove[:3])
     more = f" and {len(to_remove) - 3} more" if len(to_remove) > 3 else ""
-    return (
-        f"The store is full: Train will remove the oldest, {names}{more}. Pin in the Runs tab what is to stay." if names else ""
-    )
+    return f"The store is full: the next run will remove the oldest, {names}{more}." if names else ""
 
 
-def _pause_or_resume() -> None:
+def _pause() -> None:
+    if (run := session.watched_run()) and run.is_active:
+        session.trainer().pause(run)
+        run.wait_until_state("paused", "done", "stopped", "failed", timeout=COMMAND_SECONDS)
+
+
+def _resume() -> None:
+    """Let the run go on, unless somebody has done so since this page was drawn."""
     if not (run := session.watched_run()):
         return
     snapshot = run.snapshot()
@@ -126,9 +134,6 @@ def _pause_or_resume() -> None:
     elif snapshot.state == "paused":
         session.trainer().resume(run)
         run.wait_until_state("running", timeout=COMMAND_SECONDS)
-    else:
-        session.trainer().pause(run)
-        run.wait_until_state("paused", "done", "stopped", "failed", timeout=COMMAND_SECONDS)
 
 
 def _go_on(run: Run) -> None:
@@ -169,6 +174,8 @@ def _status(snapshot: RunSnapshot | None) -> str:
             return f"done, stopped in {epoch}"
         case "interrupted":
             return f"interrupted in {epoch}"
+        case "elsewhere":
+            return f"{epoch}, in another program"
         case "waiting":
             return "waiting for its turn"
     return snapshot.state
@@ -200,7 +207,7 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
     num_steps = snapshot.config.steps_per_epoch(session.num_train_images()) * snapshot.config.num_epochs
     line = f"Step {last.step:,} of {num_steps:,}"
     if snapshot.state == "interrupted":
-        return f"{line}. Its program ended before it did; Resume goes on from where its weights were kept last."
+        return f"{line}. Its program ended before it did; Resume goes on from its last state, some moments back."
     if not snapshot.is_active:
         return line
     images, seconds = last.images_seen, last.seconds

@@ -22,17 +22,17 @@ function table(root) {
   const { columns, rows } = root.latest;
   const made = document.createElement("table");
   const head = made.createTHead().insertRow();
-  for (const text of ["", "run", ...columns, ""]) head.appendChild(document.createElement("th")).textContent = text;
+  for (const text of ["", "run", ...columns]) head.appendChild(document.createElement("th")).textContent = text;
   const body = made.createTBody();
   for (const row of rows) {
     const line = body.insertRow();
     line.className = row.isWatched ? "watched" : "";
     line.dataset.run = row.id;
     line.insertCell().append(curveBox(root, row));
-    line.insertCell().append(nameField(root, row));
-    for (const text of row.cells) line.insertCell().textContent = text;
-    const acts = line.insertCell();
+    const acts = document.createElement("div");
     acts.className = "acts";
+    line.insertCell().append(nameField(root, row), acts);
+    for (const text of row.cells) line.insertCell().textContent = text;
     acts.append(
       button(root, row, "open", row.isWatched ? "Shown" : "Open", `Show the run ${row.name} on this page`, row.isWatched),
       button(root, row, "pin", row.isPinned ? "Pinned" : "Pin", `Pin ${row.name}: it is never removed for room`, false, row.isPinned),

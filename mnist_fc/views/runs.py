@@ -21,10 +21,13 @@ from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
 MAX_LISTED = 30
 """Runs in the table, before all are asked for."""
 
+NEARLY_FULL = 0.8
+"""Of the bound: from there on the runs that would go first are named."""
+
 FIRST_COMPARED = 3
 """Curves that are shown, before any are chosen."""
 
-BLOG = {"blog-keras": ("Keras", "97.7%"), "blog-pytorch": ("PyTorch", "not told")}
+BLOG = {"blog-keras": ("Keras", "97.7%"), "blog-pytorch": ("PyTorch", "not published")}
 """The blog's two programs: what they are written in, and the test accuracy that the blog tells."""
 
 Over = Literal["step", "seconds"]
@@ -67,6 +70,11 @@ def _top(store: RunStore, runs: Sequence[StoredRun]) -> None:
         st.warning(problem)
     for problem in store.unreadable()[:3]:
         st.warning(session.plain(problem))
+    if used > NEARLY_FULL * store.limit:
+        oldest = [session.plain(run.about.name or run.id) for run in reversed(runs) if not run.about.is_pinned][:3]
+        st.caption(
+            f"The store is nearly full. The first to go when room is needed: {', '.join(oldest) or 'none, all are pinned'}."
+        )
     if deleted := store.deleted():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{session.plain(deleted)} is deleted, for good when the next run begins or is deleted.", width="content")
@@ -124,8 +132,7 @@ def _show_table(runs: Sequence[StoredRun], compared: dict[str, str]) -> None:
 
 
 def _state(run: StoredRun) -> str:
-    here = session.trainer().run(run.id) if run.end is None else None
-    if here and here.is_active:
+    if here := session.trainer().going(run.id):
         state = here.snapshot().state
         return state if state in ("waiting", "paused") else "goes on"
     if run.end is None:
@@ -142,7 +149,7 @@ def _figures(run: StoredRun, state: str) -> list[str]:
     seconds = run.end.train_seconds if run.end else sum(epoch.seconds for epoch in run.epochs)
     rate = sum(epoch.images_per_second for epoch in run.epochs) / len(run.epochs)
     accuracies = ["" if accuracy is None else f"{accuracy:.2%}" for accuracy in (last.val_accuracy, test)]
-    of_epochs = "" if state == "done" else f", epoch {last.epoch} of {run.config.num_epochs}"
+    of_epochs = "" if state == "done" else f", {last.epoch} of {run.config.num_epochs} epochs done"
     return [f"{state}{of_epochs}", *accuracies, f"{seconds:.1f} s", f"{rate:,.0f}"]
 
 
@@ -168,6 +175,7 @@ def _act() -> None:
                 trainer.store.delete(run_id)
                 trainer.forget(run_id)
                 if st.query_params.get("run") == run_id:
+                    state.deleted_watched = run_id
                     session.watch(None)
             case "open":
                 session.watch(trainer.run(run_id))
@@ -176,14 +184,18 @@ def _act() -> None:
                 controls.set_all(stored.config)
                 progress.start()
     except RunsError as error:
-        state.runs_problem = f"{session.plain(str(error)).capitalize()}."
+        state.runs_problem = session.sentence(str(error))
 
 
 def _undo_delete() -> None:
+    store = session.trainer().store
+    run_id = store.deleted()
     try:
-        session.trainer().store.restore()
+        store.restore()
+        if run_id == st.session_state.get("deleted_watched") and session.watched_run() is None:
+            session.watch(session.trainer().run(run_id))
     except RunsError as error:
-        st.session_state.runs_problem = f"{session.plain(str(error)).capitalize()}."
+        st.session_state.runs_problem = session.sentence(str(error))
 
 
 # Curves
@@ -255,6 +267,8 @@ def _blog(runs: Sequence[StoredRun]) -> None:
     )
     if problem := st.session_state.pop("blog_problem", ""):
         st.warning(problem)
+    if removed := progress.removed_by(*(PRESETS[name] for name in BLOG)):
+        st.caption(removed)
     rows = "".join(_blog_row(name, runs) for name in BLOG)
     head = "".join(
         f"<th>{text}</th>" for text in ("program", "network", "the blog's accuracy", "here", "time of ten epochs", "an epoch")
@@ -272,7 +286,7 @@ def _blog_row(name: str, runs: Sequence[StoredRun]) -> str:
     if newest and newest.end is None and _state(newest) not in ("interrupted", "goes on elsewhere"):
         shown = newest
     cells = [program, network, published, "", "", ""]
-    if shown and shown.end and shown.end.test_accuracy is not None:
+    if shown and shown.end and shown.end.test_accuracy is not None and shown.epochs:
         seconds = shown.end.train_seconds
         cells[3:] = [f"{shown.end.test_accuracy:.2%}", f"{seconds:.1f} s", f"{seconds / len(shown.epochs):.2f} s"]
     elif shown:

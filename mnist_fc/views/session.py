@@ -319,6 +319,11 @@ def plain(text: str) -> str:
     return re.sub(r"([^\w\s]|_)", r"\\\1", " ".join(text.split()))
 
 
+def sentence(text: str) -> str:
+    """What is wrong, as `plain` text, from a capital letter to a full stop."""
+    return f"{plain(text[:1].upper() + text[1:])}."
+
+
 def num_train_images() -> int:
     """Training images in the data, validation images included."""
     return len(mnist().train_labels)
@@ -327,8 +332,10 @@ def num_train_images() -> int:
 def tick_seconds(*, much_to_draw: bool = False) -> float | None:
     """How often the page is drawn anew; None while nothing goes on."""
     run = watched_run()
-    if run is None or not run.is_active:
+    if run is None or not (run.is_active or run.may_go_on_elsewhere):
         return None
+    if run.may_go_on_elsewhere:
+        return TICK_SECONDS_WITH_MUCH_TO_DRAW
     is_new = time.monotonic() - run.started_at < FIRST_SECONDS  # most is learned then, and a short run is over
     if run.config.threads < CPU_COUNT or is_new:
         return TICK_SECONDS

@@ -23,7 +23,7 @@ from mnist_fc.trainer import Sweep, TrainerBusy
 from mnist_fc.views import controls, progress, session, studies, trials
 
 ABOUT = """
-The page tries settings by itself: each trial trains a network, and how others did says what is tried next. The aim is the
+The page tries settings by itself: each trial trains a network, and what did well is tried more closely. The aim is the
 **validation accuracy** after the last epoch; the test set is never looked at. A trial that is clearly behind is ended early
 (**pruned**). Trials leave no run behind: take the best settings over and press **Train** to keep one. No run can go on meanwhile.
 """
@@ -97,6 +97,10 @@ def _form() -> None:
             _config("sweep")
         except ConfigError as error:
             problem = f"{session.plain(str(error))}."
+        base = controls.config()
+        st.caption(
+            f"All else as in the side panel: {base.num_epochs} epochs a trial, augmentation {controls.WORDS[base.augmentation]}."
+        )
         st.button("Start the sweep", key="start_sweep", icon=":material/search:", on_click=_start)
         if problem:
             st.warning(problem)

@@ -91,9 +91,7 @@ def _run(run: Run | None) -> None:
             key="take_script_of_run",
         )
     if run and run.path:
-        st.caption(
-            f"Its folder is {session.plain(str(run.path))}; weights of its way are there, too. TensorBoard shows all runs:"
-        )
+        st.caption(f"Its folder is {session.plain(str(run.path))}; earlier weights are there, too. TensorBoard shows all runs:")
         st.code(f"tensorboard --logdir {shlex.quote(str(run.path.parent))}", language=None, wrap_lines=True)
     st.caption("**The curves**: point at a chart, and SVG and PNG above its right corner save it as a picture.")
 
@@ -119,7 +117,7 @@ def _program() -> None:
     _download(
         SCRIPT_NAME,
         f"The settings of the side panel, {'-'.join(map(str, config.layer_sizes))}, as a short program of plain PyTorch: "
-        "`python train.py` trains and saves model.ckpt. Nothing of this page is needed.",
+        "`python train.py` trains and saves model.ckpt, with the `mnist.npz` beside it or downloaded.",
         lambda: export.script(config),
     )
 

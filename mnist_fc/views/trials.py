@@ -151,7 +151,7 @@ def _lines(study: str, of_study: Study, ticking: bool) -> None:
     done = _done(of_study)
     figure = _plot("lines", study, done, lambda: _dress_lines(parallel_coordinates(studies.storage(), study), done), ticking)
     if figure is None:
-        st.caption(f"A line for each trial that is done, through its settings, after two of them; {_so_many(len(done))}.")
+        st.caption(f"Here is a line for each trial through its settings as soon as two are done; {_so_many(len(done))} yet.")
         return
     st.caption(
         f"A line for each trial that is done{f', the best {MAX_LINES}' if len(done) > MAX_LINES else ''}, from its validation "
@@ -172,7 +172,7 @@ def _shares(study: str, of_study: Study, ticking: bool) -> None:
     figure = _plot("shares", study, done, lambda: _dress_shares(importance_plot(studies.storage(), study)), ticking)
     if figure is None:
         why = _so_many(len(done)) if len(done) < MIN_DONE else "those that are done are too much alike"
-        st.caption(f"Which setting mattered most, after {MIN_DONE} trials that are done; {why}.")
+        st.caption(f"Here is which setting mattered most as soon as {MIN_DONE} trials are done; {why}.")
         return
     st.caption("How much each setting mattered for being among the best quarter, in shares of 100 % (PED-ANOVA).")
     with st.container(key="sweep_shares"):
