@@ -142,15 +142,15 @@ def _state(run: StoredRun) -> str:
 
 def _figures(run: StoredRun, state: str) -> list[str]:
     """State, validation and test accuracy, seconds of training, and images per second."""
-    if not run.epochs:
-        return [state, "", "", "", ""]
-    last = run.epochs[-1]
-    test = run.end.test_accuracy if run.end and run.end.test_accuracy is not None else last.test_accuracy
-    seconds = run.end.train_seconds if run.end else sum(epoch.seconds for epoch in run.epochs)
-    rate = sum(epoch.images_per_second for epoch in run.epochs) / len(run.epochs)
-    accuracies = ["" if accuracy is None else f"{accuracy:.2%}" for accuracy in (last.val_accuracy, test)]
-    of_epochs = "" if state == "done" else f", {last.epoch} of {run.config.num_epochs} epochs done"
-    return [f"{state}{of_epochs}", *accuracies, f"{seconds:.1f} s", f"{rate:,.0f}"]
+    last = run.epochs[-1] if run.epochs else None
+    validation, test = (last.val_accuracy, last.test_accuracy) if last else (None, None)
+    seconds, rates = sum(epoch.seconds for epoch in run.epochs), [epoch.images_per_second for epoch in run.epochs]
+    if run.end:
+        seconds = run.end.train_seconds
+        test = run.end.test_accuracy if test is None else test
+    of_epochs = "" if state == "done" else f", {len(run.epochs)} of {run.config.num_epochs} epochs done"
+    accuracies = ["" if accuracy is None else f"{accuracy:.2%}" for accuracy in (validation, test)]
+    return [f"{state}{of_epochs}", *accuracies, f"{seconds:.1f} s", f"{sum(rates) / len(rates):,.0f}" if rates else ""]
 
 
 def _act() -> None:
