@@ -186,7 +186,7 @@ class RunStore:
     def _remove(self, path: Path) -> None:
         """For good; a folder that is half removed when the program is killed is no run, and goes with the next."""
         try:
-            with suppress(FileNotFoundError):  # another program was first
+            with suppress(FileNotFoundError, NotADirectoryError):  # another program was first, or there never was one
                 path.rename(self.path / f"{REMOVED_PREFIX}{secrets.token_hex(8)}")
             for removed in self.path.glob(f"{REMOVED_PREFIX}*"):
                 shutil.rmtree(removed, ignore_errors=True)

@@ -28,7 +28,7 @@ from mnist_fc.sweep import (
 )
 
 SHORT = "?preset=fast&epochs=1&num_validation=500&hidden_sizes=32"
-LONG = "?preset=fast&epochs=100&num_validation=500&batch_size=8"
+LONG = "?preset=fast&epochs=100&num_validation=500&batch_size=8&hidden_sizes=1024,1024"
 OTHERS = "<b>another's</b> *study* & more"
 BASE = TrainConfig(hidden_sizes=(16,), num_epochs=1, num_validation=500, threads=1)
 

@@ -44,7 +44,8 @@ def panel() -> None:
     """The table, the curves of those that are ticked, and the blog's two programs."""
     store = session.trainer().store
     runs = store.runs()
-    _top(store, runs)
+    with st.container():  # what comes and goes in it moves nothing below: a table that is moved loses a click
+        _top(store, runs)
     if not runs:
         st.info("No run is kept yet. Press Train, and it stands here.")
     else:
