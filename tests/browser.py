@@ -21,6 +21,7 @@ BROWSER_ARGS = [
     *("--disable-component-update", "--disable-sync"),
 ]
 SECONDS = 1000.0
+expect.set_options(timeout=20 * SECONDS)  # what comes at once on a machine at rest, on one that is busy with other things too
 
 SEVEN: list[tuple[float, float]] = [(80, 60), (200, 60), (130, 230)]
 ONE: list[tuple[float, float]] = [(140, 50), (140, 230)]
@@ -99,7 +100,7 @@ def expect_reading(page: Page, digit: str) -> None:
     expect(page.locator(".st-key-reading")).to_have_text(digit, timeout=15 * SECONDS)
 
 
-def expect_status(page: Page, text: str) -> None:
+def expect_status(page: Page, text: str | re.Pattern[str]) -> None:
     expect(page.locator(".st-key-status")).to_contain_text(text, timeout=120 * SECONDS)
 
 

@@ -305,6 +305,7 @@ def test_table_of_runs_survives_what_no_browser_sends(open_small: Callable[..., 
     before = rows(page).count()
     for garbage in GARBAGE:
         page.evaluate(SEND, garbage)
+    expect(page.get_by_text("There is no such run in the store.")).to_be_visible()
     row = rows(page).first
     row.get_by_role("button", name="Pin").click()
     expect(row.get_by_role("button", name="Pin")).to_have_attribute("aria-pressed", "true")

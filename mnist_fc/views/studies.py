@@ -12,6 +12,8 @@ from mnist_fc.sweep import Space, SweepError, TrialRecord, base_and_space, stora
 from mnist_fc.views import controls, session
 
 READ_SECONDS, MAX_WAIT_SECONDS = 2.0, 60.0
+LEISURE_AT_REST = 5
+"""While nothing trains here: what is read takes at most one part in so many of a core's time."""
 MAX_KEPT = 32
 
 T = TypeVar("T")
@@ -81,8 +83,15 @@ class Kept:
 
     about: Hashable
     result: Any
-    wait_until: float
-    """By the monotonic clock."""
+    at: float
+    """When, by the monotonic clock."""
+    seconds: float
+    """How long it took."""
+
+    def may_wait(self) -> bool:
+        """Whether it was computed so shortly before, for the time that it took, that it need not be again."""
+        leisure = session.LEISURE if session.trainer().is_busy else LEISURE_AT_REST
+        return time.monotonic() < self.at + min(max(READ_SECONDS, leisure * self.seconds), MAX_WAIT_SECONDS)
 
 
 @st.cache_resource(show_spinner=False)
@@ -99,15 +108,14 @@ def at_leisure(key: Hashable, about: Hashable, compute: Callable[[], T], *, may_
     kept = _all_kept()
     last, started = kept.get(key), time.monotonic()
     is_same = last is not None and about is not None and last.about == about
-    if last is None or not (is_same or (may_wait and started < last.wait_until)):
+    if last is None or not (is_same or (may_wait and last.may_wait())):
         try:
             result: T | SweepError = compute()
         except SweepError as error:
             result = error
         now = time.monotonic()
-        wait = min(max(READ_SECONDS, session.LEISURE * (now - started)), MAX_WAIT_SECONDS)
         kept.pop(key, None)
-        kept[key] = last = Kept(about, result, now + wait)
+        kept[key] = last = Kept(about, result, now, now - started)
         for old in list(kept)[:-MAX_KEPT]:
             kept.pop(old, None)
     if isinstance(last.result, SweepError):

@@ -1,6 +1,7 @@
 """Search for settings: what to vary and for how long, all trials of a study as they come, and what was best."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import streamlit as st
 
@@ -21,6 +22,8 @@ from mnist_fc.sweep import (
 from mnist_fc.sweep import studies as study_names
 from mnist_fc.trainer import Sweep, TrainerBusy
 from mnist_fc.views import controls, progress, session, studies, trials
+
+T = TypeVar("T")
 
 ABOUT = """
 The page tries settings by itself: each trial trains a network, and what did well is tried more closely. The aim is the
@@ -43,6 +46,9 @@ RANGES: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
 FIRST_FIELDS = ["hidden_sizes", "learning_rate"]
 FIRST_SIZES = "128, 256, 500, 256-128"
 
+REST_SECONDS = 5.0
+"""How often is looked, while no trial goes on, whether another machine has begun a study."""
+
 
 def panel() -> None:
     """What to search, or the sweep that goes on here; and the trials of a study, whoever runs them."""
@@ -50,7 +56,7 @@ def panel() -> None:
     sweeping, ticking = _is_sweeping(), _is_ticking()
     if not sweeping:
         st.fragment(_form)()
-    pace = session.TICK_SECONDS_ALL_CORES_TRAIN if ticking else None
+    pace = session.TICK_SECONDS_ALL_CORES_TRAIN if ticking else REST_SECONDS
     st.fragment(_panel, run_every=pace)(sweeping=sweeping, ticking=ticking)
 
 
@@ -81,7 +87,7 @@ def _form() -> None:
         st.multiselect(
             "What to vary",
             VARIABLE,
-            FIRST_FIELDS,
+            _last("sweep_fields", FIRST_FIELDS),
             key="sweep_fields",
             format_func=controls.field_in_words,
             persist_state="session",
@@ -106,6 +112,14 @@ def _form() -> None:
             st.warning(problem)
 
 
+def _last(key: str, first: T) -> T:
+    """What a control says, `first` before it says anything; as its default, or the browser, which forgets a control as soon as
+    its tab is left, would begin with another than the server still has where one comes back at once.
+    """
+    said: T = st.session_state.get(key, first)
+    return said
+
+
 def _fields() -> list[str]:
     return [name for name in VARIABLE if name in st.session_state.sweep_fields]
 
@@ -116,12 +130,14 @@ def _values(name: str) -> None:
     title = controls.field_in_words(name).capitalize()
     if isinstance(limit, Layers):
         help_line = f"Hidden layers to try, separated by commas: 500-500 is two of 500 units each. {str(limit).capitalize()}."
-        st.text_input(title, FIRST_SIZES, 200, key=key, help=help_line, persist_state="session")
+        st.text_input(title, _last(key, FIRST_SIZES), 200, key=key, help=help_line, persist_state="session")
     elif isinstance(limit, Choice):
-        st.multiselect(title, limit.options, limit.options, controls.value_in_words, key=key, persist_state="session")
+        last = _last(key, limit.options)
+        st.multiselect(title, limit.options, last, controls.value_in_words, key=key, persist_state="session")
     else:
         ladder, proposed = RANGES[name]
-        st.select_slider(f"{title}, from and to", ladder, proposed, controls.value_in_words, key=key, persist_state="session")
+        between = _last(key, proposed)
+        st.select_slider(f"{title}, from and to", ladder, between, controls.value_in_words, key=key, persist_state="session")
 
 
 def _budget() -> None:
@@ -130,7 +146,7 @@ def _budget() -> None:
         "Trials",
         int(NUM_RUNS.low),
         int(NUM_RUNS.high),
-        20,
+        _last("sweep_runs", 20),
         key="sweep_runs",
         persist_state="session",
         help="How many settings to try. The first ten or so are drawn by chance.",
@@ -139,14 +155,14 @@ def _budget() -> None:
         "Minutes at most",
         0,
         int(MINUTES.high),
-        0,
+        _last("sweep_minutes", 0),
         key="sweep_minutes",
         persist_state="session",
         help="The sweep ends then, if that is sooner. 0 is no limit.",
     )
     st.text_input(
         "Name of the study",
-        "",
+        _last("sweep_name", ""),
         MAX_NAME,
         key="sweep_name",
         placeholder="a new one",
