@@ -94,6 +94,7 @@ with st.sidebar:
 
 def live(tick_seconds: float | None) -> None:
     """All of the page beside the side panel, drawn anew as one at every tick, stroke and click."""
+    session.look()
     session.follow_on()
     if pace() != tick_seconds or controls.are_stale():
         st.rerun()  # a run has begun or ended, and the page begins to tick, or rests; or the side panel shows old values

@@ -122,9 +122,14 @@ class RunFolder:
 
     _events: EventFile | None = None
 
-    def __init__(self, store: Path, config: TrainConfig, *, added: str = "", max_bytes: float = math.inf) -> None:
-        """Begin a new run in `store`; see About for `added`. `max_bytes` is what it may take, at the cost of the weights kept."""
-        self._open(_new_folder(store, config), config, max_bytes)
+    def __init__(
+        self, store: Path, config: TrainConfig, run_id: str | None = None, *, added: str = "", max_bytes: float = math.inf
+    ) -> None:
+        """Begin a new run in `store`, in a folder that is called `run_id` where that is given; see About for `added`.
+
+        `max_bytes` is what it may take, at the cost of the weights kept.
+        """
+        self._open(_new_folder(store, config, run_id), config, max_bytes)
         try:
             with self._saying_why():
                 write_about(self.path, About(added=added))
@@ -194,6 +199,10 @@ class RunFolder:
     def kept(self) -> dict[int, Path]:
         """By step, in order: the checkpoints of the weights that are kept of its way."""
         return dict(self._kept)
+
+    def state(self) -> dict[str, np.ndarray] | None:
+        """The newest that was written; None where there is none. Raises RunsError."""
+        return read_state(self.path, self._config)
 
     def write(self, record: Record) -> None:
         """Add a record: a row of metrics, or weights to keep, or the state; the newest weights are the checkpoint whenever an
@@ -463,15 +472,20 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _new_folder(store: Path, config: TrainConfig) -> Path:
+def new_id(config: TrainConfig) -> str:
+    """A name for a run that begins now: date, preset and a word."""
+    return f"{datetime.now().astimezone():%Y-%m-%d-%H%M%S}-{preset_of(config)}-{secrets.choice(WORDS)}"
+
+
+def _new_folder(store: Path, config: TrainConfig, run_id: str | None) -> Path:
     try:
         while True:
-            name = f"{datetime.now().astimezone():%Y-%m-%d-%H%M%S}-{preset_of(config)}-{secrets.choice(WORDS)}"
+            path = store / (run_id or new_id(config))
             try:
-                (store / name).mkdir(parents=True)
-                return store / name
+                path.mkdir(parents=True)
+                return path
             except FileExistsError:
-                if not store.is_dir():
+                if run_id or not store.is_dir():
                     raise
     except OSError as error:
         raise RunsError(

@@ -32,8 +32,8 @@ def thread_counts(cores: int = CPU_COUNT) -> list[int]:
     return list(range(1, cores + 1)) if cores <= 8 else sorted({*(2**i for i in range(cores.bit_length())), cores})
 
 
-def measure(config: TrainConfig, data: Mnist) -> Iterator[SpeedRecord]:
-    """Train the network of `config` for a moment with every number of threads and batch size; the engine's own steps.
+def measure(config: TrainConfig, data: Mnist, max_threads: int = CPU_COUNT) -> Iterator[SpeedRecord]:
+    """Train the network of `config` for a moment with each of `thread_counts` and every batch size; the engine's own steps.
 
     A figure is that of the median step. The learning rate is the least that there is, for a step whose loss diverges is
     not a whole one.
@@ -41,7 +41,7 @@ def measure(config: TrainConfig, data: Mnist) -> Iterator[SpeedRecord]:
     rates = LIMITS["learning_rate"]
     assert isinstance(rates, Range)
     config = config.replace(learning_rate=rates.low, num_validation=0)
-    for threads in thread_counts():
+    for threads in thread_counts(max_threads):
         for batch_size in BATCH_SIZES:
             training = Training(config.replace(threads=threads, batch_size=batch_size), data)
             batch = torch.randint(len(data.train_labels), (batch_size,))

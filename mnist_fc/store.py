@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import threading
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from mnist_fc.runs import (
     StoredRun,
     bytes_of,
     is_active,
+    new_id,
     read_about,
     read_run,
     read_state,
@@ -74,13 +76,19 @@ class RunStore:
         self._lock = threading.RLock()
         self._known: dict[Path, tuple[object, StoredRun | RunsError]] = {}
 
-    def create(self, config: TrainConfig, added: str = "") -> RunFolder:
-        """Begin a run, after removing what `room_for` says and what was deleted before; see About for `added`."""
+    def new_id(self, config: TrainConfig, taken: Container[str] = ()) -> str:
+        """A name for a run that is to begin later, which is neither that of a folder here nor `taken`."""
+        while (run_id := new_id(config)) in taken or (self.path / run_id).exists():
+            pass
+        return run_id
+
+    def create(self, config: TrainConfig, added: str = "", run_id: str | None = None) -> RunFolder:
+        """Begin a run, after removing what `room_for` says and what was deleted before; see RunFolder for the rest."""
         with self._lock:
             room = self.room_for(config)
             for path in [*(run.path for run in room.to_remove), self.path / DELETED_NAME]:
                 self._remove(path)
-            return RunFolder(self.path, config, added=added, max_bytes=room.max_bytes)
+            return RunFolder(self.path, config, run_id, added=added, max_bytes=room.max_bytes)
 
     def reopen(self, run_id: str) -> tuple[RunFolder, dict[str, np.ndarray] | None]:
         """Go on with a run; see RunFolder.reopen."""

@@ -1,332 +1,135 @@
-"""Trainer: the server's side of the training process. It starts it, sends it commands, and gathers what comes back.
+"""Trainer: the server's training processes, the queue of what is asked of them, and the runs that it knows.
 
-The process (worker.py) is a fresh interpreter that is started before it is needed and loads PyTorch and the data meanwhile.
-One run, test of this machine's speed or sweep goes on at a time. A page reads immutable snapshots and never waits for training.
+Each process is a slot for one job. Whoever comes while all are taken waits, in the order of coming, and begins when a slot is
+free. A run that has had its turn while others wait goes to the end of the queue and later on from where it was; a job that
+nobody looks at any more is ended. A page reads immutable snapshots and never waits for training.
 """
 
 import atexit
-import contextlib
-import math
+import logging
 import os
-import pickle
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any
 
-import numpy as np
-
-from mnist_fc import checkpoint
-from mnist_fc.checkpoint import CheckpointError
-from mnist_fc.config import ConfigError, TrainConfig
-from mnist_fc.records import EndRecord, EpochRecord, Record, StepRecord, WeightsRecord
-from mnist_fc.runs import (
-    RunFolder,
-    RunsError,
-    StoredRun,
-    is_active,
-    is_resumable,
-    kept_checkpoints,
-    learning_rate_of,
-    read_run,
-    stamp_of,
-)
-from mnist_fc.speed import SpeedRecord
+from mnist_fc.config import CPU_COUNT, Range, TrainConfig, preset_of, to_number
+from mnist_fc.jobs import Job, Run, SpeedTest, Sweep, Task, expected_seconds
+from mnist_fc.process import TrainingProcess
+from mnist_fc.records import EndRecord, EpochRecord
+from mnist_fc.runs import RunsError, learning_rate_of, stamp_of
 from mnist_fc.store import RunStore, runs_dir
-from mnist_fc.sweep import SweepConfig, TrialRecord
-from mnist_fc.worker import RECORDS_FOLLOW
+from mnist_fc.sweep import SweepConfig
 
-State = Literal["waiting", "starting", "running", "paused", "done", "stopped", "failed", "interrupted", "elsewhere"]
-ACTIVE_STATES = ("waiting", "starting", "running", "paused")
+SLOTS_VARIABLE = "MNIST_FC_SLOTS"
+SLOTS = Range(int, 1, CPU_COUNT)
+"""Each needs a core of its own: two trainings that share cores slow each other ten times and more."""
+
+TURN_SECONDS = 30.0
+"""So long a run may train while others wait."""
+
+AWAY_SECONDS = 60.0
+"""So long a job goes on that nobody looks at."""
+
+LOOK_SECONDS = 2.0
+"""How often is looked after turns and after who has gone, or more often where these are short. Each look wakes a thread, which
+costs training a little.
+"""
+
+MAX_WAITING = 100
+MAX_OF_ONE_PERSON = 3
+"""Jobs that have not ended: "Train both" is two."""
 
 MAX_RUNS_IN_MEMORY = 20
+MAX_BYTES_IN_MEMORY = 200e6
+"""Of runs that have ended and their weights; what is forgotten is read from the store again."""
+
+log = logging.getLogger(__name__)
 
 
 class TrainerBusy(RuntimeError):
-    """The training process is at something else; the message says at what."""
+    """A job that is not even queued; the message says why."""
+
+
+def num_slots(text: str | None = None) -> int:
+    """How many trainings may go on at once: as `text` says, else as the environment's MNIST_FC_SLOTS, else one.
+
+    Raises ConfigError for what is no such number.
+    """
+    source = "--slots" if text is not None else SLOTS_VARIABLE
+    said = text if text is not None else os.environ.get(SLOTS_VARIABLE) or "1"
+    return int(SLOTS.check(source, to_number(said)))
 
 
 @dataclass(frozen=True)
-class RunSnapshot:
-    """A run as it was at one moment."""
+class Place:
+    """Where a job stands in the queue."""
 
-    id: str
-    config: TrainConfig
-    """As the run began."""
-    learning_rate: float
-    """The schedule's highest, as last set."""
-    state: State
-    message: str
-    """Why a run failed, else empty."""
-    storage_problem: str
-    """Why the run is not in the store on disk, else empty."""
-    is_resumable: bool
-    """Whether it was cut off or stopped, and can go on from its last state."""
-    steps: tuple[StepRecord, ...]
-    epochs: tuple[EpochRecord, ...]
-    weights: WeightsRecord | None
-    """The newest copy."""
-    kept: dict[int, Path]
-    """By step, in order: the checkpoints of the weights that were kept on disk."""
-    end: EndRecord | None
+    number: int
+    """1 for the next."""
+    of: int
+    """How many wait."""
+    seconds: float
+    """About how long until it begins, if nobody leaves."""
+
+
+@dataclass(eq=False)
+class _Slot:
+    process: TrainingProcess
+    job: Job | None = None
+    began_at: float | None = None
+    """When the turn of the job began; None while it gets ready, for otherwise a turn could end before a step is taken."""
 
     @property
-    def is_active(self) -> bool:
-        """Whether it has not ended: waiting for its turn, starting, running or paused."""
-        return self.state in ACTIVE_STATES
+    def is_free(self) -> bool:
+        return self.job is None or not self.job.is_active
 
-
-class Run:
-    """One run as the server has received it so far. Written by the trainer's receiver, read through `snapshot`."""
-
-    def __init__(self, config: TrainConfig, folder: RunFolder | None, storage_problem: str = "") -> None:
-        self.id = folder.path.name if folder else os.urandom(6).hex()
-        self.config = config
-        self.learning_rate = config.learning_rate
-        self.started_at = time.monotonic()
-        self._changed = threading.Condition()
-        self._folder = folder
-        self.path = folder.path if folder else None
-        """Where it is in the store; None when it could not be written there."""
-        self._storage_problem = storage_problem
-        self._stamp: object = None
-        self._added = ""
-        self._state: State = "starting"
-        self._message = ""
-        self._steps: list[StepRecord] = []
-        self._epochs: list[EpochRecord] = []
-        self._weights: WeightsRecord | None = None
-        self._kept: dict[int, Path] = {}
-        self._end: EndRecord | None = None
-
-    @classmethod
-    def stored(cls, run: StoredRun, stamp: object) -> Self:
-        """A run as it is on disk; one without an end was cut off, or goes on elsewhere. `stamp` was taken before it was read."""
-        self = cls(run.config, None)
-        self.id, self.path, self._stamp = run.id, run.path, stamp
-        self._added = run.about.added
-        self._steps, self._epochs, self._end = list(run.steps), list(run.epochs), run.end
-        self._kept = kept_checkpoints(run.path)
-        if run.end:
-            self._state, self._message = run.end.outcome, run.end.message
-        else:
-            self._state = "elsewhere" if is_active(run.path) else "interrupted"
-        self._weights = _newest_weights(run)
-        return self
-
-    def has_changed_on_disk(self) -> bool:
-        """Whether another program has gone on with it, or ended, since it was read or written here."""
-        if self.path is None or self.is_active or self._stamp is None:
-            return False
-        return stamp_of(self.path) != self._stamp or (self._state == "elsewhere" and not is_active(self.path))
-
-    def go_on(self, folder: RunFolder, learning_rate: float) -> None:
-        """Be a run that starts again from what `folder` has, and is written to it."""
-        stored = read_run(folder.path)
-        with self._changed:
-            self._folder, self._state, self._message, self._end = folder, "starting", "", None
-            self._steps, self._epochs = list(stored.steps), list(stored.epochs)
-            self._kept = folder.kept
-            self._storage_problem = ""
-            self.learning_rate = learning_rate
-            self.started_at = time.monotonic()
-            self._changed.notify_all()
-
-    def snapshot(self) -> RunSnapshot:
-        """The run as it is now."""
-        with self._changed:
-            return RunSnapshot(
-                id=self.id,
-                config=self.config,
-                learning_rate=self.learning_rate,
-                state=self._state,
-                message=self._message,
-                storage_problem=self._storage_problem,
-                is_resumable=self._is_resumable(),
-                steps=tuple(self._steps),
-                epochs=tuple(self._epochs),
-                weights=self._weights,
-                kept=dict(self._kept),
-                end=self._end,
-            )
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it has not ended: waiting for its turn, starting, running or paused."""
-        return self._state in ACTIVE_STATES
-
-    def _is_resumable(self) -> bool:
-        is_free = self.path is not None and not self.is_active and self._state != "elsewhere"
-        return is_free and not self._added and is_resumable(self._end)
-
-    @property
-    def may_go_on_elsewhere(self) -> bool:
-        """Whether another program trains it, or somebody else may let it go on: it was cut off."""
-        return self._state in ("elsewhere", "interrupted")
-
-    def wait_for(self, condition: Callable[["Run"], bool], timeout: float) -> bool:
-        """Wait until `condition(run)` holds, at most `timeout` seconds; whether it does."""
-        with self._changed:
-            return self._changed.wait_for(lambda: condition(self), timeout)
-
-    def wait_until_state(self, *states: State, timeout: float) -> bool:
-        """Wait until the run is in one of `states`, at most `timeout` seconds; whether it is."""
-        return self.wait_for(lambda run: run._state in states, timeout)
-
-    def receive(self, record: Record) -> None:
-        """Add a record, to the store on disk first; called from the receiver alone."""
-        self._store(record)
-        with self._changed:
-            match record:
-                case StepRecord():
-                    self._steps.append(record)
-                case EpochRecord():
-                    self._epochs.append(record)
-                case WeightsRecord():
-                    self._weights = record
-                    if self._folder:
-                        self._kept = self._folder.kept
-                case EndRecord():
-                    self._end = record
-                    self._message = record.message
-                    self._state = record.outcome
-            self._changed.notify_all()
-
-    def set_state(self, state: State) -> None:
-        """The process says that it runs or is paused."""
-        with self._changed:
-            self._state = state
-            self._changed.notify_all()
-
-    def interrupt(self) -> None:
-        """It ends without an end, and can go on later."""
-        with self._changed:
-            self._state = "interrupted"
-            self._close_folder()
-            self._changed.notify_all()
-
-    def _close_folder(self) -> None:
-        if self._folder:
-            with contextlib.suppress(OSError):  # what could not be written is lost with the rest
-                self._folder.close()
-            self._stamp = stamp_of(self._folder.path)
-            self._folder = None
-
-    def _store(self, record: Record) -> None:
-        """A store that cannot be written is said on the page and costs the run nothing."""
-        if self._folder is None:
-            return
-        try:
-            self._folder.write(record)
-        except RunsError as error:
-            self._storage_problem = str(error)
-            self._close_folder()
-        else:
-            if isinstance(record, EndRecord):
-                self._close_folder()
-
-
-def _newest_weights(run: StoredRun) -> WeightsRecord | None:
-    """Of a run on disk: those of its last epoch, or kept later; None where there are none that can be read."""
-    candidates = dict(kept_checkpoints(run.path))
-    if run.epochs:
-        candidates.setdefault(run.epochs[-1].step, run.path / checkpoint.CHECKPOINT_NAME)
-    for step in sorted(candidates, reverse=True):
-        with contextlib.suppress(CheckpointError, ConfigError):  # an older one serves as well
-            model = checkpoint.load(candidates[step])
-            if model.hidden_sizes != run.config.hidden_sizes:
-                continue
-            steps_per_epoch = run.epochs[0].step if run.epochs else 0
-            epoch = math.ceil(step / steps_per_epoch) if steps_per_epoch else min(step, 1)
-            return WeightsRecord(step, epoch, {name: tensor.numpy() for name, tensor in model.state_copy().items()})
-    return None
-
-
-C = TypeVar("C")
-R = TypeVar("R")
-
-
-class Task(Generic[C, R]):
-    """What the process does besides runs, a measurement of its speed or a sweep, as the server has received it so far."""
-
-    name = "Something else"
-
-    def __init__(self, config: C) -> None:
-        self.id = os.urandom(6).hex()
-        self.config = config
-        self.problem = ""
-        """Why it ended before its time, else empty."""
-        self._changed = threading.Condition()
-        self._records: list[R] = []
-        self._is_active = True
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it has not ended."""
-        return self._is_active
-
-    def records(self) -> list[R]:
-        """What has come of it so far."""
-        with self._changed:
-            return list(self._records)
-
-    def wait_until_ended(self, timeout: float) -> bool:
-        """Wait until it has ended, at most `timeout` seconds; whether it has."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._is_active, timeout)
-
-    def receive(self, record: R) -> None:
-        """Add a record; called from the receiver alone."""
-        with self._changed:
-            self._records.append(record)
-            self._changed.notify_all()
-
-    def end(self, problem: str) -> None:
-        """There is no more to come; called from the receiver alone."""
-        with self._changed:
-            self.problem = problem
-            self._is_active = False
-            self._changed.notify_all()
-
-
-class SpeedTest(Task[TrainConfig, SpeedRecord]):
-    """A measurement of this machine's speed."""
-
-    name = "The speed of this machine is being measured"
-
-
-class Sweep(Task[SweepConfig, TrialRecord]):
-    """A search for better settings; a record whenever a trial begins, has done an epoch, or ends."""
-
-    name = "A sweep goes on"
+    def has(self, job: Job) -> bool:
+        return self.job is job and job.is_active
 
 
 class Trainer:
-    """Owns the training process and the runs of this server. All methods may be called from any thread."""
+    """Owns the training processes and the runs of this server. All methods may be called from any thread.
 
-    def __init__(self, store: RunStore | None = None) -> None:
+    `is_present` says whether a session is still there, by its id.
+    """
+
+    def __init__(
+        self,
+        store: RunStore | None = None,
+        slots: int = 1,
+        is_present: Callable[[str], bool] = lambda _person: True,
+        *,
+        turn_seconds: float = TURN_SECONDS,
+        away_seconds: float = AWAY_SECONDS,
+    ) -> None:
         self.store = store or RunStore(runs_dir())
+        self.max_threads = max(1, CPU_COUNT // slots)
+        """Cores that one training may have."""
+        self._is_present = is_present
+        self._turn_seconds, self._away_seconds = turn_seconds, away_seconds
+        self._look_seconds = min(LOOK_SECONDS, max(0.02, min(turn_seconds, away_seconds) / 4))
         self._lock = threading.RLock()
+        self._has_job = threading.Condition(self._lock)
         self._runs: dict[str, Run] = {}
-        self._waiting: list[Run] = []
-        self._current: Run | SpeedTest | Sweep | None = None
+        self._queue: list[Job] = []
+        self._paused: list[Run] = []
+        """Runs that were paused when their turn was over; they wait for nobody but their person."""
         self.speed_test: SpeedTest | None = None
         """The newest, of whoever asked for it: it tells of the machine."""
         self.sweep: Sweep | None = None
         """The newest, of whoever asked for it."""
+        self._pace = 1.0
         self._closing = False
-        self._start_process()
+        self._slots: list[_Slot] = []
+        for _ in range(slots):
+            self._slots.append(_Slot(self._new_process()))
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
         atexit.register(self.close)
 
-    @property
-    def process_id(self) -> int:
-        """Of the training process of now."""
-        return self._process.pid
+    # Runs and jobs that there are
 
     def run(self, run_id: str | None) -> Run | None:
         """The run of that id, which goes on here, or is in the store; None where there is none that can be read."""
@@ -343,8 +146,14 @@ class Trainer:
             return self._runs[run_id]
 
     def _remember(self, run: Run) -> None:
+        self._runs.pop(run.id, None)
         self._runs[run.id] = run
-        for old in [old for old in self._runs.values() if not old.is_active][: max(0, len(self._runs) - MAX_RUNS_IN_MEMORY)]:
+        ended = [known for known in self._runs.values() if not known.is_active and known is not run]
+        num_bytes = sum(known.num_bytes for known in ended)
+        for place, old in enumerate(ended):
+            if len(ended) - place <= MAX_RUNS_IN_MEMORY and num_bytes <= MAX_BYTES_IN_MEMORY:
+                break
+            num_bytes -= old.num_bytes
             del self._runs[old.id]
 
     def forget(self, run_id: str) -> None:
@@ -357,201 +166,344 @@ class Trainer:
         run = self._runs.get(run_id)
         return run if run and run.is_active else None
 
-    def current(self) -> Run | None:
-        """The run that goes on, if any."""
-        current = self._current
-        return current if isinstance(current, Run) and current.is_active else None
+    def jobs(self) -> list[Job]:
+        """All that have not ended: those that processes are at, those that wait in their order, those that are held."""
+        with self._lock:
+            at_work = [slot.job for slot in self._slots if slot.job and not slot.is_free]
+            return [*at_work, *self._queue, *self._paused]
 
     @property
     def is_busy(self) -> bool:
-        """Whether a run, a test of speed or a sweep goes on, or a run waits for its turn."""
-        return (self._current is not None and self._current.is_active) or bool(self._waiting)
+        """Whether there is anything that has not ended."""
+        return bool(self.jobs())
 
-    def start(self, config: TrainConfig) -> Run:
-        """Begin a run. Raises TrainerBusy while the process is at something else, and RuntimeError once the trainer is closed."""
-        (run,) = self.start_in_turn(config)
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the training processes of now."""
+        return [slot.process.id for slot in self._slots]
+
+    def place(self, job: Job, num_train_images: int) -> Place | None:
+        """Where `job` stands in the queue, and about how long it will; None for one that does not wait."""
+        with self._lock:
+            if job not in self._queue:
+                return None
+            number = self._queue.index(job)
+            now = time.monotonic()
+            seconds = 0.0
+            for slot in self._slots:
+                if slot.job and not slot.is_free:
+                    left = slot.job.seconds_left(num_train_images, self._pace)
+                    seconds += min(left, max(0.0, self._turn_seconds - (now - (slot.began_at or now))))
+            for other in self._queue[:number]:
+                seconds += min(other.seconds_left(num_train_images, self._pace), self._turn_seconds)
+            return Place(number + 1, len(self._queue), seconds / len(self._slots))
+
+    # What is asked for
+
+    def start(self, config: TrainConfig, person: str = "") -> Run:
+        """Begin a run, at once or in its turn. Raises TrainerBusy where it cannot even wait, and RuntimeError once the trainer
+        is closed.
+        """
+        (run,) = self.start_in_turn(config, person=person)
         return run
 
-    def start_in_turn(self, *configs: TrainConfig) -> list[Run]:
-        """Begin a run, and others after it, each when the one before it has ended. Raises what `start` raises."""
+    def start_in_turn(self, *configs: TrainConfig, person: str = "") -> list[Run]:
+        """Begin runs, one after the other. Raises what `start` raises."""
         with self._lock:
-            self._make_ready()
-            runs = [self._new_run(config) for config in configs]
-            for run in runs[1:]:
-                run.set_state("waiting")
-            self._waiting = runs[1:]
-            self._begin(runs[0], None)
+            self._admit(len(configs), person)
+            runs = []
+            for config in configs:
+                bounded = self._bounded(config)
+                runs.append(Run(self.store.new_id(bounded, self._runs), bounded, person))
+                self._remember(runs[-1])
+            self._enqueue(*runs)
             return runs
 
-    def go_on(self, run: Run) -> None:
+    def go_on(self, run: Run, person: str = "") -> None:
         """Let a run that was cut off or stopped go on from its last state. Raises what `start` raises, and RunsError."""
         with self._lock:
-            self._make_ready()
+            self._admit(1, person)
             folder, state = self.store.reopen(run.id)
-            run.go_on(folder, learning_rate_of(state) if state else run.config.learning_rate)
+            run.go_on(folder, learning_rate_of(state) if state else run.config.learning_rate, person)
             self._remember(run)
-            self._begin(run, state)
+            self._enqueue(run)
 
-    def _new_run(self, config: TrainConfig) -> Run:
-        try:
-            run = Run(config, self.store.create(config))
-        except RunsError as error:
-            run = Run(config, None, str(error))
-        self._remember(run)
-        return run
-
-    def _begin(self, run: Run, state: dict[str, np.ndarray] | None) -> None:
-        self._current = run
-        self._send("start", run.id, run.config, state)
-        if state is None and run.learning_rate != run.config.learning_rate:  # it was set while the run waited
-            self._send("learning_rate", run.id, run.learning_rate)
-
-    def measure_speed(self, config: TrainConfig) -> SpeedTest:
-        """Begin to measure how fast the network of `config` trains here. Raises what `start` raises."""
+    def measure_speed(self, config: TrainConfig, person: str = "") -> SpeedTest:
+        """Measure how fast the network of `config` trains here, in its turn. Raises what `start` raises."""
         with self._lock:
-            self._make_ready()
-            self.speed_test = self._current = SpeedTest(config)
-            self._send("measure", self.speed_test.id, config)
+            self._admit(1, person, self.speed_test)
+            self.speed_test = SpeedTest(config, person, self.max_threads)
+            self._enqueue(self.speed_test)
             return self.speed_test
 
-    def start_sweep(self, config: SweepConfig) -> Sweep:
-        """Begin to search for better settings. Raises what `start` raises."""
+    def start_sweep(self, config: SweepConfig, person: str = "") -> Sweep:
+        """Search for better settings, in its turn. Raises what `start` raises."""
         with self._lock:
-            self._make_ready()
-            self.sweep = self._current = Sweep(config)
-            self._send("sweep", self.sweep.id, config)
+            self._admit(1, person, self.sweep)
+            self.sweep = Sweep(config, person)
+            self._enqueue(self.sweep)
             return self.sweep
 
-    def _make_ready(self) -> None:
-        """See that there is a process, with nothing to do."""
+    def _admit(self, count: int, person: str, one_of_a_kind: Task[Any, Any] | None = None) -> None:
+        """See that so many more jobs of a person may wait; raise TrainerBusy with the reason else."""
         if self._closing:
             raise RuntimeError("the trainer is closed")
-        if self.is_busy:
-            what = self._current.name if isinstance(self._current, Task) else "Another run goes on"
-            raise TrainerBusy(f"{what}, and it trains one network at a time")
-        if self._process.poll() is not None:
-            self._start_process()
+        own = [job for job in self.jobs() if person and job.person == person]
+        if one_of_a_kind and one_of_a_kind.is_active:
+            problem = one_of_a_kind.name
+        elif len(own) + count > MAX_OF_ONE_PERSON:
+            problem = f"You have {len(own)} trainings that go on or wait"
+        elif len(self._queue) + count > MAX_WAITING:
+            problem = f"{len(self._queue)} others wait already"
+        else:
+            return
+        log.warning("refused %s: %s", _of(person), problem)
+        raise TrainerBusy(problem)
+
+    def _bounded(self, config: TrainConfig) -> TrainConfig:
+        return config if config.threads <= self.max_threads else config.replace(threads=self.max_threads)
+
+    def _enqueue(self, *jobs: Job) -> None:
+        for job in jobs:
+            job.wait_for_turn()
+            self._queue.append(job)
+        self._has_job.notify_all()
+        self._begin_waiting()
+        for job in jobs:
+            if job in self._queue:
+                log.info("%s waits, %d before it", _named(job), self._queue.index(job))
+
+    def _begin_waiting(self) -> None:
+        """Give the free slots to those that wait."""
+        for slot in self._slots:
+            while slot.is_free and self._queue and not self._closing:
+                self._begin(slot, self._queue.pop(0))
+
+    def _begin(self, slot: _Slot, job: Job) -> None:
+        if slot.process.has_died:  # and its end is about to be told, or there was nothing to tell
+            slot.process = self._new_process()
+        slot.job, slot.began_at = job, None
+        match job:
+            case Run():
+                try:
+                    state = job.take_turn(self.store)
+                except RunsError as error:
+                    job.fail(f"{error}.")
+                    self._log_end(job)
+                    return
+                slot.process.send("start", job.id, self._bounded(job.config), state)
+                if job.learning_rate != (learning_rate_of(state) if state else job.config.learning_rate):
+                    slot.process.send("learning_rate", job.id, job.learning_rate)  # it was set while the run waited
+            case SpeedTest():
+                job.take_turn()
+                slot.process.send("measure", job.id, job.config, self.max_threads)
+            case Sweep():
+                if (rest := job.rest()) is None:
+                    job.end("")
+                    return
+                job.take_turn()
+                slot.process.send("sweep", job.id, rest)
+        log.info("%s begins", _named(job))
+
+    # What a person does with a job
+
+    def look_at(self, job: Job, person: str) -> None:
+        """`person` sees it: it does not end before that session is gone, too."""
+        if job.is_active:
+            job.lookers.add(person)
+            job.seen_at = time.monotonic()
 
     def pause(self, run: Run) -> None:
-        """Hold a run after the step it is in."""
-        self._send("pause", run.id)
+        """Hold a run after the step it is in, or before its turn."""
+        with self._lock:
+            if run in self._queue:
+                self._queue.remove(run)
+                self._paused.append(run)
+                run.set_state("paused")
+            else:
+                self._send(run, "pause")
 
     def resume(self, run: Run) -> None:
-        """Let a paused run go on."""
-        self._send("resume", run.id)
+        """Let a paused run go on, in its turn if it has lost it."""
+        with self._lock:
+            if run in self._paused:
+                self._paused.remove(run)
+                self._enqueue(run)
+            else:
+                self._send(run, "resume")
 
-    def stop(self, run: Run | SpeedTest | Sweep) -> None:
+    def stop(self, job: Job, why: str = "") -> None:
         """End a run or a sweep after the step it is in, or before its turn; a test of speed after the figure it is at."""
         with self._lock:
-            if isinstance(run, Run) and run in self._waiting:
-                self._waiting.remove(run)
-                run.receive(EndRecord(0, 0, "stopped", "", 0.0, None, None))
-            else:
-                self._send("stop", run.id)
+            for waiting in (self._queue, self._paused):
+                if job in waiting:
+                    waiting.remove(job)  # type: ignore[arg-type]  # one of them has runs alone
+                    job.leave(why)
+                    self._log_end(job)
+                    return
+            job.is_stopping = True
+            if why and isinstance(job, Run):
+                job.is_to_stop(why)
+            self._send(job, "stop")
 
     def set_learning_rate(self, run: Run, learning_rate: float) -> None:
         """Change the schedule's highest learning rate from the next step on. Raises ConfigError when out of range."""
         checked = run.config.replace(learning_rate=learning_rate).learning_rate
-        if run.is_active:
-            run.learning_rate = checked
-            self._send("learning_rate", run.id, checked)
+        with self._lock:
+            if run.is_active:
+                run.learning_rate = checked
+                self._send(run, "learning_rate", checked)
+
+    def _send(self, job: Job, name: str, *value: Any) -> None:
+        for slot in self._slots:
+            if slot.has(job):
+                slot.process.send(name, job.id, *value)
+
+    # What the processes say
+
+    def _new_process(self) -> TrainingProcess:
+        return TrainingProcess(self._receive, self._bury)
+
+    def _slot_of(self, process: TrainingProcess) -> _Slot | None:
+        return next((slot for slot in self._slots if slot.process is process), None)
+
+    def _receive(self, process: TrainingProcess, name: str, value: Any) -> None:
+        slot = self._slot_of(process)
+        if slot is None:
+            return
+        if slot.began_at is None and name != "ready":
+            slot.began_at = time.monotonic()
+        match name, slot.job:
+            case "record", Run() as run:
+                run.receive(value)
+                match value:
+                    case EpochRecord():
+                        self._learn_pace(run.config, value)
+                    case EndRecord():
+                        self._log_end(run)
+                        self._go_on_with_queue()
+            case "result", Task() as task:
+                task.receive(value)
+            case "ended", Task() as task:
+                task.end(value)
+                self._log_end(task)
+                self._go_on_with_queue()
+            case "running" | "paused" as state, Run() as run:
+                run.set_state(state)
+            case "yielded", Job() as job:
+                self._put_back(job)
+
+    def _learn_pace(self, config: TrainConfig, epoch: EpochRecord) -> None:
+        num_images = epoch.seconds * epoch.images_per_second
+        if num_images > 0:
+            self._pace = epoch.seconds / expected_seconds(config, num_images)  # type: ignore[arg-type]
+
+    def _go_on_with_queue(self) -> None:
+        with self._lock:
+            self._begin_waiting()
+
+    def _put_back(self, job: Job) -> None:
+        """Its turn was over: the next begins, and it waits for its next turn, or for its person."""
+        with self._lock:
+            for slot in self._slots:
+                if slot.job is job:
+                    slot.job = None
+            if job.is_stopping:  # the command came after its last step
+                job.leave("")
+                self._log_end(job)
+            elif isinstance(job, Run) and job.state == "paused":
+                self._paused.append(job)
+            else:
+                job.wait_for_turn()
+                self._queue.append(job)
+            log.info("%s lets others have their turn", _named(job))
+            self._begin_waiting()
+
+    def _bury(self, process: TrainingProcess, why: str) -> None:
+        """Say why the job that a process was at has failed, and have the next process ready for the next."""
+        with self._lock:
+            slot = self._slot_of(process)
+            if slot is None or self._closing:
+                return  # Nothing went on, and a job came first: the process and the job of now are others.
+            log.error("%s", why)
+            if slot.job and not slot.is_free:
+                slot.job.fail(why)
+                self._log_end(slot.job)
+            if process.was_ready:  # One that dies before would die again; the next job tries.
+                slot.process = self._new_process()
+            self._begin_waiting()
+
+    # Who has had a turn, and who is gone
+
+    def _watch(self) -> None:
+        with self._lock:
+            while not self._closing:
+                self._has_job.wait(self._look_seconds if self.is_busy else None)
+                self._end_turns()
+                self._end_what_nobody_looks_at()
+
+    def _end_turns(self) -> None:
+        now = time.monotonic()
+        for slot in self._slots:
+            others_wait = slot.job and any(job.person != slot.job.person for job in self._queue)
+            if slot.job and others_wait and slot.began_at is not None and now - slot.began_at >= self._turn_seconds:
+                slot.process.send("yield", slot.job.id)
+
+    def _end_what_nobody_looks_at(self) -> None:
+        now = time.monotonic()
+        for job in self.jobs():
+            if not job.lookers or job.keeps_going or any(map(self._is_present, job.lookers)):
+                job.seen_at = now
+            elif now - job.seen_at >= self._away_seconds:
+                job.seen_at = now  # once is enough
+                log.info("%s is stopped: nobody looks at it any more", _named(job))
+                self.stop(job, f"Stopped: its page had been closed for {self._away_seconds:.0f} s.")
 
     def close(self) -> None:
-        """End the training process for good and wait until it and its receiver are gone; a run that goes on is cut off."""
+        """End the training processes for good and wait until they are gone; runs that have not ended are cut off."""
         with self._lock:
             self._closing = True
-            process, receiver = self._process, self._receiver
-        process.kill()
-        receiver.join()
-
-    def _start_process(self) -> None:
-        package_parent = str(Path(__file__).parents[1])
-        path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "mnist_fc.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        self._receiver = threading.Thread(target=self._receive, args=(self._process,), daemon=True)
-        self._receiver.start()
-
-    def _send(self, name: str, *value: Any) -> None:
-        """A process that has just died takes no command; `_receive` notices and says so."""
+            self._has_job.notify_all()
+            processes = [slot.process for slot in self._slots]
+        for process in processes:
+            process.end()
+        for process in processes:
+            process.join()
+        self._watcher.join()
         with self._lock:
-            assert self._process.stdin
-            with contextlib.suppress(OSError, ValueError):
-                pickle.dump((name, value), self._process.stdin)
-                self._process.stdin.flush()
+            for job in self.jobs():
+                if isinstance(job, Run):
+                    job.interrupt()
+                else:
+                    job.leave("The trainer was closed.")
+            self._queue.clear()
+            self._paused.clear()
 
-    def _receive(self, process: "subprocess.Popen[bytes]") -> None:
-        assert process.stdout
-        was_ready = False
-        try:
-            for line in process.stdout:
-                if line == RECORDS_FOLLOW:
-                    break
-            while True:
-                name, value = pickle.load(process.stdout)
-                match name, self._current:
-                    case "ready", _:
-                        was_ready = True
-                    case "record", Run() as run:
-                        run.receive(value)
-                        if isinstance(value, EndRecord):
-                            self._begin_next()
-                    case "result", Task() as task:
-                        task.receive(value)
-                    case "ended", Task() as task:
-                        task.end(value)
-                    case "running" | "paused" as state, Run() as run:
-                        run.set_state(state)
-        except (EOFError, OSError, pickle.UnpicklingError):
-            pass  # The process has ended.
-        finally:
-            process.kill()  # Should it live on after an error here: nobody reads from it any more.
-            self._bury(process, was_ready)
-
-    def _begin_next(self) -> None:
-        with self._lock:
-            if self._waiting and not self._closing:
-                run = self._waiting.pop(0)
-                run.set_state("starting")
-                self._begin(run, None)
-
-    def _bury(self, process: "subprocess.Popen[bytes]", was_ready: bool) -> None:
-        """Say why the run that goes on has failed, and have the next process ready for the next."""
-        assert process.stdout
-        assert process.stdin
-        code = process.wait()
-        with self._lock:
-            process.stdout.close()
-            with contextlib.suppress(OSError):  # A command was still on its way to it.
-                process.stdin.close()
-            if process is not self._process:
-                return  # No run went on, and `start` came first: the process and the run of now are others.
-            if self._closing:
-                for each in [run for run in self._runs.values() if run.is_active]:
-                    each.interrupt()
-            why = "The trainer was closed." if self._closing else f"The training process {_how_it_died(code)}."
-            if run := self.current():
-                run.receive(_end_by_death(why, run.snapshot()))
-            elif isinstance(self._current, Task) and self._current.is_active:
-                self._current.end(why)
-            if was_ready and not self._closing:  # One that dies before would die again; the next start tries.
-                self._start_process()
-                self._begin_next()
+    def _log_end(self, job: Job) -> None:
+        match job:
+            case Run():
+                now = job.snapshot()
+                said = f"{now.state}: {now.message}" if now.message else now.state
+                step = now.end.step if now.end else 0
+                log.log(
+                    logging.ERROR if now.state == "failed" else logging.INFO, "%s ends at step %d, %s", _named(job), step, said
+                )
+            case Task():
+                log.log(logging.ERROR if job.problem else logging.INFO, "%s ends. %s", _named(job), job.problem)
 
 
-def _end_by_death(why: str, last: RunSnapshot) -> EndRecord:
-    """The record that the process had no time to send, so that the run ends in the store as it does on the page."""
-    step, epoch, seconds = (last.steps[-1].step, last.steps[-1].epoch, last.steps[-1].seconds) if last.steps else (0, 0, 0.0)
-    way_on = "Train starts anew" if last.storage_problem else "Resume goes on with it, Train starts anew"
-    message = f"{why} All that it had sent, up to step {step}, is kept; {way_on}."
-    return EndRecord(step, epoch, "failed", message, seconds, None, None)
+def _named(job: Job) -> str:
+    """What a job is called in the log."""
+    match job:
+        case Run():
+            layers = "-".join(map(str, job.config.layer_sizes))
+            what = f"run {job.id} ({layers}, {preset_of(job.config)}, {job.config.num_epochs} epochs)"
+        case Sweep():
+            what = f"sweep {job.id}"
+        case _:
+            what = f"speed test {job.id}"
+    return f"{what} of {_of(job.person)}"
 
 
-def _how_it_died(code: int) -> str:
-    name = {s.value: s.name for s in signal.Signals}.get(-code, f"signal {-code}")
-    how = f"was ended by {name}" if code < 0 else f"ended with exit code {code}"
-    return f"{how}, which is what a system out of memory does" if name == "SIGKILL" else how
+def _of(person: str) -> str:
+    return f"session {person[:8]}" if person else "nobody"

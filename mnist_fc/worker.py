@@ -1,9 +1,9 @@
 """The training process, `python -m mnist_fc.worker`: commands come in on standard input, records go out on standard output.
 
-Both are streams of pickled pairs (name, value) between this process and the one that started it; see trainer.py. The records
+Both are streams of pickled pairs (name, value) between this process and the one that started it; see process.py. The records
 begin after the line RECORDS_FOLLOW: what a library prints while it is imported comes before it. Training runs on the main
 thread: PyTorch's worker threads belong to the thread that first used them. The process ends when its standard input does, so
-it never outlives the page's server, however that ends.
+it never outlives the page's server, however that ends. What it may take of the machine is bounded; see limits.py.
 """
 
 import collections
@@ -23,6 +23,7 @@ import numpy as np
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import DataError, Mnist, load
 from mnist_fc.engine import StateError, Training, train
+from mnist_fc.limits import bound_memory, give_way, out_of_memory
 from mnist_fc.records import EndRecord, HistogramsRecord, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.speed import SpeedRecord, measure
 from mnist_fc.sweep import SweepConfig, SweepError, TrialRecord, sweep
@@ -91,14 +92,17 @@ class Worker:
         self._commands = commands
         self._outbox = outbox
         self._data: Mnist | None = None
+        self._is_to_yield = False
 
     def work(self) -> None:
         """Get ready for a run, say so, and do the runs that are asked for, for as long as the process lives."""
         with contextlib.suppress(DataError):  # Said when a run is asked for; by then the file may be there.
             next(train(PRESETS["fast"], self._load_data()))
+        bound_memory()
         self._outbox.put("ready")
         while True:
             name, value = self._commands.get()
+            self._is_to_yield = False
             match name:
                 case "start":
                     self._run(*value)
@@ -113,9 +117,11 @@ class Worker:
 
     def _run(self, run_id: str, config: TrainConfig, state: dict[str, np.ndarray] | None) -> None:
         sent_at = time.monotonic()
+        now: Training | None = None
 
         def before_step(training: Training) -> bool:
-            nonlocal sent_at
+            nonlocal sent_at, now
+            now = training
             if not self._commands.empty() and not self._obey(run_id, training):
                 return False
             if time.monotonic() - sent_at > max(LIVE_SECONDS, 4 * training.model.num_parameters / LIVE_BYTES_PER_SECOND):
@@ -129,28 +135,37 @@ class Worker:
             self._outbox.put("running")
             for record in records:
                 self._outbox.put("record", record)
+                if self._is_to_yield and isinstance(record, StateRecord):  # it can go on from there
+                    self._outbox.put("yielded")
+                    return
         except (DataError, StateError) as error:
             self._outbox.put("record", EndRecord(0, 0, "failed", f"{error}.", 0.0, None, None))
+        except (MemoryError, RuntimeError) as error:
+            step, epoch, seconds = (now.step, now.epoch, now.seconds) if now else (0, 0, 0.0)
+            self._outbox.put("record", EndRecord(step, epoch, "failed", out_of_memory(error), seconds, None, None))
 
-    def _measure(self, test_id: str, config: TrainConfig) -> None:
+    def _measure(self, test_id: str, config: TrainConfig, max_threads: int) -> None:
         def results() -> Iterator[SpeedRecord]:
-            for record in measure(config, self._load_data()):
+            for record in measure(config, self._load_data(), max_threads):
                 yield record
-                if self._is_stopped(test_id):
+                if not self._goes_on(test_id):
                     break
 
         self._send_results(results())
 
     def _sweep(self, sweep_id: str, config: SweepConfig) -> None:
-        is_stopped = False
+        goes_on = True
 
         def before_step(_training: Training) -> bool:
-            nonlocal is_stopped
-            is_stopped = is_stopped or self._is_stopped(sweep_id)
-            return not is_stopped
+            nonlocal goes_on
+            goes_on = goes_on and self._goes_on(sweep_id)
+            return goes_on
 
         def results() -> Iterator[TrialRecord]:
-            yield from sweep(config, self._load_data(), before_step)
+            for record in sweep(config, self._load_data(), before_step):
+                yield record
+                if self._is_to_yield and record.state != "running":  # between two trials
+                    break
 
         self._send_results(results())
 
@@ -161,16 +176,25 @@ class Worker:
                 self._outbox.put("result", record)
         except (DataError, SweepError) as error:
             problem = f"{error}."
-        self._outbox.put("ended", problem)
+        except (MemoryError, RuntimeError) as error:
+            problem = out_of_memory(error)
+        if self._is_to_yield and not problem:
+            self._outbox.put("yielded")
+        else:
+            self._outbox.put("ended", problem)
 
-    def _is_stopped(self, task_id: str) -> bool:
+    def _goes_on(self, task_id: str) -> bool:
+        """Carry out the commands that wait; False to stop."""
         while not self._commands.empty():
-            if self._commands.get() == ("stop", (task_id,)):
-                return True
-        return False
+            name, (named_task, *_) = self._commands.get()
+            if named_task == task_id and name == "stop":
+                self._is_to_yield = False
+                return False
+            self._is_to_yield = self._is_to_yield or (named_task == task_id and name == "yield")
+        return True
 
     def _obey(self, run_id: str, training: Training) -> bool:
-        """Carry out the commands that wait, and while paused those to come; False to stop."""
+        """Carry out the commands that wait, and while paused those to come; False to stop or yield."""
         paused = False
         while paused or not self._commands.empty():
             name, (named_run, *value) = self._commands.get()
@@ -178,6 +202,9 @@ class Worker:
                 continue
             match name:
                 case "stop":
+                    return False
+                case "yield":
+                    self._is_to_yield = True
                     return False
                 case "learning_rate":
                     training.learning_rate = value[0]
@@ -200,6 +227,7 @@ def _receive(stream: IO[bytes], put: Callable[[tuple[str, Any]], object]) -> Non
 def main() -> None:
     """Serve the process that started this one, until it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches this process too; the server decides
+    give_way()
     records = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=2**20)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write among the records
     records.write(b"\n" + RECORDS_FOLLOW)

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import LIMITS, PRESETS, Choice
-from mnist_fc.trainer import RunSnapshot
+from mnist_fc.jobs import RunSnapshot
 from mnist_fc.views import controls, session
 from mnist_fc.views.pixels import full_colour, grid
 

@@ -462,22 +462,54 @@ def test_reload_comes_back_to_the_run(page: Page) -> None:
     expect_longer_curve(page, "loss_chart", 0)
 
 
-def test_second_person_is_told_that_the_machine_is_busy_and_can_still_draw(open_page: Callable[..., Page]) -> None:
+def test_second_person_waits_for_a_turn_and_can_draw_meanwhile_leave_and_begin_by_itself(open_page: Callable[..., Page]) -> None:
     first, second = open_page(), open_page()
     choose_preset(first, "best")
     click(first, "train")
     expect_status(first, "epoch")
     click(second, "train")
-    expect(second.get_by_text("Another run goes on")).to_be_visible(timeout=15 * SECONDS)
+    expect_status(second, "waiting")
+    expect(second.locator(".st-key-progress")).to_contain_text(
+        re.compile(r"Place 1 of 1 in the queue, about \d+ (s|min) until it begins. It begins by itself.")
+    )
     click(second, "clear")
     expect_reading(second, "")
     draw(second, SEVEN)
     expect_reading(second, "7")
-    click(second, "show_other")
-    expect_status(second, "epoch")
+    expect(second.locator(".st-key-stop")).to_contain_text("Leave")
     click(second, "stop")
     expect_status(second, "done, stopped")
+    click(second, "train")
+    expect_status(second, "waiting")
+    click(first, "stop")
     expect_status(first, "done, stopped")
+    expect_status(second, re.compile("epoch|^done$"))
+    expect_status(second, re.compile("^done$"))
+
+
+def test_run_whose_page_is_closed_stops_within_the_minute_unless_it_is_to_go_on(browser: Browser, tmp_path: Path) -> None:
+    with running_server(tmp_path) as own:
+        pages = [browser.new_context(viewport={"width": 1280, "height": 800}).new_page() for _ in range(2)]
+        for page, epochs in zip(pages, (60, 61), strict=True):
+            page.goto(f"{own.url}/?preset=best&epochs={epochs}")
+            ready(page)
+        pages[0].locator(".st-key-keeps_going label").click()
+        for page in pages:
+            click(page, "train")
+        expect_status(pages[1], "waiting")
+        addresses = [page.url for page in pages]
+        for page in pages:
+            page.context.close()
+        log_has(own, re.compile(r"run .*-custom-\w+ .* is stopped: nobody looks at it any more"))
+        back = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        back.goto(addresses[0])
+        ready(back)
+        expect_status(back, "epoch")
+        back.goto(addresses[1])
+        ready(back)
+        expect_status(back, "done, stopped")
+        expect(back.get_by_text("its page had been closed for 60 s")).to_be_visible()
+        back.context.close()
 
 
 def test_killed_training_process_is_reported_and_the_next_run_works(page: Page, server: Server) -> None:

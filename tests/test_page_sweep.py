@@ -185,14 +185,15 @@ def test_a_study_that_varies_something_else_is_said_after_the_start(open_page: C
     expect(said).to_contain_text(f"The study {others} varies hidden_sizes=16,32-16,64-32-16", timeout=30 * SECONDS)
 
 
-def test_a_machine_that_is_busy_says_with_what_and_what_is_chosen_outlasts_another_tab(open_page: Callable[..., Page]) -> None:
+def test_a_sweep_waits_for_its_turn_and_what_is_chosen_outlasts_another_tab(open_page: Callable[..., Page]) -> None:
     page = open_sweep(open_page, LONG)
     enter(page, "sweep_hidden_sizes", "40, 24")
     click(page, "train")
     expect_status(page, re.compile(r"epoch ([2-9]|\d\d)"))  # what a run brings with it has found its place, and stands still
     click(page, "start_sweep")
-    said = page.get_by_text("Another run goes on, and it trains one network at a time. Press Start again when it has ended.")
-    expect(said).to_be_visible()
+    expect(page.get_by_text("place 1 of 1 in the queue")).to_be_visible()
+    click(page, "stop_sweep")
+    expect(page.locator(".st-key-start_sweep")).to_be_visible()
     click(page, "stop")
     expect_status(page, "stopped")
     open_tab(page, "Inside")

@@ -15,7 +15,7 @@ FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in [ROOT / "app.py", *ROOT.glob("mnist_fc/**/*.py")]
 }
 VIEWS = {name for name in FILES if name == "app" or name.startswith("mnist_fc.views.")}
-PROCESSES = {"mnist_fc.trainer", "mnist_fc.worker"}
+PROCESSES = {"mnist_fc.process", "mnist_fc.worker"}
 
 ALLOWED = {
     "streamlit": VIEWS,
@@ -23,7 +23,7 @@ ALLOWED = {
     "subprocess": {*PROCESSES, "mnist_fc.benchmark"},
     "multiprocessing": set(),
     "socket": set(),
-    "threading": {*PROCESSES, "mnist_fc.store"},
+    "threading": {*PROCESSES, "mnist_fc.trainer", "mnist_fc.jobs", "mnist_fc.store"},
     "signal": {*PROCESSES, "mnist_fc.__main__"},
     "pickle": {*PROCESSES, "mnist_fc.checkpoint"},  # checkpoint.py names its exception
 }

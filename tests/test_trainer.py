@@ -27,11 +27,13 @@ from mnist_fc import checkpoint
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data import DATA_VARIABLE, load
 from mnist_fc.engine import train
+from mnist_fc.jobs import ACTIVE_STATES, Run, RunSnapshot, SpeedTest, State
+from mnist_fc.process import how_it_died
 from mnist_fc.records import EndRecord, Record, StepRecord, WeightsRecord
 from mnist_fc.runs import RunsError, kept_checkpoints
 from mnist_fc.speed import BATCH_SIZES, SpeedRecord, thread_counts
 from mnist_fc.store import RunStore
-from mnist_fc.trainer import ACTIVE_STATES, Run, RunSnapshot, SpeedTest, State, Trainer, TrainerBusy, _how_it_died
+from mnist_fc.trainer import Trainer, TrainerBusy
 from mnist_fc.worker import Outbox, Worker
 
 TIMEOUT = 60.0
@@ -74,14 +76,10 @@ def shared_trainer(data_file: Path, store: Path) -> Iterator[Trainer]:
 def trainer(shared_trainer: Trainer) -> Iterator[Trainer]:
     """The trainer that the tests share, with no run and no test of speed going on before and after."""
     yield shared_trainer
-    if run := shared_trainer.current():
-        shared_trainer.stop(run)
-        assert run.wait_until_state("done", "stopped", "failed", timeout=TIMEOUT)
-    if (test := shared_trainer.speed_test) and test.is_active:  # The process of a test that cannot be stopped must die.
-        receiver = shared_trainer._receiver
-        kill(shared_trainer.process_id)
-        assert test.wait_until_ended(TIMEOUT)
-        receiver.join(TIMEOUT)  # It starts the next process.
+    for job in reversed(shared_trainer.jobs()):  # those that wait first, or they would begin
+        shared_trainer.stop(job)
+        with job._changed:
+            assert job._changed.wait_for(lambda job=job: not job.is_active, TIMEOUT)  # type: ignore[misc]
 
 
 def finished(run: Run) -> RunSnapshot:
@@ -151,7 +149,7 @@ class TestRun:
         assert snapshot.weights
         assert snapshot.weights.step == num_steps
         assert trainer.run(run.id) is run
-        assert trainer.current() is None
+        assert not trainer.is_busy
 
     def test_it_is_on_disk_when_it_has_ended(self, trainer: Trainer, store: Path) -> None:
         run = trainer.start(SHORT)
@@ -278,29 +276,27 @@ class TestCommands:
         with pytest.raises(ConfigError, match="learning_rate is 5"):
             trainer.set_learning_rate(run, 5.0)
 
-    def test_a_second_start_is_refused_while_a_run_goes_on(self, trainer: Trainer) -> None:
+    def test_many_who_start_at_once_have_one_run_that_goes_on_and_the_others_wait(self, trainer: Trainer) -> None:
         with ThreadPoolExecutor(8) as pool:
-            started = [future.exception() or future.result() for future in [pool.submit(trainer.start, LONG) for _ in range(8)]]
-        runs = [run for run in started if isinstance(run, Run)]
-        assert len(runs) == 1
-        assert sum(isinstance(error, TrainerBusy) for error in started) == 7
-        trainer.pause(runs[0])
-        wait_until(runs[0], "paused")
-        with pytest.raises(TrainerBusy):
-            trainer.start(LONG)
-        assert trainer.current() is runs[0]
+            runs = [future.result() for future in [pool.submit(trainer.start, LONG) for _ in range(8)]]
+        first, *others = trainer.jobs()
+        assert set(runs) == {first, *others}
+        wait_until(first, "running")  # type: ignore[arg-type]
+        assert [run.snapshot().state for run in runs if run is not first] == ["waiting"] * 7
+        places = [trainer.place(job, 60_000) for job in others]
+        assert [(place.number, place.of) for place in places if place] == [(number, 7) for number in range(1, 8)]
 
     def test_many_starts_and_stops_leave_one_process_and_no_descriptor(self, trainer: Trainer) -> None:
         finished(trainer.start(SHORT))
-        before = children(), trainer.process_id, num_descriptors()
+        before = children(), trainer.process_ids[0], num_descriptors()
         for i in range(20):
             run = trainer.start(LONG)
             if i % 2:
                 wait_for_steps(run, 1)
             trainer.stop(run)
             assert finished(run).state == "stopped"
-        assert (children(), trainer.process_id, num_descriptors()) == before
-        assert trainer.process_id in children()
+        assert (children(), trainer.process_ids[0], num_descriptors()) == before
+        assert trainer.process_ids[0] in children()
 
 
 class TestStore:
@@ -358,7 +354,7 @@ class TestDeath:
             wait_until(run, "paused")
         before = run.snapshot()
         assert before.state == state
-        killed = trainer.process_id
+        killed = trainer.process_ids[0]
         kill(killed)
         snapshot = finished(run)
         assert snapshot.state == "failed"
@@ -367,33 +363,33 @@ class TestDeath:
         assert snapshot.steps[: len(before.steps)] == before.steps
         trainer.stop(run)  # It has no process any more, and the next one does not care.
         assert finished(trainer.start(SHORT)).state == "done"
-        assert trainer.process_id != killed
+        assert trainer.process_ids[0] != killed
         assert killed not in children()
         assert num_descriptors() == descriptors
 
     def test_a_start_that_sees_the_death_before_the_receiver_does_gets_one_new_process(self, trainer: Trainer) -> None:
         before = children()
         with trainer._lock:  # The receiver waits for it to say that the process has died.
-            kill(trainer.process_id)
-            trainer._process.wait(TIMEOUT)
-            dead = trainer.process_id, trainer._receiver
+            kill(trainer.process_ids[0])
+            dead = trainer._slots[0].process
+            dead._process.wait(TIMEOUT)
             run = trainer.start(SHORT)
-        dead[1].join(TIMEOUT)
+        dead.join(TIMEOUT)
         assert finished(run).state == "done"
-        assert children() == before - {dead[0]} | {trainer.process_id}
+        assert children() == before - {dead.id} | {trainer.process_ids[0]}
 
     def test_no_death_before_between_or_at_the_end_of_runs_leaves_anything_waiting(self, tmp_path: Path) -> None:
         before = children(), num_descriptors()
         with contextlib.closing(Trainer(RunStore(tmp_path))) as trainer:
             run = trainer.start(LONG)
-            kill(trainer.process_id)  # It takes seconds to get ready.
+            kill(trainer.process_ids[0])  # It takes seconds to get ready.
             snapshot = finished(run)
             assert snapshot.state == "failed"
             assert "SIGKILL" in snapshot.message
             assert "up to step 0," in snapshot.message
             assert finished(trainer.start(SHORT)).state == "done"
 
-            os.kill(trainer.process_id, signal.SIGKILL)  # The start may come before anybody can tell that it has died.
+            os.kill(trainer.process_ids[0], signal.SIGKILL)  # The start may come before anybody can tell that it has died.
             snapshot = finished(trainer.start(SHORT))
             assert snapshot.state == "done" or "SIGKILL" in snapshot.message
         # It was closed while it started the next process.
@@ -402,7 +398,7 @@ class TestDeath:
     def test_an_interrupt_from_the_terminal_leaves_it_to_the_server_to_end_it(self, trainer: Trainer) -> None:
         run = trainer.start(LONG)
         wait_for_steps(run, 1)
-        os.kill(trainer.process_id, signal.SIGINT)
+        os.kill(trainer.process_ids[0], signal.SIGINT)
         wait_for_steps(run, 30)
         trainer.pause(run)
         wait_until(run, "paused")
@@ -420,7 +416,7 @@ class TestDeath:
         [(0, "ended with exit code 0."), (-9, "was ended by SIGKILL, which is"), (-35, "was ended by signal 35.")],
     )
     def test_the_message_of_every_death(self, code: int, text: str) -> None:
-        assert text in f"{_how_it_died(code)}."
+        assert text in f"{how_it_died(code)}."
 
     def test_to_close_ends_the_process_for_good_and_once(self, tmp_path: Path) -> None:
         before = children(), num_descriptors()
@@ -468,28 +464,26 @@ class TestSpeedTest:
         assert 1 <= len(test.records()) < len(thread_counts()) * len(BATCH_SIZES)
         assert finished(trainer.start(SHORT)).state == "done"
 
-    def test_while_it_goes_on_nothing_else_begins(self, trainer: Trainer) -> None:
+    def test_there_is_one_and_what_is_begun_meanwhile_waits_for_its_end(self, trainer: Trainer) -> None:
         test = trainer.measure_speed(SHORT)
-        for begin in (trainer.start, trainer.measure_speed):
-            with pytest.raises(TrainerBusy, match="The speed of this machine is being measured"):
-                begin(SHORT)
-        wait_for_record(test)
         with pytest.raises(TrainerBusy, match="The speed of this machine is being measured"):
-            trainer.start(SHORT)
+            trainer.measure_speed(SHORT)
+        run = trainer.start(SHORT)
+        wait_for_record(test)
+        assert run.state == "waiting"
         assert trainer.speed_test is test
-        assert trainer.current() is None
+        trainer.stop(test)
+        assert finished(run).state == "done"
 
-    def test_while_a_run_goes_on_it_does_not_begin(self, trainer: Trainer) -> None:
-        before = trainer.speed_test
+    def test_it_waits_for_the_run_that_goes_on_and_can_leave_the_queue(self, trainer: Trainer) -> None:
         run = trainer.start(LONG)
-        for state in ("running", "paused"):
-            if state == "paused":
-                trainer.pause(run)
-            wait_until(run, state)
-            with pytest.raises(TrainerBusy, match="Another run goes on"):
-                trainer.measure_speed(SHORT)
-        assert trainer.speed_test is before
-        assert trainer.current() is run
+        wait_until(run, "running")
+        test = trainer.measure_speed(SHORT)
+        assert test.is_waiting
+        assert trainer.jobs() == [run, test]
+        trainer.stop(test)
+        assert (test.is_active, test.records(), test.problem) == (False, [], "")
+        assert trainer.jobs() == [run]
 
     def test_commands_for_an_old_run_do_not_touch_it(self, trainer: Trainer) -> None:
         run = trainer.start(SHORT)
@@ -504,7 +498,7 @@ class TestSpeedTest:
         test = trainer.measure_speed(SHORT)
         wait_for_record(test)
         before = test.records()
-        killed = trainer.process_id
+        killed = trainer.process_ids[0]
         kill(killed)
         assert test.wait_until_ended(TIMEOUT)
         assert "SIGKILL" in test.problem
@@ -512,7 +506,7 @@ class TestSpeedTest:
         assert records[: len(before)] == before
         assert len(records) < len(thread_counts()) * len(BATCH_SIZES)
         assert finished(trainer.start(SHORT)).state == "done"
-        assert trainer.process_id != killed
+        assert trainer.process_ids[0] != killed
         assert killed not in children()
         following = trainer.measure_speed(SHORT)
         wait_for_record(following)
@@ -542,7 +536,7 @@ trainer = Trainer(RunStore(Path(sys.argv[1])))
 if sys.argv[2] != "ends":
     run = trainer.start(TrainConfig(hidden_sizes=(256,), batch_size=8, num_epochs=100, threads=1))
     assert run.wait_for(lambda run: bool(run._steps), 60)
-print(trainer.process_id, flush=True)
+print(trainer.process_ids[0], flush=True)
 sys.stdin.read()
 """
 
@@ -609,11 +603,11 @@ def test_a_run_or_test_of_speed_without_the_data_file_fails_and_one_with_it_work
         assert test.wait_until_ended(TIMEOUT)
         assert test.problem == snapshot.message
         assert test.records() == []
-        process_id = trainer.process_id
+        process_id = trainer.process_ids[0]
         shutil.copyfile(data_file, absent)
         assert finished(trainer.start(SHORT)).state == "done"
         wait_for_record(trainer.measure_speed(SHORT))
-        assert trainer.process_id == process_id
+        assert trainer.process_ids[0] == process_id
 
 
 class TestOutbox:
@@ -686,7 +680,7 @@ def test_a_run_whose_process_dies_ends_in_the_store_as_it_does_on_the_page(train
     assert run.wait_for(lambda run: run._weights is not None, TIMEOUT)
     folder = run.path
     assert folder
-    os.kill(trainer.process_id, signal.SIGKILL)
+    os.kill(trainer.process_ids[0], signal.SIGKILL)
     wait_until(run, "failed")
     with (folder / "metrics.csv").open(newline="") as file:
         last = list(csv.DictReader(file))[-1]
@@ -769,7 +763,7 @@ def test_a_run_that_was_stopped_or_whose_process_died_goes_on(
     if how == "stopped":
         trainer.stop(run)
     else:
-        os.kill(trainer.process_id, signal.SIGKILL)
+        os.kill(trainer.process_ids[0], signal.SIGKILL)
     wait_until(run, how)  # type: ignore[arg-type]
     assert run.snapshot().is_resumable
     trainer.go_on(run)
@@ -855,20 +849,18 @@ def test_runs_begin_in_their_turn(trainer: Trainer) -> None:
     first, second, third = trainer.start_in_turn(LONG, LONG.replace(seed=1), SHORT)
     wait_for_steps(first, 1)
     assert [run.snapshot().state for run in (second, third)] == ["waiting", "waiting"]
-    with pytest.raises(TrainerBusy):
-        trainer.start(SHORT)
     trainer.stop(second)
     assert second.snapshot().state == "stopped"
     assert third.snapshot().state == "waiting"
     trainer.stop(first)
     assert finished(third).state == "done"
     assert first.snapshot().state == "stopped"
-    assert trainer.current() is None
+    assert not trainer.is_busy
 
 
 def test_the_next_in_turn_begins_when_the_process_dies(trainer: Trainer) -> None:
     first, second = trainer.start_in_turn(LONG, SHORT)
     wait_for_steps(first, 1)
-    os.kill(trainer.process_id, signal.SIGKILL)
+    os.kill(trainer.process_ids[0], signal.SIGKILL)
     wait_until(first, "failed")
     assert finished(second).state == "done"

@@ -11,9 +11,10 @@ import pytest
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import DATA_VARIABLE
+from mnist_fc.jobs import Sweep
 from mnist_fc.store import RunStore
 from mnist_fc.sweep import Interval, Space, SweepConfig, TrialRecord, Values, default_storage, trials
-from mnist_fc.trainer import Sweep, Trainer, TrainerBusy
+from mnist_fc.trainer import Trainer, TrainerBusy
 
 TIMEOUT = 60.0
 """Seconds within which a thing happens on any machine; a test that passes waits no longer than the thing takes."""
@@ -35,9 +36,10 @@ def shared_trainer(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def trainer(shared_trainer: Trainer) -> Iterator[Trainer]:
     """The trainer that the tests share, with nothing going on before and after."""
     yield shared_trainer
-    if (going_on := shared_trainer.sweep) and going_on.is_active:
-        shared_trainer.stop(going_on)
-        assert going_on.wait_until_ended(TIMEOUT)
+    for job in reversed(shared_trainer.jobs()):  # those that wait first, or they would begin
+        shared_trainer.stop(job)
+        with job._changed:
+            assert job._changed.wait_for(lambda job=job: not job.is_active, TIMEOUT)  # type: ignore[misc]
 
 
 @pytest.fixture
@@ -93,29 +95,30 @@ def test_a_command_for_what_does_not_go_on_does_not_stop_it(trainer: Trainer, sh
     assert sweep.is_active
 
 
-def test_while_it_goes_on_nothing_else_begins(trainer: Trainer, short: SweepConfig, long: SweepConfig) -> None:
+def test_there_is_one_and_a_run_that_is_begun_meanwhile_waits(trainer: Trainer, short: SweepConfig, long: SweepConfig) -> None:
     sweep = trainer.start_sweep(long)
-    for begin in (lambda: trainer.start_sweep(short), lambda: trainer.start(SHORT), lambda: trainer.measure_speed(SHORT)):
-        with pytest.raises(TrainerBusy, match="A sweep goes on, and it trains one network at a time"):
-            begin()
-    assert trainer.sweep is sweep
-    assert sweep.is_active
-
-
-def test_while_a_run_goes_on_it_does_not_begin(trainer: Trainer, short: SweepConfig) -> None:
-    before = trainer.sweep
-    run = trainer.start(LONG)
-    with pytest.raises(TrainerBusy, match="Another run goes on"):
+    with pytest.raises(TrainerBusy, match="A sweep goes on"):
         trainer.start_sweep(short)
-    assert trainer.sweep is before
+    run = trainer.start(SHORT)
+    wait_for(sweep, bool)
+    assert trainer.jobs() == [sweep, run]
+    trainer.stop(sweep)
+    assert run.wait_until_state("done", timeout=TIMEOUT)
+
+
+def test_it_waits_for_the_run_that_goes_on(trainer: Trainer, short: SweepConfig) -> None:
+    run = trainer.start(LONG)
+    sweep = trainer.start_sweep(short)
+    assert sweep.is_waiting
     trainer.stop(run)
-    assert run.wait_until_state("stopped", timeout=TIMEOUT)
+    assert sweep.wait_until_ended(TIMEOUT)
+    assert len(trials(short.storage, "short")) == short.num_runs
 
 
 def test_one_whose_process_is_killed_says_so_and_the_next_works(trainer: Trainer, short: SweepConfig, long: SweepConfig) -> None:
     sweep = trainer.start_sweep(long)
     wait_for(sweep, bool)
-    os.kill(trainer.process_id, signal.SIGKILL)
+    os.kill(trainer.process_ids[0], signal.SIGKILL)
     assert sweep.wait_until_ended(TIMEOUT)
     assert sweep.problem.startswith("The training process was ended by SIGKILL")
     following = trainer.start_sweep(short)

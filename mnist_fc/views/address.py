@@ -1,7 +1,8 @@
 """The page's address: the settings by name and the run, so that a reload, another tab or a link opens the page as it is.
 
-`?preset=fast&learning_rate=0.01&hidden_sizes=300,100` sets controls, `hide=learning_rate,seed` takes controls off the page, and
-`run=` names the run. An address comes from anywhere: each value is checked, and what is said of it is shown as text.
+`?preset=fast&learning_rate=0.01&hidden_sizes=300,100` sets controls, `hide=learning_rate,seed` takes controls off the page,
+`run=` names the run, and `sweep=` the sweep that its person has started. An address comes from anywhere: each value is checked,
+and what is said of it is shown as text.
 """
 
 from collections.abc import Iterable
@@ -32,7 +33,7 @@ def settings() -> tuple[TrainConfig | None, list[str]]:
     For a value that is out of range the preset's is taken.
     """
     said = {name: st.query_params[name] for name in ("preset", *FIELDS) if name in st.query_params}
-    unknown = set(st.query_params) - {"preset", "run", "hide", *FIELDS}
+    unknown = set(st.query_params) - {"preset", "run", "sweep", "hide", *FIELDS}
     problems = [f"The address names {plain(name[:MAX_SHOWN])}, which is no setting." for name in sorted(unknown)]
     if not said:
         return None, problems

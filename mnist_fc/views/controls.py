@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from mnist_fc.config import CPU_COUNT, LIMITS, PRESETS, Choice, Layers, TrainConfig, preset_of
+from mnist_fc.config import LIMITS, PRESETS, Choice, Layers, TrainConfig, preset_of
 from mnist_fc.views import address, session
 
 PRESET_LINES = {
@@ -172,6 +172,12 @@ def panel() -> None:
     st.caption(f"{steps:,} steps an epoch, {steps * chosen.num_epochs:,} in all")
     _choice("optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most nets without tuning.")
     _choice("schedule", "Schedule", "How the learning rate moves in a run: fixed, up and down once, or down along a cosine.")
+    st.toggle(
+        "Go on when I leave",
+        key="keeps_going",
+        on_change=_keep_going,
+        help="A run or sweep whose page is closed for a minute is stopped, for others may be waiting. With this it is not.",
+    )
 
     if not hidden.issuperset(AGAINST_OVERFITTING):
         with st.expander("Against overfitting", key="regularization"):
@@ -189,6 +195,13 @@ def _set_first_controls() -> None:
     if said is None:
         said = run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"]
     set_controls(said)
+    st.session_state.keeps_going = run is not None and run.is_active and run.keeps_going
+
+
+def _keep_going() -> None:
+    for job in (session.watched_run(), session.trainer().sweep):
+        if job and session.person() in job.lookers:
+            job.keeps_going = session.keeps_going()
 
 
 def _against_overfitting() -> None:
@@ -228,10 +241,10 @@ def _data_start_and_machine() -> None:
             on_change=_control_changed,
             help="The same seed gives the same run on this machine; with the same layers, too, the same first weights.",
         )
-    if CPU_COUNT > 1:
-        _slider("threads", "Threads", range(1, CPU_COUNT + 1), "Processor cores to train on.")
+    if (most := session.trainer().max_threads) > 1:
+        _slider("threads", "Threads", range(1, most + 1), "Processor cores to train on.")
     else:
-        st.caption("Threads: 1, as this machine has one core.")
+        st.caption("Threads: 1, as there is one core for each training.")
 
 
 def _is_hidden(key: str) -> bool:

@@ -10,8 +10,9 @@ import streamlit as st
 from mnist_fc.config import TrainConfig
 from mnist_fc.curves import Curve, epoch_curve, train_curve
 from mnist_fc.diagnosis import Diagnosis, diagnose
+from mnist_fc.jobs import Run, RunSnapshot, num_images_of_run
 from mnist_fc.runs import RunsError
-from mnist_fc.trainer import Run, RunSnapshot, TrainerBusy
+from mnist_fc.trainer import TrainerBusy
 from mnist_fc.views import controls, session
 from mnist_fc.views.chart import HEIGHT, Axis, Series, heading, line_chart
 
@@ -20,9 +21,6 @@ SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 
 LOWER_HEIGHT = 125
 """Of a chart, in pixels, where there are three of them."""
-
-# The speed shown is that of so many records, half an epoch.
-RATE_RECORDS = 30
 
 # How long a click waits for the training process to have done as it was told; it takes a step.
 COMMAND_SECONDS = 0.4
@@ -42,7 +40,14 @@ def bar() -> None:
             disabled=not can_resume and (snapshot is None or snapshot.state not in ("starting", "running")),
             on_click=_resume if can_resume else _pause,
         )
-        st.button("Stop", key="stop", icon=":material/stop:", disabled=not active, on_click=_stop)
+        waits = snapshot is not None and snapshot.state == "waiting"
+        st.button(
+            "Leave" if waits else "Stop",
+            key="stop",
+            icon=":material/logout:" if waits else ":material/stop:",
+            disabled=not active,
+            on_click=_stop,
+        )
         st.button("Reset", key="reset", icon=":material/restart_alt:", disabled=snapshot is None, on_click=_reset)
         with st.container(key="status", width="content"):
             st.html(f"<span role='status'>{html.escape(_status(snapshot))}</span>")
@@ -50,8 +55,6 @@ def bar() -> None:
             st.progress(_progress(snapshot), _progress_line(snapshot))
     if (problem := st.session_state.get("train_problem")) and not active and session.trainer().is_busy:
         st.warning(problem)
-        if session.trainer().current():
-            st.button("Show that run", key="show_other", on_click=_show_other)
     of_run, problem = st.session_state.get("resume_problem", (None, ""))
     if snapshot and not active and of_run == snapshot.id:
         st.warning(problem)
@@ -73,6 +76,8 @@ def diagnosis() -> None:
         found = diagnose(snapshot.config, snapshot.learning_rate, snapshot.steps, snapshot.epochs, snapshot.end)
         if snapshot.state == "failed":
             st.error(session.plain(snapshot.message), icon=":material/error:", width="stretch")
+        elif snapshot.state == "stopped" and snapshot.message:
+            st.info(f"{session.plain(snapshot.message)} Resume goes on with it.", icon=":material/info:", width="stretch")
         elif found:
             st.warning(f"**This run {found.name}.** {found.sign} {found.cause}", icon=":material/troubleshoot:", width="stretch")
         if found:
@@ -89,22 +94,23 @@ def _cure(found: Diagnosis) -> None:
         st.button(f"Set {setting}", key="cure", on_click=controls.set_one, args=(field, value))
 
 
-def _show_other() -> None:
-    session.watch(session.trainer().current())
-    st.session_state.train_problem = None
-
-
 def start() -> None:
     """Begin a run with the settings of the side panel, and watch it."""
     st.session_state.train_problem = None
     try:
-        run = session.trainer().start(controls.config())
+        run = session.trainer().start(controls.config(), session.person())
     except TrainerBusy as busy:
-        st.session_state.train_problem = f"{busy}. Press Train again when it has ended."
+        st.session_state.train_problem = f"{busy}. Press Train again when one of them has ended."
     else:
         session.watch(run)
-        st.session_state.network = "run"
-        run.wait_until_state("running", "done", "failed", timeout=COMMAND_SECONDS)
+        _has_begun(run)
+
+
+def _has_begun(run: Run) -> None:
+    """Show what `run` learns, if its turn comes at once from its first steps on."""
+    run.keeps_going = session.keeps_going()
+    st.session_state.network = "run"
+    run.wait_until_state("running", "done", "failed", "waiting", timeout=COMMAND_SECONDS)
 
 
 def removed_by(*configs: TrainConfig) -> str:
@@ -133,21 +139,20 @@ def _resume() -> None:
         _go_on(run)
     elif snapshot.state == "paused":
         session.trainer().resume(run)
-        run.wait_until_state("running", timeout=COMMAND_SECONDS)
+        run.wait_until_state("running", "waiting", timeout=COMMAND_SECONDS)
 
 
 def _go_on(run: Run) -> None:
     """Let a run that was cut off or stopped go on from its last state."""
     st.session_state.train_problem = None
     try:
-        session.trainer().go_on(run)
+        session.trainer().go_on(run, session.person())
     except TrainerBusy as busy:
-        st.session_state.train_problem = f"{busy}. Press Resume again when it has ended."
+        st.session_state.train_problem = f"{busy}. Press Resume again when one of them has ended."
     except RunsError as error:
         st.session_state.resume_problem = run.id, f"This run cannot go on: {session.plain(str(error))}."
     else:
-        st.session_state.network = "run"
-        run.wait_until_state("running", "done", "failed", timeout=COMMAND_SECONDS)
+        _has_begun(run)
 
 
 def _stop() -> None:
@@ -177,7 +182,7 @@ def _status(snapshot: RunSnapshot | None) -> str:
         case "elsewhere":
             return f"{epoch}, in another program"
         case "waiting":
-            return "waiting for its turn"
+            return f"waiting, {epoch}" if snapshot.steps else "waiting"
     return snapshot.state
 
 
@@ -190,12 +195,14 @@ def _progress(snapshot: RunSnapshot | None) -> float:
 
 
 def _total_images(snapshot: RunSnapshot) -> int:
-    return (session.num_train_images() - snapshot.config.num_validation) * snapshot.config.num_epochs
+    return num_images_of_run(snapshot.config, session.num_train_images())
 
 
 def _progress_line(snapshot: RunSnapshot | None) -> str:
     if not snapshot:
         return f"Press Train to watch a network learn from {session.num_train_images():,} handwritten digits."
+    if (run := session.watched_run()) and (place := session.place_of(run)):
+        return f"{place[0].upper()}{place[1:]}. It begins by itself."
     if not snapshot.steps:
         return "Getting ready." if snapshot.is_active else "Not a step was taken."
     if snapshot.end and snapshot.end.test_accuracy is not None:
@@ -210,16 +217,9 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
         return f"{line}. Its program ended before it did; Resume goes on from its last state, some moments back."
     if not snapshot.is_active:
         return line
-    images, seconds = last.images_seen, last.seconds
-    if len(snapshot.steps) > RATE_RECORDS:
-        earlier = snapshot.steps[-RATE_RECORDS]
-        images, seconds = images - earlier.images_seen, seconds - earlier.seconds
-    rate = images / seconds
-    return f"{line} · {rate:,.0f} images/s · {_duration((_total_images(snapshot) - last.images_seen) / rate)} left"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    if not (rate := snapshot.images_per_second):
+        return line
+    return f"{line} · {rate:,.0f} images/s · {session.duration((_total_images(snapshot) - last.images_seen) / rate)} left"
 
 
 def charts(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:

@@ -12,9 +12,10 @@ import streamlit as st
 
 from mnist_fc.config import LIMITS, PRESETS, TrainConfig, preset_of
 from mnist_fc.curves import Curve, epoch_curve, train_curve
+from mnist_fc.jobs import RunSnapshot
 from mnist_fc.runs import RunsError, StoredRun, is_active
 from mnist_fc.store import RunStore
-from mnist_fc.trainer import RunSnapshot, TrainerBusy
+from mnist_fc.trainer import TrainerBusy
 from mnist_fc.views import controls, hand, progress, session
 from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
 
@@ -263,9 +264,7 @@ def _blog(runs: Sequence[StoredRun]) -> None:
         "60,000 training images, Adam at 0.001, batches of 100, ten epochs. The accuracy is that of the test set after the last "
         "epoch, and moves by some tenths of a percent from seed to seed; the time is that of the training."
     )
-    st.button(
-        "Train both", key="train_blog", icon=":material/play_arrow:", on_click=_train_blog, disabled=session.trainer().is_busy
-    )
+    st.button("Train both", key="train_blog", icon=":material/play_arrow:", on_click=_train_blog)
     if problem := st.session_state.pop("blog_problem", ""):
         st.warning(problem)
     if removed := progress.removed_by(*(PRESETS[name] for name in BLOG)):
@@ -298,9 +297,9 @@ def _blog_row(name: str, runs: Sequence[StoredRun]) -> str:
 def _train_blog() -> None:
     chosen = controls.config()
     try:
-        runs = session.trainer().start_in_turn(*(_as_chosen(PRESETS[name], chosen) for name in BLOG))
+        runs = session.trainer().start_in_turn(*(_as_chosen(PRESETS[name], chosen) for name in BLOG), person=session.person())
     except TrainerBusy as busy:
-        st.session_state.blog_problem = f"{busy}. Press Train both again when it has ended."
+        st.session_state.blog_problem = f"{busy}. Press Train both again when they have ended."
     else:
         session.follow(runs)
 

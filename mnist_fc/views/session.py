@@ -1,6 +1,10 @@
 """What the views share: the server's one trainer, data and shipped network, and which run this session watches."""
 
+import argparse
+import logging
+import math
 import re
+import sys
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +13,20 @@ from typing import Any, Literal, TypeVar
 
 import streamlit as st
 import torch
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from mnist_fc import checkpoint, data
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import CPU_COUNT, NUM_CLASSES, NUM_INPUTS, ConfigError, preset_of
 from mnist_fc.engine import evaluate
+from mnist_fc.jobs import Job, Run, RunSnapshot
+from mnist_fc.limits import memory_gb
+from mnist_fc.log import open_log
 from mnist_fc.model import MLP
 from mnist_fc.reading import Reader
 from mnist_fc.survey import Survey
 from mnist_fc.survey import survey as survey_images
-from mnist_fc.trainer import Run, RunSnapshot, Trainer
+from mnist_fc.trainer import Trainer, num_slots
 
 # The page follows a run at this pace: slowly where it must take the time for it from the cores that train, and more slowly yet
 # where a tab has much to draw. So a run takes at most 1.15 times as long.
@@ -27,18 +35,87 @@ TICK_SECONDS_ALL_CORES_TRAIN = 2.2
 TICK_SECONDS_WITH_MUCH_TO_DRAW = 3.6
 FIRST_SECONDS = 4.0
 
+FEW_SESSIONS = 8
+"""With more, each is drawn anew more seldom, so that all of them take no more of the server's time than so many."""
+
 LEISURE = 60
 """What is computed anew while a run goes on takes at most one part in so many of a core's time."""
 
 T = TypeVar("T")
 
 
+log = logging.getLogger(__name__)
+
+
 @st.cache_resource(show_spinner=False)
 def trainer() -> Trainer:
-    """The trainer of this server; the first page that opens starts its process."""
+    """The trainer of this server; the first page that opens starts its processes. Raises ConfigError for wrong options."""
+    open_log()
     # Reading one image is too little to share among cores, and idle helper threads would spin where training runs.
     torch.set_num_threads(1)
-    return Trainer()
+    memory_gb()  # the training process takes it: what is wrong with it is said here
+    return Trainer(slots=num_slots(_slots_option()), is_present=st.runtime.get_instance().is_active_session)
+
+
+def _slots_option() -> str | None:
+    """What stands after --slots in `streamlit run app.py -- --slots 2`."""
+    parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False, add_help=False)
+    parser.add_argument("--slots")
+    slots: str | None = parser.parse_known_args(sys.argv[1:])[0].slots
+    return slots
+
+
+def person() -> str:
+    """This session's own id."""
+    context = get_script_run_ctx()
+    return context.session_id if context else ""
+
+
+def look() -> None:
+    """This session is here, and sees the run that it watches, and the sweep that its person started."""
+    if run := watched_run():
+        trainer().look_at(run, person())
+    sweep = trainer().sweep
+    if sweep and st.query_params.get("sweep") == sweep.id:
+        trainer().look_at(sweep, person())
+    _visits()[person()] = None
+
+
+def keeps_going() -> bool:
+    """Whether what is begun here is to go on when this session is gone."""
+    return bool(st.session_state.get("keeps_going"))
+
+
+def place_of(job: Job) -> str:
+    """Where a job stands in the queue, in words; nothing for one that does not wait."""
+    place = trainer().place(job, num_train_images())
+    if place is None:
+        return ""
+    return f"place {place.number} of {place.of} in the queue, about {duration(place.seconds)} until it begins"
+
+
+def duration(seconds: float) -> str:
+    """As a person says it: "40 s", "3 min"."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+@st.cache_resource(show_spinner=False)
+def _visits() -> dict[str, None]:
+    """The sessions that there have been, by id, the newest last."""
+    return {}
+
+
+def num_present() -> int:
+    """How many sessions have the page open now."""
+    visits, is_active = _visits(), st.runtime.get_instance().is_active_session
+    for gone in [visitor for visitor in list(visits) if not is_active(visitor)]:
+        visits.pop(gone, None)
+    return len(visits)
+
+
+def refused(what: str) -> None:
+    """Say in the log that something of this session was not taken; `what` names it, and holds nothing that a person drew."""
+    log.warning("refused session %s: %s", person()[:8], what)
 
 
 @st.cache_resource(show_spinner=False)
@@ -337,6 +414,11 @@ def tick_seconds(*, much_to_draw: bool = False) -> float | None:
     if run.may_go_on_elsewhere:
         return TICK_SECONDS_WITH_MUCH_TO_DRAW
     is_new = time.monotonic() - run.started_at < FIRST_SECONDS  # most is learned then, and a short run is over
-    if run.config.threads < CPU_COUNT or is_new:
-        return TICK_SECONDS
-    return TICK_SECONDS_WITH_MUCH_TO_DRAW if much_to_draw else TICK_SECONDS_ALL_CORES_TRAIN
+    if run.state == "waiting":
+        seconds = TICK_SECONDS_ALL_CORES_TRAIN
+    elif run.config.threads < CPU_COUNT or is_new:
+        seconds = TICK_SECONDS
+    else:
+        seconds = TICK_SECONDS_WITH_MUCH_TO_DRAW if much_to_draw else TICK_SECONDS_ALL_CORES_TRAIN
+    # In steps, so that a page is not drawn anew as a whole whenever somebody comes or goes.
+    return seconds * 2.0 ** max(0, math.ceil(math.log2(max(1, num_present()) / FEW_SESSIONS)))

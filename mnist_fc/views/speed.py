@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from mnist_fc.config import CPU_COUNT
-from mnist_fc.speed import BATCH_SIZES, SpeedRecord, fastest_threads, thread_counts
-from mnist_fc.trainer import SpeedTest, TrainerBusy
+from mnist_fc.jobs import SpeedTest
+from mnist_fc.speed import BATCH_SIZES, SpeedRecord, fastest_threads
+from mnist_fc.trainer import TrainerBusy
 from mnist_fc.views import controls, progress, session
 from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
 
@@ -23,11 +23,11 @@ def _is_measuring() -> bool:
 def _panel(*, ticking: bool) -> None:
     if _is_measuring() is not ticking or controls.are_stale():
         st.rerun()  # a measurement has begun or ended, or its advice was taken
-    test = session.trainer().speed_test
+    test, max_threads = session.trainer().speed_test, session.trainer().max_threads
     st.caption(
         f"How many training images a second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"
-        + (f" and 1 to {CPU_COUNT} threads" if CPU_COUNT > 1 else "")
-        + ": the network of the side panel takes real training steps, for some seconds; no run can go on meanwhile. "
+        + (f" and 1 to {max_threads} threads" if max_threads > 1 else "")
+        + ": the network of the side panel takes real training steps, for some seconds, while no run goes on. "
         "The newest figures of this machine are shown, whoever asked for them; other busy programs lower them."
     )
     if ticking:
@@ -38,9 +38,9 @@ def _panel(*, ticking: bool) -> None:
             st.warning(problem)
     if test is None:
         return
-    records, num_records = test.records(), len(BATCH_SIZES) * len(thread_counts())
+    records, num_records = test.records(), test.num_records
     if ticking:
-        st.progress(len(records) / num_records, _newest(records))
+        st.progress(len(records) / num_records, _so_far(test, records))
     if test.problem:
         st.error(f"{test.problem} Press Measure to try again.", icon=":material/error:")
     if records:
@@ -51,7 +51,9 @@ def _panel(*, ticking: bool) -> None:
         st.caption(f"Ended after {len(records)} of {num_records} figures.")
 
 
-def _newest(records: list[SpeedRecord]) -> str:
+def _so_far(test: SpeedTest, records: list[SpeedRecord]) -> str:
+    if place := session.place_of(test):
+        return f"{place[0].upper()}{place[1:]}."
     if not records:
         return "Getting ready."
     last = records[-1]
@@ -60,7 +62,7 @@ def _newest(records: list[SpeedRecord]) -> str:
 
 def _chart(test: SpeedTest, records: list[SpeedRecord]) -> None:
     series = []
-    for number, threads in enumerate(thread_counts()):
+    for number, threads in enumerate(test.thread_counts):
         if of_these := [record for record in records if record.threads == threads]:
             sizes, rates = [r.batch_size for r in of_these], [r.images_per_second for r in of_these]
             series.append(Series(_threads(threads), COLORS[number % len(COLORS)], sizes, rates, dots=True))
@@ -86,7 +88,7 @@ def _advice(test: SpeedTest, records: list[SpeedRecord]) -> None:
         f"For batches of {test.config.batch_size:,} (measured: {best.batch_size:,}) the fastest is **{_threads(best.threads)}**: "
         f"{best.images_per_second:,.0f} images/s{times}."
     )
-    if CPU_COUNT > 1:
+    if len(test.thread_counts) > 1:
         st.button(
             f"Use {_threads(best.threads)}",
             key="use_fastest",
@@ -101,7 +103,7 @@ def _measure() -> None:
     if _is_measuring():
         return  # somebody else has just begun; the page follows it
     try:
-        session.trainer().measure_speed(controls.config())
+        session.trainer().measure_speed(controls.config(), session.person())
     except TrainerBusy as busy:
         st.session_state.speed_problem = f"{busy}. Press Measure again when it has ended."
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 import streamlit as st
 
 from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, TrainConfig
+from mnist_fc.jobs import Sweep
 from mnist_fc.sweep import (
     MAX_NAME,
     MINUTES,
@@ -20,7 +21,7 @@ from mnist_fc.sweep import (
     parse_space,
 )
 from mnist_fc.sweep import studies as study_names
-from mnist_fc.trainer import Sweep, TrainerBusy
+from mnist_fc.trainer import TrainerBusy
 from mnist_fc.views import controls, progress, session, studies, trials
 
 T = TypeVar("T")
@@ -28,7 +29,8 @@ T = TypeVar("T")
 ABOUT = """
 The page tries settings by itself: each trial trains a network, and what did well is tried more closely. The aim is the
 **validation accuracy** after the last epoch; the test set is never looked at. A trial that is clearly behind is ended early
-(**pruned**). Trials leave no run behind: take the best settings over and press **Train** to keep one. No run can go on meanwhile.
+(**pruned**). Trials leave no run behind: take the best settings over and press **Train** to keep one. Runs that are begun
+meanwhile wait for the end of a trial.
 """
 
 RANGES: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
@@ -199,7 +201,9 @@ def _start() -> None:
         return  # somebody else has just begun one; the page follows it
     try:
         config = _config(_new_name(study_names(studies.storage())))
-        session.trainer().start_sweep(config)
+        sweep = session.trainer().start_sweep(config, session.person())
+        sweep.keeps_going = session.keeps_going()
+        st.query_params["sweep"] = sweep.id
         state.sweep_wanted = config.study
         state.sweep_used = None
     except ConfigError:
@@ -246,6 +250,8 @@ def _going_on(sweep: Sweep) -> None:
 
 def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
     name = f"**{session.plain(sweep.config.study)}**"
+    if place := session.place_of(sweep):
+        return f"{name}: {place}. It begins by itself."
     if not newest:
         return f"{name}: getting ready."
     last = newest[-1]

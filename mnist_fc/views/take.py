@@ -16,10 +16,10 @@ from streamlit.typing import UploadedFile
 from mnist_fc import checkpoint, export
 from mnist_fc.checkpoint import CHECKPOINT_NAME, CONFIG_NAME, MAX_BYTES, SHIPPED, CheckpointError
 from mnist_fc.config import Activation
+from mnist_fc.jobs import Run
 from mnist_fc.model import MLP
 from mnist_fc.reading import Reader
 from mnist_fc.runs import METRICS_NAME, REPORT_NAME
-from mnist_fc.trainer import Run
 from mnist_fc.views import controls, session
 from mnist_fc.views.controls import WORDS
 

@@ -1,0 +1,506 @@
+"""Jobs: what is asked of a training process, as the server has received it so far: a run, a test of speed, or a sweep.
+
+Each is written by the trainer, under a lock of its own, and read through immutable snapshots.
+"""
+
+import contextlib
+import math
+import os
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, Literal, Self, TypeVar
+
+import numpy as np
+
+from mnist_fc import checkpoint
+from mnist_fc.checkpoint import CheckpointError
+from mnist_fc.config import CPU_COUNT, Augmentation, ConfigError, TrainConfig
+from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
+from mnist_fc.runs import RunFolder, RunsError, StoredRun, is_active, is_resumable, kept_checkpoints, read_run, stamp_of
+from mnist_fc.speed import BATCH_SIZES, SpeedRecord, thread_counts
+from mnist_fc.store import RunStore
+from mnist_fc.sweep import SweepConfig, TrialRecord
+
+State = Literal["waiting", "starting", "running", "paused", "done", "stopped", "failed", "interrupted", "elsewhere"]
+ACTIVE_STATES = ("waiting", "starting", "running", "paused")
+
+# What the engine takes on the two cores that it was measured on; `pace` says how this machine compares.
+SECONDS_PER_IMAGE_AND_PARAMETER = 2.2e-11
+SECONDS_PER_AUGMENTED_IMAGE: dict[Augmentation, float] = {"none": 0.0, "shift": 2e-6, "affine": 4e-6, "elastic": 9e-6}
+SECONDS_PER_SPEED_RECORD = 0.5
+
+BYTES_OF_STEP = 500
+"""A StepRecord with its numbers."""
+
+RATE_RECORDS = 30
+"""The speed of a run is that of so many records, half an epoch."""
+
+
+def expected_seconds(config: TrainConfig, num_images: int) -> float:
+    """About what training on so many images takes on a machine of pace 1."""
+    per_image = SECONDS_PER_IMAGE_AND_PARAMETER * config.num_parameters + SECONDS_PER_AUGMENTED_IMAGE[config.augmentation]
+    return num_images * per_image
+
+
+def num_images_of_run(config: TrainConfig, num_train_images: int) -> int:
+    """How many images a run with these settings sees, of data with so many training images."""
+    return (num_train_images - config.num_validation) * config.num_epochs
+
+
+class Job(ABC):
+    """What a training process is asked to do, and who asked."""
+
+    name = "Something else"
+
+    def __init__(self, job_id: str, person: str) -> None:
+        self.id = job_id
+        self.person = person
+        """The session of whoever asked for it; empty where nobody did."""
+        self.keeps_going = False
+        """Whether it goes on when nobody looks at it any more."""
+        self.lookers = {person} if person else set()
+        """The sessions that have looked at it."""
+        self.seen_at = time.monotonic()
+        """When one of them was last there."""
+        self.is_stopping = False
+        """Whether its end was asked for."""
+        self._changed = threading.Condition()
+
+    @property
+    @abstractmethod
+    def is_active(self) -> bool:
+        """Whether it has not ended."""
+
+    @abstractmethod
+    def wait_for_turn(self) -> None:
+        """It waits for a training process."""
+
+    @abstractmethod
+    def leave(self, why: str) -> None:
+        """It ends without a training process, because of `why`; nothing where a person wanted it."""
+
+    @abstractmethod
+    def fail(self, why: str) -> None:
+        """The process that was at it is gone, because of `why`, a sentence."""
+
+    @abstractmethod
+    def seconds_left(self, num_train_images: int, pace: float) -> float:
+        """About how long it needs a process, from now on or from its turn on."""
+
+
+@dataclass(frozen=True)
+class RunSnapshot:
+    """A run as it was at one moment."""
+
+    id: str
+    config: TrainConfig
+    """As the run began."""
+    learning_rate: float
+    """The schedule's highest, as last set."""
+    state: State
+    message: str
+    """Why a run failed, or was stopped when nobody pressed Stop; else empty."""
+    storage_problem: str
+    """Why the run is not in the store on disk, else empty."""
+    is_resumable: bool
+    """Whether it was cut off or stopped, and can go on from its last state."""
+    steps: tuple[StepRecord, ...]
+    epochs: tuple[EpochRecord, ...]
+    weights: WeightsRecord | None
+    """The newest copy."""
+    kept: dict[int, Path]
+    """By step, in order: the checkpoints of the weights that were kept on disk."""
+    end: EndRecord | None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has not ended: waiting for its turn, starting, running or paused."""
+        return self.state in ACTIVE_STATES
+
+    @property
+    def images_per_second(self) -> float | None:
+        """As it trained last; None before it has."""
+        if not self.steps:
+            return None
+        last, earlier = self.steps[-1], self.steps[-min(RATE_RECORDS, len(self.steps))]
+        if earlier.images_seen < last.images_seen and earlier.seconds < last.seconds:
+            return (last.images_seen - earlier.images_seen) / (last.seconds - earlier.seconds)
+        return last.images_seen / last.seconds if last.seconds > 0 else None
+
+
+class Run(Job):
+    """One run. Written by the trainer, read through `snapshot`."""
+
+    name = "A run goes on"
+
+    def __init__(self, run_id: str, config: TrainConfig, person: str = "") -> None:
+        super().__init__(run_id, person)
+        self.config = config
+        self.learning_rate = config.learning_rate
+        self.started_at = time.monotonic()
+        """When its turn last began."""
+        self._folder: RunFolder | None = None
+        self.path: Path | None = None
+        """Where it is in the store; None before its turn, and when it could not be written there."""
+        self._storage_problem = ""
+        self._stamp: object = None
+        self._added = ""
+        self._state: State = "waiting"
+        self._message = ""
+        self._why_stopped = ""
+        self._steps: list[StepRecord] = []
+        self._epochs: list[EpochRecord] = []
+        self._weights: WeightsRecord | None = None
+        self._kept: dict[int, Path] = {}
+        self._last_state: dict[str, np.ndarray] | None = None
+        self._end: EndRecord | None = None
+
+    @classmethod
+    def stored(cls, run: StoredRun, stamp: object) -> Self:
+        """A run as it is on disk; one without an end was cut off, or goes on elsewhere. `stamp` was taken before it was read."""
+        self = cls(run.id, run.config)
+        self.path, self._stamp = run.path, stamp
+        self._added = run.about.added
+        self._steps, self._epochs, self._end = list(run.steps), list(run.epochs), run.end
+        self._kept = kept_checkpoints(run.path)
+        if run.end:
+            self._state, self._message = run.end.outcome, run.end.message
+        else:
+            self._state = "elsewhere" if is_active(run.path) else "interrupted"
+        self._weights = _newest_weights(run)
+        return self
+
+    def has_changed_on_disk(self) -> bool:
+        """Whether another program has gone on with it, or ended, since it was read or written here."""
+        if self.path is None or self.is_active or self._stamp is None:
+            return False
+        return stamp_of(self.path) != self._stamp or (self._state == "elsewhere" and not is_active(self.path))
+
+    def go_on(self, folder: RunFolder, learning_rate: float, person: str) -> None:
+        """Be a run that waits to start again from what `folder` has, and is written to it."""
+        stored = read_run(folder.path)
+        with self._changed:
+            self._folder, self._state, self._message, self._end = folder, "waiting", "", None
+            self._steps, self._epochs = list(stored.steps), list(stored.epochs)
+            self._kept = folder.kept
+            self._storage_problem = self._why_stopped = ""
+            self.is_stopping = False
+            self.learning_rate = learning_rate
+            self.person = person
+            self.lookers |= {person} if person else set()
+            self.seen_at = time.monotonic()
+            self._changed.notify_all()
+
+    def take_turn(self, store: RunStore) -> dict[str, np.ndarray] | None:
+        """Be about to train; return the state to go on from, None for the beginning. A new run gets its folder now: one that
+        waits takes no room. Raises RunsError for a state that cannot be read.
+        """
+        is_new = self._folder is None and not (self._steps or self._storage_problem)
+        folder, problem = None, ""
+        if is_new:
+            try:
+                folder = store.create(self.config, run_id=self.id)
+            except RunsError as error:
+                problem = str(error)
+        state = self._folder.state() if self._folder else self._last_state
+        with self._changed:
+            if is_new:
+                self._folder, self._storage_problem = folder, problem
+                self.path = folder.path if folder else None
+            self._last_state = None
+            self._state = "starting"
+            self.started_at = time.monotonic()
+            self._changed.notify_all()
+        return state
+
+    def snapshot(self) -> RunSnapshot:
+        """The run as it is now."""
+        with self._changed:
+            return RunSnapshot(
+                id=self.id,
+                config=self.config,
+                learning_rate=self.learning_rate,
+                state=self._state,
+                message=self._message,
+                storage_problem=self._storage_problem,
+                is_resumable=self._is_resumable(),
+                steps=tuple(self._steps),
+                epochs=tuple(self._epochs),
+                weights=self._weights,
+                kept=dict(self._kept),
+                end=self._end,
+            )
+
+    @property
+    def state(self) -> State:
+        """What it is at."""
+        return self._state
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has not ended: waiting for its turn, starting, running or paused."""
+        return self._state in ACTIVE_STATES
+
+    def _is_resumable(self) -> bool:
+        is_free = self.path is not None and not self.is_active and self._state != "elsewhere"
+        return is_free and not self._added and is_resumable(self._end)
+
+    @property
+    def num_bytes(self) -> int:
+        """About what it takes in memory."""
+        weights = 4 * self.config.num_parameters if self._weights else 0
+        return weights + BYTES_OF_STEP * len(self._steps)
+
+    @property
+    def may_go_on_elsewhere(self) -> bool:
+        """Whether another program trains it, or somebody else may let it go on: it was cut off."""
+        return self._state in ("elsewhere", "interrupted")
+
+    def seconds_left(self, num_train_images: int, pace: float) -> float:
+        """As fast as it trained last; before its first step as long as other networks let expect."""
+        now = self.snapshot()
+        seen = now.steps[-1].images_seen if now.steps else 0
+        num_left = max(0, num_images_of_run(self.config, num_train_images) - seen)
+        rate = now.images_per_second
+        return num_left / rate if rate else pace * expected_seconds(self.config, num_left)
+
+    def wait_for(self, condition: Callable[["Run"], bool], timeout: float) -> bool:
+        """Wait until `condition(run)` holds, at most `timeout` seconds; whether it does."""
+        with self._changed:
+            return self._changed.wait_for(lambda: condition(self), timeout)
+
+    def wait_until_state(self, *states: State, timeout: float) -> bool:
+        """Wait until the run is in one of `states`, at most `timeout` seconds; whether it is."""
+        return self.wait_for(lambda run: run._state in states, timeout)
+
+    def receive(self, record: Record) -> None:
+        """Add a record, to the store on disk first."""
+        if isinstance(record, EndRecord) and record.outcome == "stopped":
+            record = replace(record, message=self._why_stopped)
+        self._store(record)
+        with self._changed:
+            match record:
+                case StepRecord():
+                    self._steps.append(record)
+                case EpochRecord():
+                    self._epochs.append(record)
+                case WeightsRecord():
+                    self._weights = record
+                    if self._folder:
+                        self._kept = self._folder.kept
+                case StateRecord() if self._folder is None:
+                    self._last_state = record.state  # what is not on disk is to go on all the same when its turn comes again
+                case EndRecord():
+                    self._end = record
+                    self._message = record.message
+                    self._state = record.outcome
+                    self._last_state = None
+            self._changed.notify_all()
+
+    def set_state(self, state: State) -> None:
+        """The process says that it runs or is paused."""
+        with self._changed:
+            self._state = state
+            self._changed.notify_all()
+
+    def wait_for_turn(self) -> None:
+        """It waits for a training process, for the first time or again."""
+        self.set_state("waiting")
+
+    def is_to_stop(self, why: str) -> None:
+        """Nobody pressed Stop: when it is stopped, that is because of `why`."""
+        self._why_stopped = why
+
+    def leave(self, why: str) -> None:
+        """It is stopped while no process is at it."""
+        self._why_stopped = why
+        self.receive(self._end_here("stopped", why))
+
+    def fail(self, why: str) -> None:
+        """The process had no time to send the end, which is told here, so that the run ends in the store as on the page."""
+        step = self._steps[-1].step if self._steps else 0
+        way_on = "Train starts anew" if self._storage_problem else "Resume goes on with it, Train starts anew"
+        self.receive(self._end_here("failed", f"{why} All that it had sent, up to step {step}, is kept; {way_on}."))
+
+    def _end_here(self, outcome: Literal["stopped", "failed"], message: str) -> EndRecord:
+        last = self._steps[-1] if self._steps else None
+        step, epoch, seconds = (last.step, last.epoch, last.seconds) if last else (0, 0, 0.0)
+        return EndRecord(step, epoch, outcome, message, seconds, None, None)
+
+    def interrupt(self) -> None:
+        """It ends without an end, and can go on later."""
+        with self._changed:
+            self._state = "interrupted"
+            self._close_folder()
+            self._changed.notify_all()
+
+    def _close_folder(self) -> None:
+        if self._folder:
+            with contextlib.suppress(OSError):  # what could not be written is lost with the rest
+                self._folder.close()
+            self._stamp = stamp_of(self._folder.path)
+            self._folder = None
+
+    def _store(self, record: Record) -> None:
+        """A store that cannot be written is said on the page and costs the run nothing."""
+        if self._folder is None:
+            return
+        try:
+            self._folder.write(record)
+        except RunsError as error:
+            self._storage_problem = str(error)
+            self._close_folder()
+        else:
+            if isinstance(record, EndRecord):
+                self._close_folder()
+
+
+def _newest_weights(run: StoredRun) -> WeightsRecord | None:
+    """Of a run on disk: those of its last epoch, or kept later; None where there are none that can be read."""
+    candidates = dict(kept_checkpoints(run.path))
+    if run.epochs:
+        candidates.setdefault(run.epochs[-1].step, run.path / checkpoint.CHECKPOINT_NAME)
+    for step in sorted(candidates, reverse=True):
+        with contextlib.suppress(CheckpointError, ConfigError):  # an older one serves as well
+            model = checkpoint.load(candidates[step])
+            if model.hidden_sizes != run.config.hidden_sizes:
+                continue
+            steps_per_epoch = run.epochs[0].step if run.epochs else 0
+            epoch = math.ceil(step / steps_per_epoch) if steps_per_epoch else min(step, 1)
+            return WeightsRecord(step, epoch, {name: tensor.numpy() for name, tensor in model.state_copy().items()})
+    return None
+
+
+C = TypeVar("C", TrainConfig, SweepConfig)
+R = TypeVar("R", SpeedRecord, TrialRecord)
+
+
+class Task(Job, Generic[C, R]):
+    """What the process does besides runs: a measurement of its speed, or a sweep."""
+
+    def __init__(self, config: C, person: str = "") -> None:
+        super().__init__(os.urandom(6).hex(), person)
+        self.config: C = config
+        self.problem = ""
+        """Why it ended before its time, else empty."""
+        self._records: list[R] = []
+        self._state: Literal["waiting", "running", "ended"] = "waiting"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has not ended."""
+        return self._state != "ended"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its turn has not come."""
+        return self._state == "waiting"
+
+    def wait_for_turn(self) -> None:
+        """It waits for a training process, for the first time or again."""
+        self._set("waiting")
+
+    def take_turn(self) -> None:
+        """A process is at it from now on."""
+        self._set("running")
+
+    def _set(self, state: Literal["waiting", "running", "ended"]) -> None:
+        with self._changed:
+            self._state = state
+            self._changed.notify_all()
+
+    def records(self) -> list[R]:
+        """What has come of it so far."""
+        with self._changed:
+            return list(self._records)
+
+    def wait_until_ended(self, timeout: float) -> bool:
+        """Wait until it has ended, at most `timeout` seconds; whether it has."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self.is_active, timeout)
+
+    def receive(self, record: R) -> None:
+        """Add a record."""
+        with self._changed:
+            self._records.append(record)
+            self._changed.notify_all()
+
+    def end(self, problem: str) -> None:
+        """There is no more to come."""
+        with self._changed:
+            self.problem = problem
+            self._state = "ended"
+            self._changed.notify_all()
+
+    def leave(self, why: str) -> None:
+        """It ends while no process is at it."""
+        self.end(why)
+
+    def fail(self, why: str) -> None:
+        """It ends with its process."""
+        self.end(why)
+
+
+class SpeedTest(Task[TrainConfig, SpeedRecord]):
+    """A measurement of this machine's speed, with at most `threads` of its cores."""
+
+    name = "The speed of this machine is being measured"
+
+    def __init__(self, config: TrainConfig, person: str = "", threads: int = CPU_COUNT) -> None:
+        super().__init__(config, person)
+        self.thread_counts = thread_counts(threads)
+        """What it measures, each with all of BATCH_SIZES."""
+
+    @property
+    def num_records(self) -> int:
+        """How many figures it has when it is done."""
+        return len(self.thread_counts) * len(BATCH_SIZES)
+
+    def seconds_left(self, num_train_images: int, pace: float) -> float:  # noqa: ARG002 (the same on every machine)
+        """Each figure takes its time, on every machine."""
+        return SECONDS_PER_SPEED_RECORD * (self.num_records - len(self._records))
+
+
+class Sweep(Task[SweepConfig, TrialRecord]):
+    """A search for better settings; a record whenever a trial begins, has done an epoch, or ends."""
+
+    name = "A sweep goes on"
+
+    def __init__(self, config: SweepConfig, person: str = "") -> None:
+        super().__init__(config, person)
+        self._seconds = 0.0
+        self._began_at = 0.0
+
+    def take_turn(self) -> None:
+        """A process is at it from now on."""
+        self._began_at = time.monotonic()
+        super().take_turn()
+
+    def wait_for_turn(self) -> None:
+        """It waits for a process; that costs none of its minutes."""
+        if not self.is_waiting:
+            self._seconds += time.monotonic() - self._began_at
+        super().wait_for_turn()
+
+    def rest(self) -> SweepConfig | None:
+        """What is left of it to do; None for nothing."""
+        num_left = self.config.num_runs - len({record.number for record in self.records() if record.state != "running"})
+        minutes = self.config.minutes
+        left = None if minutes is None else minutes - self._seconds / 60
+        if num_left <= 0 or (left is not None and left <= 0):
+            return None
+        try:
+            return replace(self.config, num_runs=num_left, minutes=left)
+        except ConfigError:  # less than a sweep can be asked for
+            return None
+
+    def seconds_left(self, num_train_images: int, pace: float) -> float:
+        """As if each trial were a run with the settings that are not varied; at most the minutes."""
+        if (config := self.rest()) is None:
+            return 0.0
+        one = pace * expected_seconds(config.base, num_images_of_run(config.base, num_train_images))
+        return min(config.num_runs * one, math.inf if config.minutes is None else 60 * config.minutes)

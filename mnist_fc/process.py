@@ -1,0 +1,96 @@
+"""TrainingProcess: one training process (worker.py) from the server's side, with the thread that receives what it sends.
+
+The process is a fresh interpreter that is started before it is needed and loads PyTorch and the data meanwhile.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mnist_fc.worker import RECORDS_FOLLOW
+
+
+class TrainingProcess:
+    """Takes commands from any thread. What it sends goes to `receive(process, name, value)`, and when it has ended, in whatever
+    way, `bury(process, why)` is called last, both from one thread of its own.
+    """
+
+    def __init__(
+        self, receive: Callable[["TrainingProcess", str, Any], None], bury: Callable[["TrainingProcess", str], None]
+    ) -> None:
+        self._receive = receive
+        self._bury = bury
+        self._lock = threading.Lock()
+        self.was_ready = False
+        """Whether it came so far that it could take a command; one that did not would not the next time."""
+        package_parent = str(Path(__file__).parents[1])
+        path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mnist_fc.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        self._receiver = threading.Thread(target=self._listen, daemon=True)
+        self._receiver.start()
+
+    @property
+    def id(self) -> int:
+        """The system's number of it."""
+        return self._process.pid
+
+    @property
+    def has_died(self) -> bool:
+        """Whether it is gone, by itself or not."""
+        return self._process.poll() is not None
+
+    def send(self, name: str, *value: Any) -> None:
+        """A process that has just died takes no command; `bury` says so soon."""
+        with self._lock:
+            assert self._process.stdin
+            with contextlib.suppress(OSError, ValueError):
+                pickle.dump((name, value), self._process.stdin)
+                self._process.stdin.flush()
+
+    def end(self) -> None:
+        """Kill it."""
+        self._process.kill()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended and been buried."""
+        self._receiver.join(timeout)
+
+    def _listen(self) -> None:
+        assert self._process.stdout
+        try:
+            for line in self._process.stdout:
+                if line == RECORDS_FOLLOW:
+                    break
+            while True:
+                name, value = pickle.load(self._process.stdout)
+                self.was_ready = self.was_ready or name == "ready"
+                self._receive(self, name, value)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            pass  # The process has ended.
+        finally:
+            self._process.kill()  # Should it live on after an error here: nobody reads from it any more.
+            code = self._process.wait()
+            self._process.stdout.close()
+            with self._lock, contextlib.suppress(OSError):  # A command was still on its way to it.
+                assert self._process.stdin
+                self._process.stdin.close()
+            self._bury(self, f"The training process {how_it_died(code)}.")
+
+
+def how_it_died(code: int) -> str:
+    """An exit code in words."""
+    name = {s.value: s.name for s in signal.Signals}.get(-code, f"signal {-code}")
+    how = f"was ended by {name}" if code < 0 else f"ended with exit code {code}"
+    return f"{how}, which is what a system out of memory does" if name == "SIGKILL" else how

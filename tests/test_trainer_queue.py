@@ -1,0 +1,338 @@
+"""The trainer's queue with its real processes: turns, places, people who come and go, and what a training may take."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mnist_fc.config import CPU_COUNT, ConfigError, TrainConfig
+from mnist_fc.data import DATA_VARIABLE, Mnist
+from mnist_fc.engine import train
+from mnist_fc.jobs import Job, Run, RunSnapshot, State, expected_seconds
+from mnist_fc.limits import MEMORY_VARIABLE
+from mnist_fc.records import StepRecord
+from mnist_fc.store import RunStore
+from mnist_fc.sweep import Interval, SweepConfig, TrialRecord, default_storage, trials
+from mnist_fc.trainer import MAX_OF_ONE_PERSON, MAX_WAITING, SLOTS_VARIABLE, Trainer, TrainerBusy, num_slots
+
+TIMEOUT = 240.0
+"""Seconds within which a thing happens on any machine; a test that passes waits no longer than the thing takes."""
+
+SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
+LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)
+"""Ten seconds or more, so that what is done to it comes while it goes on."""
+TURNS = SHORT.replace(hidden_sizes=(128,), batch_size=8, num_epochs=24, dropout=0.2, schedule="one_cycle")
+"""Some seconds, so that turns of a moment end in it."""
+MOMENT = 0.5
+
+Open = Callable[..., Trainer]
+
+
+@pytest.fixture
+def open_trainer(small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """A trainer with a store of its own, and what else it is to be like."""
+    monkeypatch.setenv(DATA_VARIABLE, str(small_npz))
+    with contextlib.ExitStack() as stack:
+
+        def open_one(*, is_present: Callable[[str], bool] = lambda _: True, slots: int = 1, **options: float) -> Trainer:
+            trainer = Trainer(RunStore(tmp_path / "runs"), slots, is_present, **options)
+            return stack.enter_context(contextlib.closing(trainer))
+
+        yield open_one
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(small: Mnist) -> list[float]:
+    return [record.train_loss for record in train(TURNS, small) if isinstance(record, StepRecord)]
+
+
+def wait_for(job: Job, condition: Callable[[], object]) -> None:
+    with job._changed:
+        assert job._changed.wait_for(condition, TIMEOUT)
+
+
+def wait_until(run: Run, *states: State) -> None:
+    assert run.wait_until_state(*states, timeout=TIMEOUT), run.state
+
+
+def wait_for_steps(run: Run, count: int) -> None:
+    target = len(run._steps) + count
+    wait_for(run, lambda: len(run._steps) >= target)
+
+
+def finished(run: Run) -> RunSnapshot:
+    wait_until(run, "done", "stopped", "failed")
+    return run.snapshot()
+
+
+def losses(run: Run) -> list[float]:
+    return [step.train_loss for step in run.snapshot().steps]
+
+
+# Turns
+
+
+def test_runs_take_turns_and_lose_nothing_by_it(open_trainer: Open, uninterrupted: list[float]) -> None:
+    trainer = open_trainer(turn_seconds=MOMENT)
+    runs = [trainer.start(TURNS, person) for person in ("ann", "ben")]
+    seen: set[tuple[State, State]] = set()
+    while any(run.is_active for run in runs):
+        before = runs[0].state, runs[1].state
+        seen.add(before)
+        wait_for(runs[0], lambda before=before: (runs[0].state, runs[1].state) != before)  # type: ignore[misc]
+    # Each has trained while the other waited, and the first has waited after it had begun.
+    assert {("running", "waiting"), ("waiting", "running")} <= seen
+    for run in runs:
+        assert finished(run).state == "done"
+        assert losses(run) == pytest.approx(uninterrupted, rel=1e-5)
+        assert [step.step for step in trainer.store.run(run.id).steps] == [step.step for step in run.snapshot().steps]
+
+
+def test_run_that_is_not_on_disk_takes_turns_too(open_trainer: Open, tmp_path: Path, uninterrupted: list[float]) -> None:
+    (tmp_path / "runs").write_text("a file where the store should be")
+    trainer = open_trainer(turn_seconds=MOMENT)
+    first, second = trainer.start(TURNS, "ann"), trainer.start(SHORT, "ben")
+    assert finished(second).state == "done"
+    assert first.is_active
+    assert finished(first).state == "done"
+    assert first.snapshot().storage_problem
+    assert losses(first) == pytest.approx(uninterrupted, rel=1e-5)
+
+
+def test_run_keeps_its_slot_while_nobody_else_waits(open_trainer: Open) -> None:
+    trainer = open_trainer(turn_seconds=0)
+    run, own = trainer.start_in_turn(LONG, SHORT, person="ann")
+    wait_for_steps(run, 50)
+    with trainer._lock:
+        trainer._end_turns()
+    wait_for_steps(run, 50)
+    assert (run.state, own.state) == ("running", "waiting")
+
+
+def test_paused_run_makes_room_and_waits_for_its_person_alone(open_trainer: Open) -> None:
+    trainer = open_trainer(turn_seconds=MOMENT)
+    paused = trainer.start(LONG, "ann")
+    wait_for_steps(paused, 5)
+    trainer.pause(paused)
+    wait_until(paused, "paused")
+    assert finished(trainer.start(SHORT, "ben")).state == "done"
+    assert paused.state == "paused"
+    assert trainer.jobs() == [paused]
+    steps = len(paused._steps)
+    trainer.resume(paused)
+    wait_until(paused, "running")
+    wait_for_steps(paused, 5)
+    numbers = [step.step for step in paused.snapshot().steps]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) > steps
+
+
+def test_run_that_is_stopped_between_its_turns_can_go_on_later(open_trainer: Open) -> None:
+    trainer = open_trainer(turn_seconds=MOMENT)
+    first, second = trainer.start(LONG, "ann"), trainer.start(LONG, "ben")
+    wait_until(second, "running")
+    trainer.stop(first)
+    stopped = finished(first)
+    assert (stopped.state, stopped.is_resumable) == ("stopped", True)
+    assert stopped.steps
+    trainer.stop(second)
+    trainer.go_on(first)
+    wait_for(first, lambda: len(first._steps) > len(stopped.steps))
+    before = [step.train_loss for step in stopped.steps]
+    assert losses(first)[: len(before)] == before
+
+
+def test_sweep_lets_others_have_their_turn_between_two_trials_and_has_all_its_trials(open_trainer: Open, tmp_path: Path) -> None:
+    trainer = open_trainer(turn_seconds=0)
+    config = SweepConfig(SHORT, {"learning_rate": Interval(1e-4, 1e-2)}, "turns", default_storage(tmp_path), num_runs=4)
+    sweep = trainer.start_sweep(config, "ann")
+    wait_for(sweep, lambda: sweep._records)
+    run = trainer.start(SHORT, "ben")
+    finished(run)
+    assert sweep.wait_until_ended(TIMEOUT)
+    assert sweep.problem == ""
+    ended = [record for record in sweep.records() if record.state == "done"]
+    assert [record.number for record in ended] == [0, 1, 2, 3]
+    stored: list[TrialRecord] = trials(config.storage, "turns")
+    assert stored == ended
+
+
+# Places
+
+
+def test_the_place_and_the_time_until_it_begins_are_known_and_shrink(open_trainer: Open) -> None:
+    trainer = open_trainer()
+    runs = [trainer.start(LONG, person) for person in ("ann", "ben", "cleo")]
+    places = [trainer.place(run, 2000) for run in runs]
+    assert places[0] is None
+    assert [(place.number, place.of) for place in places if place] == [(1, 2), (2, 2)]
+    assert places[1]
+    assert places[2]
+    assert 0 < places[1].seconds < places[2].seconds
+    trainer.stop(runs[1])
+    place = trainer.place(runs[2], 2000)
+    assert place
+    assert (place.number, place.of) == (1, 1)
+    assert place.seconds < places[2].seconds
+    trainer.stop(runs[0])
+    wait_until(runs[2], "running")
+    assert trainer.place(runs[2], 2000) is None
+
+
+def test_what_is_expected_of_a_run_is_learned_from_those_before(open_trainer: Open) -> None:
+    trainer = open_trainer()
+    done = finished(trainer.start(LONG.replace(num_epochs=2)))
+    num_images = 2 * 1800
+    assert done.end
+    expected = trainer._pace * expected_seconds(LONG, num_images)
+    assert expected == pytest.approx(done.end.train_seconds, rel=0.9)
+
+
+def test_nobody_has_more_than_a_few_and_the_queue_has_an_end(open_trainer: Open) -> None:
+    trainer = open_trainer()
+    runs = [trainer.start(LONG, "ann") for _ in range(MAX_OF_ONE_PERSON)]
+    with pytest.raises(TrainerBusy, match=f"You have {MAX_OF_ONE_PERSON} trainings"):
+        trainer.start(LONG, "ann")
+    for number in range(MAX_WAITING - MAX_OF_ONE_PERSON + 1):
+        trainer.start(LONG, f"another {number}")
+    with pytest.raises(TrainerBusy, match=f"{MAX_WAITING} others wait"):
+        trainer.start(LONG, "ben")
+    assert len(trainer.store.runs()) == 1  # what waits takes no room
+    trainer.stop(runs[-1])
+    assert trainer.start(LONG, "ben").state == "waiting"
+
+
+def test_two_slots_train_two_at_once_each_with_its_share_of_the_cores(open_trainer: Open) -> None:
+    trainer = open_trainer(slots=2)
+    runs = [trainer.start(LONG.replace(threads=CPU_COUNT), person) for person in ("ann", "ben", "cleo")]
+    wait_for_steps(runs[0], 1)
+    wait_for_steps(runs[1], 1)
+    assert [run.state for run in runs] == ["running", "running", "waiting"]
+    assert {run.config.threads for run in runs} == {max(1, CPU_COUNT // 2)}
+    assert len(set(trainer.process_ids)) == 2
+    trainer.stop(runs[1])
+    wait_until(runs[2], "running")
+    assert runs[0].state == "running"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "x", "", str(CPU_COUNT + 1)])
+def test_wrong_number_of_slots_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="--slots is"):
+        num_slots(text)
+    if text:
+        monkeypatch.setenv(SLOTS_VARIABLE, text)
+        with pytest.raises(ConfigError, match=f"{SLOTS_VARIABLE} is"):
+            num_slots()
+
+
+# People
+
+
+def test_run_whose_people_are_gone_is_stopped_and_says_why(open_trainer: Open) -> None:
+    here = {"ann", "ben", "cleo"}
+    trainer = open_trainer(is_present=here.__contains__, away_seconds=MOMENT)
+    going, waiting, kept = trainer.start(LONG, "ann"), trainer.start(LONG, "ben"), trainer.start(LONG, "cleo")
+    kept.keeps_going = True
+    wait_for_steps(going, 1)
+    here.clear()
+    for run in (going, waiting):
+        snapshot = finished(run)
+        assert snapshot.state == "stopped"
+        assert "its page had been closed" in snapshot.message
+    wait_until(kept, "running")
+    assert going.snapshot().is_resumable
+    assert trainer.store.run(going.id).end == going.snapshot().end
+
+
+def test_whoever_is_back_in_time_or_looks_at_it_from_elsewhere_keeps_it_going(open_trainer: Open) -> None:
+    here = {"ann"}
+    trainer = open_trainer(is_present=here.__contains__, away_seconds=3600)
+    run = trainer.start(LONG, "ann")
+    wait_for_steps(run, 1)
+    here.remove("ann")
+    with trainer._lock:
+        run.seen_at -= 3590
+        trainer._end_what_nobody_looks_at()
+        here.add("ann again")
+        trainer.look_at(run, "ann again")
+        run.seen_at -= 3700
+        trainer._end_what_nobody_looks_at()
+    wait_for_steps(run, 5)
+    assert run.state == "running"
+    with trainer._lock:
+        here.clear()
+        run.seen_at -= 3700
+        trainer._end_what_nobody_looks_at()
+    assert finished(run).state == "stopped"
+
+
+# What a training may take
+
+
+def test_training_that_needs_more_memory_than_it_may_take_says_so_and_the_next_works(
+    open_trainer: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MEMORY_VARIABLE, "0.2")
+    trainer = open_trainer()
+    snapshot = finished(trainer.start(SHORT.replace(hidden_sizes=(2048,) * 4, batch_size=1024)))
+    assert snapshot.state == "failed"
+    assert "needs more memory than the 0.2 GB that it may take" in snapshot.message
+    process_id = trainer.process_ids[0]
+    assert finished(trainer.start(SHORT)).state == "done"
+    assert trainer.process_ids[0] == process_id
+
+
+def test_largest_training_has_enough_memory(open_trainer: Open) -> None:
+    trainer = open_trainer()
+    largest = SHORT.replace(hidden_sizes=(2048,) * 4, batch_size=4096, augmentation="elastic", num_epochs=1, num_validation=0)
+    assert finished(trainer.start(largest.replace(dropout=0.5))).state == "done"
+
+
+def test_system_out_of_memory_ends_the_training_and_not_the_server(open_trainer: Open) -> None:
+    trainer = open_trainer()
+    wait_for_steps(trainer.start(LONG), 1)
+    scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in ("self", trainer.process_ids[0])]
+    assert scores[1] == 1000 > scores[0]
+
+
+# The log
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(f"{record.levelname} {record.getMessage()}")
+
+    logger, handler = logging.getLogger("mnist_fc"), Keep()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel("INFO")
+    yield lines
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def test_each_start_end_failure_and_refusal_is_a_line_with_run_and_session(open_trainer: Open, log: list[str]) -> None:
+    trainer = open_trainer()
+    done = trainer.start(SHORT, "0123456789")
+    finished(done)
+    wild = SHORT.replace(hidden_sizes=(64, 64, 64), activation="leaky_relu", num_epochs=20)
+    failed = trainer.start(wild.replace(optimizer="sgd", learning_rate=1.0, momentum=0.999), "ben")
+    assert finished(failed).state == "failed"
+    going = [trainer.start(LONG, "cleo") for _ in range(MAX_OF_ONE_PERSON)]
+    with pytest.raises(TrainerBusy):
+        trainer.start(LONG, "cleo")
+    trainer.stop(going[-1])
+    named = f"run {done.id} (784-16-10, custom, 2 epochs) of session 01234567"
+    assert log[:2] == [f"INFO {named} begins", f"INFO {named} ends at step 58, done"]
+    assert [line.startswith("ERROR run") and "failed: The loss" in line for line in log if failed.id in line] == [False, True]
+    assert sum("waits" in line for line in log) == MAX_OF_ONE_PERSON - 1
+    assert [line for line in log if line.startswith("WARNING")] == [
+        "WARNING refused session cleo: You have 3 trainings that go on or wait"
+    ]
+    assert any(going[-1].id in line and "ends at step 0, stopped" in line for line in log)
