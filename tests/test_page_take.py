@@ -14,11 +14,10 @@ import pytest
 import torch
 from browser import (
     CONTRAST_BELOW,
-    SECONDS,
     choose,
     click,
+    expect_at_end,
     expect_reading,
-    expect_status,
     open_tab,
     slide,
     start_run,
@@ -40,7 +39,7 @@ def train_one_epoch(page: Page) -> str:
     """Train on the page; the test accuracy that it says, in percent with two decimals."""
     slide(page, "epochs", "Home")
     start_run(page)
-    expect_status(page, "done")
+    expect_at_end(page, 275)
     said = page.locator(".st-key-progress")
     expect(said).to_contain_text("Test accuracy")
     accuracy = re.search(r"(\d+\.\d\d)%", said.inner_text())
@@ -67,7 +66,7 @@ def said(page: Page) -> Locator:
 
 
 def reads(page: Page, network: str) -> None:
-    expect(page.locator(".by")).to_have_text(network, timeout=15 * SECONDS)
+    expect(page.locator(".by")).to_have_text(network)
 
 
 def accuracy_of(model: nn.Module, mnist: Mnist) -> str:
@@ -179,7 +178,8 @@ def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_
     with_relu = said(page).inner_text()
     assert page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)") != bars
     choose(page, "upload_activation", "tanh")
-    expect(said(page)).to_contain_text(f"MNIST {float(shown):.1f}%")
+    accuracy = f"MNIST {int(shown.replace('.', '')) / 10_000:.1%}"
+    expect(said(page)).to_contain_text(accuracy)
     assert said(page).inner_text() != with_relu
     assert page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)") == bars
     assert TrainConfig.from_json(download(page, "take_config_json", tmp_path).read_text()).activation == "tanh"
@@ -192,9 +192,9 @@ def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_
         ("Look-alikes", "hidden layer of the loaded file"),
     ):
         open_tab(page, tab)
-        expect(page.get_by_role("tabpanel", name=tab)).to_contain_text(words, timeout=15 * SECONDS)
+        expect(page.get_by_role("tabpanel", name=tab)).to_contain_text(words)
     open_tab(page, TAB)
-    expect(said(page)).to_contain_text(f"MNIST {float(shown):.1f}%")
+    expect(said(page)).to_contain_text(accuracy)
     expect(page.locator(".st-key-upload_activation input")).to_have_value("tanh")
 
     page.locator(".st-key-network").get_by_text("Shipped network").click()
