@@ -18,6 +18,7 @@ from browser import (
     click,
     expect_at_end,
     expect_reading,
+    expect_status,
     open_tab,
     slide,
     start_run,
@@ -39,7 +40,7 @@ def train_one_epoch(page: Page) -> str:
     """Train on the page; the test accuracy that it says, in percent with two decimals."""
     slide(page, "epochs", "Home")
     start_run(page)
-    expect_at_end(page, 275)
+    expect_status(page, "done")
     said = page.locator(".st-key-progress")
     expect(said).to_contain_text("Test accuracy")
     accuracy = re.search(r"(\d+\.\d\d)%", said.inner_text())
@@ -166,6 +167,7 @@ def test_without_a_run_there_is_the_shipped_network_and_it_is_said_what_is_missi
 def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_named(page: Page, tmp_path: Path) -> None:
     choose(page, "activation", "tanh")
     shown = train_one_epoch(page)
+    expect_at_end(page, 275)
     bars = page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)")
     open_tab(page, TAB)
     path = download(page, "take_model_ckpt", tmp_path)
