@@ -34,7 +34,7 @@ ABOUT = """
   learned, **Reset** puts the run away, which stays under Runs. Training runs beside the page on this computer's processor, and
   the page's address leads back to the run after a reload.
 - **The slider** under the buttons looks back: the drawing is read, and everything below is drawn, with the weights that the
-  network had after so many steps. ▶ plays the run from its first step.
+  network had after so many steps. ▶ plays the run from there, at its end from the first step.
 - **The curves** show the loss (how wrong the answers are) and the accuracy (the share of right answers) over the steps; a step
   is one batch of images. Point at a curve for its values.
 - **Draw** a digit with the mouse, a pen or a finger. The number under the digit read says how sure the network is, and what it
@@ -101,7 +101,7 @@ def live(tick_seconds: float | None) -> None:
     network = session.network()  # once: all that is drawn is of the same weights
     with st.container(key="training_bar"):
         progress.bar()
-        moment.timeline()
+        looking_back = st.container()
     progress.diagnosis()
     drawing, training = st.columns(2, gap="large")
     with drawing:
@@ -109,6 +109,8 @@ def live(tick_seconds: float | None) -> None:
     with training:
         is_complete = progress.charts(probes.panel if probes.pinned() else None)
     tabs(readings, network)
+    with looking_back:
+        moment.timeline()  # last: what it plays goes on to the next moment when all of this one is drawn
     if tick_seconds is None:
         hand.keep_score(network)  # of a run that has just ended, whatever tab is open
     if not is_complete:

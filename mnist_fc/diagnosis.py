@@ -151,7 +151,7 @@ def _divergence(
     if len(finite) < len(losses) or (end and end.outcome == "failed" and NOT_FINITE in end.message):
         last = end.step if end else steps[-1].step
         sign = f"The loss {NOT_FINITE} after step {last:,}"
-        sign += f"; the highest before that was {finite.max():.3g}." if len(finite) else "."
+        sign += f"; the highest before that was {_in_words(finite.max())}." if len(finite) else "."
     else:
         means = _window_means(steps, np.minimum(losses, HIGHEST_LOSS))
         if not len(means):
@@ -159,7 +159,9 @@ def _divergence(
         recent, lowest, peak = means[-1], means.min(), int(means.argmax())
         climb = means[means.argmin() :].max() - lowest
         if means[peak] > FAR_LOSS and means[peak:].min() > RECOVERED_LOSS:
-            sign = f"The loss climbed to {finite.max():.3g} and is {losses[-1]:.3g} now; that of guessing is {GUESSING_LOSS:.2f}."
+            highest, last_one = _in_words(finite.max()), _in_words(losses[-1])
+            now = f" and is {last_one} now" if last_one != highest else ""
+            sign = f"The loss climbed to {highest}{now}; that of guessing is {GUESSING_LOSS:.2f}."
         elif climb > CLIMB and recent > lowest + CLIMB_LEFT:
             sign = f"The loss had come down to {lowest:.2f} and has climbed to {recent:.2f} since."
         else:
@@ -264,6 +266,10 @@ def _lower(config: TrainConfig, rate: float) -> float:
     limit = LIMITS["learning_rate"]
     assert isinstance(limit, Range)
     return ordinary if rate > ordinary else max(limit.low, rate / 10)
+
+
+def _in_words(loss: float) -> str:
+    return f"{loss:.2f}" if loss < 100 else f"{loss:,.0f}" if loss < 1e6 else "over a million"
 
 
 def _window_means(steps: Sequence[StepRecord], values: np.ndarray) -> np.ndarray:

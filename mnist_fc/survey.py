@@ -32,6 +32,11 @@ class Survey:
     num_dead: tuple[int, ...]
     """How many units of each hidden layer say the same to all images: see DEAD_RANGE."""
 
+    @property
+    def reads_nothing(self) -> bool:
+        """Whether the sums overflow for every image."""
+        return not self.confidences.any()
+
 
 @torch.no_grad()
 def survey(model: MLP, images: Tensor) -> Survey:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from browser import (
     CONTRAST_BELOW,
-    SECONDS,
     Server,
     click,
     curve_length,
@@ -100,10 +99,10 @@ def test_link_of_a_teacher_hides_controls(open_page: Callable[..., Page]) -> Non
 def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..., Page]) -> None:
     first = open_page(query=LONG)
     start_run(first)
-    expect_status(first, "epoch 2 of")
+    expect_status(first, re.compile(r"epoch ([2-9]|\d\d) of"))
     second = open_page(query=first.evaluate("location.search"))
     expect_status(second, "epoch")
-    expect_longer_curve(second, "loss_chart", 0.5 * curve_length(first, "loss_chart"))
+    expect_longer_curve(second, "loss_chart", curve_length(first, "loss_chart") // 2)
     expect(second.locator(".st-key-preset input")).to_have_value("best")
     click(second, "stop")
     expect_status(first, "done, stopped")
@@ -119,12 +118,12 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
         page.goto(f"{server.url}/{query}")
         ready(page)
         start_run(page)
+        expect_status(page, "epoch")
         (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
         for _ in range(600):  # until there is a state to go on from
             if (folder / "state.ckpt").exists():
                 break
             page.wait_for_timeout(100)
-        expect_status(page, "epoch")
         server.process.kill() if ending == "kill -9" else server.process.terminate()
         server.process.wait(30)
     before = read_run(folder)
@@ -134,7 +133,7 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
         page.goto(f"{server.url}/?run={folder.name}")
         ready(page)
         expect_status(page, "interrupted in epoch")
-        assert curve_length(page, "loss_chart") > 100
+        assert curve_length(page, "loss_chart") > 50
         assert value_of(page, "batch_size") == "8"
         expect(page.locator(".st-key-pause")).to_contain_text("Resume")
         click(page, "pause")
@@ -174,7 +173,7 @@ def test_run_resumed_in_one_tab_is_not_paused_by_resume_in_another(open_page: Ca
 def test_stopped_run_goes_on(open_page: Callable[..., Page]) -> None:
     page = open_page(query=LONG)
     start_run(page)
-    expect_status(page, "epoch 1 of")
+    expect_status(page, "epoch")
     click(page, "stop")
     expect_status(page, "done, stopped")
     click(page, "pause")
@@ -193,7 +192,7 @@ def test_runs_stand_in_a_table_with_what_differs_and_their_curves(open_small: Ca
     expect(head).to_contain_text("learning rate")
     assert "batch size" not in head.inner_text()
     first, second = rows(page).nth(0), rows(page).nth(1)
-    expect(first).to_contain_text(re.compile(r"0\.001\s*done\s*\d+\.\d\d%\s*\d+\.\d\d%\s*\d+\.\d s\s*[\d,]+"))
+    expect(first).to_contain_text(re.compile(r"done\s*\d+\.\d\d%\s*\d+\.\d\d%\s*\d+\.\d s\s*[\d,]+\s*0\.001"))
     expect(second).to_contain_text("0.03")
     curves = page.locator(".st-key-compare_chart .curves path")
     expect(curves).to_have_count(2)
@@ -210,6 +209,18 @@ def test_runs_stand_in_a_table_with_what_differs_and_their_curves(open_small: Ca
     store = small_server.log.parent / "runs"
     assert len({(store / str(name) / "step-000000.ckpt").read_bytes() for name in names}) == 1
     assert len({(store / str(name) / "model.ckpt").read_bytes() for name in names}) == 2
+
+
+def test_run_that_was_trained_while_another_tab_was_open_is_among_the_curves(open_small: Callable[..., Page]) -> None:
+    page = open_small()
+    train_and_open_runs(page)
+    before = rows(page).count()
+    open_tab(page, "What is on this page")
+    start_run(page)
+    expect_status(page, "done")
+    open_tab(page, "Runs")
+    expect(rows(page)).to_have_count(before + 1)
+    expect(rows(page).first.get_by_role("checkbox")).to_be_checked()
 
 
 def test_run_is_named_pinned_deleted_and_had_back(open_small: Callable[..., Page]) -> None:
@@ -268,7 +279,7 @@ def test_the_blogs_two_programs_are_trained_one_after_the_other_and_fill_its_tab
     for name in ("blog-keras", "blog-pytorch"):
         network = "-".join(map(str, PRESETS[name].layer_sizes))
         expect(page.locator(f"tr[data-program={name}]")).to_contain_text(
-            re.compile(rf"{network}\s*\S.*\d\d\.\d\d%\s*\d+\.\d s\s*\d+\.\d\d s"), timeout=60 * SECONDS
+            re.compile(rf"{network}\s*\S.*\d\d\.\d\d%\s*\d+\.\d s\s*\d+\.\d\d s")
         )
     expect_status(page, "done")
     expect(page.locator(".st-key-progress")).to_contain_text("200 steps")

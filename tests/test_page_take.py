@@ -14,9 +14,9 @@ import pytest
 import torch
 from browser import (
     CONTRAST_BELOW,
-    SECONDS,
     choose,
     click,
+    expect_at_end,
     expect_reading,
     expect_status,
     open_tab,
@@ -67,7 +67,7 @@ def said(page: Page) -> Locator:
 
 
 def reads(page: Page, network: str) -> None:
-    expect(page.locator(".by")).to_have_text(network, timeout=15 * SECONDS)
+    expect(page.locator(".by")).to_have_text(network)
 
 
 def accuracy_of(model: nn.Module, mnist: Mnist) -> str:
@@ -167,6 +167,7 @@ def test_without_a_run_there_is_the_shipped_network_and_it_is_said_what_is_missi
 def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_named(page: Page, tmp_path: Path) -> None:
     choose(page, "activation", "tanh")
     shown = train_one_epoch(page)
+    expect_at_end(page, 275)
     bars = page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)")
     open_tab(page, TAB)
     path = download(page, "take_model_ckpt", tmp_path)
@@ -179,7 +180,8 @@ def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_
     with_relu = said(page).inner_text()
     assert page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)") != bars
     choose(page, "upload_activation", "tanh")
-    expect(said(page)).to_contain_text(f"MNIST {float(shown):.1f}%")
+    accuracy = f"MNIST {int(shown.replace('.', '')) / 10_000:.1%}"
+    expect(said(page)).to_contain_text(accuracy)
     assert said(page).inner_text() != with_relu
     assert page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)") == bars
     assert TrainConfig.from_json(download(page, "take_config_json", tmp_path).read_text()).activation == "tanh"
@@ -192,9 +194,9 @@ def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_
         ("Look-alikes", "hidden layer of the loaded file"),
     ):
         open_tab(page, tab)
-        expect(page.get_by_role("tabpanel", name=tab)).to_contain_text(words, timeout=15 * SECONDS)
+        expect(page.get_by_role("tabpanel", name=tab)).to_contain_text(words)
     open_tab(page, TAB)
-    expect(said(page)).to_contain_text(f"MNIST {float(shown):.1f}%")
+    expect(said(page)).to_contain_text(accuracy)
     expect(page.locator(".st-key-upload_activation input")).to_have_value("tanh")
 
     page.locator(".st-key-network").get_by_text("Shipped network").click()

@@ -215,8 +215,11 @@ def test_weights_of_a_diverged_run_raise_nothing(trained: Models, small: Mnist, 
 
 def test_what_is_no_number_is_no_confidence_and_comes_last(trained: Models, small: Mnist) -> None:
     model = copy.deepcopy(trained["relu", 3])
+    assert not survey(model, small.test_images).reads_nothing
     model.layers[2].weight.data[0] = float("nan")
-    assert (survey(model, small.test_images).confidences == 0).all()
+    result = survey(model, small.test_images)
+    assert (result.confidences == 0).all()
+    assert result.reads_nothing
     model = copy.deepcopy(trained["relu", 1])
     model.layers[0].weight.data[5] = float("nan")
     assert telling(model, small.test_images, DEEP[0])[-1] == 5

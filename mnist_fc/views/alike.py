@@ -35,16 +35,16 @@ def panel(readings: list[Reading], network: session.Network) -> None:
         return searched.numpy()[indices], distances
 
     (indices, distances), by = session.at_leisure("nearest", (image.tobytes(), search_all), network, find)
-    tiles = [
-        ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, at {distance:.3g}", int(i))
-        for i, distance in zip(indices, distances, strict=True)
-    ]
-    with st.container(key="nearest"):
-        pictures("nearest_digits", tiles, label="the training digits nearest to the drawing", size=76)
     st.caption(
         f"Of {len(searched):,} training digits, those that the last hidden layer of {by} describes most nearly as it "
         "describes your drawing: the label, and the Euclidean distance between the two descriptions."
     )
+    tiles = [
+        ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, at {distance:.2f}", int(i))
+        for i, distance in zip(indices, distances, strict=True)
+    ]
+    with st.container(key="nearest"):
+        pictures("nearest_digits", tiles, label="the training digits nearest to the drawing", size=76)
 
 
 def _split_of(network: session.Network) -> tuple[int, int]:

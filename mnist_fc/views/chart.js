@@ -5,6 +5,8 @@
 const MARGIN = { top: 8, right: 18, bottom: 32, left: 46 };
 const ROOM = 5; // pixels around the plot in which the dots at its edge are still drawn
 const REACH = 40; // pixels from the pointer within which a point is found
+const MANY = 1e6; // from here on there is no room for all digits of a number
+const MAX_POWERS = 7; // of ten beside a logarithmic axis, and one more
 
 const EDGE = 14; // pixels around all that is in a file
 const TITLE = { "font-size": 16, "font-weight": 600 }; // the letters of a file's title
@@ -243,8 +245,10 @@ function scale(axis, from, to) {
   return { place, ticks: axis.ticks ?? (axis.log ? powersOfTen(low, high) : roundNumbers(low, high)) };
 }
 
+/** All of them, or every second, third and so on where there are many. */
 function powersOfTen(low, high) {
-  return Array.from({ length: Math.floor(high) - Math.ceil(low) + 1 }, (_, i) => 10 ** (Math.ceil(low) + i));
+  const first = Math.ceil(low), every = Math.ceil((Math.floor(high) - first) / MAX_POWERS) || 1;
+  return Array.from({ length: Math.floor((Math.floor(high) - first) / every) + 1 }, (_, i) => 10 ** (first + i * every));
 }
 
 /** About five multiples of 1, 2 or 5 times a power of ten. */
@@ -265,5 +269,6 @@ function exact(value, axis) {
 }
 
 function rounded(value) {
+  if (Math.abs(value) >= MANY) return Number(value.toPrecision(4)).toExponential().replace("e+", "e");
   return value.toLocaleString("en", { maximumSignificantDigits: 4 });
 }

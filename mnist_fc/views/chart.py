@@ -51,10 +51,14 @@ def heading(title: str, series: Sequence[Series], number_format: str | None = No
     """A chart's title and legend in one line: each curve in its colour, with its newest value if that has a format."""
     legend = " ".join(
         f"<span class='series'><i style='background:{one.color}'></i>{html.escape(one.name)}"
-        + (f" <b>{one.y[-1]:{number_format}}</b></span>" if number_format else "</span>")
+        + (f" <b>{_short(one.y[-1], number_format)}</b></span>" if number_format else "</span>")
         for one in series
     )
     st.html(f"<div class='chart-heading'><h3>{html.escape(title)}</h3>{legend}</div>", width="content")
+
+
+def _short(value: float, number_format: str) -> str:
+    return f"{value:{number_format}}" if abs(value) < 1e5 else f"{value:.2g}"  # of a run that diverges
 
 
 HEIGHT = 215

@@ -102,8 +102,8 @@ def _slope(activation: str) -> str:
 
 def _dead_units(network: session.Network) -> None:
     surveyed, name = session.survey(network)
-    if not surveyed.confidences.any():
-        return  # its numbers have run out of range
+    if surveyed.reads_nothing:
+        return
     sizes = network.reader.model.hidden_sizes
     parts = [
         f"{dead:,} of {size:,} in layer {i}" for i, (dead, size) in enumerate(zip(surveyed.num_dead, sizes, strict=True), start=1)

@@ -132,7 +132,7 @@ def _name(model: MLP, place: Place) -> str:
     number, index = place
     if number == len(model.layers):
         return f"The output for {index}"
-    return f"Unit {index + 1} of {model.layers[number - 1].out_features:,} in layer {number}"
+    return f"Unit {index + 1:,} of {model.layers[number - 1].out_features:,} in layer {number}"
 
 
 def _arithmetic(model: MLP, one: Unit, place: Place) -> str:
@@ -155,7 +155,7 @@ def _arithmetic(model: MLP, one: Unit, place: Place) -> str:
 def _strongest(one: Unit, number: int) -> str:
     """The units of the layer before that add or take away the most."""
     rows = "".join(
-        f"<tr><th>unit {i + 1} of layer {number - 1}</th><td>{one.weights[i]:+.4f}</td><td>{one.inputs[i]:+.4f}</td>"
+        f"<tr><th>unit {i + 1:,} of layer {number - 1}</th><td>{one.weights[i]:+.4f}</td><td>{one.inputs[i]:+.4f}</td>"
         f"<td>{one.terms[i]:+.4f}</td></tr>"
         for i in one.strongest(NUM_STRONGEST)
     ).replace("-", MINUS)
@@ -177,7 +177,7 @@ def _gallery(network: session.Network) -> None:
         f"activation varies over {len(images):,} of them, times the length of its outgoing weights): ink on orange raises the "
         f"unit's sum, ink on blue lowers it. Click one to see it above.{_as_of(by, network)}"
     )
-    tiles = [Tile(weights, f"unit {i + 1}", i, limit=full_colour(weights)) for i, weights in found]
+    tiles = [Tile(weights, f"unit {i + 1:,}", i, limit=full_colour(weights)) for i, weights in found]
     with st.container(key="gallery"):
         pictures(
             "telling_units",

@@ -26,6 +26,9 @@ _matrix = st.components.v2.component(
 def panel(network: session.Network) -> None:
     """The confusion matrix, and the digits of the cell that is pressed or all misread ones."""
     surveyed, by = session.survey(network)
+    if surveyed.reads_nothing:
+        st.info(f"The numbers of {by} have run out of range, and it reads nothing. Look back at an earlier step.")
+        return
     labels = session.mnist().test_labels
     left, right = st.columns(2, gap="large")
     with left:

@@ -46,7 +46,7 @@ class Pictures {
     this.tip.hidden = !Number.isFinite(value);
     if (this.tip.hidden) return;
     const { columns } = tile.data, row = Math.floor(pixel / columns), column = pixel % columns;
-    const name = { unit: `unit ${pixel + 1}`, digit: `${pixel}`, pixel: `row ${row + 1}, column ${column + 1}` }[tile.data.each];
+    const name = { unit: `unit ${(pixel + 1).toLocaleString("en")}`, digit: `${pixel}`, pixel: `row ${row + 1}, column ${column + 1}` }[tile.data.each];
     this.tip.textContent = `${name}: ${exact(value)}`;
     const box = tile.canvas.getBoundingClientRect(), own = this.root.getBoundingClientRect();
     const left = box.left - own.left + (column + 0.5) * box.width / columns;

@@ -50,7 +50,8 @@ def bar() -> None:
         )
         st.button("Reset", key="reset", icon=":material/restart_alt:", disabled=snapshot is None, on_click=_reset)
         with st.container(key="status", width="content"):
-            st.html(f"<span role='status'>{html.escape(_status(snapshot))}</span>")
+            of_run = html.escape(snapshot.id) if snapshot else ""
+            st.html(f"<span role='status' data-run='{of_run}'>{html.escape(_status(snapshot))}</span>")
         with st.container(key="progress", width="stretch"):
             st.progress(_progress(snapshot), _progress_line(snapshot))
     if (problem := st.session_state.get("train_problem")) and not active and session.trainer().is_busy:
@@ -214,7 +215,7 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
     num_steps = snapshot.config.steps_per_epoch(session.num_train_images()) * snapshot.config.num_epochs
     line = f"Step {last.step:,} of {num_steps:,}"
     if snapshot.state == "interrupted":
-        return f"{line}. Its program ended before it did; Resume goes on from its last state, some moments back."
+        return f"{line}. The program ended in the middle of it; Resume goes on from its last state, some moments back."
     if not snapshot.is_active:
         return line
     if not (rate := snapshot.images_per_second):
@@ -230,7 +231,7 @@ def charts(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:
     height = LOWER_HEIGHT if between else HEIGHT
     losses, accuracies = _series(snapshot, "loss"), _series(snapshot, "accuracy")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        heading("Loss", losses, ".3f")
+        heading("Loss", losses, ",.3f")
         log_scale = st.toggle("Log scale", key="log_scale")
     with st.container(key="loss_chart"):
         _chart(snapshot, losses, "loss", height, log_scale=log_scale)

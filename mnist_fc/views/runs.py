@@ -91,8 +91,8 @@ def _compared(runs: Sequence[StoredRun]) -> dict[str, str]:
         first = [run.id for run in runs if watched and run.id == watched.id]
         state.compared = [*first, *(run.id for run in runs if run.id not in first)][:FIRST_COMPARED]
     known = {run.id for run in runs}
-    if watched and watched.is_active and watched.id in known and state.get("compared_newest") != watched.id:
-        state.compared_newest = watched.id  # a run that has begun is shown, until it is ticked off
+    if watched and watched.id in known and state.get("compared_newest") != watched.id:
+        state.compared_newest = watched.id  # the run on the page is shown, until it is ticked off
         state.compared = [*(run_id for run_id in state.compared if run_id != watched.id), watched.id]
     state.compared = [run_id for run_id in state.compared if run_id in known][-len(COLORS) :]
     colors: dict[str, str] = state.setdefault("run_colors", {})
@@ -122,14 +122,14 @@ def _show_table(runs: Sequence[StoredRun], compared: dict[str, str]) -> None:
                 "isWatched": watched is not None and watched.id == run.id,
                 "color": compared.get(run.id),
                 "cells": [
-                    *(controls.value_in_words(getattr(run.config, field)) for field in differing),
                     *_figures(run, state),
                     *([f"{right} of 10" if right is not None else ""] if has_hands else []),
+                    *(controls.value_in_words(getattr(run.config, field)) for field in differing),
                 ],
             }
         )
-    columns = [controls.field_in_words(field) for field in differing]
-    columns += ["state", "validation", "test", "time", "images/s", *(["your hand"] if has_hands else [])]
+    columns = ["state", "validation", "test", "time", "images/s", *(["your hand"] if has_hands else [])]
+    columns += [controls.field_in_words(field) for field in differing]
     _table(key="runs_table", data={"columns": columns, "rows": rows}, on_act_change=_act)
 
 
@@ -217,7 +217,7 @@ def _curves(runs: Sequence[StoredRun], colors: dict[str, str]) -> None:
         if finite.any():
             x, y = curve.steps[finite].tolist(), curve.values[finite].tolist()
             series.append(Series(run.about.name or run.id, colors[run.id], x, y, dots=of != "train"))
-    heading(f"{what.capitalize()}, {of}", series, ".2%" if what == "accuracy" else ".3f")
+    heading(f"{what.capitalize()}, {of}", series, ".2%" if what == "accuracy" else ",.3f")
     if not series:
         none = "None of these runs has such figures." if runs else "Tick runs in the table to see their curves here."
         st.caption(none)
@@ -285,7 +285,7 @@ def _blog_row(name: str, runs: Sequence[StoredRun]) -> str:
     shown = done
     if newest and newest.end is None and _state(newest) not in ("interrupted", "goes on elsewhere"):
         shown = newest
-    cells = [program, network, published, "", "", ""]
+    cells = [program, network, published, "not trained yet", "", ""]
     if shown and shown.end and shown.end.test_accuracy is not None and shown.epochs:
         seconds = shown.end.train_seconds
         cells[3:] = [f"{shown.end.test_accuracy:.2%}", f"{seconds:.1f} s", f"{seconds / len(shown.epochs):.2f} s"]

@@ -106,9 +106,8 @@ def _form() -> None:
         except ConfigError as error:
             problem = f"{session.plain(str(error))}."
         base = controls.config()
-        st.caption(
-            f"All else as in the side panel: {base.num_epochs} epochs a trial, augmentation {controls.WORDS[base.augmentation]}."
-        )
+        epochs = f"{base.num_epochs} epoch{'s' * (base.num_epochs != 1)} a trial"
+        st.caption(f"All else as in the side panel: {epochs}, augmentation {controls.WORDS[base.augmentation]}.")
         st.button("Start the sweep", key="start_sweep", icon=":material/search:", on_click=_start)
         if problem:
             st.warning(problem)

@@ -1,5 +1,6 @@
 // A slider over the moments of a run whose weights were kept, and a button that plays them. The default function is called when
-// the slider appears and again with each new data; see moment.py. Its last place stands for the newest weights.
+// the slider appears and again with each new data, when all of the page is drawn; see moment.py. Its last place stands for the
+// newest weights.
 
 const FRAME = 450; // milliseconds that a moment is shown while it plays, at least
 const NEWEST = -1;
@@ -34,6 +35,7 @@ class Timeline {
     this.send = send;
     this.input.max = data.steps.length;
     this.isAnswered ||= data.turn === this.turn;
+    this.input.ariaBusy = !this.isAnswered;
     const shown = data.chosen === null ? data.steps.length : data.steps.indexOf(data.chosen);
     if (this.isAnswered && this.wanted !== undefined) this.ask(this.wanted);
     else if (this.isAnswered) this.input.value = shown;
@@ -52,6 +54,7 @@ class Timeline {
   ask(step) {
     this.wanted = undefined;
     this.isAnswered = false;
+    this.input.ariaBusy = true;
     this.turn += 1;
     this.send({ step, turn: this.turn });
   }
@@ -76,7 +79,7 @@ class Timeline {
     clearInterval(this.timer);
     this.timer = undefined;
     this.button.textContent = "▶";
-    this.button.setAttribute("aria-label", "Play the run from its first step");
+    this.button.setAttribute("aria-label", "Play");
   }
 
   say() {
