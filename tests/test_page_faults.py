@@ -1,119 +1,23 @@
-"""What goes wrong with the machine, done to the running page: processes killed, disks full or read-only, files gone, browsers
-that vanish, clocks set back. After each a line says what happened, nothing that was finished is lost, and the next click works.
+"""What goes wrong with the machine, done to the running page: processes killed, a disk full or read-only, the data gone, the
+clock set back. After each a line says what happened, nothing that was finished is lost, and the next click works.
 """
 
 import os
 import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
+import libfaketime
 import pytest
-from browser import (
-    SECONDS,
-    Server,
-    click,
-    expect_status,
-    ready,
-    running_server,
-    slide,
-    start_run,
-    wait_until,
-)
-from playwright.sync_api import Browser, Page, expect
+from browser import SECONDS, Server, click, expect_status, open_tab, ready, slide, start_run, wait_until
+from faults import DONE, LONG, QUICK, expect_all_well, opened, run_of, served, train_one, training_processes, whole_runs
+from playwright.sync_api import Browser, expect
 
-from mnist_fc import checkpoint
-from mnist_fc.runs import StoredRun, kept_checkpoints, read_run, read_state
-
-QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=1&threads=1"
-LONG = "?preset=fast&num_validation=100&hidden_sizes=512,512&batch_size=8&epochs=100&threads=1"
-"""Half a minute and more, with the few images of `data_file`; a moment once it is set to one epoch."""
-
-DONE = re.compile("^done$")
-
-
-@pytest.fixture
-def data_file(small_npz: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(small_npz, tmp_path / "data.npz"))
-
-
-@contextmanager
-def served(folder: Path, data_file: Path, *inside: str, **environment: str) -> Iterator[Server]:
-    """A server whose log tells of no error, and that leaves no process and nothing in the folder for temporary files."""
-    temporary = folder / "temporary"
-    temporary.mkdir(exist_ok=True)
-    with running_server(folder, *inside, MNIST_FC_DATA=str(data_file), TMPDIR=str(temporary), **environment) as server:
-        yield server
-    assert "Traceback" not in server.log.read_text()
-    assert list(temporary.iterdir()) == []
-    wait_until(lambda: training_processes(folder) == [])
-
-
-def opened(browser: Browser, server: Server, query: str) -> Page:
-    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-    page.goto(f"{server.url}/{query}")
-    ready(page)
-    return page
-
-
-def training_processes(folder: Path) -> list[int]:
-    """Those of any server, this or an earlier one, with a store in `folder`."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            is_one = b"mnist_fc.worker" in (process / "cmdline").read_bytes()
-            if is_one and f"MNIST_FC_RUNS={folder}/".encode() in (process / "environ").read_bytes():
-                found.append(int(process.name))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found
-
-
-def run_of(page: Page, store: Path) -> Path:
-    """The folder of the run that the page shows."""
-    (run_id,) = re.findall(r"[?&]run=([^&]+)", page.url)
-    return store / run_id
-
-
-def train_one(page: Page) -> None:
-    """A run of one epoch, from the first click to its end."""
-    slide(page, "epochs", "Home")
-    start_run(page)
-    expect_status(page, DONE)
-
-
-def whole_runs(store: Path) -> dict[str, StoredRun]:
-    """The runs in the store that have ended, by name. All that is there opens, and all their files."""
-    runs = {}
-    for path in store.iterdir():
-        if path.name == ".deleted" or not path.is_dir():
-            continue
-        run = read_run(path)
-        read_state(path, run.config)
-        checkpoints = [*kept_checkpoints(path).values(), path / checkpoint.CHECKPOINT_NAME]
-        for file in checkpoints if run.epochs else checkpoints[:-1]:
-            assert checkpoint.load(file).hidden_sizes == run.config.hidden_sizes
-        if run.end:
-            assert list(path.glob(".*.*")) == []  # files that were not written whole
-            runs[run.id] = run
-    return runs
-
-
-def expect_all_well(page: Page, server: Server, folder: Path, before: dict[str, StoredRun], store: Path | None = None) -> None:
-    """Nothing of what had ended `before` is lost, no file is corrupt, no process astray, and the next click trains."""
-    store = store or folder / "runs"
-    assert before
-    assert before.items() <= whole_runs(store).items()
-    train_one(page)
-    after = whole_runs(store)
-    assert before.items() <= after.items()
-    end = after[run_of(page, store).name].end
-    assert end
-    assert end.outcome == "done"
-    assert training_processes(folder) == [server.worker()]
-
+from mnist_fc.runs import read_run
 
 # The training process
 
@@ -169,3 +73,150 @@ def test_training_process_killed_in_any_state_is_reported(
         expect_status(page, "done, stopped")
     expect_all_well(page, own_server, own_folder, before)
     page.context.close()
+
+
+# The disk
+
+
+AS_ROOT = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
+"""Of unshare and nsenter: mounts of one's own, which end with the process."""
+
+
+def mount(server: Server, *command: str | Path) -> None:
+    """Do so where that server sees it."""
+    keep = [] if os.geteuid() == 0 else ["--preserve-credentials"]
+    options = [option for option in AS_ROOT if option != "--map-root-user"]
+    subprocess.run(["nsenter", f"--target={server.process.pid}", *options, *keep, "--", *command], check=True)
+
+
+def test_disk_that_fills_while_a_run_is_saved_costs_that_run_its_place_and_nothing_else(
+    browser: Browser, small_npz: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "runs").mkdir()
+    with_small_disk = 'mount -t tmpfs -o size=48m none "$0" && exec "$@"'
+    with served(tmp_path, small_npz, "unshare", *AS_ROOT, "--", "sh", "-c", with_small_disk, f"{tmp_path}/runs") as server:
+        store = Path(f"/proc/{server.process.pid}/root{tmp_path}/runs")
+        page = opened(browser, server, QUICK)
+        train_one(page)
+        before = whole_runs(store)
+        page.goto(f"{server.url}/{LONG}")
+        ready(page)
+        start_run(page)
+        expect(page.get_by_text(re.compile("This run is not kept on disk.*No space left on device"))).to_be_visible(timeout=120 * SECONDS)
+        cut_off = run_of(page, store)
+        expect_status(page, "epoch")
+        click(page, "stop")
+        expect_status(page, "done, stopped")
+        expect(page.locator(".st-key-progress")).to_contain_text("Test accuracy")
+        filler = store / "filler"
+        with suppress(OSError), filler.open("wb") as file:
+            while True:
+                file.write(bytes(4096))
+        train_one(page)
+        expect(page.get_by_text(re.compile("This run is not kept on disk.*No space left on device"))).to_be_visible(timeout=120 * SECONDS)
+        assert before.keys() <= whole_runs(store).keys() == before.keys()
+        filler.unlink()
+        open_tab(page, "Runs")
+        row = page.locator(f"tr[data-run='{cut_off.name}']")
+        expect(row).to_contain_text("interrupted")
+        row.get_by_role("button", name="Delete").click()
+        expect(row).to_have_count(0)
+        expect_all_well(page, server, tmp_path, before, store)
+        page.context.close()
+
+
+def test_store_that_turns_read_only_in_mid_run_is_said_and_everything_else_goes_on(
+    browser: Browser, small_npz: Path, tmp_path: Path
+) -> None:
+    with served(tmp_path, small_npz, "unshare", *AS_ROOT, "--") as server:
+        store = tmp_path / "runs"
+        page = opened(browser, server, QUICK)
+        train_one(page)
+        before = whole_runs(store)
+        (first,) = before
+        page.goto(f"{server.url}/{LONG}")
+        ready(page)
+        start_run(page)
+        expect_status(page, "epoch")
+        mount(server, "mount", "--bind", store, store)
+        mount(server, "mount", "-o", "remount,bind,ro", store)
+        expect(page.get_by_text(re.compile("This run is not kept on disk.*Read-only file system"))).to_be_visible(timeout=120 * SECONDS)
+        expect_status(page, "epoch")
+        click(page, "stop")
+        expect_status(page, "done, stopped")
+        train_one(page)
+        expect(page.get_by_text(re.compile("This run is not kept on disk.*Read-only file system"))).to_be_visible(timeout=120 * SECONDS)
+        open_tab(page, "Runs")
+        row = page.locator(f"tr[data-run='{first}']")
+        for name in ("Pin", "Delete"):
+            row.get_by_role("button", name=name).click()
+            said = page.get_by_role("tabpanel").get_by_text(re.compile("cannot be (written|removed|deleted).*Read-only file system"))
+            expect(said).to_be_visible()
+        expect(row).to_contain_text("done")
+        page.goto(f"{server.url}/?run={first}")
+        ready(page)
+        expect_status(page, DONE)
+        mount(server, "umount", store)
+        expect_all_well(page, server, tmp_path, before)
+        page.context.close()
+
+
+def test_data_file_deleted_in_mid_run_is_missed_by_a_new_training_process_alone(
+    browser: Browser, small_npz: Path, tmp_path: Path
+) -> None:
+    data_file = Path(shutil.copy(small_npz, tmp_path / "data.npz"))
+    with served(tmp_path, data_file) as server:
+        page = opened(browser, server, LONG)
+        start_run(page)
+        expect_status(page, "epoch")
+        data_file.unlink()
+        click(page, "stop")
+        expect_status(page, "done, stopped")
+        expect(page.locator(".st-key-progress")).to_contain_text("Test accuracy")
+        train_one(page)
+        page.reload()
+        ready(page)
+        expect_status(page, DONE)
+        before = whole_runs(tmp_path / "runs")
+        killed = server.worker()
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: training_processes(tmp_path) not in ([], [killed]))
+        click(page, "train")
+        expect_status(page, "failed")
+        expect(page.locator(".st-key-diagnosis")).to_contain_text(f"{data_file} does not exist")
+        shutil.copy(small_npz, data_file)
+        expect_all_well(page, server, tmp_path, before)
+        page.context.close()
+
+
+# The clock
+
+
+def test_runs_begun_after_the_clock_was_set_back_are_the_newest_and_the_last_to_go(
+    browser: Browser, small_npz: Path, tmp_path: Path
+) -> None:
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    library = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
+    changeable = {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"}
+    # Room for four such runs or so: one takes half a megabyte, and is reckoned as four before it is done.
+    with served(tmp_path, small_npz, LD_PRELOAD=str(library), MNIST_FC_RUNS_GB="0.0055", **changeable) as server:
+        page = opened(browser, server, QUICK)
+        train_one(page)
+        begun = [run_of(page, tmp_path / "runs")]
+        clock.write_text("-2d")
+        for _ in range(2):
+            train_one(page)
+            begun.append(run_of(page, tmp_path / "runs"))
+        assert begun[1].name < begun[0].name
+        open_tab(page, "Runs")
+        rows = page.locator(".st-key-runs tbody tr")
+        expect(rows).to_have_count(3)
+        assert [row.get_attribute("data-run") for row in rows.all()] == [path.name for path in reversed(begun)]
+        while begun[0].exists():
+            assert len(begun) < 10
+            train_one(page)
+            begun.append(run_of(page, tmp_path / "runs"))
+        assert [path for path in begun if path.exists()] == begun[-len(whole_runs(tmp_path / "runs")) :]
+        expect_all_well(page, server, tmp_path, {begun[-1].name: read_run(begun[-1])})
+        page.context.close()
