@@ -65,7 +65,18 @@ def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[S
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*inside, sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"],
+            [
+                *inside,
+                sys.executable,
+                "-m",
+                "streamlit",
+                "run",
+                "app.py",
+                "--server.port",
+                str(port),
+                "--server.headless",
+                "true",
+            ],
             cwd=ROOT,
             env={**os.environ, "MNIST_FC_RUNS": str(folder / "runs"), **environment},
             stdout=subprocess.PIPE,

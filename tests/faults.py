@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from browser import (
-    SECONDS,
+    SEVEN,
     Server,
     expect_status,
     ready,
@@ -61,7 +62,7 @@ def training_processes(folder: Path) -> list[int]:
 
 def run_of(page: Page, store: Path) -> Path:
     """The folder of the run that the page shows."""
-    (run_id,) = re.findall(r"[?&]run=([^&]+)", page.url)
+    (run_id,) = parse_qs(urlsplit(page.url).query)["run"]
     return store / run_id
 
 
@@ -70,6 +71,25 @@ def train_one(page: Page) -> None:
     slide(page, "epochs", "Home")
     start_run(page)
     expect_status(page, DONE)
+
+
+def begin_stroke(page: Page) -> None:
+    """The first half of a 7, the button held down."""
+    canvas = page.locator(".st-key-canvas canvas.upper-canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + SEVEN[0][0], box["y"] + SEVEN[0][1])
+    page.mouse.down()
+    page.mouse.move(box["x"] + SEVEN[1][0], box["y"] + SEVEN[1][1], steps=8)
+
+
+def end_stroke(page: Page) -> None:
+    """The other half, and the button up."""
+    box = page.locator(".st-key-canvas canvas.upper-canvas").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + SEVEN[2][0], box["y"] + SEVEN[2][1], steps=8)
+    page.mouse.up()
 
 
 def whole_runs(store: Path) -> dict[str, StoredRun]:
@@ -101,5 +121,3 @@ def expect_all_well(page: Page, server: Server, folder: Path, before: dict[str, 
     assert end
     assert end.outcome == "done"
     assert training_processes(folder) == [server.worker()]
-
-

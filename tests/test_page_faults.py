@@ -13,9 +13,9 @@ from pathlib import Path
 
 import libfaketime
 import pytest
-from browser import SECONDS, Server, click, expect_status, open_tab, ready, slide, start_run, wait_until
+from browser import SECONDS, Server, click, expect_status, open_tab, ready, start_run, wait_until
 from faults import DONE, LONG, QUICK, expect_all_well, opened, run_of, served, train_one, training_processes, whole_runs
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from mnist_fc.runs import read_run
 
@@ -89,6 +89,11 @@ def mount(server: Server, *command: str | Path) -> None:
     subprocess.run(["nsenter", f"--target={server.process.pid}", *options, *keep, "--", *command], check=True)
 
 
+def expect_not_kept(page: Page, why: str) -> None:
+    said = page.get_by_text(re.compile(f"This run is not kept on disk.*{why}"))
+    expect(said).to_be_visible(timeout=120 * SECONDS)
+
+
 def test_disk_that_fills_while_a_run_is_saved_costs_that_run_its_place_and_nothing_else(
     browser: Browser, small_npz: Path, tmp_path: Path
 ) -> None:
@@ -102,7 +107,9 @@ def test_disk_that_fills_while_a_run_is_saved_costs_that_run_its_place_and_nothi
         page.goto(f"{server.url}/{LONG}")
         ready(page)
         start_run(page)
-        expect(page.get_by_text(re.compile("This run is not kept on disk.*No space left on device"))).to_be_visible(timeout=120 * SECONDS)
+        expect(page.get_by_text(re.compile("This run is not kept on disk.*No space left on device"))).to_be_visible(
+            timeout=120 * SECONDS
+        )
         cut_off = run_of(page, store)
         expect_status(page, "epoch")
         click(page, "stop")
@@ -113,7 +120,9 @@ def test_disk_that_fills_while_a_run_is_saved_costs_that_run_its_place_and_nothi
             while True:
                 file.write(bytes(4096))
         train_one(page)
-        expect(page.get_by_text(re.compile("This run is not kept on disk.*No space left on device"))).to_be_visible(timeout=120 * SECONDS)
+        expect(page.get_by_text(re.compile("This run is not kept on disk.*No space left on device"))).to_be_visible(
+            timeout=120 * SECONDS
+        )
         assert before.keys() <= whole_runs(store).keys() == before.keys()
         filler.unlink()
         open_tab(page, "Runs")
@@ -140,17 +149,23 @@ def test_store_that_turns_read_only_in_mid_run_is_said_and_everything_else_goes_
         expect_status(page, "epoch")
         mount(server, "mount", "--bind", store, store)
         mount(server, "mount", "-o", "remount,bind,ro", store)
-        expect(page.get_by_text(re.compile("This run is not kept on disk.*Read-only file system"))).to_be_visible(timeout=120 * SECONDS)
+        expect(page.get_by_text(re.compile("This run is not kept on disk.*Read-only file system"))).to_be_visible(
+            timeout=120 * SECONDS
+        )
         expect_status(page, "epoch")
         click(page, "stop")
         expect_status(page, "done, stopped")
         train_one(page)
-        expect(page.get_by_text(re.compile("This run is not kept on disk.*Read-only file system"))).to_be_visible(timeout=120 * SECONDS)
+        expect(page.get_by_text(re.compile("This run is not kept on disk.*Read-only file system"))).to_be_visible(
+            timeout=120 * SECONDS
+        )
         open_tab(page, "Runs")
         row = page.locator(f"tr[data-run='{first}']")
         for name in ("Pin", "Delete"):
             row.get_by_role("button", name=name).click()
-            said = page.get_by_role("tabpanel").get_by_text(re.compile("cannot be (written|removed|deleted).*Read-only file system"))
+            said = page.get_by_role("tabpanel").get_by_text(
+                re.compile("cannot be (written|removed|deleted).*Read-only file system")
+            )
             expect(said).to_be_visible()
         expect(row).to_contain_text("done")
         page.goto(f"{server.url}/?run={first}")
