@@ -55,6 +55,9 @@ DESCRIPTIONS = {
 METRICS = ("accuracy/test", "accuracy/validation", "accuracy/train", "loss/test", "loss/validation", "loss/train")
 """What the table of hyperparameters shows beside them."""
 
+FILE_NAME = "events.out.tfevents"
+"""Before the time, in nanoseconds."""
+
 PICTURE_COLUMNS = 8
 PICTURE_UNITS = 64
 """The first ones: units begin as random as each other, so these are as good a sample as any."""
@@ -89,8 +92,9 @@ class EventFile:
         self._weights: WeightsRecord | None = None
         self._newest: dict[str, int] = {}
         """By tag, the step of the newest value."""
-        # TensorBoard reads a folder's files in the order of their names.
-        self._file = (folder / f"events.out.tfevents.{time.time_ns()}").open("xb")
+        # TensorBoard reads a folder's files in the order of their names, and the clock may have been set back since the last.
+        earlier = [int(file.suffix[1:]) for file in folder.glob(f"{FILE_NAME}.*") if file.suffix[1:].isdecimal()]
+        self._file = (folder / f"{FILE_NAME}.{max([time.time_ns(), *(time_ns + 1 for time_ns in earlier)])}").open("xb")
         self._writer = RecordWriter(self._file)
         try:
             self._add(0, file_version="brain.Event:2")

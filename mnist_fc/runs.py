@@ -50,6 +50,9 @@ COLUMNS = [
 MAX_NAME = 60
 """Characters of the name that a person gives a run."""
 
+MAX_NUMBER = 10**9
+"""Of a run in its store."""
+
 MAX_METRICS_BYTES = 32 * 2**20
 """A hundred epochs come to 1 MB."""
 
@@ -80,10 +83,14 @@ class About:
     """Whether it stays when room is made."""
     added: str = ""
     """What it learned from besides MNIST, in words; empty for nothing."""
+    number: int = 0
+    """Above that of every run that was in the store when it began: clocks are set back, and two runs can begin in one second."""
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and isinstance(self.added, str) and isinstance(self.is_pinned, bool)):
             raise ValueError("name and added must be text, is_pinned true or false")
+        if type(self.number) is not int or not 0 <= self.number <= MAX_NUMBER:
+            raise ValueError(f"number must be a whole number from 0 to {MAX_NUMBER}")
         printable = "".join(character for character in self.name if character.isprintable())
         object.__setattr__(self, "name", printable.strip()[:MAX_NAME])
 
@@ -123,16 +130,23 @@ class RunFolder:
     _events: EventFile | None = None
 
     def __init__(
-        self, store: Path, config: TrainConfig, run_id: str | None = None, *, added: str = "", max_bytes: float = math.inf
+        self,
+        store: Path,
+        config: TrainConfig,
+        run_id: str | None = None,
+        *,
+        added: str = "",
+        number: int = 0,
+        max_bytes: float = math.inf,
     ) -> None:
-        """Begin a new run in `store`, in a folder that is called `run_id` where that is given; see About for `added`.
+        """Begin a new run in `store`, in a folder that is called `run_id` where that is given; see About for `added`, `number`.
 
         `max_bytes` is what it may take, at the cost of the weights kept.
         """
         self._open(_new_folder(store, config, run_id), config, max_bytes)
         try:
             with self._saying_why():
-                write_about(self.path, About(added=added))
+                write_about(self.path, About(added=added, number=number))
                 self._append(COLUMNS)
                 self._events = EventFile(self.path, config)
                 # Last, for it makes the folder a run.

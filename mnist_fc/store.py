@@ -20,6 +20,7 @@ import numpy as np
 from mnist_fc.checkpoint import CONFIG_NAME
 from mnist_fc.config import TrainConfig
 from mnist_fc.runs import (
+    MAX_NUMBER,
     RunFolder,
     RunsError,
     StoredRun,
@@ -88,7 +89,8 @@ class RunStore:
             room = self.room_for(config)
             for path in [*(run.path for run in room.to_remove), self.path / DELETED_NAME]:
                 self._remove(path)
-            return RunFolder(self.path, config, run_id, added=added, max_bytes=room.max_bytes)
+            number = min(1 + max((run.about.number for run in self.runs()), default=0), MAX_NUMBER)
+            return RunFolder(self.path, config, run_id, added=added, number=number, max_bytes=room.max_bytes)
 
     def reopen(self, run_id: str) -> tuple[RunFolder, dict[str, np.ndarray] | None]:
         """Go on with a run; see RunFolder.reopen."""
@@ -181,15 +183,14 @@ class RunStore:
 
     def _all(self) -> list[StoredRun | RunsError]:
         """Every run, the newest first, or what is wrong with it; read again only where something was written since."""
-        paths = sorted(
-            (path for path in self.path.glob("*") if _is_run(path, path.name)), key=lambda path: path.name, reverse=True
-        )
         with self._lock:
             known, self._known = self._known, {}
-            for path in paths:
-                stamp = stamp_of(path)
-                self._known[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read(path))
-            return [run for _, run in self._known.values()]
+            for path in self.path.glob("*"):
+                if _is_run(path, path.name):
+                    stamp = stamp_of(path)
+                    self._known[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read(path))
+            newest_first = sorted(self._known.items(), key=lambda item: (_number(item[1][1]), item[0].name), reverse=True)
+            return [run for _, (_, run) in newest_first]
 
     def _remove(self, path: Path) -> None:
         """For good; a folder that is half removed when the program is killed is no run, and goes with the next."""
@@ -210,6 +211,10 @@ def _claim(run: StoredRun) -> int:
     """Bytes that a run takes, or will have taken when it is done."""
     goes_on = run.end is None and is_active(run.path)
     return max(run.num_bytes, bytes_of(run.config)) if goes_on else run.num_bytes
+
+
+def _number(run: StoredRun | RunsError) -> int:
+    return run.about.number if isinstance(run, StoredRun) else 0
 
 
 def _read(path: Path) -> StoredRun | RunsError:

@@ -5,7 +5,8 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,15 +48,35 @@ class Server:
         raise AssertionError("the server has no training process")
 
 
+def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
+    """For what no event tells of: another process, or a file."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for has not come"
+        time.sleep(0.002)
+
+
 @contextmanager
-def running_server(folder: Path, **environment: str) -> Iterator[Server]:
+def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[Server]:
+    """The page with a store in `folder`, started by the command `inside` where one is given."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"],
+            [
+                *inside,
+                sys.executable,
+                "-m",
+                "streamlit",
+                "run",
+                "app.py",
+                "--server.port",
+                str(port),
+                "--server.headless",
+                "true",
+            ],
             cwd=ROOT,
             # Threads that spin while they wait for each other take 30 times as long where others want the cores, too.
             env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "MNIST_FC_RUNS": str(folder / "runs"), **environment},

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -443,6 +444,15 @@ def test_a_resumed_run_shows_its_new_way_and_no_longer_the_old(
     group = session_groups(tmp_path)["run"]
     assert group["hparams"]["learning_rate"] == VALIDATED.learning_rate
     assert status(tmp_path, "run") == "SUCCESS"
+
+
+def test_a_run_resumed_after_the_clock_was_set_back_shows_its_new_way(tmp_path: Path, runs: dict[str, list[Record]]) -> None:
+    write(tmp_path / "run", VALIDATED, runs["validated"])
+    (file,) = (tmp_path / "run").iterdir()
+    file.rename(tmp_path / "run" / f"events.out.tfevents.{time.time_ns() + 3_600_000_000_000}")
+    again = [record for record in runs["validated"] if record.step <= 5]
+    write(tmp_path / "run", VALIDATED, again, purge_from=0)
+    assert {tag: points for tag, points in scalars(tmp_path / "run").items() if points} == expected_scalars(again)
 
 
 def test_a_run_that_begins_again_shows_nothing_of_before(tmp_path: Path, runs: dict[str, list[Record]]) -> None:

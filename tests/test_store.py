@@ -1,5 +1,6 @@
 """store.py: what is in the store, what is removed for room and what is not, and having back what was deleted."""
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.engine import train
 from mnist_fc.records import Record
-from mnist_fc.runs import RunFolder, RunsError, bytes_of
+from mnist_fc.runs import MAX_NUMBER, About, RunFolder, RunsError, bytes_of, write_about
 from mnist_fc.store import RunStore, limit_bytes, runs_dir
 
 CONFIG = TrainConfig(hidden_sizes=(16,), num_epochs=1, num_validation=500, threads=1)
@@ -59,7 +60,7 @@ def test_runs_are_listed_the_newest_first_and_read_again_when_something_was_writ
     store: RunStore, records: list[Record]
 ) -> None:
     assert store.runs() == []
-    for name in ("2026-01-02", "2026-01-01", "2026-01-03"):
+    for name in ("2026-01-01", "2026-01-02", "2026-01-03"):
         add(store, records, name)
     assert ids(store) == ["2026-01-03", "2026-01-02", "2026-01-01"]
     going = store.create(CONFIG)
@@ -71,6 +72,43 @@ def test_runs_are_listed_the_newest_first_and_read_again_when_something_was_writ
     assert store.runs()[0].about.name == "Mine"
     assert store.run(going.path.name).steps
     assert all(run.num_bytes == sum(file.stat().st_size for file in run.path.iterdir()) for run in store.runs())
+
+
+def test_a_run_begun_after_the_clock_was_set_back_is_the_newest(store: RunStore, records: list[Record]) -> None:
+    for name in ("2026-10-25-025959", "2036-01-01", "2026-10-25-020000"):
+        add(store, records, name)
+    assert ids(store) == ["2026-10-25-020000", "2036-01-01", "2026-10-25-025959"]
+    begun = store.create(CONFIG)
+    begun.close()
+    assert ids(RunStore(store.path))[0] == begun.path.name
+    store.limit = sum(run.num_bytes for run in store.runs()) + bytes_of(CONFIG) - 1
+    assert [run.id for run in store.room_for(CONFIG).to_remove] == ["2026-10-25-025959"]
+
+
+def test_runs_begun_in_one_second_are_in_the_order_that_they_began_in(store: RunStore, records: list[Record]) -> None:
+    begun = [store.create(CONFIG) for _ in range(20)]
+    for folder in begun:
+        folder.close()
+    assert ids(store) == [folder.path.name for folder in reversed(begun)]
+
+
+def test_runs_of_before_they_were_numbered_are_the_oldest_in_the_order_of_their_names(
+    store: RunStore, records: list[Record]
+) -> None:
+    for name in ("2026-01-02", "2026-01-01", "2027-01-01"):
+        write_about(add(store, records, name), About())
+    add(store, records, "2025-01-01")
+    assert ids(store) == ["2025-01-01", "2027-01-01", "2026-01-02", "2026-01-01"]
+
+
+@pytest.mark.parametrize("number", [MAX_NUMBER, MAX_NUMBER + 1, 10**4000, -1, 1.5, True, "1"])
+def test_a_number_from_elsewhere_keeps_no_run_from_beginning(store: RunStore, records: list[Record], number: object) -> None:
+    path = add(store, records, "2026-01-01")
+    (path / "about.json").write_text(json.dumps({"number": number}))
+    begun = store.create(CONFIG)
+    begun.close()
+    assert begun.path.name in ids(store)
+    assert ("2026-01-01" in ids(store)) == (number == MAX_NUMBER)
 
 
 def test_what_cannot_be_read_is_named_and_hides_nothing_else(full: RunStore) -> None:
@@ -125,7 +163,7 @@ def test_the_oldest_runs_go_first_and_no_more_than_needed(full: RunStore) -> Non
 def test_pinned_runs_and_those_that_go_on_stay(full: RunStore) -> None:
     full.pin("2026-01-01", True)
     going = full.create(CONFIG)
-    going.path.rename(full.path / "2026-01-00")
+    write_about(going.path.rename(full.path / "2026-01-00"), About())  # the oldest
     assert [run.id for run in bounded(full, 1.95).room_for(CONFIG).to_remove] == ["2026-01-02"]
     going.close()
     assert bounded(full, 0.95).room_for(CONFIG).to_remove[0].id == "2026-01-00"
@@ -230,7 +268,7 @@ def test_a_run_is_read_again_only_when_it_has_changed(store: RunStore, records: 
             (copy / name).write_bytes((path / name).read_bytes())
     known = store.runs()
     os.utime(path / "metrics.csv", ns=(time.time_ns(), time.time_ns()))
-    assert [before is after for before, after in zip(known, store.runs(), strict=True)] == [True] * 99 + [False]
+    assert [before is after for before, after in zip(known, store.runs(), strict=True)] == [False] + [True] * 99
 
 
 # Where it is

@@ -1,0 +1,93 @@
+"""A thousand runs started and stopped one after the other leave no process, no open file, no file and no memory behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from mnist_fc.runs import is_active
+from mnist_fc.store import RunStore
+
+NUM_RUNS = 1000
+WARM_UP = 100
+"""Runs after which nothing may grow any more."""
+
+LIMIT = 15e6
+"""Bytes of the store: room for some of these runs, which come to 12 MB were they trained to their end."""
+
+STARTS_AND_STOPS = """
+import json
+import os
+import sys
+from pathlib import Path
+
+from mnist_fc.config import TrainConfig
+from mnist_fc.store import RunStore
+from mnist_fc.trainer import Trainer
+
+num_runs, warm_up, limit = map(int, sys.argv[2:5])
+
+
+def measured(trainer):
+    figures = {}
+    for name, process in (("server", "self"), ("training process", str(trainer.process_id))):
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+        figures[name] = {
+            "id": int(status["Pid"]),
+            "kB": int(status["VmRSS"].split()[0]),
+            "threads": int(status["Threads"]),
+            "files": len(os.listdir(f"/proc/{process}/fd")),
+        }
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return figures | {"children": len(children)}
+
+
+trainer = Trainer(RunStore(Path(sys.argv[1]), limit=limit))
+config = TrainConfig(hidden_sizes=(8,), batch_size=8, num_epochs=100, num_validation=100, threads=1)
+outcomes = []
+for i in range(num_runs):
+    if i == warm_up:
+        print(json.dumps(measured(trainer)), flush=True)
+    run = trainer.start(config)
+    if i % 10 == 1:
+        assert run.wait_until_state("running", timeout=60)
+    if i % 10 == 2:
+        assert run.wait_for(lambda run: bool(run._steps), 60)
+    if i % 10 == 3:
+        trainer.pause(run)
+        assert run.wait_until_state("paused", timeout=60)
+    trainer.stop(run)
+    assert run.wait_until_state("stopped", "done", "failed", timeout=60), run.snapshot().state
+    outcomes.append(run.snapshot().state)
+print(json.dumps(measured(trainer)))
+print(json.dumps(outcomes))
+trainer.close()
+"""
+
+
+def test_a_thousand_starts_and_stops_leave_nothing_behind(small_npz: Path, tmp_path: Path) -> None:
+    store, temporary = tmp_path / "runs", tmp_path / "temporary"
+    temporary.mkdir()
+    output = subprocess.run(
+        [sys.executable, "-c", STARTS_AND_STOPS, str(store), str(NUM_RUNS), str(WARM_UP), str(int(LIMIT))],
+        env={**os.environ, "MNIST_FC_DATA": str(small_npz), "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, after, outcomes = map(json.loads, output.stdout.splitlines())
+    assert outcomes == ["stopped"] * NUM_RUNS
+    for name in ("server", "training process"):
+        assert after[name]["id"] == before[name]["id"]
+        assert after[name]["files"] <= before[name]["files"]
+        assert after[name]["threads"] <= before[name]["threads"]
+        assert after[name]["kB"] - before[name]["kB"] < 50_000
+    assert before["children"] == after["children"] == 1
+    assert output.stderr == ""
+    assert list(temporary.iterdir()) == []
+    runs = RunStore(store, limit=LIMIT).runs()
+    assert sorted(path.name for path in store.iterdir()) == sorted(run.id for run in runs)
+    assert sum(run.num_bytes for run in runs) <= LIMIT
+    assert all(run.end and not is_active(run.path) for run in runs)
+    assert len(runs) > 1
