@@ -84,12 +84,13 @@ class RunStore:
 
     def reopen(self, run_id: str) -> tuple[RunFolder, dict[str, np.ndarray] | None]:
         """Go on with a run; see RunFolder.reopen."""
+        path = self.folder(run_id)
         others = self._num_other_bytes() + sum(_claim(run) for run in self.runs() if run.id != run_id)
-        return RunFolder.reopen(self._folder(run_id), max_bytes=self.limit - others)
+        return RunFolder.reopen(path, max_bytes=self.limit - others)
 
     def state(self, run_id: str) -> dict[str, np.ndarray] | None:
         """What a run can go on from; None for its beginning."""
-        return read_state(self._folder(run_id), self.run(run_id).config)
+        return read_state(self.folder(run_id), self.run(run_id).config)
 
     def room_for(self, *configs: TrainConfig) -> Room:
         """What has to go before runs with these settings can be written. Raises RunsError where the pinned runs take it all."""
@@ -118,7 +119,13 @@ class RunStore:
 
     def run(self, run_id: str) -> StoredRun:
         """The run of that id, with its steps."""
-        return read_run(self._folder(run_id))
+        return read_run(self.folder(run_id))
+
+    def folder(self, run_id: str) -> Path:
+        """Where the run of that id is; an id comes from an address, and is not trusted."""
+        if not _is_run(self.path / run_id, run_id):
+            raise RunsError("there is no such run in the store")
+        return self.path / run_id
 
     def rename(self, run_id: str, name: str) -> None:
         """Call a run something else; nothing for its folder's name."""
@@ -131,7 +138,7 @@ class RunStore:
     def delete(self, run_id: str) -> None:
         """Take a run out, and do away for good with the one that was deleted before it."""
         with self._lock:
-            path = self._folder(run_id)
+            path = self.folder(run_id)
             if is_active(path):
                 raise RunsError(f"the run {run_id} goes on; stop it first")
             self._remove(self.path / DELETED_NAME)
@@ -158,14 +165,8 @@ class RunStore:
 
     def _change(self, run_id: str, **changes: Any) -> None:
         with self._lock:
-            path = self._folder(run_id)
+            path = self.folder(run_id)
             write_about(path, replace(read_about(path), **changes))
-
-    def _folder(self, run_id: str) -> Path:
-        """Where the run of that id is; an id comes from an address, and is not trusted."""
-        if not _is_run(self.path / run_id, run_id):
-            raise RunsError("there is no such run in the store")
-        return self.path / run_id
 
     def _num_other_bytes(self) -> int:
         """Of what is in the store beside runs: studies of sweeps."""

@@ -81,6 +81,9 @@ DESCRIPTION, SECONDS, MESSAGE = "mnist_fc", "seconds", "message"
 
 LOST = f"It gave no sign of life for {GRACE_SECONDS} seconds: its process was killed, paused or cut off."
 
+# What Optuna raises for what it has not written.
+DAMAGED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError)
+
 State = Literal["running", "done", "pruned", "failed"]
 
 STATES: dict[TrialState, State] = {
@@ -234,7 +237,10 @@ def studies(storage: str) -> list[str]:
     if _file_is_missing(storage):
         return []
     with _opened(storage) as opened:
-        return [study.study_name for study in opened.get_all_studies() if DESCRIPTION in study.user_attrs]
+        try:
+            return [study.study_name for study in opened.get_all_studies() if DESCRIPTION in study.user_attrs]
+        except DAMAGED as error:
+            raise SweepError(f"the storage {_without_password(storage)} is damaged: {_reason(error)}") from error
 
 
 def base_and_space(storage: str, study: str) -> tuple[TrainConfig, Space]:
@@ -515,7 +521,7 @@ def _loaded(storage: str, study: str) -> Iterator[Study]:
             yield loaded
         except SweepError:
             raise
-        except (ValueError, LookupError, TypeError) as error:  # what Optuna raises for wrong JSON in its tables
+        except DAMAGED as error:
             raise SweepError(f"the study {study} is damaged: {_reason(error)}") from error
 
 
@@ -528,7 +534,7 @@ def _opened(address: str, to_write: bool = False) -> Iterator[BaseStorage]:
     except ImportError as error:
         driver = getattr(error.__cause__, "name", None) or error
         raise SweepError(f"the storage {name} needs a package that is not installed: {driver}") from None
-    except (SQLAlchemyError, StorageInternalError, OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
+    except (SQLAlchemyError, StorageInternalError, OSError, *DAMAGED) as error:
         raise SweepError(f"the storage {name} cannot be opened: {_reason(error)}") from None
     try:
         yield storage

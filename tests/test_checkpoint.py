@@ -11,7 +11,7 @@ import torch
 from conftest import BlogNet, WritesAFile, files_no_larger_than
 from torch import nn
 
-from mnist_fc import checkpoint
+from mnist_fc import checkpoint, files
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data import Mnist
@@ -222,7 +222,7 @@ def test_an_interrupted_save_leaves_the_old_file_whole(path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        checkpoint.write_whole(path, interrupted)
+        files.write_whole(path, interrupted)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
