@@ -5,6 +5,7 @@ import os
 import struct
 import warnings
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -151,7 +152,7 @@ def load_picture(path: str | Path) -> np.ndarray:
             if os.fstat(file.fileno()).st_size > MAX_BYTES:
                 raise DrawingError(f"the picture {path} is larger than {MAX_BYTES // 10**6} MB")
             with Image.open(file, formats=FORMATS) as picture:
-                _refuse_too_large(picture, path)
+                _refuse_too_large(picture, file, path)
                 return _upright_rgba(picture)
     except FileNotFoundError:
         raise DrawingError(f"the picture {path} does not exist") from None
@@ -163,7 +164,7 @@ def load_picture(path: str | Path) -> np.ndarray:
         raise DrawingError(f"the picture {path} cannot be read: {error}") from None
 
 
-def _refuse_too_large(picture: ImageFile, path: str | Path) -> None:
+def _refuse_too_large(picture: ImageFile, file: IO[bytes], path: str | Path) -> None:
     """Look at what the header says, and have a JPEG decoded no larger than it is used."""
     width, height = picture.size
     most = MAX_PIXELS
@@ -171,7 +172,7 @@ def _refuse_too_large(picture: ImageFile, path: str | Path) -> None:
         scale = min(1.0, MAX_SIDE / max(width, height, 1))
         picture.draft(picture.mode, (math.ceil(width * scale), math.ceil(height * scale)))
         most = MAX_PIXELS if "progressive" in picture.info else MAX_JPEG_PIXELS
-        most = min(most, MAX_JPEG_WORK // max(1, _num_passes(picture)))
+        most = min(most, MAX_JPEG_WORK // max(1, _num_passes(file)))
     elif picture.format == "WEBP":
         most = MAX_WEBP_PIXELS
     if width * height > most or picture.width * picture.height > MAX_PIXELS:
@@ -180,13 +181,15 @@ def _refuse_too_large(picture: ImageFile, path: str | Path) -> None:
         )
 
 
-def _num_passes(picture: JpegImageFile) -> int:
+def _num_passes(file: IO[bytes]) -> int:
     """How many scans a JPEG's file begins, those of a small picture within it too."""
-    start = picture.fp.tell()
-    picture.fp.seek(0)
-    count = sum(part.count(b"\xff\xda") for part in iter(lambda: picture.fp.read(2**20), b""))
-    picture.fp.seek(start)
-    return count
+    start = file.tell()
+    file.seek(0)
+    num_passes = 0
+    while part := file.read(2**20):
+        num_passes += part.count(b"\xff\xda")
+    file.seek(start)
+    return num_passes
 
 
 def _upright_rgba(picture: Image.Image) -> np.ndarray:

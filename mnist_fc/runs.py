@@ -300,6 +300,11 @@ def _bytes_besides_kept(config: TrainConfig) -> int:
     return 4 * config.num_parameters * 8 + 100_000 * (config.num_epochs + 1) + 2_000_000
 
 
+def bytes_on_disk(found: os.stat_result) -> int:
+    """What a file takes; much of its size may be a hole."""
+    return min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))
+
+
 def is_active(path: Path) -> bool:
     """Whether some program, this one or another, is writing the run now."""
     if not (path / LOCK_NAME).exists():  # to ask would make the file, and its folder
@@ -375,6 +380,8 @@ def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
         return None
     try:
         tensors = checkpoint.load_tensors(path / STATE_NAME, _bytes_of_state(config))
+        if sum(tensor.nbytes for tensor in tensors.values()) > _bytes_of_state(config):
+            raise ValueError("it holds one number in place of many")
         state = {name: tensor.numpy() for name, tensor in tensors.items()}
         numbers = state["numbers"]
         if numbers.shape != (NUM_NUMBERS,) or numbers.dtype != np.float64 or not np.isfinite(numbers).all():
@@ -491,7 +498,7 @@ def _num_bytes(path: Path) -> int:
                 found = entry.stat(follow_symlinks=False)
                 if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
                     raise RunsError(f"the run {path.name} cannot be read: {entry.name} is a link or no plain file")
-                num_bytes += min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))  # much of a file may be a hole
+                num_bytes += bytes_on_disk(found)
     return num_bytes
 
 

@@ -23,6 +23,7 @@ from mnist_fc.runs import (
     RunsError,
     StoredRun,
     bytes_of,
+    bytes_on_disk,
     is_active,
     read_about,
     read_run,
@@ -150,7 +151,8 @@ class RunStore:
 
     def deleted(self) -> str | None:
         """The id of the run that was deleted last, while it can be had back."""
-        return next((path.name for path in (self.path / DELETED_NAME).glob("*")), None)
+        folder = self.path / DELETED_NAME
+        return None if folder.is_symlink() else next((path.name for path in folder.glob("*") if _is_run(path, path.name)), None)
 
     def restore(self) -> None:
         """Put back the run that was deleted last."""
@@ -170,7 +172,7 @@ class RunStore:
 
     def _num_other_bytes(self) -> int:
         """Of what is in the store beside runs: studies of sweeps."""
-        return sum(path.stat().st_size for path in self.path.glob("*") if path.is_file())
+        return sum(bytes_on_disk(path.lstat()) for path in self.path.glob("*") if path.is_file())
 
     def _all(self) -> list[StoredRun | RunsError]:
         """Every run, the newest first, or what is wrong with it; read again only where something was written since."""
@@ -190,7 +192,10 @@ class RunStore:
             with suppress(FileNotFoundError, NotADirectoryError):  # another program was first, or there never was one
                 path.rename(self.path / f"{REMOVED_PREFIX}{secrets.token_hex(8)}")
             for removed in self.path.glob(f"{REMOVED_PREFIX}*"):
-                shutil.rmtree(removed, ignore_errors=True)
+                if removed.is_symlink():
+                    removed.unlink()
+                else:
+                    shutil.rmtree(removed, ignore_errors=True)
         except OSError as error:
             raise RunsError(f"{path} cannot be removed: {error}") from None
 

@@ -138,7 +138,7 @@ def test_wrong_bytes_anywhere_are_refused_or_leave_a_network(path: Path) -> None
         ({"fc2.weight": torch.zeros(11, 8), "fc2.bias": torch.zeros(11)}, r"has 11 outputs; a network for digits has 10"),
         ({"fc1.weight": torch.zeros(8, 784, dtype=torch.float64)}, r"fc1 is torch.float64"),
         ({"fc2.bias": torch.zeros(10, dtype=torch.int64)}, r"fc2 is torch.int64"),
-        ({"fc1.weight": torch.zeros(8, 784, device="meta")}, r"fc1 is torch.float32, torch.strided on meta"),
+        ({"fc1.weight": torch.zeros(8, 784, device="meta")}, "holds more than tensors"),
         ({"fc1.weight": torch.full((8, 784), torch.nan)}, r"not finite numbers in fc1.weight"),
         ({"fc2.bias": torch.full((10,), -torch.inf)}, r"not finite numbers in fc2.bias"),
         ({"fc1.weight": [0.0] * 8}, r"no state dict of tensors"),

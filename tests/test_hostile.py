@@ -61,6 +61,7 @@ from mnist_fc.store import RunStore
 from mnist_fc.strokes import CANVAS_SIZE, Stroke, canvas_json, render
 from mnist_fc.sweep import (
     Interval,
+    Space,
     SweepConfig,
     SweepError,
     Values,
@@ -171,7 +172,7 @@ def trainer(state: State, records: list[Any]) -> Trainer:
         for record in records:
             folder.write(record)
     controls.set_controls(PRESETS["fast"])
-    state.compared = []
+    state["compared"] = []
     going = made.start(PRESETS["best"].replace(threads=1))
     assert going.wait_for(lambda run: 20 in run.snapshot().kept, 120)
     made.pause(going)
@@ -191,8 +192,7 @@ def test_a_click_that_nothing_on_the_page_can_send_changes_nothing_else(
     chance, store = random.Random(seed), trainer.store
     going = trainer.current()
     assert going
-    known = [run.id for run in store.runs()] if seed % 100 == 0 or "known_runs" not in state else state.known_runs
-    state.known_runs = known
+    known = state.setdefault("known_runs", [run.id for run in store.runs()] if "known_runs" not in state else [])
     st.query_params["run"] = chance.choice([*known, "none"])
     whats = ["show", "pin", "rename", "delete", "open", "again"]
     act = {"what": chance.choice(whats), "run": chance.choice(known), "value": chance.choice([None, "a name", *EVIL_TEXTS])}
@@ -213,7 +213,7 @@ def test_a_click_that_nothing_on_the_page_can_send_changes_nothing_else(
             place = pixels.place(session.sent(key, name), {0: 784, 2: 10})
             assert place is None or (place[0], place[1]) in {(0, place[1]), (2, place[1])}
     assert trainer.current() is going
-    assert state.get("confusion_cell") is None or all(0 <= digit < 10 for digit in state.confusion_cell)
+    assert all(0 <= digit < 10 for digit in state.get("confusion_cell") or [])
     if deleted := store.deleted():
         assert deleted in known
         store.restore()
@@ -262,7 +262,7 @@ def saved_state(chance: random.Random) -> bytes:
             case 1:
                 state[name] = torch.zeros(shape, dtype=dtype)
             case 2:
-                state[name] = torch.zeros(1).expand([chance.choice((8, 10, 784, 2048, 10**6, 10**12)) for _ in shape] or [10**15])
+                state[name] = torch.zeros(1).expand([chance.choice((8, 10, 784, 2048, 10**6)) for _ in shape] or [10**15])
             case 3:
                 state[name] = chance.choice((torch.inf, -torch.inf, torch.nan)) * torch.ones(state[name].shape)
             case 4:
@@ -319,7 +319,7 @@ def spoiled_zip(chance: random.Random, content: bytes, evil: bytes) -> bytes:
     if not zipfile.is_zipfile(io.BytesIO(content)):  # it was spoiled before
         return spoiled_bytes(chance, content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        entries = [[entry.filename, archive.read(entry), zipfile.ZIP_STORED] for entry in archive.infolist()]
+        entries: list[Any] = [[entry.filename, archive.read(entry), zipfile.ZIP_STORED] for entry in archive.infolist()]
     for _ in range(chance.choice((1, 1, 2, 3))):
         entry = chance.choice(entries)
         match chance.randrange(8):
@@ -655,7 +655,7 @@ def use(run: Any, stored: StoredRun) -> None:
         gradient_curves(run.steps)
     report(stored.id, stored.config, stored.epochs, stored.end)
     export.script(run.config)
-    for path in list(run.kept.values())[:3]:
+    for path in list(run.kept.values())[:1]:
         with suppress(CheckpointError, ConfigError):
             checkpoint.load(path)
 
@@ -674,7 +674,7 @@ def go_on(chance: random.Random, store: RunStore, run_id: str) -> None:
 def storages(tmp_path_factory: pytest.TempPathFactory, small: Mnist) -> tuple[bytes, bytes]:
     """A study in an SQLite file and in a journal."""
     folder = tmp_path_factory.mktemp("sweeps")
-    space = {"hidden_sizes": Values(((8,), (16, 8))), "learning_rate": Interval(1e-4, 1e-2)}
+    space: Space = {"hidden_sizes": Values(((8,), (16, 8))), "learning_rate": Interval(1e-4, 1e-2)}
     base = TrainConfig(hidden_sizes=(8,), num_epochs=1, num_validation=500, threads=1)
     for address_ in (default_storage(folder), str(folder / "journal.log")):
         assert list(sweep(SweepConfig(base, space, "a study", address_, num_runs=3), small))
@@ -718,14 +718,14 @@ def test_a_storage_from_elsewhere_has_studies_or_is_refused_in_words(
     chance = random.Random(seed)
     path = outside.parent / f"{outside.name}-storage"
     tables, journal = storages
-    is_journal = seed % 50 != 0
+    is_journal = seed % 100 != 0
     if is_journal:
         lines = journal.split(b"\n")
         for _ in range(chance.choice((1, 1, 2))):
             at = chance.randrange(len(lines) - 1)
             lines[at] = as_json(spoiled(chance, json.loads(lines[at])))
         content = b"\n".join(lines)
-        path.write_bytes(content if chance.random() < 0.8 else spoiled_bytes(chance, content))
+        path.write_bytes((content if chance.random() < 0.8 else spoiled_bytes(chance, content))[:1_000_000])
     else:
         path.write_bytes(tables)
         if chance.random() < 0.7:
