@@ -8,9 +8,8 @@ import io
 import os
 import pickle
 import struct
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -18,8 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, Activation, ConfigError, Layers, TrainConfig
+from mnist_fc.config import MAX_CONFIG_BYTES, NUM_CLASSES, NUM_INPUTS, Activation, ConfigError, Layers, TrainConfig
+from mnist_fc.files import open_plain, read_whole, write_whole
 from mnist_fc.model import MLP
+from mnist_fc.unpickling import View, unpickled
 
 CHECKPOINT_NAME = "model.ckpt"
 CONFIG_NAME = "config.json"
@@ -28,8 +29,11 @@ SHIPPED = Path(__file__).parents[1] / "assets" / CHECKPOINT_NAME
 # Four layers of 2048 units come to 57 MB.
 MAX_BYTES = 64 * 2**20
 
-MAX_PICKLE_BYTES = 2**20
+MAX_PICKLE_BYTES = 2**17
 """Names and shapes alone come to a thousand bytes; the objects that a pickle can ask for take a hundred times its own size."""
+
+MAX_DIRECTORY_BYTES = 2**17
+"""Of the archive that a checkpoint is; a thousand bytes in a network of this kind."""
 
 MAX_SHOWN = 12
 """Names that are said of a wrong state dict."""
@@ -70,12 +74,10 @@ def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
     hidden_sizes = _hidden_sizes(state, str(path), num_classes)
     config = path.with_name(CONFIG_NAME)
     try:
-        activation = TrainConfig.from_json(config.read_text("utf-8")).activation if config.exists() else "relu"
+        activation = TrainConfig.from_json(read_whole(config, MAX_CONFIG_BYTES)).activation if config.exists() else "relu"
     except (ConfigError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{config}: {error}") from None
-    model = MLP(hidden_sizes, activation, num_classes)
-    model.load_state_dict(state)
-    return model.eval()
+    return _model(state, hidden_sizes, activation, num_classes)
 
 
 def from_bytes(content: bytes, name: str, activation: Activation) -> MLP:
@@ -84,15 +86,28 @@ def from_bytes(content: bytes, name: str, activation: Activation) -> MLP:
     Nothing but tensors is unpickled, and no file is written. Raises CheckpointError as `load`.
     """
     state = _tensors(io.BytesIO(content), name, MAX_BYTES)
-    model = MLP(_hidden_sizes(state, name, NUM_CLASSES), activation)
-    model.load_state_dict(state)
+    return _model(state, _hidden_sizes(state, name, NUM_CLASSES), activation, NUM_CLASSES)
+
+
+def _model(state: dict[str, Tensor], hidden_sizes: tuple[int, ...], activation: Activation, num_classes: int) -> MLP:
+    """The network of weights that were checked: the very tensors, unless they are views of what is larger or smaller."""
+    model = MLP(hidden_sizes, activation, num_classes)
+    own = {
+        name: tensor if _is_whole(tensor) else tensor.clone(memory_format=torch.contiguous_format)
+        for name, tensor in state.items()
+    }
+    model.load_state_dict(own, assign=True)
     return model.eval()
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    return tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
 def load_tensors(path: Path, max_bytes: int) -> dict[str, Tensor]:
     """The tensors by name that a file holds. Nothing else is unpickled. Raises CheckpointError as `load`."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return _tensors(file, str(path), max_bytes)
     except FileNotFoundError:
         raise CheckpointError(f"the checkpoint {path} does not exist") from None
@@ -101,44 +116,52 @@ def load_tensors(path: Path, max_bytes: int) -> dict[str, Tensor]:
 
 
 def _tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
+    """The state dict that a file holds.
+
+    Not by torch.load: with weights_only it runs no code, but what it permits makes an array of any size of a few bytes, hashes
+    for ever, and writes storages out number by number to say what is wrong with them.
+    """
     try:
-        _refuse_too_large(file, name, max_bytes)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        _refuse_other_directory(file)
+        with zipfile.ZipFile(file) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            if max(sum(entry.file_size for entry in entries.values()), file.seek(0, os.SEEK_END)) > max_bytes:
+                raise CheckpointError(f"{name} is larger than {max_bytes / 2**20:.0f} MB, which no network of this kind is")
+            (described,) = [entry for entry in entries.values() if entry.filename.endswith("/data.pkl")]
+            if described.file_size > MAX_PICKLE_BYTES:
+                raise CheckpointError(f"{name} holds more besides tensors than any network of this kind")
+            state = unpickled(archive.read(described))
+            if not isinstance(state, dict) or not state or not all(isinstance(value, View) for value in state.values()):
+                raise CheckpointError(f"{name} is no state dict of tensors")
+            records: dict[str, np.ndarray] = {}
+            for view in state.values():
+                if view.record not in records:
+                    content = archive.read(entries[described.filename.removesuffix(".pkl") + f"/{view.record}"])
+                    records[view.record] = np.frombuffer(bytearray(content), np.uint8)
+            return {str(key): view.tensor(records[view.record]) for key, view in state.items()}
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError:
         raise CheckpointError(f"{name} holds more than tensors; it is not loaded, because that could run code") from None
-    except MALFORMED as error:
-        if isinstance(error, CheckpointError):
-            raise
+    except MALFORMED:
         raise CheckpointError(f"{name} is cut short or no checkpoint that torch.save wrote") from None
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{name} is no state dict of tensors")
-    return {str(key): tensor for key, tensor in state.items()}
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a file that takes the place of `path` once it is whole and on disk."""
-    file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115 (entered below)
-    try:
-        with file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
-    except BaseException:
-        os.unlink(file.name)
-        raise
-
-
-def _refuse_too_large(file: IO[bytes], name: str, max_bytes: int) -> None:
-    with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-    num_bytes = max(sum(entry.file_size for entry in entries), file.seek(0, os.SEEK_END))
-    file.seek(0)
-    if num_bytes > max_bytes:
-        raise CheckpointError(f"{name} is larger than {max_bytes // 2**20} MB, which no network of this kind is")
-    if any(entry.file_size > MAX_PICKLE_BYTES for entry in entries if entry.filename.lower().endswith(".pkl")):
-        raise CheckpointError(f"{name} holds more besides tensors than any network of this kind")
+def _refuse_other_directory(file: IO[bytes]) -> None:
+    """See that the archive's directory is where torch.save puts it, and that zipfile will find no more than a few names there."""
+    num_bytes = file.seek(0, os.SEEK_END)
+    file.seek(max(0, num_bytes - 98))
+    tail = file.read(98).rjust(98, b"\0")
+    signature, *_, count, size, offset, comment = struct.unpack("<4s4H2LH", tail[-22:])
+    end = num_bytes - 22
+    if tail[-42:-38] == b"PK\6\7":  # the same once more, for large files
+        (again_at,) = struct.unpack("<Q", tail[-34:-26])
+        again = struct.unpack("<4sQ", tail[:12]) + struct.unpack("<3Q", tail[32:56])
+        end = num_bytes - 98
+        if (again_at, *again) != (end, b"PK\6\6", 44, count, size, offset):
+            raise zipfile.BadZipFile("it has two directories")
+    if signature != b"PK\5\6" or comment or offset + size != end or size > MAX_DIRECTORY_BYTES:
+        raise zipfile.BadZipFile("it has no directory at its end")
 
 
 def _hidden_sizes(state: dict[str, Tensor], name: str, num_classes: int) -> tuple[int, ...]:

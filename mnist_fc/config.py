@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import reprlib
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -23,6 +24,12 @@ CPU_COUNT = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") els
 DEFAULT_THREADS = min(CPU_COUNT, 4)
 
 NUM_INPUTS, NUM_CLASSES = 28 * 28, 10
+
+MAX_CONFIG_BYTES = 2**16
+"""Of a config as JSON, which has a thousand."""
+
+MAX_SHOWN = 100
+"""Characters of a wrong value that are said again."""
 
 
 class ConfigError(ValueError):
@@ -44,7 +51,7 @@ class Range:
         """Return `value` as `kind`; raise ConfigError unless it is a finite number in the interval."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not self.low <= value <= self.high or self.kind(value) != value:
-            raise ConfigError(f"{name} is {value!r}; it must be {self}")
+            raise ConfigError(f"{name} is {_shown(value)}; it must be {self}")
         return self.kind(value)
 
 
@@ -60,7 +67,7 @@ class Choice:
     def check(self, name: str, value: Any) -> str:
         """Return `value`; raise ConfigError unless it is one of the words."""
         if not isinstance(value, str) or value not in self.options:
-            raise ConfigError(f"{name} is {value!r}; it must be {self}")
+            raise ConfigError(f"{name} is {_shown(value)}; it must be {self}")
         return value
 
 
@@ -80,7 +87,7 @@ class Layers:
             self.count.check(name, len(value))
             return tuple(int(self.size.check(name, size)) for size in value)
         except (ConfigError, TypeError):
-            raise ConfigError(f"{name} is {value!r}; it must be {self}") from None
+            raise ConfigError(f"{name} is {_shown(value)}; it must be {self}") from None
 
 
 LIMITS: dict[str, Range | Choice | Layers] = {
@@ -160,7 +167,7 @@ class TrainConfig:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, text: str) -> "TrainConfig":
+    def from_json(cls, text: str | bytes) -> "TrainConfig":
         """Raise ConfigError for text that is not a JSON object of known fields in their ranges.
 
         More threads than this machine has are brought down to what it has: they change the speed, not the network.
@@ -170,9 +177,9 @@ class TrainConfig:
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"the settings are not JSON: {error}") from None
         if not isinstance(values, dict):
-            raise ConfigError(f"the settings are {values!r}; they must be a JSON object")
+            raise ConfigError(f"the settings are {_shown(values)}; they must be a JSON object")
         if unknown := sorted(values.keys() - LIMITS.keys()):
-            raise ConfigError(f"the settings name {', '.join(unknown)}; known are {', '.join(LIMITS)}")
+            raise ConfigError(f"the settings name {', '.join(unknown)[:MAX_SHOWN]}; known are {', '.join(LIMITS)}")
         if isinstance(values.get("threads"), int):
             values["threads"] = min(values["threads"], CPU_COUNT)
         return cls(**values)
@@ -193,6 +200,12 @@ PRESETS: dict[str, TrainConfig] = {
     ),
 }
 """The two programs of the blog post as they were, and two of our own."""
+
+
+def _shown(value: Any) -> str:
+    """A wrong value, said again in one short line, however deep it is or long."""
+    text = reprlib.repr(value) if isinstance(value, (list, dict)) else repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def value_of(name: str, text: str) -> Any:

@@ -1,13 +1,50 @@
 """Pictures, RGBA, uint8 (H, W, 4), and how much ink is where in them: drawings, scans and photographs of ink on paper."""
 
+import math
+import os
+import struct
 import warnings
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
-MAX_PICTURE_PIXELS = 50_000_000
+from mnist_fc.files import open_plain
+
+# What a picture may take: some tens of megabytes of memory while it is read, and less than a second.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+"""Others that Pillow knows start programs, or are no pictures of ink."""
+MAX_BYTES = 64_000_000
+MAX_PIXELS = 10_000_000
+MAX_WEBP_PIXELS = 4_000_000
+"""Its decoder keeps the picture four times."""
+MAX_JPEG_PIXELS = 50_000_000
+"""A JPEG is made smaller while it is decoded; but one that comes in several passes is kept whole meanwhile."""
+MAX_JPEG_WORK = 200_000_000
+"""Pixels times passes over them."""
+
+ORIENTATION = 0x0112
+"""EXIF's number for how the camera was held."""
+
+# What Pillow raises for wrong bytes.
+MALFORMED = (
+    *(
+        OSError,
+        SyntaxError,
+        ValueError,
+        NotImplementedError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        MemoryError,
+    ),
+    *(EOFError, struct.error),
+)
 
 # Pixels of the longest side; a drawing needs no more, and a photograph has ten times as many.
 MAX_SIDE = 1000
@@ -107,21 +144,62 @@ def _photographed(gray: np.ndarray, border: float) -> np.ndarray:
 
 
 def load_picture(path: str | Path) -> np.ndarray:
-    """The picture in a file as uint8 (H, W, 4). Raises DrawingError for a file that is no picture, or too large a one."""
+    """The picture in a file as uint8 (H, W, 4), a large one made smaller. Raises DrawingError for a file that is no picture of
+    FORMATS, or too large a one.
+    """
     try:
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning), Image.open(path) as picture:
-            width, height = picture.size
-            if width * height > MAX_PICTURE_PIXELS:
-                raise DrawingError(f"{path} has {width} x {height} pixels; {MAX_PICTURE_PIXELS:,} are read at the most")
-            upright = ImageOps.exif_transpose(picture)
-            if upright.mode.startswith("I"):  # 16 bits a pixel, which convert would clip instead of scale
-                upright = Image.fromarray((np.asarray(upright) // 257).clip(0, 255).astype(np.uint8))
-            return np.asarray(upright.convert("RGBA"))
+        with open_plain(path) as file, warnings.catch_warnings(action="ignore"):
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise DrawingError(f"the picture {path} is larger than {MAX_BYTES // 10**6} MB")
+            with Image.open(file, formats=FORMATS) as picture:
+                _refuse_too_large(picture, file, path)
+                return _upright_rgba(picture)
     except FileNotFoundError:
         raise DrawingError(f"the picture {path} does not exist") from None
     except (UnidentifiedImageError, Image.DecompressionBombError):
         raise DrawingError(f"{path} is no picture that can be read") from None
-    except (OSError, SyntaxError, ValueError, NotImplementedError) as error:
-        if isinstance(error, DrawingError):
-            raise
+    except DrawingError:
+        raise
+    except MALFORMED as error:
         raise DrawingError(f"the picture {path} cannot be read: {error}") from None
+
+
+def _refuse_too_large(picture: ImageFile, file: IO[bytes], path: str | Path) -> None:
+    """Look at what the header says, and have a JPEG decoded no larger than it is used."""
+    width, height = picture.size
+    most = MAX_PIXELS
+    if isinstance(picture, JpegImageFile):
+        scale = min(1.0, MAX_SIDE / max(width, height, 1))
+        picture.draft(picture.mode, (math.ceil(width * scale), math.ceil(height * scale)))
+        most = MAX_PIXELS if "progressive" in picture.info else MAX_JPEG_PIXELS
+        most = min(most, MAX_JPEG_WORK // max(1, _num_passes(file)))
+    elif picture.format == "WEBP":
+        most = MAX_WEBP_PIXELS
+    if width * height > most or picture.width * picture.height > MAX_PIXELS:
+        raise DrawingError(
+            f"{path} has {width} x {height} pixels; of such a picture {min(most, MAX_PIXELS):,} are read at the most"
+        )
+
+
+def _num_passes(file: IO[bytes]) -> int:
+    """How many scans a JPEG's file begins, those of a small picture within it too."""
+    start = file.tell()
+    file.seek(0)
+    num_passes = 0
+    while part := file.read(2**20):
+        num_passes += part.count(b"\xff\xda")
+    file.seek(start)
+    return num_passes
+
+
+def _upright_rgba(picture: Image.Image) -> np.ndarray:
+    """A picture as it is to be seen. What is larger than twice MAX_SIDE is made smaller at once, before it is copied."""
+    orientation = picture.getexif().get(ORIENTATION, 1)
+    if picture.mode.startswith("I"):  # 16 bits a pixel, which convert would clip instead of scale
+        picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
+    elif picture.mode not in ("L", "RGB", "RGBA", "CMYK"):
+        picture = picture.convert("RGBA")
+    if (factor := max(picture.size) // (2 * MAX_SIDE)) > 1:
+        picture = picture.reduce(factor)
+    picture.getexif()[ORIENTATION] = orientation
+    return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,10 +28,11 @@ import torch
 from filelock import FileLock, Timeout
 
 from mnist_fc import checkpoint
-from mnist_fc.checkpoint import CheckpointError, write_whole
-from mnist_fc.config import ConfigError, TrainConfig, preset_of
+from mnist_fc.checkpoint import CheckpointError
+from mnist_fc.config import MAX_CONFIG_BYTES, ConfigError, TrainConfig, preset_of
 from mnist_fc.engine import KEPT_STEPS, MAX_KEPT, NUM_NUMBERS
 from mnist_fc.events import EventFile
+from mnist_fc.files import read_whole, write_whole
 from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
 
 ABOUT_NAME, METRICS_NAME, STATE_NAME, REPORT_NAME, LOCK_NAME = "about.json", "metrics.csv", "state.ckpt", "report.md", ".lock"
@@ -53,11 +55,18 @@ MAX_NAME = 60
 MAX_NUMBER = 10**9
 """Of a run in its store."""
 
-MAX_METRICS_BYTES = 32 * 2**20
-"""A hundred epochs come to 1 MB."""
+MAX_ADDED = 200
+"""Characters of what a run learned from besides MNIST."""
 
-MAX_STATE_BYTES = 256 * 2**20
-"""Weights and two moments of four layers of 2048 units come to 170 MB."""
+# What is read of a folder from elsewhere has an end.
+MAX_FILES = 1000
+"""A run leaves some fifty."""
+MAX_METRICS_BYTES = 8 * 2**20
+"""A hundred epochs come to 1 MB."""
+MAX_ROWS = 20_000
+"""A hundred epochs come to 6,000."""
+MAX_LAYERS = 8
+MAX_MESSAGE = 2000
 
 LOCK_SECONDS = 0.5
 """So long somebody who asks whether a run is active may hold its lock, and much less."""
@@ -65,8 +74,8 @@ LOCK_SECONDS = 0.5
 SYNC_SECONDS = 1.0
 """While a run goes on, what was written so long ago outlasts a loss of power, too."""
 
-MAX_FLOAT32 = 3.5e38
-"""Nothing that is measured is above."""
+MAX_FLOAT32, MAX_INT = 3.5e38, 2**48
+"""Nothing that is measured or counted is above."""
 
 
 class RunsError(OSError):
@@ -91,8 +100,9 @@ class About:
             raise ValueError("name and added must be text, is_pinned true or false")
         if type(self.number) is not int or not 0 <= self.number <= MAX_NUMBER:
             raise ValueError(f"number must be a whole number from 0 to {MAX_NUMBER}")
-        printable = "".join(character for character in self.name if character.isprintable())
-        object.__setattr__(self, "name", printable.strip()[:MAX_NAME])
+        for field, length in (("name", MAX_NAME), ("added", MAX_ADDED)):
+            printable = "".join(character for character in getattr(self, field) if character.isprintable())
+            object.__setattr__(self, field, printable.strip()[:length])
 
 
 @dataclass(frozen=True)
@@ -313,6 +323,11 @@ def _bytes_besides_kept(config: TrainConfig) -> int:
     return 4 * config.num_parameters * 8 + 100_000 * (config.num_epochs + 1) + 2_000_000
 
 
+def bytes_on_disk(found: os.stat_result) -> int:
+    """What a file takes; much of its size may be a hole."""
+    return min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))
+
+
 def is_active(path: Path) -> bool:
     """Whether some program, this one or another, is writing the run now."""
     if not (path / LOCK_NAME).exists():  # to ask would make the file, and its folder
@@ -330,9 +345,11 @@ def is_active(path: Path) -> bool:
 def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
     """The run in the folder `path`. Raises RunsError when it is none, or does not hold what it should."""
     try:
-        config = TrainConfig.from_json((path / checkpoint.CONFIG_NAME).read_text("utf-8"))
-        num_bytes = sum(_size(file) for file in path.iterdir())
-    except (OSError, ConfigError, UnicodeDecodeError) as error:
+        num_bytes = _num_bytes(path)
+        config = TrainConfig.from_json(read_whole(path / checkpoint.CONFIG_NAME, MAX_CONFIG_BYTES))
+    except RunsError:
+        raise
+    except (OSError, ConfigError) as error:
         raise RunsError(f"the run {path.name} cannot be read: {checkpoint.CONFIG_NAME}: {error}") from None
     steps, epochs, end = [], [], None
     for row in _rows(path, with_steps=with_steps):
@@ -341,10 +358,12 @@ def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
                 end = _record(EndRecord, row)
             elif row["images_seen"]:
                 steps.append(_record(StepRecord, row))
+                if len(steps[-1].gradient_norms) != len(config.layer_sizes) - 1:
+                    raise ValueError(f"gradient_norms are {len(steps[-1].gradient_norms)}, not one for each layer")
             else:
                 epochs.append(_record(EpochRecord, row))
         except ValueError as error:
-            raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error}") from None
+            raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error!s:.200}") from None
     return StoredRun(path, config, read_about(path), num_bytes, tuple(steps), tuple(epochs), end)
 
 
@@ -352,8 +371,8 @@ def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
     """Changes whenever a run's metrics or what is known of it does."""
     stamps = []
     for name in (METRICS_NAME, ABOUT_NAME):
-        with suppress(FileNotFoundError):
-            found = (path / name).stat()
+        with suppress(OSError):  # there is none, or no folder
+            found = (path / name).stat(follow_symlinks=False)
             stamps.append((found.st_mtime_ns, found.st_size))
     return tuple(stamps)
 
@@ -361,7 +380,7 @@ def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
 def read_about(path: Path) -> About:
     """What is known of the run in `path`; nothing where that is missing. Raises RunsError for a file that says something else."""
     try:
-        return About(**json.loads((path / ABOUT_NAME).read_text("utf-8")))
+        return About(**json.loads(read_whole(path / ABOUT_NAME, MAX_CONFIG_BYTES)))
     except FileNotFoundError:
         return About()
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -383,7 +402,10 @@ def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
     if not (path / STATE_NAME).exists():
         return None
     try:
-        state = {name: tensor.numpy() for name, tensor in checkpoint.load_tensors(path / STATE_NAME, MAX_STATE_BYTES).items()}
+        tensors = checkpoint.load_tensors(path / STATE_NAME, _bytes_of_state(config))
+        if sum(tensor.nbytes for tensor in tensors.values()) > _bytes_of_state(config):
+            raise ValueError("it holds one number in place of many")
+        state = {name: tensor.numpy() for name, tensor in tensors.items()}
         numbers = state["numbers"]
         if numbers.shape != (NUM_NUMBERS,) or numbers.dtype != np.float64 or not np.isfinite(numbers).all():
             raise ValueError(f"its numbers are not {NUM_NUMBERS}")
@@ -393,6 +415,11 @@ def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
     except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise RunsError(f"{path / STATE_NAME} is no state of a run: {error}") from None
     return state
+
+
+def _bytes_of_state(config: TrainConfig) -> int:
+    """No state of a run with these settings is larger: weights, two moments and what little there is besides."""
+    return 12 * config.num_parameters + 2**20
 
 
 def step_of(state: Mapping[str, np.ndarray]) -> int:
@@ -438,8 +465,9 @@ def report(name: str, config: TrainConfig, epochs: Sequence[EpochRecord], end: E
 def _rows(path: Path, *, with_steps: bool = True) -> list[dict[str, str]]:
     """The rows of a run's metrics, without one that was not written whole. Raises RunsError."""
     try:
-        with (path / METRICS_NAME).open("rb") as file:
-            content = file.read(MAX_METRICS_BYTES)
+        content = read_whole(path / METRICS_NAME, MAX_METRICS_BYTES)
+        if content.count(b"\r\n") > MAX_ROWS:
+            raise OSError(f"it has more than {MAX_ROWS:,} rows")
         lines = content.split(b"\r\n")[:-1]  # what follows the last is not whole, or nothing
         if not with_steps:
             lines = lines[:1] + [line for line in lines[1:] if line.split(b",", 3)[2:3] == [b""]]
@@ -465,25 +493,36 @@ def _record(kind: type[R], row: dict[str, str]) -> R:
             case builtins.float:
                 values[field.name] = float(cell)
             case _ if field.name == "gradient_norms":
-                values[field.name] = tuple(map(float, cell.split()))
+                values[field.name] = tuple(map(float, cell.split(maxsplit=MAX_LAYERS)))
             case _ if field.name in ("outcome", "message"):
-                values[field.name] = cell
+                values[field.name] = cell[:MAX_MESSAGE]
             case _:
                 values[field.name] = float(cell) if cell else None
     for name, value in values.items():
-        if (isinstance(value, int) and value < 0) or (isinstance(value, float) and abs(value) > MAX_FLOAT32):
-            raise ValueError(f"{name} is {value!r}")
+        for number in value if isinstance(value, tuple) else (value,):
+            is_wrong = isinstance(number, int) and not 0 <= number <= MAX_INT
+            if is_wrong or (isinstance(number, float) and abs(number) > MAX_FLOAT32):
+                raise ValueError(f"{name} is {number!r:.40}")
     if values.get("outcome", "done") not in ("done", "stopped", "failed"):
         raise ValueError(f"outcome is {values['outcome']!r}")
     return kind(**values)
 
 
-def _size(file: Path) -> int:
-    """Bytes of a file, none if it is gone: one that is written takes the place of another."""
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return 0
+def _num_bytes(path: Path) -> int:
+    """Bytes that the files in a run's folder take on disk. Raises OSError, also for what no run leaves there: a link leads
+    elsewhere, a pipe or a device has no end.
+    """
+    num_bytes = 0
+    with os.scandir(path) as entries:
+        for number, entry in enumerate(entries, start=1):
+            if number > MAX_FILES:
+                raise RunsError(f"the run {path.name} cannot be read: its folder has more than {MAX_FILES:,} files")
+            with suppress(FileNotFoundError):  # it is gone: one that is written takes the place of another
+                found = entry.stat(follow_symlinks=False)
+                if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+                    raise RunsError(f"the run {path.name} cannot be read: {entry.name} is a link or no plain file")
+                num_bytes += bytes_on_disk(found)
+    return num_bytes
 
 
 def new_id(config: TrainConfig) -> str:

@@ -25,6 +25,7 @@ from mnist_fc.runs import (
     RunsError,
     StoredRun,
     bytes_of,
+    bytes_on_disk,
     is_active,
     new_id,
     read_about,
@@ -94,12 +95,13 @@ class RunStore:
 
     def reopen(self, run_id: str) -> tuple[RunFolder, dict[str, np.ndarray] | None]:
         """Go on with a run; see RunFolder.reopen."""
+        path = self.folder(run_id)
         others = self._num_other_bytes() + sum(_claim(run) for run in self.runs() if run.id != run_id)
-        return RunFolder.reopen(self._folder(run_id), max_bytes=self.limit - others)
+        return RunFolder.reopen(path, max_bytes=self.limit - others)
 
     def state(self, run_id: str) -> dict[str, np.ndarray] | None:
         """What a run can go on from; None for its beginning."""
-        return read_state(self._folder(run_id), self.run(run_id).config)
+        return read_state(self.folder(run_id), self.run(run_id).config)
 
     def room_for(self, *configs: TrainConfig) -> Room:
         """What has to go before runs with these settings can be written. Raises RunsError where the pinned runs take it all."""
@@ -128,7 +130,13 @@ class RunStore:
 
     def run(self, run_id: str) -> StoredRun:
         """The run of that id, with its steps."""
-        return read_run(self._folder(run_id))
+        return read_run(self.folder(run_id))
+
+    def folder(self, run_id: str) -> Path:
+        """Where the run of that id is; an id comes from an address, and is not trusted."""
+        if not _is_run(self.path / run_id, run_id):
+            raise RunsError("there is no such run in the store")
+        return self.path / run_id
 
     def rename(self, run_id: str, name: str) -> None:
         """Call a run something else; nothing for its folder's name."""
@@ -141,7 +149,7 @@ class RunStore:
     def delete(self, run_id: str) -> None:
         """Take a run out, and do away for good with the one that was deleted before it."""
         with self._lock:
-            path = self._folder(run_id)
+            path = self.folder(run_id)
             if is_active(path):
                 raise RunsError(f"the run {run_id} goes on; stop it first")
             self._remove(self.path / DELETED_NAME)
@@ -153,7 +161,8 @@ class RunStore:
 
     def deleted(self) -> str | None:
         """The id of the run that was deleted last, while it can be had back."""
-        return next((path.name for path in (self.path / DELETED_NAME).glob("*")), None)
+        folder = self.path / DELETED_NAME
+        return None if folder.is_symlink() else next((path.name for path in folder.glob("*") if _is_run(path, path.name)), None)
 
     def restore(self) -> None:
         """Put back the run that was deleted last."""
@@ -168,18 +177,12 @@ class RunStore:
 
     def _change(self, run_id: str, **changes: Any) -> None:
         with self._lock:
-            path = self._folder(run_id)
+            path = self.folder(run_id)
             write_about(path, replace(read_about(path), **changes))
-
-    def _folder(self, run_id: str) -> Path:
-        """Where the run of that id is; an id comes from an address, and is not trusted."""
-        if not _is_run(self.path / run_id, run_id):
-            raise RunsError("there is no such run in the store")
-        return self.path / run_id
 
     def _num_other_bytes(self) -> int:
         """Of what is in the store beside runs: studies of sweeps."""
-        return sum(path.stat().st_size for path in self.path.glob("*") if path.is_file())
+        return sum(bytes_on_disk(path.lstat()) for path in self.path.glob("*") if path.is_file())
 
     def _all(self) -> list[StoredRun | RunsError]:
         """Every run, the newest first, or what is wrong with it; read again only where something was written since."""
@@ -198,7 +201,10 @@ class RunStore:
             with suppress(FileNotFoundError, NotADirectoryError):  # another program was first, or there never was one
                 path.rename(self.path / f"{REMOVED_PREFIX}{secrets.token_hex(8)}")
             for removed in self.path.glob(f"{REMOVED_PREFIX}*"):
-                shutil.rmtree(removed, ignore_errors=True)
+                if removed.is_symlink():
+                    removed.unlink()
+                else:
+                    shutil.rmtree(removed, ignore_errors=True)
         except OSError as error:
             raise RunsError(f"{path} cannot be removed: {error}") from None
 

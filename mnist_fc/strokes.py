@@ -131,5 +131,5 @@ def _flattened(commands: list[Any]) -> Iterator[tuple[float, float]]:
         elif name in ("M", "L"):
             x, y = values
         else:
-            raise DrawingError(f"the canvas sent a path command {name!r}")
+            raise DrawingError("the canvas sent a path command other than M, L and Q")
         yield x, y

@@ -8,10 +8,12 @@ import dataclasses
 import json
 import math
 import os
+import re
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -53,6 +55,8 @@ MINUTES = Range(float, 0.001, 7 * 24 * 60)
 MAX_NAME = 100
 
 STORAGE_NAME = "sweeps.db"
+MAX_STORAGE_BYTES = 256 * 2**20
+"""Ten thousand trials of a hundred epochs come to less."""
 
 PRUNER = MedianPruner(n_startup_trials=5, n_warmup_steps=50)
 """Its steps are per cent of a run, so that runs of different lengths compare.
@@ -80,6 +84,9 @@ EVALUATOR = PedAnovaImportanceEvaluator(target_quantile=QUANTILE)
 DESCRIPTION, SECONDS, MESSAGE = "mnist_fc", "seconds", "message"
 
 LOST = f"It gave no sign of life for {GRACE_SECONDS} seconds: its process was killed, paused or cut off."
+
+# What Optuna raises for what it has not written.
+DAMAGED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError)
 
 State = Literal["running", "done", "pruned", "failed"]
 
@@ -147,7 +154,7 @@ class SweepConfig:
             object.__setattr__(self, "minutes", MINUTES.check("minutes", self.minutes))
         object.__setattr__(self, "seed", LIMITS["seed"].check("seed", self.seed))
         for name, text in (("study", self.study), ("storage", self.storage)):
-            if not text.strip() or not text.isprintable():
+            if not _is_line(text):
                 raise ConfigError(f"{name} is {text!r}; it must be a line of text")
         if len(self.study) > MAX_NAME:
             raise ConfigError(f"study is {len(self.study)} characters long; it must have at most {MAX_NAME}")
@@ -234,7 +241,11 @@ def studies(storage: str) -> list[str]:
     if _file_is_missing(storage):
         return []
     with _opened(storage) as opened:
-        return [study.study_name for study in opened.get_all_studies() if DESCRIPTION in study.user_attrs]
+        try:
+            named = [study.study_name for study in opened.get_all_studies() if DESCRIPTION in study.user_attrs]
+            return [name for name in named if _is_line(name) and len(name) <= MAX_NAME]
+        except DAMAGED as error:
+            raise SweepError(f"the storage {_without_password(storage)} is damaged: {_reason(error)}") from error
 
 
 def base_and_space(storage: str, study: str) -> tuple[TrainConfig, Space]:
@@ -300,6 +311,10 @@ def _read(name: str, text: str) -> Any:
 def _shown(value: Any) -> Any:
     """A value as Optuna can store it: layers as `_read` reads them."""
     return "-".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def _is_line(text: str) -> bool:
+    return bool(text.strip()) and text.isprintable()
 
 
 def _checked(space: Space) -> Space:
@@ -515,7 +530,7 @@ def _loaded(storage: str, study: str) -> Iterator[Study]:
             yield loaded
         except SweepError:
             raise
-        except (ValueError, LookupError, TypeError) as error:  # what Optuna raises for wrong JSON in its tables
+        except DAMAGED as error:
             raise SweepError(f"the study {study} is damaged: {_reason(error)}") from error
 
 
@@ -528,7 +543,7 @@ def _opened(address: str, to_write: bool = False) -> Iterator[BaseStorage]:
     except ImportError as error:
         driver = getattr(error.__cause__, "name", None) or error
         raise SweepError(f"the storage {name} needs a package that is not installed: {driver}") from None
-    except (SQLAlchemyError, StorageInternalError, OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
+    except (SQLAlchemyError, StorageInternalError, sqlite3.Error, OSError, *DAMAGED) as error:
         raise SweepError(f"the storage {name} cannot be opened: {_reason(error)}") from None
     try:
         yield storage
@@ -545,6 +560,8 @@ def _open(address: str, to_write: bool) -> BaseStorage:
     file = _file(address)
     if file and to_write:
         file.parent.mkdir(parents=True, exist_ok=True)
+    if file and (file.exists() or file.is_symlink()):
+        _refuse_other_file(file, is_journal="://" not in address)
     if "://" not in address:
         return JournalStorage(JournalFileBackend(address))
     if address.startswith("redis"):
@@ -560,6 +577,20 @@ def _open(address: str, to_write: bool) -> BaseStorage:
             # Another process made the same table or row just before, and there are not many of them.
             if not isinstance(error, IntegrityError) and "already exists" not in str(error):
                 raise
+
+
+def _refuse_other_file(file: Path, *, is_journal: bool) -> None:
+    """Raises OSError for a file that no sweep made: a link leads elsewhere, and a pipe or a computed table may have no end."""
+    if file.is_symlink() or not file.is_file():
+        raise OSError("it is a link or no plain file")
+    if file.stat().st_size > MAX_STORAGE_BYTES:
+        raise OSError(f"it is larger than {MAX_STORAGE_BYTES // 2**20} MB")
+    if is_journal or not file.stat().st_size:
+        return
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)) as connection:
+        for kind, sql in connection.execute("SELECT type, sql FROM sqlite_master"):
+            if kind not in ("table", "index") or re.search(r"\b(AS|VIRTUAL)\b", str(sql), re.IGNORECASE):
+                raise OSError("it has more than tables of figures")
 
 
 @contextmanager

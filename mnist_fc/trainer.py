@@ -139,9 +139,9 @@ class Trainer:
             known = self._runs.get(run_id)
             if known is None or known.has_changed_on_disk():
                 try:
-                    stamp = stamp_of(self.store.path / run_id)
+                    stamp = stamp_of(self.store.folder(run_id))
                     self._remember(Run.stored(self.store.run(run_id), stamp))
-                except (RunsError, ValueError):  # ValueError for a name that no file can have
+                except RunsError:
                     return known
             return self._runs[run_id]
 

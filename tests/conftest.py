@@ -89,6 +89,13 @@ class WritesAFile:
         return Path.touch, (self.path,)
 
 
+class State(dict[str, Any]):
+    """Items that are attributes too, as in a session's state."""
+
+    __getattr__ = dict.__getitem__
+    __setattr__ = dict.__setitem__
+
+
 def said(app: AppTest) -> TrainConfig:
     """The config that the controls of the page say."""
     state = app.session_state

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import streamlit as st
-from conftest import said
+from conftest import State, said
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.checkpoint import CheckpointError
@@ -125,13 +125,6 @@ def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytes
 
 
 # What the views decide apart from the page
-
-
-class State(dict[str, Any]):
-    """Items that are attributes too, as in a session's state."""
-
-    __getattr__ = dict.__getitem__
-    __setattr__ = dict.__setitem__
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from conftest import BlogNet, WritesAFile, files_no_larger_than
 from torch import nn
 
-from mnist_fc import checkpoint
+from mnist_fc import checkpoint, files
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data import Mnist
@@ -138,7 +138,7 @@ def test_wrong_bytes_anywhere_are_refused_or_leave_a_network(path: Path) -> None
         ({"fc2.weight": torch.zeros(11, 8), "fc2.bias": torch.zeros(11)}, r"has 11 outputs; a network for digits has 10"),
         ({"fc1.weight": torch.zeros(8, 784, dtype=torch.float64)}, r"fc1 is torch.float64"),
         ({"fc2.bias": torch.zeros(10, dtype=torch.int64)}, r"fc2 is torch.int64"),
-        ({"fc1.weight": torch.zeros(8, 784, device="meta")}, r"fc1 is torch.float32, torch.strided on meta"),
+        ({"fc1.weight": torch.zeros(8, 784, device="meta")}, "holds more than tensors"),
         ({"fc1.weight": torch.full((8, 784), torch.nan)}, r"not finite numbers in fc1.weight"),
         ({"fc2.bias": torch.full((10,), -torch.inf)}, r"not finite numbers in fc2.bias"),
         ({"fc1.weight": [0.0] * 8}, r"no state dict of tensors"),
@@ -222,7 +222,7 @@ def test_an_interrupted_save_leaves_the_old_file_whole(path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        checkpoint.write_whole(path, interrupted)
+        files.write_whole(path, interrupted)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

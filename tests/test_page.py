@@ -32,6 +32,7 @@ from browser import (
     running_server,
     slide,
     start_run,
+    wait_until,
 )
 from PIL import Image
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
@@ -513,7 +514,7 @@ def test_run_whose_page_is_closed_stops_within_the_minute_unless_it_is_to_go_on(
         addresses = [page.url for page in pages]
         for page in pages:
             page.context.close()
-        log_has(own, re.compile(r"run .*-custom-\w+ .* is stopped: nobody looks at it any more"))
+        wait_until(lambda: "is stopped: nobody looks at it any more" in own.log.read_text())
         back = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         back.goto(addresses[0])
         ready(back)

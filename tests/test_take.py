@@ -90,7 +90,7 @@ def test_a_pickle_that_asks_for_millions_of_objects_is_not_unpickled() -> None:
 
 
 def test_of_a_state_dict_of_another_kind_only_the_first_names_are_said() -> None:
-    content = saved({f"layer {i} " + "x" * 500: torch.zeros(1) for i in range(1000)})
+    content = saved({f"layer {i} " + "x" * 500: torch.zeros(1) for i in range(150)})
     with pytest.raises(CheckpointError, match=r"has layer 0 x+, layer 1 .*, \.\.\.; it must have fc1\.weight") as caught:
         checkpoint.from_bytes(content, NAME, "relu")
     assert len(str(caught.value)) < 700

@@ -17,6 +17,8 @@ NAMES = {"num_epochs": "epochs"}
 
 MAX_SHOWN = 60
 """Characters of a wrong value that are said again."""
+MAX_PROBLEMS = 8
+"""Of what is wrong with an address; more are counted."""
 
 
 def name_of(field: str) -> str:
@@ -36,7 +38,7 @@ def settings() -> tuple[TrainConfig | None, list[str]]:
     unknown = set(st.query_params) - {"preset", "run", "sweep", "hide", *FIELDS}
     problems = [f"The address names {plain(name[:MAX_SHOWN])}, which is no setting." for name in sorted(unknown)]
     if not said:
-        return None, problems
+        return None, _few(problems)
     preset = said.pop("preset", "fast")
     if preset not in PRESETS:
         problems.append(f"preset is {plain(repr(preset[:MAX_SHOWN]))}; it must be one of {', '.join(PRESETS)}. fast is taken.")
@@ -51,7 +53,7 @@ def settings() -> tuple[TrainConfig | None, list[str]]:
             problems.append(
                 f"{plain(name)} is {plain(repr(text[:MAX_SHOWN]))}; it must be {LIMITS[field]}. {plain(default)} is taken."
             )
-    return config, problems
+    return config, _few(problems)
 
 
 def hidden(controls: Iterable[str]) -> tuple[set[str], list[str]]:
@@ -59,7 +61,12 @@ def hidden(controls: Iterable[str]) -> tuple[set[str], list[str]]:
     known = set(controls)
     named = {name.strip() for name in st.query_params.get("hide", "").split(",") if name.strip()}
     problems = [f"hide names {plain(name[:MAX_SHOWN])}, which is no control." for name in sorted(named - known - {"all"})]
-    return known if "all" in named else named & known, problems
+    return known if "all" in named else named & known, _few(problems)
+
+
+def _few(problems: list[str]) -> list[str]:
+    more = len(problems) - MAX_PROBLEMS
+    return [*problems[:MAX_PROBLEMS], f"{more:,} more are wrong."] if more > 0 else problems
 
 
 def show_settings(config: TrainConfig) -> None:

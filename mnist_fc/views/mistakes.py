@@ -66,7 +66,7 @@ def _press() -> None:
     state = st.session_state
     match session.sent("confusion_matrix", "cell"):
         case [int(label), int(digit)] if 0 <= label < NUM_CLASSES and 0 <= digit < NUM_CLASSES:
-            state.confusion_cell = None if state.confusion_cell == [label, digit] else [label, digit]
+            state.confusion_cell = None if state.get("confusion_cell") == [label, digit] else [label, digit]
             state.mistakes_shown = NUM_SHOWN
 
 

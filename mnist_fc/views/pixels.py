@@ -56,9 +56,9 @@ def pictures(
     sizes = {tile.id: tile.values.size for tile in tiles}
 
     def clicked() -> None:
-        place = _place(session.sent(key, "clicked"), sizes)
-        if on_click and place:
-            on_click(*place)
+        found = place(session.sent(key, "clicked"), sizes)
+        if on_click and found:
+            on_click(*found)
 
     _pictures(
         key=key,
@@ -109,7 +109,7 @@ def _sent(tile: Tile) -> dict[str, Any]:
     }
 
 
-def _place(clicked: Any, sizes: Mapping[int, int]) -> tuple[int, int] | None:
+def place(clicked: Any, sizes: Mapping[int, int]) -> tuple[int, int] | None:
     """What a browser sends is not trusted: a place that is not there is none."""
     match clicked:
         case [int(tile), int(cell)] if 0 <= cell < sizes.get(tile, 0):

@@ -16,10 +16,11 @@ from streamlit.typing import UploadedFile
 from mnist_fc import checkpoint, export
 from mnist_fc.checkpoint import CHECKPOINT_NAME, CONFIG_NAME, MAX_BYTES, SHIPPED, CheckpointError
 from mnist_fc.config import Activation
+from mnist_fc.files import read_whole
 from mnist_fc.jobs import Run
 from mnist_fc.model import MLP
 from mnist_fc.reading import Reader
-from mnist_fc.runs import METRICS_NAME, REPORT_NAME
+from mnist_fc.runs import MAX_METRICS_BYTES, METRICS_NAME, REPORT_NAME
 from mnist_fc.views import controls, session
 from mnist_fc.views.controls import WORDS
 
@@ -107,7 +108,7 @@ def _file_of(run: Run | None, name: str) -> tuple[Callable[[], bytes], str]:
         why = ""
     else:
         why = "It comes with the first epoch." if run.is_active else "It is not in the run's folder."
-    return path.read_bytes, why
+    return lambda: read_whole(path, MAX_METRICS_BYTES), why
 
 
 def _program() -> None:
