@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Block_pb2 import Block
@@ -92,8 +92,7 @@ class Session:
         self._run_id = ""
         self._page_hash = ""
         self._cache_age = 0
-        self._is_running = False
-        self._is_answered = False
+        self._answer: Literal["due", "begun", "there"] = "due"
 
     # Coming and going
 
@@ -166,8 +165,8 @@ class Session:
         return min((seconds for seconds, _ in self._tickers.values()), default=None)
 
     async def settle(self) -> None:
-        """Wait until all that was asked for has been drawn."""
-        await self.wait_for(lambda page: page._is_answered and not page._is_running, "the answer")
+        """Wait until what was asked for last has been drawn; ticks may go on."""
+        await self.wait_for(lambda page: page._answer == "there", "the answer")
 
     async def wait_for(self, condition: Callable[[Self], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
         """Wait until the page is so. Raises NoAnswer, and ConnectionError when the connection ends first."""
@@ -237,7 +236,8 @@ class Session:
         context.timezone, context.timezone_offset, context.locale = "UTC", 0, "en-US"
         context.url, context.is_embedded, context.color_scheme = f"{self.url}/", False, "light"
         assert self._socket
-        self._is_answered = False
+        if not is_auto_rerun:
+            self._answer = "due"
         await self._socket.send(message.SerializeToString())
 
     def _send_soon(self, fragment_id: str) -> None:
@@ -279,14 +279,13 @@ class Session:
             case "new_session":
                 run = message.metadata.run
                 self._run_id = run.script_run_id
-                self._is_answered = self._is_running = True
+                if self._answer == "due":
+                    self._answer = "begun"
                 self.id = message.new_session.initialize.session_id
                 self._page_hash = message.new_session.page_script_hash
                 self._cache_age = message.new_session.config.max_cached_message_age
                 if not run.fragment_ids:
                     self._stop_ticking()
-            case "session_status_changed":
-                self._is_running = message.session_status_changed.script_is_running
             case "page_info_changed":
                 self.query = message.page_info_changed.query_string
             case "auto_rerun":
@@ -317,6 +316,8 @@ class Session:
         """A run is over: what it has not sent again is no longer on the page."""
         if message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
             return
+        if self._answer == "begun":
+            self._answer = "there"
         fragment_ids = list(message.metadata.run.fragment_ids)
         if message.script_finished in (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY):
             run_id = message.metadata.run.script_run_id
