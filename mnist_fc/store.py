@@ -80,7 +80,7 @@ class RunStore:
 
     def new_id(self, config: TrainConfig, taken: Container[str] = ()) -> str:
         """A name for a run that is to begin later, which is neither that of a folder here nor `taken`."""
-        while (run_id := new_id(config)) in taken or (self.path / run_id).exists():
+        while (run_id := new_id(config)) in taken or os.path.exists(self.path / run_id):  # which is false where it cannot be told
             pass
         return run_id
 

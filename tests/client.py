@@ -1,0 +1,497 @@
+"""A session of the page without a browser: Streamlit's protocol over a websocket, so that a whole class fits one machine.
+
+To the server it is a browser's tab with Streamlit's own front end (1.67): it keeps the tree of elements, the widgets' values and
+the cache of messages, draws a fragment anew at its pace, and sends what streamlit-drawable-canvas (0.13) sends 200 ms after a
+stroke. It draws nothing on a screen, loads no scripts and pictures, and runs none of the page's own.
+"""
+
+import asyncio
+import contextlib
+import html
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal, Self
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Block_pb2 import Block
+from streamlit.proto.Element_pb2 import Element
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.NumberInput_pb2 import NumberInput
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+CANVAS_SECONDS = 0.2
+"""The canvas waits so long after mouse-up before it sends a drawing, in case there is more to come."""
+
+WAIT_SECONDS = 60.0
+"""For what must come."""
+
+Point = tuple[float, float]
+Path = tuple[int, ...]
+
+
+class NoAnswer(AssertionError):
+    """What must come has not."""
+
+
+@dataclass
+class Node:
+    """An element or a block of the page, and the run of the script that sent it last."""
+
+    content: Element | Block
+    fragment_id: str
+    run_id: str
+
+
+@dataclass
+class CachedMessage:
+    """A message that the server need not send again, while it is used every other run."""
+
+    message: ForwardMsg
+    fragment_id: str
+    used_in_run: int
+
+
+@dataclass
+class CanvasState:
+    """What is on a canvas, as Fabric.js has it."""
+
+    initial_drawing: Any
+    """What the page has put on it last."""
+    objects: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Session:
+    """One tab that shows the page. All of its methods belong to one event loop."""
+
+    def __init__(self, url: str, query: str = "") -> None:
+        self.url = url
+        self.query = query
+        """What follows the question mark in the address; the page changes it."""
+        self.id = ""
+        self.problems: list[str] = []
+        """Exceptions that the page has shown."""
+        self._changed = asyncio.Condition()
+        self._socket: ClientConnection | None = None
+        self._receiver: asyncio.Task[None] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Be a page that has just been opened."""
+        self._nodes: dict[Path, Node] = {}
+        self._widgets: dict[str, WidgetState] = {}
+        self._cache: dict[str, CachedMessage] = {}
+        self._canvases: dict[str, CanvasState] = {}
+        self._tickers: dict[str, tuple[float, asyncio.Task[None]]] = {}
+        self._sending: set[asyncio.Task[None]] = set()
+        self._num_runs = 0
+        self._run_id = ""
+        self._page_hash = ""
+        self._cache_age = 0
+        self._answer: Literal["due", "begun", "there"] = "due"
+
+    # Coming and going
+
+    async def open(self) -> Self:
+        """Open the page and wait until it is all there."""
+        await self._connect()
+        await self._send(None)
+        await self.settle()
+        return self
+
+    async def leave(self) -> None:
+        """Close the tab; `open` opens another at the same address, with a session of its own."""
+        await self._disconnect()
+        self.id = ""
+        self._forget()
+
+    async def reload(self) -> None:
+        """Reload the page: a new session at the same address."""
+        await self.leave()
+        await self.open()
+
+    async def reconnect(self) -> None:
+        """Lose the connection and come back to the same session, as the front end does by itself."""
+        await self._disconnect()
+        await self._connect()
+        await self._send(None)
+        await self.settle()
+
+    async def _connect(self) -> None:
+        stream = self.url.replace("http", "ws", 1).rstrip("/") + "/_stcore/stream"
+        # The second place is for a token against forged requests, which only a person who is logged in needs.
+        protocols = ["streamlit", "PLACEHOLDER_AUTH_TOKEN", *([self.id] if self.id else [])]
+        self._socket = await connect(stream, subprotocols=protocols, origin=self.url, max_size=None)  # type: ignore[arg-type]
+        self._receiver = asyncio.create_task(self._receive(self._socket))
+
+    async def _disconnect(self) -> None:
+        self._stop_ticking()
+        if self._socket:
+            await self._socket.close(1001)
+        if self._receiver:
+            await self._receiver
+
+    # What the page shows
+
+    def has(self, key: str) -> bool:
+        """Whether there is a container or widget of that key."""
+        return any(_key(id_of(node.content)) == key for node in self._nodes.values())
+
+    def html(self, key: str) -> str:
+        """What the container of that key holds, as the page's own HTML and Markdown; empty where there is none."""
+        return " ".join(body for path in self._paths(key) for body in self._bodies(path))
+
+    def text(self, key: str) -> str:
+        """What there is to read in the container of that key."""
+        return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", self.html(key))).split())
+
+    def alerts(self) -> list[str]:
+        """What is said in coloured boxes."""
+        contents = [node.content for node in self._nodes.values()]
+        return [content.alert.body for content in contents if isinstance(content, Element) and content.HasField("alert")]
+
+    def is_enabled(self, key: str) -> bool:
+        """Whether there is a button of that key that can be pressed."""
+        _, node = self._widget(key, None)
+        return node is not None and isinstance(node.content, Element) and not node.content.button.disabled
+
+    @property
+    def tick_seconds(self) -> float | None:
+        """How often the page is drawn anew by itself; None while it rests."""
+        return min((seconds for seconds, _ in self._tickers.values()), default=None)
+
+    async def settle(self) -> None:
+        """Wait until what was asked for last has been drawn; ticks may go on."""
+        await self.wait_for(lambda page: page._answer == "there", "the answer")
+
+    async def wait_for(self, condition: Callable[[Self], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until the page is so. Raises NoAnswer, and ConnectionError when the connection ends first."""
+        assert self._receiver
+        async with self._changed:
+            try:
+                async with asyncio.timeout(seconds):
+                    while not condition(self):
+                        if self._receiver.done():
+                            self._receiver.result()  # what the server sent may have been at odds with the protocol
+                            raise ConnectionError(f"the connection ended while {what} was waited for")
+                        await self._changed.wait()
+            except TimeoutError:
+                raise NoAnswer(f"{what} did not come within {seconds:g} s") from None
+
+    # What a person does
+
+    async def click(self, key: str) -> None:
+        """Press a button. Raises NoAnswer where it is not on the page, or disabled."""
+        if not self.is_enabled(key):
+            raise NoAnswer(f"{key} cannot be pressed")
+        id_, node = self._widget(key, None)
+        assert node
+        self._widgets[id_] = WidgetState(id=id_, trigger_value=True)
+        await self._send(node.fragment_id)
+        del self._widgets[id_]
+
+    async def open_tab(self, name: str) -> None:
+        """Open a tab of the page by its name."""
+        id_, node = self._widget("tabs", None)
+        assert node
+        self._widgets[id_] = WidgetState(id=id_, string_value=name)
+        await self._send(node.fragment_id)
+
+    async def draw(self, points: Sequence[Point], width: float = 20, canvas: str = "canvas") -> None:
+        """One stroke; returns when the drawing has been sent, 200 ms after the mouse button is up."""
+        key = f"{canvas}_component"
+        self._canvases[key].objects.append(fabric_path(points, width))
+        await asyncio.sleep(CANVAS_SECONDS)
+        await self._send(self._set_drawing(key))
+
+    def drawing(self, canvas: str = "canvas") -> list[dict[str, Any]]:
+        """What is on a canvas: Fabric.js objects."""
+        return self._canvases[f"{canvas}_component"].objects
+
+    def _set_drawing(self, key: str) -> str:
+        """Let the canvas's value be what is on it now; the id of its fragment."""
+        id_, node = self._widget(key, "bidi_component")
+        assert node
+        drawing = {"raw": {"version": "7.4.0", "objects": self._canvases[key].objects, "background": "#ffffff"}, "data": None}
+        self._widgets[id_] = WidgetState(id=id_, json_value=json.dumps({"drawing": drawing}, separators=(",", ":")))
+        return node.fragment_id
+
+    # The protocol
+
+    async def _send(self, fragment_id: str | None, *, is_auto_rerun: bool = False) -> None:
+        """Ask for a run of the script, or of one fragment, with the values of all widgets."""
+        message = BackMsg()
+        state = message.rerun_script
+        state.query_string = self.query
+        state.widget_states.widgets.extend(self._widgets.values())
+        state.page_script_hash = self._page_hash
+        state.fragment_id = fragment_id or ""
+        state.is_auto_rerun = is_auto_rerun
+        state.cached_message_hashes.extend(self._cache)
+        context = state.context_info
+        context.timezone, context.timezone_offset, context.locale = "UTC", 0, "en-US"
+        context.url, context.is_embedded, context.color_scheme = f"{self.url}/", False, "light"
+        assert self._socket
+        if not is_auto_rerun:
+            self._answer = "due"
+        await self._socket.send(message.SerializeToString())
+
+    def _send_soon(self, fragment_id: str) -> None:
+        async def send() -> None:
+            with contextlib.suppress(ConnectionClosed):
+                await self._send(fragment_id)
+
+        task = asyncio.create_task(send())
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _receive(self, socket: ClientConnection) -> None:
+        try:
+            with contextlib.suppress(ConnectionClosed):
+                async for data in socket:
+                    assert isinstance(data, bytes)
+                    async with self._changed:
+                        self._take(self._resolved(ForwardMsg.FromString(data)))
+                        self._changed.notify_all()
+        finally:
+            async with self._changed:
+                self._changed.notify_all()
+
+    def _resolved(self, message: ForwardMsg) -> ForwardMsg:
+        """The message itself, or the one in the cache to which it refers."""
+        if message.WhichOneof("type") != "ref_hash":
+            if message.metadata.cacheable and message.hash not in self._cache:
+                self._cache[message.hash] = CachedMessage(message, message.delta.fragment_id, self._num_runs)
+            return message
+        cached = self._cache[message.ref_hash]
+        cached.used_in_run = self._num_runs
+        whole = ForwardMsg()
+        whole.CopyFrom(cached.message)
+        whole.metadata.CopyFrom(message.metadata)
+        return whole
+
+    def _take(self, message: ForwardMsg) -> None:
+        match message.WhichOneof("type"):
+            case "new_session":
+                run = message.metadata.run
+                self._run_id = run.script_run_id
+                if self._answer == "due":
+                    self._answer = "begun"
+                self.id = message.new_session.initialize.session_id
+                self._page_hash = message.new_session.page_script_hash
+                self._cache_age = message.new_session.config.max_cached_message_age
+                if not run.fragment_ids:
+                    self._stop_ticking()
+            case "page_info_changed":
+                self.query = message.page_info_changed.query_string
+            case "auto_rerun":
+                self._tick(message.auto_rerun.fragment_id, message.auto_rerun.interval)
+            case "stop_auto_rerun":
+                for fragment_id in message.stop_auto_rerun.fragment_ids:
+                    self._stop_ticking(fragment_id)
+            case "delta":
+                self._take_delta(tuple(message.metadata.delta_path), message)
+            case "script_finished":
+                self._finish(message)
+
+    def _take_delta(self, path: Path, message: ForwardMsg) -> None:
+        delta = message.delta
+        kind = delta.WhichOneof("type")
+        if kind == "add_block":
+            self._nodes[path] = Node(delta.add_block, delta.fragment_id, self._run_id)
+        elif kind == "new_element":
+            self._remove(path)
+            self._nodes[path] = Node(delta.new_element, delta.fragment_id, self._run_id)
+            self._mount(delta.new_element)
+
+    def _remove(self, path: Path) -> None:
+        for other in [other for other in self._nodes if other[: len(path)] == path]:
+            del self._nodes[other]
+
+    def _finish(self, message: ForwardMsg) -> None:
+        """A run is over: what it has not sent again is no longer on the page."""
+        if message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+            return
+        if self._answer == "begun":
+            self._answer = "there"
+        fragment_ids = list(message.metadata.run.fragment_ids)
+        if message.script_finished in (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY):
+            run_id = message.metadata.run.script_run_id
+            for path, node in list(self._nodes.items()):
+                is_of_run = not fragment_ids or node.fragment_id in fragment_ids
+                if is_of_run and node.run_id != run_id and path in self._nodes:
+                    self._remove(path)
+            there = {id_of(node.content) for node in self._nodes.values()}
+            self._widgets = {id_: state for id_, state in self._widgets.items() if id_ in there}
+            keys = {_key(id_) for id_ in there}
+            self._canvases = {key: canvas for key, canvas in self._canvases.items() if key in keys}
+        self._num_runs += 1
+        self._cache = {
+            hash_: cached
+            for hash_, cached in self._cache.items()
+            if (fragment_ids and cached.fragment_id not in fragment_ids) or self._num_runs - cached.used_in_run <= self._cache_age
+        }
+
+    def _mount(self, element: Element) -> None:
+        """An element has appeared or has come anew; a widget gets its value, from the page where that sets it."""
+        if element.HasField("exception"):
+            self.problems.append(f"{element.exception.type}: {element.exception.message}")
+        if element.HasField("bidi_component") and element.bidi_component.component_name.startswith("streamlit-drawable-canvas"):
+            self._mount_canvas(element)
+        state = widget_state(element)
+        if state and (state.id not in self._widgets or getattr(element, str(element.WhichOneof("type"))).set_value):
+            self._widgets[state.id] = state
+
+    def _mount_canvas(self, element: Element) -> None:
+        """The canvas draws what it is given; when that has changed it sends at once what it has then."""
+        key = _key(element.bidi_component.id)
+        given = json.loads(element.bidi_component.json)["initialDrawing"]
+        known = self._canvases.get(key)
+        if known and known.initial_drawing == given:
+            return
+        objects = [fabric_object(one["path"], one["strokeWidth"], miter_limit=4) for one in (given or {}).get("objects", [])]
+        self._canvases[key] = CanvasState(given, objects)
+        if known:
+            self._send_soon(self._set_drawing(key))
+
+    def _tick(self, fragment_id: str, seconds: float) -> None:
+        if fragment_id in self._tickers and self._tickers[fragment_id][0] == seconds:
+            return
+        self._stop_ticking(fragment_id)
+
+        async def tick() -> None:
+            with contextlib.suppress(ConnectionClosed):
+                loop = asyncio.get_running_loop()
+                due = loop.time()
+                while True:
+                    due += seconds
+                    await asyncio.sleep(due - loop.time())
+                    await self._send(fragment_id, is_auto_rerun=True)
+
+        self._tickers[fragment_id] = seconds, asyncio.create_task(tick())
+
+    def _stop_ticking(self, fragment_id: str | None = None) -> None:
+        for each in [fragment_id] if fragment_id else list(self._tickers):
+            if each in self._tickers:
+                self._tickers.pop(each)[1].cancel()
+
+    # The tree
+
+    def _widget(self, key: str, kind: str | None) -> tuple[str, Node | None]:
+        """The id of the widget of that key, and where it is; of that kind of element, if one is named."""
+        for node in self._nodes.values():
+            id_ = id_of(node.content)
+            if _key(id_) == key and (kind is None or (isinstance(node.content, Element) and node.content.HasField(kind))):  # type: ignore[arg-type]
+                return id_, node
+        return "", None
+
+    def _paths(self, key: str) -> list[Path]:
+        return [path for path, node in self._nodes.items() if _key(id_of(node.content)) == key]
+
+    def _bodies(self, container: Path) -> Iterator[str]:
+        for path in sorted(path for path in self._nodes if path[: len(container)] == container):
+            content = self._nodes[path].content
+            if isinstance(content, Element):
+                shown = getattr(content, str(content.WhichOneof("type")))
+                yield str(getattr(shown, "body", "") or getattr(shown, "text", ""))
+
+
+def id_of(content: Element | Block) -> str:
+    """The id of a widget, a keyed container or the tabs; empty for what has none."""
+    if isinstance(content, Block):
+        return content.tab_container.id or content.id
+    return str(getattr(getattr(content, str(content.WhichOneof("type"))), "id", ""))
+
+
+def _key(id_: str) -> str:
+    """The key that the page's script gave: an id is $$ID-digest-key."""
+    return id_.split("-", 2)[2] if id_.count("-") >= 2 else ""
+
+
+def widget_state(element: Element) -> WidgetState | None:
+    """The value that a widget has when it appears: what the page sets it to, or else its default; None for what has no value."""
+    match element.WhichOneof("type"):
+        case "selectbox":
+            box = element.selectbox
+            default = box.options[box.default] if box.HasField("default") else ""
+            return WidgetState(id=box.id, string_value=box.raw_value if box.set_value else default)
+        case "slider":
+            slider = element.slider
+            values = list(slider.raw_value) if slider.set_value else [slider.options[int(i)] for i in slider.default]
+            return _strings(slider.id, values)
+        case "button_group":
+            group = element.button_group
+            values = list(group.raw_values) if group.set_value else [group.options[i].content for i in group.default]
+            return _strings(group.id, values)
+        case "multiselect":
+            multi = element.multiselect
+            values = list(multi.raw_values) if multi.set_value else [multi.options[i] for i in multi.default]
+            return _strings(multi.id, values)
+        case "number_input":
+            number = element.number_input
+            value = number.value if number.set_value else number.default
+            if number.data_type == NumberInput.INT:
+                return WidgetState(id=number.id, int_value=int(value))
+            return WidgetState(id=number.id, double_value=value)
+        case "checkbox":
+            checkbox = element.checkbox
+            return WidgetState(id=checkbox.id, bool_value=checkbox.value if checkbox.set_value else checkbox.default)
+        case "text_input":
+            text = element.text_input
+            return WidgetState(id=text.id, string_value=text.value if text.set_value else text.default)
+    return None
+
+
+def _strings(id_: str, values: Sequence[str]) -> WidgetState:
+    state = WidgetState(id=id_)
+    state.string_array_value.data.extend(values)
+    return state
+
+
+def fabric_path(points: Sequence[Point], width: float) -> dict[str, Any]:
+    """A stroke as Fabric.js's brush makes it of the mouse's moves: curves through the middles between them."""
+    moves = [points[0], *(_between(a, b, i / 8) for a, b in pairwise(points) for i in range(1, 9))]
+    curves = [["Q", *a, *_between(a, b, 0.5)] for a, b in pairwise(moves)]
+    return fabric_object([["M", *points[0]], *curves, ["L", *points[-1]]], width, miter_limit=10)
+
+
+def _between(a: Point, b: Point, share: float) -> Point:
+    return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
+
+
+def fabric_object(path: Sequence[Sequence[Any]], width: float, *, miter_limit: int) -> dict[str, Any]:
+    """A path with all that Fabric.js says of it."""
+    xs, ys = ([command[i] for command in path] for i in (-2, -1))
+    return {
+        **FABRIC_PATH,
+        "left": (min(xs) + max(xs)) / 2,
+        "top": (min(ys) + max(ys)) / 2,
+        "width": max(xs) - min(xs),
+        "height": max(ys) - min(ys),
+        "strokeWidth": width,
+        "strokeMiterLimit": miter_limit,
+        "path": [list(command) for command in path],
+    }
+
+
+FABRIC_PATH: Mapping[str, Any] = {
+    **dict.fromkeys(("lockMovementX", "lockMovementY", "lockRotation", "lockScalingX", "lockScalingY"), False),
+    **dict.fromkeys(("lockSkewingX", "lockSkewingY", "lockScalingFlip", "strokeUniform", "flipX", "flipY"), False),
+    **dict.fromkeys(("originX", "originY"), "center"),
+    **dict.fromkeys(("strokeLineCap", "strokeLineJoin"), "round"),
+    **dict.fromkeys(("strokeDashOffset", "angle", "skewX", "skewY"), 0),
+    **dict.fromkeys(("scaleX", "scaleY", "opacity"), 1),
+    **dict.fromkeys(("fill", "strokeDashArray", "shadow"), None),
+    "type": "Path",
+    "version": "7.4.0",
+    "stroke": "#000000",
+    "visible": True,
+    "backgroundColor": "",
+    "fillRule": "nonzero",
+    "paintFirst": "fill",
+    "globalCompositeOperation": "source-over",
+}
