@@ -445,9 +445,11 @@ class Trainer:
     def _end_turns(self) -> None:
         now = time.monotonic()
         for slot in self._slots:
-            others_wait = slot.job and any(job.person != slot.job.person for job in self._queue)
-            if slot.job and others_wait and slot.began_at is not None and now - slot.began_at >= self._turn_seconds:
-                slot.process.send("yield", slot.job.id)
+            job = slot.job
+            if job and slot.began_at is not None and any(other.person != job.person for other in self._queue):
+                is_paused = isinstance(job, Run) and job.state == "paused"
+                if is_paused or now - slot.began_at >= self._turn_seconds:
+                    slot.process.send("yield", job.id)
 
     def _end_what_nobody_looks_at(self) -> None:
         now = time.monotonic()

@@ -111,8 +111,8 @@ def test_run_keeps_its_slot_while_nobody_else_waits(open_trainer: Open) -> None:
     assert (run.state, own.state) == ("running", "waiting")
 
 
-def test_paused_run_makes_room_and_waits_for_its_person_alone(open_trainer: Open) -> None:
-    trainer = open_trainer(turn_seconds=MOMENT)
+def test_paused_run_makes_room_at_once_and_waits_for_its_person_alone(open_trainer: Open) -> None:
+    trainer = open_trainer()
     paused = trainer.start(LONG, "ann")
     wait_for_steps(paused, 5)
     trainer.pause(paused)

@@ -82,7 +82,7 @@ class Canvas:
                     key=self._component,
                 ).json_data
             except (AttributeError, TypeError, KeyError, ValueError):
-                state["problem"] = "The canvas sent something that is no drawing"
+                self._refuse("the canvas sent something that is no drawing")
                 return False
         st.html(HIDE_TOOLBAR, unsafe_allow_javascript=True)
         return self._receive(message)
@@ -108,13 +108,17 @@ class Canvas:
         try:
             strokes = strokes_of_canvas(message)
         except DrawingError as error:
-            self._state["problem"] = str(error).capitalize()
+            self._refuse(str(error))
             return False
         self._state["problem"] = None
         if strokes == self.strokes:
             return False
         self._take(strokes)
         return True
+
+    def _refuse(self, problem: str) -> None:
+        self._state["problem"] = problem.capitalize()
+        session.refused(f"a drawing: {problem}")
 
     def _take(self, strokes: list[Stroke]) -> None:
         self._state["strokes"] = strokes

@@ -191,6 +191,8 @@ def panel() -> None:
 def _set_first_controls() -> None:
     """As the address says; else as in the run that it names; else as in the fast preset."""
     said, st.session_state.address_problems = address.settings()
+    for problem in st.session_state.address_problems:
+        session.refused(f"a setting in the address: {problem}")
     run = session.watched_run()
     if said is None:
         said = run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"]

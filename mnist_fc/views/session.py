@@ -43,7 +43,6 @@ LEISURE = 60
 
 T = TypeVar("T")
 
-
 log = logging.getLogger(__name__)
 
 
@@ -58,10 +57,13 @@ def trainer() -> Trainer:
 
 
 def _slots_option() -> str | None:
-    """What stands after --slots in `streamlit run app.py -- --slots 2`."""
+    """What stands after --slots in `streamlit run app.py -- --slots 2`. Raises ConfigError where nothing does."""
     parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False, add_help=False)
     parser.add_argument("--slots")
-    slots: str | None = parser.parse_known_args(sys.argv[1:])[0].slots
+    try:
+        slots: str | None = parser.parse_known_args(sys.argv[1:])[0].slots
+    except argparse.ArgumentError as error:
+        raise ConfigError(str(error)) from None
     return slots
 
 

@@ -199,6 +199,7 @@ def _receive() -> None:
         model = checkpoint.from_bytes(content, name, state.upload_activation)
     except CheckpointError as error:
         state.upload_problem = str(error)
+        session.refused(f"a checkpoint: {error}")
         return
     state.upload_turn += 1
     context = get_script_run_ctx()
