@@ -42,7 +42,7 @@ MAX_OF_ONE_PERSON = 3
 """Jobs that have not ended: "Train both" is two."""
 
 MAX_RUNS_IN_MEMORY = 20
-MAX_BYTES_IN_MEMORY = 200e6
+MAX_BYTES_IN_MEMORY = 500e6
 """Of runs that have ended and their weights; what is forgotten is read from the store again."""
 
 log = logging.getLogger(__name__)
