@@ -13,6 +13,7 @@ from browser import (
     Server,
     choose,
     choose_preset,
+    clear,
     click,
     draw,
     expect_at_end,
@@ -145,8 +146,7 @@ def test_weights_whose_file_is_gone_are_said_to_be_gone(browser: Browser, tmp_pa
 def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) -> None:
     click(page, "pin")
     expect(page.locator(".st-key-probes")).to_have_text("3: read when you train")
-    click(page, "clear")
-    expect_reading(page, "")
+    clear(page)
     draw(page, SEVEN)
     expect_reading(page, "7")
     click(page, "pin")
@@ -243,7 +243,7 @@ def test_sigmoid_net_is_explained_by_integrated_gradients_with_what_is_missing(p
 
 
 def test_blank_canvas_and_scribbles_have_their_own_words(page: Page) -> None:
-    click(page, "clear")
+    clear(page)
     expect(page.get_by_text("Draw a digit, and here is what the network makes of it.")).to_be_visible()
     draw(page, [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)])
     expect_reading(page, "?")
@@ -373,8 +373,7 @@ def test_nearest_training_digits_follow_the_drawing(page: Page) -> None:
     expect(page.get_by_text("Of 55,000 training digits")).to_be_visible()
     assert numbers(nearest.first.inner_text())[1] <= distances[0]
     page.locator("canvas.upper-canvas").scroll_into_view_if_needed()
-    click(page, "clear")
-    expect_reading(page, "")
+    clear(page)
     draw(page, ONE)
     expect(nearest).to_have_text([re.compile(r"^1, at ")] * 24)
 
@@ -462,8 +461,7 @@ def test_network_whose_numbers_run_out_of_range_is_told_so_in_every_tab_and_can_
         if tab == "Mistakes":
             expect(panel).to_contain_text("it reads nothing")
         assert page.evaluate(NUMBERS_CUT_OFF) == []
-    click(page, "clear")
-    expect(page.locator(".under-digit")).to_contain_text("Draw a digit")
+    clear(page)
     draw(page, [(140, 140), (141, 140)])
     open_tab(page, "Why this digit?")
     expect(page.get_by_text("there is nothing to explain. Look back at an earlier step.")).to_be_visible()
