@@ -79,7 +79,7 @@ def running_server(folder: Path, **environment: str) -> Iterator[Server]:
 
 
 def ready(page: Page) -> None:
-    expect(page.locator(".st-key-probabilities .bar")).to_have_count(10)
+    expect(page.locator(".st-key-probabilities .bar")).to_have_count(10, timeout=180 * SECONDS)  # the first page imports PyTorch
     expect(page.locator(".st-key-canvas canvas.upper-canvas")).to_be_visible()
     expect(page.locator(".st-key-accuracy_chart .axes text").first).to_be_visible()
 
