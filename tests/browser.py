@@ -29,6 +29,10 @@ ONE: list[tuple[float, float]] = [(140, 50), (140, 230)]
 TWO: list[tuple[float, float]] = [(80, 90), (100, 65), (140, 55), (185, 70), (190, 105), (160, 150), (80, 225), (200, 225)]
 
 
+UPPER, LOWER = "canvas.upper-canvas", "canvas.dc-canvas.lower-canvas"
+"""Of the two that lie on each other, the one that takes strokes and the one that keeps them."""
+
+
 @dataclass(frozen=True)
 class Server:
     process: "subprocess.Popen[bytes]"
@@ -96,15 +100,16 @@ def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[S
 
 
 def ready(page: Page) -> None:
-    expect(page.locator(".st-key-probabilities .bar")).to_have_count(10)
+    expect(page.locator(".st-key-probabilities .bar")).to_have_count(10, timeout=180 * SECONDS)  # the first page imports PyTorch
     expect(page.locator(".st-key-canvas canvas.upper-canvas")).to_be_visible()
     expect(page.locator(".st-key-accuracy_chart .axes text").first).to_be_visible()
 
 
-def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-canvas canvas.upper-canvas") -> None:
+def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-canvas") -> None:
     """One stroke with the mouse, in pixels of the canvas."""
-    page.locator(canvas).scroll_into_view_if_needed()
-    box = page.locator(canvas).bounding_box()
+    drawn_on = page.locator(f"{canvas} {UPPER}")
+    drawn_on.scroll_into_view_if_needed()
+    box = drawn_on.bounding_box()
     assert box
     (x, y), *rest = points
     page.mouse.move(box["x"] + x, box["y"] + y)
@@ -112,6 +117,18 @@ def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-c
     for x, y in rest:
         page.mouse.move(box["x"] + x, box["y"] + y, steps=8)
     page.mouse.up()
+
+
+def expect_blank(page: Page, canvas: str = ".st-key-canvas") -> None:
+    """Wait until a canvas is empty in the browser, too: a stroke before that would be taken away with what was on it."""
+    assert page.locator(f"{canvas} {LOWER}").evaluate(DARK_AT_LAST) == 0
+
+
+def clear(page: Page) -> None:
+    """Press Clear, and wait until there is nothing to be read."""
+    click(page, "clear")
+    expect_reading(page, "")
+    expect_blank(page)
 
 
 def click(page: Page, key: str) -> None:
@@ -123,7 +140,7 @@ def expect_reading(page: Page, digit: str) -> None:
 
 
 def expect_status(page: Page, text: str | re.Pattern[str]) -> None:
-    expect(page.locator(".st-key-status")).to_contain_text(text, timeout=120 * SECONDS)
+    expect(page.locator(".st-key-status")).to_contain_text(text, timeout=300 * SECONDS)
 
 
 def start_run(page: Page) -> None:
@@ -188,6 +205,21 @@ chart => {
   return Math.max(0, ...paths.map(path => path.getAttribute("d").split("L").length));
 }
 """
+
+NUM_DARK = """canvas => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 128 && data[i] < 128) count++;
+  return count * (280 / canvas.width) ** 2;
+}"""
+"""How many pixels of a canvas are dark."""
+
+DARK_AT_LAST = f"""async canvas => {{
+  const numDark = {NUM_DARK};
+  for (let frame = 0; frame < 3600 && numDark(canvas); frame++) await new Promise(requestAnimationFrame);
+  return numDark(canvas);
+}}"""
+"""The same when there are none, or after a minute."""
 
 CONTRAST_BELOW = """
 limit => {
