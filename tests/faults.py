@@ -92,6 +92,11 @@ def end_stroke(page: Page) -> None:
     page.mouse.up()
 
 
+def is_writing(run: Path) -> bool:
+    """Whether a checkpoint of that run is being written: it has another name until it is whole."""
+    return any(run.glob(".*.ckpt.*"))
+
+
 def whole_runs(store: Path) -> dict[str, StoredRun]:
     """The runs in the store that have ended, by name. All that is there opens, and all their files."""
     runs = {}

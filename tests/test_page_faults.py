@@ -14,7 +14,19 @@ from pathlib import Path
 import libfaketime
 import pytest
 from browser import SECONDS, Server, click, expect_status, open_tab, ready, start_run, wait_until
-from faults import DONE, LONG, QUICK, expect_all_well, opened, run_of, served, train_one, training_processes, whole_runs
+from faults import (
+    DONE,
+    LONG,
+    QUICK,
+    expect_all_well,
+    is_writing,
+    opened,
+    run_of,
+    served,
+    train_one,
+    training_processes,
+    whole_runs,
+)
 from playwright.sync_api import Browser, Page, expect
 
 from mnist_fc.runs import read_run
@@ -31,11 +43,6 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_server(own_folder: Path, small_npz: Path) -> Iterator[Server]:
     with served(own_folder, small_npz) as server:
         yield server
-
-
-def is_writing(run: Path) -> bool:
-    """Whether a checkpoint of that run is being written: it has another name until it is whole."""
-    return any(run.glob(".*.ckpt.*"))
 
 
 @pytest.mark.parametrize("state", ["loading", "starting", "training", "paused", "saving"])
@@ -73,6 +80,22 @@ def test_training_process_killed_in_any_state_is_reported(
         expect_status(page, "done, stopped")
     expect_all_well(page, own_server, own_folder, before)
     page.context.close()
+
+
+def test_run_that_needs_more_memory_than_it_may_have_fails_and_says_so(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
+    with served(tmp_path, small_npz, MNIST_FC_MEMORY_GB="0.1") as server:
+        page = opened(browser, server, QUICK)
+        train_one(page)
+        before = whole_runs(tmp_path / "runs")
+        page.goto(f"{server.url}/{QUICK.replace('=32&', '=2048,2048,2048,2048&')}")
+        ready(page)
+        click(page, "train")
+        expect_status(page, "failed")
+        expect(page.locator(".st-key-diagnosis")).to_contain_text("needs more memory")
+        page.goto(f"{server.url}/{QUICK}")
+        ready(page)
+        expect_all_well(page, server, tmp_path, before)
+        page.context.close()
 
 
 # The disk

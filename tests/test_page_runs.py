@@ -17,7 +17,9 @@ from browser import (
     running_server,
     slide,
     start_run,
+    wait_until,
 )
+from faults import expect_all_well, is_writing, training_processes, whole_runs
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from mnist_fc.config import PRESETS
@@ -108,7 +110,7 @@ def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..
     expect_status(first, "done, stopped")
 
 
-@pytest.mark.parametrize("ending", ["kill -9", "terminated"])
+@pytest.mark.parametrize("ending", ["kill -9", "kill -9 while it saves", "terminated"])
 def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it_goes_on(
     browser: Browser, tmp_path: Path, small_npz: Path, ending: str
 ) -> None:
@@ -120,12 +122,13 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
         start_run(page)
         expect_status(page, "epoch")
         (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
-        for _ in range(600):  # until there is a state to go on from
-            if (folder / "state.ckpt").exists():
-                break
-            page.wait_for_timeout(100)
-        server.process.kill() if ending == "kill -9" else server.process.terminate()
+        wait_until((folder / "state.ckpt").exists)  # to go on from
+        if ending == "kill -9 while it saves":
+            wait_until(lambda: is_writing(folder))
+        server.process.terminate() if ending == "terminated" else server.process.kill()
         server.process.wait(30)
+    wait_until(lambda: training_processes(tmp_path) == [])
+    assert whole_runs(tmp_path / "runs") == {}  # but all that is there opens
     before = read_run(folder)
     assert before.end is None
     assert len(before.steps) > 50
@@ -140,6 +143,7 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
         expect_status(page, "epoch")
         expect_status(page, "done")
         expect(page.locator(".st-key-pause button")).to_be_disabled()
+        expect_all_well(page, server, tmp_path, whole_runs(tmp_path / "runs"))
         page.close()
     after = read_run(folder)
     assert after.end

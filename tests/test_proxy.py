@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import tomllib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,30 +76,33 @@ def is_open(address: str, port: int) -> bool:
         return client.connect_ex((address, port)) == 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Proxy:
     server: Server
     folder: Path
     port: int
     """Of https."""
     http_port: int
+    process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def url(self) -> str:
         return f"https://localhost:{self.port}"
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """nginx in the foreground, while it listens."""
+    def start(self) -> None:
+        """nginx in the foreground; returns when it listens."""
         nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
         assert nginx, "nginx is not installed"
         process = subprocess.Popen([nginx, "-c", str(self.folder / "nginx.conf"), "-p", str(self.folder)])
-        try:
-            wait_until(lambda: process.poll() is not None or is_open("127.0.0.1", self.port))
-            yield
-        finally:
-            process.terminate()
-            process.wait(30)
+        wait_until(lambda: process.poll() is not None or is_open("127.0.0.1", self.port))
+        assert process.poll() is None
+        self.process = process
+
+    def stop(self) -> None:
+        """Cut all its connections."""
+        assert self.process
+        self.process.terminate()
+        self.process.wait(30)
 
     def request(self, path: str, authorization: str = "", method: str = "GET", **headers: str) -> http.client.HTTPResponse:
         """What nginx answers to one request over https; its certificate must be the one that was made."""
@@ -137,13 +140,10 @@ def proxy(folder: Path, small_npz: Path) -> Iterator[Proxy]:
         (folder / "mnist_fc.conf").write_text(config)
         user = "user root;" if os.geteuid() == 0 else ""  # the folders of tests are closed to others
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder, user=user))
-        yield Proxy(server, folder, port, http_port)
-
-
-@pytest.fixture(scope="module")
-def running_proxy(proxy: Proxy) -> Iterator[Proxy]:
-    with proxy.running():
-        yield proxy
+        running = Proxy(server, folder, port, http_port)
+        running.start()
+        yield running
+        running.stop()
 
 
 def opened_with_password(browser: Browser, proxy: Proxy, query: str) -> Page:
@@ -162,21 +162,21 @@ PATHS = ["/", "/static/js/x.js", "/_stcore/health", "/_stcore/stream", "/_stcore
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("authorization", ["", "class:", "class:another", f"teacher:{PASSWORD}"])
-def test_nothing_is_had_without_the_password(running_proxy: Proxy, path: str, authorization: str) -> None:
-    answer = running_proxy.request(path, authorization)
+def test_nothing_is_had_without_the_password(proxy: Proxy, path: str, authorization: str) -> None:
+    answer = proxy.request(path, authorization)
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == 'Basic realm="mnist_fc"'
 
 
-def test_what_comes_over_http_is_sent_on_to_https(running_proxy: Proxy) -> None:
-    with closing(http.client.HTTPConnection("localhost", running_proxy.http_port, timeout=60)) as connection:
+def test_what_comes_over_http_is_sent_on_to_https(proxy: Proxy) -> None:
+    with closing(http.client.HTTPConnection("localhost", proxy.http_port, timeout=60)) as connection:
         connection.request("GET", "/?preset=best")
         answer = connection.getresponse()
         assert (answer.status, answer.headers["Location"]) == (301, "https://localhost/?preset=best")
 
 
-def test_upload_from_another_page_is_refused(running_proxy: Proxy) -> None:
-    assert running_proxy.request("/_stcore/upload_file/x/y", f"class:{PASSWORD}", "PUT").status == 403
+def test_upload_from_another_page_is_refused(proxy: Proxy) -> None:
+    assert proxy.request("/_stcore/upload_file/x/y", f"class:{PASSWORD}", "PUT").status == 403
 
 
 def test_page_listens_on_this_machine_alone(proxy: Proxy) -> None:
@@ -194,10 +194,8 @@ def test_page_listens_on_this_machine_alone(proxy: Proxy) -> None:
     assert not is_open("127.0.0.2", port)  # another address of this machine
 
 
-def test_page_behind_the_proxy_is_drawn_on_trained_on_and_given_a_file(
-    browser: Browser, running_proxy: Proxy, folder: Path
-) -> None:
-    page = opened_with_password(browser, running_proxy, QUICK)
+def test_page_behind_the_proxy_is_drawn_on_trained_on_and_given_a_file(browser: Browser, proxy: Proxy, folder: Path) -> None:
+    page = opened_with_password(browser, proxy, QUICK)
     click(page, "clear")
     expect_reading(page, "")
     draw(page, SEVEN)
@@ -215,34 +213,34 @@ def test_page_behind_the_proxy_is_drawn_on_trained_on_and_given_a_file(
     page.context.close()
 
 
-def test_what_is_larger_than_the_page_takes_ends_at_the_proxy(running_proxy: Proxy) -> None:
+def test_what_is_larger_than_the_page_takes_ends_at_the_proxy(proxy: Proxy) -> None:
     page_takes = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]["maxUploadSize"]
     (proxy_takes,) = re.findall(r"client_max_body_size (\d+)m;", CONFIG)
     assert page_takes < int(proxy_takes) <= page_takes + 1
     length = {"Content-Length": str((page_takes + 2) * 2**20)}
-    assert running_proxy.request("/_stcore/upload_file/x/y", f"class:{PASSWORD}", "PUT", **length).status == 413
+    assert proxy.request("/_stcore/upload_file/x/y", f"class:{PASSWORD}", "PUT", **length).status == 413
 
 
 def test_connection_cut_in_mid_stroke_and_in_mid_run_is_said_and_comes_back_with_both(
     browser: Browser, proxy: Proxy, folder: Path
 ) -> None:
-    with proxy.running():
-        page = opened_with_password(browser, proxy, LONG)
-        train_one(page)
-        before = whole_runs(folder / "runs")
-        slide(page, "epochs", "End")
-        start_run(page)
-        expect_status(page, "epoch")
-        click(page, "clear")
-        expect_reading(page, "")
-        begin_stroke(page)
+    page = opened_with_password(browser, proxy, LONG)
+    train_one(page)
+    before = whole_runs(folder / "runs")
+    slide(page, "epochs", "End")
+    start_run(page)
+    expect_status(page, "epoch")
+    click(page, "clear")
+    expect_reading(page, "")
+    begin_stroke(page)
+    proxy.stop()
     end_stroke(page)
-    expect(page.get_by_text("Connection error")).to_be_visible()
-    with proxy.running():
-        expect(page.get_by_text("Connection error")).to_be_hidden(timeout=120 * SECONDS)
-        expect_reading(page, "7")
-        expect_status(page, "epoch")
-        click(page, "stop")
-        expect_status(page, "done, stopped")
-        expect_all_well(page, proxy.server, folder, before)
-        page.context.close()
+    expect(page.get_by_text("Connection error")).to_be_visible(timeout=120 * SECONDS)
+    proxy.start()
+    expect(page.get_by_text("Connection error")).to_be_hidden(timeout=120 * SECONDS)
+    expect_reading(page, "7")
+    expect_status(page, "epoch")
+    click(page, "stop")
+    expect_status(page, "done, stopped")
+    expect_all_well(page, proxy.server, folder, before)
+    page.context.close()
