@@ -1,11 +1,12 @@
 """What the views share: the server's one trainer, data and shipped network, and which run this session watches."""
 
 import re
+import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal, TypeVar
+from functools import cached_property, lru_cache
+from typing import Any, Generic, Literal, TypeVar
 
 import streamlit as st
 import torch
@@ -33,7 +34,30 @@ LEISURE = 60
 T = TypeVar("T")
 
 
-@st.cache_resource(show_spinner=False)
+class Shared(Generic[T]):
+    """What is made when it is asked for first, once for all sessions. Raises what making it raises, each time anew.
+
+    st.cache_resource is no place for it: any browser may have all of that cleared, and with it everybody's training.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.RLock()
+        self._made: list[T] = []
+        self.__doc__ = make.__doc__
+
+    def __call__(self) -> T:
+        with self._lock:
+            if not self._made:
+                self._made.append(self._make())
+            return self._made[0]
+
+    def clear(self) -> None:
+        """Forget it; it will be made anew."""
+        self._made.clear()
+
+
+@Shared
 def trainer() -> Trainer:
     """The trainer of this server; the first page that opens starts its process."""
     # Reading one image is too little to share among cores, and idle helper threads would spin where training runs.
@@ -41,19 +65,19 @@ def trainer() -> Trainer:
     return Trainer()
 
 
-@st.cache_resource(show_spinner=False)
+@Shared
 def mnist() -> data.Mnist:
     """The data, once for all sessions. Raises DataError, each time anew until the file is right."""
     return data.load()
 
 
-@st.cache_resource(show_spinner=False)
+@Shared
 def shipped_reader() -> Reader:
     """The network that comes with the program."""
     return Reader.load()
 
 
-@st.cache_resource(show_spinner=False)
+@Shared
 def shipped_accuracy() -> float:
     """How much of MNIST's test set the shipped network reads right, measured here."""
     return test_accuracy(shipped_reader().model)
@@ -264,7 +288,7 @@ def survey(network: Network) -> tuple[Survey, str]:
     return at_leisure("survey", None, network, lambda: survey_images(network.reader.model, mnist().test_images))
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
+@lru_cache(maxsize=4)
 def trained_on(num_validation: int, seed: int) -> torch.Tensor:
     """The indices of the training images that a run with such a split trains on."""
     return data.split(mnist().train_labels, num_validation, seed)[0]
