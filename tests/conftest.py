@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import streamlit as st
 import torch
 import torch.nn.functional as F
 from browser import BROWSER, BROWSER_ARGS, SECONDS, Server, ready, running_server
@@ -110,12 +109,15 @@ def said(app: AppTest) -> TrainConfig:
 @pytest.fixture(scope="module")
 def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """For AppTest: the server's resources as in a new server, with a store of their own; its training process ends afterwards."""
-    st.cache_resource.clear()
+    shared = session.trainer, session.mnist, session.shipped_reader, session.shipped_accuracy
+    for each in shared:
+        each.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MNIST_FC_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield
         session.trainer().close()
-    st.cache_resource.clear()
+    for each in shared:
+        each.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

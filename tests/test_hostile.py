@@ -265,7 +265,7 @@ def saved_state(chance: random.Random) -> bytes:
             case 2:
                 state[name] = torch.zeros(1).expand([chance.choice((8, 10, 784, 2048, 10**6)) for _ in shape] or [10**15])
             case 3:
-                state[name] = chance.choice((torch.inf, -torch.inf, torch.nan)) * torch.ones(state[name].shape)
+                state[name] = torch.full(SHAPES[NAMES.index(name)], chance.choice((math.inf, -math.inf, math.nan)))
             case 4:
                 state[name] = torch.zeros(8, 784).to_sparse() if chance.random() < 0.5 else torch.zeros(shape, device="meta")
             case 5:

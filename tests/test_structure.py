@@ -23,7 +23,7 @@ ALLOWED = {
     "subprocess": {*PROCESSES, "mnist_fc.benchmark"},
     "multiprocessing": set(),
     "socket": set(),
-    "threading": {*PROCESSES, "mnist_fc.trainer", "mnist_fc.jobs", "mnist_fc.store"},
+    "threading": {*PROCESSES, "mnist_fc.trainer", "mnist_fc.jobs", "mnist_fc.store", "mnist_fc.views.session"},
     "signal": {*PROCESSES, "mnist_fc.__main__"},
     "pickle": {*PROCESSES, "mnist_fc.checkpoint", "mnist_fc.unpickling"},  # those two name its exception
 }

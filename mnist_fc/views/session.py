@@ -5,11 +5,12 @@ import logging
 import math
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal, TypeVar
+from functools import cached_property, lru_cache
+from typing import Any, Generic, Literal, TypeVar
 
 import streamlit as st
 import torch
@@ -46,7 +47,30 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-@st.cache_resource(show_spinner=False)
+class Shared(Generic[T]):
+    """What is made when it is asked for first, once for all sessions. Raises what making it raises, each time anew.
+
+    st.cache_resource is no place for it: any browser may have all of that cleared, and with it everybody's training.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.RLock()
+        self._made: list[T] = []
+        self.__doc__ = make.__doc__
+
+    def __call__(self) -> T:
+        with self._lock:
+            if not self._made:
+                self._made.append(self._make())
+            return self._made[0]
+
+    def clear(self) -> None:
+        """Forget it; it will be made anew."""
+        self._made.clear()
+
+
+@Shared
 def trainer() -> Trainer:
     """The trainer of this server; the first page that opens starts its processes. Raises ConfigError for wrong options."""
     open_log()
@@ -80,7 +104,7 @@ def look() -> None:
     sweep = trainer().sweep
     if sweep and st.query_params.get("sweep") == sweep.id:
         trainer().look_at(sweep, person())
-    _visits()[person()] = None
+    _visits[person()] = None
 
 
 def keeps_going() -> bool:
@@ -101,18 +125,16 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-@st.cache_resource(show_spinner=False)
-def _visits() -> dict[str, None]:
-    """The sessions that there have been, by id, the newest last."""
-    return {}
+_visits: dict[str, None] = {}
+"""The sessions that there have been, by id, the newest last."""
 
 
 def num_present() -> int:
     """How many sessions have the page open now."""
-    visits, is_active = _visits(), st.runtime.get_instance().is_active_session
-    for gone in [visitor for visitor in list(visits) if not is_active(visitor)]:
-        visits.pop(gone, None)
-    return len(visits)
+    is_active = st.runtime.get_instance().is_active_session
+    for gone in [visitor for visitor in list(_visits) if not is_active(visitor)]:
+        _visits.pop(gone, None)
+    return len(_visits)
 
 
 def refused(what: str) -> None:
@@ -120,19 +142,19 @@ def refused(what: str) -> None:
     log.warning("refused session %s: %s", person()[:8], what)
 
 
-@st.cache_resource(show_spinner=False)
+@Shared
 def mnist() -> data.Mnist:
     """The data, once for all sessions. Raises DataError, each time anew until the file is right."""
     return data.load()
 
 
-@st.cache_resource(show_spinner=False)
+@Shared
 def shipped_reader() -> Reader:
     """The network that comes with the program."""
     return Reader.load()
 
 
-@st.cache_resource(show_spinner=False)
+@Shared
 def shipped_accuracy() -> float:
     """How much of MNIST's test set the shipped network reads right, measured here."""
     return test_accuracy(shipped_reader().model)
@@ -343,7 +365,7 @@ def survey(network: Network) -> tuple[Survey, str]:
     return at_leisure("survey", None, network, lambda: survey_images(network.reader.model, mnist().test_images))
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
+@lru_cache(maxsize=4)
 def trained_on(num_validation: int, seed: int) -> torch.Tensor:
     """The indices of the training images that a run with such a split trains on."""
     return data.split(mnist().train_labels, num_validation, seed)[0]

@@ -94,9 +94,8 @@ class Kept:
         return time.monotonic() < self.at + min(max(READ_SECONDS, leisure * self.seconds), MAX_WAIT_SECONDS)
 
 
-@st.cache_resource(show_spinner=False)
-def _all_kept() -> dict[Hashable, Kept]:
-    return {}
+_all_kept: dict[Hashable, Kept] = {}
+"""Of all sessions."""
 
 
 def at_leisure(key: Hashable, about: Hashable, compute: Callable[[], T], *, may_wait: bool = True) -> T:
@@ -105,7 +104,7 @@ def at_leisure(key: Hashable, about: Hashable, compute: Callable[[], T], *, may_
     So what is read of a study that grows takes at most a small part of a core's time, however large the study is and however
     many sessions look at it. About None, it is computed again whenever it has waited. Raises SweepError as `compute` does.
     """
-    kept = _all_kept()
+    kept = _all_kept
     last, started = kept.get(key), time.monotonic()
     is_same = last is not None and about is not None and last.about == about
     if last is None or not (is_same or (may_wait and last.may_wait())):

@@ -1,0 +1,173 @@
+"""Clients that are no browser, against a real server: each loses its own connection at the most, and others go on."""
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import (
+    ONE,
+    Server,
+    choose_preset,
+    click,
+    draw,
+    expect_reading,
+    expect_status,
+    open_tab,
+    running_server,
+    start_run,
+)
+from playwright.sync_api import Page, expect
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets import ConnectionClosed, Subprotocol
+from websockets.sync.client import ClientConnection, connect
+
+MAX_MB = 100
+MEGABYTE = 2**20
+TOO_LARGE = 1009
+"""The code of RFC 6455 for a message that is."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, small_npz: Path) -> Iterator[Server]:
+    """Its log may tell of what was sent to it."""
+    with running_server(tmp_path_factory.mktemp("server"), MNIST_FC_DATA=str(small_npz)) as running:
+        yield running
+
+
+def megabytes(server: Server, what: str) -> float:
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.findall(rf"{what}:\s+(\d+)", status)[0]) / 1000
+
+
+def rerun(widgets: Sequence[dict[str, Any]] = (), query: str = "") -> BackMsg:
+    """What a browser sends when the page opens or something on it was changed."""
+    message = BackMsg()
+    message.rerun_script.query_string = query
+    for widget in widgets:
+        message.rerun_script.widget_states.widgets.add(**widget)
+    return message
+
+
+@contextmanager
+def session(server: Server) -> Iterator[ClientConnection]:
+    """A session of its own that has seen the page drawn once."""
+    address = server.url.replace("http", "ws") + "/_stcore/stream"
+    with connect(address, subprotocols=[Subprotocol("streamlit")], max_size=None, compression=None) as connection:
+        draw_again(connection, rerun())
+        yield connection
+
+
+def draw_again(connection: ClientConnection, message: BackMsg) -> None:
+    """Send this, and wait until the page has been drawn to its end."""
+    connection.send(message.SerializeToString())
+    while True:
+        answer = connection.recv(60)
+        assert isinstance(answer, bytes)
+        if ForwardMsg.FromString(answer).WhichOneof("type") == "script_finished":
+            return
+
+
+def end_of_connection(server: Server, message: bytes | str) -> int | None:
+    """Send this from a session of its own; the code with which the server ends its connection."""
+    with session(server) as connection:
+        try:
+            connection.send(message)
+            while True:
+                connection.recv(60)
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd else None
+
+
+def is_answered(server: Server, *messages: BackMsg) -> None:
+    """Send these from a session of its own, whose page is drawn again afterwards."""
+    with session(server) as connection:
+        for message in messages:
+            if message.WhichOneof("type") == "rerun_script":
+                draw_again(connection, message)
+            else:
+                connection.send(message.SerializeToString())
+        draw_again(connection, rerun())
+
+
+@contextmanager
+def costs_little(server: Server) -> Iterator[None]:
+    """The server has at no moment much more memory than before."""
+    before = megabytes(server, "VmRSS")
+    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # the peak begins anew
+    yield
+    assert megabytes(server, "VmHWM") - before < MAX_MB
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+STATES: dict[str, list[dict[str, Any]]] = {
+    "thousands of states": [{"id": f"$$ID-{i:032x}-w{i}", "string_value": "x" * 100} for i in range(20_000)],
+    "states of thousands of lists": [
+        {"id": f"$$ID-{i:032x}-w", "json_value": json.dumps({"drawing": {"raw": [0] * 1000}})} for i in range(500)
+    ],
+    "JSON too deep": [
+        {"id": "canvas_component", "json_value": nested(100_000)},
+        {"id": "x", "json_trigger_value": nested(100_000)},
+    ],
+    "no JSON": [{"id": "$$ID-0-canvas", "json_value": "{"}, {"id": "", "json_value": ""}],
+}
+
+
+@pytest.fixture
+def other(open_page: Callable[..., Page]) -> Iterator[Page]:
+    """Another person's page, which reads what they draw and trains as before."""
+    page = open_page()
+    yield page
+    click(page, "clear")
+    draw(page, ONE)
+    expect_reading(page, "1")
+
+
+def test_a_message_that_is_too_large_costs_the_client_its_connection_alone(server: Server, other: Page) -> None:
+    with costs_little(server):
+        for size in (5, 5, 40):
+            assert end_of_connection(server, bytes(size * MEGABYTE)) == TOO_LARGE
+
+
+@pytest.mark.parametrize("garbage", [b"\xff" * 100_000, b"\x0a\xff\xff\xff\xff\x7f", random.Random(0).randbytes(1000), "text"])
+def test_what_is_no_message_costs_the_client_its_connection_alone(server: Server, other: Page, garbage: bytes | str) -> None:
+    assert end_of_connection(server, garbage) is not None
+
+
+@pytest.mark.parametrize("states", STATES.values(), ids=list(STATES))
+def test_messages_full_of_states_cost_little(server: Server, other: Page, states: list[dict[str, Any]]) -> None:
+    with costs_little(server):
+        is_answered(server, *[rerun(states)] * 3)
+
+
+def test_an_address_of_thousands_of_names_costs_little(server: Server, other: Page) -> None:
+    with costs_little(server):
+        is_answered(server, rerun(query="&".join(f"name{i}={'x' * 50}" for i in range(20_000))))
+
+
+def test_nobody_clears_what_all_share_or_ends_the_server(server: Server, other: Page) -> None:
+    choose_preset(other, "best")
+    start_run(other)
+    worker = server.worker()
+    is_answered(server, BackMsg(clear_cache=True), BackMsg(debug_shutdown_runtime=True), BackMsg(stop_script=True))
+    assert server.worker() == worker
+    expect_status(other, "epoch")
+    click(other, "stop")
+    expect_status(other, "stopped")
+
+
+def test_a_file_that_is_too_large_is_refused_and_said_to_be(server: Server, other: Page, tmp_path: Path) -> None:
+    open_tab(other, "Take it away")
+    with (tmp_path / "large.ckpt").open("wb") as file:
+        file.truncate(65 * MEGABYTE)
+    with costs_little(server):
+        other.locator(".st-key-upload input[type=file]").set_input_files(tmp_path / "large.ckpt")
+        expect(other.locator(".st-key-upload")).to_contain_text("File must be 64")
