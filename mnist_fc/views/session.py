@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import streamlit as st
@@ -16,6 +17,7 @@ from mnist_fc.config import CPU_COUNT, NUM_CLASSES, NUM_INPUTS, ConfigError, pre
 from mnist_fc.engine import evaluate
 from mnist_fc.model import MLP
 from mnist_fc.reading import Reader
+from mnist_fc.records import WeightsRecord
 from mnist_fc.survey import Survey
 from mnist_fc.survey import survey as survey_images
 from mnist_fc.trainer import Run, RunSnapshot, Trainer
@@ -26,6 +28,8 @@ TICK_SECONDS = 0.8
 TICK_SECONDS_ALL_CORES_TRAIN = 2.2
 TICK_SECONDS_WITH_MUCH_TO_DRAW = 3.6
 FIRST_SECONDS = 4.0
+
+MAX_NEWEST_READERS = 20
 
 LEISURE = 60
 """What is computed anew while a run goes on takes at most one part in so many of a core's time."""
@@ -173,27 +177,54 @@ def network() -> Network:
     if snapshot is None or snapshot.weights is None or state.get("network", "run") != "run":
         return Network(shipped_reader())
     if (step := moment(snapshot)) is not None:
-        return Network(state.moment_reader, snapshot, step, is_newest=False)
+        try:
+            return Network(Reader(kept_model(snapshot, step)), snapshot, step, is_newest=False)
+        except (CheckpointError, ConfigError) as error:  # it was there when it was chosen
+            state.moment = snapshot.id, None
+            state.moment_problem = snapshot.id, _not_shown(step, error)
     return Network(newest_reader(snapshot), snapshot, snapshot.weights.step)
+
+
+# Networks are shared: each of thirty sessions that watch a run would keep one of its own, of up to 57 MB.
+
+
+@st.cache_resource(show_spinner=False)
+def _newest_readers() -> dict[str, tuple[WeightsRecord, Reader]]:
+    """By run: the newest weights that somebody has looked at, and what reads with them."""
+    return {}
 
 
 def newest_reader(run: RunSnapshot) -> Reader:
     """The newest weights of a run, which has some."""
-    state = st.session_state
-    if state.get("run_reader_of") is not run.weights:
-        assert run.weights
-        state.run_reader = Reader.from_weights(run.weights.weights, run.config)
-        state.run_reader_of = run.weights
-    reader: Reader = state.run_reader
+    assert run.weights
+    readers = _newest_readers()
+    weights, reader = readers.get(run.id, (None, None))
+    if reader is None or weights is not run.weights:
+        reader = Reader.from_weights(run.weights.weights, run.config)
+        readers[run.id] = run.weights, reader
+        for old in list(readers)[:-MAX_NEWEST_READERS]:
+            readers.pop(old, None)
     return reader
 
 
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _kept_model(path: Path, changed_at: int) -> MLP:
+    """The network in a file that was last changed at that time."""
+    return checkpoint.load(path)
+
+
 def kept_model(run: RunSnapshot, step: int) -> MLP:
-    """The network of one of the steps whose weights were kept.
+    """The network of one of the steps whose weights were kept, which nobody may change.
 
     Raises CheckpointError and ConfigError as `checkpoint.load`, and CheckpointError for a network that is not of this run.
     """
-    model = checkpoint.load(run.kept[step])
+    path = run.kept[step]
+    try:
+        changed_at = path.stat().st_mtime_ns
+    except OSError:
+        model = checkpoint.load(path)  # which says what is wrong with it
+    else:
+        model = _kept_model(path, changed_at)
     if (model.hidden_sizes, model.activation_name) != (run.config.hidden_sizes, run.config.activation):
         raise CheckpointError(f"{run.kept[step]} holds another network than that of this run")
     return model
@@ -217,11 +248,15 @@ def choose_moment(run: RunSnapshot, step: int) -> str:
     if step not in run.kept:
         return ""
     try:
-        state.moment_reader = Reader(kept_model(run, step))
+        kept_model(run, step)
     except (CheckpointError, ConfigError) as error:
-        return f"The weights of step {step:,} cannot be shown: {error}."
+        return _not_shown(step, error)
     state.moment = run.id, step
     return ""
+
+
+def _not_shown(step: int, error: Exception) -> str:
+    return f"The weights of step {step:,} cannot be shown: {error}."
 
 
 @dataclass(frozen=True)
