@@ -71,9 +71,9 @@ class Reader:
 
     @classmethod
     def from_weights(cls, weights: Weights, config: TrainConfig) -> "Reader":
-        """The network that a run with `config` had when it sent `weights`."""
+        """The network that a run with `config` had when it sent `weights`, in their own memory: nobody may change them."""
         model = MLP(config.hidden_sizes, config.activation)
-        model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, assign=True)
         return cls(model)
 
     def read(self, rgba: np.ndarray) -> Reading:

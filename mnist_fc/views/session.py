@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import streamlit as st
@@ -274,27 +275,41 @@ def network() -> Network:
     if snapshot is None or snapshot.weights is None or state.get("network", "run") != "run":
         return Network(shipped_reader())
     if (step := moment(snapshot)) is not None:
-        return Network(state.moment_reader, snapshot, step, is_newest=False)
+        try:
+            return Network(Reader(kept_model(snapshot, step)), snapshot, step, is_newest=False)
+        except (CheckpointError, ConfigError) as error:  # it was there when it was chosen
+            state.moment = snapshot.id, None
+            state.moment_problem = snapshot.id, _not_shown(step, error)
     return Network(newest_reader(snapshot), snapshot, snapshot.weights.step)
 
 
+# Networks are shared: each of thirty sessions that watch a run would keep one of its own, of up to 57 MB.
+
+
 def newest_reader(run: RunSnapshot) -> Reader:
-    """The newest weights of a run, which has some."""
-    state = st.session_state
-    if state.get("run_reader_of") is not run.weights:
-        assert run.weights
-        state.run_reader = Reader.from_weights(run.weights.weights, run.config)
-        state.run_reader_of = run.weights
-    reader: Reader = state.run_reader
-    return reader
+    """The newest weights of a run, which has some; they are not copied."""
+    assert run.weights
+    return Reader.from_weights(run.weights.weights, run.config)
+
+
+@lru_cache(maxsize=4)
+def _kept_model(path: Path, _changed_at: int) -> MLP:
+    """The network in a file that was last changed at that time."""
+    return checkpoint.load(path)
 
 
 def kept_model(run: RunSnapshot, step: int) -> MLP:
-    """The network of one of the steps whose weights were kept.
+    """The network of one of the steps whose weights were kept, which nobody may change.
 
     Raises CheckpointError and ConfigError as `checkpoint.load`, and CheckpointError for a network that is not of this run.
     """
-    model = checkpoint.load(run.kept[step])
+    path = run.kept[step]
+    try:
+        changed_at = path.stat().st_mtime_ns
+    except OSError:
+        model = checkpoint.load(path)  # which says what is wrong with it
+    else:
+        model = _kept_model(path, changed_at)
     if (model.hidden_sizes, model.activation_name) != (run.config.hidden_sizes, run.config.activation):
         raise CheckpointError(f"{run.kept[step]} holds another network than that of this run")
     return model
@@ -318,11 +333,15 @@ def choose_moment(run: RunSnapshot, step: int) -> str:
     if step not in run.kept:
         return ""
     try:
-        state.moment_reader = Reader(kept_model(run, step))
+        kept_model(run, step)
     except (CheckpointError, ConfigError) as error:
-        return f"The weights of step {step:,} cannot be shown: {error}."
+        return _not_shown(step, error)
     state.moment = run.id, step
     return ""
+
+
+def _not_shown(step: int, error: Exception) -> str:
+    return f"The weights of step {step:,} cannot be shown: {error}."
 
 
 @dataclass(frozen=True)
