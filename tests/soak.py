@@ -177,9 +177,13 @@ class Person:
         """Clear the canvas and draw another digit, and see each stroke read."""
         session, drawing = self.session, self.random.choice(self.bank)
         await session.click("clear")
-        await session.wait_for(lambda page: not page.drawing(), "the empty canvas")
-        for stroke, seen in zip(drawing.strokes, drawing.seen, strict=True):
+        await session.wait_for(is_empty, "the empty canvas")
+        for i, (stroke, seen) in enumerate(zip(drawing.strokes, drawing.seen, strict=True)):
             await self.pause()
+            if len(session.drawing()) != i:
+                # A server that lags can let the front end mount the canvas anew, with nothing on it; one sees it and starts again.
+                self.measured.count("drawings lost")
+                return
             mouse_up = time.monotonic()
             await session.draw(stroke, drawing.width)
             await session.wait_for(shows(seen), "the reading")
@@ -240,6 +244,11 @@ class Trainer(Person):
             await self.session.click("train")
             await self.session.settle()
             self.measured.count("long runs")
+
+
+def is_empty(page: Session) -> bool:
+    """Whether nothing is drawn on a page, and it says so."""
+    return not page.drawing() and not page.text("reading")
 
 
 def shows(seen: Sequence[str]) -> Callable[[Session], bool]:
@@ -316,6 +325,7 @@ async def attend_safely(person: Person, until: float, measured: Measured) -> Non
         await person.attend(until)
     except (NoAnswer, OSError, ConnectionClosed) as error:
         measured.errors.append(f"a session: {error!r}")
+        await person.session.leave()
     measured.errors += [f"on a page: {problem}" for problem in person.session.problems]
 
 
