@@ -204,13 +204,16 @@ class Session:
     async def draw(self, points: Sequence[Point], width: float = 20, canvas: str = "canvas") -> None:
         """One stroke; returns when the drawing has been sent, 200 ms after the mouse button is up."""
         key = f"{canvas}_component"
+        await self.wait_for(lambda page: key in page._canvases, "the canvas")
         self._canvases[key].objects.append(fabric_path(points, width))
         await asyncio.sleep(CANVAS_SECONDS)
+        await self.wait_for(lambda page: key in page._canvases, "the canvas")
         await self._send(self._set_drawing(key))
 
-    def drawing(self, canvas: str = "canvas") -> list[dict[str, Any]]:
-        """What is on a canvas: Fabric.js objects."""
-        return self._canvases[f"{canvas}_component"].objects
+    def drawing(self, canvas: str = "canvas") -> list[dict[str, Any]] | None:
+        """What is on a canvas: Fabric.js objects; None while it is not on the page."""
+        state = self._canvases.get(f"{canvas}_component")
+        return state.objects if state else None
 
     def _set_drawing(self, key: str) -> str:
         """Let the canvas's value be what is on it now; the id of its fragment."""

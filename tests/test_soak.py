@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from browser import Server
 from client import Session
-from soak import LONG_RUN, MAX_SESSION_MB, Drawing, drawings, is_empty, memory_mb, shows, soak
+from soak import LONG_RUN, MAX_SESSION_MB, Drawing, draw_stroke, drawings, is_empty, memory_mb, soak
 
 
 def test_class_of_thirty_with_one_that_trains_is_read_within_a_second_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -48,9 +48,8 @@ async def draw_all(session: Session, bank: list[Drawing]) -> None:
     for drawing in bank:
         await session.click("clear")
         await session.wait_for(is_empty, "the empty canvas")
-        for stroke, seen in zip(drawing.strokes, drawing.seen, strict=True):
-            await session.draw(stroke, drawing.width)
-            await session.wait_for(shows(seen), "the reading")
+        for index in range(len(drawing.strokes)):
+            await draw_stroke(session, drawing, index)
 
 
 def test_further_session_takes_little_memory_though_all_watch_a_run(server: Server, bank: list[Drawing]) -> None:
