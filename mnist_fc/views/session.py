@@ -208,7 +208,7 @@ def newest_reader(run: RunSnapshot) -> Reader:
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _kept_model(path: Path, changed_at: int) -> MLP:
+def _kept_model(path: Path, changed_at: int) -> MLP:  # noqa: ARG001 - a part of the key under which it is kept
     """The network in a file that was last changed at that time."""
     return checkpoint.load(path)
 
