@@ -204,13 +204,16 @@ class Session:
     async def draw(self, points: Sequence[Point], width: float = 20, canvas: str = "canvas") -> None:
         """One stroke; returns when the drawing has been sent, 200 ms after the mouse button is up."""
         key = f"{canvas}_component"
+        await self.wait_for(lambda page: key in page._canvases, "the canvas")
         self._canvases[key].objects.append(fabric_path(points, width))
         await asyncio.sleep(CANVAS_SECONDS)
+        await self.wait_for(lambda page: key in page._canvases, "the canvas")
         await self._send(self._set_drawing(key))
 
-    def drawing(self, canvas: str = "canvas") -> list[dict[str, Any]]:
-        """What is on a canvas: Fabric.js objects."""
-        return self._canvases[f"{canvas}_component"].objects
+    def drawing(self, canvas: str = "canvas") -> list[dict[str, Any]] | None:
+        """What is on a canvas: Fabric.js objects; None while it is not on the page."""
+        state = self._canvases.get(f"{canvas}_component")
+        return state.objects if state else None
 
     def _set_drawing(self, key: str) -> str:
         """Let the canvas's value be what is on it now; the id of its fragment."""
@@ -320,21 +323,29 @@ class Session:
             self._answer = "there"
         fragment_ids = list(message.metadata.run.fragment_ids)
         if message.script_finished in (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY):
-            run_id = message.metadata.run.script_run_id
-            for path, node in list(self._nodes.items()):
-                is_of_run = not fragment_ids or node.fragment_id in fragment_ids
-                if is_of_run and node.run_id != run_id and path in self._nodes:
-                    self._remove(path)
-            there = {id_of(node.content) for node in self._nodes.values()}
-            self._widgets = {id_: state for id_, state in self._widgets.items() if id_ in there}
-            keys = {_key(id_) for id_ in there}
-            self._canvases = {key: canvas for key, canvas in self._canvases.items() if key in keys}
+            self._clear_stale(message.metadata.run.script_run_id, fragment_ids)
         self._num_runs += 1
         self._cache = {
             hash_: cached
             for hash_, cached in self._cache.items()
             if (fragment_ids and cached.fragment_id not in fragment_ids) or self._num_runs - cached.used_in_run <= self._cache_age
         }
+
+    def _clear_stale(self, run_id: str, fragment_ids: list[str]) -> None:
+        """Take away what the run has not sent; of a fragment what stands in blocks that it has."""
+        if fragment_ids:
+            fresh = {path for path, node in self._nodes.items() if node.run_id == run_id and node.fragment_id in fragment_ids}
+            cleared = {path for path in self._nodes if any(path[:depth] in fresh for depth in range(len(path)))}
+            cleared = {path for path in cleared if isinstance(self._nodes[path].content, Block) or self._nodes[path].fragment_id}
+        else:
+            cleared = set(self._nodes) if run_id == self._run_id else set()
+        for path in cleared:
+            if path in self._nodes and self._nodes[path].run_id != run_id:
+                self._remove(path)
+        there = {id_of(node.content) for node in self._nodes.values()}
+        self._widgets = {id_: state for id_, state in self._widgets.items() if id_ in there}
+        keys = {_key(id_) for id_ in there}
+        self._canvases = {key: canvas for key, canvas in self._canvases.items() if key in keys}
 
     def _mount(self, element: Element) -> None:
         """An element has appeared or has come anew; a widget gets its value, from the page where that sets it."""
