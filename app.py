@@ -33,9 +33,9 @@ ABOUT = """
 - **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
   learned, **Reset** puts the run away, which stays under Runs. Training runs beside the page on this computer's processor, and
   the page's address leads back to the run after a reload.
-- **One at a time.** While others train, yours waits: the page shows its place in the queue, **Leave** gives that up, and it begins by
-  itself. A long run lets others have their turn and goes on later. A run whose page is closed for a minute stops, unless **Go on
-  when I leave** is set in the side panel; **Resume** goes on with it.
+- **One at a time.** While others train, yours waits: the page shows its place in the queue, **Leave** gives that up, and it
+  begins by itself. A long run lets others have their turn and goes on later. A run whose page is closed for a minute stops,
+  unless **Go on when I leave** is set in the side panel; **Resume** goes on with it.
 - **The slider** under the buttons looks back: the drawing is read, and everything below is drawn, with the weights that the
   network had after so many steps. ▶ plays the run from there, at its end from the first step.
 - **The curves** show the loss (how wrong the answers are) and the accuracy (the share of right answers) over the steps; a step

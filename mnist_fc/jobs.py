@@ -317,8 +317,8 @@ class Run(Job):
 
     def leave(self, why: str) -> None:
         """It is stopped while no process is at it."""
-        self._why_stopped = why
-        self.receive(self._end_here("stopped", why))
+        self._why_stopped = why or self._why_stopped
+        self.receive(self._end_here("stopped", self._why_stopped))
 
     def fail(self, why: str) -> None:
         """The process had no time to send the end, which is told here, so that the run ends in the store as on the page."""
