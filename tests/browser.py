@@ -95,7 +95,7 @@ def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[S
 
 
 def ready(page: Page) -> None:
-    expect(page.locator(".st-key-probabilities .bar")).to_have_count(10, timeout=60 * SECONDS)
+    expect(page.locator(".st-key-probabilities .bar")).to_have_count(10, timeout=180 * SECONDS)
     expect(page.locator(".st-key-canvas canvas.upper-canvas")).to_be_visible(timeout=30 * SECONDS)
     expect(page.locator(".st-key-accuracy_chart .axes text").first).to_be_visible(timeout=30 * SECONDS)
 
