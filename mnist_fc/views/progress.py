@@ -2,7 +2,9 @@
 
 import html
 import math
+import time
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import streamlit as st
@@ -21,6 +23,9 @@ SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 
 LOWER_HEIGHT = 125
 """Of a chart, in pixels, where there are three of them."""
+
+ROOM_SECONDS = 3.0
+"""For so long is known what is in the store: to look costs as much as to read a drawing, where there are a hundred runs."""
 
 # How long a click waits for the training process to have done as it was told; it takes a step.
 COMMAND_SECONDS = 0.4
@@ -116,6 +121,11 @@ def _has_begun(run: Run) -> None:
 
 def removed_by(*configs: TrainConfig) -> str:
     """Which runs go when runs with such settings begin, said before they do; empty while there is room."""
+    return _removed_by(int(time.monotonic() / ROOM_SECONDS), *configs)
+
+
+@lru_cache(maxsize=64)
+def _removed_by(_when: int, *configs: TrainConfig) -> str:
     try:
         to_remove = session.trainer().store.room_for(*configs).to_remove
     except RunsError as error:
