@@ -747,7 +747,7 @@ def test_a_storage_from_elsewhere_has_studies_or_is_refused_in_words(
 # The largest that is let in
 
 
-LARGEST = {
+LARGEST: dict[str, tuple[str, str, tuple[int, int], dict[str, Any]]] = {
     "PNG, RGBA": ("PNG", "RGBA", (4000, 2500), {}),
     "PNG, palette": ("PNG", "P", (4000, 2500), {}),
     "PNG, 16 bits": ("PNG", "I;16", (4000, 2500), {}),
