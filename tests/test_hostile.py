@@ -727,7 +727,7 @@ def test_a_storage_from_elsewhere_has_studies_or_is_refused_in_words(
             at = chance.randrange(len(lines) - 1)
             lines[at] = as_json(spoiled(chance, json.loads(lines[at])))
         content = b"\n".join(lines)
-        path.write_bytes((content if chance.random() < 0.8 else spoiled_bytes(chance, content))[:1_000_000])
+        path.write_bytes((content if chance.random() < 0.8 else spoiled_bytes(chance, content))[:200_000])
     else:
         path.write_bytes(tables)
         if chance.random() < 0.7:
