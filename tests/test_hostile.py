@@ -728,7 +728,7 @@ def test_a_storage_from_elsewhere_has_studies_or_is_refused_in_words(
             at = chance.randrange(len(lines) - 1)
             lines[at] = as_json(spoiled(chance, json.loads(lines[at])))
         content = b"\n".join(lines)
-        path.write_bytes((content if chance.random() < 0.8 else spoiled_bytes(chance, content))[:1_000_000])
+        path.write_bytes((content if chance.random() < 0.8 else spoiled_bytes(chance, content))[:200_000])
     else:
         path.write_bytes(tables)
         if chance.random() < 0.7:
@@ -743,3 +743,35 @@ def test_a_storage_from_elsewhere_has_studies_or_is_refused_in_words(
             if first := best(found):
                 config_of(base, first)
             assert space
+
+
+# The largest that is let in
+
+
+LARGEST: dict[str, tuple[str, str, tuple[int, int], dict[str, Any]]] = {
+    "PNG, RGBA": ("PNG", "RGBA", (4000, 2500), {}),
+    "PNG, palette": ("PNG", "P", (4000, 2500), {}),
+    "PNG, 16 bits": ("PNG", "I;16", (4000, 2500), {}),
+    "PNG, long": ("PNG", "L", (1_000_000, 10), {}),
+    "JPEG": ("JPEG", "RGB", (8000, 6250), {}),
+    "JPEG, progressive": ("JPEG", "RGB", (4000, 2500), {"progressive": True}),
+    "WEBP": ("WEBP", "RGB", (2000, 2000), {}),
+    "TIFF": ("TIFF", "RGB", (4000, 2500), {"compression": "tiff_lzw"}),
+}
+
+
+@pytest.mark.parametrize("kind", LARGEST)
+def test_the_largest_picture_that_is_read_costs_no_more(kind: str, tmp_path: Path, reader: Reader) -> None:
+    form, mode, size, options = LARGEST[kind]
+    drawn = Image.fromarray(255 - render([Stroke(((90, 80), (190, 80), (130, 220)), 20)])[..., 3]).resize(size)
+    picture = Image.fromarray(np.asarray(drawn).astype(np.uint16) * 257) if mode == "I;16" else drawn.convert(mode)
+    picture.save(tmp_path / "large", form, **options)
+    del drawn, picture
+    with door("the largest pictures").input():
+        assert reader.read_number(load_picture(tmp_path / "large"))
+
+
+def test_the_largest_network_that_is_read_costs_no_more(tmp_path: Path) -> None:
+    content = checkpoint.to_bytes({name: torch.zeros_like(tensor) for name, tensor in MLP((2048,) * 4).state_dict().items()})
+    with door("the largest network").input():
+        assert checkpoint.from_bytes(content, "large.ckpt", "relu").hidden_sizes == (2048,) * 4

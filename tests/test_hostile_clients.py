@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,27 @@ from browser import (
     choose_preset,
     click,
     draw,
-    expect_reading,
     expect_status,
     open_tab,
+    ready,
     running_server,
     start_run,
 )
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets import ConnectionClosed, Subprotocol
 from websockets.sync.client import ClientConnection, connect
 
+from mnist_fc.config import TrainConfig
+from mnist_fc.data import Mnist
+from mnist_fc.engine import train
+from mnist_fc.records import EndRecord
+from mnist_fc.runs import About, RunFolder, write_about
+
 MAX_MB = 100
 MEGABYTE = 2**20
+RUN = TrainConfig(hidden_sizes=(8,), num_epochs=1, num_validation=500, threads=1)
 REASONS = (1002, 1009, 1011)
 """RFC 6455's codes for what is no message, what is too large a one, and what the server did not expect."""
 
@@ -128,7 +136,7 @@ def other(open_page: Callable[..., Page]) -> Iterator[Page]:
     yield page
     click(page, "clear")
     draw(page, ONE)
-    expect_reading(page, "1")
+    expect(page.locator(".st-key-reading")).to_have_text(re.compile(r"^\d$"))
 
 
 def test_a_message_that_is_too_large_costs_the_client_its_connection_alone(server: Server, other: Page) -> None:
@@ -171,3 +179,27 @@ def test_a_file_that_is_too_large_is_refused_and_said_to_be(server: Server, othe
     with costs_little(server):
         other.locator(".st-key-upload input[type=file]").set_input_files(tmp_path / "large.ckpt")
         expect(other.locator(".st-key-upload")).to_contain_text("File must be 64")
+
+
+def test_what_a_run_from_elsewhere_says_is_shown_as_text(browser: Browser, small: Mnist, tmp_path: Path) -> None:
+    markup = "<img src=x onerror=alert(1)> **bold** [x](javascript:alert(1)) :red[r] $x$"
+    folder = RunFolder(tmp_path / "runs", RUN)
+    *records, last = train(RUN, small)
+    assert isinstance(last, EndRecord)
+    for record in [*records, replace(last, outcome="failed", message=markup)]:
+        folder.write(record)
+    write_about(folder.path, About(name=markup[:60], added=markup))
+    with running_server(tmp_path) as own:
+        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+        page.goto(f"{own.url}/?run={folder.path.name}")
+        ready(page)
+        expect(page.locator(".st-key-diagnosis")).to_contain_text(markup)
+        open_tab(page, "Runs")
+        expect(page.locator(".runs input[type=text]").first).to_have_value(markup[:60])
+        expect(page.locator(".chart-heading", has_text=markup[:60])).to_be_visible()
+        page.locator(".runs button.delete").first.click()
+        expect(page.get_by_text("is deleted, for good when")).to_be_visible()
+        assert page.locator("img[src=x], a[href^=javascript]").count() == 0
+        page.context.close()
+        assert "Traceback" not in own.log.read_text()
