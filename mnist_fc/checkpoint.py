@@ -127,11 +127,11 @@ def _tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
             entries = {entry.filename: entry for entry in archive.infolist()}
             if max(sum(entry.file_size for entry in entries.values()), file.seek(0, os.SEEK_END)) > max_bytes:
                 raise CheckpointError(f"{name} is larger than {max_bytes / 2**20:.0f} MB, which no network of this kind is")
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-                raise zipfile.BadZipFile("torch.save compresses nothing")
             (described,) = [entry for entry in entries.values() if entry.filename.endswith("/data.pkl")]
             if described.file_size > MAX_PICKLE_BYTES:
                 raise CheckpointError(f"{name} holds more besides tensors than any network of this kind")
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
+                raise zipfile.BadZipFile("torch.save compresses nothing")
             state = unpickled(archive.read(described))
             if not isinstance(state, dict) or not state or not all(isinstance(value, View) for value in state.values()):
                 raise CheckpointError(f"{name} is no state dict of tensors")

@@ -361,7 +361,7 @@ def read_about(path: Path) -> About:
     except FileNotFoundError:
         return About()
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise RunsError(f"the run {path.name} cannot be read: {ABOUT_NAME}: {error}") from None
+        raise RunsError(f"the run {path.name} cannot be read: {ABOUT_NAME}: {error!s:.200}") from None
 
 
 def write_about(path: Path, about: About) -> None:
@@ -390,7 +390,7 @@ def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
     except CheckpointError as error:
         raise RunsError(str(error)) from None
     except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise RunsError(f"{path / STATE_NAME} is no state of a run: {error}") from None
+        raise RunsError(f"{path / STATE_NAME} is no state of a run: {error!s:.200}") from None
     return state
 
 
