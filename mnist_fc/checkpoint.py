@@ -138,8 +138,8 @@ def _tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
             records: dict[str, np.ndarray] = {}
             for view in state.values():
                 if view.record not in records:
-                    content = archive.read(entries[described.filename.removesuffix(".pkl") + f"/{view.record}"])
-                    records[view.record] = np.frombuffer(bytearray(content), np.uint8)
+                    entry = entries[described.filename.removesuffix(".pkl") + f"/{view.record}"]
+                    records[view.record] = _record(archive, entry)
             return {str(key): view.tensor(records[view.record]) for key, view in state.items()}
     except CheckpointError:
         raise
@@ -147,6 +147,19 @@ def _tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
         raise CheckpointError(f"{name} holds more than tensors; it is not loaded, because that could run code") from None
     except MALFORMED:
         raise CheckpointError(f"{name} is cut short or no checkpoint that torch.save wrote") from None
+
+
+def _record(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    """The bytes of an entry, uint8 (N,), which are never there twice."""
+    content = np.empty(entry.file_size, np.uint8)
+    filled = 0
+    with archive.open(entry) as file:
+        while part := file.read(2**20):
+            content[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
+            filled += len(part)
+    if filled < len(content):
+        raise EOFError("it is cut short")
+    return content
 
 
 def _refuse_other_directory(file: IO[bytes]) -> None:
