@@ -66,7 +66,7 @@ def to_bytes(weights: Mapping[str, Tensor | np.ndarray]) -> bytes:
 def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
     """Read a checkpoint of a network with `num_classes` outputs, with the activation that config.json beside it names.
 
-    Nothing but tensors is unpickled. Raises CheckpointError for a file that is missing, cut short, of another shape, not
+    Nothing but tensors is made of it. Raises CheckpointError for a file that is missing, cut short, of another shape, not
     finite, or that holds anything else; and ConfigError for a config that is out of range.
     """
     path = Path(path)
@@ -83,9 +83,9 @@ def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
 def from_bytes(content: bytes, name: str, activation: Activation) -> MLP:
     """The network with ten outputs whose checkpoint `content` is; it is called `name` in what is said of it.
 
-    Nothing but tensors is unpickled, and no file is written. Raises CheckpointError as `load`.
+    Nothing but tensors is made of it, and no file is written. Raises CheckpointError as `load`.
     """
-    state = _tensors(io.BytesIO(content), name, MAX_BYTES)
+    state = tensors_of(io.BytesIO(content), name, MAX_BYTES)
     return _model(state, _hidden_sizes(state, name, NUM_CLASSES), activation, NUM_CLASSES)
 
 
@@ -105,18 +105,18 @@ def _is_whole(tensor: Tensor) -> bool:
 
 
 def load_tensors(path: Path, max_bytes: int) -> dict[str, Tensor]:
-    """The tensors by name that a file holds. Nothing else is unpickled. Raises CheckpointError as `load`."""
+    """The tensors by name that the file `path` holds, and no more of it than `max_bytes`. Raises CheckpointError as `load`."""
     try:
         with open_plain(path) as file:
-            return _tensors(file, str(path), max_bytes)
+            return tensors_of(file, str(path), max_bytes)
     except FileNotFoundError:
         raise CheckpointError(f"the checkpoint {path} does not exist") from None
     except OSError as error:
         raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from None
 
 
-def _tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
-    """The state dict that a file holds.
+def tensors_of(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
+    """The tensors by name that a file holds; it is called `name` in what is said of it. Raises CheckpointError as `load`.
 
     Not by torch.load: with weights_only it runs no code, but what it permits makes an array of any size of a few bytes, hashes
     for ever, and writes storages out number by number to say what is wrong with them.
