@@ -38,7 +38,7 @@ MAX_DIRECTORY_BYTES = 2**17
 MAX_SHOWN = 12
 """Names that are said of a wrong state dict."""
 
-# What torch.load raises for wrong bytes.
+# What zipfile, `unpickled` and `View.tensor` raise for wrong bytes.
 MALFORMED = (
     *(zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
     struct.error,
@@ -66,7 +66,7 @@ def to_bytes(weights: Mapping[str, Tensor | np.ndarray]) -> bytes:
 def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
     """Read a checkpoint of a network with `num_classes` outputs, with the activation that config.json beside it names.
 
-    Nothing but tensors is unpickled. Raises CheckpointError for a file that is missing, cut short, of another shape, not
+    Nothing but tensors is made of it. Raises CheckpointError for a file that is missing, cut short, of another shape, not
     finite, or that holds anything else; and ConfigError for a config that is out of range.
     """
     path = Path(path)
@@ -83,9 +83,9 @@ def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
 def from_bytes(content: bytes, name: str, activation: Activation) -> MLP:
     """The network with ten outputs whose checkpoint `content` is; it is called `name` in what is said of it.
 
-    Nothing but tensors is unpickled, and no file is written. Raises CheckpointError as `load`.
+    Nothing but tensors is made of it, and no file is written. Raises CheckpointError as `load`.
     """
-    state = _tensors(io.BytesIO(content), name, MAX_BYTES)
+    state = tensors_of(io.BytesIO(content), name, MAX_BYTES)
     return _model(state, _hidden_sizes(state, name, NUM_CLASSES), activation, NUM_CLASSES)
 
 
@@ -105,18 +105,18 @@ def _is_whole(tensor: Tensor) -> bool:
 
 
 def load_tensors(path: Path, max_bytes: int) -> dict[str, Tensor]:
-    """The tensors by name that a file holds. Nothing else is unpickled. Raises CheckpointError as `load`."""
+    """The tensors by name that the file `path` holds, and no more of it than `max_bytes`. Raises CheckpointError as `load`."""
     try:
         with open_plain(path) as file:
-            return _tensors(file, str(path), max_bytes)
+            return tensors_of(file, str(path), max_bytes)
     except FileNotFoundError:
         raise CheckpointError(f"the checkpoint {path} does not exist") from None
     except OSError as error:
         raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from None
 
 
-def _tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
-    """The state dict that a file holds.
+def tensors_of(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
+    """The tensors by name that a file holds; it is called `name` in what is said of it. Raises CheckpointError as `load`.
 
     Not by torch.load: with weights_only it runs no code, but what it permits makes an array of any size of a few bytes, hashes
     for ever, and writes storages out number by number to say what is wrong with them.
@@ -127,19 +127,19 @@ def _tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
             entries = {entry.filename: entry for entry in archive.infolist()}
             if max(sum(entry.file_size for entry in entries.values()), file.seek(0, os.SEEK_END)) > max_bytes:
                 raise CheckpointError(f"{name} is larger than {max_bytes / 2**20:.0f} MB, which no network of this kind is")
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-                raise zipfile.BadZipFile("torch.save compresses nothing")
             (described,) = [entry for entry in entries.values() if entry.filename.endswith("/data.pkl")]
             if described.file_size > MAX_PICKLE_BYTES:
                 raise CheckpointError(f"{name} holds more besides tensors than any network of this kind")
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
+                raise zipfile.BadZipFile("torch.save compresses nothing")
             state = unpickled(archive.read(described))
             if not isinstance(state, dict) or not state or not all(isinstance(value, View) for value in state.values()):
                 raise CheckpointError(f"{name} is no state dict of tensors")
             records: dict[str, np.ndarray] = {}
             for view in state.values():
                 if view.record not in records:
-                    content = archive.read(entries[described.filename.removesuffix(".pkl") + f"/{view.record}"])
-                    records[view.record] = np.frombuffer(bytearray(content), np.uint8)
+                    entry = entries[described.filename.removesuffix(".pkl") + f"/{view.record}"]
+                    records[view.record] = _record(archive, entry)
             return {str(key): view.tensor(records[view.record]) for key, view in state.items()}
     except CheckpointError:
         raise
@@ -147,6 +147,19 @@ def _tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
         raise CheckpointError(f"{name} holds more than tensors; it is not loaded, because that could run code") from None
     except MALFORMED:
         raise CheckpointError(f"{name} is cut short or no checkpoint that torch.save wrote") from None
+
+
+def _record(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    """The bytes of an entry, uint8 (N,), which are never there twice."""
+    content = np.empty(entry.file_size, np.uint8)
+    filled = 0
+    with archive.open(entry) as file:
+        while part := file.read(2**20):
+            content[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
+            filled += len(part)
+    if filled < len(content):
+        raise EOFError("it is cut short")
+    return content
 
 
 def _refuse_other_directory(file: IO[bytes]) -> None:

@@ -55,6 +55,8 @@ class Job(ABC):
     """What a training process is asked to do, and who asked."""
 
     name = "Something else"
+    takes_turns = True
+    """Whether it can make room for others, and go on later."""
 
     def __init__(self, job_id: str, person: str) -> None:
         self.id = job_id
@@ -152,6 +154,8 @@ class Run(Job):
         self._state: State = "waiting"
         self._message = ""
         self._why_stopped = ""
+        self.is_held = False
+        """Whether its person wants it paused."""
         self._steps: list[StepRecord] = []
         self._epochs: list[EpochRecord] = []
         self._weights: WeightsRecord | None = None
@@ -188,7 +192,7 @@ class Run(Job):
             self._steps, self._epochs = list(stored.steps), list(stored.epochs)
             self._kept = folder.kept
             self._storage_problem = self._why_stopped = ""
-            self.is_stopping = False
+            self.is_stopping = self.is_held = False
             self.learning_rate = learning_rate
             self.person = person
             self.lookers |= {person} if person else set()
@@ -204,7 +208,7 @@ class Run(Job):
         if is_new:
             try:
                 folder = store.create(self.config, run_id=self.id)
-            except RunsError as error:
+            except OSError as error:  # RunsError too: it trains all the same, and is not kept
                 problem = str(error)
         state = self._folder.state() if self._folder else self._last_state
         with self._changed:
@@ -323,8 +327,9 @@ class Run(Job):
     def fail(self, why: str) -> None:
         """The process had no time to send the end, which is told here, so that the run ends in the store as on the page."""
         step = self._steps[-1].step if self._steps else 0
-        way_on = "Train starts anew" if self._storage_problem else "Resume goes on with it, Train starts anew"
-        self.receive(self._end_here("failed", f"{why} All that it had sent, up to step {step}, is kept; {way_on}."))
+        is_kept = self.path is not None and not self._storage_problem
+        way_on = "Resume goes on from its last state, Train starts anew" if is_kept else "Train starts anew"
+        self.receive(self._end_here("failed", f"{why} The page has what it had sent, up to step {step}; {way_on}."))
 
     def _end_here(self, outcome: Literal["stopped", "failed"], message: str) -> EndRecord:
         last = self._steps[-1] if self._steps else None
@@ -449,6 +454,7 @@ class SpeedTest(Task[TrainConfig, SpeedRecord]):
     """A measurement of this machine's speed, with at most `threads` of its cores."""
 
     name = "The speed of this machine is being measured"
+    takes_turns = False
 
     def __init__(self, config: TrainConfig, person: str = "", threads: int = CPU_COUNT) -> None:
         super().__init__(config, person)
@@ -461,7 +467,7 @@ class SpeedTest(Task[TrainConfig, SpeedRecord]):
         return len(self.thread_counts) * len(BATCH_SIZES)
 
     def seconds_left(self, num_train_images: int, pace: float) -> float:  # noqa: ARG002 (the same on every machine)
-        """Each figure takes its time, on every machine."""
+        """Each figure takes its time; of a large network more than this."""
         return SECONDS_PER_SPEED_RECORD * (self.num_records - len(self._records))
 
 

@@ -13,6 +13,9 @@ DEFAULT_MEMORY_GB = 4.0
 MEMORY_GB = Range(float, 0.1, 1024)
 """The largest network with the largest batches takes about 2 GB."""
 
+OUT_OF_MEMORY = 86
+"""The exit code of a process that can no longer say it in another way."""
+
 NICENESS = 10
 """Reading a drawing takes some hundredths of a second, and somebody waits for it; training takes what is left. With thirty people
 drawing, 95 of 100 readings came within 1.3 to 1.9 s without this, and within 0.6 to 1.0 s with it.

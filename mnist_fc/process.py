@@ -6,6 +6,7 @@ The process is a fresh interpreter that is started before it is needed and loads
 import contextlib
 import os
 import pickle
+import queue
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mnist_fc.limits import MEMORY_VARIABLE, OUT_OF_MEMORY
 from mnist_fc.worker import RECORDS_FOLLOW
 
 
@@ -27,7 +29,7 @@ class TrainingProcess:
     ) -> None:
         self._receive = receive
         self._bury = bury
-        self._lock = threading.Lock()
+        self._commands: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
         self.was_ready = False
         """Whether it came so far that it could take a command; one that did not would not the next time."""
         package_parent = str(Path(__file__).parents[1])
@@ -38,7 +40,9 @@ class TrainingProcess:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
         )
+        self._sender = threading.Thread(target=self._pass_on, daemon=True)
         self._receiver = threading.Thread(target=self._listen, daemon=True)
+        self._sender.start()
         self._receiver.start()
 
     @property
@@ -52,12 +56,8 @@ class TrainingProcess:
         return self._process.poll() is not None
 
     def send(self, name: str, *value: Any) -> None:
-        """A process that has just died takes no command; `bury` says so soon."""
-        with self._lock:
-            assert self._process.stdin
-            with contextlib.suppress(OSError, ValueError):
-                pickle.dump((name, value), self._process.stdin)
-                self._process.stdin.flush()
+        """Never waits. A process that has just died takes no command; `bury` says so soon."""
+        self._commands.put((name, value))
 
     def end(self) -> None:
         """Kill it."""
@@ -66,6 +66,16 @@ class TrainingProcess:
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended and been buried."""
         self._receiver.join(timeout)
+
+    def _pass_on(self) -> None:
+        """A process that still loads reads nothing yet, and a state is more than a pipe holds: so in a thread of its own."""
+        assert self._process.stdin
+        while command := self._commands.get():
+            with contextlib.suppress(OSError):
+                pickle.dump(command, self._process.stdin)
+                self._process.stdin.flush()
+        with contextlib.suppress(OSError):  # A command was still on its way to it.
+            self._process.stdin.close()
 
     def _listen(self) -> None:
         assert self._process.stdout
@@ -83,14 +93,15 @@ class TrainingProcess:
             self._process.kill()  # Should it live on after an error here: nobody reads from it any more.
             code = self._process.wait()
             self._process.stdout.close()
-            with self._lock, contextlib.suppress(OSError):  # A command was still on its way to it.
-                assert self._process.stdin
-                self._process.stdin.close()
+            self._commands.put(None)
+            self._sender.join()
             self._bury(self, f"The training process {how_it_died(code)}.")
 
 
 def how_it_died(code: int) -> str:
     """An exit code in words."""
+    if code == OUT_OF_MEMORY:
+        return f"had less memory than it needs; {MEMORY_VARIABLE} allows more"
     name = {s.value: s.name for s in signal.Signals}.get(-code, f"signal {-code}")
     how = f"was ended by {name}" if code < 0 else f"ended with exit code {code}"
     return f"{how}, which is what a system out of memory does" if name == "SIGKILL" else how

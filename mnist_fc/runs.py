@@ -153,8 +153,9 @@ class RunFolder:
 
         `max_bytes` is what it may take, at the cost of the weights kept.
         """
-        self._open(_new_folder(store, config, run_id), config, max_bytes)
+        path = _new_folder(store, config, run_id)
         try:
+            self._open(path, config, max_bytes)
             with self._saying_why():
                 write_about(self.path, About(added=added, number=number))
                 self._append(COLUMNS)
@@ -162,9 +163,9 @@ class RunFolder:
                 # Last, for it makes the folder a run.
                 write_whole(self.path / checkpoint.CONFIG_NAME, lambda file: file.write(config.to_json().encode()))
         except BaseException:
-            with suppress(OSError):
+            with suppress(OSError, AttributeError):  # it may not have come so far as to be open
                 self.close()
-            shutil.rmtree(self.path, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
             raise
 
     @classmethod
@@ -384,7 +385,7 @@ def read_about(path: Path) -> About:
     except FileNotFoundError:
         return About()
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise RunsError(f"the run {path.name} cannot be read: {ABOUT_NAME}: {error}") from None
+        raise RunsError(f"the run {path.name} cannot be read: {ABOUT_NAME}: {error!s:.200}") from None
 
 
 def write_about(path: Path, about: About) -> None:
@@ -413,7 +414,7 @@ def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
     except CheckpointError as error:
         raise RunsError(str(error)) from None
     except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise RunsError(f"{path / STATE_NAME} is no state of a run: {error}") from None
+        raise RunsError(f"{path / STATE_NAME} is no state of a run: {error!s:.200}") from None
     return state
 
 

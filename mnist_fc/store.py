@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import threading
 from collections.abc import Container
 from contextlib import suppress
@@ -182,7 +183,12 @@ class RunStore:
 
     def _num_other_bytes(self) -> int:
         """Of what is in the store beside runs: studies of sweeps."""
-        return sum(bytes_on_disk(path.lstat()) for path in self.path.glob("*") if path.is_file())
+        num_bytes = 0
+        for path in self.path.glob("*"):
+            with suppress(OSError):  # the journal of a database comes and goes
+                found = path.lstat()
+                num_bytes += bytes_on_disk(found) if stat.S_ISREG(found.st_mode) else 0
+        return num_bytes
 
     def _all(self) -> list[StoredRun | RunsError]:
         """Every run, the newest first, or what is wrong with it; read again only where something was written since."""
@@ -210,7 +216,7 @@ class RunStore:
 
 
 def _is_run(path: Path, name: str) -> bool:
-    return bool(re.fullmatch(r"\w[\w.-]{0,120}", name, re.ASCII)) and not path.is_symlink() and (path / CONFIG_NAME).is_file()
+    return bool(re.fullmatch(r"\w[\w.-]{0,120}", name, re.ASCII)) and not path.is_symlink() and os.path.isfile(path / CONFIG_NAME)
 
 
 def _claim(run: StoredRun) -> int:

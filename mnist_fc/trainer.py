@@ -6,6 +6,7 @@ nobody looks at any more is ended. A page reads immutable snapshots and never wa
 """
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -193,7 +194,9 @@ class Trainer:
             for slot in self._slots:
                 if slot.job and not slot.is_free:
                     left = slot.job.seconds_left(num_train_images, self._pace)
-                    seconds += min(left, max(0.0, self._turn_seconds - (now - (slot.began_at or now))))
+                    if self._others_wait(slot.job):
+                        left = min(left, max(0.0, self._turn_seconds - (now - (slot.began_at or now))))
+                    seconds += left
             for other in self._queue[:number]:
                 seconds += min(other.seconds_left(num_train_images, self._pace), self._turn_seconds)
             return Place(number + 1, len(self._queue), seconds / len(self._slots))
@@ -222,6 +225,8 @@ class Trainer:
     def go_on(self, run: Run, person: str = "") -> None:
         """Let a run that was cut off or stopped go on from its last state. Raises what `start` raises, and RunsError."""
         with self._lock:
+            if self.going(run.id):
+                return  # somebody else was first
             self._admit(1, person)
             folder, state = self.store.reopen(run.id)
             run.go_on(folder, learning_rate_of(state) if state else run.config.learning_rate, person)
@@ -253,8 +258,8 @@ class Trainer:
             problem = one_of_a_kind.name
         elif len(own) + count > MAX_OF_ONE_PERSON:
             problem = f"You have {len(own)} trainings that go on or wait"
-        elif len(self._queue) + count > MAX_WAITING:
-            problem = f"{len(self._queue)} others wait already"
+        elif (num_waiting := len(self._queue) + len(self._paused)) + count > MAX_WAITING:
+            problem = f"{num_waiting} others wait already"
         else:
             return
         log.warning("refused %s: %s", _of(person), problem)
@@ -280,42 +285,45 @@ class Trainer:
                 self._begin(slot, self._queue.pop(0))
 
     def _begin(self, slot: _Slot, job: Job) -> None:
-        if slot.process.has_died:  # and its end is about to be told, or there was nothing to tell
-            slot.process = self._new_process()
         slot.job, slot.began_at = job, None
+        try:
+            if slot.process.has_died:  # and its end is about to be told, or there was nothing to tell
+                slot.process = self._new_process()
+            self._hand_over(slot.process, job)
+        except OSError as error:  # RunsError too: no job may hold a slot that no process is at
+            job.fail(f"It could not begin: {error}.")
+            self._log_end(job)
+        else:
+            log.info("%s begins", _named(job))
+
+    def _hand_over(self, process: TrainingProcess, job: Job) -> None:
         match job:
             case Run():
-                try:
-                    state = job.take_turn(self.store)
-                except RunsError as error:
-                    job.fail(f"{error}.")
-                    self._log_end(job)
-                    return
-                slot.process.send("start", job.id, self._bounded(job.config), state)
+                state = job.take_turn(self.store)
+                process.send("start", job.id, self._bounded(job.config), state)
                 if job.learning_rate != (learning_rate_of(state) if state else job.config.learning_rate):
-                    slot.process.send("learning_rate", job.id, job.learning_rate)  # it was set while the run waited
+                    process.send("learning_rate", job.id, job.learning_rate)  # it was set while the run waited
             case SpeedTest():
                 job.take_turn()
-                slot.process.send("measure", job.id, job.config, self.max_threads)
+                process.send("measure", job.id, job.config, self.max_threads)
             case Sweep():
-                if (rest := job.rest()) is None:
-                    job.end("")
-                    return
                 job.take_turn()
-                slot.process.send("sweep", job.id, rest)
-        log.info("%s begins", _named(job))
+                process.send("sweep", job.id, job.rest())
 
     # What a person does with a job
 
     def look_at(self, job: Job, person: str) -> None:
-        """`person` sees it: it does not end before that session is gone, too."""
-        if job.is_active:
-            job.lookers.add(person)
-            job.seen_at = time.monotonic()
+        """`person` sees it: it does not end before that session is gone, too, and nor do others of the same person's."""
+        with self._lock:
+            for other in self.jobs() if job.is_active else []:
+                if other is job or (other.person and other.person == job.person):
+                    other.lookers.add(person)
+                    other.seen_at = time.monotonic()
 
     def pause(self, run: Run) -> None:
         """Hold a run after the step it is in, or before its turn."""
         with self._lock:
+            run.is_held = True
             if run in self._queue:
                 self._queue.remove(run)
                 self._paused.append(run)
@@ -326,6 +334,7 @@ class Trainer:
     def resume(self, run: Run) -> None:
         """Let a paused run go on, in its turn if it has lost it."""
         with self._lock:
+            run.is_held = False
             if run in self._paused:
                 self._paused.remove(run)
                 self._enqueue(run)
@@ -411,8 +420,12 @@ class Trainer:
             if job.is_stopping:  # the command came after its last step
                 job.leave("")
                 self._log_end(job)
-            elif isinstance(job, Run) and job.state == "paused":
+            elif isinstance(job, Run) and job.is_held:  # perhaps by a command that came after its last step
+                job.set_state("paused")
                 self._paused.append(job)
+            elif isinstance(job, Sweep) and job.rest() is None:
+                job.end("")
+                self._log_end(job)
             else:
                 job.wait_for_turn()
                 self._queue.append(job)
@@ -425,12 +438,14 @@ class Trainer:
             slot = self._slot_of(process)
             if slot is None or self._closing:
                 return  # Nothing went on, and a job came first: the process and the job of now are others.
-            log.error("%s", why)
             if slot.job and not slot.is_free:
                 slot.job.fail(why)
                 self._log_end(slot.job)
+            else:
+                log.error("%s", why)
             if process.was_ready:  # One that dies before would die again; the next job tries.
-                slot.process = self._new_process()
+                with contextlib.suppress(OSError):
+                    slot.process = self._new_process()
             self._begin_waiting()
 
     # Who has had a turn, and who is gone
@@ -446,10 +461,14 @@ class Trainer:
         now = time.monotonic()
         for slot in self._slots:
             job = slot.job
-            if job and slot.began_at is not None and any(other.person != job.person for other in self._queue):
+            if job and slot.began_at is not None and self._others_wait(job):
                 is_paused = isinstance(job, Run) and job.state == "paused"
                 if is_paused or now - slot.began_at >= self._turn_seconds:
                     slot.process.send("yield", job.id)
+
+    def _others_wait(self, job: Job) -> bool:
+        """Whether it must make room after its turn."""
+        return job.takes_turns and any(other.person != job.person for other in self._queue)
 
     def _end_what_nobody_looks_at(self) -> None:
         now = time.monotonic()

@@ -23,7 +23,7 @@ import numpy as np
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import DataError, Mnist, load
 from mnist_fc.engine import StateError, Training, train
-from mnist_fc.limits import bound_memory, give_way, out_of_memory
+from mnist_fc.limits import OUT_OF_MEMORY, bound_memory, give_way, out_of_memory
 from mnist_fc.records import EndRecord, HistogramsRecord, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.speed import SpeedRecord, measure
 from mnist_fc.sweep import SweepConfig, SweepError, TrialRecord, sweep
@@ -78,6 +78,8 @@ class Outbox:
                 self._stream.flush()
             except OSError:
                 return  # The reader is gone, and `_receive` ends the process.
+            except MemoryError:
+                os._exit(OUT_OF_MEMORY)  # Nobody would hear of this process any more.
 
 
 def _is_passing(value: Any) -> bool:
@@ -220,6 +222,8 @@ def _receive(stream: IO[bytes], put: Callable[[tuple[str, Any]], object]) -> Non
         with contextlib.suppress(EOFError, OSError):
             while True:
                 put(pickle.load(stream))
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
     finally:
         os._exit(0)
 

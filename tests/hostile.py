@@ -177,7 +177,7 @@ def _spoiled_once(chance: random.Random, value: Any) -> Any:
         case 1:
             return {chance.choice(EVIL_TEXTS): value}
         case 2:
-            return nested(chance.choice((3, 100, 800)), value)
+            return nested(chance.choice((3, 30, 120)), value)
         case 3 if isinstance(value, float) and math.isfinite(value):
             return value * chance.choice((-1, 1e-9, 3.7, 1e9, 1e300))
         case 3 if type(value) is int:

@@ -37,6 +37,7 @@ from hostile import (
     Door,
     as_json,
     inputs,
+    nested,
     no_more_memory_than,
     spoiled,
     spoiled_bytes,
@@ -86,10 +87,9 @@ def _figures(request: pytest.FixtureRequest) -> Iterator[None]:
     """Say what came of it."""
     with no_more_memory_than(4 * 2**30):
         yield
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    assert reporter
-    for door in DOORS.values():
-        reporter.write_line(f"\n{door}", flush=True)
+    capture: Any = request.config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print(*("", *DOORS.values()), sep="\n")  # noqa: T201 (the figures are what the run is for)
 
 
 def door(name: str) -> Door:
@@ -158,6 +158,14 @@ def test_a_message_of_the_canvas_is_drawn_and_read_or_refused_in_words(
         if canvas.problem is None:
             assert 1 <= len(reader.read_number(canvas.drawing)) <= 12
         assert canvas.problem is None or (canvas.problem.isprintable() and len(canvas.problem) < 200)
+
+
+def test_a_message_that_is_too_deep_is_refused_in_words(state: State, views: SimpleNamespace) -> None:
+    for _ in range(2):
+        state["canvas_component"] = {"drawing": {"raw": nested(5000)}}
+        canvas = views.Canvas("canvas")
+        canvas.receive()
+        assert canvas.problem == "The canvas sent something that is no drawing"
 
 
 # Messages of the page's own components

@@ -171,6 +171,29 @@ def test_sweep_lets_others_have_their_turn_between_two_trials_and_has_all_its_tr
     assert stored == ended
 
 
+def test_speed_test_is_no_run_and_measures_each_figure_once_though_others_wait(open_trainer: Open) -> None:
+    trainer = open_trainer(turn_seconds=0)
+    test, run = trainer.measure_speed(SHORT, "ann"), trainer.start(SHORT, "ben")
+    assert finished(run).state == "done"
+    assert not test.is_active
+    figures = [(record.threads, record.batch_size) for record in test.records()]
+    assert len(set(figures)) == len(figures) == test.num_records
+
+
+def test_pause_that_comes_as_the_turn_ends_holds(open_trainer: Open) -> None:
+    trainer = open_trainer()
+    run = trainer.start(LONG, "ann")
+    wait_for_steps(run, 1)
+    with trainer._lock:
+        other = trainer.start(SHORT, "ben")
+        trainer._slots[0].process.send("yield", run.id)
+        trainer.pause(run)  # the process hears of it when it is at the run no more
+    assert finished(other).state == "done"
+    wait_until(run, "paused")
+    trainer.resume(run)
+    wait_for_steps(run, 5)
+
+
 # Places
 
 
@@ -278,6 +301,20 @@ def test_whoever_is_back_in_time_or_looks_at_it_from_elsewhere_keeps_it_going(op
         run.seen_at -= 3700
         trainer._end_what_nobody_looks_at()
     assert finished(run).state == "stopped"
+
+
+def test_whoever_looks_at_one_run_of_a_person_is_there_for_the_next_of_theirs_too(open_trainer: Open) -> None:
+    here = {"ann"}
+    trainer = open_trainer(is_present=here.__contains__, away_seconds=3600)
+    first, second = trainer.start_in_turn(LONG, SHORT, person="ann")
+    here.clear()
+    here.add("ann again")
+    trainer.look_at(first, "ann again")
+    with trainer._lock:
+        for run in (first, second):
+            run.seen_at -= 3700
+        trainer._end_what_nobody_looks_at()
+    assert (first.is_active, second.state) == (True, "waiting")
 
 
 # What a training may take

@@ -14,6 +14,8 @@ from mnist_fc.views import session
 BRUSHES = [6, 10, 14, 20, 26, 34]
 BRUSH = 20
 
+NO_DRAWING = "the canvas sent something that is no drawing"
+
 # The component's own toolbar lies unseen over the canvas's upper right corner and swallows the strokes that begin there;
 # its buttons are on the page. The canvas sits in a shadow root, where the page's style sheet does not reach.
 HIDE_TOOLBAR = """
@@ -82,7 +84,7 @@ class Canvas:
                     key=self._component,
                 ).json_data
             except (AttributeError, TypeError, KeyError, ValueError):
-                self._refuse("the canvas sent something that is no drawing")
+                self._refuse(NO_DRAWING)
                 return False
         st.html(HIDE_TOOLBAR, unsafe_allow_javascript=True)
         return self._receive(message)
@@ -102,13 +104,16 @@ class Canvas:
 
     def _receive(self, message: Any) -> bool:
         """Take over a message of the browser unless it is an old one or says what is known; return whether it was new."""
-        if message == self._state["message"]:
-            return False
-        self._state["message"] = message
         try:
+            if message == self._state["message"]:
+                return False
+            self._state["message"] = message
             strokes = strokes_of_canvas(message)
         except DrawingError as error:
             self._refuse(str(error))
+            return False
+        except RecursionError:  # two that are so deep cannot be compared
+            self._refuse(NO_DRAWING)
             return False
         self._state["problem"] = None
         if strokes == self.strokes:
@@ -117,7 +122,7 @@ class Canvas:
         return True
 
     def _refuse(self, problem: str) -> None:
-        self._state["problem"] = problem.capitalize()
+        self._state["problem"] = problem[:1].upper() + problem[1:]
         session.refused(f"a drawing: {problem}")
 
     def _take(self, strokes: list[Stroke]) -> None:

@@ -201,8 +201,8 @@ def _set_first_controls() -> None:
 
 
 def _keep_going() -> None:
-    for job in (session.watched_run(), session.trainer().sweep):
-        if job and session.person() in job.lookers:
+    for job in session.trainer().jobs():
+        if session.person() in job.lookers:
             job.keeps_going = session.keeps_going()
 
 

@@ -37,7 +37,7 @@ def bar() -> None:
     active = snapshot is not None and snapshot.is_active
     can_resume = snapshot is not None and (snapshot.state == "paused" or snapshot.is_resumable)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=start)
+        st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=_train)
         st.button(
             "Resume" if can_resume else "Pause",
             key="pause",
@@ -83,7 +83,8 @@ def diagnosis() -> None:
         if snapshot.state == "failed":
             st.error(session.plain(snapshot.message), icon=":material/error:", width="stretch")
         elif snapshot.state == "stopped" and snapshot.message:
-            st.info(f"{session.plain(snapshot.message)} Resume goes on with it.", icon=":material/info:", width="stretch")
+            way_on = "Resume goes on with it" if snapshot.is_resumable else "Train starts anew"
+            st.info(f"{session.plain(snapshot.message)} {way_on}.", icon=":material/info:", width="stretch")
         elif found:
             st.warning(f"**This run {found.name}.** {found.sign} {found.cause}", icon=":material/troubleshoot:", width="stretch")
         if found:
@@ -98,6 +99,12 @@ def _cure(found: Diagnosis) -> None:
         st.caption(f"{setting[0].upper()}{setting[1:]} is set: train anew with it.", width="content")
     else:
         st.button(f"Set {setting}", key="cure", on_click=controls.set_one, args=(field, value))
+
+
+def _train() -> None:
+    """Begin a run, unless this page has begun one since it was drawn: a double click."""
+    if not ((run := session.watched_run()) and run.is_active):
+        start()
 
 
 def start() -> None:

@@ -27,7 +27,7 @@ def _panel(*, ticking: bool) -> None:
     st.caption(
         f"How many training images a second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"
         + (f" and 1 to {max_threads} threads" if max_threads > 1 else "")
-        + ": the network of the side panel takes real training steps, for some seconds, while no run goes on. "
+        + ": the network of the side panel takes real training steps, for some seconds; runs wait meanwhile. "
         "The newest figures of this machine are shown, whoever asked for them; other busy programs lower them."
     )
     if ticking:
@@ -105,7 +105,7 @@ def _measure() -> None:
     try:
         session.trainer().measure_speed(controls.config(), session.person())
     except TrainerBusy as busy:
-        st.session_state.speed_problem = f"{busy}. Press Measure again when it has ended."
+        st.session_state.speed_problem = f"{busy}. Press Measure again when that has ended."
 
 
 def _stop() -> None:

@@ -29,8 +29,8 @@ T = TypeVar("T")
 ABOUT = """
 The page tries settings by itself: each trial trains a network, and what did well is tried more closely. The aim is the
 **validation accuracy** after the last epoch; the test set is never looked at. A trial that is clearly behind is ended early
-(**pruned**). Trials leave no run behind: take the best settings over and press **Train** to keep one. Runs that are begun
-meanwhile wait for the end of a trial.
+(**pruned**). Trials leave no run behind: take the best settings over and press **Train** to keep one. Runs of others get
+their turn between two trials; your own begin when the sweep has ended.
 """
 
 RANGES: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
@@ -208,9 +208,9 @@ def _start() -> None:
     except ConfigError:
         pass  # the form says what is wrong with it
     except SweepError as error:
-        state.sweep_problem = f"{session.plain(_sentence(str(error)))}."
+        state.sweep_problem = session.sentence(str(error))
     except TrainerBusy as busy:
-        state.sweep_problem = f"{busy}. Press Start again when it has ended."
+        state.sweep_problem = f"{busy}. Press Start again when that has ended."
 
 
 def _new_name(taken: Sequence[str]) -> str:
@@ -228,7 +228,7 @@ def _panel(*, sweeping: bool, ticking: bool) -> None:
     if sweep and sweeping:
         _going_on(sweep)
     elif sweep and sweep.problem:
-        st.error(session.plain(_sentence(sweep.problem)), icon=":material/error:")
+        st.error(session.sentence(sweep.problem.removesuffix(".")), icon=":material/error:")
     try:
         names = studies.names()
         if study := studies.chosen(names):
@@ -263,7 +263,3 @@ def _stop() -> None:
     if (sweep := session.trainer().sweep) and sweep.is_active:
         session.trainer().stop(sweep)
         sweep.wait_until_ended(progress.COMMAND_SECONDS)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
