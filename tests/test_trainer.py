@@ -359,7 +359,7 @@ class TestDeath:
         snapshot = finished(run)
         assert snapshot.state == "failed"
         assert "SIGKILL" in snapshot.message
-        assert f"up to step {snapshot.steps[-1].step}," in snapshot.message
+        assert f"up to step {snapshot.steps[-1].step};" in snapshot.message
         assert snapshot.steps[: len(before.steps)] == before.steps
         trainer.stop(run)  # It has no process any more, and the next one does not care.
         assert finished(trainer.start(SHORT)).state == "done"
@@ -386,7 +386,7 @@ class TestDeath:
             snapshot = finished(run)
             assert snapshot.state == "failed"
             assert "SIGKILL" in snapshot.message
-            assert "up to step 0," in snapshot.message
+            assert "up to step 0;" in snapshot.message
             assert finished(trainer.start(SHORT)).state == "done"
 
             os.kill(trainer.process_ids[0], signal.SIGKILL)  # The start may come before anybody can tell that it has died.
