@@ -497,7 +497,7 @@ def test_run_whose_page_is_closed_stops_within_the_minute_unless_it_is_to_go_on(
     with running_server(tmp_path) as own:
         pages = [browser.new_context(viewport={"width": 1280, "height": 800}).new_page() for _ in range(2)]
         for page, epochs in zip(pages, (60, 61), strict=True):
-            page.goto(f"{own.url}/?preset=best&epochs={epochs}")
+            page.goto(f"{own.url}/?preset=best&epochs={epochs}&threads=1")
             ready(page)
         pages[0].locator(".st-key-keeps_going label").click()
         for page in pages:
