@@ -3,6 +3,7 @@
 An input is made by chance from a real one, and a seed makes it again: what a test found is found again by its seed.
 """
 
+import copy
 import functools
 import inspect
 import json
@@ -182,7 +183,7 @@ def _spoiled_once(chance: random.Random, value: Any) -> Any:
             return value * chance.choice((-1, 1e-9, 3.7, 1e9, 1e300))
         case 3 if type(value) is int:
             return value * chance.choice((-1, 3, 10**9, 10**300))
-    return chance.choice(EVIL_VALUES)
+    return copy.copy(chance.choice(EVIL_VALUES))  # which another change may fill
 
 
 def as_json(value: Any) -> bytes:
