@@ -79,12 +79,9 @@ class Place:
 class _Slot:
     process: TrainingProcess
     job: Job | None = None
+    """None when it is free. Not one that has ended: that may be asked for again."""
     began_at: float | None = None
     """When the turn of the job began; None while it gets ready, for otherwise a turn could end before a step is taken."""
-
-    @property
-    def is_free(self) -> bool:
-        return self.job is None or not self.job.is_active
 
     def has(self, job: Job) -> bool:
         return self.job is job and job.is_active
@@ -170,7 +167,7 @@ class Trainer:
     def jobs(self) -> list[Job]:
         """All that have not ended: those that processes are at, those that wait in their order, those that are held."""
         with self._lock:
-            at_work = [slot.job for slot in self._slots if slot.job and not slot.is_free]
+            at_work = [slot.job for slot in self._slots if slot.job and slot.job.is_active and slot.job not in self._queue]
             return [*at_work, *self._queue, *self._paused]
 
     @property
@@ -192,7 +189,7 @@ class Trainer:
             now = time.monotonic()
             seconds = 0.0
             for slot in self._slots:
-                if slot.job and not slot.is_free:
+                if slot.job:
                     left = slot.job.seconds_left(num_train_images, self._pace)
                     if self._others_wait(slot.job):
                         left = min(left, max(0.0, self._turn_seconds - (now - (slot.began_at or now))))
@@ -281,7 +278,7 @@ class Trainer:
     def _begin_waiting(self) -> None:
         """Give the free slots to those that wait."""
         for slot in self._slots:
-            while slot.is_free and self._queue and not self._closing:
+            while slot.job is None and self._queue and not self._closing:
                 self._begin(slot, self._queue.pop(0))
 
     def _begin(self, slot: _Slot, job: Job) -> None:
@@ -291,6 +288,7 @@ class Trainer:
                 slot.process = self._new_process()
             self._hand_over(slot.process, job)
         except OSError as error:  # RunsError too: no job may hold a slot that no process is at
+            slot.job = None
             job.fail(f"It could not begin: {error}.")
             self._log_end(job)
         else:
@@ -390,33 +388,32 @@ class Trainer:
                         self._learn_pace(run.config, value)
                     case EndRecord():
                         self._log_end(run)
-                        self._go_on_with_queue()
+                        self._free(slot)
             case "result", Task() as task:
                 task.receive(value)
             case "ended", Task() as task:
                 task.end(value)
                 self._log_end(task)
-                self._go_on_with_queue()
+                self._free(slot)
             case "running" | "paused" as state, Run() as run:
                 run.set_state(state)
             case "yielded", Job() as job:
-                self._put_back(job)
+                self._put_back(slot, job)
 
     def _learn_pace(self, config: TrainConfig, epoch: EpochRecord) -> None:
         num_images = epoch.seconds * epoch.images_per_second
         if num_images > 0:
             self._pace = epoch.seconds / expected_seconds(config, num_images)  # type: ignore[arg-type]
 
-    def _go_on_with_queue(self) -> None:
+    def _free(self, slot: _Slot) -> None:
+        """Its job has ended: let the next begin."""
         with self._lock:
+            slot.job = None
             self._begin_waiting()
 
-    def _put_back(self, job: Job) -> None:
+    def _put_back(self, slot: _Slot, job: Job) -> None:
         """Its turn was over: the next begins, and it waits for its next turn, or for its person."""
         with self._lock:
-            for slot in self._slots:
-                if slot.job is job:
-                    slot.job = None
             if job.is_stopping:  # the command came after its last step
                 job.leave("")
                 self._log_end(job)
@@ -430,7 +427,7 @@ class Trainer:
                 job.wait_for_turn()
                 self._queue.append(job)
             log.info("%s lets others have their turn", _named(job))
-            self._begin_waiting()
+            self._free(slot)
 
     def _bury(self, process: TrainingProcess, why: str) -> None:
         """Say why the job that a process was at has failed, and have the next process ready for the next."""
@@ -438,7 +435,7 @@ class Trainer:
             slot = self._slot_of(process)
             if slot is None or self._closing:
                 return  # Nothing went on, and a job came first: the process and the job of now are others.
-            if slot.job and not slot.is_free:
+            if slot.job:
                 slot.job.fail(why)
                 self._log_end(slot.job)
             else:
@@ -446,7 +443,7 @@ class Trainer:
             if process.was_ready:  # One that dies before would die again; the next job tries.
                 with contextlib.suppress(OSError):
                     slot.process = self._new_process()
-            self._begin_waiting()
+            self._free(slot)
 
     # Who has had a turn, and who is gone
 
