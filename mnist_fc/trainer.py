@@ -79,12 +79,9 @@ class Place:
 class _Slot:
     process: TrainingProcess
     job: Job | None = None
-    """None when it is free. Not one that has ended: that may be asked for again."""
+    """The last that the process was given; see `Trainer._at_work`."""
     began_at: float | None = None
     """When the turn of the job began; None while it gets ready, for otherwise a turn could end before a step is taken."""
-
-    def has(self, job: Job) -> bool:
-        return self.job is job and job.is_active
 
 
 class Trainer:
@@ -167,8 +164,13 @@ class Trainer:
     def jobs(self) -> list[Job]:
         """All that have not ended: those that processes are at, those that wait in their order, those that are held."""
         with self._lock:
-            at_work = [slot.job for slot in self._slots if slot.job and slot.job.is_active and slot.job not in self._queue]
+            at_work = [job for slot in self._slots if (job := self._at_work(slot))]
             return [*at_work, *self._queue, *self._paused]
+
+    def _at_work(self, slot: _Slot) -> Job | None:
+        """The job that a process is at: not one that has ended, which may wait again since, and not one that made room."""
+        job = slot.job
+        return job if job and job.is_active and job not in self._queue and job not in self._paused else None
 
     @property
     def is_busy(self) -> bool:
@@ -189,9 +191,9 @@ class Trainer:
             now = time.monotonic()
             seconds = 0.0
             for slot in self._slots:
-                if slot.job:
-                    left = slot.job.seconds_left(num_train_images, self._pace)
-                    if self._others_wait(slot.job):
+                if at_work := self._at_work(slot):
+                    left = at_work.seconds_left(num_train_images, self._pace)
+                    if self._others_wait(at_work):
                         left = min(left, max(0.0, self._turn_seconds - (now - (slot.began_at or now))))
                     seconds += left
             for other in self._queue[:number]:
@@ -278,17 +280,19 @@ class Trainer:
     def _begin_waiting(self) -> None:
         """Give the free slots to those that wait."""
         for slot in self._slots:
-            while slot.job is None and self._queue and not self._closing:
+            while self._queue and not self._closing and not self._at_work(slot):
                 self._begin(slot, self._queue.pop(0))
 
     def _begin(self, slot: _Slot, job: Job) -> None:
+        for other in self._slots:
+            if other.job is job:  # in an earlier turn
+                other.job = None
         slot.job, slot.began_at = job, None
         try:
             if slot.process.has_died:  # and its end is about to be told, or there was nothing to tell
                 slot.process = self._new_process()
             self._hand_over(slot.process, job)
         except OSError as error:  # RunsError too: no job may hold a slot that no process is at
-            slot.job = None
             job.fail(f"It could not begin: {error}.")
             self._log_end(job)
         else:
@@ -363,7 +367,7 @@ class Trainer:
 
     def _send(self, job: Job, name: str, *value: Any) -> None:
         for slot in self._slots:
-            if slot.has(job):
+            if self._at_work(slot) is job:
                 slot.process.send(name, job.id, *value)
 
     # What the processes say
@@ -388,30 +392,28 @@ class Trainer:
                         self._learn_pace(run.config, value)
                     case EndRecord():
                         self._log_end(run)
-                        self._free(slot)
+                        self._go_on_with_queue()
             case "result", Task() as task:
                 task.receive(value)
             case "ended", Task() as task:
                 task.end(value)
                 self._log_end(task)
-                self._free(slot)
+                self._go_on_with_queue()
             case "running" | "paused" as state, Run() as run:
                 run.set_state(state)
             case "yielded", Job() as job:
-                self._put_back(slot, job)
+                self._put_back(job)
 
     def _learn_pace(self, config: TrainConfig, epoch: EpochRecord) -> None:
         num_images = epoch.seconds * epoch.images_per_second
         if num_images > 0:
             self._pace = epoch.seconds / expected_seconds(config, num_images)  # type: ignore[arg-type]
 
-    def _free(self, slot: _Slot) -> None:
-        """Its job has ended: let the next begin."""
+    def _go_on_with_queue(self) -> None:
         with self._lock:
-            slot.job = None
             self._begin_waiting()
 
-    def _put_back(self, slot: _Slot, job: Job) -> None:
+    def _put_back(self, job: Job) -> None:
         """Its turn was over: the next begins, and it waits for its next turn, or for its person."""
         with self._lock:
             if job.is_stopping:  # the command came after its last step
@@ -427,7 +429,7 @@ class Trainer:
                 job.wait_for_turn()
                 self._queue.append(job)
             log.info("%s lets others have their turn", _named(job))
-            self._free(slot)
+            self._begin_waiting()
 
     def _bury(self, process: TrainingProcess, why: str) -> None:
         """Say why the job that a process was at has failed, and have the next process ready for the next."""
@@ -435,15 +437,15 @@ class Trainer:
             slot = self._slot_of(process)
             if slot is None or self._closing:
                 return  # Nothing went on, and a job came first: the process and the job of now are others.
-            if slot.job:
-                slot.job.fail(why)
-                self._log_end(slot.job)
+            if job := self._at_work(slot):
+                job.fail(why)
+                self._log_end(job)
             else:
                 log.error("%s", why)
             if process.was_ready:  # One that dies before would die again; the next job tries.
                 with contextlib.suppress(OSError):
                     slot.process = self._new_process()
-            self._free(slot)
+            self._begin_waiting()
 
     # Who has had a turn, and who is gone
 
@@ -457,7 +459,7 @@ class Trainer:
     def _end_turns(self) -> None:
         now = time.monotonic()
         for slot in self._slots:
-            job = slot.job
+            job = self._at_work(slot)
             if job and slot.began_at is not None and self._others_wait(job):
                 is_paused = isinstance(job, Run) and job.state == "paused"
                 if is_paused or now - slot.began_at >= self._turn_seconds:

@@ -53,7 +53,8 @@ class View(NamedTuple):
 
         Raises RuntimeError and ValueError for a view that does not fit in it.
         """
-        whole = torch.from_numpy(content).view(self.storage.dtype)
+        dtype = self.storage.dtype
+        whole = torch.from_numpy(content).view(dtype) if len(content) else torch.empty(0, dtype=dtype)
         if len(whole) != self.storage.num_values:
             raise ValueError(f"{self.storage.record} has {len(whole)} numbers, not {self.storage.num_values}")
         return whole.as_strided(self.size, self.stride, self.offset)

@@ -156,6 +156,23 @@ def test_run_that_is_stopped_between_its_turns_can_go_on_later(open_trainer: Ope
     assert losses(first)[: len(before)] == before
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+def test_stopped_run_goes_on_again_and_again_whichever_slot_it_had(open_trainer: Open, slots: int) -> None:
+    trainer = open_trainer(slots=slots)
+    run, other = trainer.start(LONG, "ann"), trainer.start(LONG, "ben")
+    for going, resting in [(run, other), (other, run)] * 2:
+        trainer.stop(going)
+        wait_until(going, "stopped")
+        wait_until(resting, "running")
+        trainer.go_on(going)
+        if slots == 1:
+            trainer.stop(resting)
+            wait_until(resting, "stopped")
+            trainer.go_on(resting)
+        wait_until(going, "running")
+    assert set(trainer.jobs()) == {run, other}
+
+
 def test_sweep_lets_others_have_their_turn_between_two_trials_and_has_all_its_trials(open_trainer: Open, tmp_path: Path) -> None:
     trainer = open_trainer(turn_seconds=0)
     config = SweepConfig(SHORT, {"learning_rate": Interval(1e-4, 1e-2)}, "turns", default_storage(tmp_path), num_runs=4)

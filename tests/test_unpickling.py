@@ -26,7 +26,7 @@ def pickle_of(value: object) -> bytes:
 
 @given(
     dtype=st.sampled_from(list(STORAGES.values())),
-    shape=st.lists(st.integers(1, 4), max_size=4),
+    shape=st.lists(st.integers(0, 4), max_size=4),
     name=st.text(st.characters(exclude_categories=["Cs"])),
     data=st.data(),
 )
