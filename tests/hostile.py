@@ -183,7 +183,7 @@ def _spoiled_once(chance: random.Random, value: Any) -> Any:
             return value * chance.choice((-1, 1e-9, 3.7, 1e9, 1e300))
         case 3 if type(value) is int:
             return value * chance.choice((-1, 3, 10**9, 10**300))
-    return copy.copy(chance.choice(EVIL_VALUES))  # which another change may fill
+    return copy.deepcopy(chance.choice(EVIL_VALUES))  # which another change may fill
 
 
 def as_json(value: Any) -> bytes:
