@@ -31,7 +31,7 @@ num_runs, warm_up, limit = map(int, sys.argv[2:5])
 
 def measured(trainer):
     figures = {}
-    for name, process in (("server", "self"), ("training process", str(trainer.process_id))):
+    for name, process in (("server", "self"), ("training process", str(trainer.process_ids[0]))):
         status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
         figures[name] = {
             "id": int(status["Pid"]),
