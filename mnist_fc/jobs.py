@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Generic, Literal, Self, TypeVar
 
@@ -68,8 +69,11 @@ class Job(ABC):
         """The sessions that have looked at it."""
         self.seen_at = time.monotonic()
         """When one of them was last there."""
+        self.after: Job | None = None
+        """What must have ended before its turn can come."""
         self.is_stopping = False
         """Whether its end was asked for."""
+        self._why_stopped = ""
         self._changed = threading.Condition()
 
     @property
@@ -80,6 +84,11 @@ class Job(ABC):
     @abstractmethod
     def wait_for_turn(self) -> None:
         """It waits for a training process."""
+
+    def is_to_stop(self, why: str) -> None:
+        """Its end was asked for, because of `why`; nothing where a person wanted it."""
+        self.is_stopping = True
+        self._why_stopped = why
 
     @abstractmethod
     def leave(self, why: str) -> None:
@@ -148,12 +157,12 @@ class Run(Job):
         self._folder: RunFolder | None = None
         self.path: Path | None = None
         """Where it is in the store; None before its turn, and when it could not be written there."""
-        self._storage_problem = ""
+        self.storage_problem = ""
+        """Why it is not in the store on disk, else empty."""
         self._stamp: object = None
         self._added = ""
         self._state: State = "waiting"
         self._message = ""
-        self._why_stopped = ""
         self.is_held = False
         """Whether its person wants it paused."""
         self._steps: list[StepRecord] = []
@@ -182,7 +191,8 @@ class Run(Job):
         """Whether another program has gone on with it, or ended, since it was read or written here."""
         if self.path is None or self.is_active or self._stamp is None:
             return False
-        return stamp_of(self.path) != self._stamp or (self._state == "elsewhere" and not is_active(self.path))
+        is_elsewhere = self._state == "elsewhere"
+        return stamp_of(self.path) != self._stamp or (is_elsewhere and not _was_active(self.path, int(time.monotonic())))
 
     def go_on(self, folder: RunFolder, learning_rate: float, person: str) -> None:
         """Be a run that waits to start again from what `folder` has, and is written to it."""
@@ -191,7 +201,8 @@ class Run(Job):
             self._folder, self._state, self._message, self._end = folder, "waiting", "", None
             self._steps, self._epochs = list(stored.steps), list(stored.epochs)
             self._kept = folder.kept
-            self._storage_problem = self._why_stopped = ""
+            self.storage_problem = self._why_stopped = ""
+            self.after = None
             self.is_stopping = self.is_held = False
             self.learning_rate = learning_rate
             self.person = person
@@ -203,7 +214,7 @@ class Run(Job):
         """Be about to train; return the state to go on from, None for the beginning. A new run gets its folder now: one that
         waits takes no room. Raises RunsError for a state that cannot be read.
         """
-        is_new = self._folder is None and not (self._steps or self._storage_problem)
+        is_new = self._folder is None and not (self._steps or self.storage_problem)
         folder, problem = None, ""
         if is_new:
             try:
@@ -211,9 +222,11 @@ class Run(Job):
             except OSError as error:  # RunsError too: it trains all the same, and is not kept
                 problem = str(error)
         state = self._folder.state() if self._folder else self._last_state
+        if state is None and self._steps:
+            raise RunsError(f"the state of the run {self.id} after step {self._steps[-1].step:,} is gone")
         with self._changed:
             if is_new:
-                self._folder, self._storage_problem = folder, problem
+                self._folder, self.storage_problem = folder, problem
                 self.path = folder.path if folder else None
             self._last_state = None
             self._state = "starting"
@@ -230,7 +243,7 @@ class Run(Job):
                 learning_rate=self.learning_rate,
                 state=self._state,
                 message=self._message,
-                storage_problem=self._storage_problem,
+                storage_problem=self.storage_problem,
                 is_resumable=self._is_resumable(),
                 steps=tuple(self._steps),
                 epochs=tuple(self._epochs),
@@ -256,8 +269,14 @@ class Run(Job):
     @property
     def num_bytes(self) -> int:
         """About what it takes in memory."""
-        weights = 4 * self.config.num_parameters if self._weights else 0
-        return weights + BYTES_OF_STEP * len(self._steps)
+        copies = (self._weights is not None) + 3 * (self._last_state is not None)  # a state has two moments besides
+        return 4 * self.config.num_parameters * copies + BYTES_OF_STEP * len(self._steps)
+
+    def forget_weights(self) -> None:
+        """While it waits: it has them again, from its folder, when its turn comes."""
+        with self._changed:
+            if self._folder and self._state == "waiting":
+                self._weights = None
 
     @property
     def may_go_on_elsewhere(self) -> bool:
@@ -315,10 +334,6 @@ class Run(Job):
         """It waits for a training process, for the first time or again."""
         self.set_state("waiting")
 
-    def is_to_stop(self, why: str) -> None:
-        """Nobody pressed Stop: when it is stopped, that is because of `why`."""
-        self._why_stopped = why
-
     def leave(self, why: str) -> None:
         """It is stopped while no process is at it."""
         self._why_stopped = why or self._why_stopped
@@ -327,7 +342,7 @@ class Run(Job):
     def fail(self, why: str) -> None:
         """The process had no time to send the end, which is told here, so that the run ends in the store as on the page."""
         step = self._steps[-1].step if self._steps else 0
-        is_kept = self.path is not None and not self._storage_problem
+        is_kept = self.path is not None and not self.storage_problem
         way_on = "Resume goes on from its last state, Train starts anew" if is_kept else "Train starts anew"
         self.receive(self._end_here("failed", f"{why} The page has what it had sent, up to step {step}; {way_on}."))
 
@@ -357,11 +372,18 @@ class Run(Job):
         try:
             self._folder.write(record)
         except RunsError as error:
-            self._storage_problem = str(error)
+            self.storage_problem = str(error)
             self._close_folder()
+            self._stamp = None  # what is on disk by then is less than what is here
         else:
             if isinstance(record, EndRecord):
                 self._close_folder()
+
+
+@lru_cache(maxsize=64)
+def _was_active(path: Path, _second: int) -> bool:
+    """Whether a run goes on in another program; a page asks many times a second."""
+    return is_active(path)
 
 
 def _newest_weights(run: StoredRun) -> WeightsRecord | None:
@@ -437,7 +459,7 @@ class Task(Job, Generic[C, R]):
     def end(self, problem: str) -> None:
         """There is no more to come."""
         with self._changed:
-            self.problem = problem
+            self.problem = problem or self._why_stopped
             self._state = "ended"
             self._changed.notify_all()
 

@@ -209,6 +209,7 @@ class RunFolder:
             raise RunsError(f"the run {path.name} goes on in another program") from None
         except OSError as error:
             raise RunsError(f"the run folder {path} cannot be written: {error}") from None
+        _written_here.add(path.absolute())
         self._kept = kept_checkpoints(path)
         self._max_kept = max(2, (min(max_bytes, 1e15) - _bytes_besides_kept(config)) // (4 * config.num_parameters))
         self._weights: WeightsRecord | None = None
@@ -265,6 +266,7 @@ class RunFolder:
                 self._events.close()
         finally:
             self._events = None
+            _written_here.discard(self.path.absolute())
             self._lock.release()
 
     def _keep(self, record: WeightsRecord) -> None:
@@ -329,8 +331,14 @@ def bytes_on_disk(found: os.stat_result) -> int:
     return min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))
 
 
+_written_here: set[Path] = set()
+"""The folders of the runs that this program writes."""
+
+
 def is_active(path: Path) -> bool:
-    """Whether some program, this one or another, is writing the run now."""
+    """Whether some program, this one or another, is writing the run now. Of another's that takes 50 ms."""
+    if path.absolute() in _written_here:
+        return True
     if not (path / LOCK_NAME).exists():  # to ask would make the file, and its folder
         return False
     try:

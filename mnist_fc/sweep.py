@@ -213,7 +213,12 @@ def _continue(_training: Training) -> bool:
     return True
 
 
-def sweep(config: SweepConfig, data: Mnist, before_step: Callable[[Training], bool] = _continue) -> Iterator[TrialRecord]:
+def sweep(
+    config: SweepConfig,
+    data: Mnist,
+    before_step: Callable[[Training], bool] = _continue,
+    clock: Callable[[], float] = time.monotonic,
+) -> Generator[TrialRecord, None, None]:
     """Begin or join the study and run trials of it; a record when a trial begins, after each of its epochs, and when it ends.
 
     The objective is the validation accuracy after the last epoch, and the sampler is the tree-structured Parzen estimator
@@ -221,18 +226,20 @@ def sweep(config: SweepConfig, data: Mnist, before_step: Callable[[Training], bo
     so the same seed gives the same trials in a new study that nobody else searches. A trial that diverges is a pruned one to
     Optuna: the sampler then keeps away from it. One that is stopped says nothing about its settings and is left out.
 
-    `before_step` is called as `engine.train` does; when it returns False, the sweep ends. However it ends, also by closing
-    the generator, its trial is not left running; one whose process is killed is marked failed by the next sweep of the study,
-    but in a journal file, where Optuna knows no sign of life. Raises SweepError, also when the study was begun with another
-    base or space, and DataError as `engine.train` does.
+    `before_step` is called as `engine.train` does; when it returns False, the sweep ends. Its minutes are those of `clock`, in
+    seconds. However it ends, also by closing the generator, its trial is not left running; one whose process is killed is
+    marked failed by the next sweep of the study, but in a journal file, where Optuna knows no sign of life. Raises SweepError,
+    also when the study was begun with another base or space, and DataError as `engine.train` does.
     """
     with _opened(config.storage, to_write=True) as storage:
         study = _joined(config, storage)
-        deadline = math.inf if config.minutes is None else time.monotonic() + 60 * config.minutes
+        deadline = math.inf if config.minutes is None else clock() + 60 * config.minutes
+
+        def time_is_up() -> bool:
+            return clock() >= deadline
+
         for _ in range(config.num_runs):
-            if time.monotonic() >= deadline:
-                return
-            if not (yield from _run(config, data, before_step, deadline, storage, study)):
+            if time_is_up() or not (yield from _run(config, data, before_step, time_is_up, storage, study)):
                 return
 
 
@@ -415,7 +422,7 @@ def _run(
     config: SweepConfig,
     data: Mnist,
     before_step: Callable[[Training], bool],
-    deadline: float,
+    time_is_up: Callable[[], bool],
     storage: BaseStorage,
     study: Study,
 ) -> Generator[TrialRecord, None, bool]:
@@ -436,7 +443,7 @@ def _run(
 
     def goes_on(training: Training) -> bool:
         nonlocal message
-        if time.monotonic() >= deadline:
+        if time_is_up():
             message = "stopped: the time was up"
             return False
         beat()

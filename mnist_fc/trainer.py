@@ -12,13 +12,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mnist_fc.config import CPU_COUNT, Range, TrainConfig, preset_of, to_number
 from mnist_fc.jobs import Job, Run, SpeedTest, Sweep, Task, expected_seconds
 from mnist_fc.process import TrainingProcess
-from mnist_fc.records import EndRecord, EpochRecord
+from mnist_fc.records import EndRecord, EpochRecord, Record
 from mnist_fc.runs import RunsError, learning_rate_of, stamp_of
 from mnist_fc.store import RunStore, runs_dir
 from mnist_fc.sweep import SweepConfig
@@ -28,7 +28,7 @@ SLOTS = Range(int, 1, CPU_COUNT)
 """Each needs a core of its own: two trainings that share cores slow each other ten times and more."""
 
 TURN_SECONDS = 30.0
-"""So long a run may train while others wait."""
+"""Who has trained for so long makes room when others wait."""
 
 AWAY_SECONDS = 60.0
 """So long a job goes on that nobody looks at."""
@@ -42,9 +42,11 @@ MAX_WAITING = 100
 MAX_OF_ONE_PERSON = 3
 """Jobs that have not ended: "Train both" is two."""
 
-MAX_RUNS_IN_MEMORY = 20
+MAX_RUNS_IN_MEMORY = 100
 MAX_BYTES_IN_MEMORY = 500e6
-"""Of runs that have ended and their weights; what is forgotten is read from the store again."""
+"""Of runs that have ended or wait, and their weights. What is forgotten is read from the store again, and what is not there
+goes last.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +84,8 @@ class _Slot:
     """The last that the process was given; see `Trainer._at_work`."""
     began_at: float | None = None
     """When the turn of the job began; None while it gets ready, for otherwise a turn could end before a step is taken."""
+    resting: Sweep | None = None
+    """One with a trial that waits in the memory of this process."""
 
 
 class Trainer:
@@ -130,31 +134,48 @@ class Trainer:
         """The run of that id, which goes on here, or is in the store; None where there is none that can be read."""
         if not run_id:
             return None
+        known = self._runs.get(run_id)
+        if known and not known.has_changed_on_disk():
+            with self._lock:
+                if self._runs.get(run_id) is known:
+                    self._runs[run_id] = self._runs.pop(run_id)  # the last to be forgotten
+            return known
+        try:
+            stamp = stamp_of(self.store.folder(run_id))
+            stored = Run.stored(self.store.run(run_id), stamp)
+        except RunsError:
+            return known
         with self._lock:
-            known = self._runs.get(run_id)
-            if known is None or known.has_changed_on_disk():
-                try:
-                    stamp = stamp_of(self.store.folder(run_id))
-                    self._remember(Run.stored(self.store.run(run_id), stamp))
-                except RunsError:
-                    return known
-            return self._runs[run_id]
+            if self._runs.get(run_id) is known and not (known and known.is_active):  # or somebody else was first
+                self._remember(stored)
+            return self._runs.get(run_id, stored)
 
     def _remember(self, run: Run) -> None:
         self._runs.pop(run.id, None)
         self._runs[run.id] = run
-        ended = [known for known in self._runs.values() if not known.is_active and known is not run]
-        num_bytes = sum(known.num_bytes for known in ended)
-        for place, old in enumerate(ended):
-            if len(ended) - place <= MAX_RUNS_IN_MEMORY and num_bytes <= MAX_BYTES_IN_MEMORY:
+        self._bound_memory(run)
+
+    def _bound_memory(self, spared: Run | None = None) -> None:
+        """Forget the runs that were asked for longest ago, and the weights of those that wait, as far as there is need."""
+        at_rest = [run for run in self._runs.values() if run is not spared and (not run.is_active or run.state == "waiting")]
+        at_rest.sort(key=lambda run: bool(run.storage_problem))
+        num_left, num_bytes = len(at_rest), sum(run.num_bytes for run in at_rest)
+        for run in at_rest:
+            if num_left <= MAX_RUNS_IN_MEMORY and num_bytes <= MAX_BYTES_IN_MEMORY:
                 break
-            num_bytes -= old.num_bytes
-            del self._runs[old.id]
+            num_bytes -= run.num_bytes
+            if run.is_active:
+                run.forget_weights()
+                num_bytes += run.num_bytes
+            else:
+                num_left -= 1
+                del self._runs[run.id]
 
     def forget(self, run_id: str) -> None:
         """It is no longer in the store."""
         with self._lock:
-            self._runs.pop(run_id, None)
+            if not self.going(run_id):
+                self._runs.pop(run_id, None)
 
     def going(self, run_id: str) -> Run | None:
         """The run of that id, if it goes on here or waits."""
@@ -217,6 +238,7 @@ class Trainer:
             for config in configs:
                 bounded = self._bounded(config)
                 runs.append(Run(self.store.new_id(bounded, self._runs), bounded, person))
+                runs[-1].after = runs[-2] if len(runs) > 1 else None
                 self._remember(runs[-1])
             self._enqueue(*runs)
             return runs
@@ -244,7 +266,7 @@ class Trainer:
         """Search for better settings, in its turn. Raises what `start` raises."""
         with self._lock:
             self._admit(1, person, self.sweep)
-            self.sweep = Sweep(config, person)
+            self.sweep = Sweep(replace(config, base=self._bounded(config.base)), person)
             self._enqueue(self.sweep)
             return self.sweep
 
@@ -280,17 +302,25 @@ class Trainer:
     def _begin_waiting(self) -> None:
         """Give the free slots to those that wait."""
         for slot in self._slots:
-            while self._queue and not self._closing and not self._at_work(slot):
-                self._begin(slot, self._queue.pop(0))
+            while not self._closing and not self._at_work(slot) and (job := self._next_for(slot)):
+                self._queue.remove(job)
+                self._begin(slot, job)
+
+    def _next_for(self, slot: _Slot) -> Job | None:
+        for job in self._queue:
+            is_at_rest_elsewhere = any(other.resting is job for other in self._slots if other is not slot)
+            if not is_at_rest_elsewhere and not (job.after and job.after.is_active):
+                return job
+        return None
 
     def _begin(self, slot: _Slot, job: Job) -> None:
         for other in self._slots:
             if other.job is job:  # in an earlier turn
                 other.job = None
-        slot.job, slot.began_at = job, None
+        slot.job, slot.began_at, slot.resting = job, None, None if slot.resting is job else slot.resting
         try:
             if slot.process.has_died:  # and its end is about to be told, or there was nothing to tell
-                slot.process = self._new_process()
+                slot.process, slot.resting = self._new_process(), None
             self._hand_over(slot.process, job)
         except OSError as error:  # RunsError too: no job may hold a slot that no process is at
             job.fail(f"It could not begin: {error}.")
@@ -302,6 +332,8 @@ class Trainer:
         match job:
             case Run():
                 state = job.take_turn(self.store)
+                if job.storage_problem:
+                    log.error("%s is not kept on disk: %s", _named(job), job.storage_problem)
                 process.send("start", job.id, self._bounded(job.config), state)
                 if job.learning_rate != (learning_rate_of(state) if state else job.config.learning_rate):
                     process.send("learning_rate", job.id, job.learning_rate)  # it was set while the run waited
@@ -349,13 +381,20 @@ class Trainer:
             for waiting in (self._queue, self._paused):
                 if job in waiting:
                     waiting.remove(job)  # type: ignore[arg-type]  # one of them has runs alone
-                    job.leave(why)
-                    self._log_end(job)
+                    self._leave(job, why)
+                    self._begin_waiting()  # one may have waited for it
                     return
-            job.is_stopping = True
-            if why and isinstance(job, Run):
-                job.is_to_stop(why)
+            job.is_to_stop(why)
             self._send(job, "stop")
+
+    def _leave(self, job: Job, why: str = "") -> None:
+        """It ends before its turn."""
+        job.leave(why)
+        self._log_end(job)
+        for slot in self._slots:
+            if slot.resting is job:
+                slot.process.send("stop", job.id)
+                slot.resting = None
 
     def set_learning_rate(self, run: Run, learning_rate: float) -> None:
         """Change the schedule's highest learning rate from the next step on. Raises ConfigError when out of range."""
@@ -385,63 +424,70 @@ class Trainer:
         if slot.began_at is None and name != "ready":
             slot.began_at = time.monotonic()
         match name, slot.job:
+            case "record", Run() as run if isinstance(value, EndRecord):
+                with self._lock:  # or it could go on before its end is logged
+                    self._receive_record(run, value)
+                    self._log_end(run)
+                    self._begin_waiting()
             case "record", Run() as run:
-                run.receive(value)
-                match value:
-                    case EpochRecord():
-                        self._learn_pace(run.config, value)
-                    case EndRecord():
-                        self._log_end(run)
-                        self._go_on_with_queue()
+                self._receive_record(run, value)
+                if isinstance(value, EpochRecord):
+                    self._learn_pace(run.config, value)
             case "result", Task() as task:
                 task.receive(value)
             case "ended", Task() as task:
-                task.end(value)
-                self._log_end(task)
-                self._go_on_with_queue()
+                with self._lock:
+                    task.end(value)
+                    self._log_end(task)
+                    self._begin_waiting()
             case "running" | "paused" as state, Run() as run:
                 run.set_state(state)
             case "yielded", Job() as job:
-                self._put_back(job)
+                self._put_back(slot, job)
+
+    def _receive_record(self, run: Run, record: Record) -> None:
+        known_problem = run.storage_problem
+        run.receive(record)
+        if run.storage_problem != known_problem:
+            log.error("%s is no longer kept on disk: %s", _named(run), run.storage_problem)
 
     def _learn_pace(self, config: TrainConfig, epoch: EpochRecord) -> None:
         num_images = epoch.seconds * epoch.images_per_second
         if num_images > 0:
             self._pace = epoch.seconds / expected_seconds(config, num_images)  # type: ignore[arg-type]
 
-    def _go_on_with_queue(self) -> None:
-        with self._lock:
-            self._begin_waiting()
-
-    def _put_back(self, job: Job) -> None:
+    def _put_back(self, slot: _Slot, job: Job) -> None:
         """Its turn was over: the next begins, and it waits for its next turn, or for its person."""
         with self._lock:
-            if job.is_stopping:  # the command came after its last step
-                job.leave("")
-                self._log_end(job)
+            if isinstance(job, Sweep):
+                slot.resting = job
+            job.wait_for_turn()
+            if job.is_stopping or (isinstance(job, Sweep) and job.rest() is None):  # the command came after its last step
+                self._leave(job)
             elif isinstance(job, Run) and job.is_held:  # perhaps by a command that came after its last step
                 job.set_state("paused")
                 self._paused.append(job)
-            elif isinstance(job, Sweep) and job.rest() is None:
-                job.end("")
-                self._log_end(job)
+                log.info("%s is paused, and lets others have their turn", _named(job))
             else:
-                job.wait_for_turn()
                 self._queue.append(job)
-            log.info("%s lets others have their turn", _named(job))
+                log.info("%s lets others have their turn", _named(job))
+            self._bound_memory()
             self._begin_waiting()
 
     def _bury(self, process: TrainingProcess, why: str) -> None:
         """Say why the job that a process was at has failed, and have the next process ready for the next."""
         with self._lock:
+            if self._closing:
+                return
             slot = self._slot_of(process)
-            if slot is None or self._closing:
-                return  # Nothing went on, and a job came first: the process and the job of now are others.
-            if job := self._at_work(slot):
+            if slot and (job := self._at_work(slot)):
                 job.fail(why)
                 self._log_end(job)
             else:
                 log.error("%s", why)
+            if slot is None:
+                return  # Nothing went on, and a job came first: the process and the job of now are others.
+            slot.resting = None
             if process.was_ready:  # One that dies before would die again; the next job tries.
                 with contextlib.suppress(OSError):
                     slot.process = self._new_process()
@@ -494,8 +540,10 @@ class Trainer:
             for job in self.jobs():
                 if isinstance(job, Run):
                     job.interrupt()
+                    log.info("%s is cut off: the server ends", _named(job))
                 else:
                     job.leave("The trainer was closed.")
+                    self._log_end(job)
             self._queue.clear()
             self._paused.clear()
 

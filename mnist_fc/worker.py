@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import numpy as np
+import torch
 
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import DataError, Mnist, load
@@ -87,6 +88,37 @@ def _is_passing(value: Any) -> bool:
     return isinstance(value, StateRecord) or (isinstance(value, WeightsRecord) and not value.is_kept)
 
 
+class Search:
+    """A sweep that the process is at, or that lets others have their turn: in the middle of a trial, which waits in memory."""
+
+    def __init__(self, sweep_id: str, config: SweepConfig, data: Mnist, goes_on: Callable[[str], bool]) -> None:
+        self.id = sweep_id
+        self._threads = config.base.threads
+        self._goes_on, self._is_stopped = goes_on, False
+        self._rested, self._rests_since = 0.0, 0.0
+        self._records = sweep(config, data, self._before_step, clock=lambda: time.monotonic() - self._rested)
+
+    def _before_step(self, _training: Training) -> bool:
+        self._is_stopped = self._is_stopped or not self._goes_on(self.id)
+        return not self._is_stopped
+
+    def records(self) -> Iterator[TrialRecord]:
+        """Those of a turn, until `rest`."""
+        if self._rests_since:
+            self._rested += time.monotonic() - self._rests_since
+            torch.set_num_threads(self._threads)  # whoever had a turn may have had others
+        return self._records
+
+    def rest(self) -> None:
+        """Others have their turn; that costs none of its minutes."""
+        self._rests_since = time.monotonic()
+
+    def close(self) -> None:
+        """Its trial is stopped, if there is one; where that cannot be written, who asks next finds it to be gone."""
+        with contextlib.suppress(SweepError):
+            self._records.close()
+
+
 class Worker:
     """Does one run, test of speed or sweep after another, as commands say; a command that names what does not go on is void."""
 
@@ -95,6 +127,7 @@ class Worker:
         self._outbox = outbox
         self._data: Mnist | None = None
         self._is_to_yield = False
+        self._resting: Search | None = None
 
     def work(self) -> None:
         """Get ready for a run, say so, and do the runs that are asked for, for as long as the process lives."""
@@ -112,6 +145,8 @@ class Worker:
                     self._measure(*value)
                 case "sweep":
                     self._sweep(*value)
+                case "stop":
+                    self._give_up(*value)
 
     def _load_data(self) -> Mnist:
         self._data = self._data or load()
@@ -156,20 +191,27 @@ class Worker:
         self._send_results(results())
 
     def _sweep(self, sweep_id: str, config: SweepConfig) -> None:
-        goes_on = True
-
-        def before_step(_training: Training) -> bool:
-            nonlocal goes_on
-            goes_on = goes_on and self._goes_on(sweep_id)
-            return goes_on
+        search, self._resting = self._resting, None
+        if search and search.id != sweep_id:
+            search.close()
+            search = None
+        search = search or Search(sweep_id, config, self._load_data(), self._goes_on)
 
         def results() -> Iterator[TrialRecord]:
-            for record in sweep(config, self._load_data(), before_step):
+            for record in search.records():
                 yield record
-                if self._is_to_yield and record.state != "running":  # between two trials
+                if self._is_to_yield:
+                    search.rest()
+                    self._resting = search
                     break
 
         self._send_results(results())
+
+    def _give_up(self, task_id: str) -> None:
+        """Of a sweep that waits for its turn nothing more is to come."""
+        if self._resting and self._resting.id == task_id:
+            self._resting.close()
+            self._resting = None
 
     def _send_results(self, records: Iterator[Any]) -> None:
         problem = ""
@@ -189,10 +231,14 @@ class Worker:
         """Carry out the commands that wait; False to stop."""
         while not self._commands.empty():
             name, (named_task, *_) = self._commands.get()
-            if named_task == task_id and name == "stop":
-                self._is_to_yield = False
-                return False
-            self._is_to_yield = self._is_to_yield or (named_task == task_id and name == "yield")
+            match name:
+                case "stop" if named_task == task_id:
+                    self._is_to_yield = False
+                    return False
+                case "stop":
+                    self._give_up(named_task)
+                case "yield" if named_task == task_id:
+                    self._is_to_yield = True
         return True
 
     def _obey(self, run_id: str, training: Training) -> bool:
@@ -200,9 +246,11 @@ class Worker:
         paused = False
         while paused or not self._commands.empty():
             name, (named_run, *value) = self._commands.get()
-            if named_run != run_id:
-                continue
             match name:
+                case "stop" if named_run != run_id:
+                    self._give_up(named_run)
+                case _ if named_run != run_id:
+                    pass
                 case "stop":
                     return False
                 case "yield":

@@ -229,7 +229,8 @@ def test_twelve_runs_are_told_apart_by_pointing_and_in_a_file(open_page: Callabl
     drawn, tip = page.locator("#many .curves path"), page.locator("#many .tip")
     expect(drawn).to_have_count(12)
     for run, curve in zip(data["series"], drawn.all(), strict=True):
-        box = curve.evaluate("path => path.getBoundingClientRect().toJSON()")  # a level curve has no height: no box for Playwright
+        # Not bounding_box: a level curve has no height, and no box for Playwright.
+        box = curve.evaluate("path => path.getBoundingClientRect().toJSON()")
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 + 1)
         expect(tip).to_have_text(re.compile(rf"^{re.escape(run['name'])} · seconds 1[456] · "))
         inside = tip.bounding_box()

@@ -1,10 +1,9 @@
 """The page in a real browser: a search for settings, from what is varied to the best settings in the side panel."""
 
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import cast
 
 import pytest
 from browser import CONTRAST_BELOW, Server, choose, click, expect_status, open_tab, running_server
@@ -18,7 +17,6 @@ from mnist_fc.sweep import (
     Interval,
     Space,
     SweepConfig,
-    TrialRecord,
     Values,
     base_and_space,
     best,
@@ -204,7 +202,7 @@ def test_a_sweep_waits_for_its_turn_and_what_is_chosen_outlasts_another_tab(open
 
 def test_trials_of_another_process_are_shown_as_they_come(open_page: Callable[..., Page], storage: str, small: Mnist) -> None:
     config = SweepConfig(BASE.replace(num_epochs=3), {"dropout": Interval(0.0, 0.5)}, "elsewhere", storage, num_runs=2)
-    with closing(cast("Generator[TrialRecord, None, None]", sweep(config, small))) as records:
+    with closing(sweep(config, small)) as records:
         next(records)
         page = open_sweep(open_page, SHORT)
         choose(page, "sweep_study", "elsewhere")

@@ -359,7 +359,7 @@ class TestEnd:
         records = sweep(config_for(storage, base=BASE.replace(num_epochs=3)), small)
         for _ in range(num_records):
             assert next(records).state == "running"
-        records.close()  # type: ignore[attr-defined]
+        records.close()
         assert [(trial.state, trial.epoch) for trial in trials(storage, "rates")] == [("failed", num_records - 1)]
 
     def test_when_it_is_interrupted_no_trial_is_left_running(self, storage: str, small: Mnist) -> None:

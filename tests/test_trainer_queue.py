@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from mnist_fc.engine import train
 from mnist_fc.jobs import Job, Run, RunSnapshot, State, expected_seconds
 from mnist_fc.limits import MEMORY_VARIABLE
 from mnist_fc.records import StepRecord
+from mnist_fc.runs import STATE_NAME
 from mnist_fc.store import RunStore
 from mnist_fc.sweep import Interval, SweepConfig, TrialRecord, default_storage, trials
 from mnist_fc.trainer import MAX_OF_ONE_PERSON, MAX_WAITING, SLOTS_VARIABLE, Trainer, TrainerBusy, num_slots
@@ -173,10 +176,14 @@ def test_stopped_run_goes_on_again_and_again_whichever_slot_it_had(open_trainer:
     assert set(trainer.jobs()) == {run, other}
 
 
-def test_sweep_lets_others_have_their_turn_between_two_trials_and_has_all_its_trials(open_trainer: Open, tmp_path: Path) -> None:
+@pytest.fixture
+def search(tmp_path: Path) -> SweepConfig:
+    return SweepConfig(SHORT, {"learning_rate": Interval(1e-4, 1e-2)}, "turns", default_storage(tmp_path), num_runs=4)
+
+
+def test_sweep_lets_others_have_their_turn_and_has_all_its_trials(open_trainer: Open, search: SweepConfig) -> None:
     trainer = open_trainer(turn_seconds=0)
-    config = SweepConfig(SHORT, {"learning_rate": Interval(1e-4, 1e-2)}, "turns", default_storage(tmp_path), num_runs=4)
-    sweep = trainer.start_sweep(config, "ann")
+    sweep = trainer.start_sweep(search, "ann")
     wait_for(sweep, lambda: sweep._records)
     run = trainer.start(SHORT, "ben")
     finished(run)
@@ -184,8 +191,82 @@ def test_sweep_lets_others_have_their_turn_between_two_trials_and_has_all_its_tr
     assert sweep.problem == ""
     ended = [record for record in sweep.records() if record.state == "done"]
     assert [record.number for record in ended] == [0, 1, 2, 3]
-    stored: list[TrialRecord] = trials(config.storage, "turns")
+    stored: list[TrialRecord] = trials(search.storage, "turns")
     assert stored == ended
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_long_trial_waits_in_the_middle_and_goes_on_from_there(open_trainer: Open, search: SweepConfig, slots: int) -> None:
+    trainer = open_trainer(turn_seconds=0, slots=slots)
+    sweep = trainer.start_sweep(replace(search, base=LONG, num_runs=1), "ann")
+    others = [trainer.start(LONG, "ben")] if slots == 2 else []  # which has the other slot
+    wait_for(sweep, lambda: sweep._records)
+    run = trainer.start(SHORT, "cleo")
+    assert finished(run).state == "done"
+    assert sweep.is_active
+    for other in others:
+        trainer.stop(other)
+    assert sweep.wait_until_ended(TIMEOUT)
+    assert [(record.number, record.epoch) for record in sweep.records()] == [
+        (0, epoch) for epoch in [*range(LONG.num_epochs + 1), LONG.num_epochs]
+    ]
+    assert sweep.records()[-1].state == "done"
+
+
+def test_sweep_that_is_stopped_in_the_middle_of_a_trial_that_waits_leaves_none_running(
+    open_trainer: Open, search: SweepConfig
+) -> None:
+    trainer = open_trainer(turn_seconds=0)
+    sweep = trainer.start_sweep(replace(search, base=LONG), "ann")
+    wait_for(sweep, lambda: sweep._records)
+    run = trainer.start(LONG, "ben")
+    wait_for_steps(run, 1)
+    assert sweep.is_waiting
+    trainer.stop(sweep)
+    assert (sweep.is_active, sweep.problem) == (False, "")
+    wait_for_steps(run, 20)
+    assert [trial.state for trial in trials(search.storage, "turns")] == ["failed"]
+
+
+def test_sweep_that_takes_turns_ends_when_its_own_minutes_are_over(open_trainer: Open, search: SweepConfig) -> None:
+    trainer = open_trainer(turn_seconds=0)
+    sweep = trainer.start_sweep(replace(search, num_runs=1000, minutes=4 / 60), "ann")
+    wait_for(sweep, lambda: sweep._records)
+    while sweep.is_active:
+        assert finished(trainer.start(SHORT, "ben")).state == "done"
+    assert sweep.problem == ""
+    ended = trials(search.storage, "turns")
+    assert 1 <= len(ended) < 1000
+    assert {trial.state for trial in ended} <= {"done", "pruned", "failed"}
+
+
+def test_runs_in_turn_are_one_after_the_other_though_two_slots_are_free(open_trainer: Open) -> None:
+    trainer = open_trainer(slots=2)
+    first, second = trainer.start_in_turn(LONG, SHORT, person="ann")
+    wait_for_steps(first, 5)
+    assert second.state == "waiting"
+    other = trainer.start(SHORT, "ben")
+    assert finished(other).state == "done"
+    assert second.state == "waiting"
+    trainer.stop(first)
+    assert finished(second).state == "done"
+
+
+def test_run_whose_state_is_gone_when_its_turn_comes_again_says_so(open_trainer: Open) -> None:
+    trainer = open_trainer(turn_seconds=MOMENT)
+    run, other = trainer.start(LONG, "ann"), trainer.start(LONG, "ben")
+    wait_until(other, "running")
+    with trainer._lock:
+        assert run.state == "waiting"
+        assert run.path
+        (run.path / STATE_NAME).unlink()
+        steps = losses(run)
+    snapshot = finished(run)
+    assert snapshot.state == "failed"
+    assert "is gone" in snapshot.message
+    assert losses(run) == steps
+    trainer.stop(other)
+    assert finished(trainer.start(SHORT, "ann")).state == "done"
 
 
 def test_speed_test_is_no_run_and_measures_each_figure_once_though_others_wait(open_trainer: Open) -> None:
@@ -256,7 +337,7 @@ def test_nobody_has_more_than_a_few_and_the_queue_has_an_end(open_trainer: Open)
     assert trainer.start(LONG, "ben").state == "waiting"
 
 
-def test_two_slots_train_two_at_once_each_with_its_share_of_the_cores(open_trainer: Open) -> None:
+def test_two_slots_train_two_at_once_each_with_its_share_of_the_cores(open_trainer: Open, search: SweepConfig) -> None:
     trainer = open_trainer(slots=2)
     runs = [trainer.start(LONG.replace(threads=CPU_COUNT), person) for person in ("ann", "ben", "cleo")]
     wait_for_steps(runs[0], 1)
@@ -267,6 +348,8 @@ def test_two_slots_train_two_at_once_each_with_its_share_of_the_cores(open_train
     trainer.stop(runs[1])
     wait_until(runs[2], "running")
     assert runs[0].state == "running"
+    sweep = trainer.start_sweep(replace(search, base=LONG.replace(threads=CPU_COUNT)), "dan")
+    assert sweep.config.base.threads == max(1, CPU_COUNT // 2)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "x", "", str(CPU_COUNT + 1)])
@@ -350,6 +433,35 @@ def test_training_that_needs_more_memory_than_it_may_take_says_so_and_the_next_w
     assert trainer.process_ids[0] == process_id
 
 
+def test_weights_of_runs_that_wait_are_bounded_and_come_back(open_trainer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_fc.trainer.MAX_BYTES_IN_MEMORY", 0)
+    trainer = open_trainer(turn_seconds=MOMENT)
+    run, other = trainer.start(LONG, "ann"), trainer.start(LONG, "ben")
+    wait_until(other, "running")
+    waiting = run.snapshot()
+    assert (waiting.state, waiting.weights) == ("waiting", None)
+    trainer.stop(other)
+    wait_for(run, lambda: run._weights)
+    assert run.snapshot().weights
+
+
+def test_runs_in_memory_are_bounded_and_what_is_on_disk_goes_first(open_trainer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_fc.trainer.MAX_RUNS_IN_MEMORY", 2)
+    trainer = open_trainer()
+    only_here = trainer.start(SHORT)
+    only_here.storage_problem = "there is no room"
+    runs = [only_here, *(trainer.start(SHORT) for _ in range(4))]
+    for run in runs:
+        assert finished(run).state == "done"
+    trainer.start(SHORT)
+    assert trainer.run(only_here.id) is only_here
+    assert len(trainer._runs) <= 4
+    again = trainer.run(runs[1].id)
+    assert again
+    assert again is not runs[1]
+    assert losses(again) == losses(runs[1])
+
+
 def test_largest_training_has_enough_memory(open_trainer: Open) -> None:
     trainer = open_trainer()
     largest = SHORT.replace(hidden_sizes=(2048,) * 4, batch_size=4096, augmentation="elastic", num_epochs=1, num_validation=0)
@@ -377,6 +489,10 @@ def test_each_start_end_failure_and_refusal_is_a_line_with_run_and_session(open_
     with pytest.raises(TrainerBusy):
         trainer.start(LONG, "cleo")
     trainer.stop(going[-1])
+    trainer.stop(going[0])
+    wait_until(going[1], "running")
+    shutil.rmtree(trainer.store.path)
+    wait_for(going[1], lambda: going[1].storage_problem)
     named = f"run {done.id} (784-16-10, custom, 2 epochs) of session 01234567"
     assert log[:2] == [f"INFO {named} begins", f"INFO {named} ends at step 58, done"]
     assert [line.startswith("ERROR run") and "failed: The loss" in line for line in log if failed.id in line] == [False, True]
@@ -385,3 +501,4 @@ def test_each_start_end_failure_and_refusal_is_a_line_with_run_and_session(open_
         "WARNING refused session cleo: You have 3 trainings that go on or wait"
     ]
     assert any(going[-1].id in line and "ends at step 0, stopped" in line for line in log)
+    assert any(going[1].id in line and line.startswith("ERROR") and "is no longer kept on disk" in line for line in log)

@@ -122,8 +122,10 @@ class Canvas:
         return True
 
     def _refuse(self, problem: str) -> None:
-        self._state["problem"] = problem[:1].upper() + problem[1:]
-        session.refused(f"a drawing: {problem}")
+        said = problem[:1].upper() + problem[1:]
+        if said != self._state["problem"]:  # the browser sends it again whenever the page is drawn anew
+            session.refused(f"a drawing: {problem}")
+        self._state["problem"] = said
 
     def _take(self, strokes: list[Stroke]) -> None:
         self._state["strokes"] = strokes

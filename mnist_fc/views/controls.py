@@ -202,7 +202,7 @@ def _set_first_controls() -> None:
 
 def _keep_going() -> None:
     for job in session.trainer().jobs():
-        if session.person() in job.lookers:
+        if job is session.watched_run() or job.person == session.person():
             job.keeps_going = session.keeps_going()
 
 

@@ -168,6 +168,7 @@ def _go_on(run: Run) -> None:
     except TrainerBusy as busy:
         st.session_state.train_problem = f"{busy}. Press Resume again when one of them has ended."
     except RunsError as error:
+        session.refused(f"a run that is to go on: {error}")
         st.session_state.resume_problem = run.id, f"This run cannot go on: {session.plain(str(error))}."
     else:
         _has_begun(run)

@@ -174,6 +174,8 @@ def _act() -> None:
             case "rename" if isinstance(value, str):
                 trainer.store.rename(run_id, "" if value == run_id else value)
             case "delete":
+                if trainer.going(run_id):  # perhaps without its folder, when that could not be written any more
+                    raise RunsError(f"the run {run_id} goes on; stop it first")
                 trainer.store.delete(run_id)
                 trainer.forget(run_id)
                 if st.query_params.get("run") == run_id:
