@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
+from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 import pytest
 from browser import (
@@ -71,14 +73,18 @@ def session(server: Server) -> Iterator[ClientConnection]:
         yield connection
 
 
-def draw_again(connection: ClientConnection, message: BackMsg) -> None:
-    """Send this, and wait until the page has been drawn to its end."""
+def draw_again(connection: ClientConnection, message: BackMsg) -> str:
+    """Send this, wait until the page has been drawn to its end, and return the session's id."""
     connection.send(message.SerializeToString())
+    session_id = ""
     while True:
         answer = connection.recv(60)
         assert isinstance(answer, bytes)
-        if ForwardMsg.FromString(answer).WhichOneof("type") == "script_finished":
-            return
+        said = ForwardMsg.FromString(answer)
+        if said.WhichOneof("type") == "new_session":
+            session_id = said.new_session.initialize.session_id
+        if said.WhichOneof("type") == "script_finished":
+            return session_id
 
 
 def loses_its_connection(server: Server, message: bytes | str) -> bool:
@@ -179,6 +185,26 @@ def test_a_file_that_is_too_large_is_refused_and_said_to_be(server: Server, othe
     with costs_little(server):
         other.locator(".st-key-upload input[type=file]").set_input_files(tmp_path / "large.ckpt")
         expect(other.locator(".st-key-upload")).to_contain_text("File must be 64")
+
+
+def test_files_without_end_cost_the_server_little(server: Server, other: Page) -> None:
+    body = (
+        b'--of\r\nContent-Disposition: form-data; name="file"; filename="a.ckpt"\r\n\r\n'
+        + bytes(16 * MEGABYTE)
+        + b"\r\n--of--\r\n"
+    )
+    cookies = CookieJar()
+    browser = build_opener(HTTPCookieProcessor(cookies))
+    browser.open(f"{server.url}/_stcore/health").close()
+    (token,) = (str(cookie.value) for cookie in cookies)
+    headers = {"Content-Type": "multipart/form-data; boundary=of", "X-Xsrftoken": token}
+    with session(server) as connection:
+        own = draw_again(connection, rerun())
+        with costs_little(server):
+            for number in range(12):
+                address = f"{server.url}/_stcore/upload_file/{own}/{number}"
+                with browser.open(Request(address, body, headers, method="PUT")) as answer:
+                    assert answer.status == 204
 
 
 def test_what_a_run_from_elsewhere_says_is_shown_as_text(browser: Browser, small: Mnist, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 import streamlit as st
 import torch
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from mnist_fc import checkpoint, data
 from mnist_fc.checkpoint import CheckpointError
@@ -42,6 +44,8 @@ FEW_SESSIONS = 8
 
 LEISURE = 60
 """What is computed anew while a run goes on takes at most one part in so many of a core's time."""
+
+MAX_BYTES_OF_UPLOADS = 4 * 64 * 2**20
 
 T = TypeVar("T")
 
@@ -78,7 +82,32 @@ def trainer() -> Trainer:
     # Reading one image is too little to share among cores, and idle helper threads would spin where training runs.
     torch.set_num_threads(1)
     memory_gb()  # the training process takes it: what is wrong with it is said here
+    _bound_uploads()
     return Trainer(slots=num_slots(_slots_option()), is_present=st.runtime.get_instance().is_active_session)
+
+
+def _bound_uploads() -> None:
+    """Of files that browsers send the server keeps the newest of each session, and MAX_BYTES_OF_UPLOADS in all.
+
+    Streamlit bounds each file alone, and keeps whatever a session sends until that ends.
+    """
+    manager = st.runtime.get_instance().uploaded_file_mgr
+    if not isinstance(manager, MemoryUploadedFileManager):
+        return
+    add, lock, num_bytes = manager.add_file, threading.Lock(), dict[str, int]()
+
+    def add_file(session_id: str, file: UploadedFileRec) -> None:
+        with lock:
+            num_bytes.pop(session_id, None)
+            manager.remove_session_files(session_id)
+            num_bytes[session_id] = len(file.data)
+            add(session_id, file)
+            while sum(num_bytes.values()) > MAX_BYTES_OF_UPLOADS:
+                oldest = next(iter(num_bytes))
+                del num_bytes[oldest]
+                manager.remove_session_files(oldest)
+
+    manager.add_file = add_file  # type: ignore[method-assign]
 
 
 def _slots_option() -> str | None:

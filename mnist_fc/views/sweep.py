@@ -30,7 +30,7 @@ ABOUT = """
 The page tries settings by itself: each trial trains a network, and what did well is tried more closely. The aim is the
 **validation accuracy** after the last epoch; the test set is never looked at. A trial that is clearly behind is ended early
 (**pruned**). Trials leave no run behind: take the best settings over and press **Train** to keep one. Runs of others get
-their turn between two trials; your own begin when the sweep has ended.
+their turn, and a trial goes on from where it was; your own begin when the sweep has ended.
 """
 
 RANGES: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
