@@ -36,6 +36,9 @@ from mnist_fc.views.images import picture
 MAX_SECONDS = 1.0
 """From mouse-up to the reading, for 95 of 100 strokes."""
 
+MAX_LOST = 0.01
+"""Of the drawings, so many may be taken off the canvas by a server that lags; see `draw_stroke`."""
+
 MAX_SESSION_MB = 10.0
 """That each further session takes on the server."""
 
@@ -48,6 +51,8 @@ TABS = ["Why this digit?", "Inside", "Mistakes", "Look-alikes", "Runs", "What is
 
 LONG_RUN, SHORT_RUN = "preset=blog-pytorch&epochs=100", "preset=fast&epochs=1"
 """Addresses with such settings."""
+
+LOST = "drawings lost"
 
 LOG_ERRORS = re.compile(r"^.*(?:Traceback|\bERROR\b|\bCRITICAL\b|Uncaught|Exception).*$", re.MULTILINE)
 
@@ -115,6 +120,8 @@ class Measured:
         everybody = [*self.seconds, *self.browser_seconds]  # in a minute the browser alone is too few to have a percentile
         if everybody and percentile(everybody, 95) > MAX_SECONDS:
             broken.append(f"readings: {percentiles(everybody)}; at most {MAX_SECONDS} s for 95 of 100")
+        if (lost := self.events.get(LOST, 0)) > MAX_LOST * (len(self.seconds) + lost):
+            broken.append(f"{lost} drawings lost beside {len(self.seconds)} strokes read; at most {MAX_LOST:.0%}")
         if self.session_mb > MAX_SESSION_MB:
             broken.append(f"{self.session_mb:.1f} MB for each further session; at most {MAX_SESSION_MB}")
         return broken
@@ -165,7 +172,8 @@ class Person:
         """What is done after a digit, in percent."""
 
     async def attend(self, until: float) -> None:
-        """Be there until then, by the monotonic clock; the page is open."""
+        """Open the page and be there until then, by the monotonic clock."""
+        await self.session.open()
         while time.monotonic() < until:
             await self.draw_digit()
             (what,) = self.random.choices(list(self._else), list(self._else.values()))
@@ -185,7 +193,7 @@ class Person:
             await self.pause()
             seconds = await draw_stroke(session, drawing, index)
             if seconds is None:
-                self.measured.count("drawings lost")
+                self.measured.count(LOST)
                 return
             self.measured.seconds.append(seconds)
             self.measured.count("strokes")
@@ -371,7 +379,6 @@ async def hold_class(server: Server, num_sessions: int, seconds: float, seed: in
 
     async def come(person: Person, late: float) -> None:
         await asyncio.sleep(late)
-        await person.session.open()
         await attend_safely(person, until, measured)
 
     others = [Person(Session(server.url, SHORT_RUN), bank, random.Random(of.random()), measured) for _ in range(num_sessions - 2)]

@@ -149,7 +149,7 @@ def test_one_person_with_two_tabs_draws_and_presses_every_button_in_both(
 
     at_once(*tabs, key="train")
     for tab in tabs:
-        said = tab.locator(".st-key-status, .stAlert").filter(has_text=re.compile("epoch|starting|turn|goes on"))
+        said = tab.locator(".st-key-status, .stAlert").filter(has_text=re.compile("epoch|starting|waiting|goes on"))
         expect(said.first).to_be_visible(timeout=60 * SECONDS)
     for tab in tabs:
         click(tab, "reset")  # a run of its own ends, and a place in the queue is given up
