@@ -185,9 +185,8 @@ class Session:
     # What a person does
 
     async def click(self, key: str) -> None:
-        """Press a button. Raises NoAnswer where it is not on the page, or disabled."""
-        if not self.is_enabled(key):
-            raise NoAnswer(f"{key} cannot be pressed")
+        """Press a button, when there is one that can be pressed."""
+        await self.wait_for(lambda page: page.is_enabled(key), f"{key}, to be pressed,")
         id_, node = self._widget(key, None)
         assert node
         self._widgets[id_] = WidgetState(id=id_, trigger_value=True)
