@@ -1,5 +1,6 @@
 """The page: page config, session, and the views in their places. Run it with `streamlit run app.py`."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,8 @@ TABS: dict[str, Callable[[list[Reading], session.Network], None]] = {
 MUCH_TO_DRAW = ("Inside", "Gradients", "Mistakes", "Look-alikes", "Runs")
 """Tabs that are drawn anew more seldom while a run goes on, so that they do not slow it."""
 
+log = logging.getLogger("mnist_fc.app")
+
 st.set_page_config(page_title="mnist_fc: train, draw, be read", page_icon="✏️", layout="wide")
 st.html(Path(draw.__file__).with_name("style.css"))
 
@@ -86,6 +89,7 @@ try:
     session.mnist()
     session.shipped_reader()
 except (DataError, CheckpointError, ConfigError, RunsError) as error:
+    log.error("the page cannot start: %s", error)
     st.error(f"The page cannot start: {session.plain(str(error))}.", icon=":material/error:")
     st.stop()
 

@@ -69,6 +69,8 @@ class Job(ABC):
         """The sessions that have looked at it."""
         self.seen_at = time.monotonic()
         """When one of them was last there."""
+        self.has_begun = False
+        """Whether it has had a turn."""
         self.after: Job | None = None
         """What must have ended before its turn can come."""
         self.is_stopping = False
@@ -179,6 +181,7 @@ class Run(Job):
         self.path, self._stamp = run.path, stamp
         self._added = run.about.added
         self._steps, self._epochs, self._end = list(run.steps), list(run.epochs), run.end
+        self.has_begun = True
         self._kept = kept_checkpoints(run.path)
         if run.end:
             self._state, self._message = run.end.outcome, run.end.message

@@ -297,7 +297,7 @@ class Trainer:
         self._begin_waiting()
         for job in jobs:
             if job in self._queue:
-                log.info("%s waits, %d before it", _named(job), self._queue.index(job))
+                log.info("%s waits, place %d of %d", _named(job), self._queue.index(job) + 1, len(self._queue))
 
     def _begin_waiting(self) -> None:
         """Give the free slots to those that wait."""
@@ -317,6 +317,7 @@ class Trainer:
         for other in self._slots:
             if other.job is job:  # in an earlier turn
                 other.job = None
+        is_new, job.has_begun = not job.has_begun, True
         slot.job, slot.began_at, slot.resting = job, None, None if slot.resting is job else slot.resting
         try:
             if slot.process.has_died:  # and its end is about to be told, or there was nothing to tell
@@ -326,7 +327,7 @@ class Trainer:
             job.fail(f"It could not begin: {error}.")
             self._log_end(job)
         else:
-            log.info("%s begins", _named(job))
+            log.info("%s %s", _named(job), "begins" if is_new else "goes on")
 
     def _hand_over(self, process: TrainingProcess, job: Job) -> None:
         match job:
@@ -353,6 +354,10 @@ class Trainer:
                 if other is job or (other.person and other.person == job.person):
                     other.lookers.add(person)
                     other.seen_at = time.monotonic()
+
+    def has_lookers(self, job: Job) -> bool:
+        """Whether anybody is there who has looked at it."""
+        return any(map(self._is_present, set(job.lookers)))
 
     def pause(self, run: Run) -> None:
         """Hold a run after the step it is in, or before its turn."""
@@ -518,7 +523,7 @@ class Trainer:
     def _end_what_nobody_looks_at(self) -> None:
         now = time.monotonic()
         for job in self.jobs():
-            if not job.lookers or job.keeps_going or any(map(self._is_present, job.lookers)):
+            if not job.lookers or job.keeps_going or self.has_lookers(job):
                 job.seen_at = now
             elif now - job.seen_at >= self._away_seconds:
                 job.seen_at = now  # once is enough
@@ -551,13 +556,14 @@ class Trainer:
         match job:
             case Run():
                 now = job.snapshot()
-                said = f"{now.state}: {now.message}" if now.message else now.state
+                said = now.message if now.message.lower().startswith(now.state) else f"{now.state}: {now.message}".rstrip(": ")
                 step = now.end.step if now.end else 0
                 log.log(
                     logging.ERROR if now.state == "failed" else logging.INFO, "%s ends at step %d, %s", _named(job), step, said
                 )
             case Task():
-                log.log(logging.ERROR if job.problem else logging.INFO, "%s ends. %s", _named(job), job.problem)
+                level, said = (logging.ERROR, f": {job.problem}") if job.problem else (logging.INFO, "")
+                log.log(level, "%s ends with %d records%s", _named(job), len(job.records()), said)
 
 
 def _named(job: Job) -> str:
@@ -567,7 +573,7 @@ def _named(job: Job) -> str:
             layers = "-".join(map(str, job.config.layer_sizes))
             what = f"run {job.id} ({layers}, {preset_of(job.config)}, {job.config.num_epochs} epochs)"
         case Sweep():
-            what = f"sweep {job.id}"
+            what = f"sweep {job.id} (study {job.config.study!r})"
         case _:
             what = f"speed test {job.id}"
     return f"{what} of {_of(job.person)}"

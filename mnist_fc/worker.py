@@ -40,6 +40,10 @@ LIVE_BYTES_PER_SECOND = 20e6
 GATHER_SECONDS = 0.4
 
 
+LAST_SECONDS, LAST_SHARE = 3.0, 0.1
+"""A run with no more than that to do does it, though others wait."""
+
+
 class Outbox:
     """Sends messages from a thread of its own, so that a slow reader never slows training.
 
@@ -86,6 +90,12 @@ class Outbox:
 def _is_passing(value: Any) -> bool:
     """Whether it is of no use once there is a newer one."""
     return isinstance(value, StateRecord) or (isinstance(value, WeightsRecord) and not value.is_kept)
+
+
+def is_almost_done(training: Training) -> bool:
+    """Whether others may as well wait for it, if the steps to come are as long as those before."""
+    num_left = training.num_steps - training.step
+    return num_left <= LAST_SHARE * training.num_steps and training.seconds / training.step * num_left <= LAST_SECONDS
 
 
 class Search:
@@ -254,8 +264,9 @@ class Worker:
                 case "stop":
                     return False
                 case "yield":
-                    self._is_to_yield = True
-                    return False
+                    if paused or not is_almost_done(training):
+                        self._is_to_yield = True
+                        return False
                 case "learning_rate":
                     training.learning_rate = value[0]
                 case "pause" | "resume":

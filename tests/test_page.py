@@ -479,7 +479,7 @@ def test_second_person_waits_for_a_turn_and_can_draw_meanwhile_leave_and_begin_b
     click(second, "train")
     expect_status(second, "waiting")
     expect(second.locator(".st-key-progress")).to_contain_text(
-        re.compile(r"Place 1 of 1 in the queue, about \d+ (s|min) until it begins. It begins by itself.")
+        re.compile(r"Place 1 of 1 in the queue, about \d+ (s|min) until it begins\. It begins by itself\.")
     )
     clear(second)
     draw(second, SEVEN)

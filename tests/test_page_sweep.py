@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from browser import CONTRAST_BELOW, Server, choose, click, expect_status, open_tab, running_server
+from browser import CONTRAST_BELOW, Server, choose, click, expect_status, open_tab, ready, running_server
 from playwright.sync_api import Page, expect
 
 from mnist_fc.config import TrainConfig
@@ -181,6 +181,21 @@ def test_a_study_that_varies_something_else_is_said_after_the_start(open_page: C
     click(page, "start_sweep")
     said = page.get_by_role("tabpanel", name="Sweep").locator("[data-testid=stAlert]")
     expect(said).to_contain_text(f"The study {others} varies hidden_sizes=16,32-16,64-32-16")
+
+
+def test_another_persons_sweep_is_shown_and_cannot_be_stopped(open_page: Callable[..., Page], page: Page) -> None:
+    owner = open_sweep(open_page, LONG)
+    click(owner, "start_sweep")
+    expect(owner.get_by_text("Your sweep goes on")).to_be_visible()
+    expect(owner.locator(".st-key-progress")).to_contain_text("A sweep of yours goes on")
+    open_tab(page, "Sweep")
+    expect(page.get_by_text("Another sweep goes on")).to_be_visible()
+    expect(page.locator(".st-key-stop_sweep, .st-key-start_sweep")).to_have_count(0)
+    owner.reload()
+    ready(owner)
+    open_tab(owner, "Sweep")
+    click(owner, "stop_sweep")
+    expect(page.locator(".st-key-start_sweep button")).to_be_visible()
 
 
 def test_a_sweep_waits_for_its_turn_and_what_is_chosen_outlasts_another_tab(open_page: Callable[..., Page]) -> None:

@@ -142,7 +142,7 @@ def panel() -> None:
         st.caption(PRESET_LINES[st.session_state.preset])
     run = session.watched_run()
     if run and run.is_active:
-        st.caption("A run is going on: a new learning rate holds from its next step, the other settings for the next run.")
+        st.caption("While the run goes on or waits, a new learning rate holds from its next step, the rest for the next run.")
 
     if not hidden.issuperset(("hidden_sizes", "activation")):
         st.subheader("Network")
@@ -192,7 +192,7 @@ def _set_first_controls() -> None:
     """As the address says; else as in the run that it names; else as in the fast preset."""
     said, st.session_state.address_problems = address.settings()
     for problem in st.session_state.address_problems:
-        session.refused(f"a setting in the address: {problem}")
+        session.refused(f"a setting in the address: {session.unescaped(problem)}")
     run = session.watched_run()
     if said is None:
         said = run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"]

@@ -53,7 +53,14 @@ def bar() -> None:
             disabled=not active,
             on_click=_stop,
         )
-        st.button("Reset", key="reset", icon=":material/restart_alt:", disabled=snapshot is None, on_click=_reset)
+        st.button(
+            "Reset",
+            key="reset",
+            icon=":material/restart_alt:",
+            disabled=snapshot is None,
+            on_click=_reset,
+            help="Ends the run, if it goes on or waits, and puts it away; what it learned stays under Runs.",
+        )
         with st.container(key="status", width="content"):
             of_run = html.escape(snapshot.id) if snapshot else ""
             st.html(f"<span role='status' data-run='{of_run}'>{html.escape(_status(snapshot))}</span>")
@@ -65,6 +72,9 @@ def bar() -> None:
     if snapshot and not active and of_run == snapshot.id:
         st.warning(problem)
     if snapshot is None and (missing := st.query_params.get("run")):
+        if st.session_state.get("missing_run") != missing:
+            session.refused("a run in the address that is not in the store")
+        st.session_state.missing_run = missing
         st.warning(f"There is no run {session.plain(missing[:120])} in the store; it may have been deleted.")
     if snapshot and snapshot.storage_problem:
         st.warning(f"This run is not kept on disk: {session.plain(snapshot.storage_problem)}. The page has it all the same.")
@@ -85,6 +95,7 @@ def diagnosis() -> None:
         elif snapshot.state == "stopped" and snapshot.message:
             way_on = "Resume goes on with it" if snapshot.is_resumable else "Train starts anew"
             st.info(f"{session.plain(snapshot.message)} {way_on}.", icon=":material/info:", width="stretch")
+            return  # a setting without its reason would be a riddle
         elif found:
             st.warning(f"**This run {found.name}.** {found.sign} {found.cause}", icon=":material/troubleshoot:", width="stretch")
         if found:
@@ -218,10 +229,12 @@ def _total_images(snapshot: RunSnapshot) -> int:
 
 
 def _progress_line(snapshot: RunSnapshot | None) -> str:
+    if not snapshot and (sweep := session.own_sweep()) and sweep.is_active:
+        return "A sweep of yours goes on, see the tab **Sweep**: a run begins when that has ended."
     if not snapshot:
         return f"Press Train to watch a network learn from {session.num_train_images():,} handwritten digits."
-    if (run := session.watched_run()) and (place := session.place_of(run)):
-        return f"{place[0].upper()}{place[1:]}. It begins by itself."
+    if (run := session.watched_run()) and (place := session.place_of(run, has_begun=bool(run.snapshot().steps))):
+        return f"{place[0].upper()}{place[1:]}."
     if not snapshot.steps:
         return "Getting ready." if snapshot.is_active else "Not a step was taken."
     if snapshot.end and snapshot.end.test_accuracy is not None:

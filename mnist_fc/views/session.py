@@ -23,7 +23,7 @@ from mnist_fc import checkpoint, data
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import CPU_COUNT, NUM_CLASSES, NUM_INPUTS, ConfigError, preset_of
 from mnist_fc.engine import evaluate
-from mnist_fc.jobs import Job, Run, RunSnapshot
+from mnist_fc.jobs import Job, Run, RunSnapshot, Sweep
 from mnist_fc.limits import memory_gb
 from mnist_fc.log import open_log
 from mnist_fc.model import MLP
@@ -142,17 +142,28 @@ def keeps_going() -> bool:
     return bool(st.session_state.get("keeps_going"))
 
 
-def place_of(job: Job) -> str:
+def place_of(job: Job, *, has_begun: bool = False) -> str:
     """Where a job stands in the queue, in words; nothing for one that does not wait."""
     place = trainer().place(job, num_train_images())
     if place is None:
         return ""
-    return f"place {place.number} of {place.of} in the queue, about {duration(place.seconds)} until it begins"
+    what = "goes on" if has_begun else "begins"
+    when = f"about {duration(place.seconds)} until it {what}. It {what} by itself"
+    return f"place {place.number} of {place.of} in the queue, {when}"
+
+
+def own_sweep() -> Sweep | None:
+    """The newest sweep if this page may stop it: its person's, as the address says, or one that nobody is there for."""
+    sweep = trainer().sweep
+    if sweep is None:
+        return None
+    is_own = sweep.id == st.query_params.get("sweep") or sweep.person == person()
+    return sweep if is_own or not trainer().has_lookers(sweep) else None
 
 
 def duration(seconds: float) -> str:
     """As a person says it: "40 s", "3 min"."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    return f"{max(1, seconds):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 _visits: dict[str, None] = {}
@@ -466,6 +477,11 @@ def sent(key: str, name: str) -> Any:
 def plain(text: str) -> str:
     """`text` for where Streamlit takes Markdown, so that it is shown as it is, whatever it holds."""
     return re.sub(r"([^\w\s]|_)", r"\\\1", " ".join(text.split()))
+
+
+def unescaped(markdown: str) -> str:
+    """What `plain` was made of, but for white space."""
+    return re.sub(r"\\([^\w\s]|_)", r"\1", markdown)
 
 
 def sentence(text: str) -> str:

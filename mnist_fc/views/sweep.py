@@ -227,7 +227,7 @@ def _panel(*, sweeping: bool, ticking: bool) -> None:
     sweep = session.trainer().sweep
     if sweep and sweeping:
         _going_on(sweep)
-    elif sweep and sweep.problem:
+    elif (sweep := session.own_sweep()) and sweep.problem:
         st.error(session.sentence(sweep.problem.removesuffix(".")), icon=":material/error:")
     try:
         names = studies.names()
@@ -240,17 +240,21 @@ def _panel(*, sweeping: bool, ticking: bool) -> None:
 def _going_on(sweep: Sweep) -> None:
     newest = {trial.number: trial for trial in sweep.records()}
     ended = [trial for trial in newest.values() if trial.state != "running"]
-    st.markdown("#### A sweep goes on")
+    is_own = session.own_sweep() is sweep
+    st.markdown(f"#### {'Your' if is_own else 'Another'} sweep {'waits' if sweep.is_waiting else 'goes on'}")
+    if not is_own:
+        st.caption("One sweep at a time: yours can begin when this one has ended.")
     bar, button = st.columns([4, 1], vertical_alignment="bottom")
     with bar:
         st.progress(len(ended) / sweep.config.num_runs, _so_far(sweep, list(newest.values()), len(ended)))
-    button.button("Stop", key="stop_sweep", icon=":material/stop:", on_click=_stop, width="stretch")
+    if is_own:
+        button.button("Stop", key="stop_sweep", icon=":material/stop:", on_click=_stop, width="stretch")
 
 
 def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
     name = f"**{session.plain(sweep.config.study)}**"
-    if place := session.place_of(sweep):
-        return f"{name}: {place}. It begins by itself."
+    if place := session.place_of(sweep, has_begun=sweep.has_begun):
+        return f"{name}: {place}."
     if not newest:
         return f"{name}: getting ready."
     last = newest[-1]
@@ -260,6 +264,6 @@ def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
 
 
 def _stop() -> None:
-    if (sweep := session.trainer().sweep) and sweep.is_active:
+    if (sweep := session.own_sweep()) and sweep.is_active:
         session.trainer().stop(sweep)
         sweep.wait_until_ended(progress.COMMAND_SECONDS)
