@@ -32,8 +32,8 @@ from mnist_fc.views import (
 
 ABOUT = """
 - **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
-  learned, **Reset** puts the run away, which stays under Runs. Training runs beside the page on this computer's processor, and
-  the page's address leads back to the run after a reload.
+  learned, **Reset** ends it, too, and puts it away; it stays under Runs. Training runs beside the page on this computer's
+  processor, and the page's address leads back to the run after a reload.
 - **One at a time.** While others train, yours waits: the page shows its place in the queue, **Leave** gives that up, and it
   begins by itself. A long run lets others have their turn and goes on later. A run whose page is closed for a minute stops,
   unless **Go on when I leave** is set in the side panel; **Resume** goes on with it.

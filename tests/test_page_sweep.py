@@ -189,7 +189,7 @@ def test_another_persons_sweep_is_shown_and_cannot_be_stopped(open_page: Callabl
     expect(owner.get_by_text("Your sweep goes on")).to_be_visible()
     expect(owner.locator(".st-key-progress")).to_contain_text("A sweep of yours goes on")
     open_tab(page, "Sweep")
-    expect(page.get_by_text("Another sweep goes on")).to_be_visible()
+    expect(page.get_by_text("Somebody's sweep goes on")).to_be_visible()
     expect(page.locator(".st-key-stop_sweep, .st-key-start_sweep")).to_have_count(0)
     owner.reload()
     ready(owner)

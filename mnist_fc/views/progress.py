@@ -53,14 +53,7 @@ def bar() -> None:
             disabled=not active,
             on_click=_stop,
         )
-        st.button(
-            "Reset",
-            key="reset",
-            icon=":material/restart_alt:",
-            disabled=snapshot is None,
-            on_click=_reset,
-            help="Ends the run, if it goes on or waits, and puts it away; what it learned stays under Runs.",
-        )
+        st.button("Reset", key="reset", icon=":material/restart_alt:", disabled=snapshot is None, on_click=_reset)
         with st.container(key="status", width="content"):
             of_run = html.escape(snapshot.id) if snapshot else ""
             st.html(f"<span role='status' data-run='{of_run}'>{html.escape(_status(snapshot))}</span>")

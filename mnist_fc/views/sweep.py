@@ -241,7 +241,8 @@ def _going_on(sweep: Sweep) -> None:
     newest = {trial.number: trial for trial in sweep.records()}
     ended = [trial for trial in newest.values() if trial.state != "running"]
     is_own = session.own_sweep() is sweep
-    st.markdown(f"#### {'Your' if is_own else 'Another'} sweep {'waits' if sweep.is_waiting else 'goes on'}")
+    whose = "Your" if is_own else "Somebody's"
+    st.markdown(f"#### {whose} sweep {'waits' if sweep.is_waiting else 'goes on'}")
     if not is_own:
         st.caption("One sweep at a time: yours can begin when this one has ended.")
     bar, button = st.columns([4, 1], vertical_alignment="bottom")
