@@ -43,7 +43,7 @@ MAX_OF_ONE_PERSON = 3
 """Jobs that have not ended: "Train both" is two."""
 
 MAX_RUNS_IN_MEMORY = 100
-MAX_BYTES_IN_MEMORY = 100e6
+MAX_BYTES_IN_MEMORY = 60e6
 """Of runs that have ended or wait, and their weights. What is forgotten is read from the store again, and what is not there
 goes last.
 """
