@@ -21,7 +21,17 @@ from mnist_fc import checkpoint
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import CPU_COUNT, Augmentation, ConfigError, TrainConfig
 from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
-from mnist_fc.runs import RunFolder, RunsError, StoredRun, is_active, is_resumable, kept_checkpoints, read_run, stamp_of
+from mnist_fc.runs import (
+    STATE_NAME,
+    RunFolder,
+    RunsError,
+    StoredRun,
+    is_active,
+    is_resumable,
+    kept_checkpoints,
+    read_run,
+    stamp_of,
+)
 from mnist_fc.speed import BATCH_SIZES, SpeedRecord, thread_counts
 from mnist_fc.store import RunStore
 from mnist_fc.sweep import SweepConfig, TrialRecord
@@ -276,9 +286,9 @@ class Run(Job):
         return 4 * self.config.num_parameters * copies + BYTES_OF_STEP * len(self._steps)
 
     def forget_weights(self) -> None:
-        """While it waits: it has them again, from its folder, when its turn comes."""
+        """While no process is at it: it has them again, from its folder, when its turn comes or when it ends before."""
         with self._changed:
-            if self._folder and self._state == "waiting":
+            if self._folder:
                 self._weights = None
 
     @property
@@ -345,7 +355,7 @@ class Run(Job):
     def fail(self, why: str) -> None:
         """The process had no time to send the end, which is told here, so that the run ends in the store as on the page."""
         step = self._steps[-1].step if self._steps else 0
-        is_kept = self.path is not None and not self.storage_problem
+        is_kept = self.path is not None and not self.storage_problem and (self.path / STATE_NAME).exists()
         way_on = "Resume goes on from its last state, Train starts anew" if is_kept else "Train starts anew"
         self.receive(self._end_here("failed", f"{why} The page has what it had sent, up to step {step}; {way_on}."))
 
@@ -365,7 +375,7 @@ class Run(Job):
         if self._folder:
             with contextlib.suppress(OSError):  # what could not be written is lost with the rest
                 self._folder.close()
-            self._stamp = stamp_of(self._folder.path)
+            self._stamp = stamp_of(self._folder.path) if self._weights else ()  # those are on disk, and read again
             self._folder = None
 
     def _store(self, record: Record) -> None:
@@ -426,6 +436,11 @@ class Task(Job, Generic[C, R]):
         return self._state != "ended"
 
     @property
+    def has_failed(self) -> bool:
+        """Whether it ended with a problem, and not because its end was asked for."""
+        return bool(self.problem) and self.problem != self._why_stopped
+
+    @property
     def is_waiting(self) -> bool:
         """Whether its turn has not come."""
         return self._state == "waiting"
@@ -468,7 +483,8 @@ class Task(Job, Generic[C, R]):
 
     def leave(self, why: str) -> None:
         """It ends while no process is at it."""
-        self.end(why)
+        self._why_stopped = why or self._why_stopped
+        self.end("")
 
     def fail(self, why: str) -> None:
         """It ends with its process."""

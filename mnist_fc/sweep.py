@@ -141,7 +141,7 @@ class SweepConfig:
     num_runs: int = 20
     """How many trials this sweep begins, however they end; those that others add to the study do not count."""
     minutes: float | None = None
-    """By the clock on the wall; the trial that is running then is stopped."""
+    """By the clock on the wall, but while others have their turn; the trial that is running then is stopped."""
     seed: int = 0
     """For what is tried, not for the networks: they have the base's."""
 

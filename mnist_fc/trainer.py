@@ -134,11 +134,10 @@ class Trainer:
         """The run of that id, which goes on here, or is in the store; None where there is none that can be read."""
         if not run_id:
             return None
-        known = self._runs.get(run_id)
+        with self._lock:
+            if known := self._runs.pop(run_id, None):
+                self._runs[run_id] = known  # the last to be forgotten
         if known and not known.has_changed_on_disk():
-            with self._lock:
-                if self._runs.get(run_id) is known:
-                    self._runs[run_id] = self._runs.pop(run_id)  # the last to be forgotten
             return known
         try:
             stamp = stamp_of(self.store.folder(run_id))
@@ -157,7 +156,8 @@ class Trainer:
 
     def _bound_memory(self, spared: Run | None = None) -> None:
         """Forget the runs that were asked for longest ago, and the weights of those that wait, as far as there is need."""
-        at_rest = [run for run in self._runs.values() if run is not spared and (not run.is_active or run.state == "waiting")]
+        at_work = [self._at_work(slot) for slot in self._slots]
+        at_rest = [run for run in self._runs.values() if run is not spared and run not in at_work]
         at_rest.sort(key=lambda run: bool(run.storage_problem))
         num_left, num_bytes = len(at_rest), sum(run.num_bytes for run in at_rest)
         for run in at_rest:
@@ -179,8 +179,9 @@ class Trainer:
 
     def going(self, run_id: str) -> Run | None:
         """The run of that id, if it goes on here or waits."""
-        run = self._runs.get(run_id)
-        return run if run and run.is_active else None
+        with self._lock:
+            run = self._runs.get(run_id)
+            return run if run and run.is_active else None
 
     def jobs(self) -> list[Job]:
         """All that have not ended: those that processes are at, those that wait in their order, those that are held."""
@@ -214,7 +215,7 @@ class Trainer:
             for slot in self._slots:
                 if at_work := self._at_work(slot):
                     left = at_work.seconds_left(num_train_images, self._pace)
-                    if self._others_wait(at_work):
+                    if self._others_wait(slot, at_work):
                         left = min(left, max(0.0, self._turn_seconds - (now - (slot.began_at or now))))
                     seconds += left
             for other in self._queue[:number]:
@@ -307,17 +308,17 @@ class Trainer:
                 self._begin(slot, job)
 
     def _next_for(self, slot: _Slot) -> Job | None:
-        for job in self._queue:
-            is_at_rest_elsewhere = any(other.resting is job for other in self._slots if other is not slot)
-            if not is_at_rest_elsewhere and not (job.after and job.after.is_active):
-                return job
-        return None
+        return next((job for job in self._queue if self._may_begin(slot, job)), None)
+
+    def _may_begin(self, slot: _Slot, job: Job) -> bool:
+        is_at_rest_elsewhere = any(other.resting is job for other in self._slots if other is not slot)
+        return not is_at_rest_elsewhere and not (job.after and job.after.is_active)
 
     def _begin(self, slot: _Slot, job: Job) -> None:
         for other in self._slots:
             if other.job is job:  # in an earlier turn
                 other.job = None
-        is_new, job.has_begun = not job.has_begun, True
+        is_new, job.has_begun, job.after = not job.has_begun, True, None
         slot.job, slot.began_at, slot.resting = job, None, None if slot.resting is job else slot.resting
         try:
             if slot.process.has_died:  # and its end is about to be told, or there was nothing to tell
@@ -430,8 +431,8 @@ class Trainer:
             slot.began_at = time.monotonic()
         match name, slot.job:
             case "record", Run() as run if isinstance(value, EndRecord):
-                with self._lock:  # or it could go on before its end is logged
-                    self._receive_record(run, value)
+                self._receive_record(run, value)
+                with self._lock:
                     self._log_end(run)
                     self._begin_waiting()
             case "record", Run() as run:
@@ -511,14 +512,18 @@ class Trainer:
         now = time.monotonic()
         for slot in self._slots:
             job = self._at_work(slot)
-            if job and slot.began_at is not None and self._others_wait(job):
+            if job and slot.began_at is not None and self._others_wait(slot, job):
                 is_paused = isinstance(job, Run) and job.state == "paused"
                 if is_paused or now - slot.began_at >= self._turn_seconds:
                     slot.process.send("yield", job.id)
 
-    def _others_wait(self, job: Job) -> bool:
-        """Whether it must make room after its turn."""
-        return job.takes_turns and any(other.person != job.person for other in self._queue)
+    def _others_wait(self, slot: _Slot, job: Job) -> bool:
+        """Whether it must make room after its turn: for another person's, or, of many slots, for what rests in its own."""
+        is_one_of_many = len(self._slots) > 1
+        return job.takes_turns and any(
+            self._may_begin(slot, other) and (other.person != job.person or (is_one_of_many and slot.resting is other))
+            for other in self._queue
+        )
 
     def _end_what_nobody_looks_at(self) -> None:
         now = time.monotonic()
@@ -562,7 +567,8 @@ class Trainer:
                     logging.ERROR if now.state == "failed" else logging.INFO, "%s ends at step %d, %s", _named(job), step, said
                 )
             case Task():
-                level, said = (logging.ERROR, f": {job.problem}") if job.problem else (logging.INFO, "")
+                said = f": {job.problem}" if job.problem else ""
+                level = logging.ERROR if job.has_failed else logging.INFO
                 log.log(level, "%s ends with %d records%s", _named(job), len(job.records()), said)
 
 

@@ -27,7 +27,7 @@ from mnist_fc.engine import StateError, Training, train
 from mnist_fc.limits import OUT_OF_MEMORY, bound_memory, give_way, out_of_memory
 from mnist_fc.records import EndRecord, HistogramsRecord, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.speed import SpeedRecord, measure
-from mnist_fc.sweep import SweepConfig, SweepError, TrialRecord, sweep
+from mnist_fc.sweep import DAMAGED, SweepConfig, SweepError, TrialRecord, sweep
 
 RECORDS_FOLLOW = b"mnist_fc: records follow\n"
 
@@ -125,7 +125,7 @@ class Search:
 
     def close(self) -> None:
         """Its trial is stopped, if there is one; where that cannot be written, who asks next finds it to be gone."""
-        with contextlib.suppress(SweepError):
+        with contextlib.suppress(SweepError, OSError, *DAMAGED):
             self._records.close()
 
 
@@ -205,14 +205,14 @@ class Worker:
         if search and search.id != sweep_id:
             search.close()
             search = None
-        search = search or Search(sweep_id, config, self._load_data(), self._goes_on)
 
         def results() -> Iterator[TrialRecord]:
-            for record in search.records():
+            going = search or Search(sweep_id, config, self._load_data(), self._goes_on)
+            for record in going.records():
                 yield record
                 if self._is_to_yield:
-                    search.rest()
-                    self._resting = search
+                    going.rest()
+                    self._resting = going
                     break
 
         self._send_results(results())

@@ -33,6 +33,7 @@ from mnist_fc.records import EndRecord, Record, StepRecord, WeightsRecord
 from mnist_fc.runs import RunsError, kept_checkpoints
 from mnist_fc.speed import BATCH_SIZES, SpeedRecord, thread_counts
 from mnist_fc.store import RunStore
+from mnist_fc.sweep import Interval, Space, SweepConfig, default_storage
 from mnist_fc.trainer import Trainer, TrainerBusy
 from mnist_fc.worker import Outbox, Worker
 
@@ -589,7 +590,7 @@ def test_what_is_printed_in_the_process_does_not_get_among_the_records(
     assert not output
 
 
-def test_a_run_or_test_of_speed_without_the_data_file_fails_and_one_with_it_works(
+def test_a_run_sweep_or_test_of_speed_without_the_data_file_fails_and_one_with_it_works(
     tmp_path: Path, data_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     absent = tmp_path / "absent.npz"
@@ -603,6 +604,10 @@ def test_a_run_or_test_of_speed_without_the_data_file_fails_and_one_with_it_work
         assert test.wait_until_ended(TIMEOUT)
         assert test.problem == snapshot.message
         assert test.records() == []
+        space: Space = {"learning_rate": Interval(1e-4, 1e-2)}
+        sweep = trainer.start_sweep(SweepConfig(SHORT, space, "no data", default_storage(tmp_path), num_runs=1))
+        assert sweep.wait_until_ended(TIMEOUT)
+        assert sweep.problem == snapshot.message
         process_id = trainer.process_ids[0]
         shutil.copyfile(data_file, absent)
         assert finished(trainer.start(SHORT)).state == "done"

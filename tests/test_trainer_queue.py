@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -129,8 +128,8 @@ def test_run_keeps_its_slot_while_nobody_else_waits(open_trainer: Open) -> None:
 
 def test_run_that_is_almost_done_is_not_sent_to_wait(open_trainer: Open, log: list[str]) -> None:
     trainer = open_trainer(turn_seconds=0)
-    run = trainer.start(TURNS, "ann")
-    num_steps = TURNS.steps_per_epoch(2000) * TURNS.num_epochs
+    run = trainer.start(LONG, "ann")
+    num_steps = LONG.steps_per_epoch(2000) * LONG.num_epochs
     wait_for(run, lambda: run._steps and run._steps[-1].step > 0.97 * num_steps)
     other = trainer.start(SHORT, "ben")
     assert finished(other).state == "done"
@@ -228,7 +227,7 @@ def test_long_trial_waits_in_the_middle_and_goes_on_from_there(open_trainer: Ope
 def test_sweep_that_is_stopped_in_the_middle_of_a_trial_that_waits_leaves_none_running(
     open_trainer: Open, search: SweepConfig
 ) -> None:
-    trainer = open_trainer(turn_seconds=0)
+    trainer = open_trainer(turn_seconds=2)
     sweep = trainer.start_sweep(replace(search, base=LONG), "ann")
     wait_for(sweep, lambda: sweep._records)
     run = trainer.start(LONG, "ben")
@@ -236,7 +235,8 @@ def test_sweep_that_is_stopped_in_the_middle_of_a_trial_that_waits_leaves_none_r
     assert sweep.is_waiting
     trainer.stop(sweep)
     assert (sweep.is_active, sweep.problem) == (False, "")
-    wait_for_steps(run, 20)
+    trainer.stop(run)
+    assert finished(run).state == "stopped"
     assert [trial.state for trial in trials(search.storage, "turns")] == ["failed"]
 
 
@@ -264,8 +264,23 @@ def test_runs_in_turn_are_one_after_the_other_though_two_slots_are_free(open_tra
     assert finished(second).state == "done"
 
 
+def test_nobody_makes_room_for_a_run_that_waits_for_another(open_trainer: Open, log: list[str]) -> None:
+    trainer = open_trainer(turn_seconds=0)
+    first, second = trainer.start_in_turn(LONG, SHORT, person="ann")
+    wait_for_steps(first, 1)
+    trainer.pause(first)
+    wait_until(first, "paused")
+    other = trainer.start(TURNS, "ben")
+    assert finished(other).state == "done"
+    assert (first.state, second.state) == ("paused", "waiting")
+    assert not any(other.id in line and "lets others" in line for line in log)
+    trainer.resume(first)
+    trainer.stop(first)
+    assert finished(second).state == "done"
+
+
 def test_run_whose_state_is_gone_when_its_turn_comes_again_says_so(open_trainer: Open) -> None:
-    trainer = open_trainer(turn_seconds=MOMENT)
+    trainer = open_trainer(turn_seconds=2)
     run, other = trainer.start(LONG, "ann"), trainer.start(LONG, "ben")
     wait_until(other, "running")
     with trainer._lock:
@@ -447,7 +462,7 @@ def test_training_that_needs_more_memory_than_it_may_take_says_so_and_the_next_w
 
 def test_weights_of_runs_that_wait_are_bounded_and_come_back(open_trainer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnist_fc.trainer.MAX_BYTES_IN_MEMORY", 0)
-    trainer = open_trainer(turn_seconds=MOMENT)
+    trainer = open_trainer(turn_seconds=2)
     run, other = trainer.start(LONG, "ann"), trainer.start(LONG, "ben")
     wait_until(other, "running")
     waiting = run.snapshot()
@@ -490,7 +505,9 @@ def test_system_out_of_memory_ends_the_training_and_not_the_server(open_trainer:
 # The log
 
 
-def test_each_start_end_failure_and_refusal_is_a_line_with_run_and_session(open_trainer: Open, log: list[str]) -> None:
+def test_each_start_end_failure_and_refusal_is_a_line_with_run_and_session(
+    open_trainer: Open, log: list[str], tmp_path: Path
+) -> None:
     trainer = open_trainer()
     done = trainer.start(SHORT, "0123456789")
     finished(done)
@@ -503,7 +520,7 @@ def test_each_start_end_failure_and_refusal_is_a_line_with_run_and_session(open_
     trainer.stop(going[-1])
     trainer.stop(going[0])
     wait_until(going[1], "running")
-    shutil.rmtree(trainer.store.path)
+    trainer.store.path.rename(tmp_path / "elsewhere")
     wait_for(going[1], lambda: going[1].storage_problem)
     named = f"run {done.id} (784-16-10, custom, 2 epochs) of session 01234567"
     assert log[:2] == [f"INFO {named} begins", f"INFO {named} ends at step 58, done"]

@@ -201,8 +201,10 @@ def _set_first_controls() -> None:
 
 
 def _keep_going() -> None:
+    own = [job for job in (session.watched_run(), session.own_sweep()) if job]
+    people = {session.person(), *(job.person for job in own if job.person)}
     for job in session.trainer().jobs():
-        if job is session.watched_run() or job.person == session.person():
+        if job in own or job.person in people:
             job.keeps_going = session.keeps_going()
 
 

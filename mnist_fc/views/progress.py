@@ -223,10 +223,10 @@ def _total_images(snapshot: RunSnapshot) -> int:
 
 def _progress_line(snapshot: RunSnapshot | None) -> str:
     if not snapshot and (sweep := session.own_sweep()) and sweep.is_active:
-        return "A sweep of yours goes on, see the tab **Sweep**: a run begins when that has ended."
+        return f"Your sweep {'waits' if sweep.is_waiting else 'goes on'}, see the tab **Sweep**."
     if not snapshot:
         return f"Press Train to watch a network learn from {session.num_train_images():,} handwritten digits."
-    if (run := session.watched_run()) and (place := session.place_of(run, has_begun=bool(run.snapshot().steps))):
+    if (run := session.watched_run()) and (place := session.place_of(run, has_begun=run.has_begun)):
         return f"{place[0].upper()}{place[1:]}."
     if not snapshot.steps:
         return "Getting ready." if snapshot.is_active else "Not a step was taken."

@@ -98,6 +98,8 @@ def _bound_uploads() -> None:
 
     def add_file(session_id: str, file: UploadedFileRec) -> None:
         with lock:
+            for ended in num_bytes.keys() - manager.file_storage.keys():
+                del num_bytes[ended]
             num_bytes.pop(session_id, None)
             manager.remove_session_files(session_id)
             num_bytes[session_id] = len(file.data)
@@ -153,12 +155,14 @@ def place_of(job: Job, *, has_begun: bool = False) -> str:
 
 
 def own_sweep() -> Sweep | None:
-    """The newest sweep if this page may stop it: its person's, as the address says, or one that nobody is there for."""
+    """The newest sweep if it is this person's, as the page's address says after a reload."""
     sweep = trainer().sweep
-    if sweep is None:
-        return None
-    is_own = sweep.id == st.query_params.get("sweep") or sweep.person == person()
-    return sweep if is_own or not trainer().has_lookers(sweep) else None
+    return sweep if sweep and (sweep.person == person() or sweep.id == st.query_params.get("sweep")) else None
+
+
+def may_stop(sweep: Sweep) -> bool:
+    """Whether it is this person's, or nobody is there for it."""
+    return sweep is own_sweep() or not trainer().has_lookers(sweep)
 
 
 def duration(seconds: float) -> str:

@@ -30,7 +30,7 @@ ABOUT = """
 The page tries settings by itself: each trial trains a network, and what did well is tried more closely. The aim is the
 **validation accuracy** after the last epoch; the test set is never looked at. A trial that is clearly behind is ended early
 (**pruned**). Trials leave no run behind: take the best settings over and press **Train** to keep one. Runs of others get
-their turn, and a trial goes on from where it was; your own begin when the sweep has ended.
+their turn, and a trial goes on from where it was; your own do not interrupt it.
 """
 
 RANGES: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
@@ -248,7 +248,7 @@ def _going_on(sweep: Sweep) -> None:
     bar, button = st.columns([4, 1], vertical_alignment="bottom")
     with bar:
         st.progress(len(ended) / sweep.config.num_runs, _so_far(sweep, list(newest.values()), len(ended)))
-    if is_own:
+    if session.may_stop(sweep):
         button.button("Stop", key="stop_sweep", icon=":material/stop:", on_click=_stop, width="stretch")
 
 
@@ -265,6 +265,6 @@ def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
 
 
 def _stop() -> None:
-    if (sweep := session.own_sweep()) and sweep.is_active:
+    if (sweep := session.trainer().sweep) and sweep.is_active and session.may_stop(sweep):
         session.trainer().stop(sweep)
         sweep.wait_until_ended(progress.COMMAND_SECONDS)
