@@ -355,8 +355,10 @@ class Run(Job):
     def fail(self, why: str) -> None:
         """The process had no time to send the end, which is told here, so that the run ends in the store as on the page."""
         step = self._steps[-1].step if self._steps else 0
-        is_kept = self.path is not None and not self.storage_problem and (self.path / STATE_NAME).exists()
-        way_on = "Resume goes on from its last state, Train starts anew" if is_kept else "Train starts anew"
+        way_on = "Train starts anew"
+        if self.path and not self.storage_problem:
+            has_state = (self.path / STATE_NAME).exists()
+            way_on = f"Resume {'goes on from its last state' if has_state else 'begins it again'}, {way_on}"
         self.receive(self._end_here("failed", f"{why} The page has what it had sent, up to step {step}; {way_on}."))
 
     def _end_here(self, outcome: Literal["stopped", "failed"], message: str) -> EndRecord:

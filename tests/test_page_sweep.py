@@ -186,10 +186,10 @@ def test_a_study_that_varies_something_else_is_said_after_the_start(open_page: C
 def test_another_persons_sweep_is_shown_and_cannot_be_stopped(open_page: Callable[..., Page], page: Page) -> None:
     owner = open_sweep(open_page, LONG)
     click(owner, "start_sweep")
-    expect(owner.get_by_text("Your sweep goes on")).to_be_visible()
+    expect(owner.get_by_role("heading", name="Your sweep goes on")).to_be_visible()
     expect(owner.locator(".st-key-progress")).to_contain_text("Your sweep goes on")
     open_tab(page, "Sweep")
-    expect(page.get_by_text("Somebody's sweep goes on")).to_be_visible()
+    expect(page.get_by_role("heading", name="Somebody's sweep goes on")).to_be_visible()
     expect(page.locator(".st-key-stop_sweep, .st-key-start_sweep")).to_have_count(0)
     owner.reload()
     ready(owner)
