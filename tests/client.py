@@ -93,6 +93,7 @@ class Session:
         self._page_hash = ""
         self._cache_age = 0
         self._answer: Literal["due", "begun", "there"] = "due"
+        self._asked = "nothing"
 
     # Coming and going
 
@@ -180,7 +181,8 @@ class Session:
                             raise ConnectionError(f"the connection ended while {what} was waited for")
                         await self._changed.wait()
             except TimeoutError:
-                raise NoAnswer(f"{what} did not come within {seconds:g} s") from None
+                asked = f"the answer to {self._asked} is {self._answer}"
+                raise NoAnswer(f"{what} did not come within {seconds:g} s; {asked}") from None
 
     # What a person does
 
@@ -239,6 +241,9 @@ class Session:
         context.url, context.is_embedded, context.color_scheme = f"{self.url}/", False, "light"
         assert self._socket
         if not is_auto_rerun:
+            self._asked = (
+                f"{len(state.widget_states.widgets)} widgets of {fragment_id or 'the page'} in {self.id[:8] or 'a new session'}"
+            )
             self._answer = "due"
         await self._socket.send(message.SerializeToString())
 

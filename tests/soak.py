@@ -39,6 +39,9 @@ MAX_SECONDS = 1.0
 MAX_LOST = 0.01
 """Of the drawings, so many may be taken off the canvas by a server that lags; see `draw_stroke`."""
 
+KEPT_SECONDS = 120.0
+"""So long Streamlit keeps the session of a page that was closed."""
+
 MAX_SESSION_MB = 10.0
 """That each further session takes on the server."""
 
@@ -94,6 +97,10 @@ class Measured:
     """Of the real browser, until the text on the screen has changed."""
     memory: list[float] = field(default_factory=list)
     """From one session that has drawn and trains, on."""
+    held: list[int] = field(default_factory=list)
+    """How many sessions the server had at each of these moments: those who left it keeps for a while, in case they come back."""
+    left_at: list[float] = field(default_factory=list)
+    """When sessions were left for good."""
     training_seconds: float = 0.0
     """Processor time of the training process."""
     server_seconds: float = 0.0
@@ -106,10 +113,15 @@ class Measured:
     def count(self, event: str) -> None:
         self.events[event] = self.events.get(event, 0) + 1
 
+    def num_kept(self) -> int:
+        """How many sessions the server still keeps for those who left."""
+        return sum(time.monotonic() - at < KEPT_SECONDS for at in self.left_at)
+
     @property
     def session_mb(self) -> float:
         """What each further session took at the worst moment."""
-        return (max(self.memory) - self.memory[0]) / (self.num_sessions - 1)
+        most, held = max(zip(self.memory, self.held, strict=True))
+        return (most - self.memory[0]) / (max(held, self.num_sessions) - 1)
 
     def broken_bounds(self) -> list[str]:
         """What must not be, in words."""
@@ -137,7 +149,7 @@ class Measured:
 mouse-up to reading, websocket sessions: {percentiles(self.seconds)}; 0.2 s of it is the canvas's own wait
 mouse-up to reading, the real browser:   {percentiles(self.browser_seconds)}
 server memory: {start:.0f} MB with one session, {most:.0f} at the most, {end:.0f} at the end; \
-{self.session_mb:.1f} MB for each further session
+{self.session_mb:.1f} MB for each further session, of which there were {max(self.held)} with those that are kept for who left
 cores taken: {server:.2f} by the server, {training:.2f} by training, {clients:.2f} by the websocket clients
 errors: {len(self.errors)}, left behind: {len(self.left_behind)}"""
 
@@ -217,11 +229,13 @@ class Person:
 
     async def reload(self) -> None:
         """Reload the page."""
+        self.measured.left_at.append(time.monotonic())
         await self.session.reload()
         self.measured.count("reloads")
 
     async def go_out(self) -> None:
         """Close the tab, and open the page again after a while."""
+        self.measured.left_at.append(time.monotonic())
         await self.session.leave()
         await self.pause(5, 30)
         await self.session.open()
@@ -358,6 +372,7 @@ async def watch(server: Server, measured: Measured) -> None:
     training: dict[int, float] = {}
     while True:
         measured.memory.append(memory_mb(server.process.pid))
+        measured.held.append(measured.num_sessions + measured.num_kept())
         with suppress(OSError, AssertionError):  # a training process that is being started
             training[server.worker()] = processor_seconds(server.worker())
         measured.training_seconds = sum(training.values())
