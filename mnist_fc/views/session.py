@@ -1,7 +1,6 @@
 """What the views share: the server's one trainer, data and shipped network, and which run this session watches."""
 
 import argparse
-import gc
 import logging
 import math
 import re
@@ -84,17 +83,7 @@ def trainer() -> Trainer:
     torch.set_num_threads(1)
     memory_gb()  # the training process takes it: what is wrong with it is said here
     _bound_uploads()
-    _spare_what_stays()
     return Trainer(slots=num_slots(_slots_option()), is_present=st.runtime.get_instance().is_active_session)
-
-
-def _spare_what_stays() -> None:
-    """Let Python's collector not walk the million objects of the libraries: it would put off its whole round until a quarter as
-    many were new, and what sessions leave behind, in circles, would lie there until then.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.collect()  # so that it counts from here
 
 
 def _bound_uploads() -> None:
