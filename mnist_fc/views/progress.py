@@ -226,7 +226,7 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
         return f"Your sweep {'waits' if sweep.is_waiting else 'goes on'}, see the tab **Sweep**."
     if not snapshot:
         return f"Press Train to watch a network learn from {session.num_train_images():,} handwritten digits."
-    if (run := session.watched_run()) and (place := session.place_of(run, has_begun=run.has_begun)):
+    if (run := session.watched_run()) and (place := session.place_of(run)):
         return f"{place[0].upper()}{place[1:]}."
     if not snapshot.steps:
         return "Getting ready." if snapshot.is_active else "Not a step was taken."

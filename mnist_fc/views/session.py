@@ -144,12 +144,12 @@ def keeps_going() -> bool:
     return bool(st.session_state.get("keeps_going"))
 
 
-def place_of(job: Job, *, has_begun: bool = False) -> str:
+def place_of(job: Job) -> str:
     """Where a job stands in the queue, in words; nothing for one that does not wait."""
     place = trainer().place(job, num_train_images())
     if place is None:
         return ""
-    what = "goes on" if has_begun else "begins"
+    what = "goes on" if job.has_begun else "begins"
     when = f"about {duration(place.seconds)} until it {what}. It {what} by itself"
     return f"place {place.number} of {place.of} in the queue, {when}"
 

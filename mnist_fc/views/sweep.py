@@ -254,7 +254,7 @@ def _going_on(sweep: Sweep) -> None:
 
 def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
     name = f"**{session.plain(sweep.config.study)}**"
-    if place := session.place_of(sweep, has_begun=sweep.has_begun):
+    if place := session.place_of(sweep):
         return f"{name}: {place}."
     if not newest:
         return f"{name}: getting ready."
