@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ import streamlit as st
 import torch
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.session_manager import ActiveSessionInfo
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from mnist_fc import checkpoint, data
@@ -83,6 +84,7 @@ def trainer() -> Trainer:
     torch.set_num_threads(1)
     memory_gb()  # the training process takes it: what is wrong with it is said here
     _bound_uploads()
+    _answer_who_comes_back()
     return Trainer(slots=num_slots(_slots_option()), is_present=st.runtime.get_instance().is_active_session)
 
 
@@ -110,6 +112,26 @@ def _bound_uploads() -> None:
                 manager.remove_session_files(oldest)
 
     manager.add_file = add_file  # type: ignore[method-assign]
+
+
+def _answer_who_comes_back() -> None:
+    """What the server sends to a session goes to the connection that this has at that moment.
+
+    Streamlit (1.67) goes through a list of connections that it made before. A session that loses its connection and comes back
+    while others are sent to has another by then, and what is drawn for it would be sent to the old one, and be lost.
+    """
+    manager = st.runtime.get_instance()._session_mgr
+    list_sessions = manager.list_active_sessions
+
+    class Connected(list[ActiveSessionInfo]):
+        """Sessions, each with the connection that it has when it is its turn."""
+
+        def __iter__(self) -> Iterator[ActiveSessionInfo]:
+            for known in super().__iter__():
+                if current := manager.get_active_session_info(known.session.id):
+                    yield current
+
+    manager.list_active_sessions = lambda: Connected(list_sessions())  # type: ignore[method-assign]
 
 
 def _slots_option() -> str | None:
