@@ -88,7 +88,7 @@ class EventFile:
         What has been said of the run stays: its graph, its hyperparameters, and that it failed, if it did.
         """
         self._activation = config.activation
-        self._is_new = not purge_from
+        self._has_graph = bool(purge_from)
         self._weights: WeightsRecord | None = None
         self._newest: dict[str, int] = {}
         """By tag, the step of the newest value."""
@@ -100,7 +100,7 @@ class EventFile:
             self._add(0, file_version="brain.Event:2")
             # The first START is taken for the beginning of the run, those after it for restarts.
             self._add(purge_from or 0, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
-            if self._is_new:
+            if not self._has_graph:
                 self._add(0, summary=_experiment())
                 self._add(0, summary=_session_start(config))
         except BaseException:
@@ -112,9 +112,10 @@ class EventFile:
         """Add a record: its numbers, or when an epoch or the run ends a picture of the newest weights. States are passed over."""
         match record:
             case WeightsRecord():
-                if self._is_new and self._weights is None:
+                if not self._has_graph:
                     # The shapes are those of the network itself: it has an output more where it learns what is no digit.
                     self._add(0, graph_def=_graph(record.weights, self._activation).SerializeToString())
+                    self._has_graph = True
                 self._weights = record
             case StepRecord(step=step):
                 norms = {f"gradient_norm/fc{number}": norm for number, norm in enumerate(record.gradient_norms, start=1)}
@@ -141,6 +142,10 @@ class EventFile:
                 # TensorBoard keeps the first end that it reads, and a run that was stopped can go on to another.
                 ends = [] if record.outcome == "stopped" else [_session_end(is_success=record.outcome == "done")]
                 self._add(step, summary=_summary(self._scalars(step, results) + self._pictures(step) + ends))
+
+    def forget_weights(self) -> None:
+        """They take room; there is no picture of them any more."""
+        self._weights = None
 
     def close(self) -> None:
         """Nothing can be written after it."""

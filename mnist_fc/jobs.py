@@ -289,6 +289,8 @@ class Run(Job):
         """While no process is at it: it has them again, from its folder, when its turn comes or when it ends before."""
         with self._changed:
             if self._folder:
+                with contextlib.suppress(RunsError):  # it keeps them, and the next record will say why
+                    self._folder.forget_weights()
                 self._weights = None
 
     @property

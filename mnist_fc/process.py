@@ -74,6 +74,7 @@ class TrainingProcess:
             with contextlib.suppress(OSError):
                 pickle.dump(command, self._process.stdin)
                 self._process.stdin.flush()
+            del command  # the state of a run is large
         with contextlib.suppress(OSError):  # A command was still on its way to it.
             self._process.stdin.close()
 

@@ -244,9 +244,8 @@ class RunFolder:
                     self._sync()  # a state is of use with the rows that came before it
                     checkpoint.save(self.path / STATE_NAME, record.state)
                 case StepRecord() | EpochRecord() | EndRecord():
-                    if not isinstance(record, StepRecord) and self._weights:
-                        checkpoint.save(self.checkpoint, self._weights.weights)
-                        self._weights = None
+                    if not isinstance(record, StepRecord):
+                        self._save_weights()
                     self._append([_cell(getattr(record, column, None)) for column in COLUMNS])
             if self._events:
                 self._events.write(record)
@@ -259,6 +258,13 @@ class RunFolder:
                     self._sync()
                     self.close()
 
+    def forget_weights(self) -> None:
+        """Have the newest weights on disk alone. Raises RunsError."""
+        with self._saying_why():
+            self._save_weights()
+        if self._events:
+            self._events.forget_weights()
+
     def close(self) -> None:
         """Let others have it. Without an EndRecord it counts as cut off."""
         try:
@@ -268,6 +274,11 @@ class RunFolder:
             self._events = None
             _written_here.discard(self.path.absolute())
             self._lock.release()
+
+    def _save_weights(self) -> None:
+        if self._weights:
+            checkpoint.save(self.checkpoint, self._weights.weights)
+            self._weights = None
 
     def _keep(self, record: WeightsRecord) -> None:
         path = self.path / f"step-{record.step:06}.ckpt"

@@ -1,8 +1,9 @@
 """Trainer: the server's training processes, the queue of what is asked of them, and the runs that it knows.
 
-Each process is a slot for one job. Whoever comes while all are taken waits, in the order of coming, and begins when a slot is
-free. A run that has had its turn while others wait goes to the end of the queue and later on from where it was; a job that
-nobody looks at any more is ended. A page reads immutable snapshots and never waits for training.
+Each process is a slot for one job. Whoever comes while all are taken waits, in the order of coming, but nobody's second job
+comes before another person's first, and begins when a slot is free. A run that has had its turn while others wait goes to the
+end of the queue and later on from where it was; a job that nobody looks at any more is ended. A page reads immutable snapshots
+and never waits for training.
 """
 
 import atexit
@@ -11,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -189,6 +191,17 @@ class Trainer:
             at_work = [job for slot in self._slots if (job := self._at_work(slot))]
             return [*at_work, *self._queue, *self._paused]
 
+    def _waiting(self) -> list[Job]:
+        """Those in the queue, the next first: as they came, but whoever had the last turn, or has a job further ahead, comes
+        after who has not.
+        """
+        ahead = Counter(slot.job.person for slot in self._slots if slot.job)
+        places = {}
+        for job in self._queue:
+            places[job] = ahead[job.person]
+            ahead[job.person] += 1
+        return sorted(self._queue, key=lambda job: places[job])
+
     def _at_work(self, slot: _Slot) -> Job | None:
         """The job that a process is at: not one that has ended, which may wait again since, and not one that made room."""
         job = slot.job
@@ -209,7 +222,8 @@ class Trainer:
         with self._lock:
             if job not in self._queue:
                 return None
-            number = self._queue.index(job)
+            waiting = self._waiting()
+            number = waiting.index(job)
             now = time.monotonic()
             seconds = 0.0
             for slot in self._slots:
@@ -218,9 +232,9 @@ class Trainer:
                     if self._others_wait(slot, at_work):
                         left = min(left, max(0.0, self._turn_seconds - (now - (slot.began_at or now))))
                     seconds += left
-            for other in self._queue[:number]:
+            for other in waiting[:number]:
                 seconds += min(other.seconds_left(num_train_images, self._pace), self._turn_seconds)
-            return Place(number + 1, len(self._queue), seconds / len(self._slots))
+            return Place(number + 1, len(waiting), seconds / len(self._slots))
 
     # What is asked for
 
@@ -298,7 +312,7 @@ class Trainer:
         self._begin_waiting()
         for job in jobs:
             if job in self._queue:
-                log.info("%s waits, place %d of %d", _named(job), self._queue.index(job) + 1, len(self._queue))
+                log.info("%s waits, place %d of %d", _named(job), self._waiting().index(job) + 1, len(self._queue))
 
     def _begin_waiting(self) -> None:
         """Give the free slots to those that wait."""
@@ -306,9 +320,11 @@ class Trainer:
             while not self._closing and not self._at_work(slot) and (job := self._next_for(slot)):
                 self._queue.remove(job)
                 self._begin(slot, job)
+                if slot.process.has_died:  # and no other could be started: the next may, a while later
+                    break
 
     def _next_for(self, slot: _Slot) -> Job | None:
-        return next((job for job in self._queue if self._may_begin(slot, job)), None)
+        return next((job for job in self._waiting() if self._may_begin(slot, job)), None)
 
     def _may_begin(self, slot: _Slot, job: Job) -> bool:
         is_at_rest_elsewhere = any(other.resting is job for other in self._slots if other is not slot)
@@ -324,7 +340,7 @@ class Trainer:
             if slot.process.has_died:  # and its end is about to be told, or there was nothing to tell
                 slot.process, slot.resting = self._new_process(), None
             self._hand_over(slot.process, job)
-        except OSError as error:  # RunsError too: no job may hold a slot that no process is at
+        except (OSError, RuntimeError, MemoryError) as error:  # RunsError too: no job may hold a slot that no process is at
             job.fail(f"It could not begin: {error}.")
             self._log_end(job)
         else:
@@ -351,7 +367,7 @@ class Trainer:
     def look_at(self, job: Job, person: str) -> None:
         """`person` sees it: it does not end before that session is gone, too, and nor do others of the same person's."""
         with self._lock:
-            for other in self.jobs() if job.is_active else []:
+            for other in self.jobs():
                 if other is job or (other.person and other.person == job.person):
                     other.lookers.add(person)
                     other.seen_at = time.monotonic()
@@ -495,7 +511,7 @@ class Trainer:
                 return  # Nothing went on, and a job came first: the process and the job of now are others.
             slot.resting = None
             if process.was_ready:  # One that dies before would die again; the next job tries.
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, RuntimeError):
                     slot.process = self._new_process()
             self._begin_waiting()
 
@@ -505,6 +521,7 @@ class Trainer:
         with self._lock:
             while not self._closing:
                 self._has_job.wait(self._look_seconds if self.is_busy else None)
+                self._begin_waiting()
                 self._end_turns()
                 self._end_what_nobody_looks_at()
 
@@ -512,16 +529,19 @@ class Trainer:
         now = time.monotonic()
         for slot in self._slots:
             job = self._at_work(slot)
-            if job and slot.began_at is not None and self._others_wait(slot, job):
-                is_paused = isinstance(job, Run) and job.state == "paused"
-                if is_paused or now - slot.began_at >= self._turn_seconds:
-                    slot.process.send("yield", job.id)
+            if job is None or slot.began_at is None or not self._others_wait(slot, job):
+                continue
+            if _is_paused(job) or now - slot.began_at >= self._turn_seconds:
+                slot.process.send("yield", job.id)
 
     def _others_wait(self, slot: _Slot, job: Job) -> bool:
-        """Whether it must make room after its turn: for another person's, or, of many slots, for what rests in its own."""
+        """Whether it must make room after its turn: for another person's, or, of many slots, for what rests in its own; while
+        it is paused, for any.
+        """
         is_one_of_many = len(self._slots) > 1
         return job.takes_turns and any(
-            self._may_begin(slot, other) and (other.person != job.person or (is_one_of_many and slot.resting is other))
+            self._may_begin(slot, other)
+            and (other.person != job.person or _is_paused(job) or (is_one_of_many and slot.resting is other))
             for other in self._queue
         )
 
@@ -583,6 +603,10 @@ def _named(job: Job) -> str:
         case _:
             what = f"speed test {job.id}"
     return f"{what} of {_of(job.person)}"
+
+
+def _is_paused(job: Job) -> bool:
+    return isinstance(job, Run) and job.state == "paused"
 
 
 def _of(person: str) -> str:

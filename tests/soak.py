@@ -25,7 +25,7 @@ if __name__ == "__main__":  # pytest does both: puts the checkout on the path, a
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from browser import BROWSER, BROWSER_ARGS, ONE, SEVEN, TWO, Server, click, draw, expect_reading, ready, running_server
-from client import NoAnswer, Point, Session, fabric_path
+from client import Point, Session, fabric_path
 from playwright.sync_api import sync_playwright
 from websockets.exceptions import ConnectionClosed
 
@@ -56,6 +56,9 @@ LONG_RUN, SHORT_RUN = "preset=blog-pytorch&epochs=100", "preset=fast&epochs=1"
 """Addresses with such settings."""
 
 LOST = "drawings lost"
+
+GONE_WRONG = (AssertionError, KeyError, OSError, ConnectionClosed)
+"""No answer, what is at odds with the protocol, and the end of the connection."""
 
 LOG_ERRORS = re.compile(r"^.*(?:Traceback|\bERROR\b|\bCRITICAL\b|Uncaught|Exception).*$", re.MULTILINE)
 
@@ -361,9 +364,10 @@ async def attend_safely(person: Person, until: float, measured: Measured) -> Non
     """What goes wrong for one is an error, and the others stay."""
     try:
         await person.attend(until)
-    except (NoAnswer, OSError, ConnectionClosed) as error:
+    except GONE_WRONG as error:
         measured.errors.append(f"a session: {error!r}")
-        await person.session.leave()
+        with suppress(*GONE_WRONG):  # what the server sent may be said once more
+            await person.session.leave()
     measured.errors += [f"on a page: {problem}" for problem in person.session.problems]
 
 

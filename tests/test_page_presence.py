@@ -1,9 +1,7 @@
 """Browsers that vanish in mid-stroke and in mid-run and come back, and one person with two tabs."""
 
-import asyncio
 import re
 from collections.abc import Iterator
-from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,6 @@ from browser import (
     ready,
     start_run,
 )
-from client import Session
 from faults import LONG, QUICK, begin_stroke, end_stroke, expect_all_well, opened, run_of, served, train_one, whole_runs
 from playwright.sync_api import Browser, Page, expect
 
@@ -109,29 +106,6 @@ def test_stroke_and_run_of_a_browser_whose_network_stalls_are_there_when_it_is_b
 
 
 # Twice
-
-
-def test_who_loses_the_connection_while_others_are_answered_is_answered_when_back(server: Server) -> None:
-    async def look_around(session: Session) -> None:
-        for tab in cycle(["Inside", "Mistakes"]):
-            await session.open_tab(tab)
-            await session.settle()
-
-    async def come_back_to_a_busy_server() -> None:
-        *others, one = [await Session(server.url).open() for _ in range(9)]
-        session_id = one.id
-        async with asyncio.TaskGroup() as all_at_once:
-            busy = [all_at_once.create_task(look_around(other)) for other in others]
-            for _ in range(12):
-                await one.reconnect()
-            for each in busy:
-                each.cancel()
-        assert one.id == session_id
-        for session in (one, *others):
-            await session.leave()
-            assert not session.problems
-
-    asyncio.run(come_back_to_a_busy_server())
 
 
 def at_once(*pages: Page, key: str) -> None:

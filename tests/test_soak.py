@@ -1,9 +1,10 @@
-"""A class of thirty at once, within the bounds that are promised: one minute of the soak, and what a session takes."""
+"""A class at once, within the bounds that are promised: one minute of the soak, what a session takes, and who comes back."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,26 @@ def test_session_is_there_again_after_a_lost_connection_and_another_after_a_relo
             assert session.text("reading") == "3", "a page that is opened anew has a 3 on it"
 
     asyncio.run(come_back())
+
+
+def test_who_loses_the_connection_while_others_are_answered_is_answered_when_back(server: Server) -> None:
+    async def look_around(session: Session) -> None:
+        for tab in cycle(["Inside", "Mistakes"]):
+            await session.open_tab(tab)
+            await session.settle()
+
+    async def come_back_to_a_busy_server() -> None:
+        *others, one = [await Session(server.url).open() for _ in range(9)]
+        session_id = one.id
+        async with asyncio.TaskGroup() as all_at_once:
+            busy = [all_at_once.create_task(look_around(other)) for other in others]
+            for _ in range(12):
+                await one.reconnect()
+            for each in busy:
+                each.cancel()
+        assert one.id == session_id
+        for session in (one, *others):
+            await session.leave()
+            assert not session.problems
+
+    asyncio.run(come_back_to_a_busy_server())

@@ -19,6 +19,7 @@ from mnist_fc.runs import STATE_NAME
 from mnist_fc.store import RunStore
 from mnist_fc.sweep import Interval, SweepConfig, TrialRecord, default_storage, trials
 from mnist_fc.trainer import MAX_OF_ONE_PERSON, MAX_WAITING, SLOTS_VARIABLE, Trainer, TrainerBusy, num_slots
+from mnist_fc.views.session import _slots_option
 
 TIMEOUT = 240.0
 """Seconds within which a thing happens on any machine; a test that passes waits no longer than the thing takes."""
@@ -153,6 +154,29 @@ def test_paused_run_makes_room_at_once_and_waits_for_its_person_alone(open_train
     numbers = [step.step for step in paused.snapshot().steps]
     assert numbers == sorted(set(numbers))
     assert len(numbers) > steps
+
+
+def test_paused_run_makes_room_for_the_next_of_the_same_person_too(open_trainer: Open) -> None:
+    trainer = open_trainer()
+    paused = trainer.start(LONG, "ann")
+    wait_for_steps(paused, 5)
+    trainer.pause(paused)
+    wait_until(paused, "paused")
+    assert finished(trainer.start(SHORT, "ann")).state == "done"
+    assert paused.state == "paused"
+
+
+def test_nobody_has_a_second_turn_before_another_who_waits_has_a_first(open_trainer: Open, log: list[str]) -> None:
+    trainer = open_trainer(turn_seconds=MOMENT)
+    first, second, third = (trainer.start(LONG, "ann") for _ in range(3))
+    other = trainer.start(LONG, "ben")
+    places = [trainer.place(run, 2000) for run in (second, third, other)]
+    assert [place.number for place in places if place] == [2, 3, 1]
+    wait_until(third, "running")
+    turns = [
+        run for line in log if line.endswith(("begins", "goes on")) for run in (first, second, third, other) if run.id in line
+    ]
+    assert turns[:5] == [first, other, second, other, third]
 
 
 def test_run_that_is_stopped_between_its_turns_can_go_on_later(open_trainer: Open) -> None:
@@ -389,6 +413,17 @@ def test_wrong_number_of_slots_is_named(text: str, monkeypatch: pytest.MonkeyPat
             num_slots()
 
 
+def test_slots_are_as_the_command_line_says_or_else_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SLOTS_VARIABLE, "1")
+    monkeypatch.setattr("sys.argv", ["app.py", "--slots", f"{CPU_COUNT}"])
+    assert num_slots(_slots_option()) == CPU_COUNT
+    monkeypatch.setattr("sys.argv", ["app.py"])
+    assert num_slots(_slots_option()) == 1
+    monkeypatch.setattr("sys.argv", ["app.py", "--slots"])
+    with pytest.raises(ConfigError, match="--slots"):
+        _slots_option()
+
+
 # People
 
 
@@ -433,7 +468,7 @@ def test_whoever_is_back_in_time_or_looks_at_it_from_elsewhere_keeps_it_going(op
 def test_whoever_looks_at_one_run_of_a_person_is_there_for_the_next_of_theirs_too(open_trainer: Open) -> None:
     here = {"ann"}
     trainer = open_trainer(is_present=here.__contains__, away_seconds=3600)
-    first, second = trainer.start_in_turn(LONG, SHORT, person="ann")
+    first, second = trainer.start_in_turn(LONG, LONG, person="ann")
     here.clear()
     here.add("ann again")
     trainer.look_at(first, "ann again")
@@ -442,6 +477,16 @@ def test_whoever_looks_at_one_run_of_a_person_is_there_for_the_next_of_theirs_to
             run.seen_at -= 3700
         trainer._end_what_nobody_looks_at()
     assert (first.is_active, second.state) == (True, "waiting")
+    trainer.stop(first)
+    wait_until(second, "running")
+    here.clear()
+    here.add("ann once more")
+    trainer.look_at(first, "ann once more")
+    with trainer._lock:
+        second.seen_at -= 3700
+        trainer._end_what_nobody_looks_at()
+    wait_for_steps(second, 5)
+    assert second.state == "running"
 
 
 # What a training may take

@@ -66,7 +66,7 @@ def bar() -> None:
         st.warning(problem)
     if snapshot is None and (missing := st.query_params.get("run")):
         if st.session_state.get("missing_run") != missing:
-            session.refused("a run in the address that is not in the store")
+            session.refused(f"a run in the address that is not in the store: {missing[:120]}")
         st.session_state.missing_run = missing
         st.warning(f"There is no run {session.plain(missing[:120])} in the store; it may have been deleted.")
     if snapshot and snapshot.storage_problem:

@@ -19,6 +19,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.session_manager import ActiveSessionInfo
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
 from mnist_fc import checkpoint, data
 from mnist_fc.checkpoint import CheckpointError
@@ -83,9 +84,10 @@ def trainer() -> Trainer:
     # Reading one image is too little to share among cores, and idle helper threads would spin where training runs.
     torch.set_num_threads(1)
     memory_gb()  # the training process takes it: what is wrong with it is said here
+    made = Trainer(slots=num_slots(_slots_option()), is_present=st.runtime.get_instance().is_active_session)
     _bound_uploads()
     _answer_who_comes_back()
-    return Trainer(slots=num_slots(_slots_option()), is_present=st.runtime.get_instance().is_active_session)
+    return made
 
 
 def _bound_uploads() -> None:
@@ -120,18 +122,21 @@ def _answer_who_comes_back() -> None:
     Streamlit (1.67) goes through a list of connections that it made before. A session that loses its connection and comes back
     while others are sent to has another by then, and what is drawn for it would be sent to the old one, and be lost.
     """
-    manager = st.runtime.get_instance()._session_mgr
-    list_sessions = manager.list_active_sessions
+    manager = getattr(st.runtime.get_instance(), "_session_mgr", None)
+    if not isinstance(manager, WebsocketSessionManager):
+        return
+    sessions: WebsocketSessionManager = manager
+    list_sessions = sessions.list_active_sessions
 
     class Connected(list[ActiveSessionInfo]):
         """Sessions, each with the connection that it has when it is its turn."""
 
         def __iter__(self) -> Iterator[ActiveSessionInfo]:
             for known in super().__iter__():
-                if current := manager.get_active_session_info(known.session.id):
+                if current := sessions.get_active_session_info(known.session.id):
                     yield current
 
-    manager.list_active_sessions = lambda: Connected(list_sessions())  # type: ignore[method-assign]
+    sessions.list_active_sessions = lambda: Connected(list_sessions())  # type: ignore[method-assign]
 
 
 def _slots_option() -> str | None:

@@ -24,6 +24,8 @@ def _panel(*, ticking: bool) -> None:
     if _is_measuring() is not ticking or controls.are_stale():
         st.rerun()  # a measurement has begun or ended, or its advice was taken
     test, max_threads = session.trainer().speed_test, session.trainer().max_threads
+    if test and test.is_active:
+        session.trainer().look_at(test, session.person())
     st.caption(
         f"How many training images a second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"
         + (f" and 1 to {max_threads} threads" if max_threads > 1 else "")
@@ -103,7 +105,8 @@ def _measure() -> None:
     if _is_measuring():
         return  # somebody else has just begun; the page follows it
     try:
-        session.trainer().measure_speed(controls.config(), session.person())
+        test = session.trainer().measure_speed(controls.config(), session.person())
+        test.keeps_going = session.keeps_going()
     except TrainerBusy as busy:
         st.session_state.speed_problem = f"{busy}. Press Measure again when that has ended."
 

@@ -208,6 +208,7 @@ def _start() -> None:
     except ConfigError:
         pass  # the form says what is wrong with it
     except SweepError as error:
+        session.refused(f"a sweep: {error}")
         state.sweep_problem = session.sentence(str(error))
     except TrainerBusy as busy:
         state.sweep_problem = f"{busy}. Press Start again when that has ended."
