@@ -221,6 +221,11 @@ DARK_AT_LAST = f"""async canvas => {{
 }}"""
 """The same when there are none, or after a minute."""
 
+ALL_FADED = """() => Promise.all(
+  document.getAnimations().filter(one => one.effect.getComputedTiming().iterations !== Infinity).map(one => one.finished)
+)"""
+"""Waits until what fades in or out has done so."""
+
 CONTRAST_BELOW = """
 limit => {
   const parse = text => {

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -24,6 +25,10 @@ from mnist_fc.model import ACTIVATIONS, MLP
 from mnist_fc.records import WeightsRecord
 from mnist_fc.strokes import Stroke
 from mnist_fc.views import controls, session
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 @contextmanager

@@ -422,7 +422,7 @@ def test_the_process_ends_with_the_commands_code(tmp_path: Path) -> None:
 
 
 def test_a_training_killed_in_the_middle_goes_on_to_the_same_losses(quick: list[str], tmp_path: Path) -> None:
-    options = [*quick, "--epochs", "60", "--batch-size", "8", "--dropout", "0.2", "--validation", "100"]
+    options = [*quick, "--epochs", "25", "--batch-size", "8", "--dropout", "0.2", "--validation", "100"]
     command = [sys.executable, "-m", "mnist_fc"]
     process = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from browser import (
+    ALL_FADED,
     CONTRAST_BELOW,
     LOWER,
     NUM_DARK,
@@ -272,8 +273,8 @@ def test_hand_is_read_by_the_network_that_is_chosen_and_drawn_with_the_brush_tha
     expect(page.locator(".st-key-brush").get_by_role("slider")).to_have_attribute("aria-valuetext", re.compile("6"))
     draw(page, ONE, HAND)
     expect(page.locator(".st-key-hand_next button")).to_be_enabled()
-    num_dark = page.locator(f"{HAND} {LOWER}").evaluate(NUM_DARK)
-    assert 180 * 5 < num_dark < 180 * 8, "180 pixels long and 6 wide"
+    canvas = page.locator(f"{HAND} {LOWER}")
+    wait_until(lambda: 180 * 5 < canvas.evaluate(NUM_DARK) < 180 * 8, seconds=20)  # 180 pixels long and 6 wide
     assert page.locator(f"{HAND} {UPPER}").get_attribute("aria-label"), (
         "the component's toolbar is hidden where its canvas has a name"
     )
@@ -550,6 +551,7 @@ def test_diverging_run_says_at_which_step_and_what_helps(page: Page) -> None:
 @pytest.mark.parametrize("width", [1280, 390])
 def test_text_has_enough_contrast(open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(width, 800, color_scheme=scheme)
+    page.evaluate(ALL_FADED)
     faint = page.evaluate(CONTRAST_BELOW, 4.5)
     assert faint == []
 

@@ -107,11 +107,12 @@ AS_ROOT = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "-
 """Of unshare and nsenter: mounts of one's own, which end with the process."""
 
 
-def mount(server: Server, *command: str | Path) -> None:
-    """Do so where that server sees it."""
+def mount(server: Server, *command: str | Path) -> bool:
+    """Do so where that server sees it; whether it could be done."""
     keep = [] if os.geteuid() == 0 else ["--preserve-credentials"]
     options = [option for option in AS_ROOT if option != "--map-root-user"]
-    subprocess.run(["nsenter", f"--target={server.process.pid}", *options, *keep, "--", *command], check=True)
+    done = subprocess.run(["nsenter", f"--target={server.process.pid}", *options, *keep, "--", *command], check=False)
+    return done.returncode == 0
 
 
 def expect_not_kept(page: Page, why: str) -> None:
@@ -172,8 +173,8 @@ def test_store_that_turns_read_only_in_mid_run_is_said_and_everything_else_goes_
         ready(page)
         start_run(page)
         expect_status(page, "epoch")
-        mount(server, "mount", "--bind", store, store)
-        mount(server, "mount", "-o", "remount,bind,ro", store)
+        assert mount(server, "mount", "--bind", store, store)
+        wait_until(lambda: mount(server, "mount", "-o", "remount,bind,ro", store))  # not while a file is being written
         expect(page.get_by_text(re.compile("This run is not kept on disk.*Read-only file system"))).to_be_visible(
             timeout=120 * SECONDS
         )
@@ -196,7 +197,7 @@ def test_store_that_turns_read_only_in_mid_run_is_said_and_everything_else_goes_
         page.goto(f"{server.url}/?run={first}")
         ready(page)
         expect_status(page, DONE)
-        mount(server, "umount", store)
+        assert mount(server, "umount", store)
         expect_all_well(page, server, tmp_path, before)
         page.context.close()
 

@@ -697,7 +697,7 @@ def test_a_run_whose_process_dies_ends_in_the_store_as_it_does_on_the_page(train
 # Runs that come back from the store, and go on
 
 
-RESUMED = SHORT.replace(hidden_sizes=(128,), batch_size=8, num_epochs=50, dropout=0.2, schedule="one_cycle")
+RESUMED = SHORT.replace(hidden_sizes=(128,), batch_size=8, num_epochs=22, dropout=0.2, schedule="one_cycle")
 """Some seconds, and so some states."""
 
 CUT_OFF = """
