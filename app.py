@@ -59,7 +59,7 @@ ABOUT = """
   yours; every chart has SVG and PNG in its corner.
 """
 
-YOUR_HAND = "Test your hand"
+YOUR_HAND, SWEEP, SPEED = "Test your hand", "Sweep", "How fast is this machine?"
 
 TABS: dict[str, Callable[[list[Reading], session.Network], None]] = {
     "Why this digit?": why.panel,
@@ -70,8 +70,8 @@ TABS: dict[str, Callable[[list[Reading], session.Network], None]] = {
     YOUR_HAND: lambda readings, network: hand.panel(network),
     "Runs": lambda readings, network: runs.panel(),
     "Take it away": lambda readings, network: take.panel(network),
-    "Sweep": lambda readings, network: sweep.panel(),
-    "How fast is this machine?": lambda readings, network: speed.panel(),
+    SWEEP: lambda readings, network: sweep.panel(),
+    SPEED: lambda readings, network: speed.panel(),
     "What is on this page": lambda readings, network: about(),
 }
 """The tabs by name, and what draws each, for the drawing as it was just read and the network that read it."""
@@ -118,7 +118,7 @@ def live(tick_seconds: float | None) -> None:
     tabs(readings, network)
     with looking_back:
         moment.timeline()  # last: what it plays goes on to the next moment when all of this one is drawn
-    if tick_seconds is None:
+    if session.tick_seconds() is None:
         hand.keep_score(network)  # of a run that has just ended, whatever tab is open
     if not is_complete:
         st.rerun()
@@ -140,8 +140,18 @@ def tabs(readings: list[Reading], network: session.Network) -> None:
 
 
 def pace() -> float | None:
-    """Seconds from tick to tick; None while nothing goes on."""
-    return session.tick_seconds(much_to_draw=st.session_state.get("tabs") in MUCH_TO_DRAW)
+    """Seconds from tick to tick; None while nothing goes on.
+
+    There is one fragment, and none within it: those have names that change with what stands before them, and a click that was
+    sent under the old name is passed over (Streamlit 1.67).
+    """
+    tab = st.session_state.get("tabs")
+    paces = [session.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW)]
+    if tab == SWEEP:
+        paces.append(sweep.tick_seconds())
+    if tab == SPEED:
+        paces.append(speed.tick_seconds())
+    return min((seconds for seconds in paces if seconds), default=None)
 
 
 tick_seconds = pace()

@@ -566,7 +566,8 @@ def test_each_start_end_failure_and_refusal_is_a_line_with_run_and_session(
     trainer.stop(going[0])
     wait_until(going[1], "running")
     trainer.store.path.rename(tmp_path / "elsewhere")
-    wait_for(going[1], lambda: going[1].storage_problem)
+    not_kept = re.compile(f"ERROR.*{going[1].id}.*is no longer kept on disk")
+    wait_for(going[1], lambda: any(map(not_kept.match, log)))
     named = f"run {done.id} (784-16-10, custom, 2 epochs) of session 01234567"
     assert log[:2] == [f"INFO {named} begins", f"INFO {named} ends at step 58, done"]
     assert [line.startswith("ERROR run") and "failed: The loss" in line for line in log if failed.id in line] == [False, True]
@@ -575,4 +576,3 @@ def test_each_start_end_failure_and_refusal_is_a_line_with_run_and_session(
         "WARNING refused session cleo: You have 3 trainings that go on or wait"
     ]
     assert any(going[-1].id in line and "ends at step 0, stopped" in line for line in log)
-    assert any(going[1].id in line and line.startswith("ERROR") and "is no longer kept on disk" in line for line in log)

@@ -539,5 +539,11 @@ def tick_seconds(*, much_to_draw: bool = False) -> float | None:
         seconds = TICK_SECONDS
     else:
         seconds = TICK_SECONDS_WITH_MUCH_TO_DRAW if much_to_draw else TICK_SECONDS_ALL_CORES_TRAIN
-    # In steps, so that a page is not drawn anew as a whole whenever somebody comes or goes.
+    return among_all(seconds)
+
+
+def among_all(seconds: float) -> float:
+    """The pace of one page, or a slower one with many; in steps, so that no page is drawn anew as a whole whenever somebody comes
+    or goes.
+    """
     return seconds * 2.0 ** max(0, math.ceil(math.log2(max(1, num_present()) / FEW_SESSIONS)))

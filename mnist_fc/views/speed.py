@@ -11,20 +11,9 @@ from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
 
 def panel() -> None:
     """The newest measurement of this machine, whoever asked for it, and the button for the next."""
-    measuring = _is_measuring()
-    st.fragment(_panel, run_every=session.TICK_SECONDS_ALL_CORES_TRAIN if measuring else None)(ticking=measuring)
-
-
-def _is_measuring() -> bool:
-    test = session.trainer().speed_test
-    return test is not None and test.is_active
-
-
-def _panel(*, ticking: bool) -> None:
-    if _is_measuring() is not ticking or controls.are_stale():
-        st.rerun()  # a measurement has begun or ended, or its advice was taken
     test, max_threads = session.trainer().speed_test, session.trainer().max_threads
-    if test and test.is_active:
+    measuring = test is not None and test.is_active
+    if test and measuring:
         session.trainer().look_at(test, session.person())
     st.caption(
         f"How many training images a second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"
@@ -32,7 +21,7 @@ def _panel(*, ticking: bool) -> None:
         + ": the network of the side panel takes real training steps, for some seconds; runs wait meanwhile. "
         "The newest figures of this machine are shown, whoever asked for them; other busy programs lower them."
     )
-    if ticking:
+    if measuring:
         st.button("Stop measuring", key="stop_measuring", icon=":material/stop:", on_click=_stop)
     else:
         st.button("Measure", key="measure_speed", icon=":material/speed:", on_click=_measure)
@@ -41,7 +30,7 @@ def _panel(*, ticking: bool) -> None:
     if test is None:
         return
     records, num_records = test.records(), test.num_records
-    if ticking:
+    if measuring:
         st.progress(len(records) / num_records, _so_far(test, records))
     if test.problem:
         st.error(f"{test.problem} Press Measure to try again.", icon=":material/error:")
@@ -49,8 +38,18 @@ def _panel(*, ticking: bool) -> None:
         _chart(test, records)
     if len(records) == num_records:
         _advice(test, records)
-    elif not ticking:
+    elif not measuring:
         st.caption(f"Ended after {len(records)} of {num_records} figures.")
+
+
+def tick_seconds() -> float | None:
+    """How often the page is drawn anew while this is to be seen; None while nothing is measured."""
+    return session.among_all(session.TICK_SECONDS_ALL_CORES_TRAIN) if _is_measuring() else None
+
+
+def _is_measuring() -> bool:
+    test = session.trainer().speed_test
+    return test is not None and test.is_active
 
 
 def _so_far(test: SpeedTest, records: list[SpeedRecord]) -> str:

@@ -55,11 +55,24 @@ REST_SECONDS = 5.0
 def panel() -> None:
     """What to search, or the sweep that goes on here; and the trials of a study, whoever runs them."""
     st.caption(ABOUT)
-    sweeping, ticking = _is_sweeping(), _is_ticking()
-    if not sweeping:
-        st.fragment(_form)()
-    pace = session.TICK_SECONDS_ALL_CORES_TRAIN if ticking else REST_SECONDS
-    st.fragment(_panel, run_every=pace)(sweeping=sweeping, ticking=ticking)
+    sweep = session.trainer().sweep
+    if sweep and sweep.is_active:
+        _going_on(sweep)
+    else:
+        _form()
+        if (sweep := session.own_sweep()) and sweep.problem:
+            st.error(session.sentence(sweep.problem.removesuffix(".")), icon=":material/error:")
+    try:
+        names = studies.names()
+        if study := studies.chosen(names):
+            trials.show(names, study, _is_ticking())
+    except SweepError as error:
+        st.error(f"The sweeps cannot be shown: {session.plain(str(error))}.", icon=":material/error:")
+
+
+def tick_seconds() -> float:
+    """How often the page is drawn anew while this is to be seen."""
+    return session.among_all(session.TICK_SECONDS_ALL_CORES_TRAIN if _is_ticking() else REST_SECONDS)
 
 
 def _is_sweeping() -> bool:
@@ -80,9 +93,7 @@ def _is_ticking() -> bool:
 
 
 def _form() -> None:
-    """What to vary and for how long. A change draws only this anew."""
-    if _is_sweeping():
-        st.rerun()  # one has begun: the page follows it
+    """What to vary and for how long."""
     st.markdown("#### Search for settings")
     what, budget = st.columns(2, gap="large")
     with what:
@@ -220,22 +231,6 @@ def _new_name(taken: Sequence[str]) -> str:
 
 
 # What comes of it
-
-
-def _panel(*, sweeping: bool, ticking: bool) -> None:
-    if (_is_sweeping(), _is_ticking()) != (sweeping, ticking) or controls.are_stale():
-        st.rerun()  # a sweep has begun or ended, or its settings were taken
-    sweep = session.trainer().sweep
-    if sweep and sweeping:
-        _going_on(sweep)
-    elif (sweep := session.own_sweep()) and sweep.problem:
-        st.error(session.sentence(sweep.problem.removesuffix(".")), icon=":material/error:")
-    try:
-        names = studies.names()
-        if study := studies.chosen(names):
-            trials.show(names, study, ticking)
-    except SweepError as error:
-        st.error(f"The sweeps cannot be shown: {session.plain(str(error))}.", icon=":material/error:")
 
 
 def _going_on(sweep: Sweep) -> None:
