@@ -142,8 +142,8 @@ def tabs(readings: list[Reading], network: session.Network) -> None:
 def pace() -> float | None:
     """Seconds from tick to tick; None while nothing goes on.
 
-    There is one fragment, and none within it: those have names that change with what stands before them, and a click that was
-    sent under the old name is passed over (Streamlit 1.67).
+    `live` has no fragments within it: their names would change with what stands before them, and a click that was sent under
+    the old name is passed over (Streamlit 1.67).
     """
     tab = st.session_state.get("tabs")
     paces = [session.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW)]

@@ -288,10 +288,10 @@ class Run(Job):
     def forget_weights(self) -> None:
         """While no process is at it: it has them again, from its folder, when its turn comes or when it ends before."""
         with self._changed:
-            if self._folder:
-                with contextlib.suppress(RunsError):  # it keeps them, and the next record will say why
+            if self._folder and self._weights:
+                with contextlib.suppress(RunsError):  # the folder keeps them, and the next record will say why
                     self._folder.forget_weights()
-                self._weights = None
+                self._weights, self._kept = None, self._folder.kept
 
     @property
     def may_go_on_elsewhere(self) -> bool:

@@ -42,8 +42,14 @@ class TrainingProcess:
         )
         self._sender = threading.Thread(target=self._pass_on, daemon=True)
         self._receiver = threading.Thread(target=self._listen, daemon=True)
-        self._sender.start()
-        self._receiver.start()
+        try:
+            self._sender.start()
+            self._receiver.start()
+        except RuntimeError:  # the system has no room for another thread
+            self._commands.put(None)
+            self._process.kill()
+            self._process.wait()
+            raise
 
     @property
     def id(self) -> int:

@@ -218,7 +218,7 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the newest weights are, from the end of the first epoch on."""
+        """Where the newest weights are, from the end of the first epoch on at the latest."""
         return self.path / checkpoint.CHECKPOINT_NAME
 
     @property
@@ -261,6 +261,8 @@ class RunFolder:
     def forget_weights(self) -> None:
         """Have the newest weights on disk alone. Raises RunsError."""
         with self._saying_why():
+            if self._weights:
+                self._keep(self._weights)
             self._save_weights()
         if self._events:
             self._events.forget_weights()

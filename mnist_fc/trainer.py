@@ -115,6 +115,9 @@ class Trainer:
         self._has_job = threading.Condition(self._lock)
         self._runs: dict[str, Run] = {}
         self._queue: list[Job] = []
+        self._num_turns = 0
+        self._last_turns: dict[str, int] = {}
+        """By person who has a job, the number of the turn that they had last."""
         self._paused: list[Run] = []
         """Runs that were paused when their turn was over; they wait for nobody but their person."""
         self.speed_test: SpeedTest | None = None
@@ -192,13 +195,12 @@ class Trainer:
             return [*at_work, *self._queue, *self._paused]
 
     def _waiting(self) -> list[Job]:
-        """Those in the queue, the next first: as they came, but whoever had the last turn, or has a job further ahead, comes
-        after who has not.
+        """Those in the queue, the next first: of everybody one job before anybody's next, first of those whose last turn is
+        longest ago, and else as they came. Those that must not begin yet are the last.
         """
-        ahead = Counter(slot.job.person for slot in self._slots if slot.job)
-        places = {}
-        for job in self._queue:
-            places[job] = ahead[job.person]
+        places, ahead = {}, Counter[str]()
+        for job in sorted(self._queue, key=_is_blocked):
+            places[job] = (_is_blocked(job), ahead[job.person], self._last_turns.get(job.person, 0))
             ahead[job.person] += 1
         return sorted(self._queue, key=lambda job: places[job])
 
@@ -328,13 +330,17 @@ class Trainer:
 
     def _may_begin(self, slot: _Slot, job: Job) -> bool:
         is_at_rest_elsewhere = any(other.resting is job for other in self._slots if other is not slot)
-        return not is_at_rest_elsewhere and not (job.after and job.after.is_active)
+        return not is_at_rest_elsewhere and not _is_blocked(job)
 
     def _begin(self, slot: _Slot, job: Job) -> None:
         for other in self._slots:
             if other.job is job:  # in an earlier turn
                 other.job = None
         is_new, job.has_begun, job.after = not job.has_begun, True, None
+        self._num_turns += 1
+        people = {other.person for other in self.jobs()}
+        self._last_turns = {person: turn for person, turn in self._last_turns.items() if person in people}
+        self._last_turns[job.person] = self._num_turns
         slot.job, slot.began_at, slot.resting = job, None, None if slot.resting is job else slot.resting
         try:
             if slot.process.has_died:  # and its end is about to be told, or there was nothing to tell
@@ -365,10 +371,13 @@ class Trainer:
     # What a person does with a job
 
     def look_at(self, job: Job, person: str) -> None:
-        """`person` sees it: it does not end before that session is gone, too, and nor do others of the same person's."""
+        """`person` sees it: it does not end before that session is gone, too, and nor do others of the same person's, unless it
+        is a test of speed, which anybody sees.
+        """
         with self._lock:
             for other in self.jobs():
-                if other is job or (other.person and other.person == job.person):
+                is_of_same = bool(other.person) and other.person == job.person and not isinstance(job, SpeedTest)
+                if other is job or is_of_same:
                     other.lookers.add(person)
                     other.seen_at = time.monotonic()
 
@@ -606,7 +615,11 @@ def _named(job: Job) -> str:
 
 
 def _is_paused(job: Job) -> bool:
-    return isinstance(job, Run) and job.state == "paused"
+    return isinstance(job, Run) and job.is_held and job.state == "paused"
+
+
+def _is_blocked(job: Job) -> bool:
+    return job.after is not None and job.after.is_active
 
 
 def _of(person: str) -> str:

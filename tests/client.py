@@ -1,8 +1,8 @@
 """A session of the page without a browser: Streamlit's protocol over a websocket, so that a whole class fits one machine.
 
-To the server it is a browser's tab with Streamlit's own front end (1.67): it keeps the tree of elements, the widgets' values and
-the cache of messages, draws a fragment anew at its pace, and sends what streamlit-drawable-canvas (0.13) sends 200 ms after a
-stroke. It draws nothing on a screen, loads no scripts and pictures, and runs none of the page's own.
+To the server it is a browser's tab with Streamlit's own front end (1.67): it keeps the tree of elements and the widgets' values,
+draws a fragment anew at its pace, and sends what streamlit-drawable-canvas (0.13) sends 200 ms after a stroke. It draws nothing
+on a screen, loads no scripts and pictures, and runs none of the page's own. Messages are whole, as config.toml has it.
 """
 
 import asyncio
@@ -48,15 +48,6 @@ class Node:
 
 
 @dataclass
-class CachedMessage:
-    """A message that the server need not send again, while it is used every other run."""
-
-    message: ForwardMsg
-    fragment_id: str
-    used_in_run: int
-
-
-@dataclass
 class CanvasState:
     """What is on a canvas, as Fabric.js has it."""
 
@@ -84,14 +75,11 @@ class Session:
         """Be a page that has just been opened."""
         self._nodes: dict[Path, Node] = {}
         self._widgets: dict[str, WidgetState] = {}
-        self._cache: dict[str, CachedMessage] = {}
         self._canvases: dict[str, CanvasState] = {}
         self._tickers: dict[str, tuple[float, asyncio.Task[None]]] = {}
         self._sending: set[asyncio.Task[None]] = set()
-        self._num_runs = 0
         self._run_id = ""
         self._page_hash = ""
-        self._cache_age = 0
         self._answer: Literal["due", "begun", "there"] = "due"
         self._asked = "nothing"
 
@@ -235,7 +223,6 @@ class Session:
         state.page_script_hash = self._page_hash
         state.fragment_id = fragment_id or ""
         state.is_auto_rerun = is_auto_rerun
-        state.cached_message_hashes.extend(self._cache)
         context = state.context_info
         context.timezone, context.timezone_offset, context.locale = "UTC", 0, "en-US"
         context.url, context.is_embedded, context.color_scheme = f"{self.url}/", False, "light"
@@ -262,27 +249,16 @@ class Session:
                 async for data in socket:
                     assert isinstance(data, bytes)
                     async with self._changed:
-                        self._take(self._resolved(ForwardMsg.FromString(data)))
+                        self._take(ForwardMsg.FromString(data))
                         self._changed.notify_all()
         finally:
             async with self._changed:
                 self._changed.notify_all()
 
-    def _resolved(self, message: ForwardMsg) -> ForwardMsg:
-        """The message itself, or the one in the cache to which it refers."""
-        if message.WhichOneof("type") != "ref_hash":
-            if message.metadata.cacheable and message.hash not in self._cache:
-                self._cache[message.hash] = CachedMessage(message, message.delta.fragment_id, self._num_runs)
-            return message
-        cached = self._cache[message.ref_hash]
-        cached.used_in_run = self._num_runs
-        whole = ForwardMsg()
-        whole.CopyFrom(cached.message)
-        whole.metadata.CopyFrom(message.metadata)
-        return whole
-
     def _take(self, message: ForwardMsg) -> None:
         match message.WhichOneof("type"):
+            case "ref_hash":
+                raise AssertionError("the server sent the name of a message, not the message")
             case "new_session":
                 run = message.metadata.run
                 self._run_id = run.script_run_id
@@ -290,7 +266,6 @@ class Session:
                     self._answer = "begun"
                 self.id = message.new_session.initialize.session_id
                 self._page_hash = message.new_session.page_script_hash
-                self._cache_age = message.new_session.config.max_cached_message_age
                 if not run.fragment_ids:
                     self._stop_ticking()
             case "page_info_changed":
@@ -325,15 +300,8 @@ class Session:
             return
         if self._answer == "begun":
             self._answer = "there"
-        fragment_ids = list(message.metadata.run.fragment_ids)
         if message.script_finished in (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY):
-            self._clear_stale(message.metadata.run.script_run_id, fragment_ids)
-        self._num_runs += 1
-        self._cache = {
-            hash_: cached
-            for hash_, cached in self._cache.items()
-            if (fragment_ids and cached.fragment_id not in fragment_ids) or self._num_runs - cached.used_in_run <= self._cache_age
-        }
+            self._clear_stale(message.metadata.run.script_run_id, list(message.metadata.run.fragment_ids))
 
     def _clear_stale(self, run_id: str, fragment_ids: list[str]) -> None:
         """Take away what the run has not sent; of a fragment what stands in blocks that it has."""

@@ -57,7 +57,7 @@ LONG_RUN, SHORT_RUN = "preset=blog-pytorch&epochs=100", "preset=fast&epochs=1"
 
 LOST = "drawings lost"
 
-GONE_WRONG = (AssertionError, KeyError, OSError, ConnectionClosed)
+GONE_WRONG = (AssertionError, OSError, ConnectionClosed)
 """No answer, what is at odds with the protocol, and the end of the connection."""
 
 LOG_ERRORS = re.compile(r"^.*(?:Traceback|\bERROR\b|\bCRITICAL\b|Uncaught|Exception).*$", re.MULTILINE)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import ONE, SEVEN, running_server
+from browser import ONE, SEVEN, running_server, wait_until
 from client import Session
 
 from mnist_fc.config import ConfigError
@@ -68,6 +68,7 @@ def test_drawing_and_training_leave_two_lines_with_run_and_session(tmp_path: Pat
 
     with running_server(tmp_path, MNIST_FC_LOG="debug") as server:
         session_id = asyncio.run(draw_and_train(server.url))
+        wait_until(lambda: "ends at step" in server.log.read_text())
         said = [match.groups() for match in map(LINE.fullmatch, server.log.read_text().splitlines()) if match]
     run = next((tmp_path / "runs").glob("*/")).name
     (begins, ends) = said

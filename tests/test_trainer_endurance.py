@@ -23,7 +23,7 @@ NUM_RUNS = 1000
 WARM_UP = 100
 """Runs after which nothing may grow any more."""
 
-NUM_RUNS_ON_PAGE = int(os.environ.get("MNIST_FC_STARTS", "80"))
+NUM_RUNS_ON_PAGE = int(os.environ.get("MNIST_FC_STARTS", "60"))
 MAX_MB = 50.0
 """So much more a process may take at the end."""
 
@@ -128,6 +128,7 @@ async def start_and_stop(server: Server) -> list[tuple[Measured, Measured]]:
         for button in ("train", "stop"):
             await session.click(button)
             await session.settle()
+        await session.wait_for(lambda page: page.is_enabled("train") and not page.is_enabled("stop"), "the end of the run")
         if number in (NUM_RUNS_ON_PAGE // 4, NUM_RUNS_ON_PAGE):
             measured.append((Measured.now(server.process.pid), Measured.now(server.worker())))
     await session.leave()

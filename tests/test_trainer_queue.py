@@ -168,15 +168,30 @@ def test_paused_run_makes_room_for_the_next_of_the_same_person_too(open_trainer:
 
 def test_nobody_has_a_second_turn_before_another_who_waits_has_a_first(open_trainer: Open, log: list[str]) -> None:
     trainer = open_trainer(turn_seconds=MOMENT)
-    first, second, third = (trainer.start(LONG, "ann") for _ in range(3))
-    other = trainer.start(LONG, "ben")
-    places = [trainer.place(run, 2000) for run in (second, third, other)]
+    with trainer._lock:  # so long nobody's turn ends
+        first, second, third = (trainer.start(LONG, "ann") for _ in range(3))
+        other = trainer.start(LONG, "ben")
+        places = [trainer.place(run, 2000) for run in (second, third, other)]
     assert [place.number for place in places if place] == [2, 3, 1]
     wait_until(third, "running")
     turns = [
         run for line in log if line.endswith(("begins", "goes on")) for run in (first, second, third, other) if run.id in line
     ]
     assert turns[:5] == [first, other, second, other, third]
+
+
+def test_everybody_has_a_turn_though_one_has_runs_that_wait_for_their_own(open_trainer: Open, log: list[str]) -> None:
+    trainer = open_trainer(turn_seconds=MOMENT)
+    with trainer._lock:
+        first, second = trainer.start_in_turn(LONG, LONG, person="ann")
+        others = [trainer.start(LONG, person) for person in ("ben", "cleo")]
+        places = [trainer.place(run, 2000) for run in (*others, second)]
+    assert [place.number for place in places if place] == [1, 2, 3]
+    wait_until(others[1], "running")
+    wait_until(first, "running")
+    begins = [line for line in log if line.endswith(("begins", "goes on"))]
+    turns = [run for line in begins for run in (first, second, *others) if run.id in line]
+    assert turns[:4] == [first, *others, first]
 
 
 def test_run_that_is_stopped_between_its_turns_can_go_on_later(open_trainer: Open) -> None:
