@@ -185,6 +185,7 @@ class Session:
 
     async def open_tab(self, name: str) -> None:
         """Open a tab of the page by its name."""
+        await self.wait_for(lambda page: page._widget("tabs", None)[1] is not None, "the tabs")
         id_, node = self._widget("tabs", None)
         assert node
         self._widgets[id_] = WidgetState(id=id_, string_value=name)
