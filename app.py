@@ -105,6 +105,7 @@ def live(tick_seconds: float | None) -> None:
     session.follow_on()
     if pace() != tick_seconds or controls.are_stale():
         st.rerun()  # a run has begun or ended, and the page begins to tick, or rests; or the side panel shows old values
+    has_ended = session.tick_seconds() is None  # before the weights are taken: those of a run that ends later are not its last
     network = session.network()  # once: all that is drawn is of the same weights
     with st.container(key="training_bar"):
         progress.bar()
@@ -118,7 +119,7 @@ def live(tick_seconds: float | None) -> None:
     tabs(readings, network)
     with looking_back:
         moment.timeline()  # last: what it plays goes on to the next moment when all of this one is drawn
-    if session.tick_seconds() is None:
+    if has_ended:
         hand.keep_score(network)  # of a run that has just ended, whatever tab is open
     if not is_complete:
         st.rerun()

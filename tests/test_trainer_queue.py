@@ -95,6 +95,20 @@ def losses(run: Run) -> list[float]:
 # Turns
 
 
+def turns(log: list[str], *runs: Run) -> list[Run]:
+    """Whose turn it was, one after the other."""
+    return [run for line in log if line.endswith(("begins", "goes on")) for run in runs if run.id in line]
+
+
+def paused_run(trainer: Trainer, person: str) -> Run:
+    """One that was paused in its turn."""
+    run = trainer.start(LONG, person)
+    wait_for_steps(run, 5)
+    trainer.pause(run)
+    wait_until(run, "paused")
+    return run
+
+
 def test_runs_take_turns_and_lose_nothing_by_it(open_trainer: Open, uninterrupted: list[float], log: list[str]) -> None:
     trainer = open_trainer(turn_seconds=MOMENT)
     runs = [trainer.start(TURNS, person) for person in ("ann", "ben")]
@@ -102,8 +116,7 @@ def test_runs_take_turns_and_lose_nothing_by_it(open_trainer: Open, uninterrupte
         assert finished(run).state == "done"
         assert losses(run) == pytest.approx(uninterrupted, rel=1e-5)
         assert [step.step for step in trainer.store.run(run.id).steps] == [step.step for step in run.snapshot().steps]
-    turns = [run.id for line in log if line.endswith(("begins", "goes on")) for run in runs if run.id in line]
-    assert turns[:4] == [runs[0].id, runs[1].id, runs[0].id, runs[1].id]
+    assert turns(log, *runs)[:4] == [*runs, *runs]
 
 
 def test_run_that_is_not_on_disk_takes_turns_too(open_trainer: Open, tmp_path: Path, uninterrupted: list[float]) -> None:
@@ -140,10 +153,7 @@ def test_run_that_is_almost_done_is_not_sent_to_wait(open_trainer: Open, log: li
 
 def test_paused_run_makes_room_at_once_and_waits_for_its_person_alone(open_trainer: Open) -> None:
     trainer = open_trainer()
-    paused = trainer.start(LONG, "ann")
-    wait_for_steps(paused, 5)
-    trainer.pause(paused)
-    wait_until(paused, "paused")
+    paused = paused_run(trainer, "ann")
     assert finished(trainer.start(SHORT, "ben")).state == "done"
     assert paused.state == "paused"
     assert trainer.jobs() == [paused]
@@ -158,10 +168,7 @@ def test_paused_run_makes_room_at_once_and_waits_for_its_person_alone(open_train
 
 def test_paused_run_makes_room_for_the_next_of_the_same_person_too(open_trainer: Open) -> None:
     trainer = open_trainer()
-    paused = trainer.start(LONG, "ann")
-    wait_for_steps(paused, 5)
-    trainer.pause(paused)
-    wait_until(paused, "paused")
+    paused = paused_run(trainer, "ann")
     assert finished(trainer.start(SHORT, "ann")).state == "done"
     assert paused.state == "paused"
 
@@ -174,10 +181,7 @@ def test_nobody_has_a_second_turn_before_another_who_waits_has_a_first(open_trai
         places = [trainer.place(run, 2000) for run in (second, third, other)]
     assert [place.number for place in places if place] == [2, 3, 1]
     wait_until(third, "running")
-    turns = [
-        run for line in log if line.endswith(("begins", "goes on")) for run in (first, second, third, other) if run.id in line
-    ]
-    assert turns[:5] == [first, other, second, other, third]
+    assert turns(log, first, second, third, other)[:5] == [first, other, second, other, third]
 
 
 def test_everybody_has_a_turn_though_one_has_runs_that_wait_for_their_own(open_trainer: Open, log: list[str]) -> None:
@@ -189,9 +193,7 @@ def test_everybody_has_a_turn_though_one_has_runs_that_wait_for_their_own(open_t
     assert [place.number for place in places if place] == [1, 2, 3]
     wait_until(others[1], "running")
     wait_until(first, "running")
-    begins = [line for line in log if line.endswith(("begins", "goes on"))]
-    turns = [run for line in begins for run in (first, second, *others) if run.id in line]
-    assert turns[:4] == [first, *others, first]
+    assert turns(log, first, second, *others)[:4] == [first, *others, first]
 
 
 def test_run_that_is_stopped_between_its_turns_can_go_on_later(open_trainer: Open) -> None:

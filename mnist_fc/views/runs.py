@@ -188,8 +188,7 @@ def _act() -> None:
                 controls.set_all(stored.config)
                 progress.start()
     except RunsError as error:
-        session.refused(f"what was to be done with a run: {error}")
-        state.runs_problem = session.sentence(str(error))
+        _refuse(error)
 
 
 def _undo_delete() -> None:
@@ -200,8 +199,12 @@ def _undo_delete() -> None:
         if run_id == st.session_state.get("deleted_watched") and session.watched_run() is None:
             session.watch(session.trainer().run(run_id))
     except RunsError as error:
-        session.refused(f"what was to be done with a run: {error}")
-        st.session_state.runs_problem = session.sentence(str(error))
+        _refuse(error)
+
+
+def _refuse(error: RunsError) -> None:
+    session.refused(f"what was to be done with a run: {error}")
+    st.session_state.runs_problem = session.sentence(str(error))
 
 
 # Curves

@@ -12,9 +12,8 @@ from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
 def panel() -> None:
     """The newest measurement of this machine, whoever asked for it, and the button for the next."""
     test, max_threads = session.trainer().speed_test, session.trainer().max_threads
-    measuring = test is not None and test.is_active
-    if test and measuring:
-        session.trainer().look_at(test, session.person())
+    if measuring := _measuring():
+        session.trainer().look_at(measuring, session.person())
     st.caption(
         f"How many training images a second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"
         + (f" and 1 to {max_threads} threads" if max_threads > 1 else "")
@@ -44,12 +43,13 @@ def panel() -> None:
 
 def tick_seconds() -> float | None:
     """How often the page is drawn anew while this is to be seen; None while nothing is measured."""
-    return session.among_all(session.TICK_SECONDS_ALL_CORES_TRAIN) if _is_measuring() else None
+    return session.among_all(session.TICK_SECONDS_ALL_CORES_TRAIN) if _measuring() else None
 
 
-def _is_measuring() -> bool:
+def _measuring() -> SpeedTest | None:
+    """The measurement that goes on or waits."""
     test = session.trainer().speed_test
-    return test is not None and test.is_active
+    return test if test and test.is_active else None
 
 
 def _so_far(test: SpeedTest, records: list[SpeedRecord]) -> str:
@@ -101,7 +101,7 @@ def _advice(test: SpeedTest, records: list[SpeedRecord]) -> None:
 
 def _measure() -> None:
     st.session_state.speed_problem = None
-    if _is_measuring():
+    if _measuring():
         return  # somebody else has just begun; the page follows it
     try:
         test = session.trainer().measure_speed(controls.config(), session.person())
@@ -111,7 +111,7 @@ def _measure() -> None:
 
 
 def _stop() -> None:
-    if (test := session.trainer().speed_test) and test.is_active:
+    if test := _measuring():
         session.trainer().stop(test)
         test.wait_until_ended(progress.COMMAND_SECONDS)
 

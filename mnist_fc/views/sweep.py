@@ -55,8 +55,7 @@ REST_SECONDS = 5.0
 def panel() -> None:
     """What to search, or the sweep that goes on here; and the trials of a study, whoever runs them."""
     st.caption(ABOUT)
-    sweep = session.trainer().sweep
-    if sweep and sweep.is_active:
+    if sweep := _sweeping():
         _going_on(sweep)
     else:
         _form()
@@ -75,18 +74,21 @@ def tick_seconds() -> float:
     return session.among_all(session.TICK_SECONDS_ALL_CORES_TRAIN if _is_ticking() else REST_SECONDS)
 
 
-def _is_sweeping() -> bool:
+def _sweeping() -> Sweep | None:
+    """The sweep that goes on here or waits."""
     sweep = session.trainer().sweep
-    return sweep is not None and sweep.is_active
+    return sweep if sweep and sweep.is_active else None
 
 
 def _is_ticking() -> bool:
     """Whether trials are to come, of the sweep that goes on here or of others."""
+    if _sweeping():
+        return True
     try:
         study = studies.chosen(studies.names())
-        return _is_sweeping() or (study is not None and any(trial.state == "running" for trial in studies.read(study).trials))
+        return study is not None and any(trial.state == "running" for trial in studies.read(study).trials)
     except SweepError:
-        return _is_sweeping()
+        return False
 
 
 # What to search
@@ -207,7 +209,7 @@ def _config(study: str) -> SweepConfig:
 def _start() -> None:
     state = st.session_state
     state.sweep_problem = None
-    if _is_sweeping():
+    if _sweeping():
         return  # somebody else has just begun one; the page follows it
     try:
         config = _config(_new_name(study_names(studies.storage())))
@@ -261,6 +263,6 @@ def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
 
 
 def _stop() -> None:
-    if (sweep := session.trainer().sweep) and sweep.is_active and session.may_stop(sweep):
+    if (sweep := _sweeping()) and session.may_stop(sweep):
         session.trainer().stop(sweep)
         sweep.wait_until_ended(progress.COMMAND_SECONDS)
