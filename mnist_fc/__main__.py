@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -285,7 +286,7 @@ def _train_in(team: Team, parsed: argparse.Namespace) -> int:
             "test_accuracy": end.test_accuracy,
             "outcome": end.outcome,
         }
-        print(json.dumps(result), flush=True)
+        print(_json(result), flush=True)
     return {"done": 0, "stopped": 130, "failed": 1}[end.outcome]
 
 
@@ -348,9 +349,7 @@ def _sweep(parsed: argparse.Namespace) -> int:
         screen.line(f"Train it: python -m mnist_fc train --preset {preset}{options}")
     if parsed.json:
         print(
-            json.dumps(
-                {"study": config.study, "best": winner and winner.settings, "trials": [dataclasses.asdict(r) for r in records]}
-            )
+            _json({"study": config.study, "best": winner and winner.settings, "trials": [dataclasses.asdict(r) for r in records]})
         )
     return 0
 
@@ -374,7 +373,7 @@ def _benchmark(parsed: argparse.Namespace) -> int:
             screen.line(f"  {row.name:<16} {row.seconds_per_epoch:>10.3f} s {row.ratio_to_floor:>13.2f}")
     if parsed.json:
         result = {"threads": config.threads, "machine": this_machine, "rows": [dataclasses.asdict(row) for row in rows]}
-        print(json.dumps(result))
+        print(_json(result))
     return 0
 
 
@@ -413,7 +412,7 @@ def _measure(parsed: argparse.Namespace) -> int:
     for kind, share in refused.items():
         screen.line(f"{share:>8.2%}  {kind}")
     if parsed.json:
-        print(json.dumps({"networks": [dataclasses.asdict(network) for network in networks], "refused": refused}))
+        print(_json({"networks": [dataclasses.asdict(network) for network in networks], "refused": refused}))
     return 0
 
 
@@ -422,6 +421,19 @@ def _trained(config: TrainConfig, images: data.Mnist) -> Reader:
         if isinstance(record, WeightsRecord):
             weights = record.weights
     return Reader.from_weights(weights, config)
+
+
+def _json(result: dict[str, Any]) -> str:
+    """Return `result` in one line; a number that is not finite, as of a run that diverged, is null: JSON has no other."""
+    return json.dumps(_finite(result), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _Screen:
@@ -460,7 +472,7 @@ def _evaluate(parsed: argparse.Namespace) -> int:
     images = _load_data(parsed)
     loss, accuracy = evaluate(model, images.test_images, images.test_labels)
     if parsed.json:
-        print(json.dumps({"test_accuracy": accuracy, "test_loss": loss}))
+        print(_json({"test_accuracy": accuracy, "test_loss": loss}))
     else:
         print(f"test accuracy {accuracy:.2%}, test loss {loss:.4f}, on {len(images.test_labels):,} images")
     return 0
@@ -476,7 +488,7 @@ def _predict(parsed: argparse.Namespace) -> int:
             print(f"error: {error}", file=sys.stderr)
             exit_code = 2
             continue
-        print(json.dumps(_reading_fields(picture, readings)) if parsed.json else _reading_line(picture, readings))
+        print(_json(_reading_fields(picture, readings)) if parsed.json else _reading_line(picture, readings))
     return exit_code
 
 

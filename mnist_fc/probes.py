@@ -56,14 +56,15 @@ class History:
         read = self._of(probe)
         return thin(Curve(np.array(list(read), np.float64), np.array([row[probe.digit] for row in read.values()], np.float64)))
 
-    def first_right(self, probe: Probe) -> int | None:
-        """The first step at which it was read as its digit, of those at which it was read."""
-        return next((step for step, row in self._of(probe).items() if _is_right(row, probe)), None)
+    def first_right(self, probe: Probe, until: int | None = None) -> int | None:
+        """The first step at which it was read as its digit, of those at which it was read, `until` a step if one is given."""
+        return next((step for step, row in self._of(probe, until).items() if _is_right(row, probe)), None)
 
-    def right_since(self, probe: Probe) -> int | None:
-        """The first step from which on it was always read as its digit; None if it was not at the last."""
-        wrong = [step for step, row in self._of(probe).items() if not _is_right(row, probe)]
-        return next((step for step in self._of(probe) if not wrong or step > wrong[-1]), None)
+    def right_since(self, probe: Probe, until: int | None = None) -> int | None:
+        """The first step from which on it was always read as its digit; None if it was not at the last, which is `until`."""
+        read = self._of(probe, until)
+        wrong = [step for step, row in read.items() if not _is_right(row, probe)]
+        return next((step for step in read if not wrong or step > wrong[-1]), None)
 
     def read(self, probe: Probe, step: int | None = None) -> tuple[int, float] | None:
         """What it was read as at `step`, the last when None, and how probable its own digit was; None if nothing was read."""
@@ -71,10 +72,12 @@ class History:
         row = read.get(max(read, default=0) if step is None else step, NOTHING)
         return (int(row.argmax()), float(row[probe.digit])) if row.any() else None
 
-    def _of(self, probe: Probe) -> dict[int, np.ndarray]:
+    def _of(self, probe: Probe, until: int | None = None) -> dict[int, np.ndarray]:
         """The probabilities of all digits by step, in order, each float32 (10,)."""
         return {
-            step: rows[probe.id] for step, rows in sorted(self._readings.items()) if rows.get(probe.id, NOTHING) is not NOTHING
+            step: rows[probe.id]
+            for step, rows in sorted(self._readings.items())
+            if rows.get(probe.id, NOTHING) is not NOTHING and (until is None or step <= until)
         }
 
 

@@ -29,8 +29,13 @@ class Survey:
     """The digit read in each image, int64 (N,)."""
     confidences: np.ndarray
     """Its probability, float32 (N,); 0 where the sums overflow."""
-    num_dead: tuple[int, ...]
-    """How many units of each hidden layer say the same to all images: see DEAD_RANGE."""
+    is_dead: tuple[np.ndarray, ...]
+    """Which units of each hidden layer say the same to all images, each bool (units,): see DEAD_RANGE."""
+
+    @property
+    def num_dead(self) -> tuple[int, ...]:
+        """How many units of each hidden layer are dead."""
+        return tuple(int(of_layer.sum()) for of_layer in self.is_dead)
 
     @property
     def reads_nothing(self) -> bool:
@@ -49,11 +54,11 @@ def survey(model: MLP, images: Tensor) -> Survey:
         extremes.append(of_batch[:-1])
         digits.append(activations.argmax(1))
         confidences.append(activations.softmax(1).amax(1).nan_to_num_(0.0))
-    num_dead = []
+    is_dead = []
     for of_layer in zip(*extremes, strict=True):
         lowest, highest = (torch.stack(values) for values in zip(*of_layer, strict=True))
-        num_dead.append(int((highest.amax(0) - lowest.amin(0) < DEAD_RANGE).sum()))
-    return Survey(torch.cat(digits).numpy(), torch.cat(confidences).numpy(), tuple(num_dead))
+        is_dead.append((highest.amax(0) - lowest.amin(0) < DEAD_RANGE).numpy())
+    return Survey(torch.cat(digits).numpy(), torch.cat(confidences).numpy(), tuple(is_dead))
 
 
 def confusion(labels: Tensor, digits: np.ndarray) -> np.ndarray:

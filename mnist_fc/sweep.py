@@ -31,7 +31,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from mnist_fc.config import LIMITS, ConfigError, Layers, Range, TrainConfig, to_number
+from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, Range, TrainConfig, to_number
 from mnist_fc.data import Mnist
 from mnist_fc.engine import Training, train
 from mnist_fc.records import EndRecord, EpochRecord, Record
@@ -299,13 +299,40 @@ def importance_plot(storage: str, study: str) -> "Figure | None":
 
 
 def parallel_coordinates(storage: str, study: str) -> "Figure | None":
-    """A plotly figure with an axis for each varied field and a line for each trial done; None before two. Raises SweepError."""
+    """A plotly figure with an axis for each varied field and a line for each trial done; None before two. Raises SweepError.
+
+    On each axis the values stand in order, from below: layers and numbers ascending, words as their field has them.
+    """
     from optuna.visualization import plot_parallel_coordinate
 
     with _loaded(storage, study) as loaded:
         if sum(record.state == "done" for record in _records(loaded)) < 2:
             return None
-        return plot_parallel_coordinate(loaded, target_name="validation accuracy")
+        figure = plot_parallel_coordinate(loaded, target_name="validation accuracy")
+        for axis, name in enumerate(figure.layout.xaxis.ticktext):
+            if isinstance(LIMITS.get(name), Choice | Layers):
+                _sort_axis(figure, axis, name)
+        return figure
+
+
+def _sort_axis(figure: "Figure", axis: int, name: str) -> None:
+    """Put the values of an axis into the order of their field; Optuna has them in that of the trials."""
+    labels = sorted((label for label in figure.layout.annotations if label.x == axis), key=lambda label: label.y)
+    heights = [label.y for label in labels]
+    ranked = sorted(labels, key=lambda label: _rank(name, label.text))
+    place = {label.y: height for label, height in zip(ranked, heights, strict=True)}
+    for trace in figure.data:
+        if trace.mode == "lines":
+            old = min(heights, key=lambda height: abs(height - trace.y[axis]))
+            trace.y = [*trace.y[:axis], place[old], *trace.y[axis + 1 :]]
+    for label in labels:
+        label.y = place[label.y]
+
+
+def _rank(name: str, text: str) -> Any:
+    """What the values of a field, as Optuna stores them, are sorted by."""
+    limit = LIMITS[name]
+    return limit.options.index(text) if isinstance(limit, Choice) else _read(name, text)
 
 
 def _read(name: str, text: str) -> Any:

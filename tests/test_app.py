@@ -16,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import LIMITS, PRESETS, Choice
 from mnist_fc.jobs import RunSnapshot
+from mnist_fc.probes import Probe
 from mnist_fc.views import controls, session
 from mnist_fc.views.pixels import full_colour, grid
 
@@ -191,6 +192,43 @@ def test_kept_weights_that_are_gone_or_of_another_network_are_refused(run: RunSn
     run.kept[5].unlink()
     assert re.search("step 5 cannot be shown: .*does not exist", session.choose_moment(run, 5))
     assert session.moment(run) is None
+
+
+# What the page is sent
+
+
+TABS = ["Why this digit?", "Inside", "Gradients", "Mistakes", "Look-alikes", "Test your hand", "Runs", "Sweep"]
+
+
+def open_tab(app: AppTest, name: str) -> list[str]:
+    """Draw a tab; all texts that are on the page then."""
+    app.session_state["tabs"] = name
+    app.run()
+    assert not app.exception, app.exception[0].value
+    shown = [*app.markdown, *app.caption, *app.info, *app.warning]
+    return [*(element.value for element in shown), *(str(element.proto.body) for element in app.get("html"))]
+
+
+@pytest.mark.parametrize("value", [None, np.inf, -np.inf, np.nan])
+def test_every_tab_sends_components_plain_data_and_shows_no_nan(app: AppTest, value: float | None) -> None:
+    made = session.trainer().start(PRESETS["fast"].replace(hidden_sizes=(16, 12), num_epochs=1, threads=1))
+    assert made.wait_until_state("done", timeout=120)
+    weights = made.snapshot().weights
+    assert weights
+    if value is not None:
+        broken = {name: array.copy() for name, array in weights.weights.items()}
+        broken["fc1.weight"][3, 405] = broken["fc2.weight"][5, :] = value
+        made._weights = replace(weights, weights=broken)
+    app.query_params["run"] = made.id
+    app.session_state["probes"] = [Probe(1, np.eye(28, dtype=np.float32), 1)]
+    app.session_state["test_digit"] = 3
+    app.run()
+    assert not app.exception
+    for tab in TABS:
+        texts = open_tab(app, tab)
+        assert not [text for text in texts if re.search(r"\b(nan|inf)\b", re.sub(r"base64,[^']*", "", text), re.IGNORECASE)]
+        if value is not None and tab in TABS[:5]:
+            assert any("overflowed" in text for text in texts), tab
 
 
 @pytest.mark.parametrize(

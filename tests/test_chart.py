@@ -12,7 +12,7 @@ from browser import CONTRAST_BELOW, SECONDS, click, expect_longer_curve, expect_
 from PIL import Image, ImageColor
 from playwright.sync_api import Locator, Page, expect
 
-from mnist_fc.views import chart
+from mnist_fc.views import chart, component
 from mnist_fc.views.chart import COLORS, Axis, Series
 from mnist_fc.views.progress import SERIES_COLORS
 
@@ -225,7 +225,7 @@ def test_twelve_runs_are_told_apart_by_pointing_and_in_a_file(open_page: Callabl
     page = open_page(width + 30)
     data = comparison()
     assert len({run["color"] for run in data["series"]}) == 12
-    page.evaluate(DRAW, [Path(chart.__file__).with_name("chart.js").read_text("utf-8"), data, width])
+    page.evaluate(DRAW, [component.script("chart"), data, width])
     drawn, tip = page.locator("#many .curves path"), page.locator("#many .tip")
     expect(drawn).to_have_count(12)
     for run, curve in zip(data["series"], drawn.all(), strict=True):

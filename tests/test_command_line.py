@@ -201,6 +201,15 @@ def test_evaluate_measures_a_checkpoint_on_the_test_images(
     assert line == f"test accuracy {accuracy:.2%}, test loss {loss:.4f}, on 500 images"
 
 
+def test_json_of_an_overflowing_network_has_null_for_its_loss(
+    small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shapes = {"fc1.weight": (8, 784), "fc1.bias": (8,), "fc2.weight": (10, 8), "fc2.bias": (10,)}
+    checkpoint.save(tmp_path / "model.ckpt", {name: np.full(shape, 3e38, np.float32) for name, shape in shapes.items()})
+    (line,), _ = run(["evaluate", str(tmp_path / "model.ckpt"), "--data", str(small_npz), "--json"], capsys)
+    assert json.loads(line, parse_constant=pytest.fail)["test_loss"] is None
+
+
 @pytest.mark.parametrize("command", [["evaluate"], ["predict", "picture.png", "--checkpoint"]])
 def test_a_bad_checkpoint_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     path = tmp_path / "model.ckpt"

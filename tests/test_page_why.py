@@ -146,12 +146,12 @@ def test_weights_whose_file_is_gone_are_said_to_be_gone(browser: Browser, tmp_pa
 
 def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) -> None:
     click(page, "pin")
-    expect(page.locator(".st-key-probes")).to_have_text("3: read when you train")
+    expect(page.locator(".st-key-probes")).to_have_text("3 tracked once you train")
     clear(page)
     draw(page, SEVEN)
     expect_reading(page, "7")
     click(page, "pin")
-    expect(page.locator(".st-key-probes")).to_contain_text("7: read when you train")
+    expect(page.locator(".st-key-probes")).to_contain_text("7 tracked once you train")
     slide(page, "epochs", "Home")
     for activation in ("ReLU", "tanh"):
         choose(page, "activation", activation)
@@ -160,9 +160,7 @@ def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) 
         lines = page.locator(".st-key-probes .probes > div")
         expect(lines).to_have_count(2)
         for line, digit in zip(lines.all(), "37", strict=True):
-            expect(line).to_have_text(
-                re.compile(rf"^{digit}: (over )?9\d\.\d%, first read right at step \d+(, and since|, for good from step \d+)$")
-            )
+            expect(line).to_have_text(re.compile(rf"^{digit} (over )?9\d\.\d%(correct|steadily) since step \d+$"))
         # Every moment that is kept, and what the page saw between.
         for curve in page.locator(".st-key-probe_chart .curves path").all():
             expect(curve).to_have_attribute("d", re.compile("(.*[ML]){8}"))
@@ -175,15 +173,13 @@ def test_what_a_pinned_drawing_is_meant_to_be_can_be_changed_and_it_can_be_unpin
     page = trained
     click(page, "pin")  # after the run: its weights were kept
     line = page.locator(".st-key-probes .probes > div")
-    expect(line).to_contain_text("3: over 99.9%, first read right at step")
+    expect(line).to_have_text(re.compile(r"^3 over 99\.9%(correct|steadily) since step \d+$"))
     look_back(page, "Home", "0")
-    expect(line).to_have_text(re.compile(r"^3: \d+\.\d%, "))
+    expect(line).to_have_text(re.compile(r"^3 \d+\.\d%(correct since step 0|read as \d, not yet correct)$"))
     look_back(page, "End", "275")
     page.locator(".st-key-probes_change button").first.click()
     choose(page, "probe_digit_1", "8")
-    expect(line).to_have_text(
-        re.compile(r"^8: (under 0.1|\d\.\d)%, read as 3, (not yet read right|first read right at step \d+)$")
-    )
+    expect(line).to_have_text(re.compile(r"^8 (under 0.1|\d\.\d)%read as 3, (not yet correct|first correct at step \d+)$"))
     click(page, "unpin_1")
     expect(line).to_have_count(0)
 
@@ -199,7 +195,7 @@ def test_at_most_five_drawings_are_pinned_and_a_test_digit_by_its_label(page: Pa
         click(page, "pin")
         lines = page.locator(".st-key-probes .probes > div")
         expect(lines).to_have_count(count)
-        expect(lines.last).to_contain_text(f"{label.inner_text()}: read when you train")
+        expect(lines.last).to_contain_text(f"{label.inner_text()} tracked once you train")
     expect(page.locator(".st-key-pin button")).to_be_disabled()
 
 
@@ -452,7 +448,7 @@ def test_network_whose_numbers_run_out_of_range_is_told_so_in_every_tab_and_can_
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-500-500-500-500-10")
     click(page, "train")
     expect_status(page, "failed")
-    expect(page.locator(".under-digit")).to_contain_text("out of range")
+    expect(page.locator(".under-digit")).to_contain_text("overflowed")
     expect(page.locator(".st-key-pin button")).to_be_disabled()
     for tab in [*TABS, "Runs", "Take it away", "Sweep"]:
         open_tab(page, tab)
@@ -460,7 +456,7 @@ def test_network_whose_numbers_run_out_of_range_is_told_so_in_every_tab_and_can_
         expect(panel.locator("[data-testid=stAlert], canvas, .confusion, .line-chart, button").first).to_be_visible()
         expect(page.locator("[data-testid=stException]")).to_have_count(0)
         if tab == "Mistakes":
-            expect(panel).to_contain_text("it reads nothing")
+            expect(panel).to_contain_text("cannot read digits")
         assert page.evaluate(NUMBERS_CUT_OFF) == []
     clear(page)
     draw(page, [(140, 140), (141, 140)])

@@ -64,6 +64,10 @@ MIXED: Space = {
 BAD, GOOD = 1e-5, (0.01, 0.02)
 
 
+def _text(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 @pytest.fixture
 def storage(tmp_path: Path) -> str:
     return default_storage(tmp_path)
@@ -568,6 +572,31 @@ class TestFigures:
         lines = [trace for trace in figure.data if trace.mode == "lines" and trace.x and len(trace.x) == len(labels)]
         assert len(lines) == num_done
         assert "24-16" in {annotation.text for annotation in figure.layout.annotations}
+
+    def test_values_of_parallel_axes_stand_in_the_order_of_their_field(self, storage: str, small: Mnist) -> None:
+        space: Space = {
+            "hidden_sizes": Values(((128,), (16,), (24, 16), (9,))),
+            "activation": Values(("gelu", "sigmoid", "relu", "tanh")),
+            "batch_size": Values((1000, 200)),
+        }
+        for _ in sweep(SweepConfig(BASE, space, "ordered", storage, num_runs=8), small):
+            pass
+        done = [trial for trial in trials(storage, "ordered") if trial.state == "done"]
+        figure = parallel_coordinates(storage, "ordered")
+        assert figure
+        axes = {name: axis for axis, name in enumerate(figure.layout.xaxis.ticktext)}
+        lines = [trace for trace in figure.data if trace.mode == "lines"]
+        for name, in_order in {
+            "hidden_sizes": ["9", "16", "24-16", "128"],
+            "activation": ["relu", "tanh", "sigmoid", "gelu"],
+            "batch_size": ["200", "1000"],
+        }.items():
+            labels = {one.text: one.y for one in figure.layout.annotations if one.x == axes[name]}
+            shown = sorted(labels, key=labels.__getitem__)
+            assert shown == [value for value in in_order if value in shown]
+            ends = [(line.customdata[axes[name]][1], line.y[axes[name]]) for line in lines]
+            assert all(height == pytest.approx(labels[value]) for value, height in ends)
+            assert sorted(value for value, _ in ends) == sorted(_text(trial.settings[name]) for trial in done)
 
     def test_the_plot_of_importances_names_every_varied_field_with_its_share(self, mixed: tuple[str, list[TrialRecord]]) -> None:
         figure = importance_plot(mixed[0], "mixed")

@@ -7,6 +7,7 @@ from mnist_fc.config import PRESETS
 from mnist_fc.reading import Reading
 from mnist_fc.survey import nearest
 from mnist_fc.views import draw, session
+from mnist_fc.views.numbers import format_number
 from mnist_fc.views.pixels import ink, pictures
 
 NUM_NEAREST = 24
@@ -35,13 +36,16 @@ def panel(readings: list[Reading], network: session.Network) -> None:
         return searched.numpy()[indices], distances
 
     (indices, distances), by = session.at_leisure("nearest", (image.tobytes(), search_all), network, find)
+    if not np.isfinite(distances).all():
+        st.info("The network's values overflowed on the training digits, so they cannot be compared with your drawing.")
+        return
     st.caption(
         f"Of {len(searched):,} training digits, those that the last hidden layer of {by} describes most nearly as it "
         "describes your drawing: the label, and the Euclidean distance between the two descriptions."
     )
     tiles = [
-        ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, at {distance:.2f}", int(i))
-        for i, distance in zip(indices, distances, strict=True)
+        ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, at {format_number(distance)}", i)
+        for i, distance in zip(indices.tolist(), distances.tolist(), strict=True)
     ]
     with st.container(key="nearest"):
         pictures("nearest_digits", tiles, label="the training digits nearest to the drawing", size=76)
@@ -51,5 +55,7 @@ def _split_of(network: session.Network) -> tuple[int, int]:
     """Number of validation images and seed of the split that `network` was trained with."""
     if network.file:
         return 0, 0  # nobody knows: all training images are searched
+    if not network.run and session.num_train_images() <= PRESETS["best"].num_validation:
+        return 0, 0  # the data are others than those that the shipped network was trained with
     config = network.run.config if network.run else PRESETS["best"]  # which the shipped network was trained with
     return config.num_validation, config.seed

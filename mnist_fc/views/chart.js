@@ -2,10 +2,10 @@
 // An update draws the curves anew, one path each, and the axes only when they have changed: it costs the processor next to nothing.
 // Two buttons save the chart as it stands; its file is made when they are pressed, here in the browser.
 
-const MARGIN = { top: 8, right: 18, bottom: 32, left: 46 };
+const MARGIN = { top: 8, right: 18, bottom: 32, left: 46 }; // the left one grows with the numbers beside the axis
+const LABEL_GAP = 6; // pixels between a number and its axis
 const ROOM = 5; // pixels around the plot in which the dots at its edge are still drawn
 const REACH = 40; // pixels from the pointer within which a point is found
-const MANY = 1e6; // from here on there is no room for all digits of a number
 const MAX_POWERS = 7; // of ten beside a logarithmic axis, and one more
 
 const EDGE = 14; // pixels around all that is in a file
@@ -75,18 +75,15 @@ class Chart {
   draw() {
     const width = this.root.clientWidth;
     if (!width) return; // not in view; the observer calls again
-    const { x, y, series, height } = this.data;
+    const { series, height } = this.data;
     set(this.svg, { width, height });
-    const inside = { x: MARGIN.left - ROOM, y: MARGIN.top - ROOM };
+    this.drawAxes(width, height);
+    const inside = { x: this.left - ROOM, y: MARGIN.top - ROOM };
     inside.width = width - MARGIN.right + ROOM - inside.x;
     inside.height = height - MARGIN.bottom + ROOM - inside.y;
     set(this.curves, { ...inside, viewBox: Object.values(inside).join(" ") });
-    this.x = scale(x, MARGIN.left, width - MARGIN.right);
-    this.y = scale(y, height - MARGIN.bottom, MARGIN.top);
-    this.drawAxes(width, height);
     const curves = series.map((one) =>
-      one.x.map((value, i) => ({ one, i, left: this.x.place(value), top: this.y.place(one.y[i]) }))
-        .filter(({ top }) => Number.isFinite(top))); // a logarithmic axis has no place for 0
+      one.x.map((value, i) => ({ one, i, left: this.x.place(value), top: this.y.place(one.y[i]) })));
     this.curves.replaceChildren(...curves.flatMap((points, i) => this.curve(series[i], points)));
     this.points = curves.flat().filter(({ top }) => top > inside.y && top < inside.y + inside.height);
     this.point(...(this.pointer ?? [Infinity, Infinity]));
@@ -96,20 +93,35 @@ class Chart {
     const key = JSON.stringify([this.data.x, this.data.y, this.data.mark, width, height]);
     if (key === this.axesKey) return;
     this.axesKey = key;
+    const { x, y, mark } = this.data;
     const bottom = height - MARGIN.bottom, right = width - MARGIN.right;
-    const horizontal = this.y.ticks.flatMap((value) => {
-      const top = this.y.place(value);
-      return [
-        element("line", { x1: MARGIN.left, x2: right, y1: top, y2: top }),
-        element("text", { x: MARGIN.left - 6, y: top + 4, "text-anchor": "end" }, short(value, this.data.y)),
-      ];
+    this.y = scale(y, bottom, MARGIN.top);
+    const beside = this.labels(this.y.ticks, y, "end"), widest = Math.max(0, ...beside.map((label) => label.getComputedTextLength()));
+    this.left = Math.max(MARGIN.left, Math.ceil(widest) + LABEL_GAP + 2);
+    const lines = beside.map((label, i) => {
+      const top = this.y.place(this.y.ticks[i]);
+      set(label, { x: this.left - LABEL_GAP, y: top + 4 });
+      return element("line", { x1: this.left, x2: right, y1: top, y2: top });
     });
-    const vertical = this.x.ticks.map((value) =>
-      element("text", { x: this.x.place(value), y: bottom + 16, "text-anchor": "middle" }, short(value, this.data.x)));
-    const title = element("text", { x: (MARGIN.left + right) / 2, y: height - 2, "text-anchor": "middle" }, this.data.x.title);
-    const at = this.x.place(this.data.mark);
-    const mark = this.data.mark === null ? [] : [element("line", { class: "mark", x1: at, x2: at, y1: MARGIN.top, y2: bottom })];
-    this.axes.replaceChildren(...horizontal, ...vertical, title, ...mark);
+    this.x = scale(x, this.left, right);
+    const below = this.labels(this.x.ticks, x, "middle");
+    below.forEach((label, i) => {
+      const half = label.getComputedTextLength() / 2 + 1;
+      set(label, { x: Math.max(half, Math.min(width - half, this.x.place(this.x.ticks[i]))), y: bottom + 16 });
+    });
+    const title = element("text", { x: (this.left + right) / 2, y: height - 5, "text-anchor": "middle" }, x.title);
+    const at = this.x.place(mark);
+    const marks = mark === null ? [] : [element("line", { class: "mark", x1: at, x2: at, y1: MARGIN.top, y2: bottom })];
+    this.axes.replaceChildren(...lines, ...beside, ...below, title, ...marks);
+  }
+
+  /** The numbers of an axis, on the page so that they can be measured. */
+  labels(ticks, axis, anchor) {
+    const asPowers = axis.log && ticks.some((value) => value < LEAST || value >= MOST); // all of them alike
+    const text = asPowers ? scientific : (value) => short(value, axis);
+    const made = ticks.map((value) => element("text", { "text-anchor": anchor }, text(value)));
+    this.axes.append(...made);
+    return made;
   }
 
   curve(one, points) {
@@ -241,7 +253,7 @@ function set(target, attributes) {
 function scale(axis, from, to) {
   const turn = axis.log ? Math.log10 : (value) => value;
   const [low, high] = axis.domain.map(turn);
-  const place = (value) => from + (to - from) * (turn(value) - low) / (high - low);
+  const place = (value) => from + (to - from) * (axis.log && value <= 0 ? 0 : (turn(value) - low) / (high - low));
   return { place, ticks: axis.ticks ?? (axis.log ? powersOfTen(low, high) : roundNumbers(low, high)) };
 }
 
@@ -260,15 +272,10 @@ function roundNumbers(low, high) {
 }
 
 function short(value, axis) {
-  return axis.percent ? `${Number((value * 100).toPrecision(4))} %` : rounded(value);
+  return axis.percent ? `${Number((value * 100).toPrecision(4))} %` : formatNumber(value);
 }
 
 function exact(value, axis) {
   if (axis.percent) return `${(value * 100).toFixed(2)} %`;
-  return Number.isInteger(value) ? value.toLocaleString("en") : rounded(value);
-}
-
-function rounded(value) {
-  if (Math.abs(value) >= MANY) return Number(value.toPrecision(4)).toExponential().replace("e+", "e");
-  return value.toLocaleString("en", { maximumSignificantDigits: 4 });
+  return Number.isInteger(value) && value < MOST ? value.toLocaleString("en") : formatNumber(value);
 }

@@ -4,19 +4,16 @@ The drawing is chart.js. A general charting library took ten times as long a tic
 """
 
 import html
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import streamlit as st
 
-_SCRIPT = Path(__file__).with_name("chart.js").read_text("utf-8")
+from mnist_fc.views.component import Component
+from mnist_fc.views.numbers import format_number
 
-# Not isolated, so that the page's own style sheet and its two themes reach it.
-_chart = st.components.v2.component(
-    "mnist_fc_line_chart", html="<div class='line-chart'></div>", js=_SCRIPT, isolate_styles=False
-)
-
+_chart = Component("chart", "<div class='line-chart'></div>")
 
 COLORS = (
     *("#4f7df0", "#e07b1a", "#1f9d6b", "#b0509a", "#8a6d1f", "#2f95b5"),
@@ -25,9 +22,16 @@ COLORS = (
 """Of curves that have no colour of their own, in their order; legible in both themes."""
 
 
+MIN_EXPONENT, MAX_EXPONENT = -300, 300
+"""Of the powers of ten that end an axis: all that a float holds, but for a few."""
+
+
 @dataclass(frozen=True)
 class Series:
-    """One curve: `x` and `y` of equal length, finite, in the axes' units. `dots` marks each of its points."""
+    """One curve: `x` and `y` of equal length, finite, in the axes' units. `dots` marks each of its points.
+
+    A logarithmic axis has no place for 0, which is drawn at its lower end.
+    """
 
     name: str
     color: str
@@ -58,7 +62,17 @@ def heading(title: str, series: Sequence[Series], number_format: str | None = No
 
 
 def _short(value: float, number_format: str) -> str:
-    return f"{value:{number_format}}" if abs(value) < 1e5 else f"{value:.2g}"  # of a run that diverges
+    if number_format.endswith("g") or abs(value) >= 1e5:  # gradients, and the loss of a run that diverges
+        return format_number(value, 2)
+    return f"{value:{number_format}}"
+
+
+def powers_of_ten(values: Iterable[float]) -> tuple[float, float]:
+    """Return the powers of ten around all `values` that are above zero, as the domain of a logarithmic axis."""
+    exponents = [math.log10(value) for value in values if value > 0]
+    low, high = math.floor(min(exponents, default=-2)), math.ceil(max(exponents, default=0) + 1e-9)
+    low, high = max(min(low, MAX_EXPONENT - 1), MIN_EXPONENT), max(min(high, MAX_EXPONENT), MIN_EXPONENT + 1)
+    return 10.0**low, 10.0**high
 
 
 HEIGHT = 215
@@ -82,4 +96,4 @@ def line_chart(
         "height": height,
         "mark": mark,
     }
-    _chart(key=key, data=data)
+    _chart.show(key, data)

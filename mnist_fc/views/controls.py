@@ -6,6 +6,7 @@ import streamlit as st
 
 from mnist_fc.config import LIMITS, PRESETS, Choice, Layers, TrainConfig, preset_of
 from mnist_fc.views import address, session
+from mnist_fc.views.numbers import format_number
 
 PRESET_LINES = {
     "fast": "98 % on the test set in a few seconds.",
@@ -289,6 +290,8 @@ def _slider(key: str, label: str, ladder: Any, help_line: str, shown: Any = str)
     if _is_hidden(key):
         return
     options = sorted({*ladder, st.session_state[key]})
+    if len({shown(option) for option in options}) < len(options):
+        shown = str  # of a value that only its later digits tell from its neighbour
     st.select_slider(label, options, key=key, format_func=shown, help=help_line, on_change=_control_changed, args=(key,))
 
 
@@ -301,7 +304,7 @@ def _choice(key: str, label: str, help_line: str) -> None:
 
 
 def _number(value: float) -> str:
-    return f"{value:.12g}"  # values that differ must not look alike
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
 def _preset_chosen() -> None:

@@ -13,6 +13,7 @@ from mnist_fc.strokes import CANVAS_SIZE, strokes_of_canvas
 from mnist_fc.views import probes, session
 from mnist_fc.views.canvas import BRUSH, BRUSHES, Canvas
 from mnist_fc.views.images import figure, picture
+from mnist_fc.views.labels import distinct_digits
 
 FIRST_DRAWING: dict[str, Any] = {
     "objects": [
@@ -35,7 +36,7 @@ FIRST_DRAWING: dict[str, Any] = {
 PROBLEMS = {
     "empty": "Draw a digit.",
     "no digit": "Not a digit.<br>The bars say what<br>it is likest.",
-    "overflow": "This network's numbers have run out of range; it reads nothing.",
+    "overflow": "The network's values overflowed, so it cannot read the drawing.",
 }
 
 
@@ -83,13 +84,14 @@ def to_explain(readings: list[Reading], key: str) -> Reading | None:
     reading = readings[0]
     if len(readings) > 1:
         places = list(range(len(readings)))
+        labels = distinct_digits([number([reading]) for reading in readings])
         place = st.segmented_control(
             "Which digit",
             places,
             default=0,
             required=True,
             key=f"{key}_place",
-            format_func=lambda place: number(readings[place : place + 1]),
+            format_func=labels.__getitem__,
             label_visibility="collapsed",
         )
         reading = readings[place if place in places else 0]
@@ -97,7 +99,7 @@ def to_explain(readings: list[Reading], key: str) -> Reading | None:
         st.info("Draw a digit, and here is what the network makes of it.")
         return None
     if reading.problem == "overflow":
-        st.info("This network's numbers have run out of range; there is nothing to explain. Look back at an earlier step.")
+        st.info("The network's values overflowed, so there is nothing to explain. Look back at an earlier step.")
         return None
     return reading
 

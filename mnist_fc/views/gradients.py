@@ -1,17 +1,19 @@
 """How much of the gradient reaches each layer, over the steps, and how many units do nothing."""
 
-import math
 from collections.abc import Sequence
 
+import numpy as np
 import streamlit as st
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.curves import gradient_curves
-from mnist_fc.diagnosis import GradientFlow, gradient_flow, weakest_flow
+from mnist_fc.diagnosis import gradient_flow, weakest_flow
+from mnist_fc.jobs import RunSnapshot
 from mnist_fc.records import StepRecord
 from mnist_fc.views import progress, session
-from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
+from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart, powers_of_ten
 from mnist_fc.views.controls import WORDS
+from mnist_fc.views.numbers import format_ratio
 
 
 def panel(network: session.Network) -> None:
@@ -21,23 +23,8 @@ def panel(network: session.Network) -> None:
         st.info("Press Train, and here is how strongly the loss pulls at each layer, step by step.")
         return
     if snapshot.steps:
-        series = [
-            Series(
-                _name(i, len(snapshot.config.hidden_sizes)), COLORS[i % len(COLORS)], curve.steps.tolist(), curve.values.tolist()
-            )
-            for i, curve in enumerate(gradient_curves(snapshot.steps))
-        ]
-        series = [one for one in series if all(map(math.isfinite, one.y))]
-        heading("Gradient norms", series, ".2g")
-        with st.container(key="gradient_chart"):
-            line_chart(
-                "gradient_curves",
-                series,
-                Axis(progress.step_domain(snapshot, snapshot.steps[-1].step), title="step"),
-                Axis(_domain(series), log=True),
-                label="gradient norm of each layer over training steps",
-                mark=session.moment(snapshot),
-            )
+        if series := _series(snapshot):
+            _chart(snapshot, series)
         with st.container(key="gradient_words"):
             st.markdown(_words(snapshot.steps, snapshot.config))
     _dead_units(network)
@@ -48,15 +35,33 @@ def panel(network: session.Network) -> None:
     )
 
 
+def _series(snapshot: RunSnapshot) -> list[Series]:
+    """The curve of each layer, as far as its norms are finite."""
+    num_hidden = len(snapshot.config.hidden_sizes)
+    series = []
+    for i, curve in enumerate(gradient_curves(snapshot.steps)):
+        finite = np.isfinite(curve.values)
+        if finite.any():
+            steps, values = curve.steps[finite].tolist(), curve.values[finite].tolist()
+            series.append(Series(_name(i, num_hidden), COLORS[i % len(COLORS)], steps, values))
+    return series
+
+
+def _chart(snapshot: RunSnapshot, series: list[Series]) -> None:
+    heading("Gradient norms", series, ".2g")
+    with st.container(key="gradient_chart"):
+        line_chart(
+            "gradient_curves",
+            series,
+            Axis(progress.step_domain(snapshot, snapshot.steps[-1].step), title="step"),
+            Axis(powers_of_ten(value for one in series for value in one.y), log=True),
+            label="gradient norm of each layer over training steps",
+            mark=session.moment(snapshot),
+        )
+
+
 def _name(index: int, num_hidden: int) -> str:
     return "output layer" if index == num_hidden else f"layer {index + 1}"
-
-
-def _domain(series: list[Series]) -> tuple[float, float]:
-    """Powers of ten around all that is above zero."""
-    values = [value for one in series for value in one.y if value > 0]
-    low, high = min(values, default=0.01), max(values, default=1.0)
-    return 10.0 ** math.floor(math.log10(max(low, 1e-12))), 10.0 ** math.ceil(math.log10(high) + 1e-9)
 
 
 def _words(steps: Sequence[StepRecord], config: TrainConfig) -> str:
@@ -64,31 +69,25 @@ def _words(steps: Sequence[StepRecord], config: TrainConfig) -> str:
     flow, weakest = gradient_flow(steps), weakest_flow(steps)
     if flow is None or weakest is None:
         return "**In some layer no gradient is left**: it is zero or no finite number.\n\nNo layer before it learns any more."
-    name = WORDS[config.activation]
+    now, name = format_ratio(flow.ratio), WORDS[config.activation]
     passes_on = f"each {name} layer on the way back passes on only a part"
     passes_on += " (the slope of sigmoid is at most a quarter)" if config.activation == "sigmoid" else ""
     if flow.vanishes:
         return (
-            f"**The gradients vanish.** That of layer 1 is now {_times(flow)} that of the output layer: {passes_on}.\n\n"
+            f"**The gradients vanish.** That of layer 1 is now {now} that of the output layer: {passes_on}.\n\n"
             "The first layers hardly change, so the later ones have nothing better to work with, and the loss stands still."
         )
     step, lowest = weakest
     if lowest.vanishes:
         return (
-            f"**The gradients vanished** at first: around step {step:,} that of layer 1 was {_times(lowest)} that of the output "
-            f"layer, as {passes_on}.\n\nWhile that lasts the loss stands still; by now the weights have grown, and layer 1 has "
-            f"{_times(flow)} it."
+            f"**The gradients vanished** at first: around step {step:,} that of layer 1 was {format_ratio(lowest.ratio)} that "
+            f"of the output layer, as {passes_on}.\n\nWhile that lasts the loss stands still; by now the weights have grown, and "
+            f"layer 1 has {now} it."
         )
-    seen = f"The gradient of layer 1 is now {_times(flow)} that of the output layer"
+    seen = f"The gradient of layer 1 is now {now} that of the output layer"
     if len(flow.norms) <= 2:
         return f"{seen}.\n\nWith one hidden layer there is no long way on which a gradient could vanish."
     return f"{seen}: **it comes through all {len(flow.norms)} layers**.\n\n{_slope(config.activation)}"
-
-
-def _times(flow: GradientFlow) -> str:
-    if flow.ratio >= 1:
-        return f"{flow.ratio:,.1f} times"
-    return f"1/{1 / flow.ratio:,.0f} of" if flow.ratio < 0.2 else f"{flow.ratio:.0%} of"
 
 
 def _slope(activation: str) -> str:
@@ -103,6 +102,7 @@ def _slope(activation: str) -> str:
 def _dead_units(network: session.Network) -> None:
     surveyed, name = session.survey(network)
     if surveyed.reads_nothing:
+        st.caption(f"The values of {name} overflowed, so its dead units cannot be counted.")
         return
     sizes = network.reader.model.hidden_sizes
     parts = [

@@ -152,6 +152,6 @@ def _box(digit: int, readings: list[Reading]) -> str:
 
 def _said(reading: Reading) -> str:
     if reading.digit is None:
-        return "not a digit" if reading.problem == "no digit" else "not read"
+        return "not a digit" if reading.problem == "no digit" else "not read: values overflowed"
     said = f"read as {number([reading])}<br>{percent(reading.probabilities[reading.digit])} sure"
     return f"{said},<br>maybe {reading.runner_up}" if reading.is_close else said

@@ -8,10 +8,11 @@ import streamlit as st
 from mnist_fc.explain import Unit, forward, unit
 from mnist_fc.model import MLP
 from mnist_fc.reading import Reading
-from mnist_fc.survey import exciting, telling
+from mnist_fc.survey import Survey, exciting, telling
 from mnist_fc.views import draw, session
 from mnist_fc.views.controls import WORDS
-from mnist_fc.views.pixels import MINUS, Tile, full_colour, grid, ink, pictures
+from mnist_fc.views.numbers import MINUS, format_fixed, format_number
+from mnist_fc.views.pixels import Tile, full_colour, grid, ink, pictures
 
 NUM_STRONGEST = 6
 NUM_EXCITING = 8
@@ -28,13 +29,14 @@ def panel(readings: list[Reading], network: session.Network) -> None:
     """The structure, the drawing's way through it, one unit, and the most telling pictures of the first layer."""
     reading = draw.to_explain(readings, "inside")
     model = network.reader.model
+    surveyed, _ = session.survey(network)
     st.markdown(f"#### From the picture to the answer, by {model.num_parameters:,} numbers")
     with st.container(key="structure"):
         st.html(_structure(model))
     if reading is not None and reading.image is not None:
-        _way_through(model, reading.image, network)
+        _way_through(model, reading.image, network, surveyed)
     st.markdown("#### What the first layer looks for")
-    _gallery(network)
+    _gallery(network, surveyed)
 
 
 def _structure(model: MLP) -> str:
@@ -52,14 +54,14 @@ def _structure(model: MLP) -> str:
     return f"<div class='structure'>{'<span>→</span>'.join(boxes)}</div>"
 
 
-def _way_through(model: MLP, image: np.ndarray, network: session.Network) -> None:
+def _way_through(model: MLP, image: np.ndarray, network: session.Network, surveyed: Survey) -> None:
     """Every unit's activation, and the unit that was clicked."""
     activity = [layer.activations for layer in forward(model, image)]
     place = _chosen(activity)
     tiles = [Tile(image, "the picture", is_ink=True)]
     for number, activations in enumerate(activity, start=1):
         is_output = number == len(activity)
-        caption = "outputs: ten logits" if is_output else f"layer {number}: {np.count_nonzero(activations > 0):,} above zero"
+        caption = "outputs: ten logits" if is_output else _caption(number, activations, surveyed)
         cells = grid(activations, 5 if is_output else _columns(len(activations)))
         tiles.append(
             Tile(
@@ -72,13 +74,20 @@ def _way_through(model: MLP, image: np.ndarray, network: session.Network) -> Non
             )
         )
     st.caption(
-        "Each small square is a unit, and its colour what it says of your drawing: orange above zero, blue below, paper at zero; "
+        "Each small square is a unit, and its colour what it says of your drawing: orange above zero, blue below, grey at zero; "
         "full colour is the strongest of its layer. Point at a unit for its number, **click it** to see what it does."
     )
     with st.container(key="activations"):
         pictures("activation_grids", tiles, label="the activations of all units", size=142, on_click=_choose, click="cell")
     with st.container(key="unit"):
-        _unit(model, image, place, network)
+        _unit(model, image, place, network, surveyed)
+
+
+def _caption(number: int, activations: np.ndarray, surveyed: Survey) -> str:
+    """How many units of a hidden layer are on for this drawing, and how many never are."""
+    num_dead = surveyed.num_dead[number - 1]
+    dead = f", {num_dead:,} dead" if num_dead else ""
+    return f"layer {number}: {np.count_nonzero(activations > 0):,} above zero{dead}"
 
 
 def _columns(num_units: int) -> int:
@@ -100,7 +109,7 @@ def _choose(layer: int, index: int) -> None:
         st.session_state.unit_chosen = layer, index
 
 
-def _unit(model: MLP, image: np.ndarray, place: Place, network: session.Network) -> None:
+def _unit(model: MLP, image: np.ndarray, place: Place, network: session.Network, surveyed: Survey) -> None:
     """One unit: its arithmetic for the drawing, its incoming weights, and the test digits that excite it the most."""
     number, index = place
     one = unit(model, image, number, index)
@@ -118,14 +127,31 @@ def _unit(model: MLP, image: np.ndarray, place: Place, network: session.Network)
         else:
             st.html(_strongest(one, number))
     with right:
-        images, labels = session.mnist().test_images, session.mnist().test_labels
-        (indices, values), by = session.at_leisure(
-            "exciting", place, network, lambda: exciting(model, images, number, index, NUM_EXCITING)
-        )
-        st.markdown(f"**The test digits that excite it most**{_as_of(by, network)}")
-        tiles = [ink(images[i].numpy(), f"{labels[i]}: {value:.4g}", int(i)) for i, value in zip(indices, values, strict=True)]
-        pictures("unit_exciting", tiles, label="the test digits that excite the unit most", size=76)
-        st.caption(f"Of all {len(labels):,}, with their label and the unit's {'logit' if is_output else 'activation'}.")
+        _exciting(model, place, network, is_dead=not is_output and bool(surveyed.is_dead[number - 1][index]))
+
+
+def _exciting(model: MLP, place: Place, network: session.Network, *, is_dead: bool) -> None:
+    """The test digits that excite a unit the most; of one that is dead, or whose values overflow, that it is so."""
+    number, index = place
+    images, labels = session.mnist().test_images, session.mnist().test_labels
+    (indices, values), by = session.at_leisure(
+        "exciting", place, network, lambda: exciting(model, images, number, index, NUM_EXCITING)
+    )
+    if is_dead:
+        always = "never above zero" if values[0] <= 0 else f"always about {format_number(float(values[0]), 2)}"
+        st.info(f"This unit is dead: it is {always} on all {len(labels):,} test digits, so it cannot tell them apart.")
+        return
+    if not np.isfinite(values).all():
+        st.info("This unit's values overflowed on the test digits, so they cannot be compared.")
+        return
+    st.markdown(f"**The test digits that excite it most**{_as_of(by, network)}")
+    tiles = [
+        ink(images[i].numpy(), f"{labels[i]}: {format_number(value)}", i)
+        for i, value in zip(indices.tolist(), values.tolist(), strict=True)
+    ]
+    pictures("unit_exciting", tiles, label="the test digits that excite the unit most", size=76)
+    what = "logit" if number == len(model.layers) else "activation"
+    st.caption(f"Of all {len(labels):,}, with their label and the unit's {what}.")
 
 
 def _name(model: MLP, place: Place) -> str:
@@ -139,39 +165,47 @@ def _arithmetic(model: MLP, one: Unit, place: Place) -> str:
     """The sum and the activation in notation, with this drawing's numbers."""
     inputs = "x" if place[0] == 1 else "a"
     weighted = one.sum - one.bias
-    bias = f"+ {one.bias:.4f}" if one.bias >= 0 else f"- {abs(one.bias):.4f}"
+    bias = f"{MINUS if one.bias < 0 else '+'} {format_fixed(abs(one.bias))}"
     first, last = (f"<i>w</i><sub>{i}</sub><i>{inputs}</i><sub>{i}</sub>" for i in (1, len(one.weights)))
     lines = [
         f"<i>z</i> = {first} + … + {last} + <i>b</i>",
-        f"<i>z</i> = {weighted:.4f} {bias} = <b>{one.sum:.4f}</b>",
+        f"<i>z</i> = {format_fixed(weighted)} {bias} = <b>{format_fixed(one.sum)}</b>",
     ]
     if place[0] == len(model.layers):
         lines.append("the logit, which softmax turns into a probability")
     else:
-        lines.append(f"<i>a</i> = {WORDS[model.activation_name]}(<i>z</i>) = <b>{one.activation:.4f}</b>")
-    return "<br>".join(lines).replace("-", MINUS)
+        lines.append(f"<i>a</i> = {WORDS[model.activation_name]}(<i>z</i>) = <b>{format_fixed(one.activation)}</b>")
+    return "<br>".join(lines)
 
 
 def _strongest(one: Unit, number: int) -> str:
     """The units of the layer before that add or take away the most."""
     rows = "".join(
-        f"<tr><th>unit {i + 1:,} of layer {number - 1}</th><td>{one.weights[i]:+.4f}</td><td>{one.inputs[i]:+.4f}</td>"
-        f"<td>{one.terms[i]:+.4f}</td></tr>"
+        f"<tr><th>unit {i + 1:,} of layer {number - 1}</th>"
+        + "".join(f"<td>{format_fixed(float(values[i]), signed=True)}</td>" for values in (one.weights, one.inputs, one.terms))
+        + "</tr>"
         for i in one.strongest(NUM_STRONGEST)
-    ).replace("-", MINUS)
+    )
     header = "<tr><th>strongest inputs</th><th>weight <i>w</i></th><th>says <i>a</i></th><th><i>w a</i></th></tr>"
     return f"<table class='sums strongest'><thead>{header}</thead><tbody>{rows}</tbody></table>"
 
 
-def _gallery(network: session.Network) -> None:
-    """The weights of the first-layer units that tell the test digits apart the most."""
+def _gallery(network: session.Network, surveyed: Survey) -> None:
+    """The weights of the first-layer units that tell the test digits apart the most, without those that are dead."""
+    if surveyed.reads_nothing:
+        st.info("No unit tells the digits apart, because the network's values overflowed.")
+        return
     model, images = network.reader.model, session.mnist().test_images[:NUM_SURVEYED]
 
     def find() -> list[tuple[int, np.ndarray]]:
         weights = model.layers[0].weight.detach().numpy()
         return [(int(i), weights[i].reshape(28, 28)) for i in telling(model, images, NUM_TELLING)]
 
-    found, by = session.at_leisure("telling", None, network, find)
+    all_found, by = session.at_leisure("telling", None, network, find)
+    found = [(i, weights) for i, weights in all_found if not surveyed.is_dead[0][i] and np.isfinite(weights).all()]
+    if not found:
+        st.info("No unit of layer 1 tells the digits apart: each is dead or its weights overflowed.")
+        return
     st.caption(
         f"The incoming weights of the {len(found)} units of layer 1 that tell the test digits apart the most (how much a unit's "
         f"activation varies over {len(images):,} of them, times the length of its outgoing weights): ink on orange raises the "

@@ -1,7 +1,5 @@
 """What the network gets wrong: the test set by label and reading, and the digits that are misread."""
 
-from pathlib import Path
-
 import numpy as np
 import streamlit as st
 import torch
@@ -10,24 +8,20 @@ from mnist_fc.config import NUM_CLASSES
 from mnist_fc.reading import percent
 from mnist_fc.survey import Survey, confusion, misread, surest_first
 from mnist_fc.views import draw, session
+from mnist_fc.views.component import Component
 from mnist_fc.views.pixels import ink, pictures
 
 NUM_SHOWN, MAX_SHOWN = 24, 192
 """Digits in the gallery, at first and at the most."""
 
-_matrix = st.components.v2.component(
-    "mnist_fc_confusion",
-    html="<div class='confusion'></div>",
-    js=Path(__file__).with_name("confusion.js").read_text("utf-8"),
-    isolate_styles=False,
-)
+_matrix = Component("confusion", "<div class='confusion'></div>")
 
 
 def panel(network: session.Network) -> None:
     """The confusion matrix, and the digits of the cell that is pressed or all misread ones."""
     surveyed, by = session.survey(network)
     if surveyed.reads_nothing:
-        st.info(f"The numbers of {by} have run out of range, and it reads nothing. Look back at an earlier step.")
+        st.info(f"The values of {by} overflowed, so it cannot read digits. Look back at an earlier step.")
         return
     labels = session.mnist().test_labels
     left, right = st.columns(2, gap="large")
@@ -50,15 +44,12 @@ def _confusion(labels: torch.Tensor, surveyed: Survey) -> None:
     if cell and not counts[*cell]:
         state.confusion_cell = None  # another network has nothing there
     totals = np.maximum(counts.sum(1), 1)
-    _matrix(
-        key="confusion_matrix",
-        data={
-            "counts": counts.tolist(),
-            "accuracies": [f"{share:.1%}" for share in counts.diagonal() / totals],
-            "chosen": state.confusion_cell,
-        },
-        on_cell_change=_press,
-    )
+    data = {
+        "counts": counts.tolist(),
+        "accuracies": [f"{share:.1%}" for share in counts.diagonal() / totals],
+        "chosen": state.confusion_cell,
+    }
+    _matrix.show("confusion_matrix", data, on_cell_change=_press)
 
 
 def _press() -> None:
@@ -88,10 +79,10 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
         ink(
             session.mnist().test_images[i].numpy(),
             f"{labels[i]}, read {surveyed.digits[i]}, {percent(float(surveyed.confidences[i]))}",
-            int(i),
+            i,
             is_chosen=state.test_digit == i,
         )
-        for i in shown
+        for i in shown.tolist()
     ]
     with st.container(key="misread"):
         pictures(

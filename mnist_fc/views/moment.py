@@ -1,17 +1,11 @@
 """The way of a run to look back on: a slider over the weights that were kept, with a button that plays them."""
 
-from pathlib import Path
-
 import streamlit as st
 
 from mnist_fc.views import session
+from mnist_fc.views.component import Component
 
-_timeline = st.components.v2.component(
-    "mnist_fc_timeline",
-    html="<div class='timeline'></div>",
-    js=Path(__file__).with_name("timeline.js").read_text("utf-8"),
-    isolate_styles=False,
-)
+_timeline = Component("timeline", "<div class='timeline'></div>")
 
 
 def timeline() -> None:
@@ -24,17 +18,14 @@ def timeline() -> None:
     if not kept and not snapshot.is_active:
         return
     with st.container(key="timeline"):
-        _timeline(
-            key="timeline_slider",
-            data={
-                "steps": kept,
-                "newest": newest,
-                "chosen": session.moment(snapshot),
-                "isLive": snapshot.is_active,
-                "turn": st.session_state.get("timeline_turn", 0),
-            },
-            on_moment_change=_choose,
-        )
+        data = {
+            "steps": kept,
+            "newest": newest,
+            "chosen": session.moment(snapshot),
+            "isLive": snapshot.is_active,
+            "turn": st.session_state.get("timeline_turn", 0),
+        }
+        _timeline.show("timeline_slider", data, on_moment_change=_choose)
     of_run, problem = st.session_state.get("moment_problem", (None, ""))
     if problem and of_run == snapshot.id:
         st.warning(problem)

@@ -1,7 +1,9 @@
 // Pictures whose every pixel says its number: weights, contributions, activations. The default function is called when they appear
-// and again with each new data; see pixels.py. Colour is laid over the page's own paper, so both themes show the same picture.
+// and again with each new data; see pixels.py. Colour is laid over the page's own paper: on a dark one it is brighter.
 
-const POSITIVE = [224, 108, 20], NEGATIVE = [46, 104, 224];
+const LIGHT = { positive: [224, 108, 20], negative: [46, 104, 224], power: 0.65 };
+const DARK = { positive: [255, 150, 60], negative: [110, 160, 255], power: 0.5 };
+const UNIT = [128, 128, 128, 56]; // of a unit that says next to nothing: it is there all the same
 
 export default function ({ data, parentElement, setTriggerValue }) {
   parentElement.pictures ??= new Pictures(parentElement.querySelector(".pixel-pictures"));
@@ -17,6 +19,8 @@ class Pictures {
     this.tip.hidden = true;
     this.legend = document.createElement("div");
     this.legend.className = "legend";
+    const app = root.closest(".stApp"); // whose class changes with the theme
+    new MutationObserver(() => this.data && this.show(this.data, this.click)).observe(app, { attributeFilter: ["class"] });
   }
 
   show(data, click) {
@@ -24,19 +28,20 @@ class Pictures {
     while (this.tiles.length > data.tiles.length) this.tiles.pop().figure.remove();
     while (this.tiles.length < data.tiles.length) this.tiles.push(new Tile(this));
     this.data = data;
+    this.root.append(this.legend, this.tip);
+    this.colours = isDark(this.tip) ? DARK : LIGHT;
     this.tiles.forEach((tile, i) => tile.show(data.tiles[i]));
     this.legend.hidden = !data.legend;
     if (data.legend) this.showLegend(data.limit);
-    this.root.append(this.legend, this.tip);
     this.root.setAttribute("aria-label", data.label);
     this.point(...(this.tiles.includes(this.pointed?.[0]) ? this.pointed : [null]));
   }
 
   showLegend(limit) {
-    const stops = Array.from({ length: 21 }, (_, i) => colour(i / 10 - 1)).map(([r, g, b, a]) => `rgb(${r} ${g} ${b} / ${a / 255})`);
+    const stops = Array.from({ length: 21 }, (_, i) => colour(i / 10 - 1, this.colours)).map(([r, g, b, a]) => `rgb(${r} ${g} ${b} / ${a / 255})`);
     const bar = document.createElement("i");
     bar.style.background = `linear-gradient(to right, ${stops})`;
-    this.legend.replaceChildren(exact(-limit), bar, exact(limit));
+    this.legend.replaceChildren(formatNumber(-limit), bar, formatNumber(limit));
   }
 
   /** Say the number of one pixel of a tile; of none when there is none there. */
@@ -47,7 +52,7 @@ class Pictures {
     if (this.tip.hidden) return;
     const { columns } = tile.data, row = Math.floor(pixel / columns), column = pixel % columns;
     const name = { unit: `unit ${(pixel + 1).toLocaleString("en")}`, digit: `${pixel}`, pixel: `row ${row + 1}, column ${column + 1}` }[tile.data.each];
-    this.tip.textContent = `${name}: ${exact(value)}`;
+    this.tip.textContent = `${name}: ${formatNumber(value)}`;
     const box = tile.canvas.getBoundingClientRect(), own = this.root.getBoundingClientRect();
     const left = box.left - own.left + (column + 0.5) * box.width / columns;
     this.tip.style.left = `${Math.max(0, Math.min(left, own.width - this.tip.offsetWidth))}px`;
@@ -71,11 +76,11 @@ class Tile {
   }
 
   show(tile) {
-    const { click, limit, size } = this.pictures.data;
-    const isNew = tile.values !== this.data?.values || tile.limit !== this.data?.limit || limit !== this.limit;
-    this.data = tile;
-    this.limit = limit;
-    if (isNew) this.paint(tile, tile.limit ?? limit);
+    const { data: { click, limit, size }, colours } = this.pictures;
+    const isNew = tile.values !== this.data?.values || tile.limit !== this.data?.limit;
+    const isOther = limit !== this.limit || colours !== this.colours;
+    Object.assign(this, { data: tile, limit, colours });
+    if (isNew || isOther) this.paint(tile, tile.limit ?? limit);
     this.canvas.style.width = `${size}px`;
     this.canvas.style.aspectRatio = `${tile.columns} / ${tile.rows}`;
     this.canvas.classList.toggle("ink", Boolean(tile.ink));
@@ -100,7 +105,8 @@ class Tile {
     this.canvas.width = tile.columns;
     this.canvas.height = tile.rows;
     const image = new ImageData(tile.columns, tile.rows);
-    this.values.forEach((value, i) => image.data.set(tile.ink ? ink(value) : colour(value / limit), 4 * i));
+    const paint = tile.ink ? ink : tile.each === "pixel" ? colour : cell;
+    this.values.forEach((value, i) => image.data.set(paint(tile.ink ? value : value / limit, this.colours), 4 * i));
     this.canvas.getContext("2d").putImageData(image, 0, 0);
   }
 
@@ -127,15 +133,23 @@ class Tile {
 }
 
 /** Red, green, blue and opacity of a share of the largest value, -1 to 1; small ones are shown stronger than they are, to be seen. */
-function colour(share) {
-  const strength = Math.min(1, Math.abs(share) || 0) ** 0.65;
-  return [...(share < 0 ? NEGATIVE : POSITIVE), Math.round(255 * strength)];
+function colour(share, { positive, negative, power }) {
+  const strength = Math.min(1, Math.abs(share) || 0) ** power;
+  return [...(share < 0 ? negative : positive), Math.round(255 * strength)];
+}
+
+/** The same of a unit, grey where that would hardly be seen; NaN is no unit. */
+function cell(share, colours) {
+  const painted = colour(share, colours);
+  return Number.isNaN(share) || painted[3] > UNIT[3] ? painted : UNIT;
 }
 
 function ink(value) {
   return [255, 255, 255, Math.round(255 * Math.min(1, Math.max(0, value) || 0))];
 }
 
-function exact(value) {
-  return value.toLocaleString("en", { maximumSignificantDigits: 4 }).replace("-", "−");
+/** Whether the page is dark, by the text of the tip, which has the colour of the page's paper. */
+function isDark(tip) {
+  const [red, green, blue] = getComputedStyle(tip).color.match(/[\d.]+/g).map(Number);
+  return red + green + blue < 3 * 128;
 }

@@ -3,22 +3,14 @@
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import streamlit as st
 
 from mnist_fc.views import session
+from mnist_fc.views.component import Component
 
-_pictures = st.components.v2.component(
-    "mnist_fc_pixels",
-    html="<div class='pixel-pictures' role='group'></div>",
-    js=Path(__file__).with_name("pixels.js").read_text("utf-8"),
-    isolate_styles=False,
-)
-
-MINUS = "\N{MINUS SIGN}"
+_pictures = Component("pixels", "<div class='pixel-pictures' role='group'></div>")
 
 
 @dataclass(frozen=True)
@@ -60,18 +52,19 @@ def pictures(
         if on_click and found:
             on_click(*found)
 
-    _pictures(
-        key=key,
-        data={
-            "label": label,
-            "size": size,
-            "click": click if on_click else None,
-            "legend": not all(tile.is_ink for tile in tiles) and all(tile.limit is None for tile in tiles),
-            "limit": full_colour(*(tile.values for tile in tiles)),
-            "tiles": [_sent(tile) for tile in tiles],
-        },
-        on_clicked_change=clicked,
-    )
+    _pictures.show(key, as_data(tiles, label, size, click if on_click else None), on_clicked_change=clicked)
+
+
+def as_data(tiles: Sequence[Tile], label: str, size: int, click: Literal["tile", "cell"] | None) -> dict[str, Any]:
+    """Return what pixels.js draws; `click` is what a click chooses, None for pictures that cannot be clicked."""
+    return {
+        "label": label,
+        "size": size,
+        "click": click,
+        "legend": not all(tile.is_ink for tile in tiles) and all(tile.limit is None for tile in tiles),
+        "limit": full_colour(*(tile.values for tile in tiles)),
+        "tiles": [_sent(tile) for tile in tiles],
+    }
 
 
 def full_colour(*values: np.ndarray) -> float:

@@ -10,8 +10,11 @@ from mnist_fc.jobs import RunSnapshot
 from mnist_fc.probes import MAX_PROBES, History, Probe
 from mnist_fc.reading import Reading, percent
 from mnist_fc.views import progress, session
-from mnist_fc.views.chart import COLORS, Axis, Series, line_chart
+from mnist_fc.views.chart import Axis, Series, line_chart
 from mnist_fc.views.images import picture
+
+COLORS = ("#d946ef", "#8a6d1f", "#9333ea", "#dc2626", "#b0509a")
+"""Of the curves of up to MAX_PROBES drawings: none is that of a data set, and all can be seen in both themes."""
 
 SECONDS_A_DRAW = 0.12
 """For reading the moments that were not read yet; the rest are read when the page has been drawn."""
@@ -40,14 +43,14 @@ def panel(snapshot: RunSnapshot | None, height: int) -> bool:
     history, is_complete = _history(snapshot) if snapshot else (History(), True)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.html("<div class='chart-heading'><h3>Your drawings</h3>probability of the right digit</div>", width="content")
-        with st.popover("Edit", key="probes_change"):
+        with st.popover("Edit pins", key="probes_change"):
             _change()
     if snapshot:
         with st.container(key="probe_chart"):
             _chart(snapshot, history, height)
     moment = session.moment(snapshot) if snapshot else None
     with st.container(key="probes"):
-        st.html(f"<div class='probes'>{''.join(_line(history, i, moment) for i in range(len(pinned())))}</div>")
+        st.html(f"<div class='probes'>{''.join(_tile(history, i, moment) for i in range(len(pinned())))}</div>")
     return is_complete
 
 
@@ -78,7 +81,7 @@ def _chart(snapshot: RunSnapshot, history: History, height: int) -> None:
         curve = history.curve(probe)
         if len(curve.steps):
             steps, values = curve.steps.tolist(), curve.values.tolist()
-            series.append(Series(_name(i), COLORS[i % len(COLORS)], steps, values, dots=len(steps) <= 60))
+            series.append(Series(_name(i), COLORS[i], steps, values, dots=len(steps) <= 60))
     last_step = max((one.x[-1] for one in series), default=0.0)
     line_chart(
         "probe_curves",
@@ -95,29 +98,31 @@ def _name(index: int) -> str:
     return f"drawing {index + 1}, a {pinned()[index].digit}"
 
 
-def _line(history: History, index: int, moment: int | None) -> str:
-    """One drawing: its picture, how sure the network of that moment is, and when one first read it right, and for good."""
+def _tile(history: History, index: int, moment: int | None) -> str:
+    """One drawing: its picture, how sure the network of that moment is, and since when it has read the drawing right."""
     probe = pinned()[index]
     read = history.read(probe, moment)
+    probability, words = "", ""
     if history.lacks_all(probe):
-        said = "read when you train"
+        words = "tracked once you train"
     elif read is None:
-        said = "this network reads nothing"
+        words = "values overflowed"
     else:
-        as_other = "" if read[0] == probe.digit else f", read as {read[0]}"
-        said = f"<b>{percent(read[1])}</b>{as_other}, {_when_right(history, probe)}"
+        digit, probability = read[0], percent(read[1])
+        words = f"{'' if digit == probe.digit else f'read as {digit}, '}{_when_right(history, probe, moment)}"
     return (
-        f"<div>{picture(probe.image, _name(index))}<i style='background:{COLORS[index % len(COLORS)]}'></i>"
-        f"<span><b>{probe.digit}</b>: {said}</span></div>"
+        f"<div>{picture(probe.image, _name(index))}<span><i style='background:{COLORS[index]}'></i><b>{probe.digit}</b> "
+        f"{probability}</span><small>{words}</small></div>"
     )
 
 
-def _when_right(history: History, probe: Probe) -> str:
-    first, since = history.first_right(probe), history.right_since(probe)
+def _when_right(history: History, probe: Probe, moment: int | None) -> str:
+    first, since = history.first_right(probe, moment), history.right_since(probe, moment)
     if first is None:
-        return "not yet read right"
-    said = f"first read right at step {first:,}"
-    return said if since is None else f"{said}, and since" if since == first else f"{said}, for good from step {since:,}"
+        return "not yet correct"
+    if since is None:
+        return f"first correct at step {first:,}"
+    return f"correct since step {since:,}" if since == first else f"steadily since step {since:,}"
 
 
 def _change() -> None:

@@ -16,7 +16,7 @@ from mnist_fc.jobs import Run, RunSnapshot, num_images_of_run
 from mnist_fc.runs import RunsError
 from mnist_fc.trainer import TrainerBusy
 from mnist_fc.views import controls, session
-from mnist_fc.views.chart import HEIGHT, Axis, Series, heading, line_chart
+from mnist_fc.views.chart import HEIGHT, Axis, Series, heading, line_chart, powers_of_ten
 
 SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour a data set, the same everywhere and in both themes."""
@@ -260,9 +260,11 @@ def charts(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:
     with st.container(key="loss_chart"):
         _chart(snapshot, losses, "loss", height, log_scale=log_scale)
     is_complete = between(snapshot, height) if between else True
-    heading("Accuracy", accuracies, ".2%")
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        heading("Accuracy", accuracies, ".2%")
+        is_zoomed = st.toggle("Zoom", key="accuracy_zoom")
     with st.container(key="accuracy_chart"):
-        _chart(snapshot, accuracies, "accuracy", height)
+        _chart(snapshot, accuracies, "accuracy", height, is_zoomed=is_zoomed)
     st.caption(_explanation(snapshot))
     return is_complete
 
@@ -300,10 +302,18 @@ def _series(snapshot: RunSnapshot | None, what: str) -> list[Series]:
     return series
 
 
-def _chart(snapshot: RunSnapshot | None, series: list[Series], what: str, height: int, *, log_scale: bool = False) -> None:
+def _chart(
+    snapshot: RunSnapshot | None,
+    series: list[Series],
+    what: str,
+    height: int,
+    *,
+    log_scale: bool = False,
+    is_zoomed: bool = False,
+) -> None:
     last_step = max((one.x[-1] for one in series), default=0.0)
     if what == "accuracy":
-        domain = accuracy_domain([one.y[-1] for one in series])
+        domain = accuracy_domain(is_zoomed=is_zoomed)
     else:
         domain = loss_domain([value for one in series for value in one.y], log_scale)
     number_format = ".2%" if what == "accuracy" else ".4g"
@@ -338,11 +348,9 @@ def loss_domain(values: list[float], log_scale: bool) -> tuple[float, float]:
     highest = max(2.5, max(values, default=0.0) * 1.02)
     if not log_scale:
         return 0, highest if highest == 2.5 else 2.0 ** math.ceil(math.log2(highest))
-    lowest = min([value for value in values if value > 0], default=0.1)
-    return 10.0 ** math.floor(math.log10(min(lowest, 0.1))), 10.0 ** math.ceil(math.log10(highest))
+    return powers_of_ten([*values, 0.1, highest])
 
 
-def accuracy_domain(newest: list[float]) -> tuple[float, float]:
-    """0 to 100 %, and the upper part alone once all series have come there, where the differences are."""
-    lowest = min(newest, default=0.0)
-    return (0.9, 1) if lowest > 0.95 else (0.7, 1) if lowest > 0.85 else (0, 1)
+def accuracy_domain(*, is_zoomed: bool) -> tuple[float, float]:
+    """0 to 100 %, or its upper part, where good networks differ; it changes only when somebody asks for it."""
+    return (0.9 if is_zoomed else 0.0), 1.0

@@ -4,7 +4,6 @@ two programs.
 
 import html
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from mnist_fc.store import RunStore
 from mnist_fc.trainer import TrainerBusy
 from mnist_fc.views import controls, hand, progress, session
 from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
+from mnist_fc.views.component import Component
 
 MAX_LISTED = 30
 """Runs in the table, before all are asked for."""
@@ -33,12 +33,7 @@ BLOG = {"blog-keras": ("Keras", "97.7%"), "blog-pytorch": ("PyTorch", "not publi
 
 Over = Literal["step", "seconds"]
 
-_table = st.components.v2.component(
-    "mnist_fc_runs",
-    html="<div class='runs'></div>",
-    js=Path(__file__).with_name("runs.js").read_text("utf-8"),
-    isolate_styles=False,
-)
+_table = Component("runs", "<div class='runs'></div>")
 
 
 def panel() -> None:
@@ -130,7 +125,7 @@ def _show_table(runs: Sequence[StoredRun], compared: dict[str, str]) -> None:
         )
     columns = ["state", "validation", "test", "time", "images/s", *(["your hand"] if has_hands else [])]
     columns += [controls.field_in_words(field) for field in differing]
-    _table(key="runs_table", data={"columns": columns, "rows": rows}, on_act_change=_act)
+    _table.show("runs_table", {"columns": columns, "rows": rows}, on_act_change=_act)
 
 
 def _state(run: StoredRun) -> str:
@@ -216,6 +211,7 @@ def _curves(runs: Sequence[StoredRun], colors: dict[str, str]) -> None:
         what = _choose("What", ["loss", "accuracy"], "compare_what")
         of = _choose("Of which images", ["train", "validation", "test"], "compare_of")
         over: Any = _choose("Over", ["step", "seconds"], "compare_over")
+        is_zoomed = what == "accuracy" and st.toggle("Zoom", key="compare_zoom")
     series = []
     for run in runs:
         here = session.trainer().run(run.id)
@@ -229,9 +225,9 @@ def _curves(runs: Sequence[StoredRun], colors: dict[str, str]) -> None:
         none = "None of these runs has such figures." if runs else "Tick runs in the table to see their curves here."
         st.caption(none)
         return
-    newest, values = [one.y[-1] for one in series], [value for one in series for value in one.y]
+    values = [value for one in series for value in one.y]
     is_accuracy = what == "accuracy"
-    domain = progress.accuracy_domain(newest) if is_accuracy else progress.loss_domain(values, log_scale=False)
+    domain = progress.accuracy_domain(is_zoomed=is_zoomed) if is_accuracy else progress.loss_domain(values, log_scale=False)
     with st.container(key="compare_chart"):
         line_chart(
             "compare_curves",

@@ -125,8 +125,8 @@ def _setting(value: Any) -> str:
     """Short, with the whole number to be had by pointing at it."""
     if value is None:
         return "…"
-    exact = html.escape(controls.value_in_words(value))
-    return f"<span title='{exact}'>{value:.3g}</span>" if isinstance(value, float) else exact
+    words = html.escape(controls.value_in_words(value))
+    return f"<span title='{value!r}'>{words}</span>" if isinstance(value, float) else words
 
 
 def _state(trial: TrialRecord) -> str:

@@ -8,7 +8,8 @@ import streamlit as st
 from mnist_fc.explain import Attribution, attribute
 from mnist_fc.reading import Reading
 from mnist_fc.views import draw, session
-from mnist_fc.views.pixels import MINUS, Tile, pictures
+from mnist_fc.views.numbers import format_fixed, format_number, format_times
+from mnist_fc.views.pixels import Tile, pictures
 
 EXACT = (
     "With this activation the network is, for this very drawing, plain arithmetic: the sum behind each digit (its **logit**) is "
@@ -34,6 +35,9 @@ def panel(readings: list[Reading], network: session.Network) -> None:
     attribution = attribute(network.reader.model, reading.image, (first, second))
     if reading.digit is None:
         st.caption(f"The page says **?**, for this is hardly a digit; the network alone would say {first}.")
+    if not np.isfinite(attribution.pixels).all():
+        st.info("Some of the network's values overflowed, so its answer cannot be split into pixels.")
+        return
     lead = attribution.pixels[0] - attribution.pixels[1]
     shown = [
         Tile(attribution.pixels[0], f"for {first}"),
@@ -47,14 +51,10 @@ def panel(readings: list[Reading], network: session.Network) -> None:
         st.html(_sums(attribution, first, second))
     ahead = float(attribution.logits[0] - attribution.logits[1])
     st.caption(
-        f"The logit of {first} is higher by {ahead:.3f}, so {first} is {_times(math.exp(min(ahead, 700)))} as probable as "
-        f"{second}. Read by {network.name}."
+        f"The logit of {first} is higher by {format_number(ahead)}, so {first} is {format_times(math.exp(min(ahead, 700)))} as "
+        f"probable as {second}. Read by {network.name}."
     )
     st.caption(EXACT if attribution.is_exact else INTEGRATED)
-
-
-def _times(times: float) -> str:
-    return f"{times:,.1f} times" if times < 100 else f"{times:,.0f} times" if times < 1e6 else "over a million times"
 
 
 def _sums(attribution: Attribution, first: int, second: int) -> str:
@@ -67,12 +67,16 @@ def _sums(attribution: Attribution, first: int, second: int) -> str:
         "the network's logit": attribution.logits,
     }
     header = "".join(f"<th>{name}</th>" for name in ("", f"for {first}", f"for {second}", "difference"))
-    body = "".join(_row(name, [f"{value:+.4f}" for value in (*values, values[0] - values[1])]) for name, values in rows.items())
+    body = "".join(_row(name, [_signed(value) for value in (*values, values[0] - values[1])]) for name, values in rows.items())
     gaps = attribution.gaps
-    missing = ["&lt; 0.0001" if abs(gap) < 1e-4 else f"{gap:+.4f}" for gap in (*gaps, gaps[0] - gaps[1])]
+    missing = ["&lt; 0.0001" if abs(gap) < 1e-4 else _signed(gap) for gap in (*gaps, gaps[0] - gaps[1])]
     gap = _row("what is missing", missing)
     return f"<table class='sums'><thead><tr>{header}</tr></thead><tbody>{body}{gap}</tbody></table>"
 
 
+def _signed(value: float) -> str:
+    return format_fixed(value, signed=True)
+
+
 def _row(name: str, cells: list[str]) -> str:
-    return f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>".replace("-", MINUS)
+    return f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

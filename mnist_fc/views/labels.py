@@ -1,0 +1,16 @@
+"""Labels of widgets' options, which Streamlit tells apart by their labels alone."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+ORDINALS = ("first", "second", "third", *(f"{number}th" for number in range(4, 21)))
+
+
+def distinct_digits(digits: Sequence[str]) -> list[str]:
+    """Return digits, at most 20, as labels of which no two are equal: "first 2", "0", "second 2"."""
+    counts, seen = Counter(digits), Counter[str]()
+    labels = []
+    for digit in digits:
+        labels.append(f"{ORDINALS[seen[digit]]} {digit}" if counts[digit] > 1 else digit)
+        seen[digit] += 1
+    return labels
