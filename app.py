@@ -26,6 +26,7 @@ from mnist_fc.views import (
     session,
     speed,
     sweep,
+    sync,
     take,
     why,
 )
@@ -101,9 +102,10 @@ with st.sidebar:
 
 def live(tick_seconds: float | None) -> None:
     """All of the page beside the side panel, drawn anew as one at every tick, stroke and click."""
+    sync.receive()
     session.look()
     session.follow_on()
-    if pace() != tick_seconds or controls.are_stale():
+    if pace() != tick_seconds or session.pop_panel_redraw():
         st.rerun()  # a run has begun or ended, and the page begins to tick, or rests; or the side panel shows old values
     has_ended = session.tick_seconds() is None  # before the weights are taken: those of a run that ends later are not its last
     network = session.network()  # once: all that is drawn is of the same weights

@@ -269,8 +269,6 @@ class Session:
                 self._page_hash = message.new_session.page_script_hash
                 if not run.fragment_ids:
                     self._stop_ticking()
-            case "page_info_changed":
-                self.query = message.page_info_changed.query_string
             case "auto_rerun":
                 self._tick(message.auto_rerun.fragment_id, message.auto_rerun.interval)
             case "stop_auto_rerun":
@@ -326,6 +324,8 @@ class Session:
             self.problems.append(f"{element.exception.type}: {element.exception.message}")
         if element.HasField("bidi_component") and element.bidi_component.component_name.startswith("streamlit-drawable-canvas"):
             self._mount_canvas(element)
+        if element.bidi_component.component_name == "mnist_fc_address":
+            self.query = json.loads(element.bidi_component.json)["query"]
         state = widget_state(element)
         if state and (state.id not in self._widgets or getattr(element, str(element.WhichOneof("type"))).set_value):
             self._widgets[state.id] = state

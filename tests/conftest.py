@@ -102,13 +102,8 @@ class State(dict[str, Any]):
 
 def said(app: AppTest) -> TrainConfig:
     """The config that the controls of the page say."""
-    state = app.session_state
-    base: TrainConfig = state["base_config"]
-    return base.replace(
-        hidden_sizes=tuple(state[f"size_{i}"] for i in range(state["num_layers"])),
-        num_epochs=state["epochs"],
-        **{name: state[name] for name in controls.CONTROLLED},
-    )
+    settings: controls.Settings = app.session_state["settings"]
+    return settings.config
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """views/address.py, run by Streamlit's own AppTest: what a link says holds, and what is wrong with it is said."""
 
+import json
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from conftest import said
@@ -25,7 +27,9 @@ def opened(**query: str) -> AppTest:
 
 
 def query(app: AppTest) -> dict[str, str]:
-    return {name: text if isinstance(text, str) else text[0] for name, text in app.query_params.items()}
+    """What the page's address says then."""
+    (component,) = [one for one in app.sidebar.get("bidi_component") if one.proto.component_name == "mnist_fc_address"]
+    return dict(parse_qsl(json.loads(component.proto.json)["query"]))
 
 
 def warnings(app: AppTest) -> str:
@@ -106,13 +110,14 @@ def test_what_an_address_says_is_shown_as_text() -> None:
 @pytest.mark.parametrize("name", controls.HIDEABLE)
 def test_a_hidden_control_is_not_on_the_page_and_its_setting_holds(name: str) -> None:
     def keys(app: AppTest) -> set[str]:
-        return {str(one.key) for kind in ("select_slider", "selectbox", "number_input") for one in app.sidebar.get(kind)}
+        kinds = ("select_slider", "selectbox", "number_input", "toggle")
+        return {str(one.key) for kind in kinds for one in app.sidebar.get(kind)}
 
     shown, app = opened(dropout="0.3"), opened(dropout="0.3", hide=name)
     assert said(app) == said(shown)
     gone = keys(shown) - keys(app)
     assert gone
-    expected = {"hidden_sizes": ("num_layers", "size_0"), "preset": ("preset_1",)}.get(name, (name,))
+    expected = {"hidden_sizes": ("num_layers", "size_0"), "keep_training": ("keeps_going",)}.get(name, (name,))
     assert gone == set(expected)
     app.select_slider(key="batch_size" if name != "batch_size" else "epochs").set_value(8).run()
     assert not app.exception
@@ -123,4 +128,6 @@ def test_a_hidden_control_is_not_on_the_page_and_its_setting_holds(name: str) ->
 def test_a_link_can_hide_all_controls() -> None:
     app = opened(preset="blog-keras", hide="all")
     assert said(app) == PRESETS["blog-keras"]
-    assert not [one for kind in ("select_slider", "selectbox", "number_input", "expander") for one in app.sidebar.get(kind)]
+    kinds = ("select_slider", "selectbox", "number_input", "toggle", "expander", "subheader")
+    assert not [one for kind in kinds for one in app.sidebar.get(kind)]
+    assert len(app.sidebar.caption) == 1, "that of the page"

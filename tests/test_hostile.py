@@ -179,7 +179,7 @@ def trainer(state: State, records: list[Any]) -> Trainer:
         folder = RunFolder(made.store.path, CONFIG)
         for record in records:
             folder.write(record)
-    controls.set_controls(PRESETS["fast"])
+    controls.set_all(PRESETS["fast"])
     state["compared"] = []
     going = made.start(PRESETS["best"].replace(threads=1))
     assert going.wait_for(lambda run: 20 in run.snapshot().kept, 120)

@@ -17,13 +17,16 @@ FILES = {
 VIEWS = {name for name in FILES if name == "app" or name.startswith("mnist_fc.views.")}
 PROCESSES = {"mnist_fc.process", "mnist_fc.worker"}
 
+SHARED_VIEWS = {"mnist_fc.views.messages", "mnist_fc.views.session"}
+"""Those that keep something for all sessions, whose scripts run in threads."""
+
 ALLOWED = {
     "streamlit": VIEWS,
     "streamlit_drawable_canvas": VIEWS,
     "subprocess": {*PROCESSES, "mnist_fc.benchmark"},
     "multiprocessing": set(),
     "socket": set(),
-    "threading": {*PROCESSES, "mnist_fc.trainer", "mnist_fc.jobs", "mnist_fc.store", "mnist_fc.views.session"},
+    "threading": {*PROCESSES, "mnist_fc.trainer", "mnist_fc.jobs", "mnist_fc.store", *SHARED_VIEWS},
     "signal": {*PROCESSES, "mnist_fc.__main__"},
     "pickle": {*PROCESSES, "mnist_fc.checkpoint", "mnist_fc.unpickling"},  # those two name its exception
 }

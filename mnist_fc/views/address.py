@@ -6,11 +6,18 @@ and what is said of it is shown as text.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from mnist_fc.config import LIMITS, PRESETS, ConfigError, TrainConfig, nearest_preset, text_of, value_of
+from mnist_fc.views import session
 from mnist_fc.views.session import plain
+
+_component = st.components.v2.component(
+    "mnist_fc_address", html="<i></i>", js=Path(__file__).with_name("address.js").read_text("utf-8"), isolate_styles=False
+)
 
 NAMES = {"num_epochs": "epochs"}
 """Fields of a config that go by another name on the page."""
@@ -34,8 +41,9 @@ def settings() -> tuple[TrainConfig | None, list[str]]:
 
     For a value that is out of range the preset's is taken.
     """
-    said = {name: st.query_params[name] for name in ("preset", *FIELDS) if name in st.query_params}
-    unknown = set(st.query_params) - {"preset", "run", "sweep", "hide", *FIELDS}
+    all_said = session.address()
+    said = {name: all_said[name] for name in ("preset", *FIELDS) if name in all_said}
+    unknown = set(all_said) - {"preset", "run", "sweep", "hide", *FIELDS}
     problems = [f"The address names {plain(name[:MAX_SHOWN])}, which is no setting." for name in sorted(unknown)]
     if not said:
         return None, _few(problems)
@@ -59,7 +67,7 @@ def settings() -> tuple[TrainConfig | None, list[str]]:
 def hidden(controls: Iterable[str]) -> tuple[set[str], list[str]]:
     """Which of `controls` the address hides, "all" being all of them; and what is wrong with it, as Markdown."""
     known = set(controls)
-    named = {name.strip() for name in st.query_params.get("hide", "").split(",") if name.strip()}
+    named = {name.strip() for name in session.address().get("hide", "").split(",") if name.strip()}
     problems = [f"hide names {plain(name[:MAX_SHOWN])}, which is no control." for name in sorted(named - known - {"all"})]
     return known if "all" in named else named & known, _few(problems)
 
@@ -73,9 +81,12 @@ def show_settings(config: TrainConfig) -> None:
     """Let the address say `config`, as the preset that is nearest to it and what differs from that."""
     preset, differing = nearest_preset(config)
     wanted = {"preset": preset} | {name_of(field): text_of(value) for field, value in differing.items()}
+    said = session.address()
     for name in ("preset", *FIELDS):
-        if name not in wanted and name in st.query_params:
-            del st.query_params[name]
-    for name, text in wanted.items():
-        if st.query_params.get(name) != text:
-            st.query_params[name] = text
+        said.pop(name, None)
+    said.update(wanted)
+
+
+def draw() -> None:
+    """Let the browser show the address, in place of the one before: its history would fill up with every move of a slider."""
+    _component(key="address", data={"query": urlencode(session.address())})

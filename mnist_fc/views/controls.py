@@ -1,11 +1,13 @@
 """The side panel: presets and one control for each hyperparameter. What they say is one TrainConfig."""
 
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
 
-from mnist_fc.config import LIMITS, PRESETS, Choice, Layers, TrainConfig, preset_of
-from mnist_fc.views import address, session
+from mnist_fc.config import LIMITS, PRESETS, Choice, ConfigError, Layers, TrainConfig, preset_of
+from mnist_fc.views import address, session, sync
 from mnist_fc.views.numbers import format_number
 
 PRESET_LINES = {
@@ -50,59 +52,129 @@ assert isinstance(LIMITS["hidden_sizes"], Layers)
 MAX_LAYERS = int(LIMITS["hidden_sizes"].count.high)
 
 
-def set_controls(config: TrainConfig) -> None:
-    """Make every control show `config`."""
-    state = st.session_state
-    _show_preset(preset_of(config))
-    state.num_layers = len(config.hidden_sizes)
-    for i in range(MAX_LAYERS):
-        state[f"size_{i}"] = config.hidden_sizes[i] if i < len(config.hidden_sizes) else config.hidden_sizes[-1]
-    state.epochs = config.num_epochs
-    for name in CONTROLLED:
-        state[name] = getattr(config, name)
-    state.base_config = config
-
-
 CONTROLLED = (
     *("activation", "initialization", "optimizer", "learning_rate", "schedule", "batch_size", "dropout", "weight_decay"),
     *("label_smoothing", "augmentation", "num_validation", "threads", "seed"),
 )
 """Fields whose control has the field's own name as its key."""
 
+SIZE_KEYS = tuple(f"size_{i}" for i in range(MAX_LAYERS))
+KEYS = ("preset", "num_layers", *SIZE_KEYS, "epochs", *CONTROLLED, "keeps_going")
+"""All widgets of the panel."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the side panel says."""
+
+    config: TrainConfig
+    """A field without a control (momentum, Adam's epsilon) is as in the preset or the run last chosen."""
+    preset: str
+    sizes: tuple[int, ...]
+    """Units of MAX_LAYERS layers: those that are taken away come back as they were."""
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> "Settings":
+        """Return the settings that say `config`; layers that come later are as wide as its last."""
+        sizes = config.hidden_sizes
+        return cls(config, preset_of(config), (*sizes, *sizes[-1:] * (MAX_LAYERS - len(sizes))))
+
+    def value(self, key: str) -> Any:
+        """Return what the control with that key shows."""
+        match key:
+            case "preset":
+                return self.preset
+            case "num_layers":
+                return len(self.config.hidden_sizes)
+            case "epochs":
+                return self.config.num_epochs
+            case _ if key in SIZE_KEYS:
+                return self.sizes[SIZE_KEYS.index(key)]
+        return getattr(self.config, key)
+
+    def chosen(self, key: str, value: Any) -> "Settings":
+        """Return the settings after a person has chosen `value` at a control. Raises ConfigError for a value out of range."""
+        config, sizes = self.config, self.sizes
+        match key:
+            case "preset" if value in PRESETS:
+                return Settings.of(PRESETS[value].replace(threads=config.threads, seed=config.seed))
+            case "preset":
+                return replace(self, preset=value)
+            case "num_layers":
+                config = config.replace(hidden_sizes=sizes[:value])
+            case "epochs":
+                config = config.replace(num_epochs=value)
+            case _ if key in SIZE_KEYS:
+                place = SIZE_KEYS.index(key)
+                sizes = (*sizes[:place], value, *sizes[place + 1 :])
+                config = config.replace(hidden_sizes=sizes[: len(config.hidden_sizes)])
+            case _:
+                config = config.replace(**{key: value})
+        return Settings(config, preset_of(config), sizes)
+
 
 AGAINST_OVERFITTING = ("dropout", "augmentation", "label_smoothing", "weight_decay")
 MACHINE = ("num_validation", "initialization", "seed", "threads")
-HIDEABLE = ("preset", "hidden_sizes", "epochs", *CONTROLLED)
+HIDEABLE = ("preset", "hidden_sizes", "epochs", *CONTROLLED, "keep_training")
 """What the address can hide."""
 
 
+NAMES_IN_ADDRESS = {"num_layers": "hidden_sizes", **dict.fromkeys(SIZE_KEYS, "hidden_sizes"), "keeps_going": "keep_training"}
+"""What `hide=` calls a control where that is not its key."""
+
+
 def config() -> TrainConfig:
-    """What the controls say. A field without a control (momentum, Adam's epsilon) is as in the preset last chosen."""
-    state = st.session_state
-    base: TrainConfig = state.base_config
-    return base.replace(
-        hidden_sizes=tuple(state[f"size_{i}"] for i in range(state.num_layers)),
-        num_epochs=state.epochs,
-        **{name: state[name] for name in CONTROLLED},
-    )
+    """What the controls say, with all that the person has chosen by now."""
+    sync.receive()
+    return _settings().config
 
 
 def set_one(field: str, value: Any) -> None:
     """Make the control of one field of a config show `value`, as if it had been moved there."""
-    st.session_state["epochs" if field == "num_epochs" else field] = value
-    _control_changed(field)
-    st.session_state.controls_are_stale = True
+    sync.receive()
+    _choose("epochs" if field == "num_epochs" else field, value)
+    session.redraw_panel()
 
 
 def set_all(config: TrainConfig) -> None:
-    """Make all controls show `config`, as if they had been moved there."""
-    set_controls(config)
-    st.session_state.controls_are_stale = True
+    """Make all controls show `config`."""
+    sync.receive()
+    st.session_state.settings = Settings.of(config)
+    session.redraw_panel()
 
 
-def are_stale() -> bool:
-    """Whether a control was set from elsewhere since the panel was drawn; asked once."""
-    return bool(st.session_state.pop("controls_are_stale", False))
+def _settings() -> Settings:
+    """What this session's panel says; at first what the address says, else the run that it names, else the fast preset."""
+    state = st.session_state
+    if "settings" not in state:
+        said, state.address_problems = address.settings()
+        for problem in state.address_problems:
+            session.refused(f"a setting in the address: {session.unescaped(problem)}")
+        run = session.watched_run()
+        if said is None:
+            said = run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"]
+        state.settings = Settings.of(said)
+        session.set_keeps_going(run is not None and run.is_active and run.keeps_going)
+    settings: Settings = state.settings
+    return settings
+
+
+def _widgets() -> sync.Widgets:
+    return sync.widgets("panel", KEYS, _choose)
+
+
+def _choose(key: str, value: Any) -> None:
+    """Take over what the person has chosen at a control. What a browser sends is not trusted."""
+    if key == "keeps_going":
+        session.set_keeps_going(value is True)
+        _keep_going()
+        return
+    try:
+        st.session_state.settings = _settings().chosen(key, value)
+    except ConfigError as error:
+        session.refused(f"a setting: {error}")
+    if key in ("preset", "learning_rate"):
+        _send_learning_rate()
 
 
 def in_words(field: str, value: Any) -> str:
@@ -127,78 +199,177 @@ def value_in_words(value: Any) -> str:
 @st.fragment
 def panel() -> None:
     """Draw the controls. A change draws only this panel anew."""
-    if "preset" not in st.session_state:
-        _set_first_controls()
-    for i in range(MAX_LAYERS):
-        st.session_state[f"size_{i}"] = st.session_state[f"size_{i}"]  # kept while its slider is not on the page
-
+    said = config()
     hidden, problems = address.hidden(HIDEABLE)
-    st.session_state.hidden_controls = hidden
     for problem in [*st.session_state.address_problems, *problems]:
         st.warning(problem)
-    address.show_settings(config())
+    address.show_settings(said)
+    address.draw()
+    no_such_layer = SIZE_KEYS[len(said.hidden_sizes) :]
+    on_page = {key for key in KEYS if NAMES_IN_ADDRESS.get(key, key) not in hidden and key not in no_such_layer}
+    drawn = on_page if session.trainer().max_threads > 1 else on_page - {"threads"}
+    with _widgets().drawn({key: _shown(key) for key in KEYS if key in drawn}):
+        _draw(on_page)
 
-    _preset()
-    if "preset" not in hidden:
-        st.caption(PRESET_LINES[st.session_state.preset])
+
+def _shown(key: str) -> Any:
+    """Return what a control shows."""
+    return session.keeps_going() if key == "keeps_going" else _settings().value(key)
+
+
+def _draw(on_page: Set[str]) -> None:
+    """Draw the controls that are `on_page`, under their headings and with what follows from them."""
+    settings = _settings()
+    config = settings.config
     run = session.watched_run()
-    if run and run.is_active:
+    if "preset" in on_page:
+        st.selectbox(
+            "Preset",
+            _widgets().offer("preset", [*PRESETS, "custom"]),
+            key="preset",
+            help="A whole set of settings in one choice. Changing any control below makes it custom.",
+        )
+        st.caption(PRESET_LINES[settings.preset])
+    if on_page and run and run.is_active:
         st.caption("While the run goes on or waits, a new learning rate holds from its next step, the rest for the next run.")
-
-    if not hidden.issuperset(("hidden_sizes", "activation")):
+    if on_page & {"num_layers", "activation"}:
         st.subheader("Network")
-    _slider(
-        "num_layers", "Hidden layers", range(1, MAX_LAYERS + 1), "How many layers stand between the picture and the ten answers."
-    )
-    for i in range(st.session_state.num_layers):
-        _slider(f"size_{i}", f"Units in layer {i + 1}", SIZES, "More units can learn more, and take longer.")
-    _choice(
-        "activation", "Activation", "What a unit does with its sum. ReLU is fast and learns well; sigmoid is the classic one."
-    )
-    chosen = config()
-    st.caption(f"{'-'.join(map(str, chosen.layer_sizes))}: {chosen.num_parameters:,} parameters")
-
-    if not hidden.issuperset(("learning_rate", "epochs", "batch_size", "optimizer", "schedule")):
+        _network(on_page, config)
+    if on_page & {"learning_rate", "epochs", "batch_size", "optimizer", "schedule"}:
         st.subheader("Training")
+        _training(on_page, config)
+    if "keeps_going" in on_page:
+        st.toggle(
+            "Go on when I leave",
+            key="keeps_going",
+            help="A run or sweep whose page is closed for a minute is stopped, for others may be waiting. With this it is not.",
+        )
+    if on_page & set(AGAINST_OVERFITTING):
+        with st.expander("Against overfitting", key="regularization"):
+            _against_overfitting(on_page)
+    if on_page & set(MACHINE):
+        with st.expander("Data, start and machine", key="machine"):
+            _data_start_and_machine(on_page)
+    if on_page:
+        st.caption("The address of this page says all settings: a link to it opens the page with them.")
+
+
+def _network(on_page: Set[str], config: TrainConfig) -> None:
     _slider(
+        on_page,
+        "num_layers",
+        "Hidden layers",
+        range(1, MAX_LAYERS + 1),
+        "How many layers stand between the picture and the ten answers.",
+    )
+    for i, key in enumerate(SIZE_KEYS, 1):
+        _slider(on_page, key, f"Units in layer {i}", SIZES, "More units can learn more, and take longer.")
+    _choice(
+        on_page,
+        "activation",
+        "Activation",
+        "What a unit does with its sum. ReLU is fast and learns well; sigmoid is the classic one.",
+    )
+    st.caption(f"{'-'.join(map(str, config.layer_sizes))}: {config.num_parameters:,} parameters")
+
+
+def _training(on_page: Set[str], config: TrainConfig) -> None:
+    _slider(
+        on_page,
         "learning_rate",
         "Learning rate",
         LEARNING_RATES,
         "How far each step goes. Too small is slow, too large diverges.",
         _number,
     )
-    _slider("epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
-    _slider("batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster and step less often.")
-    steps = chosen.steps_per_epoch(session.num_train_images())
-    st.caption(f"{steps:,} steps an epoch, {steps * chosen.num_epochs:,} in all")
-    _choice("optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most nets without tuning.")
-    _choice("schedule", "Schedule", "How the learning rate moves in a run: fixed, up and down once, or down along a cosine.")
-    st.toggle(
-        "Go on when I leave",
-        key="keeps_going",
-        on_change=_keep_going,
-        help="A run or sweep whose page is closed for a minute is stopped, for others may be waiting. With this it is not.",
+    _slider(on_page, "epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
+    _slider(on_page, "batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster and step less often.")
+    steps = config.steps_per_epoch(session.num_train_images())
+    st.caption(f"{steps:,} steps an epoch, {steps * config.num_epochs:,} in all")
+    _choice(on_page, "optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most nets without tuning.")
+    _choice(
+        on_page,
+        "schedule",
+        "Schedule",
+        "How the learning rate moves in a run: fixed, up and down once, or down along a cosine.",
     )
 
-    if not hidden.issuperset(AGAINST_OVERFITTING):
-        with st.expander("Against overfitting", key="regularization"):
-            _against_overfitting()
-    if not hidden.issuperset(MACHINE):
-        with st.expander("Data, start and machine", key="machine"):
-            _data_start_and_machine()
-    st.caption("The address of this page says all settings: a link to it opens the page with them.")
+
+def _against_overfitting(on_page: Set[str]) -> None:
+    _slider(
+        on_page,
+        "dropout",
+        "Dropout",
+        DROPOUTS,
+        "The share of hidden units left out of each step, so that none is relied on.",
+        _number,
+    )
+    _choice(
+        on_page,
+        "augmentation",
+        "Augmentation",
+        "Training images moved (shift), also turned, scaled and slanted (affine), or also bent (elastic), each time anew.",
+    )
+    _slider(
+        on_page,
+        "label_smoothing",
+        "Label smoothing",
+        SMOOTHINGS,
+        "How much of each label is spread over all digits, against overconfidence.",
+        _number,
+    )
+    _slider(on_page, "weight_decay", "Weight decay", WEIGHT_DECAYS, "How strongly weights are pulled towards zero.", _number)
 
 
-def _set_first_controls() -> None:
-    """As the address says; else as in the run that it names; else as in the fast preset."""
-    said, st.session_state.address_problems = address.settings()
-    for problem in st.session_state.address_problems:
-        session.refused(f"a setting in the address: {session.unescaped(problem)}")
-    run = session.watched_run()
-    if said is None:
-        said = run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"]
-    set_controls(said)
-    st.session_state.keeps_going = run is not None and run.is_active and run.keeps_going
+def _data_start_and_machine(on_page: Set[str]) -> None:
+    _slider(
+        on_page,
+        "num_validation",
+        "Validation images",
+        VALIDATIONS,
+        "Held back to measure on. With 0 the net trains on all images, and the test set is measured after each epoch.",
+        lambda n: f"{n:,}",
+    )
+    _choice(
+        on_page,
+        "initialization",
+        "First weights",
+        "Drawn as torch.nn.Linear does, or as Keras does (Glorot uniform, zero biases).",
+    )
+    if "seed" in on_page:
+        st.number_input(
+            "Seed",
+            0,
+            2**31 - 1,
+            key="seed",
+            help="The same seed gives the same run on this machine; with the same layers, too, the same first weights.",
+        )
+    if (most := session.trainer().max_threads) > 1:
+        _slider(on_page, "threads", "Threads", range(1, most + 1), "Processor cores to train on.")
+    elif "threads" in on_page:
+        st.caption("Threads: 1, as there is one core for each training.")
+
+
+def _slider(on_page: Set[str], key: str, label: str, ladder: Iterable[Any], help_line: str, shown: Any = str) -> None:
+    """A ladder of values; one that is not on it (from a run's settings) is put in its place."""
+    if key in on_page:
+        values = {*ladder, _settings().value(key)}
+        if len({shown(value) for value in values}) < len(values):
+            shown = str  # of a value that only its later digits tell from its neighbour
+        options = sorted(_widgets().offer(key, sorted(values), shown))
+        st.select_slider(label, options, key=key, format_func=shown, help=help_line)
+
+
+def _choice(on_page: Set[str], key: str, label: str, help_line: str) -> None:
+    if key in on_page:
+        limit = LIMITS[key]
+        assert isinstance(limit, Choice)
+        options = _widgets().offer(key, limit.options, WORDS.__getitem__)
+        st.selectbox(label, options, key=key, format_func=WORDS.__getitem__, help=help_line)
+
+
+def _number(value: float) -> str:
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
 def _keep_going() -> None:
@@ -209,119 +380,7 @@ def _keep_going() -> None:
             job.keeps_going = session.keeps_going()
 
 
-def _against_overfitting() -> None:
-    _slider(
-        "dropout", "Dropout", DROPOUTS, "The share of hidden units left out of each step, so that none is relied on.", _number
-    )
-    _choice(
-        "augmentation",
-        "Augmentation",
-        "Training images moved (shift), also turned, scaled and slanted (affine), or also bent (elastic), each time anew.",
-    )
-    _slider(
-        "label_smoothing",
-        "Label smoothing",
-        SMOOTHINGS,
-        "How much of each label is spread over all digits, against overconfidence.",
-        _number,
-    )
-    _slider("weight_decay", "Weight decay", WEIGHT_DECAYS, "How strongly weights are pulled towards zero.", _number)
-
-
-def _data_start_and_machine() -> None:
-    _slider(
-        "num_validation",
-        "Validation images",
-        VALIDATIONS,
-        "Held back to measure on. With 0 the net trains on all images, and the test set is measured after each epoch.",
-        lambda n: f"{n:,}",
-    )
-    _choice("initialization", "First weights", "Drawn as torch.nn.Linear does, or as Keras does (Glorot uniform, zero biases).")
-    if not _is_hidden("seed"):
-        st.number_input(
-            "Seed",
-            0,
-            2**31 - 1,
-            key="seed",
-            on_change=_control_changed,
-            help="The same seed gives the same run on this machine; with the same layers, too, the same first weights.",
-        )
-    if (most := session.trainer().max_threads) > 1:
-        _slider("threads", "Threads", range(1, most + 1), "Processor cores to train on.")
-    else:
-        st.caption("Threads: 1, as there is one core for each training.")
-
-
-def _is_hidden(key: str) -> bool:
-    """Whether the address takes a control off the page."""
-    name = "hidden_sizes" if key == "num_layers" or key.startswith("size_") else key
-    return name in st.session_state.hidden_controls
-
-
-def _preset() -> None:
-    """The choice of a preset.
-
-    It also follows the other controls, and then it is a new widget: the browser tells the values of all widgets with each
-    change, and what it told of one that has been set since would be taken for a choice, and undo the change.
-    """
-    options = [*PRESETS, "custom"]
-    if _is_hidden("preset"):
-        return
-    with st.container(key="preset"):
-        st.selectbox(
-            "Preset",
-            options,
-            index=options.index(st.session_state.preset),
-            key=f"preset_{st.session_state.preset_turn}",
-            on_change=_preset_chosen,
-            help="A whole set of settings in one choice. Changing any control below makes it custom.",
-        )
-
-
-def _show_preset(name: str) -> None:
-    state = st.session_state
-    if state.get("preset") != name:
-        state.preset = name
-        state.preset_turn = state.get("preset_turn", 0) + 1
-
-
-def _slider(key: str, label: str, ladder: Any, help_line: str, shown: Any = str) -> None:
-    """A ladder of values; one that is not on it (from a run's settings) is put in its place."""
-    if _is_hidden(key):
-        return
-    options = sorted({*ladder, st.session_state[key]})
-    if len({shown(option) for option in options}) < len(options):
-        shown = str  # of a value that only its later digits tell from its neighbour
-    st.select_slider(label, options, key=key, format_func=shown, help=help_line, on_change=_control_changed, args=(key,))
-
-
-def _choice(key: str, label: str, help_line: str) -> None:
-    if _is_hidden(key):
-        return
-    limit = LIMITS[key]
-    assert isinstance(limit, Choice)
-    st.selectbox(label, limit.options, key=key, format_func=WORDS.__getitem__, help=help_line, on_change=_control_changed)
-
-
-def _number(value: float) -> str:
-    return format_number(value) if isinstance(value, float) else str(value)
-
-
-def _preset_chosen() -> None:
-    state = st.session_state
-    state.preset = state[f"preset_{state.preset_turn}"]
-    if state.preset in PRESETS:
-        set_controls(PRESETS[state.preset].replace(threads=state.threads, seed=state.seed))
-        _send_learning_rate()
-
-
-def _control_changed(key: str = "") -> None:
-    _show_preset(preset_of(config()))
-    if key == "learning_rate":
-        _send_learning_rate()
-
-
 def _send_learning_rate() -> None:
-    run = session.watched_run()
-    if run and run.is_active and run.learning_rate != st.session_state.learning_rate:
-        session.trainer().set_learning_rate(run, st.session_state.learning_rate)
+    run, learning_rate = session.watched_run(), _settings().config.learning_rate
+    if run and run.is_active and run.learning_rate != learning_rate:
+        session.trainer().set_learning_rate(run, learning_rate)

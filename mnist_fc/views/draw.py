@@ -10,7 +10,7 @@ from mnist_fc.drawing import Preparation, clean_ink, plain_resize, prepare, side
 from mnist_fc.probes import MAX_PROBES
 from mnist_fc.reading import Reading, number, percent
 from mnist_fc.strokes import CANVAS_SIZE, strokes_of_canvas
-from mnist_fc.views import probes, session
+from mnist_fc.views import probes, session, sync
 from mnist_fc.views.canvas import BRUSH, BRUSHES, Canvas
 from mnist_fc.views.images import figure, picture
 from mnist_fc.views.labels import distinct_digits
@@ -32,6 +32,9 @@ FIRST_DRAWING: dict[str, Any] = {
     ]
 }
 """A 3, there when the page opens."""
+
+SOURCES = {"run": "This run's network", "shipped": "Shipped network", "file": "Loaded file"}
+"""Where a network that reads comes from, as a person reads it."""
 
 PROBLEMS = {
     "empty": "Draw a digit.",
@@ -147,28 +150,25 @@ def show_test_digit(index: int) -> None:
 
 
 def _choice() -> None:
-    """Which network reads, where there is a choice. Set from elsewhere, it is a new widget, for the reason that the preset is."""
-    state, sources, source = st.session_state, session.sources(), session.source()
-    if state.get("network_shown") != source:
-        state.network_shown = source
-        state.network_turn = state.get("network_turn", 0) + 1
-    with st.container(key="network"):
+    """Which network reads, where there is a choice."""
+    sources = session.sources()
+    widgets = sync.widgets("network", ["network_choice"], _choose)
+    with st.container(key="network"), widgets.drawn({"network_choice": session.source()}):
+        offered = sources if len(sources) > 1 else ["run", "shipped"]
+        widgets.offer("network_choice", offered, SOURCES.__getitem__)
         st.segmented_control(
             "Read with",
-            sources if len(sources) > 1 else ["run", "shipped"],
-            key=f"network_{state.network_turn}",
-            default=source,
+            offered,
+            key="network_choice",
             required=True,
             disabled=len(sources) == 1,
-            format_func={"run": "This run's network", "shipped": "Shipped network", "file": "Loaded file"}.__getitem__,
+            format_func=SOURCES.__getitem__,
             label_visibility="collapsed",
-            on_change=_choose,
         )
 
 
-def _choose() -> None:
-    state = st.session_state
-    state.network = state.network_shown = state[f"network_{state.network_turn}"]
+def _choose(_key: str, source: session.Source) -> None:
+    st.session_state.network = source
 
 
 def _test_image() -> np.ndarray:

@@ -37,5 +37,5 @@ def _choose() -> None:
     match session.sent("timeline_slider", "moment"):
         case {"step": int(step), "turn": int(turn)} if run:
             st.session_state.timeline_turn = turn
-            st.session_state.network = "run"
+            session.choose_source("run")
             st.session_state.moment_problem = run.id, session.choose_moment(run.snapshot(), step)

@@ -64,7 +64,7 @@ def bar() -> None:
     of_run, problem = st.session_state.get("resume_problem", (None, ""))
     if snapshot and not active and of_run == snapshot.id:
         st.warning(problem)
-    if snapshot is None and (missing := st.query_params.get("run")):
+    if snapshot is None and (missing := session.address().get("run")):
         if st.session_state.get("missing_run") != missing:
             session.refused(f"a run in the address that is not in the store: {missing[:120]}")
         st.session_state.missing_run = missing
@@ -126,7 +126,7 @@ def start() -> None:
 def _has_begun(run: Run) -> None:
     """Show what `run` learns, if its turn comes at once from its first steps on."""
     run.keeps_going = session.keeps_going()
-    st.session_state.network = "run"
+    session.choose_source("run")
     run.wait_until_state("running", "done", "failed", "waiting", timeout=COMMAND_SECONDS)
 
 

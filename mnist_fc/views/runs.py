@@ -173,12 +173,12 @@ def _act() -> None:
                     raise RunsError(f"the run {run_id} goes on; stop it first")
                 trainer.store.delete(run_id)
                 trainer.forget(run_id)
-                if st.query_params.get("run") == run_id:
+                if session.address().get("run") == run_id:
                     state.deleted_watched = run_id
                     session.watch(None)
             case "open":
                 session.watch(trainer.run(run_id))
-                state.network = "run"
+                session.choose_source("run")
             case "again":
                 controls.set_all(stored.config)
                 progress.start()

@@ -33,6 +33,7 @@ from mnist_fc.reading import Reader
 from mnist_fc.survey import Survey
 from mnist_fc.survey import survey as survey_images
 from mnist_fc.trainer import Trainer, num_slots
+from mnist_fc.views import sync
 
 # The page follows a run at this pace: slowly where it must take the time for it from the cores that train, and more slowly yet
 # where a tab has much to draw. So a run takes at most 1.15 times as long.
@@ -161,14 +162,19 @@ def look() -> None:
     if run := watched_run():
         trainer().look_at(run, person())
     sweep = trainer().sweep
-    if sweep and st.query_params.get("sweep") == sweep.id:
+    if sweep and address().get("sweep") == sweep.id:
         trainer().look_at(sweep, person())
     _visits[person()] = None
 
 
 def keeps_going() -> bool:
     """Whether what is begun here is to go on when this session is gone."""
-    return bool(st.session_state.get("keeps_going"))
+    return bool(st.session_state.get("keep_training"))
+
+
+def set_keeps_going(is_on: bool) -> None:
+    """Set whether what is begun here is to go on when this session is gone."""
+    st.session_state.keep_training = is_on
 
 
 def place_of(job: Job) -> str:
@@ -184,7 +190,7 @@ def place_of(job: Job) -> str:
 def own_sweep() -> Sweep | None:
     """The newest sweep if it is this person's, as the page's address says after a reload."""
     sweep = trainer().sweep
-    return sweep if sweep and (sweep.person == person() or sweep.id == st.query_params.get("sweep")) else None
+    return sweep if sweep and (sweep.person == person() or sweep.id == address().get("sweep")) else None
 
 
 def may_stop(sweep: Sweep) -> bool:
@@ -336,6 +342,12 @@ def loaded_file() -> LoadedFile | None:
     return file
 
 
+def choose_source(chosen: Source) -> None:
+    """Let another network read from now on, whatever the person has chosen before."""
+    sync.receive()
+    st.session_state.network = chosen
+
+
 def network() -> Network:
     """The network that reads, of the source that is chosen; of a run the weights of the moment chosen, or else the newest."""
     state = st.session_state
@@ -461,9 +473,36 @@ def trained_on(num_validation: int, seed: int) -> torch.Tensor:
     return data.split(mnist().train_labels, num_validation, seed)[0]
 
 
+def address() -> dict[str, str]:
+    """Return what the page's address says, by name: as it was when the session began, with what the page has changed since.
+
+    The browser sends its address with every message, but over a slow network that is an old one.
+    """
+    said: dict[str, str] = st.session_state.setdefault("page_address", dict(st.query_params))
+    return said
+
+
+def set_address(name: str, value: str | None) -> None:
+    """Let the page's address say `value` under `name`, or nothing."""
+    address().pop(name, None)
+    if value is not None:
+        address()[name] = value
+    redraw_panel()
+
+
+def redraw_panel() -> None:
+    """Have the side panel, and the address with it, drawn anew after a change from elsewhere."""
+    st.session_state.panel_is_stale = True
+
+
+def pop_panel_redraw() -> bool:
+    """Return whether the side panel is to be drawn anew, once for each time."""
+    return bool(st.session_state.pop("panel_is_stale", False))
+
+
 def watched_run() -> Run | None:
     """The run that this session started, or that the page's address names."""
-    return trainer().run(st.query_params.get("run"))
+    return trainer().run(address().get("run"))
 
 
 def watched_snapshot() -> RunSnapshot | None:
@@ -474,10 +513,7 @@ def watched_snapshot() -> RunSnapshot | None:
 
 def watch(run: Run | None) -> None:
     """Show `run` from now on, after a reload too; None for none."""
-    if run:
-        st.query_params["run"] = run.id
-    else:
-        st.query_params.pop("run", None)
+    set_address("run", run.id if run else None)
 
 
 def follow(runs: Sequence[Run]) -> None:

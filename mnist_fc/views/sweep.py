@@ -215,7 +215,7 @@ def _start() -> None:
         config = _config(_new_name(study_names(studies.storage())))
         sweep = session.trainer().start_sweep(config, session.person())
         sweep.keeps_going = session.keeps_going()
-        st.query_params["sweep"] = sweep.id
+        session.set_address("sweep", sweep.id)
         state.sweep_wanted = config.study
         state.sweep_used = None
     except ConfigError:

@@ -209,7 +209,7 @@ def _receive() -> None:
     state.loaded_file = session.LoadedFile(name, hashlib.sha256(content).hexdigest(), Reader(model))
     if state.get("network") != "file":
         state.network_before = state.get("network", "run")
-        state.network = "file"
+        session.choose_source("file")
 
 
 def _set_activation() -> None:
@@ -226,4 +226,4 @@ def _remove() -> None:
     state = st.session_state
     state.loaded_file = None
     if state.get("network") == "file":
-        state.network = state.network_before
+        session.choose_source(state.network_before)

@@ -78,9 +78,9 @@ def _use(study: str, of_study: Study) -> None:
 
 
 def _take(study: str, base: TrainConfig, trial: TrialRecord) -> None:
-    state = st.session_state
-    controls.set_all(config_of(base, trial).replace(threads=state.threads, seed=state.seed))
-    state.sweep_used = study, trial.number
+    said = controls.config()
+    controls.set_all(config_of(base, trial).replace(threads=said.threads, seed=said.seed))
+    st.session_state.sweep_used = study, trial.number
 
 
 def _table(study: Study) -> str:

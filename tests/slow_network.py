@@ -1,0 +1,77 @@
+"""A slow network between a browser and the server: TCP with the same fixed delay in each direction."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CHUNK = 2**16
+
+
+class SlowNetwork:
+    """Accepts connections at `url` and passes their bytes on, in order, each `delay` seconds after it came."""
+
+    def __init__(self, target_port: int) -> None:
+        self.delay = 0.0
+        """Seconds each way, of what comes from now on."""
+        self.port = 0
+        self._target_port = target_port
+        self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection("localhost", self._target_port)
+        await asyncio.gather(self._forward(reader, upstream_writer), self._forward(upstream_reader, writer))
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on what is read, and the end of it."""
+        on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        delivery = asyncio.create_task(self._deliver(on_the_way, writer))
+        data = b"begin"
+        while data:
+            try:
+                data = await reader.read(CHUNK)
+            except ConnectionError:
+                data = b""
+            on_the_way.put_nowait((self._loop.time() + self.delay, data))
+        await delivery
+
+    async def _deliver(self, on_the_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+        data = b"begin"
+        while data:
+            due, data = await on_the_way.get()
+            await asyncio.sleep(due - self._loop.time())
+            writer.write(data)
+        writer.close()
+
+    async def _serve(self, ready: threading.Event, end: asyncio.Event) -> None:
+        server = await asyncio.start_server(self._accept, "localhost", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        ready.set()
+        await end.wait()
+        server.close()
+
+    @contextmanager
+    def running(self) -> Iterator["SlowNetwork"]:
+        ready, end = threading.Event(), asyncio.Event()
+        thread = threading.Thread(target=self._run, args=(ready, end))
+        thread.start()
+        ready.wait()
+        try:
+            yield self
+        finally:
+            self._loop.call_soon_threadsafe(end.set)
+            thread.join()
+
+    def _run(self, ready: threading.Event, end: asyncio.Event) -> None:
+        """Serve until `end`; what is still connected then is cut off."""
+        self._loop.run_until_complete(self._serve(ready, end))
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.close()
