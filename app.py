@@ -33,13 +33,13 @@ from mnist_fc.views import (
 
 ABOUT = """
 - **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
-  learned, **Reset** ends it, too, and puts it away; it stays under Runs. Training runs beside the page on this computer's
-  processor, and the page's address leads back to the run after a reload.
-- **One at a time.** While others train, yours waits: the page shows its place in the queue, **Leave** gives that up, and it
-  begins by itself. A long run lets others have their turn and goes on later. A run whose page is closed for a minute stops,
-  unless **Go on when I leave** is set in the side panel; **Resume** goes on with it.
-- **The slider** under the buttons looks back: the drawing is read, and everything below is drawn, with the weights that the
-  network had after so many steps. ▶ plays the run from there, at its end from the first step.
+  learned, **Close run** ends it, too, and takes it off the page; it stays under Runs. Training runs beside the page on this
+  computer's processor, and the page's address leads back to the run after a reload.
+- **One at a time.** While others train, yours waits: the page shows its place in the queue, **Leave queue** gives that up,
+  and it starts automatically. A long run lets others have their turn and goes on later. A run whose page is closed for a
+  minute stops, unless **Go on when I leave** is set in the side panel; **Resume** continues it.
+- **The slider** under the buttons lies on the charts' own axis and looks back: the drawing is read, everything below is drawn,
+  and all figures are shown as they were after so many steps. ▶ plays the run from there, at its end from the first step.
 - **The curves** show the loss (how wrong the answers are) and the accuracy (the share of right answers) over the steps; a step
   is one batch of images. Point at a curve for its values.
 - **Draw** a digit with the mouse, a pen or a finger. The number under the digit read says how sure the network is, and what it
@@ -149,7 +149,7 @@ def pace() -> float | None:
     the old name is passed over (Streamlit 1.67).
     """
     tab = st.session_state.get("tabs")
-    paces = [session.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW)]
+    paces = [session.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW), progress.tick_seconds()]
     if tab == SWEEP:
         paces.append(sweep.tick_seconds())
     if tab == SPEED:

@@ -107,8 +107,20 @@ def diagnose(
 
     `learning_rate` is the schedule's highest as last set, which the advice about rates starts from.
     """
-    broken = _divergence(config, learning_rate, steps, end)
-    return broken or _stall(config, learning_rate, steps, end) or _overfitting(config, epochs)
+    diverging = _divergence(config, learning_rate, steps, end)
+    return diverging or _stall(config, learning_rate, steps, end) or _overfitting(config, epochs)
+
+
+def has_diverged(steps: Sequence[StepRecord], end: EndRecord | None) -> bool:
+    """Return whether a run ended by diverging: its loss overflowed, or was still far too high after the last step.
+
+    A run that somebody stopped, or whose process died, ended for that reason.
+    """
+    if end is None or end.outcome == "stopped":
+        return False
+    if end.outcome == "failed":
+        return NOT_FINITE in end.message
+    return _sign_of_divergence(steps, end) is not None
 
 
 def gradient_flow(steps: Sequence[StepRecord]) -> GradientFlow | None:
@@ -146,33 +158,38 @@ def _flow(log_norms: np.ndarray) -> GradientFlow:
 def _divergence(
     config: TrainConfig, learning_rate: float, steps: Sequence[StepRecord], end: EndRecord | None
 ) -> Diagnosis | None:
-    losses = np.array([record.train_loss for record in steps], np.float64)
-    finite = losses[np.isfinite(losses)]
-    if len(finite) < len(losses) or (end and end.outcome == "failed" and NOT_FINITE in end.message):
-        last = end.step if end else steps[-1].step
-        sign = f"The loss {NOT_FINITE} after step {last:,}"
-        sign += f"; the highest before that was {_in_words(finite.max())}." if len(finite) else "."
-    else:
-        means = _window_means(steps, np.minimum(losses, HIGHEST_LOSS))
-        if not len(means):
-            return None
-        recent, lowest, peak = means[-1], means.min(), int(means.argmax())
-        climb = means[means.argmin() :].max() - lowest
-        if means[peak] > FAR_LOSS and means[peak:].min() > RECOVERED_LOSS:
-            highest, last_one = _in_words(finite.max()), _in_words(losses[-1])
-            now = f" and is {last_one} now" if last_one != highest else ""
-            sign = f"The loss climbed to {highest}{now}; that of guessing is {GUESSING_LOSS:.2f}."
-        elif climb > CLIMB and recent > lowest + CLIMB_LEFT:
-            sign = f"The loss had come down to {lowest:.2f} and has climbed to {recent:.2f} since."
-        else:
-            return None
+    sign = _sign_of_divergence(steps, end)
+    if sign is None:
+        return None
     rate = max(learning_rate, max((record.learning_rate for record in steps), default=learning_rate))
     return Diagnosis(
         "diverges",
         sign,
-        f"The learning rate {rate:g} is too high: each step leaps over what it aims at.",
+        f"The learning rate {rate:g} is too high: each step overshoots the minimum.",
         {"learning_rate": _lower(config, rate)},
     )
+
+
+def _sign_of_divergence(steps: Sequence[StepRecord], end: EndRecord | None) -> str | None:
+    """Return what one sees of a loss that overflowed or climbed and stayed there; None for any other."""
+    losses = np.array([record.train_loss for record in steps], np.float64)
+    finite = losses[np.isfinite(losses)]
+    if len(finite) < len(losses) or (end and end.outcome == "failed" and NOT_FINITE in end.message):
+        last = end.step if end else steps[-1].step
+        highest_before = f"; the highest before that was {_in_words(finite.max())}" if len(finite) else ""
+        return f"The loss {NOT_FINITE} after step {last:,}{highest_before}."
+    means = _window_means(steps, np.minimum(losses, HIGHEST_LOSS))
+    if not len(means):
+        return None
+    recent, lowest, peak = means[-1], means.min(), int(means.argmax())
+    climb = means[means.argmin() :].max() - lowest
+    if means[peak] > FAR_LOSS and means[peak:].min() > RECOVERED_LOSS:
+        highest, last_one = _in_words(finite.max()), _in_words(losses[-1])
+        now = f" and is {last_one} now" if last_one != highest else ""
+        return f"The loss climbed to {highest}{now}; guessing gives {GUESSING_LOSS:.2f}."
+    if climb > CLIMB and recent > lowest + CLIMB_LEFT:
+        return f"The loss had come down to {lowest:.2f} and has climbed to {recent:.2f} since."
+    return None
 
 
 def _stall(config: TrainConfig, learning_rate: float, steps: Sequence[StepRecord], end: EndRecord | None) -> Diagnosis | None:

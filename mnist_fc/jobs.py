@@ -145,6 +145,23 @@ class RunSnapshot:
         return self.state in ACTIVE_STATES
 
     @property
+    def settings(self) -> TrainConfig:
+        """Its settings as they are now: the learning rate can be changed while it trains."""
+        return self.config.replace(learning_rate=self.learning_rate)
+
+    @property
+    def last_step(self) -> int:
+        """The last step of which anything is known."""
+        last_records = (self.steps[-1] if self.steps else None, self.weights, self.end)
+        return max((record.step for record in last_records if record), default=0)
+
+    def up_to(self, step: int) -> "RunSnapshot":
+        """Return the run with its figures as they were after `step` steps."""
+        steps = tuple(record for record in self.steps if record.step <= step)
+        epochs = tuple(record for record in self.epochs if record.step <= step)
+        return replace(self, steps=steps, epochs=epochs, end=self.end if self.end and self.end.step <= step else None)
+
+    @property
     def images_per_second(self) -> float | None:
         """As it trained last; None before it has."""
         if not self.steps:

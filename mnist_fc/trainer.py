@@ -22,6 +22,7 @@ from mnist_fc.jobs import Job, Run, SpeedTest, Sweep, Task, expected_seconds
 from mnist_fc.process import TrainingProcess
 from mnist_fc.records import EndRecord, EpochRecord, Record
 from mnist_fc.runs import RunsError, learning_rate_of, stamp_of
+from mnist_fc.status import status_word
 from mnist_fc.store import RunStore, runs_dir
 from mnist_fc.sweep import SweepConfig
 
@@ -291,7 +292,7 @@ class Trainer:
         """See that so many more jobs of a person may wait; raise TrainerBusy with the reason else."""
         if self._closing:
             raise RuntimeError("the trainer is closed")
-        own = [job for job in self.jobs() if person and job.person == person]
+        own = [job for job in self.jobs() if person and job.person == person and not job.is_stopping]
         if one_of_a_kind and one_of_a_kind.is_active:
             problem = one_of_a_kind.name
         elif len(own) + count > MAX_OF_ONE_PERSON:
@@ -417,6 +418,13 @@ class Trainer:
                     return
             job.is_to_stop(why)
             self._send(job, "stop")
+
+    def stop_in_turn(self, job: Job) -> None:
+        """Stop `job` and all that was to begin after it, as `start_in_turn` queued it: nothing begins in its place."""
+        with self._lock:
+            for follower in [other for other in self.jobs() if _follows(other, job)]:
+                self.stop(follower)
+            self.stop(job)
 
     def _leave(self, job: Job, why: str = "") -> None:
         """It ends before its turn."""
@@ -590,7 +598,8 @@ class Trainer:
         match job:
             case Run():
                 now = job.snapshot()
-                said = now.message if now.message.lower().startswith(now.state) else f"{now.state}: {now.message}".rstrip(": ")
+                word = status_word(now)
+                said = now.message if now.message.lower().startswith(word) else f"{word}: {now.message}".rstrip(": ")
                 step = now.end.step if now.end else 0
                 log.log(
                     logging.ERROR if now.state == "failed" else logging.INFO, "%s ends at step %d, %s", _named(job), step, said
@@ -620,6 +629,11 @@ def _is_paused(job: Job) -> bool:
 
 def _is_blocked(job: Job) -> bool:
     return job.after is not None and job.after.is_active
+
+
+def _follows(job: Job, first: Job) -> bool:
+    """Return whether `job` must wait until `first`, or another that follows it, has ended."""
+    return job.after is not None and (job.after is first or _follows(job.after, first))
 
 
 def _of(person: str) -> str:

@@ -17,6 +17,7 @@ from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import LIMITS, PRESETS, Choice
 from mnist_fc.jobs import RunSnapshot
 from mnist_fc.probes import Probe
+from mnist_fc.records import EndRecord, EpochRecord
 from mnist_fc.views import controls, session
 from mnist_fc.views.pixels import full_colour, grid
 
@@ -106,12 +107,12 @@ def test_settings_of_a_run_that_are_on_no_ladder_are_shown(app: AppTest) -> None
     assert run.wait_until_state("stopped", timeout=60)
 
 
-def test_address_that_names_no_run_opens_an_idle_page() -> None:
+def test_address_that_names_no_run_opens_a_ready_page() -> None:
     opened = AppTest.from_file(APP, default_timeout=60)
     opened.query_params["run"] = "../../etc/passwd"
     opened.run()
     assert not opened.exception
-    assert any("idle" in str(html.proto.body) for html in opened.get("html"))
+    assert any("ready" in str(html.proto.body) for html in opened.get("html"))
 
 
 def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,6 +184,28 @@ def test_moment_of_another_run_or_step_is_the_newest(run: RunSnapshot, state: St
     state["network"] = "run"
     assert session.choose_moment(run, 11) == ""
     assert session.moment(run) is None
+
+
+def test_accuracy_named_is_of_the_moment_that_reads(run: RunSnapshot) -> None:
+    reader = session.shipped_reader()
+    epochs = tuple(
+        EpochRecord(step, epoch, 1.0, 1.0, 1.0, 0.5, 0.4, 0.8 + epoch / 100, None, None) for epoch, step in ((1, 100), (2, 200))
+    )
+    validated = replace(run, state="done", epochs=epochs, end=EndRecord(230, 3, "stopped", "", 1.0, 0.3, 0.91235))
+    tested = replace(
+        validated,
+        epochs=tuple(replace(epoch, val_accuracy=None, test_loss=0.2, test_accuracy=0.7 + epoch.epoch / 100) for epoch in epochs),
+    )
+
+    def named(run: RunSnapshot, step: int, *, is_newest: bool = True) -> str:
+        return session.Network(reader, run, step, is_newest).accuracy
+
+    assert {named(one, 230) for one in (validated, tested)} == {"MNIST 91.23%"}, "the end's, though an epoch's came before"
+    assert named(validated, 150, is_newest=False) == "validation 81.00% after epoch 1"
+    assert named(validated, 50, is_newest=False) == "MNIST not measured"
+    assert named(tested, 200, is_newest=False) == "MNIST 72.00%"
+    assert named(tested, 150, is_newest=False) == "MNIST not measured"
+    assert named(replace(tested, state="running", end=None), 230) == "MNIST 72.00% after epoch 2"
 
 
 def test_kept_weights_that_are_gone_or_of_another_network_are_refused(run: RunSnapshot, state: State) -> None:

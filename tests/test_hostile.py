@@ -201,12 +201,13 @@ def test_a_click_that_nothing_on_the_page_can_send_changes_nothing_else(
     (going,) = trainer.jobs()
     known = state.setdefault("known_runs", [run.id for run in store.runs()] if "known_runs" not in state else [])
     st.query_params["run"] = chance.choice([*known, "none"])
-    whats = ["show", "pin", "rename", "delete", "open", "again"]
+    whats = ["show", "pin", "rename", "delete", "open", "use", "again"]
     act = {"what": chance.choice(whats), "run": chance.choice(known), "value": chance.choice([None, "a name", *EVIL_TEXTS])}
     name, key, value, called = chance.choice(
         [
             ("act", "runs_table", act, views.act),
             ("moment", "timeline_slider", {"step": chance.choice([0, 5, 20, -1, 10**9]), "turn": 3}, moment._choose),
+            ("use", "timeline_slider", chance.choice(known), moment._use),
             ("cell", "confusion_matrix", [chance.randrange(10), chance.randrange(10)], views.press),
             ("clicked", "some_pictures", [chance.randrange(3), chance.randrange(784)], None),
         ]

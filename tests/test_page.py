@@ -84,7 +84,7 @@ def test_speed_of_the_machine_is_measured_live_and_the_fastest_number_of_threads
     click(page, "train")
     expect_status(page, "waiting")
     click(page, "stop")
-    expect_status(page, "done, stopped")
+    expect_status(page, "stopped")
     click(page, "stop_measuring")
     expect(page.locator(".st-key-measure_speed button")).to_be_visible()
     choose_preset(page, "fast")
@@ -112,7 +112,7 @@ def test_speed_of_the_machine_is_measured_live_and_the_fastest_number_of_threads
 
 def test_page_opens_with_a_digit_drawn_and_read(page: Page) -> None:
     expect_reading(page, "3")
-    expect(page.locator(".st-key-status")).to_have_text("idle")
+    expect(page.locator(".st-key-status")).to_have_text("ready")
     expect(page.locator(".st-key-seen img.pixels")).to_be_visible()
 
 
@@ -212,7 +212,7 @@ def test_ten_digits_of_ones_own_are_scored_and_scored_again_by_a_new_network(pag
     expect(page.locator(".box.wrong").first).to_contain_text("read as 1")
     expect(page.locator(f"{HAND} {UPPER}")).to_have_count(0)
     expect(page.locator(".st-key-hand_score")).to_have_count(1)  # that of nine digits stands elsewhere until all is drawn
-    expect(page.locator(".st-key-hand_score")).to_have_text(re.compile(r"^You 1 of 10, MNIST 99\.\d%$"))
+    expect(page.locator(".st-key-hand_score")).to_have_text(re.compile(r"^You 1 of 10, MNIST 99\.\d\d%$"))
 
     open_tab(page, "What is on this page")
     choose_preset(page, "fast")
@@ -225,10 +225,10 @@ def test_ten_digits_of_ones_own_are_scored_and_scored_again_by_a_new_network(pag
         expect(page.locator("tr.watched")).to_contain_text(re.compile(r"\d of 10"))
         open_tab(page, "What is on this page")
         click(page, "reset")
-        expect_status(page, "idle")
+        expect_status(page, "ready")
     open_tab(page, "Test your hand")
     expect(page.get_by_text("The same ten digits before:")).to_be_visible()
-    scores = page.get_by_text(re.compile(r"^You \d+ of 10, MNIST \d\d\.\d%: 784-\d+-10"))
+    scores = page.get_by_text(re.compile(r"^You \d+ of 10, MNIST \d\d\.\d\d%: 784-\d+-10"))
     expect(scores).to_have_count(2)
     click(page, "hand_again")
     expect(page.locator(".st-key-hand_asked")).to_have_text("Draw a 0")
@@ -406,10 +406,10 @@ def test_run_pauses_resumes_and_stops(page: Page) -> None:
     expect(page.locator(".st-key-status")).not_to_contain_text("paused")
     expect(page.locator(".st-key-pause")).to_contain_text("Pause")
     click(page, "stop")
-    expect_status(page, "done, stopped in epoch")
+    expect_status(page, "stopped in epoch")
     expect(page.locator(".st-key-progress")).to_contain_text("Test accuracy")
     click(page, "reset")
-    expect(page.locator(".st-key-status")).to_have_text("idle")
+    expect(page.locator(".st-key-status")).to_have_text("ready")
     expect(page.locator(".under-digit")).to_contain_text("the shipped network")
 
 
@@ -443,10 +443,10 @@ def test_drawing_stays_on_the_canvas_when_a_run_begins_goes_wrong_and_is_put_awa
     click(page, "train")
     expect(page.locator(".st-key-timeline")).to_be_visible()
     assert canvas.evaluate(NUM_DARK) == num_dark
-    expect(page.locator(".st-key-diagnosis")).to_contain_text("This run diverges")
+    expect(page.locator(".st-key-diagnosis")).to_contain_text("Training diverged")
     assert canvas.evaluate(NUM_DARK) == num_dark
     click(page, "reset")
-    expect(page.locator(".st-key-status")).to_have_text("idle")
+    expect(page.locator(".st-key-status")).to_have_text("ready")
     assert canvas.evaluate(NUM_DARK) == num_dark
 
 
@@ -480,18 +480,18 @@ def test_second_person_waits_for_a_turn_and_can_draw_meanwhile_leave_and_begin_b
     click(second, "train")
     expect_status(second, "waiting")
     expect(second.locator(".st-key-progress")).to_contain_text(
-        re.compile(r"Place 1 of 1 in the queue, about \d+ (s|min) until it begins\. It begins by itself\.")
+        re.compile(r"You're next, about \d+ (s|min) until it starts\. Starts automatically\.")
     )
     clear(second)
     draw(second, SEVEN)
     expect_reading(second, "7")
-    expect(second.locator(".st-key-stop")).to_contain_text("Leave")
+    expect(second.locator(".st-key-stop")).to_contain_text("Leave queue")
     click(second, "stop")
-    expect_status(second, "done, stopped")
+    expect_status(second, "stopped")
     click(second, "train")
     expect_status(second, "waiting")
     click(first, "stop")
-    expect_status(first, "done, stopped")
+    expect_status(first, "stopped")
     expect_status(second, re.compile("epoch|^done$"))
     expect_status(second, re.compile("^done$"))
 
@@ -516,7 +516,7 @@ def test_run_whose_page_is_closed_stops_within_the_minute_unless_it_is_to_go_on(
         expect_status(back, "epoch")
         back.goto(addresses[1])
         ready(back)
-        expect_status(back, "done, stopped")
+        expect_status(back, "stopped")
         expect(back.get_by_text("its page had been closed for 60 s")).to_be_visible()
         back.context.close()
 
@@ -540,7 +540,7 @@ def test_diverging_run_says_at_which_step_and_what_helps(page: Page) -> None:
     slide(page, "num_layers", "End")
     slide(page, "learning_rate", "End")
     click(page, "train")
-    expect_status(page, "failed")
+    expect_status(page, "diverged")
     expect(page.get_by_text(re.compile(r"stopped being a finite number at step \d+.*lower learning rate"))).to_be_visible()
 
 

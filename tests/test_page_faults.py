@@ -79,7 +79,7 @@ def test_training_process_killed_in_any_state_is_reported(
         click(page, "pause")
         expect_status(page, "epoch")
         click(page, "stop")
-        expect_status(page, "done, stopped")
+        expect_status(page, "stopped")
     expect_all_well(page, own_server, own_folder, before)
     page.context.close()
 
@@ -139,7 +139,7 @@ def test_disk_that_fills_while_a_run_is_saved_costs_that_run_its_place_and_nothi
         cut_off = run_of(page, store)
         expect_status(page, "epoch")
         click(page, "stop")
-        expect_status(page, "done, stopped")
+        expect_status(page, "stopped")
         expect(page.locator(".st-key-progress")).to_contain_text("Test accuracy")
         filler = store / "filler"
         with suppress(OSError), filler.open("wb") as file:
@@ -180,7 +180,7 @@ def test_store_that_turns_read_only_in_mid_run_is_said_and_everything_else_goes_
         )
         expect_status(page, "epoch")
         click(page, "stop")
-        expect_status(page, "done, stopped")
+        expect_status(page, "stopped")
         train_one(page)
         expect(page.get_by_text(re.compile("This run is not kept on disk.*Read-only file system"))).to_be_visible(
             timeout=120 * SECONDS
@@ -212,7 +212,7 @@ def test_data_file_deleted_in_mid_run_is_missed_by_a_new_training_process_alone(
         expect_status(page, "epoch")
         data_file.unlink()
         click(page, "stop")
-        expect_status(page, "done, stopped")
+        expect_status(page, "stopped")
         expect(page.locator(".st-key-progress")).to_contain_text("Test accuracy")
         train_one(page)
         page.reload()

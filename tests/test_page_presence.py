@@ -79,7 +79,7 @@ def test_run_of_a_browser_that_is_closed_is_there_with_its_whole_curve_for_who_c
     expect_status(page, re.compile("epoch"))
     assert curve_length(page, "loss_chart") >= 0.5 * length > 0
     click(page, "stop")
-    expect_status(page, "done, stopped")
+    expect_status(page, "stopped")
     expect_all_well(page, server, folder, before)
     page.context.close()
 
@@ -100,7 +100,7 @@ def test_stroke_and_run_of_a_browser_whose_network_stalls_are_there_when_it_is_b
     expect_reading(page, "7")
     expect_status(page, "epoch")
     click(page, "stop")
-    expect_status(page, "done, stopped")
+    expect_status(page, "stopped")
     expect_all_well(page, server, folder, before)
     page.context.close()
 
@@ -137,14 +137,14 @@ def test_one_person_with_two_tabs_draws_and_presses_every_button_in_both(
         expect_status(tab, "paused")
     click(second, "pause")
     for tab in tabs:
-        expect_status(tab, re.compile("^epoch"))
+        expect_status(tab, re.compile("^running, epoch"))
 
     at_once(*tabs, key="pause")
     for tab in tabs:
-        expect_status(tab, re.compile("^(epoch|paused)"))
+        expect_status(tab, re.compile("^(running|paused)"))
     at_once(*tabs, key="stop")
     for tab in tabs:
-        expect_status(tab, "done, stopped")
+        expect_status(tab, "stopped")
     assert run_of(first, folder) == run_of(second, folder)
 
     at_once(*tabs, key="train")
@@ -154,7 +154,7 @@ def test_one_person_with_two_tabs_draws_and_presses_every_button_in_both(
     for tab in tabs:
         click(tab, "reset")  # a run of its own ends, and a place in the queue is given up
     for tab in tabs:
-        expect_status(tab, "idle")
+        expect_status(tab, "ready")
     expect_reading(first, "7")
     expect_reading(second, "1")
     for tab in tabs:

@@ -64,7 +64,7 @@ def rows(page: Page) -> Locator:
 
 def train_and_open_runs(page: Page) -> None:
     """On a page that has trained nothing yet: a run of a moment may be done before it is seen to go on."""
-    expect_status(page, "idle")
+    expect_status(page, "ready")
     click(page, "train")
     expect_status(page, "done")
     open_tab(page, "Runs")
@@ -107,7 +107,7 @@ def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..
     expect_longer_curve(second, "loss_chart", curve_length(first, "loss_chart") // 2)
     expect(second.locator(".st-key-preset input")).to_have_value("best")
     click(second, "stop")
-    expect_status(first, "done, stopped")
+    expect_status(first, "stopped")
 
 
 @pytest.mark.parametrize("ending", ["kill -9", "kill -9 while it saves", "terminated"])
@@ -158,14 +158,14 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
 def test_link_to_a_run_that_is_not_there_says_so(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=2026-01-01-<b>none</b>")
     expect(page.get_by_text("There is no run 2026-01-01-<b>none</b> in the store")).to_be_visible()
-    expect_status(page, "idle")
+    expect_status(page, "ready")
 
 
 def test_run_resumed_in_one_tab_is_not_paused_by_resume_in_another(open_page: Callable[..., Page]) -> None:
     first = open_page(query=LONG)
     start_run(first)
     click(first, "stop")
-    expect_status(first, "done, stopped")
+    expect_status(first, "stopped")
     second = open_page(query=first.evaluate("location.search"))
     for page in (first, second):
         expect(page.locator(".st-key-pause")).to_contain_text("Resume")
@@ -180,7 +180,7 @@ def test_stopped_run_goes_on(open_page: Callable[..., Page]) -> None:
     start_run(page)
     expect_status(page, "epoch")
     click(page, "stop")
-    expect_status(page, "done, stopped")
+    expect_status(page, "stopped")
     click(page, "pause")
     expect_status(page, "epoch")
     expect(page.locator(".st-key-stop button")).to_be_enabled()
@@ -249,7 +249,7 @@ def test_run_is_named_pinned_deleted_and_had_back(open_small: Callable[..., Page
     expect(row.get_by_role("button", name="Pin")).to_have_attribute("aria-pressed", "true")
     row.get_by_role("button", name="Delete").click()
     expect(row).to_have_count(0)
-    expect_status(page, "idle")
+    expect_status(page, "ready")
     expect(page.get_by_text(f"{run_id} is deleted")).to_be_visible()
     click(page, "undo_delete")
     expect(name).to_have_value(evil)

@@ -187,10 +187,10 @@ def test_a_study_that_varies_something_else_is_said_after_the_start(open_page: C
 def test_another_persons_sweep_is_shown_and_cannot_be_stopped(open_page: Callable[..., Page], page: Page) -> None:
     owner = open_sweep(open_page, LONG)
     click(owner, "start_sweep")
-    expect(owner.get_by_role("heading", name="Your sweep goes on")).to_be_visible()
-    expect(owner.locator(".st-key-progress")).to_contain_text("Your sweep goes on")
+    expect(owner.get_by_role("heading", name="Your sweep is running")).to_be_visible()
+    expect(owner.locator(".st-key-progress")).to_contain_text("Your sweep is running")
     open_tab(page, "Sweep")
-    expect(page.get_by_role("heading", name="Somebody's sweep goes on")).to_be_visible()
+    expect(page.get_by_role("heading", name="Somebody's sweep is running")).to_be_visible()
     expect(page.locator(".st-key-stop_sweep, .st-key-start_sweep")).to_have_count(0)
     owner.reload()
     ready(owner)
@@ -205,7 +205,7 @@ def test_a_sweep_waits_for_its_turn_and_what_is_chosen_outlasts_another_tab(open
     click(page, "train")
     expect_status(page, re.compile(r"epoch ([2-9]|\d\d)"))  # what a run brings with it has found its place, and stands still
     click(page, "start_sweep")
-    expect(page.get_by_text("place 1 of 1 in the queue")).to_be_visible()
+    expect(page.get_by_text("you're next")).to_be_visible()
     click(page, "stop_sweep")
     expect(page.locator(".st-key-start_sweep")).to_be_visible()
     click(page, "stop")

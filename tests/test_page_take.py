@@ -180,7 +180,7 @@ def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_
     with_relu = said(page).inner_text()
     assert page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)") != bars
     choose(page, "upload_activation", "tanh")
-    accuracy = f"MNIST {int(shown.replace('.', '')) / 10_000:.1%}"
+    accuracy = f"MNIST {int(shown.replace('.', '')) / 10_000:.2%}"
     expect(said(page)).to_contain_text(accuracy)
     assert said(page).inner_text() != with_relu
     assert page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)") == bars

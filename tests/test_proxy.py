@@ -241,6 +241,6 @@ def test_connection_cut_in_mid_stroke_and_in_mid_run_is_said_and_comes_back_with
     expect_reading(page, "7")
     expect_status(page, "epoch")
     click(page, "stop")
-    expect_status(page, "done, stopped")
+    expect_status(page, "stopped")
     expect_all_well(page, proxy.server, folder, before)
     page.context.close()

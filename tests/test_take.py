@@ -113,4 +113,4 @@ def test_file_is_known_by_its_content_and_activation_and_shown_as_text(mnist: Mn
     assert networks[0].name == "the loaded file"
     assert networks[0].title == r"784-8-10, loaded from \_my\_ \*net\*\.pt"
     right = (model(mnist.test_images / 255).argmax(1) == mnist.test_labels).float().mean().item()
-    assert networks[0].accuracy == f"MNIST {right:.1%}"
+    assert networks[0].accuracy == f"MNIST {right:.2%}"

@@ -305,6 +305,42 @@ def test_runs_in_turn_are_one_after_the_other_though_two_slots_are_free(open_tra
     assert finished(second).state == "done"
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+def test_stop_of_runs_queued_together_ends_all_of_them(open_trainer: Open, slots: int) -> None:
+    trainer = open_trainer(slots=slots)
+    first, second, third = trainer.start_in_turn(LONG, SHORT, SHORT, person="ann")
+    wait_for_steps(first, 1)
+    trainer.pause(third)  # before its turn
+    other = trainer.start(SHORT, "ben")
+    trainer.stop_in_turn(first)
+    assert [finished(run).state for run in (first, second, third)] == ["stopped"] * 3
+    assert finished(other).state == "done"
+    assert [run.has_begun for run in (second, third)] == [False, False]
+    assert not trainer.is_busy
+
+
+def test_stop_of_the_last_queued_run_leaves_those_before_it(open_trainer: Open) -> None:
+    trainer = open_trainer()
+    first, second = trainer.start_in_turn(LONG, SHORT, person="ann")
+    wait_for_steps(first, 1)
+    trainer.stop_in_turn(second)
+    assert (first.state, finished(second).state) == ("running", "stopped")
+    trainer.stop(first)
+
+
+def test_run_that_is_stopping_leaves_room_for_the_next_of_its_person(open_trainer: Open) -> None:
+    trainer = open_trainer()
+    runs = [trainer.start(LONG, "ann") for _ in range(MAX_OF_ONE_PERSON)]
+    wait_until(runs[0], "running")
+    with runs[0]._changed:  # its end cannot be received before the next has been asked for
+        trainer.stop_in_turn(runs[0])
+        assert runs[0].is_active
+        runs.append(trainer.start(SHORT, "ann"))
+    assert finished(runs[0]).state == "stopped"
+    for run in runs[1:]:
+        trainer.stop(run)
+
+
 def test_nobody_makes_room_for_a_run_that_waits_for_another(open_trainer: Open, log: list[str]) -> None:
     trainer = open_trainer(turn_seconds=0)
     first, second = trainer.start_in_turn(LONG, SHORT, person="ann")
@@ -587,7 +623,7 @@ def test_each_start_end_failure_and_refusal_is_a_line_with_run_and_session(
     wait_for(going[1], lambda: any(map(not_kept.match, log)))
     named = f"run {done.id} (784-16-10, custom, 2 epochs) of session 01234567"
     assert log[:2] == [f"INFO {named} begins", f"INFO {named} ends at step 58, done"]
-    assert [line.startswith("ERROR run") and "failed: The loss" in line for line in log if failed.id in line] == [False, True]
+    assert [line.startswith("ERROR run") and "diverged: The loss" in line for line in log if failed.id in line] == [False, True]
     assert re.findall(r"waits, place (\d) of (\d)", "\n".join(log)) == [("1", "1"), ("2", "2")]
     assert [line for line in log if line.startswith("WARNING")] == [
         "WARNING refused session cleo: You have 3 trainings that go on or wait"

@@ -5,8 +5,9 @@ The drawing is chart.js. A general charting library took ten times as long a tic
 
 import html
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import streamlit as st
 
@@ -39,6 +40,11 @@ class Series:
     y: Sequence[float]
     dots: bool = False
 
+    def up_to(self, x: float) -> "Series":
+        """Return the curve with its points up to `x` alone, which may be none."""
+        count = bisect_right(self.x, x)
+        return replace(self, x=self.x[:count], y=self.y[:count])
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -52,10 +58,12 @@ class Axis:
 
 
 def heading(title: str, series: Sequence[Series], number_format: str | None = None) -> None:
-    """A chart's title and legend in one line: each curve in its colour, with its newest value if that has a format."""
+    """A chart's title and legend in one line: each curve in its colour, with its newest value if that has a format and the
+    curve any point.
+    """
     legend = " ".join(
         f"<span class='series'><i style='background:{one.color}'></i>{html.escape(one.name)}"
-        + (f" <b>{_short(one.y[-1], number_format)}</b></span>" if number_format else "</span>")
+        + (f" <b>{_short(one.y[-1], number_format)}</b></span>" if number_format and one.y else "</span>")
         for one in series
     )
     st.html(f"<div class='chart-heading'><h3>{html.escape(title)}</h3>{legend}</div>", width="content")

@@ -1,5 +1,6 @@
 """The side panel: presets and one control for each hyperparameter. What they say is one TrainConfig."""
 
+import html
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 from typing import Any
@@ -143,6 +144,11 @@ def set_all(config: TrainConfig) -> None:
     session.redraw_panel()
 
 
+def settings_mark(config: TrainConfig) -> str:
+    """Return a text that is the same for settings that train the same network; the server may allow a run fewer threads."""
+    return config.replace(threads=1).to_json()
+
+
 def _settings() -> Settings:
     """What this session's panel says; at first what the address says, else the run that it names, else the fast preset."""
     state = st.session_state
@@ -205,6 +211,8 @@ def panel() -> None:
         st.warning(problem)
     address.show_settings(said)
     address.draw()
+    # For timeline.js, which compares it with the settings of the run that is shown: the page beside the panel rests meanwhile.
+    st.html(f"<i hidden class='panel-settings' data-settings='{html.escape(settings_mark(said))}'></i>")
     no_such_layer = SIZE_KEYS[len(said.hidden_sizes) :]
     on_page = {key for key in KEYS if NAMES_IN_ADDRESS.get(key, key) not in hidden and key not in no_such_layer}
     drawn = on_page if session.trainer().max_threads > 1 else on_page - {"threads"}

@@ -26,12 +26,14 @@ def panel(network: session.Network) -> None:
         if series := _series(snapshot):
             _chart(snapshot, series)
         with st.container(key="gradient_words"):
-            st.markdown(_words(snapshot.steps, snapshot.config))
+            steps = session.at_moment(snapshot).steps
+            st.markdown(_words(steps, snapshot.config) if steps else "No step has been taken yet.")
     _dead_units(network)
     st.caption(
         "The gradient says in which direction, and how strongly, each weight should change; the norm is the length of all of a "
-        "layer's gradient together, smoothed like the loss; the words are of the newest steps. The gradient is computed from the "
-        "outputs back to the first layer: each layer multiplies it by its weights and by the slope of its activation."
+        "layer's gradient together, smoothed like the loss; the words are about the last steps before the moment shown. The "
+        "gradient is computed from the outputs back to the first layer: each layer multiplies it by its weights and by the slope "
+        "of its activation."
     )
 
 
@@ -48,15 +50,16 @@ def _series(snapshot: RunSnapshot) -> list[Series]:
 
 
 def _chart(snapshot: RunSnapshot, series: list[Series]) -> None:
-    heading("Gradient norms", series, ".2g")
+    moment = session.moment(snapshot)
+    heading("Gradient norms", series if moment is None else [one.up_to(moment) for one in series], ".2g")
     with st.container(key="gradient_chart"):
         line_chart(
             "gradient_curves",
             series,
-            Axis(progress.step_domain(snapshot, snapshot.steps[-1].step), title="step"),
+            Axis(progress.step_domain(snapshot), title="step"),
             Axis(powers_of_ten(value for one in series for value in one.y), log=True),
             label="gradient norm of each layer over training steps",
-            mark=session.moment(snapshot),
+            mark=moment,
         )
 
 

@@ -1,34 +1,47 @@
-"""The way of a run to look back on: a slider over the weights that were kept, with a button that plays them."""
+"""The run that the page shows: its name and settings, and a slider to look back at it, with a button that plays it."""
 
 import streamlit as st
 
-from mnist_fc.views import session
+from mnist_fc.config import preset_of
+from mnist_fc.views import controls, progress, session
 from mnist_fc.views.component import Component
 
 _timeline = Component("timeline", "<div class='timeline'></div>")
 
 
 def timeline() -> None:
-    """The slider, once there are weights to choose from; all that the page reads and draws is with those of the moment chosen."""
-    snapshot = session.watched_snapshot()
-    if snapshot is None or snapshot.weights is None:
+    """Draw the name and settings of the run that is shown, and the slider once there are weights to choose from.
+
+    All that the page reads and draws is with those of the moment chosen.
+    """
+    run = session.watched_run()
+    if run is None:
         return
-    newest = snapshot.weights.step
-    kept = [step for step in snapshot.kept if step != newest]
-    if not kept and not snapshot.is_active:
-        return
+    snapshot = run.snapshot()
+    newest = snapshot.weights.step if snapshot.weights else 0
     with st.container(key="timeline"):
         data = {
-            "steps": kept,
+            "run": snapshot.id,
+            "name": session.run_name(run),
+            "settings": f"{'-'.join(map(str, snapshot.config.layer_sizes))}, {preset_of(snapshot.settings)}",
+            "settingsMark": controls.settings_mark(snapshot.settings),
+            "steps": [step for step in snapshot.kept if step < newest],
             "newest": newest,
             "chosen": session.moment(snapshot),
+            "end": progress.step_domain(snapshot)[1],
             "isLive": snapshot.is_active,
             "turn": st.session_state.get("timeline_turn", 0),
         }
-        _timeline.show("timeline_slider", data, on_moment_change=_choose)
+        _timeline.show("timeline_slider", data, on_moment_change=_choose, on_use_change=_use)
     of_run, problem = st.session_state.get("moment_problem", (None, ""))
     if problem and of_run == snapshot.id:
         st.warning(problem)
+
+
+def _use() -> None:
+    """Copy the run's settings to the side panel."""
+    if (run := session.watched_run()) and session.sent("timeline_slider", "use") == run.id:
+        controls.set_all(run.snapshot().settings)
 
 
 def _choose() -> None:

@@ -82,11 +82,10 @@ def _chart(snapshot: RunSnapshot, history: History, height: int) -> None:
         if len(curve.steps):
             steps, values = curve.steps.tolist(), curve.values.tolist()
             series.append(Series(_name(i), COLORS[i], steps, values, dots=len(steps) <= 60))
-    last_step = max((one.x[-1] for one in series), default=0.0)
     line_chart(
         "probe_curves",
         series,
-        Axis(progress.step_domain(snapshot, last_step), title="step"),
+        Axis(progress.step_domain(snapshot), title="step"),
         Axis((0, 1), percent=True),
         label="probability of the right digit for each pinned drawing over training steps",
         height=height,

@@ -5,15 +5,18 @@ import math
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import streamlit as st
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.curves import Curve, epoch_curve, train_curve
+from mnist_fc.curves import epoch_curve, train_curve
 from mnist_fc.diagnosis import Diagnosis, diagnose
 from mnist_fc.jobs import Run, RunSnapshot, num_images_of_run
+from mnist_fc.results import test_curve, test_result
 from mnist_fc.runs import RunsError
+from mnist_fc.status import READY, Status, status
 from mnist_fc.trainer import TrainerBusy
 from mnist_fc.views import controls, session
 from mnist_fc.views.chart import HEIGHT, Axis, Series, heading, line_chart, powers_of_ten
@@ -26,6 +29,9 @@ LOWER_HEIGHT = 125
 
 ROOM_SECONDS = 3.0
 """For so long is known what is in the store: to look costs as much as to read a drawing, where there are a hundred runs."""
+
+NAMES = {"diverges": "Training diverged", "stalls": "Training stalled", "overfits": "The network overfits"}
+"""What a diagnosis is called on the page."""
 
 # How long a click waits for the training process to have done as it was told; it takes a step.
 COMMAND_SECONDS = 0.4
@@ -47,16 +53,17 @@ def bar() -> None:
         )
         waits = snapshot is not None and snapshot.state == "waiting"
         st.button(
-            "Leave" if waits else "Stop",
+            "Leave queue" if waits else "Stop",
             key="stop",
             icon=":material/logout:" if waits else ":material/stop:",
             disabled=not active,
             on_click=_stop,
         )
-        st.button("Reset", key="reset", icon=":material/restart_alt:", disabled=snapshot is None, on_click=_reset)
+        st.button("Close run", key="reset", icon=":material/close:", disabled=snapshot is None, on_click=_reset)
         with st.container(key="status", width="content"):
             of_run = html.escape(snapshot.id) if snapshot else ""
-            st.html(f"<span role='status' data-run='{of_run}'>{html.escape(_status(snapshot))}</span>")
+            now = _status(snapshot)
+            st.html(f"<span role='status' data-run='{of_run}' data-state='{now.word}'>{html.escape(now.line)}</span>")
         with st.container(key="progress", width="stretch"):
             st.progress(_progress(snapshot), _progress_line(snapshot))
     if (problem := st.session_state.get("train_problem")) and not active and session.trainer().is_busy:
@@ -86,23 +93,30 @@ def diagnosis() -> None:
         if snapshot.state == "failed":
             st.error(session.plain(snapshot.message), icon=":material/error:", width="stretch")
         elif snapshot.state == "stopped" and snapshot.message:
-            way_on = "Resume goes on with it" if snapshot.is_resumable else "Train starts anew"
+            way_on = "Resume continues it" if snapshot.is_resumable else "Train starts anew"
             st.info(f"{session.plain(snapshot.message)} {way_on}.", icon=":material/info:", width="stretch")
             return  # a setting without its reason would be a riddle
         elif found:
-            st.warning(f"**This run {found.name}.** {found.sign} {found.cause}", icon=":material/troubleshoot:", width="stretch")
+            st.warning(f"**{NAMES[found.name]}.** {found.sign} {found.cause}", icon=":material/troubleshoot:", width="stretch")
         if found:
-            _cure(found)
+            _cure(found, snapshot)
 
 
-def _cure(found: Diagnosis) -> None:
-    """The button that sets the one setting, as by hand; once it is set, what comes next."""
+def _cure(found: Diagnosis, snapshot: RunSnapshot) -> None:
+    """The button that sets the one setting, as by hand; once it is set, the button that trains with it."""
     ((field, value),) = found.change.items()
-    setting = controls.in_words(field, value)
-    if getattr(controls.config(), field) == value:
-        st.caption(f"{setting[0].upper()}{setting[1:]} is set: train anew with it.", width="content")
+    if getattr(controls.config(), field) != value:
+        st.button(f"Set {controls.in_words(field, value)}", key="cure", on_click=controls.set_one, args=(field, value))
     else:
-        st.button(f"Set {setting}", key="cure", on_click=controls.set_one, args=(field, value))
+        label = "Stop and retrain" if snapshot.is_active else "Retrain"
+        st.button(label, key="retrain", type="primary", on_click=_retrain, args=(snapshot.id,))
+
+
+def _retrain(run_id: str) -> None:
+    """Stop the run that was shown, unless it has ended, and begin another; a second click finds the other and does nothing."""
+    if (run := session.watched_run()) and run.id == run_id:
+        session.trainer().stop_in_turn(run)
+        start()
 
 
 def _train() -> None:
@@ -179,8 +193,10 @@ def _go_on(run: Run) -> None:
 
 
 def _stop() -> None:
+    """End the run, and those that were to begin after it; if it has just ended, the one that has begun in its place."""
+    session.follow_on()
     if run := session.watched_run():
-        session.trainer().stop(run)
+        session.trainer().stop_in_turn(run)
         run.wait_for(lambda run: not run.is_active, COMMAND_SECONDS)
 
 
@@ -189,62 +205,92 @@ def _reset() -> None:
     session.watch(None)
 
 
-def _status(snapshot: RunSnapshot | None) -> str:
-    if snapshot is None:
-        return "idle"
-    epoch = f"epoch {max(1, snapshot.steps[-1].epoch) if snapshot.steps else 1} of {snapshot.config.num_epochs}"
-    match snapshot.state:
-        case "running":
-            return epoch
-        case "paused":
-            return f"paused, {epoch}"
-        case "stopped":
-            return f"done, stopped in {epoch}"
-        case "interrupted":
-            return f"interrupted in {epoch}"
-        case "elsewhere":
-            return f"{epoch}, in another program"
-        case "waiting":
-            return f"waiting, {epoch}" if snapshot.steps else "waiting"
-    return snapshot.state
+def _status(snapshot: RunSnapshot | None) -> Status:
+    """Return what the run is at; without one, what the person's sweep is at."""
+    if snapshot:
+        return status(snapshot)
+    if (sweep := session.own_sweep()) and sweep.is_active:
+        return Status("waiting", "waiting") if sweep.is_waiting else Status("running", "running a sweep")
+    return READY
+
+
+def tick_seconds() -> float | None:
+    """How often the page is drawn anew while it tells of the person's sweep; None while it does not."""
+    tells = session.watched_run() is None and (sweep := session.own_sweep()) and sweep.is_active
+    return session.among_all(session.TICK_SECONDS_ALL_CORES_TRAIN) if tells else None
 
 
 def _progress(snapshot: RunSnapshot | None) -> float:
-    if not snapshot or not snapshot.steps:
+    if not snapshot:
         return 0.0
+    if (step := session.moment(snapshot)) is not None:
+        return step / _num_steps(snapshot)
     if snapshot.state == "done":
         return 1.0
-    return min(1.0, snapshot.steps[-1].images_seen / _total_images(snapshot))
+    return min(1.0, snapshot.steps[-1].images_seen / _total_images(snapshot)) if snapshot.steps else 0.0
 
 
 def _total_images(snapshot: RunSnapshot) -> int:
     return num_images_of_run(snapshot.config, session.num_train_images())
 
 
+def _num_steps(snapshot: RunSnapshot) -> int:
+    return snapshot.config.steps_per_epoch(session.num_train_images()) * snapshot.config.num_epochs
+
+
 def _progress_line(snapshot: RunSnapshot | None) -> str:
     if not snapshot and (sweep := session.own_sweep()) and sweep.is_active:
-        return f"Your sweep {'waits' if sweep.is_waiting else 'goes on'}, see the tab **Sweep**."
+        return f"Your sweep is {'waiting' if sweep.is_waiting else 'running'}: see the tab **Sweep**."
     if not snapshot:
         return f"Press Train to watch a network learn from {session.num_train_images():,} handwritten digits."
+    if (step := session.moment(snapshot)) is not None:
+        return _line_of_moment(snapshot, step)
     if (run := session.watched_run()) and (place := session.place_of(run)):
         return f"{place[0].upper()}{place[1:]}."
-    if not snapshot.steps:
-        return "Getting ready." if snapshot.is_active else "Not a step was taken."
-    if snapshot.end and snapshot.end.test_accuracy is not None:
-        return (
-            f"Test accuracy **{snapshot.end.test_accuracy:.2%}** after {snapshot.end.step:,} steps, "
-            f"{snapshot.end.train_seconds:.1f} s of training"
-        )
-    last = snapshot.steps[-1]
-    num_steps = snapshot.config.steps_per_epoch(session.num_train_images()) * snapshot.config.num_epochs
-    line = f"Step {last.step:,} of {num_steps:,}"
-    if snapshot.state == "interrupted":
-        return f"{line}. The program ended in the middle of it; Resume goes on from its last state, some moments back."
     if not snapshot.is_active:
-        return line
+        return f"{_stopped_together(snapshot)}{_line_of_end(snapshot)}"
+    if not snapshot.steps:
+        return "Getting ready."
+    last = snapshot.steps[-1]
+    line = f"Step {last.step:,} of {_num_steps(snapshot):,}"
     if not (rate := snapshot.images_per_second):
         return line
     return f"{line} · {rate:,.0f} images/s · {session.duration((_total_images(snapshot) - last.images_seen) / rate)} left"
+
+
+def _line_of_moment(snapshot: RunSnapshot, step: int) -> str:
+    """The step that is looked back at, with the values that the curves have there."""
+    line = f"Step {step:,} of {_num_steps(snapshot):,}"
+    accuracy, loss = (_at_moment(snapshot, _series(snapshot, "accuracy")), _at_moment(snapshot, _series(snapshot, "loss")))
+    for series, words in ((accuracy, "train accuracy {:.2%}"), (loss, "loss {:,.3f}")):
+        line += "".join(f" · {words.format(one.y[-1])}" for one in series if one.name == "train" and one.y)
+    return line
+
+
+def _line_of_end(snapshot: RunSnapshot) -> str:
+    """The last figures of a run that has ended, or is not trained here."""
+    if not snapshot.steps:
+        return "You left the queue." if _has_left_queue(snapshot) else "It ended before its first step."
+    line = f"Step {snapshot.last_step:,} of {_num_steps(snapshot):,}"
+    if snapshot.state == "interrupted":
+        return f"{line}. The program ended in the middle of it; Resume continues from its last state, some moments back."
+    if snapshot.end is None or (result := test_result(snapshot.epochs, snapshot.end)) is None:
+        return line
+    accuracy = f"est accuracy **{result.accuracy:.2%}** after {result.step:,} steps"
+    if result.step < snapshot.end.step:
+        return f"{line} · t{accuracy}"
+    return f"T{accuracy}, {snapshot.end.train_seconds:.1f} s of training"
+
+
+def _has_left_queue(snapshot: RunSnapshot) -> bool:
+    """Return whether somebody gave up the run's place before its turn; the engine measures even a run of no step at its end."""
+    return snapshot.state == "stopped" and not snapshot.message and test_result((), snapshot.end) is None
+
+
+def _stopped_together(snapshot: RunSnapshot) -> str:
+    """What was stopped with the run, said before its figures: "Stopped both. "."""
+    num_others = session.num_stopped_with(snapshot.id)
+    return {0: "", 1: "Stopped both. "}.get(num_others, f"Stopped all {num_others + 1}. ")
 
 
 def charts(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:
@@ -255,44 +301,48 @@ def charts(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:
     height = LOWER_HEIGHT if between else HEIGHT
     losses, accuracies = _series(snapshot, "loss"), _series(snapshot, "accuracy")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        heading("Loss", losses, ",.3f")
+        heading("Loss", _at_moment(snapshot, losses), ",.3f")
         log_scale = st.toggle("Log scale", key="log_scale")
     with st.container(key="loss_chart"):
         _chart(snapshot, losses, "loss", height, log_scale=log_scale)
     is_complete = between(snapshot, height) if between else True
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        heading("Accuracy", accuracies, ".2%")
+        heading("Accuracy", _at_moment(snapshot, accuracies), ".2%")
         is_zoomed = st.toggle("Zoom", key="accuracy_zoom")
     with st.container(key="accuracy_chart"):
         _chart(snapshot, accuracies, "accuracy", height, is_zoomed=is_zoomed)
-    st.caption(_explanation(snapshot))
+    st.caption(_explanation(snapshot, [one.name for one in accuracies]))
     return is_complete
 
 
-def _explanation(snapshot: RunSnapshot | None) -> str:
-    if snapshot and not snapshot.config.num_validation:
-        return (
-            "**Train**: the images of each step, smoothed. **Test**: all test images after each epoch, as the blog did. "
-            f"This run trains on all {session.num_train_images():,} images, so it has no validation images."
-        )
-    return (
-        "**Train**: the images of each step, smoothed. **Validation**: training images held back, measured after each epoch. "
-        f"**Test**: {len(session.mnist().test_labels):,} images that the run never saw, measured once, at the end."
-    )
+def _explanation(snapshot: RunSnapshot | None, drawn: list[str]) -> str:
+    """What each curve that is drawn is measured on."""
+    if snapshot is None:
+        return "The curves of a run appear here while it trains."
+    num_test = len(session.mnist().test_labels)
+    tests_each_epoch = not snapshot.config.num_validation
+    said = {
+        "train": "**Train**: average of recent batches.",
+        "validation": "**Validation**: training images held back, measured after each epoch.",
+        "test": f"**Test**: all {num_test:,} test images, after each epoch as the blog did."
+        if tests_each_epoch
+        else f"**Test**: {num_test:,} images that the run never saw, measured once, at the end.",
+    }
+    lines = [said[name] for name in drawn]
+    if tests_each_epoch:
+        lines.append(f"This run trains on all {session.num_train_images():,} images, so it has no validation images.")
+    return " ".join(lines)
 
 
-def _series(snapshot: RunSnapshot | None, what: str) -> list[Series]:
+def _series(snapshot: RunSnapshot | None, what: Literal["loss", "accuracy"]) -> list[Series]:
     """The curves that have points: train, validation, test."""
     if not snapshot:
         return []
     curves = {
         "train": train_curve(snapshot.steps, f"train_{what}"),
         "validation": epoch_curve(snapshot.epochs, f"val_{what}"),
-        "test": epoch_curve(snapshot.epochs, f"test_{what}"),
+        "test": test_curve(snapshot.epochs, snapshot.end, what),
     }
-    test, end = curves["test"], snapshot.end
-    if end and end.test_loss is not None and (not len(test.steps) or test.steps[-1] < end.step):
-        curves["test"] = Curve(np.append(test.steps, end.step), np.append(test.values, getattr(end, f"test_{what}")))
     series = []
     for name, curve in curves.items():
         finite = np.isfinite(curve.values)
@@ -302,26 +352,36 @@ def _series(snapshot: RunSnapshot | None, what: str) -> list[Series]:
     return series
 
 
+def _at_moment(snapshot: RunSnapshot | None, series: list[Series]) -> list[Series]:
+    """The curves up to the moment that is looked at, for the values beside their names; some may have no points by then.
+
+    A test result is of one network: another moment has none.
+    """
+    if snapshot is None or (step := session.moment(snapshot)) is None:
+        return series
+    return [one.up_to(step if one.name != "test" or step in one.x else -1) for one in series]
+
+
 def _chart(
     snapshot: RunSnapshot | None,
     series: list[Series],
-    what: str,
+    what: Literal["loss", "accuracy"],
     height: int,
     *,
     log_scale: bool = False,
     is_zoomed: bool = False,
 ) -> None:
-    last_step = max((one.x[-1] for one in series), default=0.0)
     if what == "accuracy":
         domain = accuracy_domain(is_zoomed=is_zoomed)
     else:
         domain = loss_domain([value for one in series for value in one.y], log_scale)
     number_format = ".2%" if what == "accuracy" else ".4g"
-    newest = ", ".join(f"{one.name} {one.y[-1]:{number_format}}" for one in series) or "nothing yet"
+    shown = [one for one in _at_moment(snapshot, series) if one.y]
+    newest = ", ".join(f"{one.name} {one.y[-1]:{number_format}}" for one in shown) or "nothing yet"
     line_chart(
         f"{what}_curves",
         series,
-        Axis(step_domain(snapshot, last_step), title="step"),
+        Axis(step_domain(snapshot), title="step"),
         Axis(domain, log=log_scale, percent=what == "accuracy"),
         label=f"{what} over training steps: {newest}",
         height=height,
@@ -332,13 +392,13 @@ def _chart(
 # Axes move in leaps, rarely: a chart whose axes stand still grows without flicker.
 
 
-def step_domain(snapshot: RunSnapshot | None, last_step: float) -> tuple[float, float]:
+def step_domain(snapshot: RunSnapshot | None) -> tuple[float, float]:
     """From 0 to one epoch, then to two, four, eight, ... at the most to the end of the run."""
     if not snapshot:
         return 0, 1000
     steps_per_epoch = snapshot.config.steps_per_epoch(session.num_train_images())
     epochs = 1
-    while epochs * steps_per_epoch < last_step:
+    while epochs * steps_per_epoch < snapshot.last_step:
         epochs *= 2
     return 0, 1.02 * steps_per_epoch * min(epochs, snapshot.config.num_epochs)  # room for the last dot
 

@@ -1,12 +1,22 @@
-// The table of runs: each can be shown among the curves, opened, named, pinned, trained again and deleted. The default function is
-// called when it appears and again with each new data; see runs.py. All text is set as text, whoever wrote it.
+// The table of runs: each can be shown among the curves, opened, named, pinned, trained again and deleted, and its settings can be
+// copied to the side panel. The default function is called when it appears and again with each new data; see runs.py. All text is
+// set as text, whoever wrote it.
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".runs");
+  if (!root.send) followCut(root);
   root.send = (what, run, value = null) => setTriggerValue("act", { what, run, value });
   root.latest = data;
   if (root.querySelector("input[type=text]:focus")) return; // somebody writes a name; it is drawn again afterwards
   draw(root);
+}
+
+/** Marks the table while columns are out of view on its right, for the style sheet to show. */
+function followCut(root) {
+  const mark = () => root.classList.toggle("cut", root.scrollLeft + root.clientWidth < root.scrollWidth - 1);
+  root.addEventListener("scroll", mark);
+  root.sizes = new ResizeObserver(mark);
+  root.sizes.observe(root);
 }
 
 function draw(root) {
@@ -14,7 +24,9 @@ function draw(root) {
   if (root.state === state) return;
   const focused = root.contains(document.activeElement) ? document.activeElement.dataset.place : undefined;
   root.state = state;
-  root.replaceChildren(table(root));
+  const made = table(root);
+  root.replaceChildren(made);
+  root.sizes.observe(made);
   if (focused) root.querySelector(`[data-place="${CSS.escape(focused)}"]`)?.focus();
 }
 
@@ -22,12 +34,14 @@ function table(root) {
   const { columns, rows } = root.latest;
   const made = document.createElement("table");
   const head = made.createTHead().insertRow();
-  for (const text of ["", "run", ...columns]) head.appendChild(document.createElement("th")).textContent = text;
+  head.insertCell(); // above the boxes
+  for (const text of ["run", ...columns]) head.appendChild(document.createElement("th")).textContent = text;
   const body = made.createTBody();
   for (const row of rows) {
     const line = body.insertRow();
     line.className = row.isWatched ? "watched" : "";
     line.dataset.run = row.id;
+    line.dataset.state = row.state;
     line.insertCell().append(curveBox(root, row));
     const acts = document.createElement("div");
     acts.className = "acts";
@@ -36,7 +50,8 @@ function table(root) {
     acts.append(
       button(root, row, "open", row.isWatched ? "Shown" : "Open", `Show the run ${row.name} on this page`, row.isWatched),
       button(root, row, "pin", row.isPinned ? "Pinned" : "Pin", `Pin ${row.name}: it is never removed for room`, false, row.isPinned),
-      button(root, row, "again", "Again", `Train again with the settings of ${row.name}`),
+      button(root, row, "use", "Use settings", `Copy the settings of ${row.name} to the side panel`),
+      button(root, row, "again", "Rerun", `Train again with the settings of ${row.name}`),
       button(root, row, "delete", "Delete", `Delete ${row.name}`, row.isActive),
     );
   }

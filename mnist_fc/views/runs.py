@@ -11,8 +11,10 @@ import streamlit as st
 
 from mnist_fc.config import LIMITS, PRESETS, TrainConfig, preset_of
 from mnist_fc.curves import Curve, epoch_curve, train_curve
-from mnist_fc.jobs import RunSnapshot
-from mnist_fc.runs import RunsError, StoredRun, is_active
+from mnist_fc.jobs import ACTIVE_STATES, RunSnapshot
+from mnist_fc.results import test_curve, test_result
+from mnist_fc.runs import RunsError, StoredRun
+from mnist_fc.status import Word, stored_status_word
 from mnist_fc.store import RunStore
 from mnist_fc.trainer import TrainerBusy
 from mnist_fc.views import controls, hand, progress, session
@@ -31,9 +33,10 @@ FIRST_COMPARED = 3
 BLOG = {"blog-keras": ("Keras", "97.7%"), "blog-pytorch": ("PyTorch", "not published")}
 """The blog's two programs: what they are written in, and the test accuracy that the blog tells."""
 
+What = Literal["loss", "accuracy"]
 Over = Literal["step", "seconds"]
 
-_table = Component("runs", "<div class='runs'></div>")
+_table = Component("runs", "<div class='runs' role='region' aria-label='Table of runs' tabindex='0'></div>")
 
 
 def panel() -> None:
@@ -61,7 +64,7 @@ def _top(store: RunStore, runs: Sequence[StoredRun]) -> None:
     st.caption(
         f"{len(runs)} run{'s' * (len(runs) != 1)} in `{store.path}`, {used / 1e9:.2f} of {store.limit / 1e9:g} GB. When there is "
         "no room for the next, the oldest that are not pinned go, and the page says which before. Runs with the same seed and "
-        "layers begin with the same weights, so what differs is what the settings do. Write over a name to change it."
+        "layers begin with the same weights, so what differs is what the settings do. Click a name to rename it."
     )
     if problem := st.session_state.pop("runs_problem", ""):
         st.warning(problem)
@@ -74,7 +77,7 @@ def _top(store: RunStore, runs: Sequence[StoredRun]) -> None:
         )
     if deleted := store.deleted():
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{session.plain(deleted)} is deleted, for good when the next run begins or is deleted.", width="content")
+            st.caption(f"{session.plain(deleted)} is deleted; Undo until the next run begins or is deleted.", width="content")
             st.button("Undo", key="undo_delete", icon=":material/undo:", on_click=_undo_delete)
 
 
@@ -106,18 +109,19 @@ def _show_table(runs: Sequence[StoredRun], compared: dict[str, str]) -> None:
     watched = session.watched_run()
     rows = []
     for run in runs:
-        state = _state(run)
+        word = _word(run)
         right = hands[run.id]
         rows.append(
             {
                 "id": run.id,
                 "name": run.about.name or run.id,
                 "isPinned": run.about.is_pinned,
-                "isActive": state in ("goes on", "waiting", "paused", "goes on elsewhere"),
+                "state": word,
+                "isActive": word in (*ACTIVE_STATES, "running elsewhere"),
                 "isWatched": watched is not None and watched.id == run.id,
                 "color": compared.get(run.id),
                 "cells": [
-                    *_figures(run, state),
+                    *_figures(run, word),
                     *([f"{right} of 10" if right is not None else ""] if has_hands else []),
                     *(controls.value_in_words(getattr(run.config, field)) for field in differing),
                 ],
@@ -128,26 +132,23 @@ def _show_table(runs: Sequence[StoredRun], compared: dict[str, str]) -> None:
     _table.show("runs_table", {"columns": columns, "rows": rows}, on_act_change=_act)
 
 
-def _state(run: StoredRun) -> str:
-    if here := session.trainer().going(run.id):
-        state = here.snapshot().state
-        return state if state in ("waiting", "paused") else "goes on"
-    if run.end is None:
-        return "goes on elsewhere" if is_active(run.path) else "interrupted"
-    return run.end.outcome
+def _word(run: StoredRun) -> Word:
+    return stored_status_word(run, session.trainer().going(run.id))
 
 
-def _figures(run: StoredRun, state: str) -> list[str]:
+def _figures(run: StoredRun, word: Word) -> list[str]:
     """State, validation and test accuracy, seconds of training, and images per second."""
-    last = run.epochs[-1] if run.epochs else None
-    validation, test = (last.val_accuracy, last.test_accuracy) if last else (None, None)
-    seconds, rates = sum(epoch.seconds for epoch in run.epochs), [epoch.images_per_second for epoch in run.epochs]
-    if run.end:
-        seconds = run.end.train_seconds
-        test = run.end.test_accuracy if test is None else test
-    of_epochs = "" if state == "done" else f", {len(run.epochs)} of {run.config.num_epochs} epochs done"
-    accuracies = ["" if accuracy is None else f"{accuracy:.2%}" for accuracy in (validation, test)]
-    return [f"{state}{of_epochs}", *accuracies, f"{seconds:.1f} s", f"{sum(rates) / len(rates):,.0f}" if rates else ""]
+    result = test_result(run.epochs, run.end)
+    accuracies = (run.epochs[-1].val_accuracy if run.epochs else None, result.accuracy if result else None)
+    rates = [epoch.images_per_second for epoch in run.epochs]
+    seconds = run.end.train_seconds if run.end else sum(epoch.seconds for epoch in run.epochs)
+    num_done, num_epochs = len(run.epochs), run.config.num_epochs
+    return [
+        word if num_done == num_epochs else f"{word}, {num_done} of {num_epochs} epochs done",
+        *("" if accuracy is None else f"{accuracy:.2%}" for accuracy in accuracies),
+        f"{seconds:.1f} s",
+        f"{sum(rates) / len(rates):,.0f}" if rates else "",
+    ]
 
 
 def _act() -> None:
@@ -170,7 +171,7 @@ def _act() -> None:
                 trainer.store.rename(run_id, "" if value == run_id else value)
             case "delete":
                 if trainer.going(run_id):  # perhaps without its folder, when that could not be written any more
-                    raise RunsError(f"the run {run_id} goes on; stop it first")
+                    raise RunsError(f"the run {run_id} is running or waiting; stop it first")
                 trainer.store.delete(run_id)
                 trainer.forget(run_id)
                 if session.address().get("run") == run_id:
@@ -179,6 +180,8 @@ def _act() -> None:
             case "open":
                 session.watch(trainer.run(run_id))
                 session.choose_source("run")
+            case "use":
+                controls.set_all(stored.config)
             case "again":
                 controls.set_all(stored.config)
                 progress.start()
@@ -208,7 +211,7 @@ def _refuse(error: RunsError) -> None:
 def _curves(runs: Sequence[StoredRun], colors: dict[str, str]) -> None:
     """The curves of several runs on one pair of axes, all smoothed alike."""
     with st.container(horizontal=True, vertical_alignment="center", key="compare"):
-        what = _choose("What", ["loss", "accuracy"], "compare_what")
+        what: Any = _choose("What", ["loss", "accuracy"], "compare_what")
         of = _choose("Of which images", ["train", "validation", "test"], "compare_of")
         over: Any = _choose("Over", ["step", "seconds"], "compare_over")
         is_zoomed = what == "accuracy" and st.toggle("Zoom", key="compare_zoom")
@@ -243,13 +246,11 @@ def _choose(label: str, options: Sequence[str], key: str) -> str:
     return chosen
 
 
-def _curve(run: RunSnapshot, what: str, of: str, over: Over) -> Curve:
+def _curve(run: RunSnapshot, what: What, of: str, over: Over) -> Curve:
     """A run's loss or accuracy on its training, validation or test images, over steps or over seconds of training."""
     if of == "train":
         return train_curve(run.steps, f"train_{what}", over)
-    curve = epoch_curve(run.epochs, f"{'val' if of == 'validation' else of}_{what}")
-    if of == "test" and not len(curve.steps) and run.end and run.end.test_loss is not None:
-        curve = Curve(np.array([run.end.step], np.float64), np.array([getattr(run.end, f"test_{what}")], np.float64))
+    curve = epoch_curve(run.epochs, f"val_{what}") if of == "validation" else test_curve(run.epochs, run.end, what)
     if over == "seconds":
         seconds = {record.step: record.seconds for record in run.steps}
         curve = Curve(np.array([seconds.get(step, np.nan) for step in curve.steps.tolist()]), curve.values)
@@ -277,7 +278,8 @@ def _blog(runs: Sequence[StoredRun]) -> None:
         f"<th>{text}</th>" for text in ("program", "network", "the blog's accuracy", "here", "time of ten epochs", "an epoch")
     )
     with st.container(key="blog_table"):
-        st.html(f"<div class='runs'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>")
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        st.html(f"<div class='runs' role='region' aria-label='The two programs of the blog' tabindex='0'>{table}</div>")
 
 
 def _blog_row(name: str, runs: Sequence[StoredRun]) -> str:
@@ -286,14 +288,14 @@ def _blog_row(name: str, runs: Sequence[StoredRun]) -> str:
     newest = next((run for run in runs if preset_of(run.config) == name), None)
     done = next((run for run in runs if preset_of(run.config) == name and run.end and run.end.outcome == "done"), None)
     shown = done
-    if newest and newest.end is None and _state(newest) not in ("interrupted", "goes on elsewhere"):
+    if newest and newest.end is None and _word(newest) in ACTIVE_STATES:
         shown = newest
     cells = [program, network, published, "not trained yet", "", ""]
-    if shown and shown.end and shown.end.test_accuracy is not None and shown.epochs:
+    if shown and shown.end and shown.epochs and (result := test_result(shown.epochs, shown.end)):
         seconds = shown.end.train_seconds
-        cells[3:] = [f"{shown.end.test_accuracy:.2%}", f"{seconds:.1f} s", f"{seconds / len(shown.epochs):.2f} s"]
+        cells[3:] = [f"{result.accuracy:.2%}", f"{seconds:.1f} s", f"{seconds / len(shown.epochs):.2f} s"]
     elif shown:
-        cells[3] = _figures(shown, _state(shown))[0]
+        cells[3] = _figures(shown, _word(shown))[0]
     return f"<tr data-program='{name}'>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -30,6 +31,8 @@ from mnist_fc.limits import memory_gb
 from mnist_fc.log import open_log
 from mnist_fc.model import MLP
 from mnist_fc.reading import Reader
+from mnist_fc.results import test_result
+from mnist_fc.runs import RunsError, read_about
 from mnist_fc.survey import Survey
 from mnist_fc.survey import survey as survey_images
 from mnist_fc.trainer import Trainer, num_slots
@@ -182,9 +185,9 @@ def place_of(job: Job) -> str:
     place = trainer().place(job, num_train_images())
     if place is None:
         return ""
-    what = "goes on" if job.has_begun else "begins"
-    when = f"about {duration(place.seconds)} until it {what}. It {what} by itself"
-    return f"place {place.number} of {place.of} in the queue, {when}"
+    verb, verbs = ("resume", "Resumes") if job.has_begun else ("start", "Starts")
+    where = "you're next" if place.number == 1 else f"place {place.number} of {place.of} in the queue"
+    return f"{where}, about {duration(place.seconds)} until it {verb}s. {verbs} automatically"
 
 
 def own_sweep() -> Sweep | None:
@@ -305,18 +308,16 @@ class Network:
     def accuracy(self) -> str:
         """On MNIST's test set, as "MNIST 98.1%"; before it has been measured there, on the validation images."""
         if self.file:
-            return f"MNIST {self.file.accuracy:.1%}"
+            return f"MNIST {self.file.accuracy:.2%}"
         if self.run is None:
-            return f"MNIST {shipped_accuracy():.1%}"
-        if not self.is_newest:
-            return "MNIST not measured"
-        if self.run.end and self.run.end.test_accuracy is not None:
-            return f"MNIST {self.run.end.test_accuracy:.1%}"
-        if not self.run.epochs:
-            return "MNIST not yet measured"
-        last = self.run.epochs[-1]
-        what, measured = ("MNIST", last.test_accuracy) if last.val_accuracy is None else ("validation", last.val_accuracy)
-        return f"{what} {measured:.1%} after epoch {last.epoch}"
+            return f"MNIST {shipped_accuracy():.2%}"
+        run = self.run if self.is_newest else self.run.up_to(self.step)
+        result = test_result(run.epochs, run.end)
+        if result and (result.step == self.step or self.is_newest):
+            return f"MNIST {result.accuracy:.2%}" + ("" if result.step == self.step else f" after epoch {result.epoch}")
+        if run.epochs and (accuracy := run.epochs[-1].val_accuracy) is not None:
+            return f"validation {accuracy:.2%} after epoch {run.epochs[-1].epoch}"
+        return "MNIST not measured" if self.step < self.run.last_step else "MNIST not yet measured"
 
 
 Source = Literal["run", "shipped", "file"]
@@ -404,6 +405,12 @@ def moment(run: RunSnapshot) -> int | None:
     is_newest = run.weights is not None and step == run.weights.step
     is_other = run_id != run.id or st.session_state.get("network", "run") != "run"
     return None if is_newest or is_other or step not in run.kept else step
+
+
+def at_moment(run: RunSnapshot) -> RunSnapshot:
+    """Return `run` with its figures as they were at the moment that this session looks at."""
+    step = moment(run)
+    return run if step is None else run.up_to(step)
 
 
 def choose_moment(run: RunSnapshot, step: int) -> str:
@@ -511,6 +518,15 @@ def watched_snapshot() -> RunSnapshot | None:
     return run.snapshot() if run else None
 
 
+def run_name(run: Run) -> str:
+    """Return what a run is called: as a person named it, else its id without the date."""
+    name = ""
+    if run.path:
+        with suppress(RunsError):  # the table of runs says what is wrong with it
+            name = read_about(run.path).name
+    return name or re.sub(r"^\d{4}-\d\d-\d\d-\d{6}-", "", run.id)
+
+
 def watch(run: Run | None) -> None:
     """Show `run` from now on, after a reload too; None for none."""
     set_address("run", run.id if run else None)
@@ -518,21 +534,31 @@ def watch(run: Run | None) -> None:
 
 def follow(runs: Sequence[Run]) -> None:
     """Show the first of runs that begin in their turn, and each of the others once it has begun."""
-    state = st.session_state
-    state.followed = [run.id for run in runs]
-    state.network = "run"
+    st.session_state.followed = [run.id for run in runs]
+    choose_source("run")
     watch(runs[0])
 
 
 def follow_on() -> None:
-    """Go to the next of the runs that are followed, when the one that is watched has ended."""
-    followed: list[str] = st.session_state.get("followed", [])
+    """Go to the next of the runs that are followed, when the one that is watched has ended, unless it was stopped with it."""
     run = watched_run()
-    if run is None or run.id not in followed:
+    if run is None or run.id not in st.session_state.get("followed", []):
         st.session_state.followed = []  # another is watched by now
-    elif not run.is_active and len(rest := followed[followed.index(run.id) + 1 :]):
-        st.session_state.followed = rest
-        watch(trainer().run(rest[0]))
+    elif not run.is_active and (rest := _followers(run.id)) and (rest[0].is_active or rest[0].has_begun):
+        st.session_state.followed = [follower.id for follower in rest]
+        watch(rest[0])
+
+
+def num_stopped_with(run_id: str) -> int:
+    """Return how many runs that this session queued to follow the run ended with it, before they began."""
+    return sum(not follower.is_active and not follower.has_begun for follower in _followers(run_id))
+
+
+def _followers(run_id: str) -> list[Run]:
+    """The runs that this session follows after the run of that id."""
+    followed: list[str] = st.session_state.get("followed", [])
+    later = followed[followed.index(run_id) + 1 :] if run_id in followed else []
+    return [run for later_id in later if (run := trainer().run(later_id))]
 
 
 def sent(key: str, name: str) -> Any:

@@ -240,7 +240,7 @@ def _going_on(sweep: Sweep) -> None:
     ended = [trial for trial in newest.values() if trial.state != "running"]
     is_own = session.own_sweep() is sweep
     whose = "Your" if is_own else "Somebody's"
-    st.markdown(f"#### {whose} sweep {'waits' if sweep.is_waiting else 'goes on'}")
+    st.markdown(f"#### {whose} sweep is {'waiting' if sweep.is_waiting else 'running'}")
     if not is_own:
         st.caption("One sweep at a time: yours can begin when this one has ended.")
     bar, button = st.columns([4, 1], vertical_alignment="bottom")

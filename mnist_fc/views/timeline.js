@@ -1,13 +1,16 @@
-// A slider over the moments of a run whose weights were kept, and a button that plays them. The default function is called when
-// the slider appears and again with each new data, when all of the page is drawn; see moment.py. Its last place stands for the
-// newest weights.
+// What the page shows of a run, and a slider over the moments whose weights were kept, with a button that plays them. The slider
+// lies on the step axis of the charts. The default function is called when it appears and again with each new data, when all of the
+// page is drawn; see moment.py.
 
 const FRAME = 450; // milliseconds that a moment is shown while it plays, at least
 const NEWEST = -1;
+const THUMB = 12; // pixels, as in the style sheet: its middle is where the value is
+const PLOT = { left: 46, right: 18 }; // pixels around the plot of a chart, as in chart.js
+const MOST_BEFORE = 0.35; // of the row: where the charts begin further left, they do not stand beside the drawing but below it
 
 export default function ({ data, parentElement, setTriggerValue }) {
   parentElement.timeline ??= new Timeline(parentElement.querySelector(".timeline"));
-  parentElement.timeline.show(data, (moment) => setTriggerValue("moment", moment));
+  parentElement.timeline.show(data, setTriggerValue);
 }
 
 class Timeline {
@@ -15,36 +18,96 @@ class Timeline {
     this.root = root;
     this.turn = 0; // counts what was asked, so that the page's answer is told from a tick that came between
     this.isAnswered = true;
-    root.appendChild(document.createElement("span")).textContent = "Look back";
-    this.button = root.appendChild(document.createElement("button"));
-    this.button.type = "button";
+    const shown = add(root, "div", { className: "shown" });
+    this.run = add(shown, "span", { className: "run" });
+    this.note = add(shown, "span", { className: "note", textContent: "Side panel differs" });
+    this.use = add(shown, "button", { type: "button", className: "use", textContent: "Use these settings" });
+    this.use.title = "The side panel shows other settings than this run has: copy the run's settings to it";
+    this.use.addEventListener("click", () => this.send("use", this.data.run));
+    this.button = add(shown, "button", { type: "button", className: "play" });
     this.button.addEventListener("click", () => (this.timer ? this.pause() : this.play()));
-    this.input = root.appendChild(document.createElement("input"));
-    Object.assign(this.input, { type: "range", min: 0, step: 1 });
+    this.output = add(shown, "output", {});
+    this.scale = add(root, "div", { className: "scale" });
+    this.ticks = add(this.scale, "div", { className: "ticks" });
+    this.input = add(this.scale, "input", { type: "range", min: 0, step: "any" });
     this.input.setAttribute("aria-label", "Look back: the network after so many steps");
     this.input.addEventListener("input", () => {
       this.pause();
-      this.choose(Number(this.input.value));
+      this.choose(this.nearest(Number(this.input.value)));
     });
-    this.output = root.appendChild(document.createElement("output"));
+    this.input.addEventListener("keydown", (event) => this.walk(event));
+    new ResizeObserver(() => this.align()).observe(root);
+    this.panel = new MutationObserver(() => this.compare());
+    this.panel.observe(document.body, { subtree: true, childList: true, attributeFilter: ["data-settings"] });
     this.pause();
   }
 
   show(data, send) {
     this.data = data;
     this.send = send;
-    this.input.max = data.steps.length;
+    this.places = [...data.steps, data.newest]; // the steps, the newest weights' last
+    this.run.replaceChildren(element("b", { textContent: data.name }), ` · ${data.settings}`);
+    this.run.title = this.run.textContent;
+    this.compare();
+    for (const part of [this.button, this.output, this.scale]) part.hidden = !data.steps.length;
+    this.input.max = data.end;
+    this.ticks.replaceChildren(...this.places.map((step) => {
+      const tick = element("i", {});
+      tick.style.left = `${(100 * step) / data.end}%`;
+      return tick;
+    }));
     this.isAnswered ||= data.turn === this.turn;
     this.input.ariaBusy = !this.isAnswered;
-    const shown = data.chosen === null ? data.steps.length : data.steps.indexOf(data.chosen);
+    const place = data.chosen === null ? data.steps.length : data.steps.indexOf(data.chosen);
     if (this.isAnswered && this.wanted !== undefined) this.ask(this.wanted);
-    else if (this.isAnswered) this.input.value = shown;
+    else if (this.isAnswered) this.place = place;
+    this.align();
     this.say();
   }
 
-  /** Look at one moment, by its place on the slider; while the page answers, only the newest wish waits. */
+  /** Put the scale on the charts' own axis, in a row of its own where they do not stand beside the drawing. */
+  align() {
+    const chart = document.querySelector(".st-key-loss_chart .line-chart");
+    if (!chart?.clientWidth) return this.root.isConnected && requestAnimationFrame(() => this.align());
+    const row = this.root.getBoundingClientRect(), { left, right } = chart.getBoundingClientRect();
+    const isBeside = left - row.left > MOST_BEFORE * row.width;
+    this.root.style.gridTemplateColumns = isBeside ? `${left - row.left}px 1fr` : "1fr";
+    const after = isBeside ? row.right - right : 0;
+    Object.assign(this.ticks.style, { left: `${PLOT.left}px`, right: `${after + PLOT.right}px` });
+    Object.assign(this.input.style, {
+      left: `${PLOT.left - THUMB / 2}px`,
+      width: `calc(100% - ${PLOT.left + PLOT.right + after - THUMB}px)`,
+    });
+  }
+
+  /** Offer the run's settings while the side panel shows others; it is drawn without the rest of the page. */
+  compare() {
+    if (!this.root.isConnected) return this.panel.disconnect();
+    const panel = document.querySelector(".panel-settings");
+    this.note.hidden = this.use.hidden = !panel || panel.dataset.settings === this.data.settingsMark;
+  }
+
+  nearest(step) {
+    const distances = this.places.map((place) => Math.abs(place - step));
+    return distances.lastIndexOf(Math.min(...distances));
+  }
+
+  /** Arrow keys go from one moment to the next: between two there is nothing. */
+  walk(event) {
+    const last = this.places.length - 1;
+    const place = {
+      ArrowLeft: this.place - 1, ArrowDown: this.place - 1, PageDown: this.place - 3, Home: 0,
+      ArrowRight: this.place + 1, ArrowUp: this.place + 1, PageUp: this.place + 3, End: last,
+    }[event.key];
+    if (place === undefined) return;
+    event.preventDefault();
+    this.pause();
+    this.choose(Math.max(0, Math.min(last, place)));
+  }
+
+  /** Look at one moment, by its place among them; while the page answers, only the newest wish waits. */
   choose(place) {
-    this.input.value = place;
+    this.place = place;
     const step = place >= this.data.steps.length ? NEWEST : this.data.steps[place];
     if (this.isAnswered) this.ask(step);
     else this.wanted = step;
@@ -56,12 +119,12 @@ class Timeline {
     this.isAnswered = false;
     this.input.ariaBusy = true;
     this.turn += 1;
-    this.send({ step, turn: this.turn });
+    this.send("moment", { step, turn: this.turn });
   }
 
   play() {
     const end = () => this.data.steps.length;
-    let place = Number(this.input.value) >= end() ? -1 : Number(this.input.value);
+    let place = this.place >= end() ? -1 : this.place;
     const next = () => {
       if (!this.root.isConnected) return this.pause();
       if (!this.isAnswered) return; // the page has not yet drawn the moment before
@@ -71,7 +134,7 @@ class Timeline {
     };
     this.timer = setInterval(next, FRAME);
     this.button.textContent = "❚❚";
-    this.button.setAttribute("aria-label", "Hold");
+    this.button.setAttribute("aria-label", "Pause playback");
     next();
   }
 
@@ -83,10 +146,18 @@ class Timeline {
   }
 
   say() {
-    const place = Number(this.input.value), { steps, newest, isLive } = this.data;
-    const isNewest = place >= steps.length;
-    const step = (isNewest ? newest : steps[place]).toLocaleString("en");
-    this.output.textContent = isNewest ? `step ${step}, ${isLive ? "the newest" : "the last"}` : `step ${step}`;
+    const step = this.places[this.place], isNewest = this.place >= this.data.steps.length;
+    this.input.value = step;
+    const words = `step ${step.toLocaleString("en")}`;
+    this.output.textContent = isNewest ? `${words}, ${this.data.isLive ? "latest" : "final"}` : words;
     this.input.setAttribute("aria-valuetext", this.output.textContent);
   }
+}
+
+function element(name, properties) {
+  return Object.assign(document.createElement(name), properties);
+}
+
+function add(parent, name, properties) {
+  return parent.appendChild(element(name, properties));
 }

@@ -1,0 +1,90 @@
+"""What a run is at, in one word and in one line: the same in the header, in tables and in the log."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from mnist_fc.diagnosis import has_diverged
+from mnist_fc.jobs import Run, RunSnapshot
+from mnist_fc.records import EndRecord
+from mnist_fc.runs import RunsError, StoredRun, is_active, read_run
+
+Word = Literal[
+    "ready",
+    "waiting",
+    "starting",
+    "running",
+    "paused",
+    "stopped",
+    "diverged",
+    "failed",
+    "done",
+    "interrupted",
+    "running elsewhere",
+]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the page is at."""
+
+    word: Word
+    line: str
+    """The word, and where in the run that is."""
+
+
+READY = Status("ready", "ready")
+
+
+def status_word(run: RunSnapshot) -> Word:
+    """Return the word for a run as it is now."""
+    if run.state == "elsewhere":
+        return "running elsewhere"
+    return "diverged" if has_diverged(run.steps, run.end) else run.state
+
+
+def stored_status_word(run: StoredRun, active: Run | None) -> Word:
+    """Return the word for a run in the store; `active` is the same run while it has not ended on this server."""
+    if active:
+        return status_word(active.snapshot())
+    if run.end is None:
+        return "running elsewhere" if is_active(run.path) else "interrupted"
+    if run.end.outcome == "done":
+        return "diverged" if _diverged_to_its_end(run.path, run.end.step) else "done"
+    return "diverged" if has_diverged((), run.end) else run.end.outcome
+
+
+@lru_cache(maxsize=1000)
+def _diverged_to_its_end(path: Path, _last_step: int) -> bool:
+    """Return whether a run that took all its steps diverged, which its steps tell: they are read once."""
+    try:
+        run = read_run(path)
+    except RunsError:  # it is gone, or was written badly; the table leaves it out when it is drawn next
+        return False
+    return has_diverged(run.steps, run.end)
+
+
+def status(run: RunSnapshot) -> Status:
+    """Return the word and the line for a run as it is now."""
+    word = status_word(run)
+    epoch = f"epoch {max(1, run.steps[-1].epoch) if run.steps else 1} of {run.config.num_epochs}"
+    match word:
+        case "waiting" | "stopped" if not run.steps:
+            return Status(word, "waiting" if word == "waiting" else "stopped before it began")
+        case "waiting" | "running" | "paused" | "running elsewhere":
+            return Status(word, f"{word}, {epoch}")
+        case "stopped" | "interrupted":
+            return Status(word, f"{word} in {epoch}")
+        case "diverged" if run.end and run.end.outcome == "failed":
+            return Status(word, f"diverged in epoch {_epoch_of_divergence(run, run.end)} of {run.config.num_epochs}")
+    return Status(word, word)
+
+
+def _epoch_of_divergence(run: RunSnapshot, end: EndRecord) -> int:
+    """Return the epoch of the step that failed, the one after the last that the run has."""
+    if not run.epochs:
+        return 1
+    steps_per_epoch = run.epochs[0].step / run.epochs[0].epoch
+    return min(run.config.num_epochs, math.ceil((end.step + 1) / steps_per_epoch))
