@@ -111,13 +111,14 @@ def live(tick_seconds: float | None) -> None:
     network = session.network()  # once: all that is drawn is of the same weights
     with st.container(key="training_bar"):
         progress.bar()
-        looking_back = st.container()
-    progress.diagnosis()
-    drawing, training = st.columns(2, gap="large")
+    looking_back = st.container(key="looking_back")
+    with st.container(key="workspace"):
+        drawing, training = st.columns(2, gap="large")
     with drawing:
         readings = draw.panel(network)
     with training:
         is_complete = progress.charts(probes.panel if probes.pinned() else None)
+        progress.notices()
     tabs(readings, network)
     with looking_back:
         moment.timeline()  # last: what it plays goes on to the next moment when all of this one is drawn

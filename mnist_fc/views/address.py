@@ -6,18 +6,14 @@ and what is said of it is shown as text.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 from urllib.parse import urlencode
-
-import streamlit as st
 
 from mnist_fc.config import LIMITS, PRESETS, ConfigError, TrainConfig, nearest_preset, text_of, value_of
 from mnist_fc.views import session
+from mnist_fc.views.component import Component
 from mnist_fc.views.session import plain
 
-_component = st.components.v2.component(
-    "mnist_fc_address", html="<i></i>", js=Path(__file__).with_name("address.js").read_text("utf-8"), isolate_styles=False
-)
+_address = Component("address", "<i></i>")
 
 NAMES = {"num_epochs": "epochs"}
 """Fields of a config that go by another name on the page."""
@@ -89,4 +85,4 @@ def show_settings(config: TrainConfig) -> None:
 
 def draw() -> None:
     """Let the browser show the address, in place of the one before: its history would fill up with every move of a slider."""
-    _component(key="address", data={"query": urlencode(session.address())})
+    _address.show("address", {"query": urlencode(session.address())})

@@ -98,6 +98,7 @@ class Chart {
     this.y = scale(y, bottom, MARGIN.top);
     const beside = this.labels(this.y.ticks, y, "end"), widest = Math.max(0, ...beside.map((label) => label.getComputedTextLength()));
     this.left = Math.max(MARGIN.left, Math.ceil(widest) + LABEL_GAP + 2);
+    this.root.dataset.plotLeft = this.left; // for timeline.js, whose axis is this one
     const lines = beside.map((label, i) => {
       const top = this.y.place(this.y.ticks[i]);
       set(label, { x: this.left - LABEL_GAP, y: top + 4 });

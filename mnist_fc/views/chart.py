@@ -72,7 +72,7 @@ def heading(title: str, series: Sequence[Series], number_format: str | None = No
 def _short(value: float, number_format: str) -> str:
     if number_format.endswith("g") or abs(value) >= 1e5:  # gradients, and the loss of a run that diverges
         return format_number(value, 2)
-    return f"{value:{number_format}}"
+    return f"{value:{number_format}}" if abs(value) < 1e3 else f"{value:,.0f}"
 
 
 def powers_of_ten(values: Iterable[float]) -> tuple[float, float]:

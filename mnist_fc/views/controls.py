@@ -237,9 +237,12 @@ def _draw(on_page: Set[str]) -> None:
             key="preset",
             help="A whole set of settings in one choice. Changing any control below makes it custom.",
         )
-        st.caption(PRESET_LINES[settings.preset])
-    if on_page and run and run.is_active:
-        st.caption("While the run goes on or waits, a new learning rate holds from its next step, the rest for the next run.")
+    if on_page:
+        with st.container(key="settings_note"):  # one place for both, so that the controls below stay where they are
+            if run and run.is_active:
+                st.caption("The learning rate changes now, the rest with the next run.")
+            elif "preset" in on_page:
+                st.caption(PRESET_LINES[settings.preset])
     if on_page & {"num_layers", "activation"}:
         st.subheader("Network")
         _network(on_page, config)

@@ -60,10 +60,11 @@ def panel(network: session.Network) -> list[Reading]:
     readings = _read(canvas, network)
     with row.container(width=150, key="result"):
         _result(readings, network.name)
-    if canvas.problem:
-        st.error(f"{canvas.problem}. Press Clear and draw again.")
     with st.container(key="probabilities"):
-        st.html(_bars(readings[0]) if len(readings) == 1 else _digits(readings))
+        if canvas.problem:
+            st.error(f"{canvas.problem}. Press Clear and draw again.")
+        else:
+            st.html(_bars(readings[0]) if len(readings) == 1 else _digits(readings))
     show_steps = st.toggle(
         "How the drawing is prepared",
         key="show_steps",

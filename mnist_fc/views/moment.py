@@ -10,32 +10,31 @@ _timeline = Component("timeline", "<div class='timeline'></div>")
 
 
 def timeline() -> None:
-    """Draw the name and settings of the run that is shown, and the slider once there are weights to choose from.
+    """Draw the name and settings of the run that is shown, and the slider; without weights to choose from it is disabled.
 
     All that the page reads and draws is with those of the moment chosen.
     """
     run = session.watched_run()
-    if run is None:
-        return
-    snapshot = run.snapshot()
-    newest = snapshot.weights.step if snapshot.weights else 0
-    with st.container(key="timeline"):
-        data = {
+    snapshot = run.snapshot() if run else None
+    newest = snapshot.weights.step if snapshot and snapshot.weights else 0
+    data = {
+        "run": None,
+        "steps": [step for step in snapshot.kept if step < newest] if snapshot else [],
+        "newest": newest,
+        "chosen": session.moment(snapshot) if snapshot else None,
+        "end": progress.step_domain(snapshot)[1],
+        "isLive": snapshot is not None and snapshot.is_active,
+        "turn": st.session_state.get("timeline_turn", 0),
+    }
+    if run and snapshot:
+        data |= {
             "run": snapshot.id,
             "name": session.run_name(run),
             "settings": f"{'-'.join(map(str, snapshot.config.layer_sizes))}, {preset_of(snapshot.settings)}",
             "settingsMark": controls.settings_mark(snapshot.settings),
-            "steps": [step for step in snapshot.kept if step < newest],
-            "newest": newest,
-            "chosen": session.moment(snapshot),
-            "end": progress.step_domain(snapshot)[1],
-            "isLive": snapshot.is_active,
-            "turn": st.session_state.get("timeline_turn", 0),
         }
+    with st.container(key="timeline"):
         _timeline.show("timeline_slider", data, on_moment_change=_choose, on_use_change=_use)
-    of_run, problem = st.session_state.get("moment_problem", (None, ""))
-    if problem and of_run == snapshot.id:
-        st.warning(problem)
 
 
 def _use() -> None:

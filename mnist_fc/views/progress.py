@@ -38,7 +38,7 @@ COMMAND_SECONDS = 0.4
 
 
 def bar() -> None:
-    """The buttons, the status and the progress of the run, and what keeps it from being begun or kept."""
+    """Draw the buttons, the status and the progress of the run, or what keeps it from being started."""
     snapshot = session.watched_snapshot()
     active = snapshot is not None and snapshot.is_active
     can_resume = snapshot is not None and (snapshot.state == "paused" or snapshot.is_resumable)
@@ -65,27 +65,47 @@ def bar() -> None:
             now = _status(snapshot)
             st.html(f"<span role='status' data-run='{of_run}' data-state='{now.word}'>{html.escape(now.line)}</span>")
         with st.container(key="progress", width="stretch"):
-            st.progress(_progress(snapshot), _progress_line(snapshot))
+            problem = _problem(snapshot)
+            st.progress(_progress(snapshot), f":material/warning: {problem}" if problem else _progress_line(snapshot))
+
+
+def _problem(snapshot: RunSnapshot | None) -> str:
+    """Return why the last press of Train or Resume, or the address, led to no run; empty if it did."""
+    active = snapshot is not None and snapshot.is_active
     if (problem := st.session_state.get("train_problem")) and not active and session.trainer().is_busy:
-        st.warning(problem)
+        return str(problem)
     of_run, problem = st.session_state.get("resume_problem", (None, ""))
     if snapshot and not active and of_run == snapshot.id:
-        st.warning(problem)
+        return str(problem)
     if snapshot is None and (missing := session.address().get("run")):
         if st.session_state.get("missing_run") != missing:
             session.refused(f"a run in the address that is not in the store: {missing[:120]}")
         st.session_state.missing_run = missing
-        st.warning(f"There is no run {session.plain(missing[:120])} in the store; it may have been deleted.")
-    if snapshot and snapshot.storage_problem:
-        st.warning(f"This run is not kept on disk: {session.plain(snapshot.storage_problem)}. The page has it all the same.")
-    if not active and (removed := removed_by(controls.config())):
-        st.caption(f"{removed} Pin what is to stay, under Runs.")
+        return f"There is no run {session.plain(missing[:120])} in the store; it may have been deleted."
+    return ""
+
+
+def notices() -> None:
+    """Draw what is wrong with the run or the store; otherwise explain the curves.
+
+    The style sheet gives all of this one space of fixed height, so nothing moves when a notice appears.
+    """
+    snapshot = session.watched_snapshot()
+    with st.container(key="notices", gap="small"):
+        diagnosis()
+        if problem := session.moment_problem(snapshot):
+            st.warning(problem)
+        if snapshot and snapshot.storage_problem:
+            st.warning(f"This run is not kept on disk: {session.plain(snapshot.storage_problem)}. The page has it all the same.")
+        if not (snapshot and snapshot.is_active) and (removed := removed_by(controls.config())):
+            st.caption(f"{removed} Pin what is to stay, under Runs.")
+        with st.container(key="explanation"):
+            st.caption(_explanation(snapshot, [one.name for one in _series(snapshot, "accuracy")]))
 
 
 def diagnosis() -> None:
     """What goes wrong with the run, or why it failed, and a button for the setting that helps."""
     snapshot = session.watched_snapshot()
-    # Always there: an element that comes moves those after it, and a canvas that is moved begins anew, with nothing on it.
     with st.container(key="diagnosis", horizontal=True, vertical_alignment="center", gap="small"):
         if snapshot is None:
             return
@@ -311,7 +331,6 @@ def charts(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:
         is_zoomed = st.toggle("Zoom", key="accuracy_zoom")
     with st.container(key="accuracy_chart"):
         _chart(snapshot, accuracies, "accuracy", height, is_zoomed=is_zoomed)
-    st.caption(_explanation(snapshot, [one.name for one in accuracies]))
     return is_complete
 
 

@@ -430,6 +430,12 @@ def choose_moment(run: RunSnapshot, step: int) -> str:
     return ""
 
 
+def moment_problem(run: RunSnapshot | None) -> str:
+    """Return why the moment last chosen of this run cannot be shown; empty if it can."""
+    of_run, problem = st.session_state.get("moment_problem", (None, ""))
+    return problem if run and of_run == run.id else ""
+
+
 def _not_shown(step: int, error: Exception) -> str:
     return f"The weights of step {step:,} cannot be shown: {error}."
 

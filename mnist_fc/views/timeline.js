@@ -5,7 +5,7 @@
 const FRAME = 450; // milliseconds that a moment is shown while it plays, at least
 const NEWEST = -1;
 const THUMB = 12; // pixels, as in the style sheet: its middle is where the value is
-const PLOT = { left: 46, right: 18 }; // pixels around the plot of a chart, as in chart.js
+const PLOT_RIGHT = 18; // pixels beside the plot of a chart, as in chart.js, which says how many are on its left
 const MOST_BEFORE = 0.35; // of the row: where the charts begin further left, they do not stand beside the drawing but below it
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -46,10 +46,11 @@ class Timeline {
     this.data = data;
     this.send = send;
     this.places = [...data.steps, data.newest]; // the steps, the newest weights' last
-    this.run.replaceChildren(element("b", { textContent: data.name }), ` · ${data.settings}`);
+    if (data.run) this.run.replaceChildren(element("b", { textContent: data.name }), ` · ${data.settings}`);
+    else this.run.replaceChildren("Look back here once training has started.");
     this.run.title = this.run.textContent;
     this.compare();
-    for (const part of [this.button, this.output, this.scale]) part.hidden = !data.steps.length;
+    this.button.disabled = this.input.disabled = this.output.hidden = !data.steps.length;
     this.input.max = data.end;
     this.ticks.replaceChildren(...this.places.map((step) => {
       const tick = element("i", {});
@@ -72,19 +73,16 @@ class Timeline {
     const row = this.root.getBoundingClientRect(), { left, right } = chart.getBoundingClientRect();
     const isBeside = left - row.left > MOST_BEFORE * row.width;
     this.root.style.gridTemplateColumns = isBeside ? `${left - row.left}px 1fr` : "1fr";
-    const after = isBeside ? row.right - right : 0;
-    Object.assign(this.ticks.style, { left: `${PLOT.left}px`, right: `${after + PLOT.right}px` });
-    Object.assign(this.input.style, {
-      left: `${PLOT.left - THUMB / 2}px`,
-      width: `calc(100% - ${PLOT.left + PLOT.right + after - THUMB}px)`,
-    });
+    const before = Number(chart.dataset.plotLeft), after = PLOT_RIGHT + (isBeside ? row.right - right : 0);
+    Object.assign(this.ticks.style, { left: `${before}px`, right: `${after}px` });
+    Object.assign(this.input.style, { left: `${before - THUMB / 2}px`, width: `calc(100% - ${before + after - THUMB}px)` });
   }
 
   /** Offer the run's settings while the side panel shows others; it is drawn without the rest of the page. */
   compare() {
     if (!this.root.isConnected) return this.panel.disconnect();
     const panel = document.querySelector(".panel-settings");
-    this.note.hidden = this.use.hidden = !panel || panel.dataset.settings === this.data.settingsMark;
+    this.note.hidden = this.use.hidden = !this.data.run || !panel || panel.dataset.settings === this.data.settingsMark;
   }
 
   nearest(step) {

@@ -1,0 +1,160 @@
+"""What the tests of the page's layout ask a browser: what is cut, covered or overlapping, and where the controls stand."""
+
+from collections.abc import Mapping
+
+from playwright.sync_api import Page
+
+CONTROLS = "button, input, summary, a[href], [role=tab], [role=slider], canvas.upper-canvas, .line-chart > svg"
+"""What a person aims at, and the charts."""
+
+_HELPERS = """
+  const parentOf = element => element.parentElement ?? element.getRootNode().host;
+  const holds = (outer, inner) => {
+    for (let e = inner; e; e = parentOf(e)) if (e === outer) return true;
+    return false;
+  };
+  const keyOf = element => {
+    const keyed = element.closest("[class*='st-key-']") ?? element.getRootNode().host?.closest("[class*='st-key-']");
+    return keyed ? [...keyed.classList].find(each => each.startsWith("st-key-")).replace(/_slider$|_\\\\d+$/, "") : "";
+  };
+"""
+
+FAULTS = (
+    "(controls) => {"
+    + _HELPERS
+    + """
+  const main = document.querySelector(".stMain"), panel = document.querySelector("[data-testid=stSidebar]");
+  const isCollapsed = panel.dataset.collapsed === "true";
+  const isOverlay = !isCollapsed && panel.getBoundingClientRect().right > main.getBoundingClientRect().left + 1;
+  const isAside = element => isCollapsed ? panel.contains(element) : isOverlay && holds(main, element);
+  // Words that are for screen readers alone are cut on purpose.
+  const isForReaders = element => {
+    for (let e = element; e; e = parentOf(e)) {
+      const { position, clip, clipPath } = getComputedStyle(e);
+      if (position === "absolute" && (clip !== "auto" || clipPath !== "none")) return true;
+    }
+    return false;
+  };
+  const isDrawn = element => element.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true })
+    && !element.closest("[hidden], template, script, style, .tip, .files") && !isAside(element) && !isForReaders(element);
+  const roots = [document, ...[...document.querySelectorAll("*")].map(e => e.shadowRoot).filter(Boolean)];
+  const all = selector => roots.flatMap(root => [...root.querySelectorAll(selector)]).filter(isDrawn);
+  const wordsOf = element => (element.ariaLabel ?? element.textContent).trim().slice(0, 30);
+  const name = element => `${keyOf(element)} ${element.tagName} "${wordsOf(element)}"`;
+  const faults = new Set();
+
+  const checkCut = (box, element) => {
+    if (!box.width || !box.height) return;
+    for (let e = parentOf(element); e && e !== document.documentElement; e = parentOf(e)) {
+      const { overflowX, overflowY } = getComputedStyle(e), own = e.getBoundingClientRect();
+      const isPage = e.matches(".stMain, body, [data-testid=stSidebarContent]");
+      if (overflowX === "visible" && overflowY === "visible") continue;
+      if (/auto|scroll/.test(overflowX) && !isPage) return; // one scrolls to it
+      if (box.left < own.left - 1.5 || box.right > own.right + 1.5) faults.add(`cut at the side: ${name(element)}`);
+      if (/auto|scroll/.test(overflowY)) return;
+      const isCut = overflowY !== "visible" && (box.top < own.top - 2.5 || box.bottom > own.bottom + 2.5);
+      if (isCut) faults.add(`cut above or below: ${name(element)}`);
+    }
+    if (box.left < -1 || box.right > innerWidth + 1) faults.add(`beyond the screen: ${name(element)}`);
+  };
+  const drawn = all(controls).map(element => ({ element, box: element.getBoundingClientRect() })).filter(({ box }) => box.width);
+  for (const { element, box } of drawn) checkCut(box, element);
+  for (const element of all("img, canvas, table")) checkCut(element.getBoundingClientRect(), element);
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange();
+  while (walker.nextNode()) {
+    if (!walker.currentNode.textContent.trim() || !isDrawn(walker.currentNode.parentElement)) continue;
+    range.selectNodeContents(walker.currentNode);
+    for (const box of range.getClientRects()) checkCut(box, walker.currentNode.parentElement);
+  }
+
+  const isScrolledAway = (element, x, y) => {
+    for (let e = parentOf(element); e; e = parentOf(e)) {
+      const own = e.getBoundingClientRect();
+      const isOutside = x < own.left || x > own.right || y < own.top || y > own.bottom;
+      if (getComputedStyle(e).overflowX !== "visible" && isOutside) return true;
+    }
+    return false;
+  };
+  const hitAt = (x, y) => {
+    let hit = document.elementFromPoint(x, y);
+    while (hit?.shadowRoot?.elementFromPoint(x, y)) hit = hit.shadowRoot.elementFromPoint(x, y);
+    return hit;
+  };
+  for (const { element, box } of drawn) {
+    const x = (box.left + box.right) / 2, y = (box.top + box.bottom) / 2, hit = hitAt(x, y);
+    if (!hit || holds(element, hit) || holds(hit, element) || element.closest("label")?.contains(hit)) continue;
+    if (!isScrolledAway(element, x, y)) faults.add(`covered: ${name(element)} by ${name(hit)}`);
+  }
+
+  const isOneControl = (a, b) => holds(a, b) || holds(b, a)
+    || ["[role=group]", "label", ".stSlider"].some(each => a.parentElement.closest(each)?.contains(b));
+  drawn.forEach((a, i) => drawn.slice(i + 1).forEach(b => {
+    const width = Math.min(a.box.right, b.box.right) - Math.max(a.box.left, b.box.left);
+    const height = Math.min(a.box.bottom, b.box.bottom) - Math.max(a.box.top, b.box.top);
+    if (Math.min(width, height) <= 1.5 || isOneControl(a.element, b.element)) return;
+    faults.add(`overlap: ${name(a.element)} and ${name(b.element)}`);
+  }));
+  return [...faults];
+}
+"""
+)
+
+POSITIONS = (
+    "(controls) => {"
+    + _HELPERS
+    + """
+  const found = {};
+  const parts = ".st-key-canvas, .st-key-seen, .st-key-sight, .st-key-probabilities, .stProgress";
+  for (const element of document.querySelectorAll(`${controls}, ${parts}`)) {
+    if (element.closest(".files, [data-testid=stTabPanel], .st-key-cure, header")) continue;
+    const box = element.getBoundingClientRect();
+    if (!box.width || box.right < 0 || !element.checkVisibility({ checkVisibilityCSS: true })) continue;
+    let name = `${keyOf(element)} ${element.tagName}`;
+    while (name in found) name += "'";
+    // The thumb of a slider is where its value is, and the slider is where its track is.
+    const track = element.matches("[type=range], [role=slider]") ? element.closest(".stSlider, .timeline") : element;
+    const { left, top } = track.getBoundingClientRect();
+    found[name] = [left, top];
+  }
+  return found;
+}
+"""
+)
+
+Positions = Mapping[str, tuple[float, float]]
+
+
+def faults(page: Page) -> list[str]:
+    """Return what is cut, covered or overlapping on the page as it stands; what an open side panel lies over is left out."""
+    found: list[str] = page.evaluate(FAULTS, CONTROLS)
+    return found
+
+
+def positions(page: Page) -> Positions:
+    """Return where each control, picture and chart outside the open tab stands, left and top in pixels, scrolled to the top."""
+    page.evaluate("document.querySelectorAll('.stMain, [data-testid=stSidebarContent]').forEach(e => e.scrollTo(0, 0))")
+    settle(page)
+    found: Positions = page.evaluate(POSITIONS, CONTROLS)
+    return found
+
+
+def moved(before: Positions, after: Positions) -> list[str]:
+    """Return what stands more than 2 pixels from where it stood, and by how much."""
+    shifts = {name: (after[name][0] - left, after[name][1] - top) for name, (left, top) in before.items()}
+    return [f"{name} by {x:.0f}, {y:.0f}" for name, (x, y) in shifts.items() if max(abs(x), abs(y)) > 2]
+
+
+def resize(page: Page, width: int, height: int) -> None:
+    """Give the window another size and wait until the page has followed."""
+    page.set_viewport_size({"width": width, "height": height})
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until what follows a change of size has been drawn: the charts draw themselves anew one frame later."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def without_transitions(page: Page) -> None:
+    """Make the side panel open and close at once, so that nothing is measured on its way."""
+    page.add_style_tag(content="* { transition: none !important; }")
