@@ -135,12 +135,10 @@ def about() -> None:
 
 def tabs(readings: list[Reading], network: session.Network) -> None:
     """What the page has besides; a tab that is not open is not drawn."""
-    for tab, (name, panel) in zip(st.tabs(list(TABS), key="tabs", on_change="rerun"), TABS.items(), strict=True):
+    for tab, panel in zip(st.tabs(list(TABS), key="tabs", on_change="rerun"), TABS.values(), strict=True):
         if tab.open:
             with tab:
                 panel(readings, network)
-        elif name == YOUR_HAND:
-            hand.closed()
 
 
 def pace() -> float | None:

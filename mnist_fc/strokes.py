@@ -43,16 +43,12 @@ def strokes_of_canvas(json_data: Any) -> list[Stroke]:
     objects = json_data.get("objects") if isinstance(json_data, dict) else None
     if not isinstance(objects, list):
         raise DrawingError("the canvas sent something that is no drawing")
-    if len(objects) > MAX_STROKES:
-        raise DrawingError(f"the drawing has {len(objects)} strokes; {MAX_STROKES} are read at the most")
-    strokes, num_points = [], 0
+    _check_count(len(objects))
+    strokes: list[Stroke] = []
     for item in objects:
         try:
             commands, width = item["path"], float(item["strokeWidth"])
             points = tuple(islice(_flattened(commands), MAX_POINTS + 1))
-            num_points += len(points)
-            if num_points > MAX_POINTS:
-                raise DrawingError(f"the drawing is longer than {MAX_POINTS:,} points")
         except (TypeError, KeyError, ValueError, IndexError, AttributeError, OverflowError) as error:
             if isinstance(error, DrawingError):
                 raise
@@ -60,7 +56,20 @@ def strokes_of_canvas(json_data: Any) -> list[Stroke]:
         if not (points and all(map(math.isfinite, (width, *(v for point in points for v in point))))):
             raise DrawingError("the canvas sent a stroke whose numbers are not finite")
         strokes.append(Stroke(points, width))
+        check_size(strokes)
     return strokes
+
+
+def check_size(strokes: Sequence[Stroke]) -> None:
+    """Raise DrawingError if these strokes are more than a hand draws."""
+    _check_count(len(strokes))
+    if sum(len(stroke.points) for stroke in strokes) > MAX_POINTS:
+        raise DrawingError(f"the drawing is longer than {MAX_POINTS:,} points")
+
+
+def _check_count(num_strokes: int) -> None:
+    if num_strokes > MAX_STROKES:
+        raise DrawingError(f"the drawing has {num_strokes} strokes; {MAX_STROKES} are read at the most")
 
 
 def rotation(degrees: float) -> np.ndarray:

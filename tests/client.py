@@ -1,8 +1,9 @@
 """A session of the page without a browser: Streamlit's protocol over a websocket, so that a whole class fits one machine.
 
-To the server it is a browser's tab with Streamlit's own front end (1.67): it keeps the tree of elements and the widgets' values,
-draws a fragment anew at its pace, and sends what streamlit-drawable-canvas (0.13) sends 200 ms after a stroke. It draws nothing
-on a screen, loads no scripts and pictures, and runs none of the page's own. Messages are whole, as config.toml has it.
+To the server it is a browser's tab with Streamlit's own front end (1.67): it keeps the tree of elements and the widgets'
+values, draws a fragment anew at its pace, and sends what the page's canvas (canvas.js) sends after a stroke. It draws nothing
+on a screen, and loads no scripts and pictures; as it runs none of the page's own scripts, Clear and Undo act on the server
+alone. Messages are whole, as config.toml has it.
 """
 
 import asyncio
@@ -23,9 +24,6 @@ from streamlit.proto.NumberInput_pb2 import NumberInput
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
-
-CANVAS_SECONDS = 0.2
-"""The canvas waits so long after mouse-up before it sends a drawing, in case there is more to come."""
 
 WAIT_SECONDS = 60.0
 """For what must come."""
@@ -48,12 +46,33 @@ class Node:
 
 
 @dataclass
-class CanvasState:
-    """What is on a canvas, as Fabric.js has it."""
+class CanvasLog:
+    """What canvas.js knows of a drawing: what the server gave last, and the strokes drawn since, by number."""
 
-    initial_drawing: Any
-    """What the page has put on it last."""
-    objects: list[dict[str, Any]] = field(default_factory=list)
+    session: str = ""
+    done: int = 0
+    given: Mapping[str, Any] = field(default_factory=dict)
+    strokes: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def receive(self, data: Mapping[str, Any]) -> None:
+        """Take over what the server says."""
+        assert self.session in ("", data["session"])
+        self.session, self.done, self.given = data["session"], data["done"], data["given"]
+        self.strokes = {number: stroke for number, stroke in self.strokes.items() if number > self.given["at"]}
+
+    def add(self, stroke: dict[str, Any]) -> None:
+        """Draw a stroke."""
+        self.strokes[max([self.done, *self.strokes]) + 1] = stroke
+
+    def drawing(self) -> list[dict[str, Any]]:
+        """What is drawn: Fabric.js paths."""
+        is_over = self.given["isCovered"] and self.strokes
+        return [*([] if is_over else self.given["strokes"]), *self.strokes.values()]
+
+    def message(self) -> dict[str, Any]:
+        """What is sent: the strokes that the server has not confirmed."""
+        pending = [stroke for number, stroke in self.strokes.items() if number > self.done]
+        return {"session": self.session, "first": self.done + 1, "raw": {"objects": pending}}
 
 
 class Session:
@@ -75,9 +94,8 @@ class Session:
         """Be a page that has just been opened."""
         self._nodes: dict[Path, Node] = {}
         self._widgets: dict[str, WidgetState] = {}
-        self._canvases: dict[str, CanvasState] = {}
+        self._canvases: dict[str, CanvasLog] = {}
         self._tickers: dict[str, tuple[float, asyncio.Task[None]]] = {}
-        self._sending: set[asyncio.Task[None]] = set()
         self._run_id = ""
         self._page_hash = ""
         self._answer: Literal["due", "begun", "there"] = "due"
@@ -192,26 +210,20 @@ class Session:
         await self._send(node.fragment_id)
 
     async def draw(self, points: Sequence[Point], width: float = 20, canvas: str = "canvas") -> None:
-        """One stroke; returns when the drawing has been sent, 200 ms after the mouse button is up."""
+        """One stroke; returns when it has been sent."""
+        await self.wait_for(lambda page: page.drawing(canvas) is not None, "the canvas")
         key = f"{canvas}_component"
-        await self.wait_for(lambda page: key in page._canvases, "the canvas")
-        self._canvases[key].objects.append(fabric_path(points, width))
-        await asyncio.sleep(CANVAS_SECONDS)
-        await self.wait_for(lambda page: key in page._canvases, "the canvas")
-        await self._send(self._set_drawing(key))
-
-    def drawing(self, canvas: str = "canvas") -> list[dict[str, Any]] | None:
-        """What is on a canvas: Fabric.js objects; None while it is not on the page."""
-        state = self._canvases.get(f"{canvas}_component")
-        return state.objects if state else None
-
-    def _set_drawing(self, key: str) -> str:
-        """Let the canvas's value be what is on it now; the id of its fragment."""
+        log = self._canvases[key]
+        log.add(fabric_path(points, width))
         id_, node = self._widget(key, "bidi_component")
         assert node
-        drawing = {"raw": {"version": "7.4.0", "objects": self._canvases[key].objects, "background": "#ffffff"}, "data": None}
-        self._widgets[id_] = WidgetState(id=id_, json_value=json.dumps({"drawing": drawing}, separators=(",", ":")))
-        return node.fragment_id
+        self._widgets[id_] = WidgetState(id=id_, json_value=json.dumps({"drawing": log.message()}, separators=(",", ":")))
+        await self._send(node.fragment_id)
+
+    def drawing(self, canvas: str = "canvas") -> list[dict[str, Any]] | None:
+        """What is on a canvas: Fabric.js paths; None while it is not on the page."""
+        key = f"{canvas}_component"
+        return self._canvases[key].drawing() if self._widget(key, "bidi_component")[1] else None
 
     # The protocol
 
@@ -234,15 +246,6 @@ class Session:
             )
             self._answer = "due"
         await self._socket.send(message.SerializeToString())
-
-    def _send_soon(self, fragment_id: str) -> None:
-        async def send() -> None:
-            with contextlib.suppress(ConnectionClosed):
-                await self._send(fragment_id)
-
-        task = asyncio.create_task(send())
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
 
     async def _receive(self, socket: ClientConnection) -> None:
         try:
@@ -315,32 +318,19 @@ class Session:
                 self._remove(path)
         there = {id_of(node.content) for node in self._nodes.values()}
         self._widgets = {id_: state for id_, state in self._widgets.items() if id_ in there}
-        keys = {_key(id_) for id_ in there}
-        self._canvases = {key: canvas for key, canvas in self._canvases.items() if key in keys}
 
     def _mount(self, element: Element) -> None:
         """An element has appeared or has come anew; a widget gets its value, from the page where that sets it."""
         if element.HasField("exception"):
             self.problems.append(f"{element.exception.type}: {element.exception.message}")
-        if element.HasField("bidi_component") and element.bidi_component.component_name.startswith("streamlit-drawable-canvas"):
-            self._mount_canvas(element)
+        if element.HasField("bidi_component") and element.bidi_component.component_name == "mnist_fc_canvas":
+            log = self._canvases.setdefault(_key(element.bidi_component.id), CanvasLog())
+            log.receive(json.loads(element.bidi_component.json))
         if element.bidi_component.component_name == "mnist_fc_address":
             self.query = json.loads(element.bidi_component.json)["query"]
         state = widget_state(element)
         if state and (state.id not in self._widgets or getattr(element, str(element.WhichOneof("type"))).set_value):
             self._widgets[state.id] = state
-
-    def _mount_canvas(self, element: Element) -> None:
-        """The canvas draws what it is given; when that has changed it sends at once what it has then."""
-        key = _key(element.bidi_component.id)
-        given = json.loads(element.bidi_component.json)["initialDrawing"]
-        known = self._canvases.get(key)
-        if known and known.initial_drawing == given:
-            return
-        objects = [fabric_object(one["path"], one["strokeWidth"], miter_limit=4) for one in (given or {}).get("objects", [])]
-        self._canvases[key] = CanvasState(given, objects)
-        if known:
-            self._send_soon(self._set_drawing(key))
 
     def _tick(self, fragment_id: str, seconds: float) -> None:
         if fragment_id in self._tickers and self._tickers[fragment_id][0] == seconds:
@@ -440,42 +430,9 @@ def fabric_path(points: Sequence[Point], width: float) -> dict[str, Any]:
     """A stroke as Fabric.js's brush makes it of the mouse's moves: curves through the middles between them."""
     moves = [points[0], *(_between(a, b, i / 8) for a, b in pairwise(points) for i in range(1, 9))]
     curves = [["Q", *a, *_between(a, b, 0.5)] for a, b in pairwise(moves)]
-    return fabric_object([["M", *points[0]], *curves, ["L", *points[-1]]], width, miter_limit=10)
+    ink = {"type": "Path", "stroke": "#000000", "fill": None, "strokeLineCap": "round", "strokeLineJoin": "round"}
+    return {**ink, "path": [["M", *points[0]], *curves, ["L", *points[-1]]], "strokeWidth": width}
 
 
 def _between(a: Point, b: Point, share: float) -> Point:
     return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
-
-
-def fabric_object(path: Sequence[Sequence[Any]], width: float, *, miter_limit: int) -> dict[str, Any]:
-    """A path with all that Fabric.js says of it."""
-    xs, ys = ([command[i] for command in path] for i in (-2, -1))
-    return {
-        **FABRIC_PATH,
-        "left": (min(xs) + max(xs)) / 2,
-        "top": (min(ys) + max(ys)) / 2,
-        "width": max(xs) - min(xs),
-        "height": max(ys) - min(ys),
-        "strokeWidth": width,
-        "strokeMiterLimit": miter_limit,
-        "path": [list(command) for command in path],
-    }
-
-
-FABRIC_PATH: Mapping[str, Any] = {
-    **dict.fromkeys(("lockMovementX", "lockMovementY", "lockRotation", "lockScalingX", "lockScalingY"), False),
-    **dict.fromkeys(("lockSkewingX", "lockSkewingY", "lockScalingFlip", "strokeUniform", "flipX", "flipY"), False),
-    **dict.fromkeys(("originX", "originY"), "center"),
-    **dict.fromkeys(("strokeLineCap", "strokeLineJoin"), "round"),
-    **dict.fromkeys(("strokeDashOffset", "angle", "skewX", "skewY"), 0),
-    **dict.fromkeys(("scaleX", "scaleY", "opacity"), 1),
-    **dict.fromkeys(("fill", "strokeDashArray", "shadow"), None),
-    "type": "Path",
-    "version": "7.4.0",
-    "stroke": "#000000",
-    "visible": True,
-    "backgroundColor": "",
-    "fillRule": "nonzero",
-    "paintFirst": "fill",
-    "globalCompositeOperation": "source-over",
-}

@@ -102,7 +102,9 @@ def views(own_store: None) -> SimpleNamespace:
     assert not AppTest.from_file(APP, default_timeout=120).run().exception
     from mnist_fc.views import canvas, draw, mistakes, runs
 
-    return SimpleNamespace(Canvas=canvas.Canvas, FIRST_DRAWING=draw.FIRST_DRAWING, press=mistakes._press, act=runs._act)
+    return SimpleNamespace(
+        Canvas=canvas.Canvas, Press=canvas.Press, FIRST_DRAWING=draw.FIRST_DRAWING, press=mistakes._press, act=runs._act
+    )
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +136,10 @@ SENT = [
     canvas_json([Stroke(((90, 80), (190, 80), (130, 220)), 20), Stroke(((115, 150), (175, 150)), 20)]),
     canvas_json([Stroke(tuple((20.0 + i % 7, 30.0 + i) for i in range(200)), 34)]),
 ]
+PRESSED = [
+    {"objects": [*SENT[0]["objects"], {"press": "clear"}, *SENT[1]["objects"], {"press": "undo"}]},
+    {"objects": [{"open": SENT[0]["objects"]}, {"press": "undo"}]},
+]
 
 
 @pytest.fixture(scope="module")
@@ -146,12 +152,16 @@ def test_a_message_of_the_canvas_is_drawn_and_read_or_refused_in_words(
     seed: int, state: State, views: SimpleNamespace, reader: Reader
 ) -> None:
     chance = random.Random(seed)
-    message = {"raw": copy.deepcopy(chance.choice([views.FIRST_DRAWING, *SENT])), "data": "data:image/png;base64,AAAA"}
-    state["canvas_component"] = spoiled(chance, {"drawing": message} if chance.random() < 0.1 else message["raw"])
-    if not isinstance(state["canvas_component"], dict) or "drawing" not in state["canvas_component"]:
-        state["canvas_component"] = {"drawing": {"raw": state["canvas_component"]}}
+    canvas = views.Canvas(
+        "canvas", {"clear": views.Press("clear", views.Canvas.clear), "undo": views.Press("undo", views.Canvas.undo)}
+    )
+    known = state["canvas_state"]
+    raw = copy.deepcopy(chance.choice([views.FIRST_DRAWING, *SENT, *PRESSED]))
+    envelope = {"session": known["session"], "first": known["done"] + 1, "data": "data:image/png;base64,AAAA"}
+    is_about_envelope = chance.random() < 0.1
+    message = spoiled(chance, {"drawing": {**envelope, "raw": raw}} if is_about_envelope else raw)
+    state["canvas_component"] = message if is_about_envelope else {"drawing": {**envelope, "raw": message}}
     with door("canvas messages").input():
-        canvas = views.Canvas("canvas")
         canvas.receive()
         assert canvas.drawing.shape == (CANVAS_SIZE, CANVAS_SIZE, 4)
         canvas_json(canvas.strokes)

@@ -599,7 +599,7 @@ def test_every_control_has_a_name(page: Page) -> None:
 
 
 def tampered_page(browser: Browser, server: Server, drawing: object) -> Page:
-    """A page whose every message about a drawing is replaced on its way to the server."""
+    """A page whose every message with strokes is spoiled on its way to the server."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
 
     def tamper(route: WebSocketRoute) -> None:
@@ -609,8 +609,9 @@ def tampered_page(browser: Browser, server: Server, drawing: object) -> Page:
             assert isinstance(message, bytes)
             content = BackMsg.FromString(message)
             for state in content.rerun_script.widget_states.widgets:
-                if '"objects"' in state.json_value:
-                    state.json_value = json.dumps({"drawing": drawing})
+                if '"path"' in state.json_value:
+                    sent = json.loads(state.json_value)["drawing"]
+                    state.json_value = json.dumps({"drawing": {**sent, **drawing} if isinstance(drawing, dict) else drawing})
             upstream.send(content.SerializeToString())
 
         route.on_message(forward)
@@ -647,6 +648,7 @@ def test_huge_image_in_a_message_is_not_decoded(browser: Browser, server: Server
     stroke = {"path": [["M", *ONE[0]], ["L", *ONE[1]]], "strokeWidth": 20}
     url = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
     page = tampered_page(browser, server, {"raw": {"objects": [stroke]}, "data": url})
+    clear(page)
     before = memory_peak(server)
     draw(page, SEVEN)
     expect_reading(page, "1")

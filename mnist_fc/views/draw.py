@@ -11,7 +11,7 @@ from mnist_fc.probes import MAX_PROBES
 from mnist_fc.reading import Reading, number, percent
 from mnist_fc.strokes import CANVAS_SIZE, strokes_of_canvas
 from mnist_fc.views import probes, session, sync
-from mnist_fc.views.canvas import BRUSH, BRUSHES, Canvas
+from mnist_fc.views.canvas import BRUSH, BRUSHES, Canvas, Press
 from mnist_fc.views.images import figure, picture
 from mnist_fc.views.labels import distinct_digits
 
@@ -46,17 +46,16 @@ PROBLEMS = {
 def panel(network: session.Network) -> list[Reading]:
     """The canvas with its tools, and what `network` reads, which is returned."""
     state = st.session_state
-    canvas = Canvas("canvas")
+    canvas = _canvas()
     if "test_digit" not in state:
-        state.test_digit = None
         canvas.put(strokes_of_canvas(FIRST_DRAWING))
     row = st.container(horizontal=True, gap="small", key="drawing")
     with row.container(width=CANVAS_SIZE):
-        if canvas.show(state.get("brush", BRUSH)):
-            state.test_digit = None
+        canvas.show(state.get("brush", BRUSH), is_kept=True)
         _tools(canvas)
+    state.test_digit = canvas.test_digit  # for the views that mark it among others
     _choice()
-    shown = state.test_digit is None
+    shown = canvas.test_digit is None
     readings = _read(canvas, network)
     with row.container(width=150, key="result"):
         _result(readings, network.name)
@@ -78,8 +77,8 @@ def panel(network: session.Network) -> list[Reading]:
 
 def _read(canvas: Canvas, network: session.Network) -> list[Reading]:
     """What `network` makes of what is shown: the test digit, or else the drawing."""
-    if st.session_state.test_digit is not None:
-        return [network.reader.read_image(_test_image())]
+    if canvas.test_digit is not None:
+        return [network.reader.read_image(_test_image(canvas.test_digit))]
     return network.reader.read_number(canvas.drawing)
 
 
@@ -108,13 +107,21 @@ def to_explain(readings: list[Reading], key: str) -> Reading | None:
     return reading
 
 
+def _canvas() -> Canvas:
+    """The page's canvas, with the buttons that change what is on it."""
+    presses = {
+        "undo": Press("undo", Canvas.undo),
+        "clear": Press("clear", Canvas.clear),
+        "test_digit_button": Press("cover", _load_test_digit),
+    }
+    return Canvas("canvas", presses)
+
+
 def _tools(canvas: Canvas) -> None:
-    state = st.session_state
     with st.container(horizontal=True, gap="small", key="tools"):
-        nothing = not canvas.strokes and state.test_digit is None
-        st.button("Undo", key="undo", icon=":material/undo:", on_click=_undo, disabled=nothing)
-        st.button("Clear", key="clear", icon=":material/delete:", on_click=_clear)
-        st.button("Test digit", key="test_digit_button", on_click=_load_test_digit)
+        canvas.button("Undo", "undo", icon=":material/undo:", disabled=not canvas.can_undo)
+        canvas.button("Clear", "clear", icon=":material/delete:")
+        canvas.button("Test digit", "test_digit_button")
     st.select_slider(
         "Brush width",
         BRUSHES,
@@ -126,28 +133,15 @@ def _tools(canvas: Canvas) -> None:
     )
 
 
-def _undo() -> None:
-    """Take back what came last: the test digit that is shown, else the last stroke."""
-    if st.session_state.test_digit is not None:
-        st.session_state.test_digit = None
-    else:
-        canvas = Canvas("canvas")
-        canvas.receive()
-        canvas.put(canvas.strokes[:-1])
-
-
-def _clear() -> None:
-    st.session_state.test_digit = None
-    Canvas("canvas").put([])
-
-
-def _load_test_digit() -> None:
-    show_test_digit(int(np.random.default_rng().integers(len(session.mnist().test_labels))))
+def _load_test_digit(canvas: Canvas) -> None:
+    canvas.cover(int(np.random.default_rng().integers(len(session.mnist().test_labels))))
 
 
 def show_test_digit(index: int) -> None:
     """Have a test image read in the drawing's place; the drawing stays, and comes back with Undo."""
-    st.session_state.test_digit = index
+    canvas = _canvas()
+    canvas.receive()
+    canvas.cover(int(index))
 
 
 def _choice() -> None:
@@ -172,8 +166,8 @@ def _choose(_key: str, source: session.Source) -> None:
     st.session_state.network = source
 
 
-def _test_image() -> np.ndarray:
-    image: np.ndarray = session.mnist().test_images[st.session_state.test_digit].view(28, 28).to(torch.float32).div(255).numpy()
+def _test_image(index: int) -> np.ndarray:
+    image: np.ndarray = session.mnist().test_images[index].view(28, 28).to(torch.float32).div(255).numpy()
     return image
 
 
@@ -199,9 +193,9 @@ def _result(readings: list[Reading], name: str) -> None:
 
 def _pin() -> None:
     """Keep what is drawn now, to be read by every network from now on."""
-    canvas = Canvas("canvas")
+    canvas = _canvas()
     canvas.receive()
-    index = st.session_state.test_digit
+    index = canvas.test_digit
     label = None if index is None else int(session.mnist().test_labels[index])
     probes.pin(_read(canvas, session.network()), label)
 

@@ -6,7 +6,7 @@ from mnist_fc.config import NUM_CLASSES
 from mnist_fc.reading import Reading, number, percent
 from mnist_fc.strokes import CANVAS_SIZE, Stroke, render
 from mnist_fc.views import session
-from mnist_fc.views.canvas import BRUSH, Canvas
+from mnist_fc.views.canvas import BRUSH, Canvas, Press
 from mnist_fc.views.images import picture
 
 KEY = "hand_canvas"
@@ -14,10 +14,6 @@ KEY = "hand_canvas"
 
 def panel(network: session.Network) -> None:
     """The canvas for the digit that is asked for, the ten boxes, and the score with every network that has read them."""
-    if not st.session_state.get("hand_is_open"):
-        st.session_state.hand_is_open = True
-        canvas = Canvas(KEY)
-        canvas.put(canvas.strokes)  # the browser forgot what was on it when the tab was left
     num_drawn = len(_drawn())
     readings = _readings(network)
     st.caption(
@@ -37,11 +33,6 @@ def panel(network: session.Network) -> None:
             st.caption(f"Read by {network.name}.")
         if num_drawn == NUM_CLASSES:
             _others(network)
-
-
-def closed() -> None:
-    """Another tab is open."""
-    st.session_state.hand_is_open = False
 
 
 def keep_score(network: session.Network) -> None:
@@ -82,22 +73,30 @@ def _num_right(readings: list[Reading]) -> int:
     return sum(reading.digit == digit for digit, reading in enumerate(readings))
 
 
+def _canvas() -> Canvas:
+    """The canvas of this tab, with the buttons that change what is on it."""
+    presses = {
+        "hand_next": Press("clear", _next),
+        "hand_clear": Press("clear", Canvas.clear),
+    }
+    return Canvas(KEY, presses)
+
+
 def _ask(digit: int) -> None:
-    canvas = Canvas(KEY)
+    canvas = _canvas()
     with st.container(key="hand_asked"):
         st.markdown(f"### Draw a {digit}")
     with st.container(width=CANVAS_SIZE):
         canvas.show(st.session_state.get("brush", BRUSH))
         with st.container(horizontal=True, gap="small"):
             last = digit == NUM_CLASSES - 1
-            st.button(
+            canvas.button(
                 "That was the last" if last else f"Next: {digit + 1}",
-                key="hand_next",
+                "hand_next",
                 type="primary",
                 disabled=not canvas.strokes,
-                on_click=_next,
             )
-            st.button("Clear", key="hand_clear", icon=":material/delete:", on_click=canvas.put, args=([],))
+            canvas.button("Clear", "hand_clear", icon=":material/delete:")
             st.button("Back", key="hand_back", icon=":material/undo:", disabled=digit == 0, on_click=_back)
     if canvas.problem:
         st.error(f"{canvas.problem}. Press Clear and draw again.")
@@ -114,9 +113,7 @@ def _others(network: session.Network) -> None:
         st.button("Start again", key="hand_again", icon=":material/restart_alt:", on_click=_again)
 
 
-def _next() -> None:
-    canvas = Canvas(KEY)
-    canvas.receive()
+def _next(canvas: Canvas) -> None:
     if canvas.strokes:
         _drawn().append(canvas.strokes)
         canvas.put([])
@@ -124,7 +121,9 @@ def _next() -> None:
 
 def _back() -> None:
     """Draw the last digit once more, beginning with what it was; the scores were of other digits."""
-    Canvas(KEY).put(_drawn().pop())
+    canvas = _canvas()
+    canvas.receive()
+    canvas.put(_drawn().pop())
     _forget_scores()
 
 

@@ -1,0 +1,179 @@
+// A canvas whose drawing survives latency, reloads and being mounted anew; canvas.py describes the protocol. The drawing itself is
+// the front end of streamlit-drawable-canvas, which this component imports and calls.
+
+const PAPER = "#ffffff";
+const INK = { type: "Path", stroke: "#000000", fill: null, strokeLineCap: "round", strokeLineJoin: "round" };
+const OPTIONS = {
+  ...{ drawingMode: "freedraw", strokeColor: INK.stroke, fillColor: PAPER, backgroundColor: PAPER, label: "", fontSize: 20 },
+  ...{ realtimeUpdateStreamlit: false, returnImageData: false, disabled: false, displayRadius: 3 },
+  ...{ backgroundImageURL: null, backgroundImageFit: "stretch", maxDisplayHeight: null },
+};
+const MAX_SENT = 500; // entries in one message
+
+const canvases = new WeakMap(); // by the element they are in
+const drawings = new Map(); // by key; they outlast their canvases
+
+export default function ({ data, parentElement, setStateValue }) {
+  if (!canvases.has(parentElement)) canvases.set(parentElement, new Canvas(parentElement, data));
+  canvases.get(parentElement).update(data, setStateValue);
+  return () => {
+    canvases.get(parentElement)?.close();
+    canvases.delete(parentElement);
+  };
+}
+
+class Canvas {
+  constructor(root, { script }) {
+    this.root = root;
+    this.shown = null; // the strokes on the canvas
+    this.closing = new AbortController();
+    import(new URL(script, document.baseURI)).then((module) => this.open(module.default));
+  }
+
+  open(component) {
+    const { signal } = this.closing;
+    if (signal.aborted) return;
+    this.component = component;
+    this.render();
+    const surface = this.root.querySelector("canvas.upper-canvas");
+    surface.setAttribute("aria-label", "Draw a digit here with the mouse, a pen or a finger");
+    this.pen = new Pen(surface, () => this.collect(), signal);
+    window.addEventListener("click", (event) => this.press(event), { capture: true, signal });
+  }
+
+  close() {
+    this.pen?.finish();
+    this.closing.abort();
+    this.dispose?.();
+  }
+
+  update(data, setStateValue) {
+    this.data = data;
+    this.drawing = drawings.get(data.key) ?? new Drawing(data);
+    drawings.set(data.key, this.drawing);
+    this.drawing.send = (message) => setStateValue("drawing", message);
+    this.drawing.receive(data);
+    this.render();
+  }
+
+  // Shows the drawing; not while the pen is down, for that would cut its stroke short.
+  render() {
+    if (!this.component || this.pen?.isDown) return;
+    const { strokes } = this.drawing;
+    if (!this.shown || !isSame(strokes, this.shown)) {
+      this.shown = strokes;
+      this.loaded = { objects: strokes, background: PAPER, load: (this.loaded?.load ?? 0) + 1 }; // a new one is loaded
+    }
+    const { brush, size } = this.data;
+    const data = { ...OPTIONS, strokeWidth: brush, canvasWidth: size, canvasHeight: size, initialDrawing: this.loaded };
+    const setStateValue = (name, value) => name === "drawing" && this.take(value.raw.objects);
+    this.dispose = this.component({ data, parentElement: this.root, setStateValue });
+  }
+
+  // Has the component say at once what is on the canvas; by itself it would wait for 200 ms, and forget it if loaded meanwhile.
+  collect() {
+    this.root.querySelector(".dc-toolbar button[aria-label^='Update']").click();
+    this.render();
+  }
+
+  take(objects) {
+    for (const { path, strokeWidth } of objects.slice(this.shown.length)) {
+      const stroke = { ...INK, path, strokeWidth };
+      this.shown = [...this.shown, stroke];
+      this.drawing.add({ stroke });
+    }
+  }
+
+  // A button that changes the drawing is not Streamlit's business alone: the press takes its place among the strokes.
+  press(event) {
+    const name = Object.keys(this.data.presses).find((key) => event.target.closest?.(`.st-key-${key} button`));
+    if (!name) return;
+    event.stopPropagation();
+    event.preventDefault();
+    this.pen.finish();
+    this.drawing.add({ press: name });
+    this.render();
+  }
+}
+
+// The drawing: what the server gave last, and the log of what was done to it here since.
+class Drawing {
+  constructor({ key, isKept }) {
+    this.storage = isKept ? `mnist_fc drawing ${key}` : null;
+    this.log = [];
+  }
+
+  receive({ session, done, given, presses }) {
+    this.presses = presses;
+    const kept = session === this.session ? null : this.session ? this.strokes : stored(this.storage);
+    if (session !== this.session) Object.assign(this, { session, given, log: [], last: done, sent: done });
+    if (given.revision !== this.given.revision) this.given = given;
+    this.done = done;
+    this.log = this.log.filter((entry) => entry.number > this.given.at);
+    this.replay();
+    if (kept && this.storage) this.add({ open: kept });
+    else if (done >= this.sent) this.flush();
+  }
+
+  add(entry) {
+    this.log.push({ number: ++this.last, ...entry });
+    this.replay();
+    this.flush();
+  }
+
+  flush() {
+    const pending = this.log.filter((entry) => entry.number > this.done).slice(0, MAX_SENT);
+    if (!pending.length) return;
+    this.sent = pending.at(-1).number;
+    const objects = pending.map(({ stroke, press, open }) => stroke ?? (press ? { press } : { open }));
+    this.send({ session: this.session, first: pending[0].number, raw: { objects } });
+  }
+
+  // Does what the server does with the log, as far as the history is known here; beyond that the server's next answer says it.
+  replay() {
+    let now = this.given;
+    const past = [];
+    for (const entry of this.log) {
+      if (this.presses[entry.press] === "undo") now = past.pop() ?? beforeLast(now);
+      else {
+        const next = after(now, entry, this.presses[entry.press]);
+        if (next !== now) past.push(now);
+        now = next;
+      }
+    }
+    this.strokes = now.strokes;
+    if (this.storage && this.last) store(this.storage, this.strokes);
+  }
+}
+
+function after(drawing, { stroke, open }, effect) {
+  const { strokes, isCovered } = drawing;
+  if (stroke) return { strokes: isCovered ? [stroke] : [...strokes, stroke] };
+  if (open) return { strokes: open };
+  if (effect === "clear") return strokes.length || isCovered ? { strokes: [] } : drawing;
+  return isCovered ? drawing : { strokes, isCovered: true };
+}
+
+function beforeLast({ strokes, isCovered }) {
+  return { strokes: isCovered ? strokes : strokes.slice(0, -1) };
+}
+
+function isSame(some, others) {
+  return some.length === others.length && some.every((stroke, i) => stroke === others[i]);
+}
+
+function stored(name) {
+  try {
+    return name && JSON.parse(sessionStorage.getItem(name));
+  } catch {
+    return null; // storage is blocked
+  }
+}
+
+function store(name, strokes) {
+  try {
+    sessionStorage.setItem(name, JSON.stringify(strokes));
+  } catch {
+    // Storage is blocked or full: a reload begins with the first drawing.
+  }
+}

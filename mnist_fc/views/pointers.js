@@ -1,0 +1,103 @@
+// Lets one pointer at a time draw. Fabric.js handles mouse and touch events itself, but a stroke never ends there when the mouse-up
+// is lost, after a right click or a touchcancel, and the first touch keeps all others from drawing. So Fabric.js gets none of the
+// browser's own events: from pointer events this makes the mouse events of one well-formed stroke after the other.
+
+const NATIVE_EVENTS = ["mousedown", "mousemove", "mouseup", "touchstart", "touchmove", "touchend"];
+const RESTING_PIXELS = 6; // a touch that has moved less rests, as a palm does
+
+class Pen {
+  // `onStroke` is called whenever a stroke has ended; `signal` takes all listeners away.
+  constructor(surface, onStroke, signal) {
+    this.surface = surface;
+    this.onStroke = onStroke;
+    this.pointer = null; // the id of the pointer that draws
+    this.last = null; // its last event
+    this.resting = new Map(); // touches that do not draw: where each began, and whether it is a dot when it ends now
+    const stage = surface.parentElement;
+    for (const type of NATIVE_EVENTS) stage.addEventListener(type, stop, { capture: true, passive: false, signal });
+    stage.addEventListener("pointerdown", (event) => this.down(event), { signal });
+    const everywhere = { capture: true, signal };
+    window.addEventListener("pointermove", (event) => this.move(event), everywhere);
+    window.addEventListener("pointerup", (event) => this.up(event), everywhere);
+    for (const type of ["pointercancel", "lostpointercapture"])
+      window.addEventListener(type, (event) => this.cancel(event), everywhere);
+    window.addEventListener("blur", () => this.finish(), { signal });
+    document.addEventListener("visibilitychange", () => this.finish(), { signal });
+    // The menu would get the mouse-up; on touch it comes when a finger rests.
+    window.addEventListener("contextmenu", (event) => this.isBusy && event.preventDefault(), everywhere);
+  }
+
+  get isDown() {
+    return this.pointer !== null;
+  }
+
+  get isBusy() {
+    return this.isDown || this.resting.size > 0;
+  }
+
+  down(event) {
+    if (event.button !== 0) return;
+    if (event.pointerType === "touch") {
+      this.resting.set(event.pointerId, { start: event, isDot: !this.isDown });
+      return;
+    }
+    this.finish();
+    this.surface.setPointerCapture(event.pointerId); // a disabled button sends no mouse-up, nor does what is outside the window
+    this.begin(event);
+  }
+
+  move(event) {
+    if (event.pointerId === this.pointer) {
+      if (event.pointerType !== "touch" && !(event.buttons & 1)) return this.finish();
+      this.last = event;
+      return this.send("mousemove", event);
+    }
+    const touch = this.resting.get(event.pointerId);
+    if (!touch || this.isDown) return;
+    const { clientX, clientY } = touch.start;
+    if (Math.hypot(event.clientX - clientX, event.clientY - clientY) < RESTING_PIXELS) return;
+    this.resting.delete(event.pointerId);
+    for (const other of this.resting.values()) other.isDot = false;
+    this.begin(touch.start, event.pointerId);
+    this.move(event);
+  }
+
+  up(event) {
+    if (event.pointerId === this.pointer) return this.finish();
+    const touch = this.resting.get(event.pointerId);
+    this.resting.delete(event.pointerId);
+    if (!touch?.isDot || this.isDown) return;
+    this.begin(touch.start);
+    this.finish();
+  }
+
+  cancel(event) {
+    if (event.pointerId === this.pointer) this.finish();
+    if (event.type === "pointercancel") this.resting.delete(event.pointerId);
+  }
+
+  begin(event, pointer = event.pointerId) {
+    this.pointer = pointer;
+    this.last = event;
+    this.send("mousedown", event);
+  }
+
+  finish() {
+    if (!this.isDown) return;
+    this.pointer = null;
+    this.send("mouseup", this.last);
+    this.onStroke();
+  }
+
+  send(type, { clientX, clientY, shiftKey }) {
+    const buttons = type === "mouseup" ? 0 : 1;
+    const options = { clientX, clientY, shiftKey, buttons, bubbles: true, cancelable: true, composed: true };
+    this.surface.dispatchEvent(new MouseEvent(type, options));
+  }
+}
+
+function stop(event) {
+  if (!event.isTrusted) return; // one of ours
+  event.stopPropagation();
+  if (event.type === "touchstart") event.preventDefault(); // no mouse events follow, and nothing scrolls
+}
