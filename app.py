@@ -15,6 +15,7 @@ from mnist_fc.views import (
     alike,
     controls,
     draw,
+    environment,
     gradients,
     hand,
     inside,
@@ -41,7 +42,7 @@ ABOUT = """
 - **The slider** under the buttons lies on the charts' own axis and looks back: the drawing is read, everything below is drawn,
   and all figures are shown as they were after so many steps. ▶ plays the run from there, at its end from the first step.
 - **The curves** show the loss (how wrong the answers are) and the accuracy (the share of right answers) over the steps; a step
-  is one batch of images. Point at a curve for its values.
+  is one batch of images. Point at or tap a curve for its values.
 - **Draw** a digit with the mouse, a pen or a finger. The number under the digit read says how sure the network is, and what it
   would say next; the bars give all ten probabilities in percent. **Test digit** shows it a picture from MNIST instead, and
   **Undo** brings your drawing back.
@@ -84,6 +85,7 @@ log = logging.getLogger("mnist_fc.app")
 
 st.set_page_config(page_title="mnist_fc: train, draw, be read", page_icon="✏️", layout="wide")
 st.html(Path(draw.__file__).with_name("style.css"))
+environment.prepare()
 
 try:
     session.trainer()
@@ -130,7 +132,8 @@ def live(tick_seconds: float | None) -> None:
 
 def about() -> None:
     """Everything on the page in words."""
-    st.markdown(ABOUT)
+    with st.container(key="help"):
+        st.markdown(ABOUT)
 
 
 def tabs(readings: list[Reading], network: session.Network) -> None:

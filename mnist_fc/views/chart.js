@@ -48,7 +48,7 @@ class Chart {
         this.point(event.clientX - box.left, event.clientY - box.top);
       });
     }
-    this.svg.addEventListener("pointerleave", () => this.point(Infinity, Infinity));
+    this.svg.addEventListener("pointerleave", ({ pointerType }) => pointerType === "touch" || this.point(Infinity, Infinity));
   }
 
   button(name, format, address) {

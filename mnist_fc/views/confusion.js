@@ -1,5 +1,8 @@
 // A confusion matrix whose cells can be pressed. The default function is called when it appears and again with each new data; see
-// mistakes.py. It is a table of buttons, so that it can be read and used without a pointer.
+// mistakes.py. It is a table of buttons, so that it can be read and used without a pointer: one stop of the Tab key, and the arrow
+// keys go from cell to cell.
+
+const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }; // rows, columns
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".confusion");
@@ -8,13 +11,35 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const focused = root.contains(document.activeElement) ? document.activeElement.dataset.place : undefined;
   root.state = state;
   root.replaceChildren(table(data, (cell) => setTriggerValue("cell", cell)));
-  if (focused) root.querySelector(`[data-place="${focused}"]`)?.focus();
+  const current = root.querySelector(`[data-place="${focused ?? root.place}"]:enabled`) ?? root.querySelector("button:enabled");
+  if (current) current.tabIndex = 0;
+  if (focused) current?.focus();
+  root.onfocusin = ({ target }) => {
+    root.querySelector("[tabindex='0']").tabIndex = -1;
+    target.tabIndex = 0;
+    root.place = target.dataset.place;
+  };
+  root.onkeydown = (event) => {
+    const step = STEPS[event.key];
+    if (!step) return;
+    event.preventDefault();
+    neighbour(root, event.target, step)?.focus();
+  };
+}
+
+/** The next cell in one direction that has digits; nothing at the edge. */
+function neighbour(root, button, [down, right]) {
+  let [row, column] = button.dataset.place.split("-").map(Number), found;
+  do found = root.querySelector(`[data-place="${row += down}-${column += right}"]`);
+  while (found?.disabled);
+  return found;
 }
 
 function table({ counts, accuracies, chosen }, press) {
   const digits = [...counts.keys()];
   const worst = Math.max(1, ...counts.flatMap((row, label) => row.filter((_, digit) => digit !== label)));
   const made = document.createElement("table");
+  made.setAttribute("role", "grid");
   row(made.createTHead(), ["label ╲ read", ...digits, "right"], "th");
   const body = made.createTBody();
   for (const label of digits) {
@@ -25,6 +50,7 @@ function table({ counts, accuracies, chosen }, press) {
       button.type = "button";
       button.textContent = count || "";
       button.disabled = !count;
+      button.tabIndex = -1;
       button.dataset.place = `${label}-${digit}`;
       button.className = isRight ? "right" : "wrong";
       button.style.setProperty("--share", isRight ? 0.35 : count && 0.12 + 0.88 * count / worst);

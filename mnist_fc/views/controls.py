@@ -244,10 +244,10 @@ def _draw(on_page: Set[str]) -> None:
             elif "preset" in on_page:
                 st.caption(PRESET_LINES[settings.preset])
     if on_page & {"num_layers", "activation"}:
-        st.subheader("Network")
+        st.header("Network")
         _network(on_page, config)
     if on_page & {"learning_rate", "epochs", "batch_size", "optimizer", "schedule"}:
-        st.subheader("Training")
+        st.header("Training")
         _training(on_page, config)
     if "keeps_going" in on_page:
         st.toggle(

@@ -75,7 +75,8 @@ def _way_through(model: MLP, image: np.ndarray, network: session.Network, survey
         )
     st.caption(
         "Each small square is a unit, and its colour what it says of your drawing: orange above zero, blue below, grey at zero; "
-        "full colour is the strongest of its layer. Point at a unit for its number, **click it** to see what it does."
+        "full colour is the strongest of its layer. Point at or tap a unit for its number; "
+        "**click or tap it** to see what it does."
     )
     with st.container(key="activations"):
         pictures("activation_grids", tiles, label="the activations of all units", size=142, on_click=_choose, click="cell")
@@ -209,7 +210,7 @@ def _gallery(network: session.Network, surveyed: Survey) -> None:
     st.caption(
         f"The incoming weights of the {len(found)} units of layer 1 that tell the test digits apart the most (how much a unit's "
         f"activation varies over {len(images):,} of them, times the length of its outgoing weights): ink on orange raises the "
-        f"unit's sum, ink on blue lowers it. Click one to see it above.{_as_of(by, network)}"
+        f"unit's sum, ink on blue lowers it. Click or tap one to see it above.{_as_of(by, network)}"
     )
     tiles = [Tile(weights, f"unit {i + 1:,}", i, limit=full_colour(weights)) for i, weights in found]
     with st.container(key="gallery"):

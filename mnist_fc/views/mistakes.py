@@ -72,7 +72,8 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
         indices = misread(labels, surveyed)
         st.markdown("#### All that are misread")
     st.caption(
-        "The surest first: the label, what was read, and how sure it was. **Click one** to have it read above, as if drawn."
+        "The surest first: the label, what was read, and how sure it was. **Click or tap one** to have it read above, "
+        "as if drawn."
     )
     shown = indices[: state.setdefault("mistakes_shown", NUM_SHOWN)]
     tiles = [

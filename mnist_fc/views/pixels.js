@@ -34,6 +34,7 @@ class Pictures {
     this.legend.hidden = !data.legend;
     if (data.legend) this.showLegend(data.limit);
     this.root.setAttribute("aria-label", data.label);
+    this.makeStops();
     this.point(...(this.tiles.includes(this.pointed?.[0]) ? this.pointed : [null]));
   }
 
@@ -42,6 +43,24 @@ class Pictures {
     const bar = document.createElement("i");
     bar.style.background = `linear-gradient(to right, ${stops})`;
     this.legend.replaceChildren(formatNumber(-limit), bar, formatNumber(limit));
+  }
+
+  /** A gallery is one stop of the Tab key, and the arrow keys go from tile to tile; of grids each is a stop, see `press`. */
+  makeStops() {
+    const { click } = this.data, current = this.tiles.includes(this.current) ? this.current : this.tiles[0];
+    for (const tile of this.tiles) tile.canvas.tabIndex = click === "cell" || (click && tile === current) ? 0 : -1;
+  }
+
+  /** Go to the tile so many places further on. */
+  walk(tile, step) {
+    const next = this.tiles[this.tiles.indexOf(tile) + step];
+    next?.canvas.focus();
+  }
+
+  /** The tiles that stand in the first row. */
+  get numColumns() {
+    const top = this.tiles[0].figure.offsetTop;
+    return this.tiles.filter(({ figure }) => figure.offsetTop === top).length;
   }
 
   /** Say the number of one pixel of a tile; of none when there is none there. */
@@ -69,7 +88,11 @@ class Tile {
     this.caption = this.figure.appendChild(document.createElement("figcaption"));
     this.canvas.addEventListener("pointermove", (event) => pictures.point(this, this.pixelAt(event)));
     this.canvas.addEventListener("pointerdown", (event) => pictures.point(this, this.pixelAt(event)));
-    this.canvas.addEventListener("pointerleave", () => pictures.point(null));
+    this.canvas.addEventListener("pointerleave", ({ pointerType }) => pointerType === "touch" || pictures.point(null));
+    this.canvas.addEventListener("focus", () => {
+      pictures.current = this;
+      pictures.makeStops();
+    });
     this.canvas.addEventListener("blur", () => pictures.point(null));
     this.canvas.addEventListener("click", (event) => this.choose(this.pixelAt(event)));
     this.canvas.addEventListener("keydown", (event) => this.press(event));
@@ -84,7 +107,6 @@ class Tile {
     this.canvas.style.width = `${size}px`;
     this.canvas.style.aspectRatio = `${tile.columns} / ${tile.rows}`;
     this.canvas.classList.toggle("ink", Boolean(tile.ink));
-    this.canvas.tabIndex = click ? 0 : -1;
     this.canvas.setAttribute("role", click === "tile" ? "button" : "img");
     this.canvas.setAttribute("aria-label", tile.caption);
     this.figure.classList.toggle("clickable", Boolean(click));
@@ -120,12 +142,14 @@ class Tile {
     if (this.pictures.data.click && Number.isFinite(this.values[pixel])) this.pictures.click([this.data.id, pixel]);
   }
 
-  /** With the keyboard: arrows walk over the pixels, Enter chooses the one that is pointed at. */
+  /** With the keyboard: arrows walk over the tiles of a gallery or the pixels of a grid, Enter chooses what they are at. */
   press(event) {
-    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.data.columns, ArrowDown: this.data.columns };
+    const isGallery = this.pictures.data.click === "tile", columns = isGallery ? this.pictures.numColumns : this.data.columns;
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
     const [tile, pixel] = this.pictures.pointed ?? [];
     const at = tile === this ? pixel : 0;
     if (event.key === "Enter" || event.key === " ") this.choose(at);
+    else if (event.key in steps && isGallery) this.pictures.walk(this, steps[event.key]);
     else if (event.key in steps) this.pictures.point(this, Math.max(0, Math.min(this.values.length - 1, at + steps[event.key])));
     else return;
     event.preventDefault();

@@ -94,7 +94,7 @@ def _run(run: Run | None) -> None:
     if run and run.path:
         st.caption(f"Its folder is {session.plain(str(run.path))}; earlier weights are there, too. TensorBoard shows all runs:")
         st.code(f"tensorboard --logdir {shlex.quote(str(run.path.parent))}", language=None, wrap_lines=True)
-    st.caption("**The curves**: point at a chart, and SVG and PNG above its right corner save it as a picture.")
+    st.caption("**The curves**: point at or tap a chart, and SVG and PNG above its right corner save it as a picture.")
 
 
 def _file_of(run: Run | None, name: str) -> tuple[Callable[[], bytes], str]:

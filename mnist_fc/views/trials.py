@@ -155,7 +155,7 @@ def _lines(study: str, of_study: Study, ticking: bool) -> None:
         return
     st.caption(
         f"A line for each trial that is done{f', the best {MAX_LINES}' if len(done) > MAX_LINES else ''}, from its validation "
-        "accuracy through its settings: the more accurate, the more orange. Point at an end for its value."
+        "accuracy through its settings: the more accurate, the more orange. Point at or tap an end for its value."
     )
     num_axes = len(of_study.space) + 1
     # Narrower than its axes need it scrolls sideways.

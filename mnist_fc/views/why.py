@@ -14,13 +14,13 @@ from mnist_fc.views.pixels import Tile, pictures
 EXACT = (
     "With this activation the network is, for this very drawing, plain arithmetic: the sum behind each digit (its **logit**) is "
     "each pixel's ink times one number, and what the biases give. **Orange pixels speak for the digit, blue ones against it**; "
-    "where there is no ink there is nothing to say. All three pictures have one scale. Point at a pixel for its number."
+    "where there is no ink there is nothing to say. All three pictures have one scale. Point at or tap a pixel for its number."
 )
 INTEGRATED = (
     "With this activation no share of a pixel is exact, so the ink is brought in little by little, from blank paper to the "
     "drawing, and each pixel gets what it changed on the way (integrated gradients, Sundararajan and others, 2017). **Orange "
-    "pixels speak for the digit, blue ones against it.** The last line says how nearly it all adds up. Point at a pixel for its "
-    "number."
+    "pixels speak for the digit, blue ones against it.** The last line says how nearly it all adds up. Point at or tap a pixel "
+    "for its number."
 )
 
 
@@ -66,7 +66,7 @@ def _sums(attribution: Attribution, first: int, second: int) -> str:
         "together": attribution.sums,
         "the network's logit": attribution.logits,
     }
-    header = "".join(f"<th>{name}</th>" for name in ("", f"for {first}", f"for {second}", "difference"))
+    header = "<td></td>" + "".join(f"<th>{name}</th>" for name in (f"for {first}", f"for {second}", "difference"))
     body = "".join(_row(name, [_signed(value) for value in (*values, values[0] - values[1])]) for name, values in rows.items())
     gaps = attribution.gaps
     missing = ["&lt; 0.0001" if abs(gap) < 1e-4 else _signed(gap) for gap in (*gaps, gaps[0] - gaps[1])]
