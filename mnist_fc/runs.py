@@ -15,6 +15,7 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +23,9 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
+
+if sys.platform != "win32":
+    import fcntl
 
 import numpy as np
 import torch
@@ -32,7 +36,7 @@ from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import MAX_CONFIG_BYTES, ConfigError, TrainConfig, preset_of
 from mnist_fc.engine import KEPT_STEPS, MAX_KEPT, NUM_NUMBERS
 from mnist_fc.events import EventFile
-from mnist_fc.files import read_whole, write_whole
+from mnist_fc.files import open_plain, read_whole, write_whole
 from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
 
 ABOUT_NAME, METRICS_NAME, STATE_NAME, REPORT_NAME, LOCK_NAME = "about.json", "metrics.csv", "state.ckpt", "report.md", ".lock"
@@ -349,19 +353,37 @@ _written_here: set[Path] = set()
 
 
 def is_active(path: Path) -> bool:
-    """Whether some program, this one or another, is writing the run now. Of another's that takes 50 ms."""
+    """Return whether some program, this one or another, is writing the run now."""
     if path.absolute() in _written_here:
         return True
     if not (path / LOCK_NAME).exists():  # to ask would make the file, and its folder
         return False
     try:
-        # Another that asks holds it for a moment, too.
-        with FileLock(path / LOCK_NAME).acquire(timeout=0.05, poll_interval=0.005):
-            return False
-    except Timeout:
-        return True
+        return _is_locked(path / LOCK_NAME)
     except OSError:  # it cannot be written here, then not by a run either
         return False
+
+
+if sys.platform == "win32":
+
+    def _is_locked(path: Path) -> bool:
+        try:
+            # Another that asks holds it for a moment, too.
+            with FileLock(path).acquire(timeout=0.05, poll_interval=0.005):
+                return False
+        except Timeout:
+            return True
+
+else:
+
+    def _is_locked(path: Path) -> bool:
+        """Ask with a shared lock, which others who ask can hold at the same time."""
+        with open_plain(path) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
 
 
 def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:

@@ -1,17 +1,20 @@
 """What the tests of the page share: a server with its training process, and what a person does in the browser."""
 
+import json
 import os
+import random
 import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from mnist_fc.config import PRESETS
 
@@ -22,7 +25,9 @@ BROWSER_ARGS = [
     *("--disable-component-update", "--disable-sync"),
 ]
 SECONDS = 1000.0
-expect.set_options(timeout=60 * SECONDS)  # what comes at once on a machine at rest, on one that is busy with other things too
+AT_ONCE_SECONDS = 60.0
+"""For what comes at once on a machine at rest, on one that is busy with other things too."""
+expect.set_options(timeout=AT_ONCE_SECONDS * SECONDS)
 
 SEVEN: list[tuple[float, float]] = [(80, 60), (200, 60), (130, 230)]
 ONE: list[tuple[float, float]] = [(140, 50), (140, 230)]
@@ -31,6 +36,14 @@ TWO: list[tuple[float, float]] = [(80, 90), (100, 65), (140, 55), (185, 70), (19
 
 UPPER, LOWER = "canvas.upper-canvas", "canvas.dc-canvas.lower-canvas"
 """Of the two that lie on each other, the one that takes strokes and the one that keeps them."""
+
+
+PLAIN_PROCESS = {
+    # Threads that spin while they wait for each other take 30 times as long where others want the cores, too.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # As glibc has them on two cores: the memory that many threads take would otherwise grow with the number of cores.
+    "MALLOC_ARENA_MAX": "16",
+}
 
 
 @dataclass(frozen=True)
@@ -52,20 +65,44 @@ class Server:
         raise AssertionError("the server has no training process")
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    """For what no event tells of: another process, or a file."""
-    deadline = time.monotonic() + seconds
+SERVERS: list[Server] = []
+"""Those that this process has started and not ended."""
+
+
+class ServersThatRun:
+    """The servers that run now. A test that waits for one of them does not wait any longer once it has ended."""
+
+    def __init__(self) -> None:
+        self._servers = [server for server in SERVERS if server.process.poll() is None]
+
+    def check(self) -> None:
+        for server in self._servers:
+            code = server.process.poll()
+            assert code is None, f"the server has ended with code {code}:\n{server.log.read_text()[-2000:]}"
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 300.0) -> None:
+    """Wait for what no event tells of: another process, or a file. Fail at once if a server ends meanwhile."""
+    deadline, servers = time.monotonic() + seconds, ServersThatRun()
     while not condition():
+        servers.check()
         assert time.monotonic() < deadline, "what was waited for has not come"
         time.sleep(0.002)
+
+
+def free_port() -> int:
+    """A port that is free, and that no outgoing connection is given: systems take those from 32768 on."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
 def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[Server]:
     """The page with a store in `folder`, started by the command `inside` where one is given."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -82,21 +119,26 @@ def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[S
                 "true",
             ],
             cwd=ROOT,
-            # Threads that spin while they wait for each other take 30 times as long where others want the cores, too.
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "MNIST_FC_RUNS": str(folder / "runs"), **environment},
+            env={**os.environ, **PLAIN_PROCESS, "MNIST_FC_RUNS": str(folder / "runs"), **environment},
             stdout=subprocess.PIPE,
             stderr=output,
         )
+    server = Server(process, f"http://localhost:{port}", log)
     assert process.stdout
-    for line in process.stdout:
-        if b"URL:" in line:
-            break
-    try:
-        yield Server(process, f"http://localhost:{port}", log)
-    finally:
-        process.terminate()
-        process.wait(60)
-        process.stdout.close()
+    with process.stdout:
+        if not any(b"URL:" in line for line in process.stdout):
+            raise AssertionError(f"the server does not start:\n{log.read_text()}")
+        SERVERS.append(server)
+        try:
+            yield server
+        finally:
+            SERVERS.remove(server)
+            process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 def ready(page: Page) -> None:
@@ -139,8 +181,32 @@ def expect_reading(page: Page, digit: str) -> None:
     expect(page.locator(".st-key-reading")).to_have_text(digit)
 
 
+STATUS_SECONDS = 300.0
+"""An upper bound for a busy machine: the longest run that a test trains to its end takes ten seconds on one at rest."""
+AT_REST = "^(idle|ready|done|stopped|diverged|failed|interrupted|$)"
+"""What the status begins with while nothing is running."""
+
+
 def expect_status(page: Page, text: str | re.Pattern[str]) -> None:
-    expect(page.locator(".st-key-status")).to_contain_text(text, timeout=300 * SECONDS)
+    """Wait until the status contains the text. Fail at once if the run ends otherwise meanwhile, or the server does."""
+    expected = text.pattern if isinstance(text, re.Pattern) else re.escape(text)
+    if text == "epoch":
+        expected = "^epoch"  # it is running: one that is paused or has ended names its epoch later in the line
+    before = page.evaluate(STATUS)
+    began, servers = time.monotonic(), ServersThatRun()
+    while True:
+        try:
+            reached = page.wait_for_function(
+                STATUS_REACHED, arg=[before, expected, AT_REST], timeout=5 * SECONDS, polling=50
+            ).json_value()
+        except PlaywrightTimeoutError:
+            servers.check()
+            has_not_begun = re.match(AT_REST, before[1]) and page.evaluate(STATUS) == before
+            if time.monotonic() - began < (AT_ONCE_SECONDS if has_not_begun else STATUS_SECONDS):
+                continue
+            reached = {"isExpected": False}
+        assert reached["isExpected"], f"waited for {text!r}; the page shows {json.dumps(page.evaluate(SHOWN), indent=2)}"
+        return
 
 
 def start_run(page: Page) -> None:
@@ -198,6 +264,30 @@ def open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
     expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
 
+
+STATUS = """() => {
+  const status = document.querySelector(".st-key-status");
+  const run = status?.querySelector("[role=status]")?.dataset.run;
+  return [run ?? "", (status?.textContent ?? "").replace(/\\s+/g, " ").trim()];
+}"""
+"""The id of the run that the page shows, and the words of its status."""
+
+STATUS_REACHED = f"""([before, expected, atRest]) => {{
+  const [run, words] = ({STATUS})();
+  const isExpected = new RegExp(expected).test(words);
+  // What was at rest before may be about to begin, and "Close run" leads from the end of a run to no run.
+  const hasChanged = run !== before[0] || words !== before[1];
+  const isOver = hasChanged && run && new RegExp(atRest).test(words) && !/idle|ready/.test(expected);
+  return isExpected || isOver ? {{ isExpected }} : null;
+}}"""
+"""Whether the status has become what is expected of it, or the run has ended otherwise; null for neither."""
+
+SHOWN = """() => Object.fromEntries(
+  [".st-key-status", ".st-key-progress", ".st-key-diagnosis", "[data-testid=stAlert]", "[data-testid=stException]"].map(
+    name => [name, Array.from(document.querySelectorAll(name), element => element.innerText).join("; ")]
+  )
+)"""
+"""What the page says of its run, for the message of a test that fails."""
 
 CURVE_LENGTH = """
 chart => {

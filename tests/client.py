@@ -25,8 +25,8 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-WAIT_SECONDS = 60.0
-"""For what must come."""
+WAIT_SECONDS = 120.0
+"""For what must come: an upper bound for a busy machine."""
 
 Point = tuple[float, float]
 Path = tuple[int, ...]

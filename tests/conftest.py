@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
 from mnist_fc import data
-from mnist_fc.config import TrainConfig
+from mnist_fc.config import TrainConfig, text_of
 from mnist_fc.data import Mnist
 from mnist_fc.engine import train
 from mnist_fc.model import ACTIVATIONS, MLP
@@ -26,9 +26,26 @@ from mnist_fc.records import WeightsRecord
 from mnist_fc.strokes import Stroke
 from mnist_fc.views import controls, session
 
-# How long an example takes is the machine's affair.
-hypothesis.settings.register_profile("any machine", deadline=None)
+# How long an example takes is the machine's affair, and so is how long it takes to make one.
+hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("any machine")
+
+
+OVERFLOWING: dict[str, Any] = {
+    "hidden_sizes": (256, 256, 256, 256),
+    "activation": "leaky_relu",
+    "initialization": "keras",
+    "optimizer": "sgd",
+    "learning_rate": 1.0,
+    "schedule": "constant",
+}
+"""Settings whose loss overflows on every processor, within about fifteen steps.
+
+Leaky ReLUs never die, Glorot's initialization keeps signals and gradients at full size, and a learning rate of 1 is unstable for
+this network from the start. The gradient of a layer contains the product of all others, so the loss grows faster than
+exponentially: 2, 30, 1e3, 2e7, 3e26, overflow. Rounding moves that by a few steps. ReLUs, in contrast, may die on the way: then
+the loss stays at that of guessing.
+"""
 
 
 @contextmanager
@@ -43,6 +60,16 @@ def files_no_larger_than(num_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def as_options(settings: dict[str, Any]) -> list[str]:
+    """Settings as the command line takes them."""
+    return [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", text_of(value))]
+
+
+def as_query(settings: dict[str, Any]) -> str:
+    """Settings as the address of the page takes them."""
+    return "?" + "&".join(f"{name}={text_of(value)}" for name, value in settings.items())
 
 
 def model_of(record: WeightsRecord, config: TrainConfig) -> MLP:

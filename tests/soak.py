@@ -2,10 +2,11 @@
 
     .venv-tests/bin/python tests/soak.py --sessions 30 --minutes 10
 
-starts a server, opens the sessions (websocket clients, see client.py, and one real browser that draws with the mouse), and
-reports how long a person waits for a reading, what memory the server takes, errors in its log, and processes and temporary
-files that it leaves behind. Exit code 1 when a bound is broken. The clients run on the same cores as the server and count
-against it.
+starts a server and reports how long one person waits for a reading while nothing else runs. Then it opens the sessions (websocket
+clients, see client.py, and one real browser that draws with the mouse) and reports the same for the class, and the ratio of both.
+Times depend on the machine and on what else it does, so they are reported and nothing more. Exit code 1 when a drawing is lost or
+read wrongly, when the log has errors, when processes or temporary files are left behind, or when a session takes too much memory.
+The clients run on the same cores as the server and count against it.
 """
 
 import argparse
@@ -24,7 +25,22 @@ from pathlib import Path
 if __name__ == "__main__":  # pytest does both: puts the checkout on the path, and takes the page's variables off
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from browser import BROWSER, BROWSER_ARGS, ONE, SEVEN, TWO, Server, click, draw, expect_reading, ready, running_server
+from browser import (
+    AT_ONCE_SECONDS,
+    BROWSER,
+    BROWSER_ARGS,
+    ONE,
+    SECONDS,
+    SEVEN,
+    TWO,
+    Server,
+    click,
+    draw,
+    expect_reading,
+    ready,
+    running_server,
+    wait_until,
+)
 from client import Point, Session, fabric_path
 from playwright.sync_api import sync_playwright
 from websockets.exceptions import ConnectionClosed
@@ -33,9 +49,6 @@ from mnist_fc.reading import Reader
 from mnist_fc.strokes import render, strokes_of_canvas
 from mnist_fc.views.images import picture
 
-MAX_SECONDS = 1.0
-"""From mouse-up to the reading, for 95 of 100 strokes."""
-
 MAX_LOST = 0.01
 """Of the drawings, so many may be taken off the canvas by a server that lags; see `draw_stroke`."""
 
@@ -43,7 +56,7 @@ KEPT_SECONDS = 120.0
 """So long Streamlit keeps the session of a page that was closed."""
 
 MAX_SESSION_MB = 10.0
-"""That each further session takes on the server."""
+"""That each further session takes on the server: of its objects, which are as large on every processor."""
 
 FOUR: list[Point] = [(170, 50), (80, 170), (205, 170)]
 FOUR_STEM: list[Point] = [(165, 110), (165, 235)]
@@ -94,8 +107,10 @@ class Measured:
     """What came of it. Seconds are from mouse-up to the reading, memory is in MB."""
 
     num_sessions: int
+    alone_seconds: list[float] = field(default_factory=list)
+    """Of one websocket session before the class, while nothing is trained."""
     seconds: list[float] = field(default_factory=list)
-    """Of the websocket sessions, with the 200 ms that the canvas waits."""
+    """Of the websocket sessions of the class, with the 200 ms that the canvas waits."""
     browser_seconds: list[float] = field(default_factory=list)
     """Of the real browser, until the text on the screen has changed."""
     memory: list[float] = field(default_factory=list)
@@ -132,9 +147,6 @@ class Measured:
         for what, seconds in (("websocket sessions", self.seconds), ("the browser", self.browser_seconds)):
             if not seconds:
                 broken.append(f"no reading of {what}")
-        everybody = [*self.seconds, *self.browser_seconds]  # in a minute the browser alone is too few to have a percentile
-        if everybody and percentile(everybody, 95) > MAX_SECONDS:
-            broken.append(f"readings: {percentiles(everybody)}; at most {MAX_SECONDS} s for 95 of 100")
         if (lost := self.events.get(LOST, 0)) > MAX_LOST * (len(self.seconds) + lost):
             broken.append(f"{lost} drawings lost beside {len(self.seconds)} strokes read; at most {MAX_LOST:.0%}")
         if self.session_mb > MAX_SESSION_MB:
@@ -149,7 +161,8 @@ class Measured:
         )
         return f"""\
 {self.num_sessions} sessions for {self.wall_seconds:.0f} s: {events}
-mouse-up to reading, websocket sessions: {percentiles(self.seconds)}; 0.2 s of it is the canvas's own wait
+mouse-up to reading, one session alone:  {percentiles(self.alone_seconds)}; 0.2 s of it is the canvas's own wait
+mouse-up to reading, websocket sessions: {percentiles(self.seconds)}; {ratios(self.seconds, self.alone_seconds)}
 mouse-up to reading, the real browser:   {percentiles(self.browser_seconds)}
 server memory: {start:.0f} MB with one session, {most:.0f} at the most, {end:.0f} at the end; \
 {self.session_mb:.1f} MB for each further session, of which there were {max(self.held)} with those that are kept for who left
@@ -171,11 +184,22 @@ def percentiles(seconds: Sequence[float]) -> str:
     return f"{ranks}, max {max(seconds):.2f} s of {len(seconds)}"
 
 
+def ratios(seconds: Sequence[float], alone: Sequence[float]) -> str:
+    """How many times as long it takes in a class as alone, in words."""
+    if not seconds or not alone:
+        return "nothing to compare"
+    return ", ".join(f"p{percent} {percentile(seconds, percent) / percentile(alone, percent):.1f}" for percent in (50, 95)) + (
+        " times as long as alone"
+    )
+
+
 class Person:
     """Someone in the class, who draws a stroke every 2 to 5 seconds and now and then does something else."""
 
-    def __init__(self, session: Session, bank: Sequence[Drawing], random: random.Random, measured: Measured) -> None:
-        self.session, self.bank, self.random, self.measured = session, bank, random, measured
+    def __init__(
+        self, session: Session, bank: Sequence[Drawing], random: random.Random, measured: Measured, number: int = 0
+    ) -> None:
+        self.session, self.bank, self.random, self.measured, self.number = session, bank, random, measured, number
         self._else = {
             self.stay: 80,
             self.look: 8,
@@ -187,12 +211,18 @@ class Person:
         """What is done after a digit, in percent."""
 
     async def attend(self, until: float) -> None:
-        """Open the page and be there until then, by the monotonic clock."""
+        """Open the page and be there until then, by the monotonic clock, and for one digit and what follows it at least.
+
+        What follows the first depends on the person's number, so that everything is done however few digits a slow machine reads.
+        """
         await self.session.open()
-        while time.monotonic() < until:
+        what = list(self._else)[self.number % len(self._else)]
+        while True:
             await self.draw_digit()
-            (what,) = self.random.choices(list(self._else), list(self._else.values()))
             await what()
+            if time.monotonic() >= until:
+                break
+            (what,) = self.random.choices(list(self._else), list(self._else.values()))
         await self.session.leave()
 
     async def pause(self, least: float = 2.0, most: float = 5.0) -> None:
@@ -305,15 +335,18 @@ def browse(url: str, until: float, measured: Measured) -> None:
         page.goto(url)
         ready(page)
         page.evaluate(WATCH_READING)
-        while time.monotonic() < until:
+        while True:
             for points, digit in ((SEVEN, "7"), (ONE, "1")):
                 click(page, "clear")
                 expect_reading(page, "")
                 page.wait_for_timeout(2000)
                 page.evaluate("window.waited = null")
                 draw(page, points)
-                measured.browser_seconds.append(page.wait_for_function("window.waited").json_value() / 1000)
+                waited = page.wait_for_function("window.waited", timeout=AT_ONCE_SECONDS * SECONDS)
+                measured.browser_seconds.append(waited.json_value() / 1000)
                 expect_reading(page, digit)
+            if time.monotonic() >= until:
+                break
         browser.close()
 
 
@@ -383,6 +416,19 @@ async def watch(server: Server, measured: Measured) -> None:
         await asyncio.sleep(1)
 
 
+async def draw_alone(session: Session, bank: Sequence[Drawing], measured: Measured) -> None:
+    """Draw while nothing else happens: what the machine can do."""
+    for drawing in bank:
+        await session.click("clear")
+        await session.wait_for(is_empty, "the empty canvas")
+        for index in range(len(drawing.strokes)):
+            seconds = await draw_stroke(session, drawing, index)
+            if seconds is None:
+                measured.count(LOST)
+                break
+            measured.alone_seconds.append(seconds)
+
+
 async def hold_class(server: Server, num_sessions: int, seconds: float, seed: int) -> Measured:
     """Let a class be there for so long: one who trains all the time, one with a real browser, and the rest."""
     measured = Measured(num_sessions)
@@ -390,6 +436,7 @@ async def hold_class(server: Server, num_sessions: int, seconds: float, seed: in
     bank = drawings(40, of)
     trainer = Trainer(Session(server.url, LONG_RUN), bank, random.Random(of.random()), measured)
     await trainer.session.open()
+    await draw_alone(trainer.session, bank[:12], measured)
     await trainer.keep_training()
     await trainer.draw_digit()
     watching = asyncio.create_task(watch(server, measured))
@@ -400,7 +447,10 @@ async def hold_class(server: Server, num_sessions: int, seconds: float, seed: in
         await asyncio.sleep(late)
         await attend_safely(person, until, measured)
 
-    others = [Person(Session(server.url, SHORT_RUN), bank, random.Random(of.random()), measured) for _ in range(num_sessions - 2)]
+    others = [
+        Person(Session(server.url, SHORT_RUN), bank, random.Random(of.random()), measured, number)
+        for number in range(num_sessions - 2)
+    ]
     browsing = asyncio.to_thread(browse, server.url, until, measured)
     arrivals = [come(person, of.uniform(0, min(seconds / 6, 30))) for person in others]
     await asyncio.gather(browsing, attend_safely(trainer, until, measured), *arrivals)
@@ -418,6 +468,8 @@ def soak(folder: Path, num_sessions: int, seconds: float, seed: int = 0, **envir
     with running_server(folder, TMPDIR=str(temporary), **environment) as server:
         measured = asyncio.run(hold_class(server, num_sessions, seconds, seed))
     measured.errors += LOG_ERRORS.findall(server.log.read_text())
+    with suppress(AssertionError):  # those that are still there are named
+        wait_until(lambda: not any(processes_of(folder)), seconds=30)
     measured.left_behind += [*processes_of(folder), *map(str, temporary.iterdir())]
     return measured
 

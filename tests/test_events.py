@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 import torch
-from conftest import files_no_larger_than
+from conftest import OVERFLOWING, files_no_larger_than
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -326,7 +326,7 @@ def test_each_hyperparameter_says_what_it_may_be(client: Client) -> None:
 
 
 def test_the_status_says_whether_a_run_came_to_its_end_or_failed(tmp_path: Path, small: Mnist) -> None:
-    diverging = VALIDATED.replace(hidden_sizes=(64, 64, 64), activation="leaky_relu", optimizer="sgd", learning_rate=1.0)
+    diverging = VALIDATED.replace(**OVERFLOWING)
     ends = {
         "DONE": (VALIDATED, list(train(VALIDATED, small))),
         "STOPPED": (VALIDATED, list(train(VALIDATED, small, stop_after(5)))),

@@ -2,7 +2,7 @@
 
     MNIST_FC_FUZZ=100000 bash tests/run tests/test_hostile.py
 
-sends so many through each door, and says what they cost; without the variable it is a short run.
+sends so many through each door, and says what they cost in memory and time; without the variable it is a short run.
 """
 
 import copy

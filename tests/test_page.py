@@ -40,6 +40,7 @@ from browser import (
     start_run,
     wait_until,
 )
+from conftest import OVERFLOWING, as_query
 from PIL import Image
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -310,7 +311,8 @@ def test_reading_goes_from_a_guess_to_near_certainty_as_the_network_learns(open_
     for _ in range(10):  # now it learns
         rate.press("ArrowRight")
     expect(rate).to_have_attribute("aria-valuetext", "0.1")
-    expect(page.locator(".under-digit")).to_contain_text(re.compile(r"^(over 99\.9|9\d\.\d)% sure.*this run", re.DOTALL))
+    sure = re.compile(r"^(over 99\.9|9\d\.\d)% sure.*this run", re.DOTALL)
+    expect(page.locator(".under-digit")).to_contain_text(sure, timeout=300 * SECONDS)  # a part of the run has to pass
 
 
 def test_drawing_by_touch_on_a_phone_is_read_without_scrolling_sideways(open_page: Callable[..., Page]) -> None:
@@ -534,11 +536,8 @@ def test_killed_training_process_is_reported_and_the_next_run_works(page: Page, 
     start_run(page)
 
 
-def test_diverging_run_says_at_which_step_and_what_helps(page: Page) -> None:
-    choose(page, "optimizer", "SGD with momentum")
-    choose(page, "schedule", "constant")
-    slide(page, "num_layers", "End")
-    slide(page, "learning_rate", "End")
+def test_diverging_run_says_at_which_step_and_what_helps(open_page: Callable[..., Page]) -> None:
+    page = open_page(query=as_query(OVERFLOWING))
     click(page, "train")
     expect_status(page, "diverged")
     expect(page.get_by_text(re.compile(r"stopped being a finite number at step \d+.*lower learning rate"))).to_be_visible()

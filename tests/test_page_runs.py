@@ -115,7 +115,8 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
     browser: Browser, tmp_path: Path, small_npz: Path, ending: str
 ) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    query = "?preset=fast&num_validation=100&hidden_sizes=256&batch_size=8&epochs=25&threads=1"
+    # Several times the second of training after which a state is kept, so that a fast machine is not done before.
+    query = "?preset=fast&num_validation=100&hidden_sizes=256&batch_size=8&epochs=60&threads=1"
     with running_server(tmp_path, MNIST_FC_DATA=str(small_npz)) as server:
         page.goto(f"{server.url}/{query}")
         ready(page)
@@ -152,7 +153,7 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
     assert [step.train_loss for step in after.steps[: len(before.steps)]] == pytest.approx(
         [step.train_loss for step in before.steps], rel=1e-5
     )
-    assert [epoch.epoch for epoch in after.epochs] == list(range(1, 26))
+    assert [epoch.epoch for epoch in after.epochs] == list(range(1, 61))
 
 
 def test_link_to_a_run_that_is_not_there_says_so(open_page: Callable[..., Page]) -> None:

@@ -24,6 +24,7 @@ from browser import (
     draw,
     expect_reading,
     expect_status,
+    free_port,
     open_tab,
     ready,
     slide,
@@ -59,16 +60,6 @@ def replaced(text: str, old: str, new: str) -> str:
     """`text` with `new` for every `old`, of which there must be one."""
     assert old in text
     return text.replace(old, new)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def is_open(address: str, port: int) -> bool:
@@ -126,7 +117,7 @@ def proxy(folder: Path, small_npz: Path) -> Iterator[Proxy]:
     for old, new in (("/etc/nginx", str(folder)), ("passwd -6", f"passwd -6 '{PASSWORD}'"), (NAME, "localhost")):
         commands = replaced(commands, old, new)
     subprocess.run(["bash", "-euc", commands], check=True, capture_output=True)
-    port, http_port = free_ports(2)
+    port, http_port = free_port(), free_port()
     with served(folder, small_npz) as server:
         config = CONFIG
         for old, new in (

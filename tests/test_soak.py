@@ -1,7 +1,8 @@
-"""A class at once, within the bounds that are promised: one minute of the soak, what a session takes, and who comes back."""
+"""A class at once: one minute of the soak, what memory a session takes, and who comes back. Times are reported, not asserted."""
 
 import asyncio
 import random
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -13,8 +14,10 @@ from client import Session
 from soak import LONG_RUN, MAX_SESSION_MB, Drawing, draw_stroke, drawings, is_empty, memory_mb, soak
 
 
-def test_class_of_thirty_with_one_that_trains_is_read_within_a_second_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_class_of_thirty_loses_nothing_and_leaves_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     measured = soak(tmp_path, num_sessions=30, seconds=60)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{measured}\n")
     assert not measured.broken_bounds(), measured
     assert measured.training_seconds > 0
     assert {"strokes", "reloads", "reconnections", "goings and comings", "tabs opened", "long runs"} <= measured.events.keys()

