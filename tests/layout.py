@@ -15,7 +15,7 @@ _HELPERS = """
   };
   const keyOf = element => {
     const keyed = element.closest("[class*='st-key-']") ?? element.getRootNode().host?.closest("[class*='st-key-']");
-    return keyed ? [...keyed.classList].find(each => each.startsWith("st-key-")).replace(/_slider$|_\\\\d+$/, "") : "";
+    return keyed ? [...keyed.classList].find(each => each.startsWith("st-key-")).replace(/_slider$|_\\d+$/, "") : "";
   };
 """
 

@@ -17,7 +17,6 @@ class SlowNetwork:
         self.port = 0
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -25,7 +24,13 @@ class SlowNetwork:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection("localhost", self._target_port)
-        await asyncio.gather(self._forward(reader, upstream_writer), self._forward(upstream_reader, writer))
+        try:
+            await asyncio.gather(self._forward(reader, upstream_writer), self._forward(upstream_reader, writer))
+        except asyncio.CancelledError:
+            pass  # the end, while it is still connected
+        finally:
+            writer.transport.abort()
+            upstream_writer.transport.abort()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on what is read, and the end of it."""
@@ -74,4 +79,5 @@ class SlowNetwork:
         for task in left:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0))  # the sockets are closed
         self._loop.close()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browser import SECONDS, SEVEN, Server, click, draw, expect_reading, expect_status, open_tab, ready, running_server, start_run
+from browser import SEVEN, Server, click, draw, expect_reading, expect_status, open_tab, ready, running_server, start_run
 from playwright.sync_api import Browser, Page, expect
 
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"
@@ -47,17 +47,19 @@ TRANSLATE = """
 def test_translated_page_keeps_updating_while_it_trains(open_page: Callable[..., Page]) -> None:
     page = open_page(query=LONG)
     page.evaluate(TRANSLATE)
-    start_run(page)
-    expect(page.locator(".st-key-progress")).to_contain_text("images/s")
+    progress = page.locator(".st-key-progress")
+    for _ in range(2):  # words that are set off, and come and go, are what React fails to find
+        start_run(page)
+        expect(progress).to_contain_text("images/s")
+        click(page, "stop")
+        expect_status(page, "stopped")
+        expect(progress).to_contain_text("Test accuracy")
     click(page, "clear")
     expect_reading(page, "")
     draw(page, SEVEN)
     for tab in ("Inside", "Mistakes", "Runs"):
         open_tab(page, tab)
         expect(page.get_by_role("tabpanel")).not_to_have_text("")
-    click(page, "stop")
-    expect_status(page, "stopped")
-    expect(page.locator(".st-key-progress")).to_contain_text("Test accuracy")
     expect(page.get_by_text("NotFoundError")).to_have_count(0)
 
 
@@ -98,7 +100,7 @@ INVISIBLE = """
   };
   return Object.entries(parts).filter(([selector, property]) => {
     const color = getComputedStyle(document.querySelector(selector))[property];
-    return color === "none" || color.endsWith(", 0)") || Math.abs(luminance(color) - page) < 25;
+    return color === "none" || /^rgba.* 0\\)$/.test(color) || Math.abs(luminance(color) - page) < 25;
   }).map(([selector]) => selector);
 }
 """
@@ -161,13 +163,13 @@ def test_lost_connection_is_reported_within_five_seconds(browser: Browser, small
         banner = page.get_by_role("alert").filter(has_text="The connection to the server is lost")
         page.clock.install()
         page.context.set_offline(True)
-        page.clock.run_for(5 * SECONDS)
+        page.clock.run_for("00:05")
         expect(banner).to_be_visible()
         page.context.set_offline(False)
-        page.clock.run_for(5 * SECONDS)
+        page.clock.run_for("00:05")
         expect(banner).to_be_hidden()
         own.process.send_signal(signal.SIGKILL)
         expect(page.locator(".stApp")).not_to_have_attribute("data-test-connection-state", "CONNECTED")
-        page.clock.run_for(5 * SECONDS)
+        page.clock.run_for("00:05")
         expect(banner).to_be_visible()
         page.close()

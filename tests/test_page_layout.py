@@ -184,9 +184,10 @@ def test_no_control_moves_from_state_to_state(open_page: Callable[..., Page]) ->
     assert not shifts, "\n".join(shifts)
 
 
-def test_choosing_a_preset_moves_no_control(page: Page) -> None:
+def test_choosing_a_preset_moves_no_control(open_page: Callable[..., Page]) -> None:
+    page = open_page(query="?preset=best")
     before = positions(page)
-    page.locator(".st-key-epochs").get_by_role("slider").press("ArrowRight")
+    page.locator(".st-key-epochs").get_by_role("slider").press("ArrowLeft")
     expect(page.locator(".st-key-preset input")).to_have_value("custom")
     expect(page.locator(PANEL)).to_contain_text("Your own settings.")
     assert moved(before, positions(page)) == []

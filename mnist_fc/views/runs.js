@@ -34,7 +34,8 @@ function table(root) {
   const { columns, rows } = root.latest;
   const made = document.createElement("table");
   const head = made.createTHead().insertRow();
-  for (const text of ["curve", "run", ...columns]) head.appendChild(document.createElement("th")).textContent = text;
+  head.insertCell(); // above the boxes
+  for (const text of ["run", ...columns]) head.appendChild(document.createElement("th")).textContent = text;
   const body = made.createTBody();
   for (const row of rows) {
     const line = body.insertRow();

@@ -42,8 +42,12 @@ class Browser:
             expected = [self._sent[key]] if key in self._sent else []
             while told and told[0][0] <= seen:
                 expected = [told.popleft()[1]]
-            if expected and value not in expected + [arriving for version, arriving in told if version <= begun]:
-                chosen[key] = value
+            if expected and value not in expected:
+                if any(version <= begun and arriving == value for version, arriving in told):
+                    while told and told[0][0] <= begun:
+                        told.popleft()
+                else:
+                    chosen[key] = value
         self._sent = dict(values)
         return chosen
 
