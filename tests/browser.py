@@ -127,6 +127,7 @@ def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[S
     assert process.stdout
     with process.stdout:
         if not any(b"URL:" in line for line in process.stdout):
+            process.wait()
             raise AssertionError(f"the server does not start:\n{log.read_text()}")
         SERVERS.append(server)
         try:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from browser import BROWSER, BROWSER_ARGS, SECONDS, Server, ready, running_server
+from browser import BROWSER, BROWSER_ARGS, Server, ready, running_server
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
@@ -232,7 +232,7 @@ def open_page(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]
         stop = page.locator(".st-key-stop button")
         if not page.is_closed() and stop.count():
             stop.evaluate("button => button.click()")  # does nothing if the run has just ended and it is disabled
-            expect(stop).to_be_disabled(timeout=30 * SECONDS)
+            expect(stop).to_be_disabled()
         page.context.close()
 
 

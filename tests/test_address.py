@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("own_store")
 
 
 def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=60)
+    app = AppTest.from_file(APP, default_timeout=300)
     for name, text in query.items():
         app.query_params[name] = text
     app.run()

@@ -441,7 +441,7 @@ def test_a_training_killed_in_the_middle_goes_on_to_the_same_losses(quick: list[
         if list((tmp_path / "runs").glob("*/state.ckpt")):
             break
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     (cut,) = (tmp_path / "runs").iterdir()
     before = read_run(cut)
     assert before.end is None

@@ -272,7 +272,7 @@ def test_noise_is_not_overfitting(runs: Runs) -> None:
 def test_a_stopped_run_keeps_its_diagnosis(runs: Runs) -> None:
     for name, config in [*STALLING.items(), *OVERFITTING.items(), *DIVERGING.items()]:
         run = runs(config)
-        if name not in ("no number", "over too soon"):
+        if run.end.outcome == "done" and name != "over too soon":  # a loss that overflows ends the run
             stopped = dataclasses.replace(run, end=dataclasses.replace(run.end, outcome="stopped"))
             assert found(stopped) == found(run)
 

@@ -96,7 +96,7 @@ def trained(request: pytest.FixtureRequest, small_npz: Path, tmp_path_factory: p
     (folder / "train.py").write_text(script(config), "utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "train.py", "--data", str(small_npz)]
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     (folder / "config.json").write_text(config.to_json(), "utf-8")  # only now: it tells `checkpoint.load` the activation
     return Trained(config, folder, ran.stdout, checkpoint.load(folder / "model.ckpt"))

@@ -99,7 +99,7 @@ def door(name: str) -> Door:
 @pytest.fixture(scope="module")
 def views(own_store: None) -> SimpleNamespace:
     """What can be imported only once Streamlit has run the page, for the canvas is a component."""
-    assert not AppTest.from_file(APP, default_timeout=120).run().exception
+    assert not AppTest.from_file(APP, default_timeout=300).run().exception
     from mnist_fc.views import canvas, draw, mistakes, runs
 
     return SimpleNamespace(
@@ -194,7 +194,7 @@ def trainer(state: State, records: list[Any]) -> Trainer:
     going = made.start(PRESETS["best"].replace(threads=1))
     assert going.wait_for(lambda run: 20 in run.snapshot().kept, 120)
     made.pause(going)
-    assert going.wait_until_state("paused", timeout=60)
+    assert going.wait_until_state("paused", timeout=300)
     return made
 
 
@@ -210,7 +210,7 @@ def test_a_click_that_nothing_on_the_page_can_send_changes_nothing_else(
     chance, store = random.Random(seed), trainer.store
     (going,) = trainer.jobs()
     known = state.setdefault("known_runs", [run.id for run in store.runs()] if "known_runs" not in state else [])
-    st.query_params["run"] = chance.choice([*known, "none"])
+    session.set_address("run", chance.choice([*known, "none"]))
     whats = ["show", "pin", "rename", "delete", "open", "use", "again"]
     act = {"what": chance.choice(whats), "run": chance.choice(known), "value": chance.choice([None, "a name", *EVIL_TEXTS])}
     name, key, value, called = chance.choice(
@@ -509,8 +509,8 @@ def test_an_address_gives_settings_within_the_limits_and_says_what_is_wrong_as_t
             if chance.random() < 0.3
             else query[name]
         )
-    st.query_params.clear()
-    st.query_params.update(query)
+    session.address().clear()
+    session.address().update(query)
     with door("addresses").input():
         config, problems = address.settings()
         hidden, more = address.hidden(controls.HIDEABLE)

@@ -24,7 +24,6 @@ from mnist_fc.sweep import (
     sweep,
     trials,
 )
-from mnist_fc.views.numbers import format_number
 
 SHORT = "?preset=fast&epochs=1&num_validation=500&hidden_sizes=32"
 LONG = "?preset=fast&epochs=100&num_validation=500&batch_size=8&hidden_sizes=1024,1024"
@@ -134,7 +133,7 @@ def test_after_enough_trials_there_are_plots_and_one_click_takes_the_best_settin
     layers = "-".join(map(str, (784, *first.settings["hidden_sizes"], 10)))
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text(layers)
     slider = page.locator(".st-key-learning_rate").get_by_role("slider")
-    expect(slider).to_have_attribute("aria-valuetext", format_number(first.settings["learning_rate"]))
+    expect(slider).to_have_attribute("aria-valuetext", f"{first.settings['learning_rate']:.4g}")
     expect(page.locator(".st-key-preset input")).to_have_value("custom")
     page.locator(".st-key-machine summary").click()
     expect(page.locator(".st-key-seed input")).to_have_value("7")

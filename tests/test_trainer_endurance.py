@@ -65,14 +65,14 @@ for i in range(num_runs):
         print(json.dumps(measured(trainer)), flush=True)
     run = trainer.start(config)
     if i % 10 == 1:
-        assert run.wait_until_state("running", timeout=60)
+        assert run.wait_until_state("running", timeout=300)
     if i % 10 == 2:
-        assert run.wait_for(lambda run: bool(run._steps), 60)
+        assert run.wait_for(lambda run: bool(run._steps), 300)
     if i % 10 == 3:
         trainer.pause(run)
-        assert run.wait_until_state("paused", timeout=60)
+        assert run.wait_until_state("paused", timeout=300)
     trainer.stop(run)
-    assert run.wait_until_state("stopped", "done", "failed", timeout=60), run.snapshot().state
+    assert run.wait_until_state("stopped", "done", "failed", timeout=300), run.snapshot().state
     outcomes.append(run.snapshot().state)
 print(json.dumps(measured(trainer)))
 print(json.dumps(outcomes))

@@ -9,7 +9,6 @@ import streamlit as st
 
 from mnist_fc.config import LIMITS, PRESETS, Choice, ConfigError, Layers, TrainConfig, preset_of
 from mnist_fc.views import address, session, sync
-from mnist_fc.views.numbers import format_number
 
 PRESET_LINES = {
     "fast": "98 % on the test set in a few seconds.",
@@ -380,7 +379,7 @@ def _choice(on_page: Set[str], key: str, label: str, help_line: str) -> None:
 
 
 def _number(value: float) -> str:
-    return format_number(value) if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _keep_going() -> None:

@@ -9,6 +9,7 @@ knew when it sent it. What the page shows is kept in the session; a widget's own
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -17,6 +18,14 @@ from mnist_fc.views import messages
 
 MAX_UNCONFIRMED = 100
 """Values that a widget was told and the browser has not confirmed; a browser that answers confirms them within seconds."""
+
+
+NOT_TOLD: Any = object()
+"""Stands among the values that a widget was told for a version that told it nothing though it should have."""
+
+_answer = st.components.v2.component(
+    "mnist_fc_answer", html="<i></i>", js=Path(__file__).with_name("answer.js").read_text("utf-8"), isolate_styles=False
+)
 
 
 class Browser:
@@ -28,6 +37,8 @@ class Browser:
         self._sent: dict[str, Any] = {}
         self._told: dict[str, deque[tuple[int, Any]]] = {}
         """By key, the values told since the version that the browser last confirmed, oldest first."""
+        self.is_waiting = False
+        """Whether the browser must send a message before it can be told the rest."""
         self._drawn: set[str] = set()
         """The widgets that were on the page last; one that is new there begins with what it is told."""
 
@@ -39,13 +50,14 @@ class Browser:
         chosen = {}
         for key, value in values.items():
             told = self._told.setdefault(key, deque(maxlen=MAX_UNCONFIRMED))
-            expected = [self._sent[key]] if key in self._sent else []
-            while told and told[0][0] <= seen:
-                expected = [told.popleft()[1]]
+            heard = _pop_up_to(seen, told)
+            if heard and heard[-1] is not NOT_TOLD:
+                expected = heard[-1:]
+            else:  # which of them have arrived is not known
+                expected = [*heard, *([self._sent[key]] if key in self._sent else [])]
             if expected and value not in expected:
                 if any(version <= begun and arriving == value for version, arriving in told):
-                    while told and told[0][0] <= begun:
-                        told.popleft()
+                    _pop_up_to(begun, told)
                 else:
                     chosen[key] = value
         self._sent = dict(values)
@@ -56,24 +68,50 @@ class Browser:
 
         What it has not confirmed may have been lost on the way, and is told again.
         """
-        untold = {key: value for key, value in wanted.items() if key not in self._drawn or not self._shows(key, value)}
+        waiting = {key: NOT_TOLD for key, value in wanted.items() if key in self._drawn and self._must_wait(key, value)}
+        untold = {
+            key: value
+            for key, value in wanted.items()
+            if key not in waiting and not (key in self._drawn and self._shows(key, value))
+        }
         self._drawn = set(wanted)
-        if untold:
+        if untold or waiting:
             self.version += 1
-        for key, value in untold.items():
+        for key, value in (untold | waiting).items():
             self._told.setdefault(key, deque(maxlen=MAX_UNCONFIRMED)).append((self.version, value))
+        self.is_waiting = bool(waiting)
         return untold
 
     def _shows(self, key: str, value: Any) -> bool:
         """Return whether a widget shows `value` now, and still will when everything on the way has arrived."""
         return key in self._sent and all(each == value for each in (self._sent[key], *(told for _, told in self._told[key])))
 
+    def _must_wait(self, key: str, value: Any) -> bool:
+        """Return whether to wait for the browser before it is told `value`.
+
+        The person has changed the widget before two other values had arrived, and may be changing it still. A third would undo
+        that, and a fourth what is done then, and so on.
+        """
+        on_the_way = [told for _, told in self._told.get(key, ()) if told is not NOT_TOLD]
+        return len({*on_the_way}) > 1 and on_the_way[-1] != value
+
+
+def _pop_up_to(version: int, told: deque[tuple[int, Any]]) -> list[Any]:
+    """Take away the values that were told up to `version`, and return them."""
+    popped = []
+    while told and told[0][0] <= version:
+        popped.append(told.popleft()[1])
+    return popped
+
 
 class Widgets:
     """A group of widgets of this session, drawn together by `drawn`."""
 
     def __init__(self, name: str, keys: Sequence[str], choose: Callable[[str, Any], None]) -> None:
+        self._name = name
         self._begun_key, self._seen_key = f"{name}_begun", f"{name}_seen"
+        self._num_questions = 0
+        """How often the browser was asked for a message, which it does not send by itself."""
         self._keys = keys
         self._choose = choose
         self._browser = Browser()
@@ -114,6 +152,8 @@ class Widgets:
         self._show_version(self._begun_key)
         yield
         self._show_version(self._seen_key)
+        self._num_questions += self._browser.is_waiting
+        _answer(key=f"{self._name}_answer", data=self._num_questions)
 
     def _show_version(self, key: str) -> None:
         st.session_state[key] = str(self._browser.version)

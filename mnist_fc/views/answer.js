@@ -1,0 +1,8 @@
+// Sends the page's script a message whenever it asks for one. The default function is called when the page appears and again with
+// each new number of questions; see sync.py.
+
+export default function ({ data, parentElement, setStateValue }) {
+  const known = parentElement.numQuestions ?? 0;
+  parentElement.numQuestions = data;
+  if (data > known) setStateValue("answers", data);
+}

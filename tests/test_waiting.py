@@ -1,0 +1,82 @@
+"""What the tests wait with: what can no longer come is not waited for. Without that these tests would never end."""
+
+import math
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import browser
+import pytest
+from browser import Server, expect_status, wait_until
+from playwright.sync_api import Browser, Page
+from waiting import wait_for_steps
+
+from mnist_fc.config import TrainConfig
+from mnist_fc.jobs import Run
+from mnist_fc.records import EndRecord
+from mnist_fc.store import RunStore
+
+PAGE = "<div class='st-key-status'><span role='status' data-run='{run}'>{words}</span></div>"
+CHANGE = """([run, words]) => setTimeout(() => {
+  const status = document.querySelector("[role=status]");
+  status.dataset.run = run;
+  status.textContent = words;
+})"""
+
+
+@pytest.fixture
+def blank(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time is too long for a status."""
+    monkeypatch.setattr(browser, "STATUS_SECONDS", math.inf)
+    monkeypatch.setattr(browser, "AT_ONCE_SECONDS", math.inf)
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("end", ["failed", "done", "done, stopped in epoch 2 of 5", "stopped in epoch 2 of 5", "diverged"])
+def test_run_that_ends_otherwise_ends_the_wait(blank: Page, end: str) -> None:
+    blank.set_content(PAGE.format(run="a", words="epoch 2 of 5"))
+    blank.evaluate(CHANGE, ["a", end])
+    with pytest.raises(AssertionError, match=end):
+        expect_status(blank, "paused")
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize(("run", "words", "text"), [("a", "epoch 3 of 5", "epoch"), ("b", "done", "done"), ("", "idle", "idle")])
+def test_end_of_an_earlier_run_does_not_end_the_wait(blank: Page, run: str, words: str, text: str) -> None:
+    blank.set_content(PAGE.format(run="a", words="failed"))
+    blank.evaluate(CHANGE, [run, words])
+    expect_status(blank, text)
+
+
+def test_click_that_does_nothing_ends_the_wait(blank: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "STATUS_SECONDS", math.inf)
+    monkeypatch.setattr(browser, "AT_ONCE_SECONDS", 0)
+    blank.set_content(PAGE.format(run="", words="idle"))
+    with pytest.raises(AssertionError, match="idle"):
+        expect_status(blank, "epoch")
+
+
+def test_server_that_ends_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "log").write_text("why it ended")
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    monkeypatch.setattr(browser, "SERVERS", [Server(process, "http://localhost", tmp_path / "log")])
+    threading.Timer(0, process.communicate).start()  # whose end of input it ends with
+    with pytest.raises(AssertionError, match="why it ended"):
+        wait_until(lambda: False, math.inf)
+
+
+def test_run_that_fails_ends_the_wait_for_its_steps(tmp_path: Path) -> None:
+    run = Run(TrainConfig(num_epochs=1, threads=1), RunStore(tmp_path))
+    end = EndRecord(0, 0, "failed", "The reason.", 0.0, None, None)
+    threading.Timer(0, run.receive, [end]).start()
+    with pytest.raises(AssertionError, match=r"The reason\."):
+        wait_for_steps(run, 1)
