@@ -110,7 +110,7 @@ class Measured:
     alone_seconds: list[float] = field(default_factory=list)
     """Of one websocket session before the class, while nothing is trained."""
     seconds: list[float] = field(default_factory=list)
-    """Of the websocket sessions of the class, with the 200 ms that the canvas waits."""
+    """Of the websocket sessions of the class."""
     browser_seconds: list[float] = field(default_factory=list)
     """Of the real browser, until the text on the screen has changed."""
     memory: list[float] = field(default_factory=list)
@@ -161,7 +161,7 @@ class Measured:
         )
         return f"""\
 {self.num_sessions} sessions for {self.wall_seconds:.0f} s: {events}
-mouse-up to reading, one session alone:  {percentiles(self.alone_seconds)}; 0.2 s of it is the canvas's own wait
+mouse-up to reading, one session alone:  {percentiles(self.alone_seconds)}
 mouse-up to reading, websocket sessions: {percentiles(self.seconds)}; {ratios(self.seconds, self.alone_seconds)}
 mouse-up to reading, the real browser:   {percentiles(self.browser_seconds)}
 server memory: {start:.0f} MB with one session, {most:.0f} at the most, {end:.0f} at the end; \

@@ -222,6 +222,15 @@ def test_kept_weights_that_are_gone_or_of_another_network_are_refused(run: RunSn
     assert session.moment(run) is None
 
 
+def test_preparation_says_why_there_is_nothing_to_show(app: AppTest) -> None:
+    app.toggle(key="show_steps").set_value(True).run()
+    assert not [caption for caption in app.caption if "how it is prepared" in caption.value]
+    app.button(key="clear").click().run()
+    assert "Draw a digit to see how it is prepared." in [caption.value for caption in app.caption]
+    app.button(key="test_digit_button").click().run()
+    assert "A test digit needs no preparation: the network sees it as it is." in [caption.value for caption in app.caption]
+
+
 # What the page is sent
 
 

@@ -72,16 +72,19 @@ class Press:
 
 
 class Canvas:
-    """One canvas of the page, by its key; all of its state is this session's. `presses` names the buttons that change it."""
+    """One canvas of the page, by its key; all of its state is this session's.
 
-    def __init__(self, key: str, presses: Mapping[str, Press] | None = None) -> None:
+    `presses` names the buttons that change it; `first` is on it when the session begins.
+    """
+
+    def __init__(self, key: str, presses: Mapping[str, Press] | None = None, first: Iterable[Stroke] = ()) -> None:
         self._key = key
         self._presses = presses or {}
         self._component = f"{key}_component"
         self._state: dict[str, Any] = st.session_state.setdefault(f"{key}_state", {})
         if not self._state:
             self._state.update(session=secrets.token_hex(8), done=0, revision=0, problem=None)
-            self.put([])
+            self.put(first)
 
     @property
     def strokes(self) -> list[Stroke]:

@@ -32,6 +32,7 @@ FIRST_DRAWING: dict[str, Any] = {
     ]
 }
 """A 3, there when the page opens."""
+FIRST_STROKES = strokes_of_canvas(FIRST_DRAWING)
 
 SOURCES = {"run": "This run's network", "shipped": "Shipped network", "file": "Loaded file"}
 """Where a network that reads comes from, as a person reads it."""
@@ -45,20 +46,15 @@ PROBLEMS = {
 
 def panel(network: session.Network) -> list[Reading]:
     """The canvas with its tools, and what `network` reads, which is returned."""
-    state = st.session_state
     canvas = _canvas()
-    if "test_digit" not in state:
-        canvas.put(strokes_of_canvas(FIRST_DRAWING))
     row = st.container(horizontal=True, gap="small", key="drawing")
     with row.container(width=CANVAS_SIZE):
-        canvas.show(state.get("brush", BRUSH), is_kept=True)
+        canvas.show(st.session_state.get("brush", BRUSH), is_kept=True)
         _tools(canvas)
-    state.test_digit = canvas.test_digit  # for the views that mark it among others
     _choice()
-    shown = canvas.test_digit is None
     readings = _read(canvas, network)
     with row.container(width=150, key="result"):
-        _result(readings, network.name)
+        _result(readings, network.name, canvas.test_digit)
     with st.container(key="probabilities"):
         if canvas.problem:
             st.error(f"{canvas.problem}. Press Clear and draw again.")
@@ -67,12 +63,21 @@ def panel(network: session.Network) -> list[Reading]:
     show_steps = st.toggle(
         "How the drawing is prepared",
         key="show_steps",
-        disabled=not shown or readings[0].image is None,
         help="Step by step from your drawing to what the network sees, and what it would say without.",
     )
-    if show_steps and shown:
-        _steps(canvas.drawing, readings, network)
+    if show_steps:
+        _preparation(canvas, readings, network)
     return readings
+
+
+def _preparation(canvas: Canvas, readings: list[Reading], network: session.Network) -> None:
+    """How what is shown became what the network sees, or why there is nothing to show."""
+    if canvas.test_digit is not None:
+        st.caption("A test digit needs no preparation: the network sees it as it is.")
+    elif readings[0].image is None:
+        st.caption("Draw a digit to see how it is prepared.")
+    else:
+        _steps(canvas.drawing, readings, network)
 
 
 def _read(canvas: Canvas, network: session.Network) -> list[Reading]:
@@ -114,7 +119,7 @@ def _canvas() -> Canvas:
         "clear": Press("clear", Canvas.clear),
         "test_digit_button": Press("cover", _load_test_digit),
     }
-    return Canvas("canvas", presses)
+    return Canvas("canvas", presses, FIRST_STROKES)
 
 
 def _tools(canvas: Canvas) -> None:
@@ -135,6 +140,11 @@ def _tools(canvas: Canvas) -> None:
 
 def _load_test_digit(canvas: Canvas) -> None:
     canvas.cover(int(np.random.default_rng().integers(len(session.mnist().test_labels))))
+
+
+def shown_test_digit() -> int | None:
+    """Return the index of the test image that is read in the drawing's place; None if none is."""
+    return _canvas().test_digit
 
 
 def show_test_digit(index: int) -> None:
@@ -171,13 +181,13 @@ def _test_image(index: int) -> np.ndarray:
     return image
 
 
-def _result(readings: list[Reading], name: str) -> None:
+def _result(readings: list[Reading], name: str, test_digit: int | None) -> None:
     with st.container(key="answer", gap=None):
         with st.container(key="reading"):
             size = f" style='font-size: {min(5.5, 10 / len(readings)):.1f}rem'" if len(readings) > 1 else ""
             st.html(f"<div class='digit' aria-live='polite'{size}>{number(readings)}</div>")
-        if (index := st.session_state.test_digit) is not None:
-            what, said = "test-digit", _said_of_test_digit(readings[0], index)
+        if test_digit is not None:
+            what, said = "test-digit", _said_of_test_digit(readings[0], test_digit)
         else:
             what, said = "drawing", _said(readings[0]) if len(readings) == 1 else _said_of_number(readings)
         st.html(f"<div class='under-digit {what}'>{said}<br><span class='by'>{name}</span></div>")

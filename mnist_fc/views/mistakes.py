@@ -75,13 +75,13 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
         "The surest first: the label, what was read, and how sure it was. **Click or tap one** to have it read above, "
         "as if drawn."
     )
-    shown = indices[: state.setdefault("mistakes_shown", NUM_SHOWN)]
+    shown, chosen = indices[: state.setdefault("mistakes_shown", NUM_SHOWN)], draw.shown_test_digit()
     tiles = [
         ink(
             session.mnist().test_images[i].numpy(),
             f"{labels[i]}, read {surveyed.digits[i]}, {percent(float(surveyed.confidences[i]))}",
             i,
-            is_chosen=state.test_digit == i,
+            is_chosen=i == chosen,
         )
         for i in shown.tolist()
     ]
