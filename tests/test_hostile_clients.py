@@ -173,7 +173,7 @@ def test_nobody_clears_what_all_share_or_ends_the_server(server: Server, other: 
     worker = server.worker()
     is_answered(server, BackMsg(clear_cache=True), BackMsg(debug_shutdown_runtime=True), BackMsg(stop_script=True))
     assert server.worker() == worker
-    expect_status(other, "epoch")
+    expect_status(other, "running")
     click(other, "stop")
     expect_status(other, "stopped")
 

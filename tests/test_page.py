@@ -344,7 +344,7 @@ def test_both_curves_grow_while_it_learns(page: Page) -> None:
     lengths = [curve_length(page, "loss_chart"), curve_length(page, "accuracy_chart")]
     expect_longer_curve(page, "loss_chart", lengths[0])
     expect_longer_curve(page, "accuracy_chart", lengths[1])
-    expect_status(page, "epoch")
+    expect_status(page, "running")
 
 
 def test_one_epoch_ends_with_the_accuracies_on_validation_and_test_images(page: Page) -> None:
@@ -400,7 +400,7 @@ def test_two_changes_in_quick_succession_both_hold(browser: Browser, server: Ser
 def test_run_pauses_resumes_and_stops(page: Page) -> None:
     choose_preset(page, "best")
     click(page, "train")
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     click(page, "pause")
     expect_status(page, "paused")
     expect(page.locator(".st-key-pause")).to_contain_text("Resume")
@@ -456,20 +456,20 @@ def test_learning_rate_changes_while_it_runs(page: Page) -> None:
     slide(page, "epochs", "End")
     choose(page, "schedule", "constant")
     click(page, "train")
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     slide(page, "learning_rate", "End")
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("a new learning rate holds from its next step")
     expect(page.locator(".st-key-learning_rate")).to_contain_text("1")
-    expect_status(page, "epoch")
+    expect_status(page, "running")
 
 
 def test_reload_comes_back_to_the_run(page: Page) -> None:
     choose_preset(page, "best")
     click(page, "train")
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     page.reload()
     ready(page)
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     expect(page.locator(".st-key-preset input")).to_have_value("best")
     expect_longer_curve(page, "loss_chart", 0)
 
@@ -478,7 +478,7 @@ def test_second_person_waits_for_a_turn_and_can_draw_meanwhile_leave_and_begin_b
     first, second = open_page(), open_page()
     choose_preset(first, "best")
     click(first, "train")
-    expect_status(first, "epoch")
+    expect_status(first, "running")
     click(second, "train")
     expect_status(second, "waiting")
     expect(second.locator(".st-key-progress")).to_contain_text(
@@ -515,7 +515,7 @@ def test_run_whose_page_is_closed_stops_within_the_minute_unless_it_is_to_go_on(
         back = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         back.goto(addresses[0])
         ready(back)
-        expect_status(back, "epoch")
+        expect_status(back, "running")
         back.goto(addresses[1])
         ready(back)
         expect_status(back, "stopped")
@@ -526,7 +526,7 @@ def test_run_whose_page_is_closed_stops_within_the_minute_unless_it_is_to_go_on(
 def test_killed_training_process_is_reported_and_the_next_run_works(page: Page, server: Server) -> None:
     choose_preset(page, "best")
     click(page, "train")
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     expect(page.locator(".series:has-text('train')")).to_have_count(2)
     os.kill(server.worker(), signal.SIGKILL)
     expect_status(page, "failed")
@@ -691,7 +691,7 @@ def test_killed_server_leaves_no_process_behind(browser: Browser, tmp_path: Path
         ready(page)
         choose_preset(page, "best")
         click(page, "train")
-        expect_status(page, "epoch")
+        expect_status(page, "running")
         worker = os.pidfd_open(own.worker())
         own.process.kill()
         gone, _, _ = select.select([worker], [], [], 30)  # not our child: its descriptor becomes readable when it is gone

@@ -62,7 +62,7 @@ def test_training_process_killed_in_any_state_is_reported(
     if state in ("loading", "starting"):
         os.kill(killed, signal.SIGSTOP)  # or it might be training before the click is seen
     click(page, "train")
-    expect_status(page, "starting" if state in ("loading", "starting") else "epoch")
+    expect_status(page, "starting" if state in ("loading", "starting") else "running")
     if state == "paused":
         click(page, "pause")
         expect_status(page, "paused")
@@ -77,7 +77,7 @@ def test_training_process_killed_in_any_state_is_reported(
     expect(said).to_contain_text(re.compile(rf"up to step \d+; Resume {way_on}, Train starts anew"))
     if state in ("paused", "saving"):
         click(page, "pause")
-        expect_status(page, "epoch")
+        expect_status(page, "running")
         click(page, "stop")
         expect_status(page, "stopped")
     expect_all_well(page, own_server, own_folder, before)
@@ -137,7 +137,7 @@ def test_disk_that_fills_while_a_run_is_saved_costs_that_run_its_place_and_nothi
             timeout=120 * SECONDS
         )
         cut_off = run_of(page, store)
-        expect_status(page, "epoch")
+        expect_status(page, "running")
         click(page, "stop")
         expect_status(page, "stopped")
         expect(page.locator(".st-key-progress")).to_contain_text("Test accuracy")
@@ -172,13 +172,13 @@ def test_store_that_turns_read_only_in_mid_run_is_said_and_everything_else_goes_
         page.goto(f"{server.url}/{LONG}")
         ready(page)
         start_run(page)
-        expect_status(page, "epoch")
+        expect_status(page, "running")
         assert mount(server, "mount", "--bind", store, store)
         wait_until(lambda: mount(server, "mount", "-o", "remount,bind,ro", store))  # not while a file is being written
         expect(page.get_by_text(re.compile("This run is not kept on disk.*Read-only file system"))).to_be_visible(
             timeout=120 * SECONDS
         )
-        expect_status(page, "epoch")
+        expect_status(page, "running")
         click(page, "stop")
         expect_status(page, "stopped")
         train_one(page)
@@ -209,7 +209,7 @@ def test_data_file_deleted_in_mid_run_is_missed_by_a_new_training_process_alone(
     with served(tmp_path, data_file) as server:
         page = opened(browser, server, LONG)
         start_run(page)
-        expect_status(page, "epoch")
+        expect_status(page, "running")
         data_file.unlink()
         click(page, "stop")
         expect_status(page, "stopped")

@@ -176,7 +176,7 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
     changes = page.evaluate("window.changes")
     for key, values in changes.items():
         assert len(values) == len(set(values)), f"{key} jumped back: {values}"
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     stop(page)
     start_run(page)
     expect_status(page, "done")
@@ -217,7 +217,7 @@ def test_run_and_network_stay_chosen_when_clicks_overtake_the_answers(open_slow:
     by = page.locator(".under-digit .by")
     click(page, "train")
     press(page, "epochs", "ArrowLeft")  # sent with an address that does not name the run yet
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", "80")
     expect(by).to_contain_text("this run, step")
     assert config_of_run(page, server).num_epochs == 100

@@ -155,7 +155,7 @@ def states(page: Page) -> Iterator[str]:
     yield "a test digit"
     click(page, "undo")
     start_run(page)
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     yield "training"
     expect(page.locator(".st-key-cure button")).to_be_visible(timeout=300 * SECONDS)  # a part of the run has to pass
     yield "diverged"

@@ -70,7 +70,7 @@ def test_run_of_a_browser_that_is_closed_is_there_with_its_whole_curve_for_who_c
 ) -> None:
     gone = opened(browser, server, LONG)
     start_run(gone)
-    expect_status(gone, "epoch")
+    expect_status(gone, "running")
     address = gone.url
     gone.wait_for_function("() => document.querySelector('.st-key-loss_chart .curves path')")
     length = curve_length(gone, "loss_chart")
@@ -89,7 +89,7 @@ def test_stroke_and_run_of_a_browser_whose_network_stalls_are_there_when_it_is_b
 ) -> None:
     page = opened(browser, server, LONG)
     start_run(page)
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     click(page, "clear")
     expect_reading(page, "")
     begin_stroke(page)
@@ -98,7 +98,7 @@ def test_stroke_and_run_of_a_browser_whose_network_stalls_are_there_when_it_is_b
     end_stroke(page)
     page.context.set_offline(False)
     expect_reading(page, "7")
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     click(page, "stop")
     expect_status(page, "stopped")
     expect_all_well(page, server, folder, before)

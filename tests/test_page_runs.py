@@ -103,7 +103,7 @@ def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..
     start_run(first)
     expect_status(first, re.compile(r"epoch ([2-9]|\d\d) of"))
     second = open_page(query=first.evaluate("location.search"))
-    expect_status(second, "epoch")
+    expect_status(second, "running")
     expect_longer_curve(second, "loss_chart", curve_length(first, "loss_chart") // 2)
     expect(second.locator(".st-key-preset input")).to_have_value("best")
     click(second, "stop")
@@ -121,7 +121,7 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
         page.goto(f"{server.url}/{query}")
         ready(page)
         start_run(page)
-        expect_status(page, "epoch")
+        expect_status(page, "running")
         (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
         wait_until((folder / "state.ckpt").exists)  # to go on from
         wait_until(lambda: (folder / "metrics.csv").stat().st_size > 10_000)  # more than fifty steps
@@ -142,7 +142,7 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
         assert value_of(page, "batch_size") == "8"
         expect(page.locator(".st-key-pause")).to_contain_text("Resume")
         click(page, "pause")
-        expect_status(page, "epoch")
+        expect_status(page, "running")
         expect_status(page, re.compile("^done$"))
         expect(page.locator(".st-key-pause button")).to_be_disabled()
         expect_all_well(page, server, tmp_path, whole_runs(tmp_path / "runs"))
@@ -171,7 +171,7 @@ def test_run_resumed_in_one_tab_is_not_paused_by_resume_in_another(open_page: Ca
     for page in (first, second):
         expect(page.locator(".st-key-pause")).to_contain_text("Resume")
         click(page, "pause")
-        expect_status(page, "epoch")
+        expect_status(page, "running")
         expect(page.locator(".st-key-pause")).to_contain_text("Pause")
     expect(first.locator(".st-key-pause")).to_contain_text("Pause")
 
@@ -179,11 +179,11 @@ def test_run_resumed_in_one_tab_is_not_paused_by_resume_in_another(open_page: Ca
 def test_stopped_run_goes_on(open_page: Callable[..., Page]) -> None:
     page = open_page(query=LONG)
     start_run(page)
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     click(page, "stop")
     expect_status(page, "stopped")
     click(page, "pause")
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     expect(page.locator(".st-key-stop button")).to_be_enabled()
 
 

@@ -395,7 +395,7 @@ def test_diverging_run_is_named_while_it_happens_and_one_button_sets_the_better_
     said = page.locator(".st-key-diagnosis")
     expect(said).to_contain_text("Training diverged.", timeout=300 * SECONDS)  # a part of the run has to pass
     expect(said).to_contain_text("The learning rate 1 is too high")
-    expect_status(page, "epoch")
+    expect_status(page, "running")
     expect(page.locator(".st-key-cure button")).to_have_text("Set learning rate 0.001")
     click(page, "cure")
     expect(page.locator(".st-key-learning_rate").get_by_role("slider")).to_have_attribute("aria-valuetext", "0.001")
