@@ -8,6 +8,6 @@ Imports point one way:
         -> backprop, optimizer, augment, data, records, team -> model, limits, log -> config, files, unpickling
 
 Streamlit is known in app.py and views/ alone; processes, pipes and signals in process.py and worker.py (also Ctrl-C in
-__main__.py, and other people's programs in benchmark.py). Nothing below views/ prints or draws, but for __main__.py, the
-command line, and peers.py, whose output is its result.
+__main__.py and views/serving.py, and other people's programs in benchmark.py). Nothing below views/ prints or draws, but for
+__main__.py, the command line, and peers.py, whose output is its result.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from browser import SEVEN, Server, click, draw, expect_reading, expect_status, open_tab, ready, running_server, start_run
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"
 LONG = "?preset=fast&num_validation=100&hidden_sizes=512,512&batch_size=8&epochs=100&threads=1"
@@ -155,13 +155,41 @@ def test_printed_page_is_whole_on_several_sheets(open_page: Callable[..., Page])
 # The connection
 
 
+def no_connection(page: Page, words: str) -> Locator:
+    return page.get_by_role("alert").filter(has_text=words)
+
+
+def test_missing_websocket_is_reported_within_five_seconds(browser: Browser, server: Server) -> None:
+    page = browser.new_page()
+    is_refused = True
+    page.route_web_socket(
+        re.compile("_stcore/stream"), lambda socket: socket.close() if is_refused else socket.connect_to_server()
+    )
+    page.clock.install()
+    page.goto(server.url)
+    expect(page.locator(".stApp")).to_be_visible()
+    banner = no_connection(page, "The page cannot connect to its server")
+    expect(banner).to_be_hidden()
+    page.clock.run_for("00:05")
+    expect(banner).to_be_visible()
+    is_refused = False
+    page.reload()
+    ready(page)
+    page.clock.run_for("00:05")
+    expect(banner).to_be_hidden()
+    page.close()
+
+
 def test_lost_connection_is_reported_within_five_seconds(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     with running_server(tmp_path, MNIST_FC_DATA=str(small_npz)) as own:
         page = browser.new_page()
-        page.goto(own.url)
-        ready(page)
-        banner = page.get_by_role("alert").filter(has_text="The connection to the server is lost")
         page.clock.install()
+        page.goto(own.url)
+        expect(page.locator(".stApp")).to_have_attribute("data-test-connection-state", "CONNECTED")
+        page.clock.run_for("00:05")  # while the first page imports PyTorch
+        expect(page.locator("#no-connection")).to_be_hidden()
+        ready(page)
+        banner = no_connection(page, "The connection to the server is lost")
         page.context.set_offline(True)
         page.clock.run_for("00:05")
         expect(banner).to_be_visible()

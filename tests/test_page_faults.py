@@ -13,7 +13,7 @@ from pathlib import Path
 
 import libfaketime
 import pytest
-from browser import SECONDS, Server, click, expect_status, open_tab, ready, start_run, wait_until
+from browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, open_tab, ready, start_run, wait_until
 from faults import (
     DONE,
     LONG,
@@ -97,6 +97,24 @@ def test_run_that_needs_more_memory_than_it_may_have_fails_and_says_so(browser: 
         page.goto(f"{server.url}/{QUICK}")
         ready(page)
         expect_all_well(page, server, tmp_path, before)
+        page.context.close()
+
+
+# The server
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_server_and_training_process_cleanly(
+    browser: Browser, small_npz: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    with served(tmp_path, small_npz) as server:
+        page = opened(browser, server, LONG)
+        start_run(page)
+        expect_status(page, "running")
+        server.process.send_signal(number)
+        assert server.process.wait(AT_ONCE_SECONDS) == 0
+        assert training_processes(tmp_path) == []
+        assert "is cut off: the server ends" in server.log.read_text()
         page.context.close()
 
 

@@ -27,7 +27,7 @@ ALLOWED = {
     "multiprocessing": set(),
     "socket": set(),
     "threading": {*PROCESSES, "mnist_fc.trainer", "mnist_fc.jobs", "mnist_fc.store", *SHARED_VIEWS},
-    "signal": {*PROCESSES, "mnist_fc.__main__"},
+    "signal": {*PROCESSES, "mnist_fc.__main__", "mnist_fc.views.serving"},
     "pickle": {*PROCESSES, "mnist_fc.checkpoint", "mnist_fc.unpickling"},  # those two name its exception
 }
 

@@ -1,14 +1,12 @@
-"""What the page tells the browser around it: what may be translated, and what to say when the connection is lost."""
+"""What the page tells the browser around it: what may be translated."""
 
 from pathlib import Path
 
 import streamlit as st
 
-_SCRIPTS = "".join(
-    f"<script>{Path(__file__).with_name(name).read_text('utf-8')}</script>" for name in ("connection.js", "translation.js")
-)
+_SCRIPT = f"<script>{Path(__file__).with_name('translation.js').read_text('utf-8')}</script>"
 
 
 def prepare() -> None:
-    """Run the scripts that watch over the page; each does nothing if it already runs."""
-    st.html(_SCRIPTS, unsafe_allow_javascript=True)
+    """Run the script that watches over the page; it does nothing if it already runs."""
+    st.html(_SCRIPT, unsafe_allow_javascript=True)
