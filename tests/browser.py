@@ -276,7 +276,7 @@ STATUS_REACHED = f"""([before, expected, atRest]) => {{
   const isExpected = new RegExp(expected).test(words);
   // What was at rest before may be about to begin, and "Close run" leads from the end of a run to no run.
   const hasChanged = run !== before[0] || words !== before[1];
-  const isOver = hasChanged && run && new RegExp(atRest).test(words) && !/idle|ready/.test(expected);
+  const isOver = hasChanged && run && new RegExp(atRest).test(words) && !/ready/.test(expected);
   return isExpected || isOver ? {{ isExpected }} : null;
 }}"""
 """Whether the status has become what is expected of it, or the run has ended otherwise; null for neither."""

@@ -18,11 +18,20 @@ from mnist_fc.jobs import Run
 from mnist_fc.records import EndRecord
 
 PAGE = "<div class='st-key-status'><span role='status' data-run='{run}'>{words}</span></div>"
-CHANGE = """([run, words]) => setTimeout(() => {
-  const status = document.querySelector("[role=status]");
-  status.dataset.run = run;
-  status.textContent = words;
-})"""
+CHANGE = """([run, words]) => {
+  const query = document.querySelector;
+  document.querySelector = (selector) => {
+    document.querySelector = query;
+    const found = document.querySelector(selector);
+    setTimeout(() => {
+      const status = document.querySelector("[role=status]");
+      status.dataset.run = run;
+      status.textContent = words;
+    });
+    return found;
+  };
+}"""
+"""Changes the status as soon as somebody has looked at it."""
 
 
 @pytest.fixture
