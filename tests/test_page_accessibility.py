@@ -112,6 +112,7 @@ def test_skip_link_leads_to_train_within_five_keys(open_page: Callable[..., Page
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to main content")).to_be_in_viewport()
     page.keyboard.press("Enter")
+    expect(page.get_by_test_id("stMain")).to_be_focused()
     assert num_stops(page, ".st-key-train", most=3)
 
 
