@@ -151,7 +151,7 @@ def ready(page: Page) -> None:
 def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-canvas") -> None:
     """One stroke with the mouse, in pixels of the canvas."""
     drawn_on = page.locator(f"{canvas} {UPPER}")
-    drawn_on.scroll_into_view_if_needed()
+    drawn_on.evaluate("canvas => canvas.scrollIntoView({ block: 'center' })")  # not under the training bar
     box = drawn_on.bounding_box()
     assert box
     (x, y), *rest = points

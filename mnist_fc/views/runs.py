@@ -64,7 +64,7 @@ def _top(store: RunStore, runs: Sequence[StoredRun]) -> None:
     st.caption(
         f"{len(runs)} run{'s' * (len(runs) != 1)} in `{store.path}`, {used / 1e9:.2f} of {store.limit / 1e9:g} GB. When there is "
         "no room for the next, the oldest that are not pinned go, and the page says which before. Runs with the same seed and "
-        "layers begin with the same weights, so what differs is what the settings do. Click a name to rename it."
+        "layers begin with the same weights, so what differs is what the settings do. Click or tap a name to rename it."
     )
     if problem := st.session_state.pop("runs_problem", ""):
         st.warning(problem)
