@@ -186,6 +186,10 @@ def test_no_control_moves_from_state_to_state(open_page: Callable[..., Page]) ->
 
 def test_choosing_a_preset_moves_no_control(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=best")
+    for key in ("num_layers", "learning_rate", "epochs", "batch_size"):  # the browser loads the parts of a page one by one
+        expect(page.locator(f".st-key-{key}").get_by_role("slider")).to_be_visible()
+    for key in ("preset", "activation", "optimizer", "schedule"):
+        expect(page.locator(f".st-key-{key} input").first).to_be_visible()
     before = positions(page)
     page.locator(".st-key-epochs").get_by_role("slider").press("ArrowLeft")
     expect(page.locator(".st-key-preset input")).to_have_value("custom")

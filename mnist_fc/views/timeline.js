@@ -50,7 +50,8 @@ class Timeline {
     else this.run.replaceChildren("Look back here once training has started.");
     this.run.title = this.run.textContent;
     this.compare();
-    this.button.disabled = this.input.disabled = this.output.hidden = !data.steps.length;
+    this.button.disabled = this.input.disabled = !data.steps.length;
+    this.output.style.visibility = data.steps.length ? "" : "hidden"; // it keeps its place
     this.input.max = data.end;
     this.ticks.replaceChildren(...this.places.map((step) => {
       const tick = element("i", {});
