@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from browser import SECONDS, Server, click, expect_status, ready, running_server, start_run
+from browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, running_server, start_run
 from faults import run_of
 from playwright.sync_api import Browser, Locator, Page, expect
 from slow_network import SlowNetwork
@@ -77,6 +77,12 @@ def press(page: Page, key: str, *keys: str) -> None:
         slider(page, key).press(each)
 
 
+def open_all_settings(page: Page) -> None:
+    for heading, key in (("Against overfitting", "augmentation"), ("Data, start and machine", "initialization")):
+        page.get_by_text(heading).click()
+        expect(shown(page, key)).to_be_visible()
+
+
 def expect_settings(page: Page, config: TrainConfig, preset: str) -> None:
     """Wait until the side panel and the address say `config`; nothing else may come after that."""
     expect(shown(page, "preset")).to_have_value(preset)
@@ -95,16 +101,12 @@ def expect_settings(page: Page, config: TrainConfig, preset: str) -> None:
     for key in ("activation", "optimizer", "schedule", "augmentation", "initialization"):
         expect(shown(page, key)).to_have_value(controls.WORDS[getattr(config, key)])
     expect(shown(page, "seed")).to_have_value(str(config.seed))
-    assert settings_in_address(page) == in_address(config)
+    page.wait_for_function(ADDRESS_SAYS, arg=in_address(config), timeout=AT_ONCE_SECONDS * SECONDS)
 
 
 def in_address(config: TrainConfig) -> dict[str, str]:
     preset, differing = nearest_preset(config)
     return {"preset": preset} | {name_of(field): text_of(value) for field, value in differing.items()}
-
-
-def settings_in_address(page: Page) -> dict[str, str]:
-    return {name: text for name, text in parse_qsl(urlsplit(page.url).query) if name != "run"}
 
 
 def choose_by_typing(page: Page, key: str, option: str) -> None:
@@ -128,8 +130,7 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
     open_slow: Callable[..., Page], server: Server, round_trip: float
 ) -> None:
     page = open_slow(round_trip, LONG)
-    page.get_by_text("Against overfitting").click()
-    page.get_by_text("Data, start and machine").click()
+    open_all_settings(page)
     start_run(page)
     choose_by_typing(page, "preset", "best")
     press(page, "epochs", "Home")
@@ -186,8 +187,7 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
 
 def test_changes_that_overtake_the_answers_end_as_the_person_sees(open_slow: Callable[..., Page]) -> None:
     page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
-    page.get_by_text("Against overfitting").click()
-    page.get_by_text("Data, start and machine").click()
+    open_all_settings(page)
     start_run(page)
     one_thread = {name: preset.replace(threads=1) for name, preset in PRESETS.items()}
 
@@ -252,8 +252,7 @@ def test_back_after_presets_leaves_the_page_and_forward_returns_to_the_settings(
     assert page.url == "about:blank"
     page.go_forward()
     ready(page)
-    page.get_by_text("Against overfitting").click()
-    page.get_by_text("Data, start and machine").click()
+    open_all_settings(page)
     expect_settings(page, wanted, "custom")
 
 
@@ -272,3 +271,11 @@ WATCH = """() => {
   look();
 }"""
 """Notes from now on, frame by frame, every value that each control of the side panel shows."""
+
+ADDRESS_SAYS = """wanted => {
+  const said = Object.fromEntries(new URLSearchParams(location.search));
+  delete said.run;
+  const names = Object.keys(said);
+  return names.length === Object.keys(wanted).length && names.every(name => said[name] === wanted[name]);
+}"""
+"""Whether the address says these settings and no others."""
