@@ -139,6 +139,9 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
     choose_by_typing(page, "preset", "fast")
     expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", "5")
     expect(shown(page, "augmentation")).to_have_value("none")
+    for key, preset in (("ArrowRight", "custom"), ("ArrowLeft", "fast")):  # answered after all that came before
+        press(page, "epochs", key)
+        expect(shown(page, "preset")).to_have_value(preset)
     page.evaluate(WATCH)
     choose_by_typing(page, "schedule", "cosine")
     press(page, "dropout", "End")
