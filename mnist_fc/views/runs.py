@@ -47,6 +47,7 @@ def panel() -> None:
         _top(store, runs)
     if not runs:
         st.info("No run is kept yet. Press Train, and it stands here.")
+        _deleted(store)
     else:
         compared = _compared(runs)
         listed = runs if st.session_state.get("all_runs") else runs[:MAX_LISTED]
@@ -54,6 +55,7 @@ def panel() -> None:
             _show_table(listed, compared)
         if len(runs) > MAX_LISTED:
             st.toggle(f"All {len(runs)} runs", key="all_runs")
+        _deleted(store)
         _curves([run for run in runs if run.id in compared], compared)
     st.divider()
     _blog(runs)
@@ -75,6 +77,10 @@ def _top(store: RunStore, runs: Sequence[StoredRun]) -> None:
         st.caption(
             f"The store is nearly full. The first to go when room is needed: {', '.join(oldest) or 'none, all are pinned'}."
         )
+
+
+def _deleted(store: RunStore) -> None:
+    """What was deleted last, and the way back; below the table, whose rows would move away under the pointer."""
     if deleted := store.deleted():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{session.plain(deleted)} is deleted; Undo until the next run begins or is deleted.", width="content")
