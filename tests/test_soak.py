@@ -67,7 +67,7 @@ def test_further_session_takes_little_memory_though_all_watch_a_run(server: Serv
             await come(20, trainer.query)
             after = memory_mb(server.process.pid)
             await trainer.click("stop")
-            await trainer.wait_for(lambda page: "done" in page.text("status"), "the end of the run")
+            await trainer.wait_for(lambda page: "stopped" in page.text("status"), "the end of the run")
             return (after - before) / 20
 
     assert asyncio.run(measure()) <= MAX_SESSION_MB
