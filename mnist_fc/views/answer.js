@@ -3,8 +3,8 @@
 
 export default function ({ data, parentElement, setStateValue }) {
   const known = parentElement.numQuestions ?? 0;
-  parentElement.numQuestions = data;
-  if (data <= known) return;
+  parentElement.numQuestions = data.numQuestions;
+  if (data.numQuestions <= known) return;
   // A slider takes over what it is told one frame after the rest of the page; a message sent before says what it showed till then.
-  requestAnimationFrame(() => requestAnimationFrame(() => setStateValue("answers", data)));
+  requestAnimationFrame(() => requestAnimationFrame(() => setStateValue("answers", data.numQuestions)));
 }

@@ -9,23 +9,20 @@ knew when it sent it. What the page shows is kept in the session; a widget's own
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from mnist_fc.views import messages
+from mnist_fc.views.component import Component
 
 MAX_UNCONFIRMED = 100
 """Values that a widget was told and the browser has not confirmed; a browser that answers confirms them within seconds."""
 
-
 NOT_TOLD: Any = object()
 """Stands among the values that a widget was told for a version that told it nothing though it should have."""
 
-_answer = st.components.v2.component(
-    "mnist_fc_answer", html="<i></i>", js=Path(__file__).with_name("answer.js").read_text("utf-8"), isolate_styles=False
-)
+_answer = Component("answer", "<i></i>")
 
 
 class Browser:
@@ -153,7 +150,7 @@ class Widgets:
         yield
         self._show_version(self._seen_key)
         self._num_questions += self._browser.is_waiting
-        _answer(key=f"{self._name}_answer", data=self._num_questions)
+        _answer.show(f"{self._name}_answer", {"numQuestions": self._num_questions})
 
     def _show_version(self, key: str) -> None:
         st.session_state[key] = str(self._browser.version)
