@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from mnist_fc.config import MAX_CONFIG_BYTES, NUM_CLASSES, NUM_INPUTS, Activation, ConfigError, Layers, TrainConfig
-from mnist_fc.files import open_plain, read_whole, write_whole
+from mnist_fc.files import ASSETS, open_plain, read_whole, write_whole
 from mnist_fc.model import MLP
 from mnist_fc.unpickling import View, unpickled
 
 CHECKPOINT_NAME = "model.ckpt"
 CONFIG_NAME = "config.json"
-SHIPPED = Path(__file__).parents[1] / "assets" / CHECKPOINT_NAME
+SHIPPED = ASSETS / CHECKPOINT_NAME
 
 # Four layers of 2048 units come to 57 MB.
 MAX_BYTES = 64 * 2**20

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from mnist_fc.config import NUM_CLASSES
+from mnist_fc.files import ASSETS
 
-EMBEDDED = Path(__file__).parents[1] / "assets" / "mnist.npz"
+EMBEDDED = ASSETS / "mnist.npz"
 DATA_VARIABLE = "MNIST_FC_DATA"
 
 SHA256 = {

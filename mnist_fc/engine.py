@@ -21,6 +21,8 @@ from mnist_fc.data import Mnist, split
 from mnist_fc.model import MLP, initialize
 from mnist_fc.optimizer import Optimizer
 from mnist_fc.records import (
+    KEPT_STEPS,
+    MAX_KEPT,
     NOT_FINITE,
     EndRecord,
     EpochRecord,
@@ -35,16 +37,7 @@ from mnist_fc.records import (
 from mnist_fc.team import ALONE, Team, TeamError
 
 RECORDS_PER_EPOCH = 60
-KEPT_STEPS = frozenset({0, 5, 10, 20, 50, 100, 200, 400})
-"""Steps after which the weights are worth keeping, besides epochs' ends: densely while the network learns most."""
-
-MAX_KEPT = 40
-"""A run yields at most so many weights to keep."""
-
 HISTOGRAM_BINS = 64
-
-NUM_NUMBERS = 10
-"""In a state's `numbers`: the step, seconds, the epoch's beginning, the learning rate, and two means of three numbers."""
 
 STATE_SECONDS = 1.0
 STATE_BYTES_PER_SECOND = 5e6

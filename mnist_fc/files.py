@@ -7,6 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+ROOT = Path(__file__).parents[1]
+"""The checkout: the folder that holds the package."""
+
+ASSETS = ROOT / "assets"
+"""The folder of what ships with the program: MNIST and the trained networks."""
+
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a file that takes the place of `path` once it is whole and on disk."""

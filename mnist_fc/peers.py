@@ -9,12 +9,12 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mnist_fc.config import PRESETS, TrainConfig
+from mnist_fc.files import ROOT
 
 NETS = {"784-500-10": PRESETS["blog-pytorch"], "784-500-500-10": PRESETS["blog-keras"]}
 """The blog's two nets, with its settings."""
@@ -33,7 +33,7 @@ def environment(name: str, threads: int) -> dict[str, str]:
     counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "KERAS_BACKEND": PEERS[name][-1],  # nothing to scikit-learn
         **dict.fromkeys(counts, str(threads)),
     }

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from mnist_fc.files import ROOT
 from mnist_fc.limits import MEMORY_VARIABLE, OUT_OF_MEMORY
 from mnist_fc.worker import RECORDS_FOLLOW
 
@@ -32,8 +32,7 @@ class TrainingProcess:
         self._commands: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
         self.was_ready = False
         """Whether it came so far that it could take a command; one that did not would not the next time."""
-        package_parent = str(Path(__file__).parents[1])
-        path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mnist_fc.worker"],
             stdin=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """What a run yields: records, small and frozen, which travel from the engine to the page, the command line and the store."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,15 @@ NOT_FINITE = "stopped being a finite number"
 
 Weights = dict[str, np.ndarray]
 """A state dict as float32 arrays, which travel between processes."""
+
+KEPT_STEPS = frozenset({0, 5, 10, 20, 50, 100, 200, 400})
+"""Steps after which the weights are worth keeping, besides epochs' ends: densely while the network learns most."""
+
+MAX_KEPT = 40
+"""A run yields at most so many weights to keep."""
+
+NUM_NUMBERS = 10
+"""In a state's `numbers`: the step, seconds, the epoch's beginning, the learning rate, and two means of three numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +110,13 @@ class EndRecord:
 
 
 Record = StepRecord | EpochRecord | WeightsRecord | HistogramsRecord | StateRecord | EndRecord
+
+
+def step_of(state: Mapping[str, np.ndarray]) -> int:
+    """The step that a state was taken after."""
+    return int(state["numbers"][0])
+
+
+def learning_rate_of(state: Mapping[str, np.ndarray]) -> float:
+    """The schedule's highest learning rate as it was when a state was taken."""
+    return float(state["numbers"][3])

@@ -17,12 +17,14 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
+
+from mnist_fc.records import learning_rate_of, step_of
 
 if sys.platform != "win32":
     import fcntl
@@ -34,10 +36,20 @@ from filelock import FileLock, Timeout
 from mnist_fc import checkpoint
 from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import MAX_CONFIG_BYTES, ConfigError, TrainConfig, preset_of
-from mnist_fc.engine import KEPT_STEPS, MAX_KEPT, NUM_NUMBERS
 from mnist_fc.events import EventFile
 from mnist_fc.files import open_plain, read_whole, write_whole
-from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
+from mnist_fc.records import (
+    KEPT_STEPS,
+    MAX_KEPT,
+    NOT_FINITE,
+    NUM_NUMBERS,
+    EndRecord,
+    EpochRecord,
+    Record,
+    StateRecord,
+    StepRecord,
+    WeightsRecord,
+)
 
 ABOUT_NAME, METRICS_NAME, STATE_NAME, REPORT_NAME, LOCK_NAME = "about.json", "metrics.csv", "state.ckpt", "report.md", ".lock"
 
@@ -464,16 +476,6 @@ def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
 def _bytes_of_state(config: TrainConfig) -> int:
     """No state of a run with these settings is larger: weights, two moments and what little there is besides."""
     return 12 * config.num_parameters + 2**20
-
-
-def step_of(state: Mapping[str, np.ndarray]) -> int:
-    """The step that a state was taken after."""
-    return int(state["numbers"][0])
-
-
-def learning_rate_of(state: Mapping[str, np.ndarray]) -> float:
-    """The schedule's highest learning rate as it was when a state was taken."""
-    return float(state["numbers"][3])
 
 
 def kept_checkpoints(path: Path) -> dict[int, Path]:

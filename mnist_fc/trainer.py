@@ -20,8 +20,8 @@ from typing import Any
 from mnist_fc.config import CPU_COUNT, Range, TrainConfig, preset_of, to_number
 from mnist_fc.jobs import Job, Run, SpeedTest, Sweep, Task, expected_seconds
 from mnist_fc.process import TrainingProcess
-from mnist_fc.records import EndRecord, EpochRecord, Record
-from mnist_fc.runs import RunsError, learning_rate_of, stamp_of
+from mnist_fc.records import EndRecord, EpochRecord, Record, learning_rate_of
+from mnist_fc.runs import RunsError, stamp_of
 from mnist_fc.status import status_word
 from mnist_fc.store import RunStore, runs_dir
 from mnist_fc.sweep import SweepConfig

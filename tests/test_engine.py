@@ -15,8 +15,18 @@ from torch import nn
 
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import DataError, Mnist
-from mnist_fc.engine import KEPT_STEPS, MAX_KEPT, StateError, Training, evaluate, train
-from mnist_fc.records import EndRecord, EpochRecord, HistogramsRecord, Record, StateRecord, StepRecord, WeightsRecord
+from mnist_fc.engine import StateError, Training, evaluate, train
+from mnist_fc.records import (
+    KEPT_STEPS,
+    MAX_KEPT,
+    EndRecord,
+    EpochRecord,
+    HistogramsRecord,
+    Record,
+    StateRecord,
+    StepRecord,
+    WeightsRecord,
+)
 
 T = TypeVar("T")
 

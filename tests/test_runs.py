@@ -21,8 +21,8 @@ from conftest import files_no_larger_than
 from mnist_fc import checkpoint, runs
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.engine import MAX_KEPT, Training, train
-from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
+from mnist_fc.engine import Training, train
+from mnist_fc.records import MAX_KEPT, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord, step_of
 from mnist_fc.runs import About, RunFolder, RunsError, StoredRun, is_active, kept_checkpoints, read_run
 
 CONFIG = TrainConfig(hidden_sizes=(16, 8), activation="tanh", num_epochs=2, num_validation=500, threads=1)
@@ -205,7 +205,7 @@ def test_a_run_that_was_cut_off_goes_on_as_if_nothing_had_happened(tmp_path: Pat
     again, state = RunFolder.reopen(cut.path)
     OPENED.append(again)
     assert state is not None
-    assert runs.step_of(state) == 19
+    assert step_of(state) == 19
     assert [step for step, _, _ in step_records(read_run(cut.path))] == list(range(1, 20))
     assert max(again.kept) <= 19
     run(again, 100, state)
