@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from mnist_fc import checkpoint, data, measure, outliers, pen
+from mnist_fc import data, measure, outliers, pen
 from mnist_fc.benchmark import benchmark, machine
 from mnist_fc.config import (
     CPU_COUNT,
@@ -30,6 +30,7 @@ from mnist_fc.config import (
 )
 from mnist_fc.data import DataError
 from mnist_fc.engine import StateError, Training, evaluate, train
+from mnist_fc.network import checkpoint
 from mnist_fc.pictures import DrawingError, load_picture
 from mnist_fc.reading import NOT_READ, Reader, Reading, number, percent
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_fc.augment import augment
-from mnist_fc.backprop import Backprop
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data import Mnist, split
-from mnist_fc.model import MLP, initialize
-from mnist_fc.optimizer import Optimizer
+from mnist_fc.network.backprop import Backprop
+from mnist_fc.network.mlp import MLP, initialize
+from mnist_fc.network.optimizer import Optimizer
 from mnist_fc.records import (
     KEPT_STEPS,
     MAX_KEPT,

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mnist_fc.backprop import ACTIVATION_OPS, linear
-from mnist_fc.model import MLP
+from mnist_fc.network.backprop import ACTIVATION_OPS, linear
+from mnist_fc.network.mlp import MLP
 
 PIECEWISE_LINEAR = ("relu", "leaky_relu")
 

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mnist_fc.augment import ELASTIC_SMOOTHNESS, ELASTIC_STRENGTH, MAX_ROTATION, MAX_SCALE, MAX_SHEAR, MAX_SHIFT
 from mnist_fc.config import NUM_CLASSES, TrainConfig
-from mnist_fc.model import LEAKY_SLOPE, MLP
+from mnist_fc.network.mlp import LEAKY_SLOPE, MLP
 
 TORCH_EPSILON = 1e-8
 """What torch.optim.Adam takes where none is given."""

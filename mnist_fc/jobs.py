@@ -17,9 +17,9 @@ from typing import Generic, Literal, Self, TypeVar
 
 import numpy as np
 
-from mnist_fc import checkpoint
-from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import CPU_COUNT, Augmentation, ConfigError, TrainConfig
+from mnist_fc.network import checkpoint
+from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs import (
     STATE_NAME,

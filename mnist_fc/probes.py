@@ -8,7 +8,7 @@ import torch
 
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.curves import Curve, thin
-from mnist_fc.model import MLP
+from mnist_fc.network.mlp import MLP
 
 MAX_PROBES = 5
 

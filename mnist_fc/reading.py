@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-from mnist_fc.checkpoint import SHIPPED
-from mnist_fc.checkpoint import load as load_checkpoint
 from mnist_fc.config import NUM_CLASSES, TrainConfig
 from mnist_fc.drawing import clean_ink, prepare, side_by_side
-from mnist_fc.model import MLP
+from mnist_fc.network.checkpoint import SHIPPED
+from mnist_fc.network.checkpoint import load as load_checkpoint
+from mnist_fc.network.mlp import MLP
 from mnist_fc.records import Weights
 from mnist_fc.rejection import MIN_LOG_ODDS, log_odds
 from mnist_fc.rejection import network as rejection_network

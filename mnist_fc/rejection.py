@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_fc import checkpoint
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.files import ASSETS
-from mnist_fc.model import MLP
+from mnist_fc.network import checkpoint
+from mnist_fc.network.mlp import MLP
 
 CHECKPOINT = ASSETS / "rejection" / checkpoint.CHECKPOINT_NAME
 

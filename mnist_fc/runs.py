@@ -33,11 +33,11 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from mnist_fc import checkpoint
-from mnist_fc.checkpoint import CheckpointError
 from mnist_fc.config import MAX_CONFIG_BYTES, ConfigError, TrainConfig, preset_of
 from mnist_fc.events import EventFile
 from mnist_fc.files import open_plain, read_whole, write_whole
+from mnist_fc.network import checkpoint
+from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import (
     KEPT_STEPS,
     MAX_KEPT,

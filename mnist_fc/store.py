@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fc.checkpoint import CONFIG_NAME
 from mnist_fc.config import TrainConfig
+from mnist_fc.network.checkpoint import CONFIG_NAME
 from mnist_fc.runs import (
     MAX_NUMBER,
     RunFolder,

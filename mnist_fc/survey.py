@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.explain import inputs_of, outputs
-from mnist_fc.model import MLP
+from mnist_fc.network.mlp import MLP
 
 BATCH_SIZE = 1000
 

@@ -21,7 +21,7 @@ from mnist_fc import data
 from mnist_fc.config import TrainConfig, text_of
 from mnist_fc.data import Mnist
 from mnist_fc.engine import train
-from mnist_fc.model import ACTIVATIONS, MLP
+from mnist_fc.network.mlp import ACTIVATIONS, MLP
 from mnist_fc.records import WeightsRecord
 from mnist_fc.strokes import Stroke
 from mnist_fc.views import controls, session

@@ -18,7 +18,7 @@ from browser import (
 )
 from playwright.sync_api import Browser, Page
 
-from mnist_fc import checkpoint
+from mnist_fc.network import checkpoint
 from mnist_fc.runs import StoredRun, kept_checkpoints, read_run, read_state
 
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=1&threads=1"

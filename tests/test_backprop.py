@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mnist_fc.backprop import Backprop, linear
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.model import MLP, initialize
+from mnist_fc.network.backprop import Backprop, linear
+from mnist_fc.network.mlp import MLP, initialize
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

@@ -11,12 +11,13 @@ import torch
 from conftest import BlogNet, WritesAFile, files_no_larger_than
 from torch import nn
 
-from mnist_fc import checkpoint, files
-from mnist_fc.checkpoint import CheckpointError
+from mnist_fc import files
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.engine import evaluate
-from mnist_fc.model import MLP, initialize
+from mnist_fc.network import checkpoint
+from mnist_fc.network.checkpoint import CheckpointError
+from mnist_fc.network.mlp import MLP, initialize
 
 
 def new_model(hidden_sizes: tuple[int, ...]) -> MLP:

@@ -8,10 +8,10 @@ import torch
 from conftest import trained_models
 from torch import Tensor
 
-from mnist_fc import checkpoint
 from mnist_fc.data import Mnist
 from mnist_fc.explain import attribute, forward, outputs, unit
-from mnist_fc.model import ACTIVATIONS, MLP, initialize
+from mnist_fc.network import checkpoint
+from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
 
 EXACT = ("relu", "leaky_relu")
 SMOOTH = ("tanh", "sigmoid", "gelu")

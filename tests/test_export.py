@@ -24,13 +24,14 @@ from conftest import trained_models
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
-from mnist_fc import checkpoint, data, rejection
+from mnist_fc import data, rejection
 from mnist_fc.augment import MAX_SHIFT, augment
 from mnist_fc.config import LIMITS, PRESETS, Choice, TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.engine import evaluate, train
 from mnist_fc.export import onnx_bytes, script
-from mnist_fc.model import ACTIVATIONS, MLP, initialize
+from mnist_fc.network import checkpoint
+from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord
 
 SIZES = (24, 20, 16, 12)

@@ -8,7 +8,7 @@ from torch import nn
 
 from mnist_fc.config import Initialization
 from mnist_fc.data import Mnist
-from mnist_fc.model import MLP, initialize
+from mnist_fc.network.mlp import MLP, initialize
 
 
 def new_model(hidden_sizes: tuple[int, ...] = (32, 16), scheme: Initialization = "pytorch", seed: int = 0) -> MLP:

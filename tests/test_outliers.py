@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_fc import checkpoint
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist, split
+from mnist_fc.network import checkpoint
 from mnist_fc.outliers import KINDS, NO_DIGIT, SIGNS, add_to, make, taken_apart
 from mnist_fc.strokes import CANVAS_SIZE
 

@@ -24,7 +24,7 @@ from playwright.sync_api import Page, expect
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.engine import train
-from mnist_fc.model import MLP
+from mnist_fc.network.mlp import MLP
 from mnist_fc.records import EndRecord, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs import RunFolder
 from mnist_fc.views import component

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_fc import checkpoint
 from mnist_fc.data import Mnist
 from mnist_fc.drawing import to_image
+from mnist_fc.network import checkpoint
 from mnist_fc.pictures import DrawingError, ink, load_picture
 from mnist_fc.strokes import CANVAS_SIZE, Stroke, render
 

@@ -18,10 +18,11 @@ import pytest
 import torch
 from conftest import files_no_larger_than
 
-from mnist_fc import checkpoint, runs
+from mnist_fc import runs
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.engine import Training, train
+from mnist_fc.network import checkpoint
 from mnist_fc.records import MAX_KEPT, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord, step_of
 from mnist_fc.runs import About, RunFolder, RunsError, StoredRun, is_active, kept_checkpoints, read_run
 

@@ -28,7 +28,7 @@ ALLOWED = {
     "socket": set(),
     "threading": {*PROCESSES, "mnist_fc.trainer", "mnist_fc.jobs", "mnist_fc.store", *SHARED_VIEWS},
     "signal": {*PROCESSES, "mnist_fc.__main__", "mnist_fc.views.serving"},
-    "pickle": {*PROCESSES, "mnist_fc.checkpoint", "mnist_fc.unpickling"},  # those two name its exception
+    "pickle": {*PROCESSES, "mnist_fc.network.checkpoint", "mnist_fc.network.torch_pickle"},  # those two name its exception
 }
 
 

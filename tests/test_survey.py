@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mnist_fc.data import Mnist
 from mnist_fc.engine import evaluate
-from mnist_fc.model import ACTIVATIONS, MLP
+from mnist_fc.network.mlp import ACTIVATIONS, MLP
 from mnist_fc.survey import Survey, confusion, exciting, misread, nearest, survey, telling
 
 DEEP = (60, 40, 20)

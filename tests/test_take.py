@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import trained_models
 
-from mnist_fc import checkpoint
-from mnist_fc.checkpoint import MAX_PICKLE_BYTES, CheckpointError
 from mnist_fc.data import Mnist
-from mnist_fc.model import ACTIVATIONS, MLP, initialize
+from mnist_fc.network import checkpoint
+from mnist_fc.network.checkpoint import MAX_PICKLE_BYTES, CheckpointError
+from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
 from mnist_fc.reading import Reader
 from mnist_fc.views import session
 

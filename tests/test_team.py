@@ -15,14 +15,14 @@ import torch
 from conftest import OVERFLOWING, as_options
 from torch import Tensor
 
-from mnist_fc import checkpoint
 from mnist_fc.__main__ import main
 from mnist_fc.augment import augment
-from mnist_fc.backprop import Backprop
 from mnist_fc.config import Augmentation, TrainConfig
 from mnist_fc.data import Mnist
 from mnist_fc.engine import train
-from mnist_fc.model import MLP, initialize
+from mnist_fc.network import checkpoint
+from mnist_fc.network.backprop import Backprop
+from mnist_fc.network.mlp import MLP, initialize
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.team import ALONE, Team, TeamError, joined
 

@@ -24,11 +24,11 @@ import torch
 from conftest import OVERFLOWING, files_no_larger_than
 from waiting import TIMEOUT, finished, wait_for, wait_for_steps, wait_until, wait_until_ended
 
-from mnist_fc import checkpoint
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data import DATA_VARIABLE, load
 from mnist_fc.engine import train
 from mnist_fc.jobs import ACTIVE_STATES, Run, RunSnapshot, SpeedTest, State
+from mnist_fc.network import checkpoint
 from mnist_fc.process import how_it_died
 from mnist_fc.records import EndRecord, Record, StepRecord, WeightsRecord
 from mnist_fc.runs import STATE_NAME, RunsError, kept_checkpoints

@@ -12,8 +12,8 @@ from conftest import WritesAFile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_fc import checkpoint
-from mnist_fc.unpickling import STORAGES, unpickled
+from mnist_fc.network import checkpoint
+from mnist_fc.network.torch_pickle import STORAGES, unpickled
 
 
 def pickle_of(value: object) -> bytes:

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from mnist_fc.explain import Unit, forward, unit
-from mnist_fc.model import MLP
+from mnist_fc.network.mlp import MLP
 from mnist_fc.reading import Reading
 from mnist_fc.survey import Survey, exciting, telling
 from mnist_fc.views import draw, session

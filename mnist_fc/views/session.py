@@ -22,14 +22,15 @@ from streamlit.runtime.session_manager import ActiveSessionInfo
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
-from mnist_fc import checkpoint, data
-from mnist_fc.checkpoint import CheckpointError
+from mnist_fc import data
 from mnist_fc.config import CPU_COUNT, NUM_CLASSES, NUM_INPUTS, ConfigError, preset_of
 from mnist_fc.engine import evaluate
 from mnist_fc.jobs import Job, Run, RunSnapshot, Sweep
 from mnist_fc.limits import memory_gb
 from mnist_fc.log import open_log
-from mnist_fc.model import MLP
+from mnist_fc.network import checkpoint
+from mnist_fc.network.checkpoint import CheckpointError
+from mnist_fc.network.mlp import MLP
 from mnist_fc.reading import Reader
 from mnist_fc.results import test_result
 from mnist_fc.runs import RunsError, read_about

@@ -13,12 +13,13 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.typing import UploadedFile
 
-from mnist_fc import checkpoint, export
-from mnist_fc.checkpoint import CHECKPOINT_NAME, CONFIG_NAME, MAX_BYTES, SHIPPED, CheckpointError
+from mnist_fc import export
 from mnist_fc.config import Activation
 from mnist_fc.files import read_whole
 from mnist_fc.jobs import Run
-from mnist_fc.model import MLP
+from mnist_fc.network import checkpoint
+from mnist_fc.network.checkpoint import CHECKPOINT_NAME, CONFIG_NAME, MAX_BYTES, SHIPPED, CheckpointError
+from mnist_fc.network.mlp import MLP
 from mnist_fc.reading import Reader
 from mnist_fc.runs import MAX_METRICS_BYTES, METRICS_NAME, REPORT_NAME
 from mnist_fc.views import controls, session

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from mnist_fc.config import MAX_CONFIG_BYTES, NUM_CLASSES, NUM_INPUTS, Activation, ConfigError, Layers, TrainConfig
 from mnist_fc.files import ASSETS, open_plain, read_whole, write_whole
-from mnist_fc.model import MLP
-from mnist_fc.unpickling import View, unpickled
+from mnist_fc.network.mlp import MLP
+from mnist_fc.network.torch_pickle import View, unpickled
 
 CHECKPOINT_NAME = "model.ckpt"
 CONFIG_NAME = "config.json"

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.model import LEAKY_SLOPE, MLP
+from mnist_fc.network.mlp import LEAKY_SLOPE, MLP
 
 aten = torch.ops.aten
 
