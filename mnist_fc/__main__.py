@@ -29,9 +29,9 @@ from mnist_fc.config import (
     value_of,
 )
 from mnist_fc.data import DataError
+from mnist_fc.drawing.pictures import DrawingError, load_picture
 from mnist_fc.engine import StateError, Training, evaluate, train
 from mnist_fc.network import checkpoint
-from mnist_fc.pictures import DrawingError, load_picture
 from mnist_fc.reading import NOT_READ, Reader, Reading, number, percent
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord
 from mnist_fc.runs import RunFolder, RunsError

@@ -14,9 +14,9 @@ import torch
 
 from mnist_fc.config import NUM_CLASSES, TrainConfig
 from mnist_fc.data import Mnist, split
-from mnist_fc.drawing import plain_resize, prepare_all, to_image
-from mnist_fc.pictures import on_transparent
-from mnist_fc.strokes import CANVAS_SIZE, MAX_WIDTH, Stroke, place, render, rotation
+from mnist_fc.drawing.normalize import plain_resize, prepare_all, to_image
+from mnist_fc.drawing.pictures import on_transparent
+from mnist_fc.drawing.strokes import CANVAS_SIZE, MAX_WIDTH, Stroke, place, render, rotation
 
 SIGNS = """
 A 0,10 4,0 8,10|2,6 6,6

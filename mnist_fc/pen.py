@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from mnist_fc.data import DAMAGE, DataError, Mnist
-from mnist_fc.drawing import prepare_all
-from mnist_fc.strokes import CANVAS_SIZE, place, render, rotation
+from mnist_fc.drawing.normalize import prepare_all
+from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render, rotation
 
 HELD_OUT = 5
 """Every so many writers one is held out of training, to measure on."""

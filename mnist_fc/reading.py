@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mnist_fc.config import NUM_CLASSES, TrainConfig
-from mnist_fc.drawing import clean_ink, prepare, side_by_side
+from mnist_fc.drawing.normalize import clean_ink, prepare, side_by_side
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from mnist_fc import data
 from mnist_fc.config import TrainConfig, text_of
 from mnist_fc.data import Mnist
+from mnist_fc.drawing.strokes import Stroke
 from mnist_fc.engine import train
 from mnist_fc.network.mlp import ACTIVATIONS, MLP
 from mnist_fc.records import WeightsRecord
-from mnist_fc.strokes import Stroke
 from mnist_fc.views import controls, session
 
 # How long an example takes is the machine's affair, and so is how long it takes to make one.

@@ -18,11 +18,11 @@ from mnist_fc.__main__ import main
 from mnist_fc.benchmark import machine
 from mnist_fc.config import CPU_COUNT, LIMITS, TrainConfig
 from mnist_fc.data import Mnist
+from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.engine import evaluate
 from mnist_fc.network import checkpoint
 from mnist_fc.pen import CONDITIONS
 from mnist_fc.runs import bytes_of, read_run
-from mnist_fc.strokes import Stroke, render
 
 ROOT = Path(checkpoint.__file__).parents[1]
 TRAIN_KEYS = {

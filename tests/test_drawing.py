@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist_fc.data import Mnist
-from mnist_fc.drawing import (
+from mnist_fc.drawing.normalize import (
     DIGIT_BOX,
     STROKE_WIDTH,
     WORK_SIZE,
@@ -21,9 +21,9 @@ from mnist_fc.drawing import (
     stroke_width,
     to_image,
 )
-from mnist_fc.pictures import DrawingError
+from mnist_fc.drawing.pictures import DrawingError
+from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, render
 from mnist_fc.reading import Reader
-from mnist_fc.strokes import CANVAS_SIZE, Stroke, render
 
 SHAPES = {
     "one": [Stroke(((140, 60), (140, 220)), 20)],

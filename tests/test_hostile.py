@@ -52,15 +52,15 @@ from mnist_fc.config import LIMITS, PRESETS, ConfigError, TrainConfig
 from mnist_fc.curves import epoch_curve, gradient_curves, train_curve
 from mnist_fc.data import Mnist
 from mnist_fc.diagnosis import diagnose
+from mnist_fc.drawing.pictures import DrawingError, load_picture
+from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, canvas_json, render
 from mnist_fc.engine import train
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
-from mnist_fc.pictures import DrawingError, load_picture
 from mnist_fc.reading import Reader
 from mnist_fc.runs import MAX_NAME, RunFolder, RunsError, StoredRun, read_about, report
 from mnist_fc.store import RunStore
-from mnist_fc.strokes import CANVAS_SIZE, Stroke, canvas_json, render
 from mnist_fc.sweep import (
     Interval,
     Space,

@@ -6,9 +6,9 @@ import torch
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist, split
+from mnist_fc.drawing.strokes import CANVAS_SIZE
 from mnist_fc.network import checkpoint
 from mnist_fc.outliers import KINDS, NO_DIGIT, SIGNS, add_to, make, taken_apart
-from mnist_fc.strokes import CANVAS_SIZE
 
 
 def digits_of(mnist: Mnist, count: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from browser import (
 )
 from playwright.sync_api import Browser, Page, expect
 
-from mnist_fc.strokes import Stroke, render
+from mnist_fc.drawing.strokes import Stroke, render
 
 CANVAS, HAND = ".st-key-canvas", ".st-key-hand_canvas"
 BAR: list[tuple[float, float]] = [(115, 150), (175, 150)]

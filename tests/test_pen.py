@@ -10,8 +10,8 @@ import torch
 
 from mnist_fc import pen
 from mnist_fc.data import DataError, Mnist
+from mnist_fc.drawing.strokes import CANVAS_SIZE
 from mnist_fc.pen import CONDITIONS, NUM_DRAWINGS, PenDigits
-from mnist_fc.strokes import CANVAS_SIZE
 
 Arrays = dict[str, np.ndarray]
 

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from mnist_fc.data import Mnist
-from mnist_fc.drawing import to_image
+from mnist_fc.drawing.normalize import to_image
+from mnist_fc.drawing.pictures import DrawingError, ink, load_picture
+from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, render
 from mnist_fc.network import checkpoint
-from mnist_fc.pictures import DrawingError, ink, load_picture
-from mnist_fc.strokes import CANVAS_SIZE, Stroke, render
 
 
 def image_of(strokes: list[Stroke]) -> np.ndarray:

@@ -8,15 +8,15 @@ import torch
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data import Mnist
-from mnist_fc.drawing import clean_ink, side_by_side, to_image
+from mnist_fc.drawing.normalize import clean_ink, side_by_side, to_image
+from mnist_fc.drawing.pictures import DrawingError
+from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.engine import Training, evaluate
 from mnist_fc.measure import calibration_error
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
-from mnist_fc.pictures import DrawingError
 from mnist_fc.reading import CLOSE, NOT_READ, Reader, Reading, number, percent
-from mnist_fc.strokes import Stroke, render
 
 
 @pytest.fixture(scope="module")

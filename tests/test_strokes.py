@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_fc.pictures import DrawingError
-from mnist_fc.strokes import CANVAS_SIZE, MAX_POINTS, MAX_STROKES, MAX_WIDTH, Stroke, canvas_json, render, strokes_of_canvas
+from mnist_fc.drawing.pictures import DrawingError
+from mnist_fc.drawing.strokes import (
+    CANVAS_SIZE,
+    MAX_POINTS,
+    MAX_STROKES,
+    MAX_WIDTH,
+    Stroke,
+    canvas_json,
+    render,
+    strokes_of_canvas,
+)
 
 coordinates = st.floats(-1e6, 1e6)
 strokes = st.lists(

@@ -19,8 +19,8 @@ import numpy as np
 import streamlit as st
 import streamlit_drawable_canvas
 
-from mnist_fc.pictures import DrawingError
-from mnist_fc.strokes import CANVAS_SIZE, MAX_STROKES, Stroke, canvas_json, check_size, render, strokes_of_canvas
+from mnist_fc.drawing.pictures import DrawingError
+from mnist_fc.drawing.strokes import CANVAS_SIZE, MAX_STROKES, Stroke, canvas_json, check_size, render, strokes_of_canvas
 from mnist_fc.views import session
 
 BRUSHES = [6, 10, 14, 20, 26, 34]

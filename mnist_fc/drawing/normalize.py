@@ -14,7 +14,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from mnist_fc.pictures import ink
+from mnist_fc.drawing.pictures import ink
 
 DIGIT_BOX = 20
 CENTER = 14
