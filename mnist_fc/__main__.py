@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from mnist_fc import data, measure, outliers, pen
+from mnist_fc import measure
 from mnist_fc.benchmark import benchmark, machine
 from mnist_fc.config import (
     CPU_COUNT,
@@ -28,7 +28,8 @@ from mnist_fc.config import (
     to_number,
     value_of,
 )
-from mnist_fc.data import DataError
+from mnist_fc.data import non_digits, pen_digits
+from mnist_fc.data.mnist import DataError, Mnist, download_mnist, load_mnist
 from mnist_fc.drawing.pictures import DrawingError, load_picture
 from mnist_fc.engine import StateError, Training, evaluate, train
 from mnist_fc.network import checkpoint
@@ -97,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pen-strokes",
         metavar="PATH",
         help="also train on the digits of this file of pen strokes, an .npz or UCI's pendigits-orig.tra; "
-        f"of its writers every {pen.HELD_OUT}th is held out",
+        f"of its writers every {pen_digits.HELD_OUT}th is held out",
     )
     train_parser.add_argument(
         "--outliers",
@@ -201,8 +202,8 @@ def _add_store_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs-dir", metavar="DIR", help=f"the store of runs ({RUNS_VARIABLE}, else runs)")
 
 
-def _load_data(parsed: argparse.Namespace) -> data.Mnist:
-    return data.load(data.download() if parsed.download else parsed.data)
+def _load_data(parsed: argparse.Namespace) -> Mnist:
+    return load_mnist(download_mnist() if parsed.download else parsed.data)
 
 
 def _train(parsed: argparse.Namespace) -> int:
@@ -291,20 +292,20 @@ def _train_in(team: Team, parsed: argparse.Namespace) -> int:
     return {"done": 0, "stopped": 130, "failed": 1}[end.outcome]
 
 
-def _training_data(parsed: argparse.Namespace, config: TrainConfig, screen: "_Screen") -> tuple[data.Mnist, str]:
+def _training_data(parsed: argparse.Namespace, config: TrainConfig, screen: "_Screen") -> tuple[Mnist, str]:
     """MNIST and what the options add to it, and that in words."""
     images, added = _load_data(parsed), []
     if parsed.pen_strokes:
-        digits, _ = pen.load(parsed.pen_strokes).split()
+        digits, _ = pen_digits.load(parsed.pen_strokes).split()
         num_writers = len(set(digits.writers.tolist()))
-        added.append(f"{len(digits.labels):,} digits of {num_writers} writers, each drawn {pen.NUM_DRAWINGS} times")
+        added.append(f"{len(digits.labels):,} digits of {num_writers} writers, each drawn {pen_digits.NUM_DRAWINGS} times")
         screen.line(f"adding {added[-1]}")
-        images = pen.add_to(images, digits, config.seed)
+        images = pen_digits.add_to(images, digits, config.seed)
     if parsed.outliers is not None:
         count = int(OUTLIERS.check("outliers", to_number(parsed.outliers)))
         added.append(f"{count:,} pictures of each kind that is no digit")
         screen.line(f"adding {added[-1]}")
-        images = outliers.add_to(images, count, config)
+        images = non_digits.add_to(images, count, config)
     return images, "; ".join(added)
 
 
@@ -381,14 +382,14 @@ def _benchmark(parsed: argparse.Namespace) -> int:
 def _measure(parsed: argparse.Namespace) -> int:
     images = _load_data(parsed)
     screen = _Screen(to_stderr=parsed.json)
-    digits = pen.load(parsed.pen_strokes)
+    digits = pen_digits.load(parsed.pen_strokes)
     fashion_mnist = measure.load_pictures(parsed.fashion_mnist) if parsed.fashion_mnist else None
     if not parsed.all_writers:
         _, digits = digits.split()
         if not digits.strokes:
             raise DataError(f"{parsed.pen_strokes} has too few writers to hold one out; measure on all with --all-writers")
     writers = ", ".join(map(str, sorted(set(digits.writers.tolist()))))
-    screen.line(f"{len(digits.labels):,} digits, writers {writers}, drawn under each of {len(pen.CONDITIONS)} conditions")
+    screen.line(f"{len(digits.labels):,} digits, writers {writers}, drawn under each of {len(pen_digits.CONDITIONS)} conditions")
     drawings = measure.draw_all(digits)
     readers = {path: Reader.load(path) for path in parsed.checkpoints} or {"shipped": Reader.load()}
     if not parsed.checkpoints:
@@ -398,7 +399,7 @@ def _measure(parsed: argparse.Namespace) -> int:
     networks = [measure.measure(name, reader, drawings, digits.labels, images) for name, reader in readers.items()]
     screen.line("share read right, what is refused is not; unruled is MNIST's test set by the network alone")
     width = max(len(network.name) for network in networks)
-    screen.line(" " * width + "".join(f"{name:>9}" for name in (*pen.CONDITIONS, "1st/2nd", "MNIST", "unruled")))
+    screen.line(" " * width + "".join(f"{name:>9}" for name in (*pen_digits.CONDITIONS, "1st/2nd", "MNIST", "unruled")))
     for network in networks:
         shares = (*network.drawings_read.values(), network.runner_up_right, network.test_read, network.test_accuracy)
         screen.line(f"{network.name:<{width}}" + "".join(f"{share:>9.2%}" for share in shares))
@@ -417,7 +418,7 @@ def _measure(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _trained(config: TrainConfig, images: data.Mnist) -> Reader:
+def _trained(config: TrainConfig, images: Mnist) -> Reader:
     for record in train(config, images):
         if isinstance(record, WeightsRecord):
             weights = record.weights

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from mnist_fc import peers
 from mnist_fc.config import CPU_COUNT, TrainConfig
-from mnist_fc.data import EMBEDDED, Mnist
+from mnist_fc.data.mnist import EMBEDDED, Mnist
 from mnist_fc.engine import train
 from mnist_fc.network.backprop import ONEDNN_LINEAR, linear
 from mnist_fc.network.optimizer import Optimizer

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mnist_fc.augment import augment
 from mnist_fc.config import ConfigError, TrainConfig
-from mnist_fc.data import Mnist, split
+from mnist_fc.data.augment import augment
+from mnist_fc.data.mnist import Mnist, split_validation
 from mnist_fc.network.backprop import Backprop
 from mnist_fc.network.mlp import MLP, initialize
 from mnist_fc.network.optimizer import Optimizer
@@ -89,7 +89,7 @@ class Training:
         self._flat = torch.empty(0)
         self._generator = torch.Generator().manual_seed(config.seed)
         num_own = len(data.train_labels) - data.num_added
-        train_indices, val_indices = split(data.train_labels[:num_own], config.num_validation, config.seed)
+        train_indices, val_indices = split_validation(data.train_labels[:num_own], config.num_validation, config.seed)
         self._train_indices = torch.cat([train_indices, torch.arange(num_own, len(data.train_labels))])
         self._validation = data.train_images[val_indices], data.train_labels[val_indices]
         self.steps_per_epoch = config.steps_per_epoch(len(data.train_labels))

@@ -15,8 +15,8 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mnist_fc.augment import ELASTIC_SMOOTHNESS, ELASTIC_STRENGTH, MAX_ROTATION, MAX_SCALE, MAX_SHEAR, MAX_SHIFT
 from mnist_fc.config import NUM_CLASSES, TrainConfig
+from mnist_fc.data.augment import ELASTIC_SMOOTHNESS, ELASTIC_STRENGTH, MAX_ROTATION, MAX_SCALE, MAX_SHEAR, MAX_SHIFT
 from mnist_fc.network.mlp import LEAKY_SLOPE, MLP
 
 TORCH_EPSILON = 1e-8

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mnist_fc.data import DataError, Mnist, read_idx
+from mnist_fc.data.mnist import DataError, Mnist, read_idx
+from mnist_fc.data.non_digits import KINDS, make
+from mnist_fc.data.pen_digits import CONDITIONS, PenDigits, images
 from mnist_fc.drawing.normalize import prepare_all
 from mnist_fc.drawing.pictures import on_transparent
 from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render
 from mnist_fc.engine import evaluate
-from mnist_fc.outliers import KINDS, make
-from mnist_fc.pen import CONDITIONS, PenDigits, images
 from mnist_fc.reading import Reader, Reading
 from mnist_fc.rejection import MIN_LOG_ODDS, log_odds
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from mnist_fc.config import CPU_COUNT, LIMITS, Range, TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.engine import Training
 
 BATCH_SIZES = (32, 64, 128, 256, 512, 1024, 2048)

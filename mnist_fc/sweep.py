@@ -32,7 +32,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, Range, TrainConfig, to_number
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.engine import Training, train
 from mnist_fc.records import EndRecord, EpochRecord, Record
 

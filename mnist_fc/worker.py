@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from mnist_fc.config import PRESETS, TrainConfig
-from mnist_fc.data import DataError, Mnist, load
+from mnist_fc.data.mnist import DataError, Mnist, load_mnist
 from mnist_fc.engine import StateError, Training, train
 from mnist_fc.limits import OUT_OF_MEMORY, bound_memory, give_way, out_of_memory
 from mnist_fc.records import EndRecord, HistogramsRecord, StateRecord, StepRecord, WeightsRecord
@@ -159,7 +159,7 @@ class Worker:
                     self._give_up(*value)
 
     def _load_data(self) -> Mnist:
-        self._data = self._data or load()
+        self._data = self._data or load_mnist()
         return self._data
 
     def _run(self, run_id: str, config: TrainConfig, state: dict[str, np.ndarray] | None) -> None:

@@ -17,9 +17,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
-from mnist_fc import data
 from mnist_fc.config import TrainConfig, text_of
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist, load_mnist
 from mnist_fc.drawing.strokes import Stroke
 from mnist_fc.engine import train
 from mnist_fc.network.mlp import ACTIVATIONS, MLP
@@ -166,7 +165,7 @@ def _plain_arithmetic() -> None:
 @pytest.fixture(scope="session")
 def mnist(_plain_environment: None) -> Mnist:
     """The embedded MNIST, whole."""
-    return data.load()
+    return load_mnist()
 
 
 @pytest.fixture(scope="session")

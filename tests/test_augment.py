@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mnist_fc.augment import ELASTIC_STRENGTH, MAX_SCALE, MAX_SHIFT, _elastic_field, augment
 from mnist_fc.config import Augmentation
-from mnist_fc.data import Mnist
+from mnist_fc.data.augment import ELASTIC_STRENGTH, MAX_SCALE, MAX_SHIFT, _elastic_field, augment
+from mnist_fc.data.mnist import Mnist
 
 KINDS: tuple[Augmentation, ...] = ("shift", "affine", "elastic")
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from mnist_fc import files
 from mnist_fc.config import ConfigError, TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.engine import evaluate
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError

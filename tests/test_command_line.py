@@ -17,11 +17,11 @@ from PIL import Image
 from mnist_fc.__main__ import main
 from mnist_fc.benchmark import machine
 from mnist_fc.config import CPU_COUNT, LIMITS, TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
+from mnist_fc.data.pen_digits import CONDITIONS
 from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.engine import evaluate
 from mnist_fc.network import checkpoint
-from mnist_fc.pen import CONDITIONS
 from mnist_fc.runs import bytes_of, read_run
 
 ROOT = Path(checkpoint.__file__).parents[1]

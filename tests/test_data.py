@@ -18,8 +18,7 @@ import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_fc import data
-from mnist_fc.data import DataError, Mnist
+from mnist_fc.data.mnist import EMBEDDED, DataError, Mnist, download_mnist, load_mnist, split_validation
 
 Arrays = dict[str, np.ndarray]
 
@@ -81,48 +80,48 @@ def test_embedded_data_has_the_documented_shapes_and_types(mnist: Mnist) -> None
 
 
 def test_one_altered_pixel_of_the_embedded_data_is_noticed(mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with np.load(data.EMBEDDED) as file:
+    with np.load(EMBEDDED) as file:
         arrays = dict(file)
     arrays["x_test"][5000, 14, 14] ^= 1
     path = write_npz(tmp_path / "mnist.npz", arrays)
-    monkeypatch.setattr(data, "EMBEDDED", path)
+    monkeypatch.setattr("mnist_fc.data.mnist.EMBEDDED", path)
     with pytest.raises(DataError, match=r"mnist.npz has been altered: the checksum of x_test differs"):
-        data.load()
+        load_mnist()
 
 
 def test_the_embedded_file_cut_short_is_damaged(tmp_path: Path) -> None:
-    whole = data.EMBEDDED.read_bytes()
+    whole = EMBEDDED.read_bytes()
     for length in (0, 1, 100, len(whole) // 2, len(whole) - 1):
         path = tmp_path / "mnist.npz"
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"mnist.npz is damaged"):
-            data.load(path)
+            load_mnist(path)
 
 
 def test_missing_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none.npz does not exist"):
-        data.load(tmp_path / "none.npz")
+        load_mnist(tmp_path / "none.npz")
 
 
 def test_an_npz_of_ones_own_is_read_by_its_path(small: Mnist, small_npz: Path) -> None:
-    assert_same(data.load(small_npz), small)
-    assert_same(data.load(str(small_npz)), small)
+    assert_same(load_mnist(small_npz), small)
+    assert_same(load_mnist(str(small_npz)), small)
 
 
 def test_the_environment_names_other_data(small: Mnist, small_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNIST_FC_DATA", str(small_npz))
-    assert_same(data.load(), small)
+    assert_same(load_mnist(), small)
 
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzipped"])
 def test_an_idx_folder_gives_the_same_as_the_npz(small: Mnist, small_arrays: Arrays, tmp_path: Path, zipped: bool) -> None:
-    assert_same(data.load(write_idx(tmp_path, small_arrays, zipped=zipped)), small)
+    assert_same(load_mnist(write_idx(tmp_path, small_arrays, zipped=zipped)), small)
 
 
 def test_a_folder_without_one_of_the_files_says_which(small_arrays: Arrays, tmp_path: Path) -> None:
     (write_idx(tmp_path, small_arrays) / STEMS["y_test"]).unlink()
     with pytest.raises(DataError, match=r"has neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte.gz"):
-        data.load(tmp_path)
+        load_mnist(tmp_path)
 
 
 @pytest.mark.parametrize("change", [-1, 1], ids=["too few", "too many"])
@@ -130,14 +129,14 @@ def test_idx_values_must_be_as_many_as_announced(small_arrays: Arrays, tmp_path:
     content = idx_bytes(small_arrays["x_train"])
     (write_idx(tmp_path, small_arrays) / STEMS["x_train"]).write_bytes(content[:-1] if change < 0 else content + b"\0")
     with pytest.raises(DataError, match=rf"announces 2000 x 28 x 28 values and holds {2000 * 784 + change}"):
-        data.load(tmp_path)
+        load_mnist(tmp_path)
 
 
 @pytest.mark.parametrize("start", [b"", b"\0\0", b"\0\0\x0d\3", b"\1\0\x08\3", b"\0\0\x08\0", b"\0\0\x08\xff", b"PK\3\4"])
 def test_another_magic_number_is_no_idx(small_arrays: Arrays, tmp_path: Path, start: bytes) -> None:
     (write_idx(tmp_path, small_arrays) / STEMS["x_test"]).write_bytes(start)
     with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte is no IDX file"):
-        data.load(tmp_path)
+        load_mnist(tmp_path)
 
 
 def test_a_gzipped_file_cut_short_is_damaged(small_arrays: Arrays, tmp_path: Path) -> None:
@@ -146,7 +145,7 @@ def test_a_gzipped_file_cut_short_is_damaged(small_arrays: Arrays, tmp_path: Pat
     for length in (1, 11, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz is damaged"):
-            data.load(tmp_path)
+            load_mnist(tmp_path)
 
 
 def test_images_and_labels_must_be_as_many(small_arrays: Arrays, tmp_path: Path) -> None:
@@ -159,7 +158,7 @@ def test_images_and_labels_must_be_as_many(small_arrays: Arrays, tmp_path: Path)
         arrays = small_arrays | change
         source = write_idx(path, arrays) if folder == "idx" else write_npz(path / "m.npz", arrays)
         with pytest.raises(DataError, match=r"images and \d+ labels do not go together"):
-            data.load(source)
+            load_mnist(source)
 
 
 @pytest.mark.parametrize(
@@ -180,13 +179,13 @@ def test_another_layout_says_what_it_is_and_must_be(
     small_arrays: Arrays, tmp_path: Path, name: str, array: np.ndarray, reason: str
 ) -> None:
     with pytest.raises(DataError, match=reason):
-        data.load(write_npz(tmp_path / "m.npz", small_arrays | {name: array}))
+        load_mnist(write_npz(tmp_path / "m.npz", small_arrays | {name: array}))
 
 
 def test_a_missing_array_is_named(small_arrays: Arrays, tmp_path: Path) -> None:
     arrays = {name: array for name, array in small_arrays.items() if name != "y_train"}
     with pytest.raises(DataError, match=r"has no array named y_train"):
-        data.load(write_npz(tmp_path / "m.npz", arrays))
+        load_mnist(write_npz(tmp_path / "m.npz", arrays))
 
 
 class WritesAFile:
@@ -203,7 +202,7 @@ def test_pickled_objects_are_refused_and_not_run(small_arrays: Arrays, tmp_path:
     hostile = np.array([WritesAFile(tmp_path / "ran")], dtype=object)
     path = write_npz(tmp_path / "m.npz", small_arrays | {"y_train": hostile})
     with pytest.raises(DataError, match=r"m.npz is damaged"):
-        data.load(path)
+        load_mnist(path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -212,7 +211,7 @@ def test_other_files_are_no_data(tmp_path: Path) -> None:
     (tmp_path / "notes.npz").write_text("not an archive")
     for name in ("array.npy", "notes.npz"):
         with pytest.raises(DataError, match=rf"{name} is "):
-            data.load(tmp_path / name)
+            load_mnist(tmp_path / name)
 
 
 def test_wrong_bytes_anywhere_are_a_data_error_or_still_data(small_arrays: Arrays, tmp_path: Path) -> None:
@@ -227,7 +226,7 @@ def test_wrong_bytes_anywhere_are_a_data_error_or_still_data(small_arrays: Array
             content[chance.randrange(len(content))] = chance.randrange(256)
         (tmp_path / "m.npz").write_bytes(content)
         try:
-            assert data.load(tmp_path / "m.npz").train_images.shape == (20, 784)
+            assert load_mnist(tmp_path / "m.npz").train_images.shape == (20, 784)
         except DataError:
             num_refused += 1
     assert num_refused > 200
@@ -235,7 +234,7 @@ def test_wrong_bytes_anywhere_are_a_data_error_or_still_data(small_arrays: Array
 
 @given(num_validation=st.integers(0, 1999), seed=st.integers(0, 2**31 - 1))
 def test_a_split_is_disjoint_complete_and_as_equal_as_may_be(small: Mnist, num_validation: int, seed: int) -> None:
-    train_indices, val_indices = data.split(small.train_labels, num_validation, seed)
+    train_indices, val_indices = split_validation(small.train_labels, num_validation, seed)
     assert len(val_indices) == num_validation
     assert torch.equal(torch.cat([train_indices, val_indices]).sort().values, torch.arange(2000))
     drawn = torch.bincount(small.train_labels[val_indices], minlength=10)
@@ -245,25 +244,25 @@ def test_a_split_is_disjoint_complete_and_as_equal_as_may_be(small: Mnist, num_v
 
 
 def test_the_split_of_the_real_data_has_as_many_of_each_digit(mnist: Mnist) -> None:
-    _, val_indices = data.split(mnist.train_labels, 5000, seed=0)
+    _, val_indices = split_validation(mnist.train_labels, 5000, seed=0)
     assert torch.bincount(mnist.train_labels[val_indices]).tolist() == [500] * 10
 
 
 def test_the_same_seed_gives_the_same_split_and_another_seed_another(small: Mnist) -> None:
-    first, again, other = (data.split(small.train_labels, 500, seed)[1] for seed in (3, 3, 4))
+    first, again, other = (split_validation(small.train_labels, 500, seed)[1] for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 def test_no_validation_images_leaves_all_to_train_on(small: Mnist) -> None:
-    train_indices, val_indices = data.split(small.train_labels, 0, seed=0)
+    train_indices, val_indices = split_validation(small.train_labels, 0, seed=0)
     assert torch.equal(train_indices, torch.arange(2000))
     assert val_indices.shape == (0,)
 
 
 def test_a_split_that_leaves_nothing_to_train_on_is_refused(small: Mnist) -> None:
     with pytest.raises(DataError, match=r"2000 validation images cannot be split off 2000 training images"):
-        data.split(small.train_labels, 2000, seed=0)
+        split_validation(small.train_labels, 2000, seed=0)
 
 
 @pytest.fixture
@@ -286,15 +285,15 @@ def mirror(small_arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("mirror")
 def test_downloaded_files_are_read(small: Mnist, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert_same(data.load(data.download(tmp_path / "cache")), small)
+    assert_same(load_mnist(download_mnist(tmp_path / "cache")), small)
     assert "100%" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("mirror")
 def test_files_that_are_there_are_not_downloaded_again(small: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data.download(tmp_path / "cache")
+    download_mnist(tmp_path / "cache")
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [])
-    assert_same(data.load(data.download(tmp_path / "cache")), small)
+    assert_same(load_mnist(download_mnist(tmp_path / "cache")), small)
 
 
 def test_a_download_that_cannot_be_had_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,4 +301,4 @@ def test_a_download_that_cannot_be_had_says_so(tmp_path: Path, monkeypatch: pyte
         closed.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
         monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{closed.getsockname()[1]}/"])
         with pytest.raises(DataError, match="could not be downloaded"):
-            data.download(tmp_path)
+            download_mnist(tmp_path)

@@ -14,7 +14,7 @@ from conftest import OVERFLOWING, model_of
 from torch import nn
 
 from mnist_fc.config import PRESETS, TrainConfig
-from mnist_fc.data import DataError, Mnist
+from mnist_fc.data.mnist import DataError, Mnist
 from mnist_fc.engine import StateError, Training, evaluate, train
 from mnist_fc.records import (
     KEPT_STEPS,

@@ -32,7 +32,7 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from werkzeug.test import Client
 
 from mnist_fc.config import LIMITS, TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.engine import Training, train
 from mnist_fc.events import METRICS, EventFile
 from mnist_fc.records import EndRecord, EpochRecord, Histogram, HistogramsRecord, Record, StateRecord, StepRecord, WeightsRecord

@@ -8,7 +8,7 @@ import torch
 from conftest import trained_models
 from torch import Tensor
 
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.explain import attribute, forward, outputs, unit
 from mnist_fc.network import checkpoint
 from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize

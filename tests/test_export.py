@@ -24,10 +24,10 @@ from conftest import trained_models
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
-from mnist_fc import data, rejection
-from mnist_fc.augment import MAX_SHIFT, augment
+from mnist_fc import rejection
 from mnist_fc.config import LIMITS, PRESETS, Choice, TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.augment import MAX_SHIFT, augment
+from mnist_fc.data.mnist import EMBEDDED, IDX_FILES, Mnist, split_validation
 from mnist_fc.engine import evaluate, train
 from mnist_fc.export import onnx_bytes, script
 from mnist_fc.network import checkpoint
@@ -279,7 +279,7 @@ def test_it_prints_the_accuracy_that_its_network_has(trained: Trained, small: Mn
     _, test_accuracy = evaluate(trained.network, small.test_images, small.test_labels)
     assert lines[-1] == f"test accuracy {test_accuracy:.2%}"
     if trained.config.num_validation:
-        _, val_indices = data.split(small.train_labels, trained.config.num_validation, trained.config.seed)
+        _, val_indices = split_validation(small.train_labels, trained.config.num_validation, trained.config.seed)
         _, val_accuracy = evaluate(trained.network, small.train_images[val_indices], small.train_labels[val_indices])
         assert lines[-2] == f"epoch 1: validation accuracy {val_accuracy:.2%}"
     else:
@@ -343,7 +343,7 @@ def test_without_a_file_it_takes_the_data_from_torchvision(
     module = module_of(PLAIN)
     raw = tmp_path / "MNIST" / "raw"  # where torchvision finds what it has downloaded once
     raw.mkdir(parents=True)
-    for name, stem in data.IDX_FILES.items():
+    for name, stem in IDX_FILES.items():
         array = small_arrays[name]
         header = struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape)
         (raw / stem).write_bytes(header + array.tobytes())
@@ -407,7 +407,7 @@ def test_with_all_images_in_one_batch_it_takes_the_engines_steps(
 def test_it_validates_on_the_same_images(module_of: Callable[[TrainConfig], Any], small: Mnist) -> None:
     module = module_of(PLAIN.replace(num_validation=300, seed=5))
     parts = module.split(small.train_images, small.train_labels)
-    for part, indices in zip(parts, data.split(small.train_labels, 300, 5), strict=True):
+    for part, indices in zip(parts, split_validation(small.train_labels, 300, 5), strict=True):
         assert torch.equal(part[0], small.train_images[indices])
         assert torch.equal(part[1], small.train_labels[indices])
 
@@ -498,7 +498,7 @@ def test_on_the_whole_of_mnist_it_reaches_the_engines_test_accuracy(
     *_, end = train(config, mnist)
     assert isinstance(end, EndRecord)
     assert end.test_accuracy is not None
-    run_here(config, "--data", data.EMBEDDED)
+    run_here(config, "--data", EMBEDDED)
     _, accuracy = evaluate(checkpoint.load(tmp_path / "model.ckpt"), mnist.test_images, mnist.test_labels)
     assert accuracy == pytest.approx(end.test_accuracy, abs=0.005)
     assert accuracy > 0.975

@@ -50,7 +50,7 @@ from streamlit.testing.v1 import AppTest
 from mnist_fc import export
 from mnist_fc.config import LIMITS, PRESETS, ConfigError, TrainConfig
 from mnist_fc.curves import epoch_curve, gradient_curves, train_curve
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.diagnosis import diagnose
 from mnist_fc.drawing.pictures import DrawingError, load_picture
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, canvas_json, render

@@ -31,7 +31,7 @@ from websockets import ConnectionClosed, Subprotocol
 from websockets.sync.client import ClientConnection, connect
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.engine import train
 from mnist_fc.records import EndRecord
 from mnist_fc.runs import About, RunFolder, write_about

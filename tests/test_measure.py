@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_fc.data import DataError, Mnist
+from mnist_fc.data.mnist import DataError, Mnist
 from mnist_fc.measure import SCRIBBLES, calibration_error, load_pictures, measure, scribbles
 from mnist_fc.reading import NOT_READ, Reader, Reading
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mnist_fc.config import Initialization
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.network.mlp import MLP, initialize
 
 

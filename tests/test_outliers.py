@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.data import Mnist, split
+from mnist_fc.data.mnist import Mnist, split_validation
+from mnist_fc.data.non_digits import KINDS, NO_DIGIT, SIGNS, add_to, make, taken_apart
 from mnist_fc.drawing.strokes import CANVAS_SIZE
 from mnist_fc.network import checkpoint
-from mnist_fc.outliers import KINDS, NO_DIGIT, SIGNS, add_to, make, taken_apart
 
 
 def digits_of(mnist: Mnist, count: int) -> np.ndarray:
@@ -112,7 +112,7 @@ def test_added_outliers_are_an_eleventh_class_that_does_not_validate(small: Mnis
     assert len(more.train_images) == len(more.train_labels) == 2000 + more.num_added
     added = more.train_labels[2000:]
     assert (added == NO_DIGIT).sum() == 3 * len(KINDS) + 3 * 3
-    trained, _ = split(small.train_labels, 100, 0)
+    trained, _ = split_validation(small.train_labels, 100, 0)
     assert torch.equal(added[added != NO_DIGIT], small.train_labels[trained[:950]])
     assert more.train_images.dtype == torch.uint8
     assert (more.train_images.sum(1) > 255).all()

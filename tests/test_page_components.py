@@ -22,7 +22,7 @@ from browser import (
 from playwright.sync_api import Page, expect
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.engine import train
 from mnist_fc.network.mlp import MLP
 from mnist_fc.records import EndRecord, StateRecord, StepRecord, WeightsRecord

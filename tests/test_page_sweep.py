@@ -10,7 +10,7 @@ from browser import CONTRAST_BELOW, Server, choose, click, expect_status, open_t
 from playwright.sync_api import Page, expect
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.sweep import (
     MIN_DONE,
     SWEEPS_VARIABLE,

@@ -28,7 +28,7 @@ from playwright.sync_api import Locator, Page, expect
 from torch import Tensor, nn
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.network import checkpoint
 from mnist_fc.network.mlp import MLP, initialize
 from mnist_fc.runs import COLUMNS

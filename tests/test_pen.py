@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_fc import pen
-from mnist_fc.data import DataError, Mnist
+from mnist_fc.data import pen_digits
+from mnist_fc.data.mnist import DataError, Mnist
+from mnist_fc.data.pen_digits import CONDITIONS, NUM_DRAWINGS, PenDigits
 from mnist_fc.drawing.strokes import CANVAS_SIZE
-from mnist_fc.pen import CONDITIONS, NUM_DRAWINGS, PenDigits
 
 Arrays = dict[str, np.ndarray]
 
@@ -75,7 +75,7 @@ def assert_same(left: PenDigits, right: PenDigits) -> None:
 
 @pytest.mark.parametrize("form", ["npz", "unipen"])
 def test_either_format_gives_the_digits_as_they_were_written(arrays: Arrays, unipen: str, tmp_path: Path, form: str) -> None:
-    digits = pen.load(write_npz(tmp_path, arrays) if form == "npz" else write_text(tmp_path, unipen))
+    digits = pen_digits.load(write_npz(tmp_path, arrays) if form == "npz" else write_text(tmp_path, unipen))
     assert_same(digits, written())
     assert digits.labels.dtype == digits.writers.dtype == np.int64
     assert all(stroke.dtype == np.float32 for digit in digits.strokes for stroke in digit)
@@ -84,14 +84,14 @@ def test_either_format_gives_the_digits_as_they_were_written(arrays: Arrays, uni
 def test_windows_line_ends_make_no_difference(unipen: str, tmp_path: Path) -> None:
     path = tmp_path / "a.tra"
     path.write_bytes(unipen.replace("\n", "\r\n").encode())
-    assert_same(pen.load(path), written())
+    assert_same(pen_digits.load(path), written())
 
 
 @pytest.mark.parametrize("name", ["points", "stroke_end", "digit_end", "label", "writer"])
 def test_a_missing_array_is_named(arrays: Arrays, tmp_path: Path, name: str) -> None:
     del arrays[name]
     with pytest.raises(DataError, match=rf"pen.npz has no array named {name}$"):
-        pen.load(write_npz(tmp_path, arrays))
+        pen_digits.load(write_npz(tmp_path, arrays))
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,13 @@ def test_a_missing_array_is_named(arrays: Arrays, tmp_path: Path, name: str) -> 
 )
 def test_arrays_that_are_no_pen_strokes_are_refused(arrays: Arrays, tmp_path: Path, name: str, array: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"pen.npz "):
-        pen.load(write_npz(tmp_path, arrays | {name: array}))
+        pen_digits.load(write_npz(tmp_path, arrays | {name: array}))
 
 
 def test_digits_without_strokes_are_refused(arrays: Arrays, tmp_path: Path) -> None:
     none = {"digit_end": np.array([0]), "label": np.zeros(0, int), "writer": np.zeros(0, int)}
     with pytest.raises(DataError, match=r"pen.npz has "):
-        pen.load(write_npz(tmp_path, arrays | none))
+        pen_digits.load(write_npz(tmp_path, arrays | none))
 
 
 def test_an_npz_cut_short_is_damaged(arrays: Arrays, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_an_npz_cut_short_is_damaged(arrays: Arrays, tmp_path: Path) -> None:
     for length in (2, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"pen.npz is damaged"):
-            pen.load(path)
+            pen_digits.load(path)
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["stored", "deflated"])
@@ -156,7 +156,7 @@ def test_wrong_bytes_anywhere_are_a_data_error_or_still_digits(arrays: Arrays, t
             content[chance.randrange(len(content))] = chance.randrange(256)
         path.write_bytes(content)
         try:
-            assert len(pen.load(path).strokes) == len(WRITTEN)
+            assert len(pen_digits.load(path).strokes) == len(WRITTEN)
         except DataError:
             num_refused += 1
     assert num_refused > 200
@@ -176,7 +176,7 @@ def test_wrong_bytes_anywhere_are_a_data_error_or_still_digits(arrays: Arrays, t
 def test_a_text_with_something_else_in_it_says_what(unipen: str, tmp_path: Path, before: str, after: str, reason: str) -> None:
     assert before in unipen
     with pytest.raises(DataError, match=rf"pendigits-orig.tra has .*{reason}"):
-        pen.load(write_text(tmp_path, unipen.replace(before, after)))
+        pen_digits.load(write_text(tmp_path, unipen.replace(before, after)))
 
 
 @pytest.mark.parametrize("left", ["comment", "first stroke", "second stroke"])
@@ -184,27 +184,27 @@ def test_a_text_cut_short_within_a_digit_is_refused(unipen: str, tmp_path: Path,
     seven, pen_downs = unipen.index('"7"'), [match.end() for match in re.finditer(r"\.PEN_DOWN", unipen)]
     end = {"comment": seven + 8, "first stroke": pen_downs[1] + 9, "second stroke": pen_downs[2] + 9}[left]
     with pytest.raises(DataError, match=r"pendigits-orig.tra has "):
-        pen.load(write_text(tmp_path, unipen[:end]))
+        pen_digits.load(write_text(tmp_path, unipen[:end]))
 
 
 @pytest.mark.parametrize("content", [b"", b"seven\n", b"1,2,3\n", bytes(range(256)), b"\0" * 100])
 def test_a_file_of_something_else_is_no_pen_strokes(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "notes.txt").write_bytes(content)
     with pytest.raises(DataError, match=r"notes.txt is no file of pen strokes"):
-        pen.load(tmp_path / "notes.txt")
+        pen_digits.load(tmp_path / "notes.txt")
 
 
 def test_a_packed_file_says_how_to_unpack_it(tmp_path: Path) -> None:
     (tmp_path / "pendigits-orig.tra.Z").write_bytes(b"\x1f\x9d\x90" + bytes(50))
     with pytest.raises(DataError, match=r"tra.Z is packed; unpack it first: gzip -d pendigits-orig.tra.Z"):
-        pen.load(tmp_path / "pendigits-orig.tra.Z")
+        pen_digits.load(tmp_path / "pendigits-orig.tra.Z")
 
 
 def test_a_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"{tmp_path.name} cannot be read: .*directory"):
-        pen.load(tmp_path)
+        pen_digits.load(tmp_path)
     with pytest.raises(DataError, match=r"none.npz do not exist"):
-        pen.load(tmp_path / "none.npz")
+        pen_digits.load(tmp_path / "none.npz")
 
 
 def test_every_fifth_writer_is_held_out_and_nobody_is_on_both_sides() -> None:
@@ -220,7 +220,7 @@ def test_every_fifth_writer_is_held_out_and_nobody_is_on_both_sides() -> None:
 
 def drawn(digit: list[np.ndarray], name: str, seed: int) -> np.ndarray:
     """Where the canvas is inked, bool (280, 280), when the digit is drawn under the condition of that name."""
-    rgba = pen.draw(digit, CONDITIONS[name], np.random.default_rng(seed))
+    rgba = pen_digits.draw(digit, CONDITIONS[name], np.random.default_rng(seed))
     assert rgba.shape == (CANVAS_SIZE, CANVAS_SIZE, 4)
     assert rgba.dtype == np.uint8
     assert not rgba[..., :3].any()
@@ -297,7 +297,7 @@ def test_a_line_is_turned_by_no_more_than_the_condition_says() -> None:
 
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_images_are_what_a_network_reads_and_the_same_for_the_same_seed(name: str) -> None:
-    first, again = (pen.images(written(), CONDITIONS[name], seed) for seed in (3, 3))
+    first, again = (pen_digits.images(written(), CONDITIONS[name], seed) for seed in (3, 3))
     assert first.shape == (len(WRITTEN), 784)
     assert first.dtype == np.float32
     assert first.min() >= 0
@@ -307,13 +307,13 @@ def test_images_are_what_a_network_reads_and_the_same_for_the_same_seed(name: st
 
 
 def test_another_seed_gives_other_images() -> None:
-    first, other = (pen.images(written(), CONDITIONS["mixed"], seed) for seed in (3, 4))
+    first, other = (pen_digits.images(written(), CONDITIONS["mixed"], seed) for seed in (3, 4))
     assert (np.abs(first - other).sum(1) > 1).all()
 
 
 def test_added_digits_come_after_mnists_own_which_stay_as_they_were(small: Mnist) -> None:
     own_images, own_labels = small.train_images.clone(), small.train_labels.clone()
-    more = pen.add_to(small, written(), seed=5)
+    more = pen_digits.add_to(small, written(), seed=5)
     assert more.num_added == NUM_DRAWINGS * len(WRITTEN)
     assert more.train_images.dtype == torch.uint8
     assert more.train_images.shape == (2000 + more.num_added, 784)
@@ -326,11 +326,11 @@ def test_added_digits_come_after_mnists_own_which_stay_as_they_were(small: Mnist
 
 
 def test_each_time_a_digit_is_added_it_is_drawn_anew(small: Mnist) -> None:
-    images = pen.add_to(small, written()).train_images[2000:].reshape(NUM_DRAWINGS, len(WRITTEN), 784)
+    images = pen_digits.add_to(small, written()).train_images[2000:].reshape(NUM_DRAWINGS, len(WRITTEN), 784)
     for digit in range(len(WRITTEN)):
         assert len(images[:, digit].unique(dim=0)) == NUM_DRAWINGS
 
 
 def test_what_was_added_before_still_does_not_validate(small: Mnist) -> None:
-    twice = pen.add_to(pen.add_to(small, written()), written(), seed=9)
+    twice = pen_digits.add_to(pen_digits.add_to(small, written()), written(), seed=9)
     assert len(twice.train_labels) - twice.num_added == 2000

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.drawing.normalize import to_image
 from mnist_fc.drawing.pictures import DrawingError, ink, load_picture
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, render

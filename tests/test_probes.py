@@ -6,7 +6,7 @@ import torch
 from conftest import model_of
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.engine import train
 from mnist_fc.network.mlp import MLP
 from mnist_fc.probes import History, Probe

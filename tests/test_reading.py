@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.drawing.normalize import clean_ink, side_by_side, to_image
 from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.drawing.strokes import Stroke, render

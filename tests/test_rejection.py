@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
+from mnist_fc.data.non_digits import KINDS, make, taken_apart
 from mnist_fc.measure import SCRIBBLES, scribbles
-from mnist_fc.outliers import KINDS, make, taken_apart
 from mnist_fc.rejection import MIN_LOG_ODDS, log_odds
 
 

@@ -20,7 +20,7 @@ from conftest import files_no_larger_than
 
 from mnist_fc import runs
 from mnist_fc.config import PRESETS, TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.engine import Training, train
 from mnist_fc.network import checkpoint
 from mnist_fc.records import MAX_KEPT, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord, step_of
@@ -300,7 +300,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from mnist_fc.config import TrainConfig
-from mnist_fc.data import load
+from mnist_fc.data.mnist import load
 from mnist_fc.engine import train
 from mnist_fc.records import StateRecord, StepRecord
 from mnist_fc.runs import RunFolder

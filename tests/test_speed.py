@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mnist_fc.config import CPU_COUNT, TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.speed import BATCH_SIZES, SpeedRecord, fastest_threads, measure, thread_counts
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.engine import train
 from mnist_fc.records import Record
 from mnist_fc.runs import MAX_NUMBER, About, RunFolder, RunsError, bytes_of, write_about

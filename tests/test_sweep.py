@@ -22,7 +22,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, Range, TrainConfig
-from mnist_fc.data import DataError, Mnist
+from mnist_fc.data.mnist import DataError, Mnist
 from mnist_fc.engine import Training, train
 from mnist_fc.records import NOT_FINITE, EpochRecord
 from mnist_fc.sweep import (
@@ -394,7 +394,7 @@ class TestEnd:
 PROGRAM = """
 import sys
 from mnist_fc.config import TrainConfig
-from mnist_fc.data import load
+from mnist_fc.data.mnist import load
 from mnist_fc.sweep import Interval, SweepConfig, sweep
 
 base = TrainConfig(hidden_sizes=(16,), num_epochs=int(sys.argv[3]), num_validation=500, threads=1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import trained_models
 
-from mnist_fc.data import Mnist
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import MAX_PICKLE_BYTES, CheckpointError
 from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize

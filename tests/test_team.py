@@ -16,9 +16,9 @@ from conftest import OVERFLOWING, as_options
 from torch import Tensor
 
 from mnist_fc.__main__ import main
-from mnist_fc.augment import augment
 from mnist_fc.config import Augmentation, TrainConfig
-from mnist_fc.data import Mnist
+from mnist_fc.data.augment import augment
+from mnist_fc.data.mnist import Mnist
 from mnist_fc.engine import train
 from mnist_fc.network import checkpoint
 from mnist_fc.network.backprop import Backprop

@@ -25,7 +25,7 @@ from conftest import OVERFLOWING, files_no_larger_than
 from waiting import TIMEOUT, finished, wait_for, wait_for_steps, wait_until, wait_until_ended
 
 from mnist_fc.config import ConfigError, TrainConfig
-from mnist_fc.data import DATA_VARIABLE, load
+from mnist_fc.data.mnist import DATA_VARIABLE, load_mnist
 from mnist_fc.engine import train
 from mnist_fc.jobs import ACTIVE_STATES, Run, RunSnapshot, SpeedTest, State
 from mnist_fc.network import checkpoint
@@ -694,7 +694,7 @@ sys.stdin.read()
 
 def losses_without_a_break(config: TrainConfig, last_step: int) -> list[float]:
     """The losses of a run up to a step that has a record."""
-    records = list(train(config, load(), lambda training: training.step < last_step))
+    records = list(train(config, load_mnist(), lambda training: training.step < last_step))
     return [record.train_loss for record in records if isinstance(record, StepRecord)]
 
 

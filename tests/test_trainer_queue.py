@@ -12,7 +12,7 @@ from conftest import OVERFLOWING
 from waiting import finished, wait_for, wait_for_steps, wait_until, wait_until_ended
 
 from mnist_fc.config import CPU_COUNT, ConfigError, TrainConfig
-from mnist_fc.data import DATA_VARIABLE, Mnist
+from mnist_fc.data.mnist import DATA_VARIABLE, Mnist
 from mnist_fc.engine import train
 from mnist_fc.jobs import Run, expected_seconds
 from mnist_fc.limits import MEMORY_VARIABLE

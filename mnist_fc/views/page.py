@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from mnist_fc.config import ConfigError
-from mnist_fc.data import DataError
+from mnist_fc.data.mnist import DataError
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.reading import Reading
 from mnist_fc.runs import RunsError

@@ -22,8 +22,8 @@ from streamlit.runtime.session_manager import ActiveSessionInfo
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
-from mnist_fc import data
 from mnist_fc.config import CPU_COUNT, NUM_CLASSES, NUM_INPUTS, ConfigError, preset_of
+from mnist_fc.data.mnist import Mnist, load_mnist, split_validation
 from mnist_fc.engine import evaluate
 from mnist_fc.jobs import Job, Run, RunSnapshot, Sweep
 from mnist_fc.limits import memory_gb
@@ -225,9 +225,9 @@ def refused(what: str) -> None:
 
 
 @Shared
-def mnist() -> data.Mnist:
+def mnist() -> Mnist:
     """The data, once for all sessions. Raises DataError, each time anew until the file is right."""
-    return data.load()
+    return load_mnist()
 
 
 @Shared
@@ -484,7 +484,7 @@ def survey(network: Network) -> tuple[Survey, str]:
 @lru_cache(maxsize=4)
 def trained_on(num_validation: int, seed: int) -> torch.Tensor:
     """The indices of the training images that a run with such a split trains on."""
-    return data.split(mnist().train_labels, num_validation, seed)[0]
+    return split_validation(mnist().train_labels, num_validation, seed)[0]
 
 
 def address() -> dict[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mnist_fc.config import NUM_CLASSES, TrainConfig
-from mnist_fc.data import Mnist, split
+from mnist_fc.data.mnist import Mnist, split_validation
 from mnist_fc.drawing.normalize import plain_resize, prepare_all, to_image
 from mnist_fc.drawing.pictures import on_transparent
 from mnist_fc.drawing.strokes import CANVAS_SIZE, MAX_WIDTH, Stroke, place, render, rotation
@@ -281,7 +281,7 @@ def add_to(mnist: Mnist, count: int, config: TrainConfig) -> Mnist:
     validates, and nothing is made of what does.
     """
     labels = mnist.train_labels[: len(mnist.train_labels) - mnist.num_added]
-    trained, _ = split(labels, config.num_validation, config.seed)
+    trained, _ = split_validation(labels, config.num_validation, config.seed)
     again = trained[: len(trained) // 2]
     digits = prepare_all(map(on_transparent, mnist.train_images[again].view(-1, 28, 28).numpy()))
     whole = mnist.train_images[trained[: 3 * count]].view(-1, 28, 28).numpy() / np.float32(255)

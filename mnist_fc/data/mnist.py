@@ -75,7 +75,7 @@ class Mnist:
         )
 
 
-def load(path: str | Path | None = None) -> Mnist:
+def load_mnist(path: str | Path | None = None) -> Mnist:
     """Read and check the data at `path`, else at the environment's MNIST_FC_DATA, else the embedded MNIST.
 
     `path` is an .npz with x_train, y_train, x_test, y_test, or a folder of the four IDX files, plain or gzipped.
@@ -98,7 +98,7 @@ def load(path: str | Path | None = None) -> Mnist:
     )
 
 
-def download(folder: str | Path | None = None) -> Path:
+def download_mnist(folder: str | Path | None = None) -> Path:
     """Fetch the four original files with torchvision, showing its progress bar; return the folder to `load`.
 
     `folder` defaults to the user's cache. Files that are there and whole are not fetched again. Raises DataError when
@@ -115,7 +115,7 @@ def download(folder: str | Path | None = None) -> Path:
     return root / "MNIST" / "raw"
 
 
-def split(labels: Tensor, num_validation: int, seed: int) -> tuple[Tensor, Tensor]:
+def split_validation(labels: Tensor, num_validation: int, seed: int) -> tuple[Tensor, Tensor]:
     """Indices to train on and to validate on, both int64: a seeded draw with the same number of each digit as near as may be.
 
     Raises DataError unless at least one image is left to train on.
