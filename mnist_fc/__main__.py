@@ -31,7 +31,6 @@ from mnist_fc.config import (
 from mnist_fc.data import non_digits, pen_digits
 from mnist_fc.data.mnist import DataError, Mnist, download_mnist, load_mnist
 from mnist_fc.drawing.pictures import DrawingError, load_picture
-from mnist_fc.engine import StateError, Training, evaluate, train
 from mnist_fc.network import checkpoint
 from mnist_fc.reading import NOT_READ, Reader, Reading, number, percent
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord
@@ -49,7 +48,10 @@ from mnist_fc.sweep import (
     sweep,
     trials,
 )
-from mnist_fc.team import ALONE, Team, TeamError, joined
+from mnist_fc.training.distributed import ALONE, Team, TeamError, joined
+from mnist_fc.training.engine import train
+from mnist_fc.training.evaluate import evaluate
+from mnist_fc.training.train_state import StateError, Training
 
 SAID_IN_ONE_LINE = (
     *(ConfigError, DataError, checkpoint.CheckpointError, DrawingError),

@@ -32,9 +32,9 @@ from mnist_fc.runs import (
     read_run,
     stamp_of,
 )
-from mnist_fc.speed import BATCH_SIZES, SpeedRecord, thread_counts
 from mnist_fc.store import RunStore
 from mnist_fc.sweep import SweepConfig, TrialRecord
+from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, thread_counts
 
 State = Literal["waiting", "starting", "running", "paused", "done", "stopped", "failed", "interrupted", "elsewhere"]
 ACTIVE_STATES = ("waiting", "starting", "running", "paused")

@@ -13,9 +13,9 @@ from mnist_fc.data.pen_digits import CONDITIONS, PenDigits, images
 from mnist_fc.drawing.normalize import prepare_all
 from mnist_fc.drawing.pictures import on_transparent
 from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render
-from mnist_fc.engine import evaluate
 from mnist_fc.reading import Reader, Reading
 from mnist_fc.rejection import MIN_LOG_ODDS, log_odds
+from mnist_fc.training.evaluate import evaluate
 
 NUM_SCRIBBLES = 1000
 NUM_BINS = 15

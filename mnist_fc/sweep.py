@@ -33,8 +33,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 
 from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, Range, TrainConfig, to_number
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.engine import Training, train
 from mnist_fc.records import EndRecord, EpochRecord, Record
+from mnist_fc.training.engine import train
+from mnist_fc.training.train_state import Training
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure  # type: ignore[import-untyped]

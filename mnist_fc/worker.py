@@ -23,11 +23,12 @@ import torch
 
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data.mnist import DataError, Mnist, load_mnist
-from mnist_fc.engine import StateError, Training, train
 from mnist_fc.limits import OUT_OF_MEMORY, bound_memory, give_way, out_of_memory
 from mnist_fc.records import EndRecord, HistogramsRecord, StateRecord, StepRecord, WeightsRecord
-from mnist_fc.speed import SpeedRecord, measure
 from mnist_fc.sweep import DAMAGED, SweepConfig, SweepError, TrialRecord, sweep
+from mnist_fc.training.engine import train
+from mnist_fc.training.throughput import SpeedRecord, measure
+from mnist_fc.training.train_state import StateError, Training
 
 RECORDS_FOLLOW = b"mnist_fc: records follow\n"
 

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from mnist_fc.config import TrainConfig, text_of
 from mnist_fc.data.mnist import Mnist, load_mnist
 from mnist_fc.drawing.strokes import Stroke
-from mnist_fc.engine import train
 from mnist_fc.network.mlp import ACTIVATIONS, MLP
 from mnist_fc.records import WeightsRecord
+from mnist_fc.training.engine import train
 from mnist_fc.views import controls, session
 
 # How long an example takes is the machine's affair, and so is how long it takes to make one.

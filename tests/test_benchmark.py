@@ -14,9 +14,9 @@ from mnist_fc import peers
 from mnist_fc.benchmark import PROGRAMS, Row, benchmark, machine
 from mnist_fc.config import CPU_COUNT, TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.engine import train
 from mnist_fc.peers import NETS, PEERS
 from mnist_fc.records import Record, StepRecord
+from mnist_fc.training.engine import train
 
 ABSENT = "no_package_has_this_name"
 

@@ -14,10 +14,10 @@ from torch import nn
 from mnist_fc import files
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.engine import evaluate
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP, initialize
+from mnist_fc.training.evaluate import evaluate
 
 
 def new_model(hidden_sizes: tuple[int, ...]) -> MLP:

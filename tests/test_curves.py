@@ -8,8 +8,8 @@ import pytest
 from mnist_fc.config import TrainConfig
 from mnist_fc.curves import MAX_POINTS, Curve, epoch_curve, gradient_curves, smooth, thin, train_curve
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.engine import train
 from mnist_fc.records import EpochRecord, Record, StepRecord
+from mnist_fc.training.engine import train
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from torch import nn
 
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data.mnist import DataError, Mnist
-from mnist_fc.engine import StateError, Training, evaluate, train
 from mnist_fc.records import (
     KEPT_STEPS,
     MAX_KEPT,
@@ -27,6 +26,9 @@ from mnist_fc.records import (
     StepRecord,
     WeightsRecord,
 )
+from mnist_fc.training.engine import train
+from mnist_fc.training.evaluate import evaluate
+from mnist_fc.training.train_state import StateError, Training
 
 T = TypeVar("T")
 

@@ -33,9 +33,10 @@ from werkzeug.test import Client
 
 from mnist_fc.config import LIMITS, TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.engine import Training, train
 from mnist_fc.events import METRICS, EventFile
 from mnist_fc.records import EndRecord, EpochRecord, Histogram, HistogramsRecord, Record, StateRecord, StepRecord, WeightsRecord
+from mnist_fc.training.engine import train
+from mnist_fc.training.train_state import Training
 
 with warnings.catch_warnings():
     # TensorBoard's own copy of bleach tells nobody but its authors.
@@ -492,7 +493,7 @@ def test_tensorflow_is_left_alone_where_it_is_installed(tmp_path: Path, store: P
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path; from mnist_fc.config import TrainConfig; from mnist_fc.events import EventFile\n"
-        "from mnist_fc.engine import EndRecord\n"
+        "from mnist_fc.training.engine import EndRecord\n"
         "events = EventFile(Path(sys.argv[1]), TrainConfig())\n"
         "events.write(EndRecord(1, 1, 'done', '', 1.0, 0.5, 0.75)); events.close()\n"
     )

@@ -54,7 +54,6 @@ from mnist_fc.data.mnist import Mnist
 from mnist_fc.diagnosis import diagnose
 from mnist_fc.drawing.pictures import DrawingError, load_picture
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, canvas_json, render
-from mnist_fc.engine import train
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
@@ -76,6 +75,7 @@ from mnist_fc.sweep import (
     trials,
 )
 from mnist_fc.trainer import Trainer
+from mnist_fc.training.engine import train
 from mnist_fc.views import address, controls, moment, pixels, session
 
 CONFIG = TrainConfig(hidden_sizes=(8,), num_epochs=2, num_validation=500, threads=1)

@@ -46,7 +46,7 @@ from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from mnist_fc.config import CPU_COUNT
-from mnist_fc.speed import BATCH_SIZES, thread_counts
+from mnist_fc.training.throughput import BATCH_SIZES, thread_counts
 
 # Charts and the machine
 

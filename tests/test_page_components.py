@@ -23,10 +23,10 @@ from playwright.sync_api import Page, expect
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.engine import train
 from mnist_fc.network.mlp import MLP
 from mnist_fc.records import EndRecord, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs import RunFolder
+from mnist_fc.training.engine import train
 from mnist_fc.views import component
 from mnist_fc.views.chart import Axis, Series
 from mnist_fc.views.numbers import MINUS, TIMES

@@ -36,9 +36,9 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.engine import train
 from mnist_fc.records import WeightsRecord
 from mnist_fc.runs import RunFolder
+from mnist_fc.training.engine import train
 
 TABS = {"Why this digit?": "why_sums", "Inside": "gallery", "Gradients": "", "Mistakes": "misread", "Look-alikes": "nearest"}
 """Those that explain, and what is last in each without a run."""

@@ -7,10 +7,10 @@ from conftest import model_of
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.engine import train
 from mnist_fc.network.mlp import MLP
 from mnist_fc.probes import History, Probe
 from mnist_fc.records import WeightsRecord
+from mnist_fc.training.engine import train
 
 CONFIG = TrainConfig(hidden_sizes=(32,), num_epochs=3, num_validation=0, threads=1)
 

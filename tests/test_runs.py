@@ -21,10 +21,11 @@ from conftest import files_no_larger_than
 from mnist_fc import runs
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.engine import Training, train
 from mnist_fc.network import checkpoint
 from mnist_fc.records import MAX_KEPT, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord, step_of
 from mnist_fc.runs import About, RunFolder, RunsError, StoredRun, is_active, kept_checkpoints, read_run
+from mnist_fc.training.engine import train
+from mnist_fc.training.train_state import Training
 
 CONFIG = TrainConfig(hidden_sizes=(16, 8), activation="tanh", num_epochs=2, num_validation=500, threads=1)
 
@@ -301,7 +302,7 @@ import sys
 from pathlib import Path
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import load
-from mnist_fc.engine import train
+from mnist_fc.training.engine import train
 from mnist_fc.records import StateRecord, StepRecord
 from mnist_fc.runs import RunFolder
 

@@ -5,7 +5,7 @@ import torch
 
 from mnist_fc.config import CPU_COUNT, TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.speed import BATCH_SIZES, SpeedRecord, fastest_threads, measure, thread_counts
+from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, fastest_threads, measure, thread_counts
 
 
 @pytest.fixture(scope="module")

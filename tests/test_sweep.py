@@ -23,7 +23,6 @@ from optuna.trial import TrialState
 
 from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, Range, TrainConfig
 from mnist_fc.data.mnist import DataError, Mnist
-from mnist_fc.engine import Training, train
 from mnist_fc.records import NOT_FINITE, EpochRecord
 from mnist_fc.sweep import (
     DESCRIPTION,
@@ -50,6 +49,8 @@ from mnist_fc.sweep import (
     sweep,
     trials,
 )
+from mnist_fc.training.engine import train
+from mnist_fc.training.train_state import Training
 
 ROOT = Path(__file__).parents[1]
 BASE = TrainConfig(hidden_sizes=(16,), num_epochs=1, num_validation=500, threads=1)

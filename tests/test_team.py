@@ -19,12 +19,12 @@ from mnist_fc.__main__ import main
 from mnist_fc.config import Augmentation, TrainConfig
 from mnist_fc.data.augment import augment
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.engine import train
 from mnist_fc.network import checkpoint
 from mnist_fc.network.backprop import Backprop
 from mnist_fc.network.mlp import MLP, initialize
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
-from mnist_fc.team import ALONE, Team, TeamError, joined
+from mnist_fc.training.distributed import ALONE, Team, TeamError, joined
+from mnist_fc.training.engine import train
 
 ROOT = Path(checkpoint.__file__).parents[1]
 
@@ -246,9 +246,9 @@ from pathlib import Path
 
 from mnist_fc import data
 from mnist_fc.config import TrainConfig
-from mnist_fc.engine import train
+from mnist_fc.training.engine import train
 from mnist_fc.records import StateRecord
-from mnist_fc.team import TeamError, joined
+from mnist_fc.training.distributed import TeamError, joined
 
 images, folder = data.load(sys.argv[1]), Path(sys.argv[2])
 config = TrainConfig.from_json(sys.argv[3])

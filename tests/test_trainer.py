@@ -26,16 +26,16 @@ from waiting import TIMEOUT, finished, wait_for, wait_for_steps, wait_until, wai
 
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data.mnist import DATA_VARIABLE, load_mnist
-from mnist_fc.engine import train
 from mnist_fc.jobs import ACTIVE_STATES, Run, RunSnapshot, SpeedTest, State
 from mnist_fc.network import checkpoint
 from mnist_fc.process import how_it_died
 from mnist_fc.records import EndRecord, Record, StepRecord, WeightsRecord
 from mnist_fc.runs import STATE_NAME, RunsError, kept_checkpoints
-from mnist_fc.speed import BATCH_SIZES, SpeedRecord, thread_counts
 from mnist_fc.store import RunStore
 from mnist_fc.sweep import Interval, Space, SweepConfig, default_storage
 from mnist_fc.trainer import Trainer, TrainerBusy
+from mnist_fc.training.engine import train
+from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, thread_counts
 from mnist_fc.worker import Outbox, Worker
 
 SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)

@@ -13,7 +13,6 @@ from waiting import finished, wait_for, wait_for_steps, wait_until, wait_until_e
 
 from mnist_fc.config import CPU_COUNT, ConfigError, TrainConfig
 from mnist_fc.data.mnist import DATA_VARIABLE, Mnist
-from mnist_fc.engine import train
 from mnist_fc.jobs import Run, expected_seconds
 from mnist_fc.limits import MEMORY_VARIABLE
 from mnist_fc.records import StepRecord
@@ -21,6 +20,7 @@ from mnist_fc.runs import STATE_NAME
 from mnist_fc.store import RunStore
 from mnist_fc.sweep import Interval, SweepConfig, TrialRecord, default_storage, trials
 from mnist_fc.trainer import MAX_OF_ONE_PERSON, MAX_WAITING, SLOTS_VARIABLE, Trainer, TrainerBusy, num_slots
+from mnist_fc.training.engine import train
 from mnist_fc.views.session import _slots_option
 
 SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)

@@ -24,7 +24,6 @@ from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
 from mnist_fc.config import CPU_COUNT, NUM_CLASSES, NUM_INPUTS, ConfigError, preset_of
 from mnist_fc.data.mnist import Mnist, load_mnist, split_validation
-from mnist_fc.engine import evaluate
 from mnist_fc.jobs import Job, Run, RunSnapshot, Sweep
 from mnist_fc.limits import memory_gb
 from mnist_fc.log import open_log
@@ -37,6 +36,7 @@ from mnist_fc.runs import RunsError, read_about
 from mnist_fc.survey import Survey
 from mnist_fc.survey import survey as survey_images
 from mnist_fc.trainer import Trainer, num_slots
+from mnist_fc.training.evaluate import evaluate
 from mnist_fc.views import sync
 
 # The page follows a run at this pace: slowly where it must take the time for it from the cores that train, and more slowly yet

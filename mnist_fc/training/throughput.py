@@ -9,7 +9,7 @@ import torch
 
 from mnist_fc.config import CPU_COUNT, LIMITS, Range, TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.engine import Training
+from mnist_fc.training.train_state import Training
 
 BATCH_SIZES = (32, 64, 128, 256, 512, 1024, 2048)
 

@@ -1,0 +1,24 @@
+"""Mean loss and accuracy over many images."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mnist_fc.network.mlp import MLP
+
+
+def evaluate(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean loss and accuracy of `model` on uint8 images (N, 784), in batches that keep memory small."""
+    total_loss, num_correct = _totals(model, images, labels)
+    return total_loss / len(labels), num_correct / len(labels)
+
+
+@torch.no_grad()
+def _totals(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, int]:
+    """Sum of the losses and number of images that `model` gets right."""
+    total_loss, num_correct = 0.0, 0
+    for image_batch, label_batch in zip(images.split(1000), labels.split(1000), strict=True):
+        logits = model(image_batch.float().mul_(1 / 255))
+        total_loss += float(F.cross_entropy(logits, label_batch, reduction="sum"))
+        num_correct += int((logits.argmax(1) == label_batch).sum())
+    return total_loss, num_correct
