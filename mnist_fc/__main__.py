@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from mnist_fc import measure
 from mnist_fc.benchmark import benchmark, machine
 from mnist_fc.config import (
     CPU_COUNT,
@@ -32,7 +31,8 @@ from mnist_fc.data import non_digits, pen_digits
 from mnist_fc.data.mnist import DataError, Mnist, download_mnist, load_mnist
 from mnist_fc.drawing.pictures import DrawingError, load_picture
 from mnist_fc.network import checkpoint
-from mnist_fc.reading import NOT_READ, Reader, Reading, number, percent
+from mnist_fc.reading import evaluation
+from mnist_fc.reading.reader import NOT_READ, Reader, Reading, number, percent
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord
 from mnist_fc.runs import RunFolder, RunsError
 from mnist_fc.store import RUNS_VARIABLE, RunStore, runs_dir
@@ -385,20 +385,20 @@ def _measure(parsed: argparse.Namespace) -> int:
     images = _load_data(parsed)
     screen = _Screen(to_stderr=parsed.json)
     digits = pen_digits.load(parsed.pen_strokes)
-    fashion_mnist = measure.load_pictures(parsed.fashion_mnist) if parsed.fashion_mnist else None
+    fashion_mnist = evaluation.load_pictures(parsed.fashion_mnist) if parsed.fashion_mnist else None
     if not parsed.all_writers:
         _, digits = digits.split()
         if not digits.strokes:
             raise DataError(f"{parsed.pen_strokes} has too few writers to hold one out; measure on all with --all-writers")
     writers = ", ".join(map(str, sorted(set(digits.writers.tolist()))))
     screen.line(f"{len(digits.labels):,} digits, writers {writers}, drawn under each of {len(pen_digits.CONDITIONS)} conditions")
-    drawings = measure.draw_all(digits)
+    drawings = evaluation.draw_all(digits)
     readers = {path: Reader.load(path) for path in parsed.checkpoints} or {"shipped": Reader.load()}
     if not parsed.checkpoints:
         for name, preset in PRESETS.items():
             screen.line(f"training {name} on {len(images.train_labels):,} images")
             readers[name] = _trained(preset, images)
-    networks = [measure.measure(name, reader, drawings, digits.labels, images) for name, reader in readers.items()]
+    networks = [evaluation.measure(name, reader, drawings, digits.labels, images) for name, reader in readers.items()]
     screen.line("share read right, what is refused is not; unruled is MNIST's test set by the network alone")
     width = max(len(network.name) for network in networks)
     screen.line(" " * width + "".join(f"{name:>9}" for name in (*pen_digits.CONDITIONS, "1st/2nd", "MNIST", "unruled")))
@@ -411,7 +411,7 @@ def _measure(parsed: argparse.Namespace) -> int:
             f"{network.name:<{width}} MNIST {network.mnist_calibration_error:.2%}, "
             f"natural drawings {network.natural_calibration_error:.2%}"
         )
-    refused = measure.refused(drawings, images, fashion_mnist)
+    refused = evaluation.refused(drawings, images, fashion_mnist)
     screen.line("refused as no digit, whichever network reads")
     for kind, share in refused.items():
         screen.line(f"{share:>8.2%}  {kind}")

@@ -46,7 +46,7 @@ from playwright.sync_api import sync_playwright
 from websockets.exceptions import ConnectionClosed
 
 from mnist_fc.drawing.strokes import render, strokes_of_canvas
-from mnist_fc.reading import Reader
+from mnist_fc.reading.reader import Reader
 from mnist_fc.views.images import picture
 
 MAX_LOST = 0.01

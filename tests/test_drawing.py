@@ -23,7 +23,7 @@ from mnist_fc.drawing.normalize import (
 )
 from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, render
-from mnist_fc.reading import Reader
+from mnist_fc.reading.reader import Reader
 
 SHAPES = {
     "one": [Stroke(((140, 60), (140, 220)), 20)],

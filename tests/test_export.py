@@ -24,13 +24,13 @@ from conftest import trained_models
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
-from mnist_fc import rejection
 from mnist_fc.config import LIMITS, PRESETS, Choice, TrainConfig
 from mnist_fc.data.augment import MAX_SHIFT, augment
 from mnist_fc.data.mnist import EMBEDDED, IDX_FILES, Mnist, split_validation
 from mnist_fc.export import onnx_bytes, script
 from mnist_fc.network import checkpoint
 from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
+from mnist_fc.reading import rejection
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord
 from mnist_fc.training.engine import train
 from mnist_fc.training.evaluate import evaluate

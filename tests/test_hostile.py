@@ -57,7 +57,7 @@ from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, canvas_json, render
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
-from mnist_fc.reading import Reader
+from mnist_fc.reading.reader import Reader
 from mnist_fc.runs import MAX_NAME, RunFolder, RunsError, StoredRun, read_about, report
 from mnist_fc.store import RunStore
 from mnist_fc.sweep import (

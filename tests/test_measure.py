@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mnist_fc.data.mnist import DataError, Mnist
-from mnist_fc.measure import SCRIBBLES, calibration_error, load_pictures, measure, scribbles
-from mnist_fc.reading import NOT_READ, Reader, Reading
+from mnist_fc.reading.evaluation import SCRIBBLES, calibration_error, load_pictures, measure, scribbles
+from mnist_fc.reading.reader import NOT_READ, Reader, Reading
 
 
 def read_as(digit: int, sure: float) -> Reading:

@@ -11,11 +11,11 @@ from mnist_fc.data.mnist import Mnist
 from mnist_fc.drawing.normalize import clean_ink, side_by_side, to_image
 from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.drawing.strokes import Stroke, render
-from mnist_fc.measure import calibration_error
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
-from mnist_fc.reading import CLOSE, NOT_READ, Reader, Reading, number, percent
+from mnist_fc.reading.evaluation import calibration_error
+from mnist_fc.reading.reader import CLOSE, NOT_READ, Reader, Reading, number, percent
 from mnist_fc.training.evaluate import evaluate
 from mnist_fc.training.train_state import Training
 

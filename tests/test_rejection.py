@@ -5,8 +5,8 @@ import pytest
 
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.non_digits import KINDS, make, taken_apart
-from mnist_fc.measure import SCRIBBLES, scribbles
-from mnist_fc.rejection import MIN_LOG_ODDS, log_odds
+from mnist_fc.reading.evaluation import SCRIBBLES, scribbles
+from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
 
 
 def share_refused(images: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from mnist_fc.data.mnist import Mnist
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import MAX_PICKLE_BYTES, CheckpointError
 from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
-from mnist_fc.reading import Reader
+from mnist_fc.reading.reader import Reader
 from mnist_fc.views import session
 
 NAME = "my net.pt"

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from mnist_fc.config import PRESETS
-from mnist_fc.reading import Reading
+from mnist_fc.reading.reader import Reading
 from mnist_fc.survey import nearest
 from mnist_fc.views import draw, session
 from mnist_fc.views.numbers import format_number

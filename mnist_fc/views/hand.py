@@ -4,7 +4,7 @@ import streamlit as st
 
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, render
-from mnist_fc.reading import Reading, number, percent
+from mnist_fc.reading.reader import Reading, number, percent
 from mnist_fc.views import session
 from mnist_fc.views.canvas import BRUSH, Canvas, Press
 from mnist_fc.views.images import picture

@@ -7,7 +7,7 @@ import streamlit as st
 
 from mnist_fc.explain import Unit, forward, unit
 from mnist_fc.network.mlp import MLP
-from mnist_fc.reading import Reading
+from mnist_fc.reading.reader import Reading
 from mnist_fc.survey import Survey, exciting, telling
 from mnist_fc.views import draw, session
 from mnist_fc.views.controls import WORDS

@@ -8,7 +8,7 @@ from mnist_fc.config import NUM_CLASSES, ConfigError
 from mnist_fc.jobs import RunSnapshot
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.probes import MAX_PROBES, History, Probe
-from mnist_fc.reading import Reading, percent
+from mnist_fc.reading.reader import Reading, percent
 from mnist_fc.views import progress, session
 from mnist_fc.views.chart import Axis, Series, line_chart
 from mnist_fc.views.images import picture

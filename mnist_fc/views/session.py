@@ -30,7 +30,7 @@ from mnist_fc.log import open_log
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
-from mnist_fc.reading import Reader
+from mnist_fc.reading.reader import Reader
 from mnist_fc.results import test_result
 from mnist_fc.runs import RunsError, read_about
 from mnist_fc.survey import Survey

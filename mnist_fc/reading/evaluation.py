@@ -13,8 +13,8 @@ from mnist_fc.data.pen_digits import CONDITIONS, PenDigits, images
 from mnist_fc.drawing.normalize import prepare_all
 from mnist_fc.drawing.pictures import on_transparent
 from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render
-from mnist_fc.reading import Reader, Reading
-from mnist_fc.rejection import MIN_LOG_ODDS, log_odds
+from mnist_fc.reading.reader import Reader, Reading
+from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
 from mnist_fc.training.evaluate import evaluate
 
 NUM_SCRIBBLES = 1000

@@ -14,9 +14,9 @@ from mnist_fc.drawing.normalize import clean_ink, prepare, side_by_side
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP
+from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
+from mnist_fc.reading.rejection import network as rejection_network
 from mnist_fc.records import Weights
-from mnist_fc.rejection import MIN_LOG_ODDS, log_odds
-from mnist_fc.rejection import network as rejection_network
 
 CLOSE = 0.1
 """A runner-up with such a probability might as well be it."""
