@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from mnist_fc.curves import Curve, epoch_curve
+from mnist_fc.analysis.curves import Curve, epoch_curve
 from mnist_fc.records import EndRecord, EpochRecord
 
 

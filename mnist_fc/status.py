@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from mnist_fc.diagnosis import has_diverged
+from mnist_fc.analysis.diagnosis import has_diverged
 from mnist_fc.jobs import Run, RunSnapshot
 from mnist_fc.records import EndRecord
 from mnist_fc.runs import RunsError, StoredRun, is_active, read_run

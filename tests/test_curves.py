@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from mnist_fc.analysis.curves import MAX_POINTS, Curve, epoch_curve, gradient_curves, smooth, thin, train_curve
 from mnist_fc.config import TrainConfig
-from mnist_fc.curves import MAX_POINTS, Curve, epoch_curve, gradient_curves, smooth, thin, train_curve
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import EpochRecord, Record, StepRecord
 from mnist_fc.training.engine import train

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from conftest import OVERFLOWING
 
+from mnist_fc.analysis.diagnosis import GRADIENT_RECORDS, PATIENCE_STEPS, Diagnosis, diagnose, gradient_flow, weakest_flow
 from mnist_fc.config import LIMITS, PRESETS, TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.diagnosis import GRADIENT_RECORDS, PATIENCE_STEPS, Diagnosis, diagnose, gradient_flow, weakest_flow
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.training.engine import train
 from mnist_fc.training.train_state import Training

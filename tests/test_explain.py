@@ -8,8 +8,8 @@ import torch
 from conftest import trained_models
 from torch import Tensor
 
+from mnist_fc.analysis.attribution import attribute, forward, outputs, unit
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.explain import attribute, forward, outputs, unit
 from mnist_fc.network import checkpoint
 from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
 

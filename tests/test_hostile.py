@@ -48,10 +48,10 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc import export
+from mnist_fc.analysis.curves import epoch_curve, gradient_curves, train_curve
+from mnist_fc.analysis.diagnosis import diagnose
 from mnist_fc.config import LIMITS, PRESETS, ConfigError, TrainConfig
-from mnist_fc.curves import epoch_curve, gradient_curves, train_curve
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.diagnosis import diagnose
 from mnist_fc.drawing.pictures import DrawingError, load_picture
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, canvas_json, render
 from mnist_fc.network import checkpoint

@@ -5,10 +5,10 @@ import pytest
 import torch
 from conftest import model_of
 
+from mnist_fc.analysis.probes import History, Probe
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network.mlp import MLP
-from mnist_fc.probes import History, Probe
 from mnist_fc.records import WeightsRecord
 from mnist_fc.training.engine import train
 

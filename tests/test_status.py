@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from mnist_fc.analysis.diagnosis import diagnose, has_diverged
 from mnist_fc.config import TrainConfig
-from mnist_fc.diagnosis import diagnose, has_diverged
 from mnist_fc.jobs import Run, RunSnapshot, State
 from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, StepRecord
 from mnist_fc.results import test_curve as curve_of_test

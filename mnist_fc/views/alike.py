@@ -3,9 +3,9 @@
 import numpy as np
 import streamlit as st
 
+from mnist_fc.analysis.survey import nearest
 from mnist_fc.config import PRESETS
 from mnist_fc.reading.reader import Reading
-from mnist_fc.survey import nearest
 from mnist_fc.views import draw, session
 from mnist_fc.views.numbers import format_number
 from mnist_fc.views.pixels import ink, pictures

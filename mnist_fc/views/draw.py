@@ -6,9 +6,9 @@ import numpy as np
 import streamlit as st
 import torch
 
+from mnist_fc.analysis.probes import MAX_PROBES
 from mnist_fc.drawing.normalize import Preparation, clean_ink, plain_resize, prepare, side_by_side
 from mnist_fc.drawing.strokes import CANVAS_SIZE, strokes_of_canvas
-from mnist_fc.probes import MAX_PROBES
 from mnist_fc.reading.reader import Reading, number, percent
 from mnist_fc.views import probes, session, sync
 from mnist_fc.views.canvas import BRUSH, BRUSHES, Canvas, Press

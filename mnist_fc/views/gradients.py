@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
+from mnist_fc.analysis.curves import gradient_curves
+from mnist_fc.analysis.diagnosis import gradient_flow, weakest_flow
 from mnist_fc.config import TrainConfig
-from mnist_fc.curves import gradient_curves
-from mnist_fc.diagnosis import gradient_flow, weakest_flow
 from mnist_fc.jobs import RunSnapshot
 from mnist_fc.records import StepRecord
 from mnist_fc.views import progress, session

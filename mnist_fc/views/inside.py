@@ -5,10 +5,10 @@ import math
 import numpy as np
 import streamlit as st
 
-from mnist_fc.explain import Unit, forward, unit
+from mnist_fc.analysis.attribution import Unit, forward, unit
+from mnist_fc.analysis.survey import Survey, exciting, telling
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reading
-from mnist_fc.survey import Survey, exciting, telling
 from mnist_fc.views import draw, session
 from mnist_fc.views.controls import WORDS
 from mnist_fc.views.numbers import MINUS, format_fixed, format_number

@@ -4,9 +4,9 @@ import numpy as np
 import streamlit as st
 import torch
 
+from mnist_fc.analysis.survey import Survey, confusion, misread, surest_first
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.reading.reader import percent
-from mnist_fc.survey import Survey, confusion, misread, surest_first
 from mnist_fc.views import draw, session
 from mnist_fc.views.component import Component
 from mnist_fc.views.pixels import ink, pictures

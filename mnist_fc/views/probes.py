@@ -4,10 +4,10 @@ import time
 
 import streamlit as st
 
+from mnist_fc.analysis.probes import MAX_PROBES, History, Probe
 from mnist_fc.config import NUM_CLASSES, ConfigError
 from mnist_fc.jobs import RunSnapshot
 from mnist_fc.network.checkpoint import CheckpointError
-from mnist_fc.probes import MAX_PROBES, History, Probe
 from mnist_fc.reading.reader import Reading, percent
 from mnist_fc.views import progress, session
 from mnist_fc.views.chart import Axis, Series, line_chart

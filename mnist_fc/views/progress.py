@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 import streamlit as st
 
+from mnist_fc.analysis.curves import epoch_curve, train_curve
+from mnist_fc.analysis.diagnosis import Diagnosis, diagnose
 from mnist_fc.config import TrainConfig
-from mnist_fc.curves import epoch_curve, train_curve
-from mnist_fc.diagnosis import Diagnosis, diagnose
 from mnist_fc.jobs import Run, RunSnapshot, num_images_of_run
 from mnist_fc.results import test_curve, test_result
 from mnist_fc.runs import RunsError

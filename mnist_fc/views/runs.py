@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import streamlit as st
 
+from mnist_fc.analysis.curves import Curve, epoch_curve, train_curve
 from mnist_fc.config import LIMITS, PRESETS, TrainConfig, preset_of
-from mnist_fc.curves import Curve, epoch_curve, train_curve
 from mnist_fc.jobs import ACTIVE_STATES, RunSnapshot
 from mnist_fc.results import test_curve, test_result
 from mnist_fc.runs import RunsError, StoredRun

@@ -22,6 +22,8 @@ from streamlit.runtime.session_manager import ActiveSessionInfo
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
+from mnist_fc.analysis.survey import Survey
+from mnist_fc.analysis.survey import survey as survey_images
 from mnist_fc.config import CPU_COUNT, NUM_CLASSES, NUM_INPUTS, ConfigError, preset_of
 from mnist_fc.data.mnist import Mnist, load_mnist, split_validation
 from mnist_fc.jobs import Job, Run, RunSnapshot, Sweep
@@ -33,8 +35,6 @@ from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
 from mnist_fc.results import test_result
 from mnist_fc.runs import RunsError, read_about
-from mnist_fc.survey import Survey
-from mnist_fc.survey import survey as survey_images
 from mnist_fc.trainer import Trainer, num_slots
 from mnist_fc.training.evaluate import evaluate
 from mnist_fc.views import sync

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import streamlit as st
 
-from mnist_fc.explain import Attribution, attribute
+from mnist_fc.analysis.attribution import Attribution, attribute
 from mnist_fc.reading.reader import Reading
 from mnist_fc.views import draw, session
 from mnist_fc.views.numbers import format_fixed, format_number, format_times

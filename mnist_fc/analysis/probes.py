@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mnist_fc.analysis.curves import Curve, thin
 from mnist_fc.config import NUM_CLASSES
-from mnist_fc.curves import Curve, thin
 from mnist_fc.network.mlp import MLP
 
 MAX_PROBES = 5

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnist_fc.analysis.attribution import inputs_of, outputs
 from mnist_fc.config import NUM_CLASSES
-from mnist_fc.explain import inputs_of, outputs
 from mnist_fc.network.mlp import MLP
 
 BATCH_SIZE = 1000
