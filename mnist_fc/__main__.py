@@ -50,7 +50,7 @@ from mnist_fc.sweep import (
 )
 from mnist_fc.training.distributed import ALONE, Team, TeamError, joined
 from mnist_fc.training.engine import train
-from mnist_fc.training.evaluate import evaluate
+from mnist_fc.training.evaluation import evaluate
 from mnist_fc.training.train_state import StateError, Training
 
 SAID_IN_ONE_LINE = (

@@ -17,7 +17,7 @@ from mnist_fc.data.mnist import Mnist
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP, initialize
-from mnist_fc.training.evaluate import evaluate
+from mnist_fc.training.evaluation import evaluate
 
 
 def new_model(hidden_sizes: tuple[int, ...]) -> MLP:

@@ -22,7 +22,7 @@ from mnist_fc.data.pen_digits import CONDITIONS
 from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.network import checkpoint
 from mnist_fc.runs import bytes_of, read_run
-from mnist_fc.training.evaluate import evaluate
+from mnist_fc.training.evaluation import evaluate
 
 ROOT = Path(checkpoint.__file__).parents[1]
 TRAIN_KEYS = {

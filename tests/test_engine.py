@@ -27,7 +27,7 @@ from mnist_fc.records import (
     WeightsRecord,
 )
 from mnist_fc.training.engine import train
-from mnist_fc.training.evaluate import evaluate
+from mnist_fc.training.evaluation import evaluate
 from mnist_fc.training.train_state import StateError, Training
 
 T = TypeVar("T")

@@ -33,7 +33,7 @@ from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
 from mnist_fc.reading import rejection
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord
 from mnist_fc.training.engine import train
-from mnist_fc.training.evaluate import evaluate
+from mnist_fc.training.evaluation import evaluate
 
 SIZES = (24, 20, 16, 12)
 

@@ -16,7 +16,7 @@ from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.evaluation import calibration_error
 from mnist_fc.reading.reader import CLOSE, NOT_READ, Reader, Reading, number, percent
-from mnist_fc.training.evaluate import evaluate
+from mnist_fc.training.evaluation import evaluate
 from mnist_fc.training.train_state import Training
 
 

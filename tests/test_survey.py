@@ -11,7 +11,7 @@ from torch import Tensor
 from mnist_fc.analysis.survey import Survey, confusion, exciting, misread, nearest, survey, telling
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network.mlp import ACTIVATIONS, MLP
-from mnist_fc.training.evaluate import evaluate
+from mnist_fc.training.evaluation import evaluate
 
 DEEP = (60, 40, 20)
 

@@ -5,3 +5,7 @@ strokes, and `pictures.py` reads image files.
 
 May import: config, records, files.
 """
+
+from mnist_fc.drawing.normalize import to_image
+
+__all__ = ["to_image"]

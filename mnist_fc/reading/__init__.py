@@ -5,3 +5,7 @@ and `evaluation.py` measures how well drawings of many writers are read.
 
 May import: training, analysis, data, network, drawing, config, records, files.
 """
+
+from mnist_fc.reading.reader import Reader, Reading
+
+__all__ = ["Reader", "Reading"]

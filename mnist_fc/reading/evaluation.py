@@ -15,7 +15,7 @@ from mnist_fc.drawing.pictures import on_transparent
 from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render
 from mnist_fc.reading.reader import Reader, Reading
 from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
-from mnist_fc.training.evaluate import evaluate
+from mnist_fc.training.evaluation import evaluate
 
 NUM_SCRIBBLES = 1000
 NUM_BINS = 15

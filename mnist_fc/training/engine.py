@@ -25,7 +25,7 @@ from mnist_fc.records import (
     WeightsRecord,
 )
 from mnist_fc.training.distributed import ALONE, Team
-from mnist_fc.training.train_state import Training, _Mean
+from mnist_fc.training.train_state import RunningMean, Training
 
 RECORDS_PER_EPOCH = 60
 
@@ -94,7 +94,7 @@ def train(
                 learning_rate=training.step_learning_rate,
                 gradient_norms=training.gradient_norms(),
             )
-            training.since_record = _Mean()
+            training.since_record = RunningMean()
         if (training.step in KEPT_STEPS or training.ends_epoch) and training.weights_are_finite():
             is_kept = training.step in KEPT_STEPS or training.epoch % epochs_apart == 0
             newest = WeightsRecord(training.step, training.epoch, training.weights(), is_kept)

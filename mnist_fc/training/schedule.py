@@ -3,7 +3,7 @@
 import math
 
 
-def _schedule_factor(schedule: str, progress: float) -> float:
+def schedule_factor(schedule: str, progress: float) -> float:
     """What the highest learning rate is multiplied by at `progress`, 0 to 1, of the run.
 
     "one_cycle" is Smith & Topin 2018 with PyTorch's shape: cosine up from 1/25 over the first 30 %, then cosine down to 0.

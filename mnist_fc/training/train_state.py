@@ -21,8 +21,8 @@ from mnist_fc.records import (
     Weights,
 )
 from mnist_fc.training.distributed import ALONE, Team, TeamError
-from mnist_fc.training.evaluate import _totals
-from mnist_fc.training.schedule import _schedule_factor
+from mnist_fc.training.evaluation import total_loss_and_correct
+from mnist_fc.training.schedule import schedule_factor
 
 HISTOGRAM_BINS = 64
 
@@ -32,7 +32,7 @@ class StateError(ValueError):
 
 
 @dataclass
-class _Mean:
+class RunningMean:
     """Loss and accuracy over images, whatever the sizes of the batches they came in."""
 
     count: int = 0
@@ -84,7 +84,7 @@ class Training:
         self._passes: dict[int, Backprop] = {}
         self._order = torch.empty(0, dtype=torch.int64)
         self._epoch_started = 0.0
-        self.since_record, self.since_epoch = _Mean(), _Mean()
+        self.since_record, self.since_epoch = RunningMean(), RunningMean()
         """Over the images since the record before, and since the epoch began."""
 
     @property
@@ -152,13 +152,13 @@ class Training:
         if self.ends_epoch:
             self._order = torch.randperm(len(self._train_indices), generator=self._generator)
             self._epoch_started = self.seconds
-            self.since_epoch = _Mean()
+            self.since_epoch = RunningMean()
         first = self.step % self.steps_per_epoch * self.config.batch_size
         return self._train_indices[self._order[first : first + self.config.batch_size]]
 
     def scheduled_learning_rate(self) -> float:
         """The learning rate of the step to come."""
-        return self.learning_rate * _schedule_factor(self.config.schedule, self.step / self.num_steps)
+        return self.learning_rate * schedule_factor(self.config.schedule, self.step / self.num_steps)
 
     def histograms(self) -> HistogramsRecord:
         """Of the weights as they are now, and of the gradients of the step last taken."""
@@ -221,8 +221,8 @@ class Training:
         except (ConfigError, RuntimeError) as error:
             raise StateError(f"its state is not that of a run: {error}") from None
         self.step, self.seconds, self._epoch_started = int(step), seconds, epoch_started
-        self.since_record = _Mean(int(means[0]), means[1], int(means[2]))
-        self.since_epoch = _Mean(int(means[3]), means[4], int(means[5]))
+        self.since_record = RunningMean(int(means[0]), means[1], int(means[2]))
+        self.since_epoch = RunningMean(int(means[3]), means[4], int(means[5]))
         self._order = tensors["order"].long()
         self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
         self._optimizer.restore(tensors)
@@ -268,7 +268,7 @@ class Training:
     def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
         """As `evaluate`, each process of the team on its own rows."""
         rows = self._team.rows(len(labels))
-        totals = torch.tensor(_totals(self.model, images[rows], labels[rows]), dtype=torch.float64)
+        totals = torch.tensor(total_loss_and_correct(self.model, images[rows], labels[rows]), dtype=torch.float64)
         self._team.sum_(totals)
         total_loss, num_correct = totals.tolist()
         return total_loss / len(labels), num_correct / len(labels)

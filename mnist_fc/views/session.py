@@ -36,7 +36,7 @@ from mnist_fc.reading.reader import Reader
 from mnist_fc.results import test_result
 from mnist_fc.runs import RunsError, read_about
 from mnist_fc.trainer import Trainer, num_slots
-from mnist_fc.training.evaluate import evaluate
+from mnist_fc.training.evaluation import evaluate
 from mnist_fc.views import sync
 
 # The page follows a run at this pace: slowly where it must take the time for it from the cores that train, and more slowly yet

@@ -9,12 +9,12 @@ from mnist_fc.network.mlp import MLP
 
 def evaluate(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, float]:
     """Mean loss and accuracy of `model` on uint8 images (N, 784), in batches that keep memory small."""
-    total_loss, num_correct = _totals(model, images, labels)
+    total_loss, num_correct = total_loss_and_correct(model, images, labels)
     return total_loss / len(labels), num_correct / len(labels)
 
 
 @torch.no_grad()
-def _totals(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, int]:
+def total_loss_and_correct(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, int]:
     """Sum of the losses and number of images that `model` gets right."""
     total_loss, num_correct = 0.0, 0
     for image_batch, label_batch in zip(images.split(1000), labels.split(1000), strict=True):
