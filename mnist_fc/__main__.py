@@ -34,8 +34,9 @@ from mnist_fc.network import checkpoint
 from mnist_fc.reading import evaluation
 from mnist_fc.reading.reader import NOT_READ, Reader, Reading, number, percent
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord
-from mnist_fc.runs import RunFolder, RunsError
-from mnist_fc.store import RUNS_VARIABLE, RunStore, runs_dir
+from mnist_fc.runs.layout import RunsError
+from mnist_fc.runs.store import RUNS_VARIABLE, RunStore, runs_dir
+from mnist_fc.runs.writer import RunFolder
 from mnist_fc.sweep import (
     SWEEPS_VARIABLE,
     SweepConfig,

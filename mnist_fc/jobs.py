@@ -21,18 +21,11 @@ from mnist_fc.config import CPU_COUNT, Augmentation, ConfigError, TrainConfig
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
-from mnist_fc.runs import (
-    STATE_NAME,
-    RunFolder,
-    RunsError,
-    StoredRun,
-    is_active,
-    is_resumable,
-    kept_checkpoints,
-    read_run,
-    stamp_of,
-)
-from mnist_fc.store import RunStore
+from mnist_fc.runs.layout import STATE_NAME, RunsError, kept_checkpoints, stamp_of
+from mnist_fc.runs.lock import is_active
+from mnist_fc.runs.reader import StoredRun, is_resumable, read_run
+from mnist_fc.runs.store import RunStore
+from mnist_fc.runs.writer import RunFolder
 from mnist_fc.sweep import SweepConfig, TrialRecord
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, thread_counts
 

@@ -19,7 +19,8 @@ from browser import (
 from playwright.sync_api import Browser, Page
 
 from mnist_fc.network import checkpoint
-from mnist_fc.runs import StoredRun, kept_checkpoints, read_run, read_state
+from mnist_fc.runs.layout import kept_checkpoints
+from mnist_fc.runs.reader import StoredRun, read_run, read_state
 
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=1&threads=1"
 LONG = "?preset=fast&num_validation=100&hidden_sizes=512,512&batch_size=8&epochs=100&threads=1"

@@ -21,7 +21,8 @@ from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.pen_digits import CONDITIONS
 from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.network import checkpoint
-from mnist_fc.runs import bytes_of, read_run
+from mnist_fc.runs.layout import bytes_of
+from mnist_fc.runs.reader import read_run
 from mnist_fc.training.evaluation import evaluate
 
 ROOT = Path(checkpoint.__file__).parents[1]

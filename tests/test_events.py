@@ -33,8 +33,8 @@ from werkzeug.test import Client
 
 from mnist_fc.config import LIMITS, TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.events import METRICS, EventFile
 from mnist_fc.records import EndRecord, EpochRecord, Histogram, HistogramsRecord, Record, StateRecord, StepRecord, WeightsRecord
+from mnist_fc.runs.tensorboard import METRICS, EventFile
 from mnist_fc.training.engine import train
 from mnist_fc.training.train_state import Training
 
@@ -388,7 +388,7 @@ from itertools import count
 from pathlib import Path
 from mnist_fc.config import TrainConfig
 from mnist_fc.records import StepRecord
-from mnist_fc.events import EventFile
+from mnist_fc.runs.tensorboard import EventFile
 events = EventFile(Path(sys.argv[1]), TrainConfig())
 for step in count(1):
     events.write(StepRecord(step, 1, step, 1.0, 1 / step, 0.5, 0.001, (1.0, 2.0)))
@@ -492,7 +492,7 @@ def test_tensorflow_is_left_alone_where_it_is_installed(tmp_path: Path, store: P
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow is imported')")
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path; from mnist_fc.config import TrainConfig; from mnist_fc.events import EventFile\n"
+        "from pathlib import Path; from mnist_fc.config import TrainConfig; from mnist_fc.runs.tensorboard import EventFile\n"
         "from mnist_fc.training.engine import EndRecord\n"
         "events = EventFile(Path(sys.argv[1]), TrainConfig())\n"
         "events.write(EndRecord(1, 1, 'done', '', 1.0, 0.5, 0.75)); events.close()\n"

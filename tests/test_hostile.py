@@ -58,8 +58,11 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
-from mnist_fc.runs import MAX_NAME, RunFolder, RunsError, StoredRun, read_about, report
-from mnist_fc.store import RunStore
+from mnist_fc.runs.layout import MAX_NAME, RunsError, read_about
+from mnist_fc.runs.reader import StoredRun
+from mnist_fc.runs.report import report
+from mnist_fc.runs.store import RunStore
+from mnist_fc.runs.writer import RunFolder
 from mnist_fc.sweep import (
     Interval,
     Space,

@@ -33,7 +33,8 @@ from websockets.sync.client import ClientConnection, connect
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import EndRecord
-from mnist_fc.runs import About, RunFolder, write_about
+from mnist_fc.runs.layout import About, write_about
+from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
 
 MAX_MB = 100

@@ -25,7 +25,7 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network.mlp import MLP
 from mnist_fc.records import EndRecord, StateRecord, StepRecord, WeightsRecord
-from mnist_fc.runs import RunFolder
+from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
 from mnist_fc.views import component
 from mnist_fc.views.chart import Axis, Series

@@ -29,7 +29,8 @@ from faults import (
 )
 from playwright.sync_api import Browser, Page, expect
 
-from mnist_fc.runs import STATE_NAME, read_run
+from mnist_fc.runs.layout import STATE_NAME
+from mnist_fc.runs.reader import read_run
 
 # The training process
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from slow_network import SlowNetwork
 
 from mnist_fc.config import PRESETS, TrainConfig, nearest_preset, text_of
-from mnist_fc.runs import read_run
+from mnist_fc.runs.reader import read_run
 from mnist_fc.views import controls
 from mnist_fc.views.address import name_of
 

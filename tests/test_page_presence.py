@@ -21,7 +21,7 @@ from browser import (
 from faults import LONG, QUICK, begin_stroke, end_stroke, expect_all_well, opened, run_of, served, train_one, whole_runs
 from playwright.sync_api import Browser, Page, expect
 
-from mnist_fc.runs import StoredRun
+from mnist_fc.runs.reader import StoredRun
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from faults import expect_all_well, is_writing, training_processes, whole_runs
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from mnist_fc.config import PRESETS
-from mnist_fc.runs import read_run
+from mnist_fc.runs.reader import read_run
 
 LONG = "?preset=best&threads=1"
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"

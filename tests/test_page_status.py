@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from mnist_fc.config import PRESETS
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
-from mnist_fc.runs import RunFolder
+from mnist_fc.runs.writer import RunFolder
 
 SMALL = "?preset=fast&num_validation=100&threads=1"
 QUICK = f"{SMALL}&hidden_sizes=32&epochs=2"

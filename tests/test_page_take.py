@@ -31,7 +31,7 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network import checkpoint
 from mnist_fc.network.mlp import MLP, initialize
-from mnist_fc.runs import COLUMNS
+from mnist_fc.runs.metrics import COLUMNS
 
 TAB = "Take it away"
 

@@ -37,7 +37,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import WeightsRecord
-from mnist_fc.runs import RunFolder
+from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
 
 TABS = {"Why this digit?": "why_sums", "Inside": "gallery", "Gradients": "", "Mistakes": "misread", "Look-alikes": "nearest"}

@@ -18,12 +18,15 @@ import pytest
 import torch
 from conftest import files_no_larger_than
 
-from mnist_fc import runs
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network import checkpoint
 from mnist_fc.records import MAX_KEPT, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord, step_of
-from mnist_fc.runs import About, RunFolder, RunsError, StoredRun, is_active, kept_checkpoints, read_run
+from mnist_fc.runs import layout, metrics, writer
+from mnist_fc.runs.layout import About, RunsError, kept_checkpoints
+from mnist_fc.runs.lock import is_active
+from mnist_fc.runs.reader import StoredRun, read_run
+from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
 from mnist_fc.training.train_state import Training
 
@@ -119,7 +122,7 @@ def test_where_there_is_little_room_fewer_weights_are_kept_from_the_first_to_the
     tmp_path: Path, records: list[Record]
 ) -> None:
     size = 4 * CONFIG.num_parameters
-    folder = new_run(tmp_path, CONFIG, max_bytes=runs.bytes_of(CONFIG) - (MAX_KEPT - 3) * size)
+    folder = new_run(tmp_path, CONFIG, max_bytes=layout.bytes_of(CONFIG) - (MAX_KEPT - 3) * size)
     kept = [record for record in records if isinstance(record, WeightsRecord) and record.is_kept][:-1]
     for record in kept:
         folder.write(record)
@@ -284,7 +287,7 @@ def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
 def test_a_run_is_written_by_one_program_at_a_time(tmp_path: Path, records: list[Record]) -> None:
     folder = new_run(tmp_path, CONFIG)
     code = (
-        "import sys; from pathlib import Path; from mnist_fc.runs import RunFolder, is_active; path = Path(sys.argv[1])\n"
+        "import sys; from pathlib import Path; from mnist_fc.runs.writer import RunFolder, is_active; path = Path(sys.argv[1])\n"
         "print(is_active(path)); RunFolder.reopen(path)"
     )
     command = [sys.executable, "-c", code, str(folder.path)]
@@ -304,7 +307,7 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import load
 from mnist_fc.training.engine import train
 from mnist_fc.records import StateRecord, StepRecord
-from mnist_fc.runs import RunFolder
+from mnist_fc.runs.writer import RunFolder
 
 config = TrainConfig.from_json(sys.argv[2])
 folder = RunFolder(Path(sys.argv[1]), config)
@@ -364,9 +367,12 @@ SPOILED = {
     "config.json: hidden_sizes is": ("config.json", '{"hidden_sizes": [1]}'),
     "config.json: the settings are not JSON": ("config.json", "{"),
     "the columns of metrics.csv are not": ("metrics.csv", "a,b\r\n1,2\r\n"),
-    "metrics.csv: could not convert string to float": ("metrics.csv", ",".join(runs.COLUMNS) + "\r\n1,1,5,x" + "," * 12 + "\r\n"),
-    "metrics.csv: outcome is 'won'": ("metrics.csv", ",".join(runs.COLUMNS) + "\r\n1,1" + "," * 12 + "won,,1.5\r\n"),
-    "metrics.csv: images_seen is -5": ("metrics.csv", ",".join(runs.COLUMNS) + "\r\n1,1,-5,1,1,1,1,1" + "," * 8 + "\r\n"),
+    "metrics.csv: could not convert string to float": (
+        "metrics.csv",
+        ",".join(metrics.COLUMNS) + "\r\n1,1,5,x" + "," * 12 + "\r\n",
+    ),
+    "metrics.csv: outcome is 'won'": ("metrics.csv", ",".join(metrics.COLUMNS) + "\r\n1,1" + "," * 12 + "won,,1.5\r\n"),
+    "metrics.csv: images_seen is -5": ("metrics.csv", ",".join(metrics.COLUMNS) + "\r\n1,1,-5,1,1,1,1,1" + "," * 8 + "\r\n"),
     "about.json: ": ("about.json", '{"name": 5}'),
     "about.json: About.__init__() got an unexpected": ("about.json", '{"colour": 5}'),
 }
@@ -405,7 +411,7 @@ def test_a_run_is_named_by_its_time_and_preset(tmp_path: Path, preset: str) -> N
     match = re.fullmatch(rf"(\d{{4}}-\d\d-\d\d-\d{{6}})-{preset}-([a-z]+)", folder.path.name)
     assert match
     assert before <= datetime.strptime(match[1], "%Y-%m-%d-%H%M%S").astimezone() <= after
-    assert match[2] in runs.WORDS
+    assert match[2] in writer.WORDS
 
 
 def test_runs_begun_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import torch
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import Record
-from mnist_fc.runs import MAX_NUMBER, About, RunFolder, RunsError, bytes_of, write_about
-from mnist_fc.store import RunStore, limit_bytes, runs_dir
+from mnist_fc.runs.layout import MAX_NUMBER, About, RunsError, bytes_of, write_about
+from mnist_fc.runs.store import RunStore, limit_bytes, runs_dir
+from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
 
 CONFIG = TrainConfig(hidden_sizes=(16,), num_epochs=1, num_validation=500, threads=1)

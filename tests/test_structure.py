@@ -26,7 +26,7 @@ ALLOWED = {
     "subprocess": {*PROCESSES, "mnist_fc.benchmark"},
     "multiprocessing": set(),
     "socket": set(),
-    "threading": {*PROCESSES, "mnist_fc.trainer", "mnist_fc.jobs", "mnist_fc.store", *SHARED_VIEWS},
+    "threading": {*PROCESSES, "mnist_fc.trainer", "mnist_fc.jobs", "mnist_fc.runs.store", *SHARED_VIEWS},
     "signal": {*PROCESSES, "mnist_fc.__main__", "mnist_fc.views.serving"},
     "pickle": {*PROCESSES, "mnist_fc.network.checkpoint", "mnist_fc.network.torch_pickle"},  # those two name its exception
 }

@@ -30,8 +30,8 @@ from mnist_fc.jobs import ACTIVE_STATES, Run, RunSnapshot, SpeedTest, State
 from mnist_fc.network import checkpoint
 from mnist_fc.process import how_it_died
 from mnist_fc.records import EndRecord, Record, StepRecord, WeightsRecord
-from mnist_fc.runs import STATE_NAME, RunsError, kept_checkpoints
-from mnist_fc.store import RunStore
+from mnist_fc.runs.layout import STATE_NAME, RunsError, kept_checkpoints
+from mnist_fc.runs.store import RunStore
 from mnist_fc.sweep import Interval, Space, SweepConfig, default_storage
 from mnist_fc.trainer import Trainer, TrainerBusy
 from mnist_fc.training.engine import train
@@ -504,7 +504,7 @@ import signal
 import sys
 from pathlib import Path
 from mnist_fc.config import TrainConfig
-from mnist_fc.store import RunStore
+from mnist_fc.runs.store import RunStore
 from mnist_fc.trainer import Trainer
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background inherit it ignored
@@ -679,8 +679,8 @@ CUT_OFF = """
 import sys
 from pathlib import Path
 from mnist_fc.config import TrainConfig
-from mnist_fc.runs import STATE_NAME
-from mnist_fc.store import RunStore
+from mnist_fc.runs.writer import STATE_NAME
+from mnist_fc.runs.store import RunStore
 from mnist_fc.trainer import Trainer
 
 trainer = Trainer(RunStore(Path(sys.argv[1])))

@@ -16,8 +16,8 @@ from client import Session
 from faults import served
 from soak import memory_mb
 
-from mnist_fc.runs import is_active
-from mnist_fc.store import RunStore
+from mnist_fc.runs.lock import is_active
+from mnist_fc.runs.store import RunStore
 
 NUM_RUNS = 1000
 WARM_UP = 100
@@ -37,7 +37,7 @@ import sys
 from pathlib import Path
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.store import RunStore
+from mnist_fc.runs.store import RunStore
 from mnist_fc.trainer import Trainer
 
 num_runs, warm_up, limit = map(int, sys.argv[2:5])

@@ -16,8 +16,8 @@ from mnist_fc.data.mnist import DATA_VARIABLE, Mnist
 from mnist_fc.jobs import Run, expected_seconds
 from mnist_fc.limits import MEMORY_VARIABLE
 from mnist_fc.records import StepRecord
-from mnist_fc.runs import STATE_NAME
-from mnist_fc.store import RunStore
+from mnist_fc.runs.layout import STATE_NAME
+from mnist_fc.runs.store import RunStore
 from mnist_fc.sweep import Interval, SweepConfig, TrialRecord, default_storage, trials
 from mnist_fc.trainer import MAX_OF_ONE_PERSON, MAX_WAITING, SLOTS_VARIABLE, Trainer, TrainerBusy, num_slots
 from mnist_fc.training.engine import train

@@ -12,7 +12,7 @@ from waiting import wait_for, wait_until, wait_until_ended
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import DATA_VARIABLE
-from mnist_fc.store import RunStore
+from mnist_fc.runs.store import RunStore
 from mnist_fc.sweep import Interval, Space, SweepConfig, Values, default_storage, trials
 from mnist_fc.trainer import Trainer, TrainerBusy
 

@@ -10,7 +10,7 @@ from mnist_fc.config import ConfigError
 from mnist_fc.data.mnist import DataError
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.reading.reader import Reading
-from mnist_fc.runs import RunsError
+from mnist_fc.runs.layout import RunsError
 from mnist_fc.views import (
     alike,
     controls,

@@ -14,8 +14,8 @@ from mnist_fc.analysis.curves import epoch_curve, train_curve
 from mnist_fc.analysis.diagnosis import Diagnosis, diagnose
 from mnist_fc.config import TrainConfig
 from mnist_fc.jobs import Run, RunSnapshot, num_images_of_run
-from mnist_fc.results import test_curve, test_result
-from mnist_fc.runs import RunsError
+from mnist_fc.runs.layout import RunsError
+from mnist_fc.runs.results import test_curve, test_result
 from mnist_fc.status import READY, Status, status
 from mnist_fc.trainer import TrainerBusy
 from mnist_fc.views import controls, session

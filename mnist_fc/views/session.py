@@ -33,8 +33,8 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
-from mnist_fc.results import test_result
-from mnist_fc.runs import RunsError, read_about
+from mnist_fc.runs.layout import RunsError, read_about
+from mnist_fc.runs.results import test_result
 from mnist_fc.trainer import Trainer, num_slots
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.views import sync

@@ -21,7 +21,8 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CHECKPOINT_NAME, CONFIG_NAME, MAX_BYTES, SHIPPED, CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
-from mnist_fc.runs import MAX_METRICS_BYTES, METRICS_NAME, REPORT_NAME
+from mnist_fc.runs.layout import METRICS_NAME, REPORT_NAME
+from mnist_fc.runs.metrics import MAX_METRICS_BYTES
 from mnist_fc.views import controls, session
 from mnist_fc.views.controls import WORDS
 

@@ -20,21 +20,10 @@ import numpy as np
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.network.checkpoint import CONFIG_NAME
-from mnist_fc.runs import (
-    MAX_NUMBER,
-    RunFolder,
-    RunsError,
-    StoredRun,
-    bytes_of,
-    bytes_on_disk,
-    is_active,
-    new_id,
-    read_about,
-    read_run,
-    read_state,
-    stamp_of,
-    write_about,
-)
+from mnist_fc.runs.layout import MAX_NUMBER, RunsError, bytes_of, bytes_on_disk, read_about, stamp_of, write_about
+from mnist_fc.runs.lock import is_active
+from mnist_fc.runs.reader import StoredRun, read_run, read_state
+from mnist_fc.runs.writer import RunFolder, new_id
 
 RUNS_VARIABLE = "MNIST_FC_RUNS"
 LIMIT_VARIABLE = "MNIST_FC_RUNS_GB"

@@ -1,0 +1,103 @@
+"""The files of a run's folder and what is known about the run besides its records."""
+
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mnist_fc.config import MAX_CONFIG_BYTES, TrainConfig
+from mnist_fc.files import read_whole, write_whole
+from mnist_fc.records import (
+    KEPT_STEPS,
+    MAX_KEPT,
+)
+
+ABOUT_NAME, METRICS_NAME, STATE_NAME, REPORT_NAME, LOCK_NAME = "about.json", "metrics.csv", "state.ckpt", "report.md", ".lock"
+
+MAX_NAME = 60
+"""Characters of the name that a person gives a run."""
+
+MAX_NUMBER = 10**9
+"""Of a run in its store."""
+
+MAX_ADDED = 200
+"""Characters of what a run learned from besides MNIST."""
+
+
+class RunsError(OSError):
+    """A run cannot be written or read; the message names the file or folder and says why."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a run besides its settings."""
+
+    name: str = ""
+    """As a person calls it, at most MAX_NAME printable characters; empty for the folder's name."""
+    is_pinned: bool = False
+    """Whether it stays when room is made."""
+    added: str = ""
+    """What it learned from besides MNIST, in words; empty for nothing."""
+    number: int = 0
+    """Above that of every run that was in the store when it began: clocks are set back, and two runs can begin in one second."""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and isinstance(self.added, str) and isinstance(self.is_pinned, bool)):
+            raise ValueError("name and added must be text, is_pinned true or false")
+        if type(self.number) is not int or not 0 <= self.number <= MAX_NUMBER:
+            raise ValueError(f"number must be a whole number from 0 to {MAX_NUMBER}")
+        for field, length in (("name", MAX_NAME), ("added", MAX_ADDED)):
+            printable = "".join(character for character in getattr(self, field) if character.isprintable())
+            object.__setattr__(self, field, printable.strip()[:length])
+
+
+def bytes_of(config: TrainConfig) -> int:
+    """About what a run with these settings comes to on disk, and no less."""
+    num_kept = min(MAX_KEPT, len(KEPT_STEPS) + config.num_epochs + 1)
+    return 4 * config.num_parameters * num_kept + bytes_besides_kept(config)
+
+
+def bytes_besides_kept(config: TrainConfig) -> int:
+    """model.ckpt, the state with its two moments, each of these once more while it is replaced; and an epoch's records."""
+    return 4 * config.num_parameters * 8 + 100_000 * (config.num_epochs + 1) + 2_000_000
+
+
+def bytes_on_disk(found: os.stat_result) -> int:
+    """What a file takes; much of its size may be a hole."""
+    return min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))
+
+
+def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
+    """Changes whenever a run's metrics or what is known of it does."""
+    stamps = []
+    for name in (METRICS_NAME, ABOUT_NAME):
+        with suppress(OSError):  # there is none, or no folder
+            found = (path / name).stat(follow_symlinks=False)
+            stamps.append((found.st_mtime_ns, found.st_size))
+    return tuple(stamps)
+
+
+def read_about(path: Path) -> About:
+    """What is known of the run in `path`; nothing where that is missing. Raises RunsError for a file that says something else."""
+    try:
+        return About(**json.loads(read_whole(path / ABOUT_NAME, MAX_CONFIG_BYTES)))
+    except FileNotFoundError:
+        return About()
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise RunsError(f"the run {path.name} cannot be read: {ABOUT_NAME}: {error!s:.200}") from None
+
+
+def write_about(path: Path, about: About) -> None:
+    """Replace what is known of the run in `path`. Raises RunsError."""
+    try:
+        write_whole(path / ABOUT_NAME, lambda file: file.write(json.dumps(asdict(about), indent=2).encode()))
+    except OSError as error:
+        raise RunsError(f"the run folder {path} cannot be written: {error}") from None
+
+
+def kept_checkpoints(path: Path) -> dict[int, Path]:
+    """By step, in order: the checkpoints that are kept of a run's way."""
+    found = ((re.fullmatch(r"step-(\d{6,9})\.ckpt", file.name), file) for file in path.glob("step-*.ckpt"))
+    return dict(sorted((int(match[1]), file) for match, file in found if match))

@@ -1,0 +1,36 @@
+"""report.md: a run in words and one table."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+
+from mnist_fc.config import TrainConfig, preset_of
+from mnist_fc.records import (
+    EndRecord,
+    EpochRecord,
+)
+
+
+def report(name: str, config: TrainConfig, epochs: Sequence[EpochRecord], end: EndRecord | None) -> str:
+    """What a person wants to know of a run, in Markdown."""
+    network = "-".join(map(str, config.layer_sizes))
+    outcome = (
+        "It goes on, or was cut off." if end is None else f"{end.outcome.capitalize()} after {end.step:,} steps. {end.message}"
+    )
+    lines = [f"# {name}", "", f"{network}, preset {preset_of(config)}, PyTorch {torch.__version__}. {outcome.strip()}", ""]
+    if end and end.test_accuracy is not None:
+        lines += [f"Test accuracy {end.test_accuracy:.2%}, {end.train_seconds:.1f} s of training.", ""]
+    if epochs:
+        measured = "validation" if epochs[-1].val_accuracy is not None else "test"
+        lines += [f"| epoch | loss | train accuracy | {measured} accuracy | seconds | images/s |", "| --- " * 6 + "|"]
+        for epoch in epochs:
+            accuracy = epoch.test_accuracy if epoch.val_accuracy is None else epoch.val_accuracy
+            lines.append(
+                f"| {epoch.epoch} | {epoch.train_loss:.4f} | {epoch.train_accuracy:.2%} | {accuracy or 0.0:.2%} "
+                f"| {epoch.seconds:.2f} | {epoch.images_per_second:,.0f} |"
+            )
+        lines.append("")
+    lines += ["| setting | value |", "| --- | --- |"]
+    lines += [f"| {field} | {value} |" for field, value in asdict(config).items()]
+    return "\n".join([*lines, ""])

@@ -1,0 +1,280 @@
+"""A run on disk: a folder with its config, its metrics, one row a record, its checkpoint, the weights to keep of its way, the
+state that it can be resumed from, a TensorBoard event file, a report, and what a person says about it.
+
+Whatever is written is added to the end of a file or takes the place of a whole one, so that a folder can be read at any moment,
+and after a kill at any moment. What is read is not trusted: it is checked, and nothing is unpickled.
+"""
+
+import csv
+import io
+import math
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from mnist_fc.config import TrainConfig, preset_of
+from mnist_fc.files import write_whole
+from mnist_fc.network import checkpoint
+from mnist_fc.records import (
+    EndRecord,
+    EpochRecord,
+    Record,
+    StateRecord,
+    StepRecord,
+    WeightsRecord,
+    step_of,
+)
+from mnist_fc.runs.layout import (
+    LOCK_NAME,
+    METRICS_NAME,
+    REPORT_NAME,
+    STATE_NAME,
+    About,
+    RunsError,
+    bytes_besides_kept,
+    kept_checkpoints,
+    write_about,
+)
+from mnist_fc.runs.lock import LOCK_SECONDS, WRITTEN_HERE
+from mnist_fc.runs.metrics import COLUMNS, format_cell, read_rows
+from mnist_fc.runs.reader import is_resumable, read_run, read_state
+from mnist_fc.runs.report import report
+from mnist_fc.runs.tensorboard import EventFile
+
+WORDS = (
+    "amber birch cedar clover copper coral dune ember fern flint harbor hazel heron indigo ivory jade juniper kestrel "
+    "lark laurel linen lotus maple marble meadow mint moss nectar oak ochre olive opal orchid otter pearl pebble pine "
+    "plum poppy quartz raven reed river robin saffron sage slate sparrow spruce tide topaz tulip umber velvet violet "
+    "walnut willow wren zephyr"
+).split()
+
+
+SYNC_SECONDS = 1.0
+"""While a run goes on, what was written so long ago outlasts a loss of power, too."""
+
+
+class RunFolder:
+    """A run that is being written, by nobody else meanwhile.
+
+    Raises RunsError when something cannot be written; what is there by then stays readable.
+    """
+
+    _events: EventFile | None = None
+
+    def __init__(
+        self,
+        store: Path,
+        config: TrainConfig,
+        run_id: str | None = None,
+        *,
+        added: str = "",
+        number: int = 0,
+        max_bytes: float = math.inf,
+    ) -> None:
+        """Begin a new run in `store`, in a folder that is called `run_id` where that is given; see About for `added`, `number`.
+
+        `max_bytes` is what it may take, at the cost of the weights kept.
+        """
+        path = _new_folder(store, config, run_id)
+        try:
+            self._open(path, config, max_bytes)
+            with self._saying_why():
+                write_about(self.path, About(added=added, number=number))
+                self._append(COLUMNS)
+                self._events = EventFile(self.path, config)
+                # Last, for it makes the folder a run.
+                write_whole(self.path / checkpoint.CONFIG_NAME, lambda file: file.write(config.to_json().encode()))
+        except BaseException:
+            with suppress(OSError, AttributeError):  # it may not have come so far as to be open
+                self.close()
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+
+    @classmethod
+    def reopen(cls, path: Path, *, max_bytes: float = math.inf) -> tuple[Self, dict[str, np.ndarray] | None]:
+        """Go on with a run that was cut off or stopped, from the state that is returned; None for its beginning.
+
+        What was written after that state is dropped. Raises RunsError for a run that cannot go on.
+        """
+        stored = read_run(path)
+        if not is_resumable(stored.end):
+            raise RunsError(f"the run {path.name} has come to its end")
+        if stored.about.added:
+            raise RunsError(
+                f"the run {path.name} cannot go on: it learned from {stored.about.added}, which the store does not keep"
+            )
+        folder = cls.__new__(cls)
+        folder._open(path, stored.config, max_bytes)
+        try:
+            state = read_state(path, stored.config)
+            step = step_of(state) if state else -1
+            with folder._saying_why():
+                folder._cut_after(step)
+                if state:
+                    checkpoint.save(folder.checkpoint, {name: array for name, array in state.items() if name.startswith("fc")})
+                else:
+                    folder.checkpoint.unlink(missing_ok=True)
+                folder._epochs = [epoch for epoch in stored.epochs if epoch.step <= step]
+                folder._events = EventFile(path, stored.config, purge_from=step + 1)
+        except BaseException:
+            folder.close()
+            raise
+        return folder, state
+
+    def _open(self, path: Path, config: TrainConfig, max_bytes: float) -> None:
+        self.path = path
+        self._config = config
+        self._lock = FileLock(path / LOCK_NAME, thread_local=False)
+        try:
+            self._lock.acquire(timeout=LOCK_SECONDS)
+        except Timeout:
+            raise RunsError(f"the run {path.name} goes on in another program") from None
+        except OSError as error:
+            raise RunsError(f"the run folder {path} cannot be written: {error}") from None
+        WRITTEN_HERE.add(path.absolute())
+        self._kept = kept_checkpoints(path)
+        self._max_kept = max(2, (min(max_bytes, 1e15) - bytes_besides_kept(config)) // (4 * config.num_parameters))
+        self._weights: WeightsRecord | None = None
+        self._epochs: list[EpochRecord] = []
+        self._synced_at = time.monotonic()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the newest weights are, from the end of the first epoch on at the latest."""
+        return self.path / checkpoint.CHECKPOINT_NAME
+
+    @property
+    def kept(self) -> dict[int, Path]:
+        """By step, in order: the checkpoints of the weights that are kept of its way."""
+        return dict(self._kept)
+
+    def state(self) -> dict[str, np.ndarray] | None:
+        """The newest that was written; None where there is none. Raises RunsError."""
+        return read_state(self.path, self._config)
+
+    def write(self, record: Record) -> None:
+        """Add a record: a row of metrics, or weights to keep, or the state; the newest weights are the checkpoint whenever an
+        epoch or the run ends. Nothing can be added after an EndRecord.
+        """
+        with self._saying_why():
+            match record:
+                case WeightsRecord():
+                    self._weights = record
+                    if record.is_kept:
+                        self._keep(record)
+                case StateRecord():
+                    self._sync()  # a state is of use with the rows that came before it
+                    checkpoint.save(self.path / STATE_NAME, record.state)
+                case StepRecord() | EpochRecord() | EndRecord():
+                    if not isinstance(record, StepRecord):
+                        self._save_weights()
+                    self._append([format_cell(getattr(record, column, None)) for column in COLUMNS])
+            if self._events:
+                self._events.write(record)
+            match record:
+                case EpochRecord():
+                    self._epochs.append(record)
+                    self._report(None)
+                case EndRecord():
+                    self._report(record)
+                    self._sync()
+                    self.close()
+
+    def forget_weights(self) -> None:
+        """Have the newest weights on disk alone. Raises RunsError."""
+        with self._saying_why():
+            if self._weights:
+                self._keep(self._weights)
+            self._save_weights()
+        if self._events:
+            self._events.forget_weights()
+
+    def close(self) -> None:
+        """Let others have it. Without an EndRecord it counts as cut off."""
+        try:
+            if self._events:
+                self._events.close()
+        finally:
+            self._events = None
+            WRITTEN_HERE.discard(self.path.absolute())
+            self._lock.release()
+
+    def _save_weights(self) -> None:
+        if self._weights:
+            checkpoint.save(self.checkpoint, self._weights.weights)
+            self._weights = None
+
+    def _keep(self, record: WeightsRecord) -> None:
+        path = self.path / f"step-{record.step:06}.ckpt"
+        if record.step in self._kept:
+            return
+        checkpoint.save(path, record.weights)
+        self._kept[record.step] = path
+        if len(self._kept) > self._max_kept:
+            for step in list(self._kept)[1:-1:2]:
+                self._kept.pop(step).unlink()
+
+    def _cut_after(self, step: int) -> None:
+        """Drop what was written of later steps, and of the end."""
+        for left_over in self.path.glob(".*.*"):  # of a writer that was killed
+            left_over.unlink()
+        rows = [row for row in read_rows(self.path) if int(row["step"]) <= step and not row["outcome"]]
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([COLUMNS, *([row[column] for column in COLUMNS] for row in rows)])
+        write_whole(self.path / METRICS_NAME, lambda file: file.write(text.getvalue().encode()))
+        for late in [late for late in self._kept if late > step]:
+            self._kept.pop(late).unlink()
+
+    def _append(self, row: list[str]) -> None:
+        with (self.path / METRICS_NAME).open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(row)
+        if time.monotonic() - self._synced_at > SYNC_SECONDS:
+            self._sync()
+
+    def _sync(self) -> None:
+        with (self.path / METRICS_NAME).open("ab") as file:
+            os.fsync(file.fileno())
+        self._synced_at = time.monotonic()
+
+    def _report(self, end: EndRecord | None) -> None:
+        text = report(self.path.name, self._config, self._epochs, end)
+        write_whole(self.path / REPORT_NAME, lambda file: file.write(text.encode()))
+
+    @contextmanager
+    def _saying_why(self) -> Iterator[None]:
+        try:
+            yield
+        except RunsError:
+            raise
+        except OSError as error:
+            raise RunsError(f"the run folder {self.path} cannot be written: {error}") from None
+
+
+def new_id(config: TrainConfig) -> str:
+    """A name for a run that begins now: date, preset and a word."""
+    return f"{datetime.now().astimezone():%Y-%m-%d-%H%M%S}-{preset_of(config)}-{secrets.choice(WORDS)}"
+
+
+def _new_folder(store: Path, config: TrainConfig, run_id: str | None) -> Path:
+    try:
+        while True:
+            path = store / (run_id or new_id(config))
+            try:
+                path.mkdir(parents=True)
+                return path
+            except FileExistsError:
+                if run_id or not store.is_dir():
+                    raise
+    except OSError as error:
+        raise RunsError(
+            f"the runs folder {store} cannot be written: {error}; name another with --runs-dir or MNIST_FC_RUNS"
+        ) from None
