@@ -37,18 +37,10 @@ from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.runs.store import RUNS_VARIABLE, RunStore, runs_dir
 from mnist_fc.runs.writer import RunFolder
-from mnist_fc.sweep import (
-    SWEEPS_VARIABLE,
-    SweepConfig,
-    SweepError,
-    TrialRecord,
-    best,
-    config_of,
-    parse_space,
-    storage_address,
-    sweep,
-    trials,
-)
+from mnist_fc.sweep.search import sweep
+from mnist_fc.sweep.space import SweepConfig, TrialRecord, best, config_of, parse_space
+from mnist_fc.sweep.storage import SWEEPS_VARIABLE, SweepError, storage_address
+from mnist_fc.sweep.study import trials
 from mnist_fc.training.distributed import ALONE, Team, TeamError, joined
 from mnist_fc.training.engine import train
 from mnist_fc.training.evaluation import evaluate

@@ -26,7 +26,7 @@ from mnist_fc.runs.lock import is_active
 from mnist_fc.runs.reader import StoredRun, is_resumable, read_run
 from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
-from mnist_fc.sweep import SweepConfig, TrialRecord
+from mnist_fc.sweep.space import SweepConfig, TrialRecord
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, thread_counts
 
 State = Literal["waiting", "starting", "running", "paused", "done", "stopped", "failed", "interrupted", "elsewhere"]

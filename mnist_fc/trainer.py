@@ -24,7 +24,7 @@ from mnist_fc.records import EndRecord, EpochRecord, Record, learning_rate_of
 from mnist_fc.runs.layout import RunsError, stamp_of
 from mnist_fc.runs.store import RunStore, runs_dir
 from mnist_fc.status import status_word
-from mnist_fc.sweep import SweepConfig
+from mnist_fc.sweep.space import SweepConfig
 
 SLOTS_VARIABLE = "MNIST_FC_SLOTS"
 SLOTS = Range(int, 1, CPU_COUNT)

@@ -25,7 +25,9 @@ from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data.mnist import DataError, Mnist, load_mnist
 from mnist_fc.limits import OUT_OF_MEMORY, bound_memory, give_way, out_of_memory
 from mnist_fc.records import EndRecord, HistogramsRecord, StateRecord, StepRecord, WeightsRecord
-from mnist_fc.sweep import DAMAGED, SweepConfig, SweepError, TrialRecord, sweep
+from mnist_fc.sweep.search import sweep
+from mnist_fc.sweep.space import SweepConfig, TrialRecord
+from mnist_fc.sweep.storage import DAMAGED, SweepError
 from mnist_fc.training.engine import train
 from mnist_fc.training.throughput import SpeedRecord, measure
 from mnist_fc.training.train_state import StateError, Training

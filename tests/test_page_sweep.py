@@ -11,19 +11,10 @@ from playwright.sync_api import Page, expect
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.sweep import (
-    MIN_DONE,
-    SWEEPS_VARIABLE,
-    Interval,
-    Space,
-    SweepConfig,
-    Values,
-    base_and_space,
-    best,
-    default_storage,
-    sweep,
-    trials,
-)
+from mnist_fc.sweep.search import sweep
+from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best
+from mnist_fc.sweep.storage import SWEEPS_VARIABLE, default_storage
+from mnist_fc.sweep.study import MIN_DONE, base_and_space, trials
 
 SHORT = "?preset=fast&epochs=1&num_validation=500&hidden_sizes=32"
 LONG = "?preset=fast&epochs=100&num_validation=500&batch_size=8&hidden_sizes=1024,1024"

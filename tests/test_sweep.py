@@ -24,29 +24,29 @@ from optuna.trial import TrialState
 from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, Range, TrainConfig
 from mnist_fc.data.mnist import DataError, Mnist
 from mnist_fc.records import NOT_FINITE, EpochRecord
-from mnist_fc.sweep import (
-    DESCRIPTION,
-    GRACE_SECONDS,
+from mnist_fc.sweep.search import sweep
+from mnist_fc.sweep.space import (
     LOG_SCALE,
-    MESSAGE,
-    MIN_DONE,
     VARIABLE,
     Interval,
     Space,
     SweepConfig,
-    SweepError,
     TrialRecord,
     Values,
-    base_and_space,
     best,
     config_of,
-    default_storage,
+    parse_space,
+)
+from mnist_fc.sweep.storage import GRACE_SECONDS, SweepError, default_storage
+from mnist_fc.sweep.study import (
+    DESCRIPTION,
+    MESSAGE,
+    MIN_DONE,
+    base_and_space,
     importance_plot,
     importances,
     parallel_coordinates,
-    parse_space,
     studies,
-    sweep,
     trials,
 )
 from mnist_fc.training.engine import train
@@ -396,7 +396,7 @@ PROGRAM = """
 import sys
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import load
-from mnist_fc.sweep import Interval, SweepConfig, sweep
+from mnist_fc.sweep.search import Interval, SweepConfig, sweep
 
 base = TrainConfig(hidden_sizes=(16,), num_epochs=int(sys.argv[3]), num_validation=500, threads=1)
 config = SweepConfig(base, {"learning_rate": Interval(1e-5, 1e-1)}, "rates", sys.argv[1], num_runs=6)

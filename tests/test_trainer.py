@@ -32,7 +32,8 @@ from mnist_fc.process import how_it_died
 from mnist_fc.records import EndRecord, Record, StepRecord, WeightsRecord
 from mnist_fc.runs.layout import STATE_NAME, RunsError, kept_checkpoints
 from mnist_fc.runs.store import RunStore
-from mnist_fc.sweep import Interval, Space, SweepConfig, default_storage
+from mnist_fc.sweep.space import Interval, Space, SweepConfig
+from mnist_fc.sweep.storage import default_storage
 from mnist_fc.trainer import Trainer, TrainerBusy
 from mnist_fc.training.engine import train
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, thread_counts

@@ -18,7 +18,9 @@ from mnist_fc.limits import MEMORY_VARIABLE
 from mnist_fc.records import StepRecord
 from mnist_fc.runs.layout import STATE_NAME
 from mnist_fc.runs.store import RunStore
-from mnist_fc.sweep import Interval, SweepConfig, TrialRecord, default_storage, trials
+from mnist_fc.sweep.space import Interval, SweepConfig, TrialRecord
+from mnist_fc.sweep.storage import default_storage
+from mnist_fc.sweep.study import trials
 from mnist_fc.trainer import MAX_OF_ONE_PERSON, MAX_WAITING, SLOTS_VARIABLE, Trainer, TrainerBusy, num_slots
 from mnist_fc.training.engine import train
 from mnist_fc.views.session import _slots_option

@@ -13,7 +13,9 @@ from waiting import wait_for, wait_until, wait_until_ended
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import DATA_VARIABLE
 from mnist_fc.runs.store import RunStore
-from mnist_fc.sweep import Interval, Space, SweepConfig, Values, default_storage, trials
+from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values
+from mnist_fc.sweep.storage import default_storage
+from mnist_fc.sweep.study import trials
 from mnist_fc.trainer import Trainer, TrainerBusy
 
 SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)

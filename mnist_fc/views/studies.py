@@ -8,7 +8,9 @@ from typing import Any, TypeVar, cast
 import streamlit as st
 
 from mnist_fc.config import TrainConfig, nearest_preset
-from mnist_fc.sweep import Space, SweepError, TrialRecord, base_and_space, storage_address, studies, trials
+from mnist_fc.sweep.space import Space, TrialRecord
+from mnist_fc.sweep.storage import SweepError, storage_address
+from mnist_fc.sweep.study import base_and_space, studies, trials
 from mnist_fc.views import controls, session
 
 READ_SECONDS, MAX_WAIT_SECONDS = 2.0, 60.0

@@ -7,7 +7,7 @@ import streamlit as st
 
 from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, TrainConfig
 from mnist_fc.jobs import Sweep
-from mnist_fc.sweep import (
+from mnist_fc.sweep.space import (
     MAX_NAME,
     MINUTES,
     NUM_RUNS,
@@ -15,12 +15,12 @@ from mnist_fc.sweep import (
     Interval,
     Space,
     SweepConfig,
-    SweepError,
     TrialRecord,
     Values,
     parse_space,
 )
-from mnist_fc.sweep import studies as study_names
+from mnist_fc.sweep.storage import SweepError
+from mnist_fc.sweep.study import studies as study_names
 from mnist_fc.trainer import TrainerBusy
 from mnist_fc.views import controls, progress, session, studies, trials
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.sweep import MIN_DONE, Space, TrialRecord, best, config_of, importance_plot, parallel_coordinates
+from mnist_fc.sweep.space import Space, TrialRecord, best, config_of
+from mnist_fc.sweep.study import MIN_DONE, importance_plot, parallel_coordinates
 from mnist_fc.views import controls, studies
 from mnist_fc.views.studies import Study
 
