@@ -27,7 +27,8 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 from mnist_fc.config import LIMITS, PRESETS, Choice, TrainConfig
 from mnist_fc.data.augment import MAX_SHIFT, augment
 from mnist_fc.data.mnist import EMBEDDED, IDX_FILES, Mnist, split_validation
-from mnist_fc.export import onnx_bytes, script
+from mnist_fc.export.onnx import onnx_bytes
+from mnist_fc.export.script import script
 from mnist_fc.network import checkpoint
 from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
 from mnist_fc.reading import rejection

@@ -47,13 +47,13 @@ from hostile import (
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from mnist_fc import export
 from mnist_fc.analysis.curves import epoch_curve, gradient_curves, train_curve
 from mnist_fc.analysis.diagnosis import diagnose
 from mnist_fc.config import LIMITS, PRESETS, ConfigError, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.drawing.pictures import DrawingError, load_picture
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, canvas_json, render
+from mnist_fc.export import script
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
@@ -668,7 +668,7 @@ def use(run: Any, stored: StoredRun) -> None:
     if run.steps:
         gradient_curves(run.steps)
     report(stored.id, stored.config, stored.epochs, stored.end)
-    export.script(run.config)
+    script.script(run.config)
     for path in list(run.kept.values())[:1]:
         with suppress(CheckpointError, ConfigError):
             checkpoint.load(path)

@@ -13,8 +13,8 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.typing import UploadedFile
 
-from mnist_fc import export
 from mnist_fc.config import Activation
+from mnist_fc.export import onnx, script
 from mnist_fc.files import read_whole
 from mnist_fc.jobs import Run
 from mnist_fc.network import checkpoint
@@ -64,7 +64,7 @@ def _network(network: session.Network) -> None:
         ONNX_NAME,
         "The same network for ONNX Runtime, in a browser, on a phone or in another language: 784 pixels in, 0 paper to 1 ink, "
         "and ten logits out.",
-        lambda: export.onnx_bytes(model),
+        lambda: onnx.onnx_bytes(model),
     )
 
 
@@ -90,7 +90,7 @@ def _run(run: Run | None) -> None:
         _download(
             SCRIPT_NAME,
             f"The settings that it began with, {'-'.join(map(str, config.layer_sizes))}: the side panel says others.",
-            lambda: export.script(config),
+            lambda: script.script(config),
             key="take_script_of_run",
         )
     if run and run.path:
@@ -121,7 +121,7 @@ def _program() -> None:
         SCRIPT_NAME,
         f"The settings of the side panel, {'-'.join(map(str, config.layer_sizes))}, as a short program of plain PyTorch: "
         "`python train.py` trains and saves model.ckpt, with the `mnist.npz` beside it or downloaded.",
-        lambda: export.script(config),
+        lambda: script.script(config),
     )
 
 

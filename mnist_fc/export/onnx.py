@@ -1,0 +1,58 @@
+"""The network as an ONNX graph, pixels in and logits out."""
+
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from mnist_fc.config import NUM_CLASSES
+from mnist_fc.network.mlp import LEAKY_SLOPE, MLP
+
+OPSET, IR_VERSION = 20, 9
+"""ONNX 1.15, of October 2023: the first that knows Gelu, so that as many other programs as possible read the file."""
+
+ONNX_ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "relu": ("Relu", {}),
+    "tanh": ("Tanh", {}),
+    "sigmoid": ("Sigmoid", {}),
+    "leaky_relu": ("LeakyRelu", {"alpha": LEAKY_SLOPE}),
+    "gelu": ("Gelu", {}),
+}
+"""Operator and attributes."""
+
+
+def onnx_bytes(model: MLP) -> bytes:
+    """An ONNX file of `model`: logits (N, classes) of images (N, 784) in [0, 1], both float32, for any N."""
+    num_inputs, num_classes = model.layers[0].in_features, model.layers[-1].out_features
+    about_images = "28 x 28 pixels, row by row from the top left, 0 paper to 1 ink"
+    about_logits = "one for each digit from 0 to 9" + (", and one for what is no digit" if num_classes > NUM_CLASSES else "")
+    graph = helper.make_graph(
+        _onnx_nodes(model),
+        "mlp",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", num_inputs], about_images)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", num_classes], about_logits)],
+        [numpy_helper.from_array(tensor.numpy(), name) for name, tensor in model.state_dict().items()],
+    )
+    file = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="mnist_fc",
+        doc_string=f"A fully connected network that reads MNIST's digits. images: {about_images}. logits: {about_logits}.",
+    )
+    onnx.checker.check_model(file, full_check=True)
+    return bytes(file.SerializeToString())
+
+
+def _onnx_nodes(model: MLP) -> list[onnx.NodeProto]:
+    """The operations from images to logits."""
+    operator, attributes = ONNX_ACTIVATIONS[model.activation_name]
+    nodes, inputs = [], "images"
+    last = len(model.layers)
+    for i in range(1, last + 1):
+        z, a = f"z{i}" if i < last else "logits", f"a{i}"
+        nodes.append(helper.make_node("Gemm", [inputs, f"fc{i}.weight", f"fc{i}.bias"], [z], f"fc{i}", transB=1))
+        if i < last:
+            nodes.append(helper.make_node(operator, [z], [a], f"{model.activation_name}{i}", **attributes))
+            inputs = a
+    return nodes
