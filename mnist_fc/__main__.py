@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from mnist_fc.benchmark import benchmark, machine
+from mnist_fc.benchmark.epochs import benchmark, machine
 from mnist_fc.config import (
     CPU_COUNT,
     DEFAULT_THREADS,

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mnist_fc import benchmark as benchmark_module
-from mnist_fc import peers
-from mnist_fc.benchmark import PROGRAMS, Row, benchmark, machine
+from mnist_fc.benchmark import epochs as benchmark_module
+from mnist_fc.benchmark import peers
+from mnist_fc.benchmark.epochs import PROGRAMS, Row, benchmark, machine
+from mnist_fc.benchmark.peers import NETS, PEERS
 from mnist_fc.config import CPU_COUNT, TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.peers import NETS, PEERS
 from mnist_fc.records import Record, StepRecord
 from mnist_fc.training.engine import train
 

@@ -23,7 +23,7 @@ SHARED_VIEWS = {"mnist_fc.views.messages", "mnist_fc.views.session"}
 ALLOWED = {
     "streamlit": VIEWS,
     "streamlit_drawable_canvas": VIEWS,
-    "subprocess": {*PROCESSES, "mnist_fc.benchmark"},
+    "subprocess": {*PROCESSES, "mnist_fc.benchmark.epochs"},
     "multiprocessing": set(),
     "socket": set(),
     "threading": {*PROCESSES, "mnist_fc.trainer", "mnist_fc.jobs", "mnist_fc.runs.store", *SHARED_VIEWS},

@@ -23,12 +23,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mnist_fc import peers
+from mnist_fc.benchmark import peers
+from mnist_fc.benchmark.peers import NETS, PEERS
 from mnist_fc.config import CPU_COUNT, TrainConfig
 from mnist_fc.data.mnist import EMBEDDED, Mnist
 from mnist_fc.network.backprop import ONEDNN_LINEAR, linear
 from mnist_fc.network.optimizer import Optimizer
-from mnist_fc.peers import NETS, PEERS
 from mnist_fc.records import EpochRecord, WeightsRecord
 from mnist_fc.training.engine import train
 

@@ -1,4 +1,4 @@
-"""Other people's programs, timed for the benchmark: `python -m mnist_fc.peers` trains one in a process of its own.
+"""Other people's programs, timed for the benchmark: `python -m mnist_fc.benchmark.peers` trains one in a process of its own.
 
 Their packages are nobody's requirement: what is not installed is left out. PyTorch is not imported here unless it is the
 peer's own.
