@@ -60,7 +60,7 @@ class Server:
                 command = (folder / "cmdline").read_bytes()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if parent == self.process.pid and b"mnist_fc.worker" in command:
+            if parent == self.process.pid and b"mnist_fc.server.worker" in command:
                 return int(folder.name)
         raise AssertionError("the server has no training process")
 

@@ -53,7 +53,7 @@ def training_processes(folder: Path) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            is_one = b"mnist_fc.worker" in (process / "cmdline").read_bytes()
+            is_one = b"mnist_fc.server.worker" in (process / "cmdline").read_bytes()
             if is_one and f"MNIST_FC_RUNS={folder}/".encode() in (process / "environ").read_bytes():
                 found.append(int(process.name))
         except (FileNotFoundError, ProcessLookupError):

@@ -15,9 +15,9 @@ from streamlit.testing.v1 import AppTest
 
 from mnist_fc.analysis.probes import Probe
 from mnist_fc.config import LIMITS, PRESETS, Choice
-from mnist_fc.jobs import RunSnapshot
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord
+from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import controls, session
 from mnist_fc.views.pixels import full_colour, grid
 

@@ -63,11 +63,11 @@ from mnist_fc.runs.reader import StoredRun
 from mnist_fc.runs.report import report
 from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
+from mnist_fc.server.scheduler import Trainer
 from mnist_fc.sweep.search import sweep
 from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best, config_of
 from mnist_fc.sweep.storage import SweepError, default_storage
 from mnist_fc.sweep.study import base_and_space, studies, trials
-from mnist_fc.trainer import Trainer
 from mnist_fc.training.engine import train
 from mnist_fc.views import address, controls, moment, pixels, session
 

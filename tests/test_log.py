@@ -11,7 +11,7 @@ from browser import ONE, SEVEN, running_server, wait_until
 from client import Session
 
 from mnist_fc.config import ConfigError
-from mnist_fc.log import LEVELS, LOG_VARIABLE, open_log
+from mnist_fc.server.log import LEVELS, LOG_VARIABLE, open_log
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (INFO|WARNING|ERROR) (.*)")
 

@@ -8,13 +8,14 @@ import pytest
 
 from mnist_fc.analysis.diagnosis import diagnose, has_diverged
 from mnist_fc.config import TrainConfig
-from mnist_fc.jobs import Run, RunSnapshot, State
 from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.reader import read_run
 from mnist_fc.runs.results import test_curve as curve_of_test
 from mnist_fc.runs.results import test_result as result_of_test
 from mnist_fc.runs.writer import RunFolder
-from mnist_fc.status import status, status_word, stored_status_word
+from mnist_fc.server.job import State
+from mnist_fc.server.run import Run, RunSnapshot
+from mnist_fc.server.status import status, status_word, stored_status_word
 
 CONFIG = TrainConfig(hidden_sizes=(8,), batch_size=100, num_epochs=3, threads=1)
 STEPS_PER_EPOCH = 10

@@ -15,7 +15,7 @@ FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in [ROOT / "app.py", *ROOT.glob("mnist_fc/**/*.py")]
 }
 VIEWS = {name for name in FILES if name == "app" or name.startswith("mnist_fc.views.")}
-PROCESSES = {"mnist_fc.process", "mnist_fc.worker"}
+PROCESSES = {"mnist_fc.server.process", "mnist_fc.server.worker"}
 
 SHARED_VIEWS = {"mnist_fc.views.messages", "mnist_fc.views.session"}
 """Those that keep something for all sessions, whose scripts run in threads."""
@@ -26,7 +26,7 @@ ALLOWED = {
     "subprocess": {*PROCESSES, "mnist_fc.benchmark.epochs"},
     "multiprocessing": set(),
     "socket": set(),
-    "threading": {*PROCESSES, "mnist_fc.trainer", "mnist_fc.jobs", "mnist_fc.runs.store", *SHARED_VIEWS},
+    "threading": {*PROCESSES, "mnist_fc.server.scheduler", "mnist_fc.server.run", "mnist_fc.runs.store", *SHARED_VIEWS},
     "signal": {*PROCESSES, "mnist_fc.__main__", "mnist_fc.views.serving"},
     "pickle": {*PROCESSES, "mnist_fc.network.checkpoint", "mnist_fc.network.torch_pickle"},  # those two name its exception
 }

@@ -26,18 +26,20 @@ from waiting import TIMEOUT, finished, wait_for, wait_for_steps, wait_until, wai
 
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data.mnist import DATA_VARIABLE, load_mnist
-from mnist_fc.jobs import ACTIVE_STATES, Run, RunSnapshot, SpeedTest, State
 from mnist_fc.network import checkpoint
-from mnist_fc.process import how_it_died
 from mnist_fc.records import EndRecord, Record, StepRecord, WeightsRecord
 from mnist_fc.runs.layout import STATE_NAME, RunsError, kept_checkpoints
 from mnist_fc.runs.store import RunStore
+from mnist_fc.server.job import ACTIVE_STATES, State
+from mnist_fc.server.process import how_it_died
+from mnist_fc.server.run import Run, RunSnapshot
+from mnist_fc.server.scheduler import Trainer, TrainerBusy
+from mnist_fc.server.task import SpeedTest
+from mnist_fc.server.worker import Outbox, Worker
 from mnist_fc.sweep.space import Interval, Space, SweepConfig
 from mnist_fc.sweep.storage import default_storage
-from mnist_fc.trainer import Trainer, TrainerBusy
 from mnist_fc.training.engine import train
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, thread_counts
-from mnist_fc.worker import Outbox, Worker
 
 SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
 LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)
@@ -506,7 +508,7 @@ import sys
 from pathlib import Path
 from mnist_fc.config import TrainConfig
 from mnist_fc.runs.store import RunStore
-from mnist_fc.trainer import Trainer
+from mnist_fc.server.scheduler import Trainer
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background inherit it ignored
 trainer = Trainer(RunStore(Path(sys.argv[1])))
@@ -682,7 +684,7 @@ from pathlib import Path
 from mnist_fc.config import TrainConfig
 from mnist_fc.runs.writer import STATE_NAME
 from mnist_fc.runs.store import RunStore
-from mnist_fc.trainer import Trainer
+from mnist_fc.server.scheduler import Trainer
 
 trainer = Trainer(RunStore(Path(sys.argv[1])))
 run = trainer.start(TrainConfig.from_json(sys.argv[2]))

@@ -38,7 +38,7 @@ from pathlib import Path
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.runs.store import RunStore
-from mnist_fc.trainer import Trainer
+from mnist_fc.server.scheduler import Trainer
 
 num_runs, warm_up, limit = map(int, sys.argv[2:5])
 

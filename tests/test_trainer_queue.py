@@ -13,15 +13,16 @@ from waiting import finished, wait_for, wait_for_steps, wait_until, wait_until_e
 
 from mnist_fc.config import CPU_COUNT, ConfigError, TrainConfig
 from mnist_fc.data.mnist import DATA_VARIABLE, Mnist
-from mnist_fc.jobs import Run, expected_seconds
-from mnist_fc.limits import MEMORY_VARIABLE
 from mnist_fc.records import StepRecord
 from mnist_fc.runs.layout import STATE_NAME
 from mnist_fc.runs.store import RunStore
+from mnist_fc.server.estimate import expected_seconds
+from mnist_fc.server.limits import MEMORY_VARIABLE
+from mnist_fc.server.run import Run
+from mnist_fc.server.scheduler import MAX_OF_ONE_PERSON, MAX_WAITING, SLOTS_VARIABLE, Trainer, TrainerBusy, num_slots
 from mnist_fc.sweep.space import Interval, SweepConfig, TrialRecord
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import trials
-from mnist_fc.trainer import MAX_OF_ONE_PERSON, MAX_WAITING, SLOTS_VARIABLE, Trainer, TrainerBusy, num_slots
 from mnist_fc.training.engine import train
 from mnist_fc.views.session import _slots_option
 
@@ -555,7 +556,7 @@ def test_training_that_needs_more_memory_than_it_may_take_says_so_and_the_next_w
 
 
 def test_weights_of_runs_that_wait_are_bounded_and_come_back(open_trainer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnist_fc.trainer.MAX_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr("mnist_fc.server.scheduler.MAX_BYTES_IN_MEMORY", 0)
     trainer = open_trainer(turn_seconds=NEVER)
     run = trainer.start(LONG, "ann")
     wait_for_steps(run, 1)
@@ -570,7 +571,7 @@ def test_weights_of_runs_that_wait_are_bounded_and_come_back(open_trainer: Open,
 
 
 def test_runs_in_memory_are_bounded_and_what_is_on_disk_goes_first(open_trainer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnist_fc.trainer.MAX_RUNS_IN_MEMORY", 2)
+    monkeypatch.setattr("mnist_fc.server.scheduler.MAX_RUNS_IN_MEMORY", 2)
     trainer = open_trainer()
     only_here = trainer.start(SHORT)
     only_here.storage_problem = "there is no room"

@@ -13,10 +13,10 @@ from waiting import wait_for, wait_until, wait_until_ended
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import DATA_VARIABLE
 from mnist_fc.runs.store import RunStore
+from mnist_fc.server.scheduler import Trainer, TrainerBusy
 from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import trials
-from mnist_fc.trainer import Trainer, TrainerBusy
 
 SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
 LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page
 from waiting import wait_for_steps
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.jobs import Run
 from mnist_fc.records import EndRecord
+from mnist_fc.server.run import Run
 
 PAGE = "<div class='st-key-status'><span role='status' data-run='{run}'>{words}</span></div>"
 CHANGE = """([run, words]) => {

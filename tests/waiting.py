@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from mnist_fc.jobs import Job, Run, RunSnapshot, State
+from mnist_fc.server.job import Job, State
+from mnist_fc.server.run import Run, RunSnapshot
 
 TIMEOUT = 300.0
 """Seconds. An upper bound for a busy machine; no test that passes waits longer than the event takes."""

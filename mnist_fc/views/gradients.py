@@ -8,8 +8,8 @@ import streamlit as st
 from mnist_fc.analysis.curves import gradient_curves
 from mnist_fc.analysis.diagnosis import gradient_flow, weakest_flow
 from mnist_fc.config import TrainConfig
-from mnist_fc.jobs import RunSnapshot
 from mnist_fc.records import StepRecord
+from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import progress, session
 from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart, powers_of_ten
 from mnist_fc.views.controls import WORDS

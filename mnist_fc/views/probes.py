@@ -6,9 +6,9 @@ import streamlit as st
 
 from mnist_fc.analysis.probes import MAX_PROBES, History, Probe
 from mnist_fc.config import NUM_CLASSES, ConfigError
-from mnist_fc.jobs import RunSnapshot
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.reading.reader import Reading, percent
+from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import progress, session
 from mnist_fc.views.chart import Axis, Series, line_chart
 from mnist_fc.views.images import picture

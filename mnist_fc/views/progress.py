@@ -13,11 +13,12 @@ import streamlit as st
 from mnist_fc.analysis.curves import epoch_curve, train_curve
 from mnist_fc.analysis.diagnosis import Diagnosis, diagnose
 from mnist_fc.config import TrainConfig
-from mnist_fc.jobs import Run, RunSnapshot, num_images_of_run
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.runs.results import test_curve, test_result
-from mnist_fc.status import READY, Status, status
-from mnist_fc.trainer import TrainerBusy
+from mnist_fc.server.estimate import num_images_of_run
+from mnist_fc.server.run import Run, RunSnapshot
+from mnist_fc.server.scheduler import TrainerBusy
+from mnist_fc.server.status import READY, Status, status
 from mnist_fc.views import controls, session
 from mnist_fc.views.chart import HEIGHT, Axis, Series, heading, line_chart, powers_of_ten
 

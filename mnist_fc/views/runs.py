@@ -11,13 +11,14 @@ import streamlit as st
 
 from mnist_fc.analysis.curves import Curve, epoch_curve, train_curve
 from mnist_fc.config import LIMITS, PRESETS, TrainConfig, preset_of
-from mnist_fc.jobs import ACTIVE_STATES, RunSnapshot
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.runs.reader import StoredRun
 from mnist_fc.runs.results import test_curve, test_result
 from mnist_fc.runs.store import RunStore
-from mnist_fc.status import Word, stored_status_word
-from mnist_fc.trainer import TrainerBusy
+from mnist_fc.server.job import ACTIVE_STATES
+from mnist_fc.server.run import RunSnapshot
+from mnist_fc.server.scheduler import TrainerBusy
+from mnist_fc.server.status import Word, stored_status_word
 from mnist_fc.views import controls, hand, progress, session
 from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
 from mnist_fc.views.component import Component

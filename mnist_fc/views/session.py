@@ -26,16 +26,18 @@ from mnist_fc.analysis.survey import Survey
 from mnist_fc.analysis.survey import survey as survey_images
 from mnist_fc.config import CPU_COUNT, NUM_CLASSES, NUM_INPUTS, ConfigError, preset_of
 from mnist_fc.data.mnist import Mnist, load_mnist, split_validation
-from mnist_fc.jobs import Job, Run, RunSnapshot, Sweep
-from mnist_fc.limits import memory_gb
-from mnist_fc.log import open_log
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
 from mnist_fc.runs.layout import RunsError, read_about
 from mnist_fc.runs.results import test_result
-from mnist_fc.trainer import Trainer, num_slots
+from mnist_fc.server.job import Job
+from mnist_fc.server.limits import memory_gb
+from mnist_fc.server.log import open_log
+from mnist_fc.server.run import Run, RunSnapshot
+from mnist_fc.server.scheduler import Trainer, num_slots
+from mnist_fc.server.task import Sweep
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.views import sync
 

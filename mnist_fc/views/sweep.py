@@ -6,7 +6,8 @@ from typing import TypeVar
 import streamlit as st
 
 from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, TrainConfig
-from mnist_fc.jobs import Sweep
+from mnist_fc.server.scheduler import TrainerBusy
+from mnist_fc.server.task import Sweep
 from mnist_fc.sweep.space import (
     MAX_NAME,
     MINUTES,
@@ -21,7 +22,6 @@ from mnist_fc.sweep.space import (
 )
 from mnist_fc.sweep.storage import SweepError
 from mnist_fc.sweep.study import studies as study_names
-from mnist_fc.trainer import TrainerBusy
 from mnist_fc.views import controls, progress, session, studies, trials
 
 T = TypeVar("T")

@@ -16,13 +16,13 @@ from streamlit.typing import UploadedFile
 from mnist_fc.config import Activation
 from mnist_fc.export import onnx, script
 from mnist_fc.files import read_whole
-from mnist_fc.jobs import Run
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CHECKPOINT_NAME, CONFIG_NAME, MAX_BYTES, SHIPPED, CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
 from mnist_fc.runs.layout import METRICS_NAME, REPORT_NAME
 from mnist_fc.runs.metrics import MAX_METRICS_BYTES
+from mnist_fc.server.run import Run
 from mnist_fc.views import controls, session
 from mnist_fc.views.controls import WORDS
 

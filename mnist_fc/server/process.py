@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mnist_fc.files import ROOT
-from mnist_fc.limits import MEMORY_VARIABLE, OUT_OF_MEMORY
-from mnist_fc.worker import RECORDS_FOLLOW
+from mnist_fc.server.limits import MEMORY_VARIABLE, OUT_OF_MEMORY
+from mnist_fc.server.protocol import RECORDS_FOLLOW
 
 
 class TrainingProcess:
@@ -34,7 +34,7 @@ class TrainingProcess:
         """Whether it came so far that it could take a command; one that did not would not the next time."""
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mnist_fc.worker"],
+            [sys.executable, "-m", "mnist_fc.server.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**_patience(), **os.environ, "PYTHONPATH": path},

@@ -5,19 +5,16 @@ Each is written by the trainer, under a lock of its own, and read through immuta
 
 import contextlib
 import math
-import os
-import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Generic, Literal, Self, TypeVar
+from typing import Literal, Self
 
 import numpy as np
 
-from mnist_fc.config import CPU_COUNT, Augmentation, ConfigError, TrainConfig
+from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
@@ -26,86 +23,14 @@ from mnist_fc.runs.lock import is_active
 from mnist_fc.runs.reader import StoredRun, is_resumable, read_run
 from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
-from mnist_fc.sweep.space import SweepConfig, TrialRecord
-from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, thread_counts
-
-State = Literal["waiting", "starting", "running", "paused", "done", "stopped", "failed", "interrupted", "elsewhere"]
-ACTIVE_STATES = ("waiting", "starting", "running", "paused")
-
-# What the engine takes on the two cores that it was measured on; `pace` says how this machine compares.
-SECONDS_PER_IMAGE_AND_PARAMETER = 2.2e-11
-SECONDS_PER_AUGMENTED_IMAGE: dict[Augmentation, float] = {"none": 0.0, "shift": 2e-6, "affine": 4e-6, "elastic": 9e-6}
-SECONDS_PER_SPEED_RECORD = 0.5
+from mnist_fc.server.estimate import expected_seconds, num_images_of_run
+from mnist_fc.server.job import ACTIVE_STATES, Job, State
 
 BYTES_OF_STEP = 500
 """A StepRecord with its numbers."""
 
 RATE_RECORDS = 30
 """The speed of a run is that of so many records, half an epoch."""
-
-
-def expected_seconds(config: TrainConfig, num_images: int) -> float:
-    """About what training on so many images takes on a machine of pace 1."""
-    per_image = SECONDS_PER_IMAGE_AND_PARAMETER * config.num_parameters + SECONDS_PER_AUGMENTED_IMAGE[config.augmentation]
-    return num_images * per_image
-
-
-def num_images_of_run(config: TrainConfig, num_train_images: int) -> int:
-    """How many images a run with these settings sees, of data with so many training images."""
-    return (num_train_images - config.num_validation) * config.num_epochs
-
-
-class Job(ABC):
-    """What a training process is asked to do, and who asked."""
-
-    name = "Something else"
-    takes_turns = True
-    """Whether it can make room for others, and go on later."""
-
-    def __init__(self, job_id: str, person: str) -> None:
-        self.id = job_id
-        self.person = person
-        """The session of whoever asked for it; empty where nobody did."""
-        self.keeps_going = False
-        """Whether it goes on when nobody looks at it any more."""
-        self.lookers = {person} if person else set()
-        """The sessions that have looked at it."""
-        self.seen_at = time.monotonic()
-        """When one of them was last there."""
-        self.has_begun = False
-        """Whether it has had a turn."""
-        self.after: Job | None = None
-        """What must have ended before its turn can come."""
-        self.is_stopping = False
-        """Whether its end was asked for."""
-        self._why_stopped = ""
-        self._changed = threading.Condition()
-
-    @property
-    @abstractmethod
-    def is_active(self) -> bool:
-        """Whether it has not ended."""
-
-    @abstractmethod
-    def wait_for_turn(self) -> None:
-        """It waits for a training process."""
-
-    def is_to_stop(self, why: str) -> None:
-        """Its end was asked for, because of `why`; nothing where a person wanted it."""
-        self.is_stopping = True
-        self._why_stopped = why
-
-    @abstractmethod
-    def leave(self, why: str) -> None:
-        """It ends without a training process, because of `why`; nothing where a person wanted it."""
-
-    @abstractmethod
-    def fail(self, why: str) -> None:
-        """The process that was at it is gone, because of `why`, a sentence."""
-
-    @abstractmethod
-    def seconds_left(self, num_train_images: int, pace: float) -> float:
-        """About how long it needs a process, from now on or from its turn on."""
 
 
 @dataclass(frozen=True)
@@ -427,141 +352,3 @@ def _newest_weights(run: StoredRun) -> WeightsRecord | None:
             epoch = math.ceil(step / steps_per_epoch) if steps_per_epoch else min(step, 1)
             return WeightsRecord(step, epoch, {name: tensor.numpy() for name, tensor in model.state_copy().items()})
     return None
-
-
-C = TypeVar("C", TrainConfig, SweepConfig)
-R = TypeVar("R", SpeedRecord, TrialRecord)
-
-
-class Task(Job, Generic[C, R]):
-    """What the process does besides runs: a measurement of its speed, or a sweep."""
-
-    def __init__(self, config: C, person: str = "") -> None:
-        super().__init__(os.urandom(6).hex(), person)
-        self.config: C = config
-        self.problem = ""
-        """Why it ended before its time, else empty."""
-        self._records: list[R] = []
-        self._state: Literal["waiting", "running", "ended"] = "waiting"
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it has not ended."""
-        return self._state != "ended"
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether it ended with a problem, and not because its end was asked for."""
-        return bool(self.problem) and self.problem != self._why_stopped
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether its turn has not come."""
-        return self._state == "waiting"
-
-    def wait_for_turn(self) -> None:
-        """It waits for a training process, for the first time or again."""
-        self._set("waiting")
-
-    def take_turn(self) -> None:
-        """A process is at it from now on."""
-        self._set("running")
-
-    def _set(self, state: Literal["waiting", "running", "ended"]) -> None:
-        with self._changed:
-            self._state = state
-            self._changed.notify_all()
-
-    def records(self) -> list[R]:
-        """What has come of it so far."""
-        with self._changed:
-            return list(self._records)
-
-    def wait_until_ended(self, timeout: float) -> bool:
-        """Wait until it has ended, at most `timeout` seconds; whether it has."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self.is_active, timeout)
-
-    def receive(self, record: R) -> None:
-        """Add a record."""
-        with self._changed:
-            self._records.append(record)
-            self._changed.notify_all()
-
-    def end(self, problem: str) -> None:
-        """There is no more to come."""
-        with self._changed:
-            self.problem = problem or self._why_stopped
-            self._state = "ended"
-            self._changed.notify_all()
-
-    def leave(self, why: str) -> None:
-        """It ends while no process is at it."""
-        self._why_stopped = why or self._why_stopped
-        self.end("")
-
-    def fail(self, why: str) -> None:
-        """It ends with its process."""
-        self.end(why)
-
-
-class SpeedTest(Task[TrainConfig, SpeedRecord]):
-    """A measurement of this machine's speed, with at most `threads` of its cores."""
-
-    name = "The speed of this machine is being measured"
-    takes_turns = False
-
-    def __init__(self, config: TrainConfig, person: str = "", threads: int = CPU_COUNT) -> None:
-        super().__init__(config, person)
-        self.thread_counts = thread_counts(threads)
-        """What it measures, each with all of BATCH_SIZES."""
-
-    @property
-    def num_records(self) -> int:
-        """How many figures it has when it is done."""
-        return len(self.thread_counts) * len(BATCH_SIZES)
-
-    def seconds_left(self, num_train_images: int, pace: float) -> float:  # noqa: ARG002 (the same on every machine)
-        """Each figure takes its time; of a large network more than this."""
-        return SECONDS_PER_SPEED_RECORD * (self.num_records - len(self._records))
-
-
-class Sweep(Task[SweepConfig, TrialRecord]):
-    """A search for better settings; a record whenever a trial begins, has done an epoch, or ends."""
-
-    name = "A sweep goes on"
-
-    def __init__(self, config: SweepConfig, person: str = "") -> None:
-        super().__init__(config, person)
-        self._seconds = 0.0
-        self._began_at = 0.0
-
-    def take_turn(self) -> None:
-        """A process is at it from now on."""
-        self._began_at = time.monotonic()
-        super().take_turn()
-
-    def wait_for_turn(self) -> None:
-        """It waits for a process; that costs none of its minutes."""
-        if not self.is_waiting:
-            self._seconds += time.monotonic() - self._began_at
-        super().wait_for_turn()
-
-    def rest(self) -> SweepConfig | None:
-        """What is left of it to do; None for nothing."""
-        num_left = self.config.num_runs - len({record.number for record in self.records() if record.state != "running"})
-        minutes = self.config.minutes
-        left = None if minutes is None else minutes - self._seconds / 60
-        if num_left <= 0 or (left is not None and left <= 0):
-            return None
-        try:
-            return replace(self.config, num_runs=num_left, minutes=left)
-        except ConfigError:  # less than a sweep can be asked for
-            return None
-
-    def seconds_left(self, num_train_images: int, pace: float) -> float:
-        """As if each trial were a run with the settings that are not varied; at most the minutes."""
-        if (config := self.rest()) is None:
-            return 0.0
-        one = pace * expected_seconds(config.base, num_images_of_run(config.base, num_train_images))
-        return min(config.num_runs * one, math.inf if config.minutes is None else 60 * config.minutes)

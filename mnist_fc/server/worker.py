@@ -1,4 +1,4 @@
-"""The training process, `python -m mnist_fc.worker`: commands come in on standard input, records go out on standard output.
+"""The training process, `python -m mnist_fc.server.worker`: commands in on standard input, records out on standard output.
 
 Both are streams of pickled pairs (name, value) between this process and the one that started it; see process.py. The records
 begin after the line RECORDS_FOLLOW: what a library prints while it is imported comes before it. Training runs on the main
@@ -23,16 +23,15 @@ import torch
 
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data.mnist import DataError, Mnist, load_mnist
-from mnist_fc.limits import OUT_OF_MEMORY, bound_memory, give_way, out_of_memory
 from mnist_fc.records import EndRecord, HistogramsRecord, StateRecord, StepRecord, WeightsRecord
+from mnist_fc.server.limits import OUT_OF_MEMORY, bound_memory, give_way, out_of_memory
+from mnist_fc.server.protocol import RECORDS_FOLLOW
 from mnist_fc.sweep.search import sweep
 from mnist_fc.sweep.space import SweepConfig, TrialRecord
 from mnist_fc.sweep.storage import DAMAGED, SweepError
 from mnist_fc.training.engine import train
 from mnist_fc.training.throughput import SpeedRecord, measure
 from mnist_fc.training.train_state import StateError, Training
-
-RECORDS_FOLLOW = b"mnist_fc: records follow\n"
 
 # While a run goes on its newest weights are copied out this often, and of a large network so seldom that it is not slowed.
 LIVE_SECONDS = 1.0

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from mnist_fc.analysis.diagnosis import has_diverged
-from mnist_fc.jobs import Run, RunSnapshot
 from mnist_fc.records import EndRecord
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.runs.lock import is_active
 from mnist_fc.runs.reader import StoredRun, read_run
+from mnist_fc.server.run import Run, RunSnapshot
 
 Word = Literal[
     "ready",

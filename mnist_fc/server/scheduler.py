@@ -18,12 +18,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mnist_fc.config import CPU_COUNT, Range, TrainConfig, preset_of, to_number
-from mnist_fc.jobs import Job, Run, SpeedTest, Sweep, Task, expected_seconds
-from mnist_fc.process import TrainingProcess
 from mnist_fc.records import EndRecord, EpochRecord, Record, learning_rate_of
 from mnist_fc.runs.layout import RunsError, stamp_of
 from mnist_fc.runs.store import RunStore, runs_dir
-from mnist_fc.status import status_word
+from mnist_fc.server.estimate import expected_seconds
+from mnist_fc.server.job import Job
+from mnist_fc.server.process import TrainingProcess
+from mnist_fc.server.run import Run
+from mnist_fc.server.status import status_word
+from mnist_fc.server.task import SpeedTest, Sweep, Task
 from mnist_fc.sweep.space import SweepConfig
 
 SLOTS_VARIABLE = "MNIST_FC_SLOTS"

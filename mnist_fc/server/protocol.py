@@ -1,0 +1,3 @@
+"""What passes between the server and a training process."""
+
+RECORDS_FOLLOW = b"mnist_fc: records follow\n"
