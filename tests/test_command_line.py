@@ -14,8 +14,8 @@ import pytest
 from conftest import OVERFLOWING, as_options
 from PIL import Image
 
-from mnist_fc.__main__ import main
 from mnist_fc.benchmark.epochs import machine
+from mnist_fc.cli.main import main
 from mnist_fc.config import CPU_COUNT, LIMITS, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.pen_digits import CONDITIONS

@@ -15,7 +15,7 @@ import torch
 from conftest import OVERFLOWING, as_options
 from torch import Tensor
 
-from mnist_fc.__main__ import main
+from mnist_fc.cli.main import main
 from mnist_fc.config import Augmentation, TrainConfig
 from mnist_fc.data.augment import augment
 from mnist_fc.data.mnist import Mnist
