@@ -70,6 +70,7 @@ from mnist_fc.sweep.storage import SweepError, default_storage
 from mnist_fc.sweep.study import base_and_space, studies, trials
 from mnist_fc.training.engine import train
 from mnist_fc.views import address, controls, moment, pixels, session
+from mnist_fc.views.component import browser_value
 
 CONFIG = TrainConfig(hidden_sizes=(8,), num_epochs=2, num_validation=500, threads=1)
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -222,7 +223,7 @@ def test_a_click_that_nothing_on_the_page_can_send_changes_nothing_else(
         if called:
             called()
         else:
-            place = pixels.place(session.sent(key, name), {0: 784, 2: 10})
+            place = pixels.place(browser_value(key, name), {0: 784, 2: 10})
             assert place is None or (place[0], place[1]) in {(0, place[1]), (2, place[1])}
     assert trainer.jobs()[0] is going
     for waiting in trainer.jobs()[1:]:  # of "again"

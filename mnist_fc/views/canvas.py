@@ -21,7 +21,7 @@ import streamlit_drawable_canvas
 
 from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.drawing.strokes import CANVAS_SIZE, MAX_STROKES, Stroke, canvas_json, check_size, render, strokes_of_canvas
-from mnist_fc.views import session
+from mnist_fc.views.component import browser_value
 
 BRUSHES = [6, 10, 14, 20, 26, 34]
 BRUSH = 20
@@ -74,12 +74,20 @@ class Press:
 class Canvas:
     """One canvas of the page, by its key; all of its state is this session's.
 
-    `presses` names the buttons that change it; `first` is on it when the session begins.
+    `presses` names the buttons that change it; `first` is on it when the session begins. `on_rejected` is called
+    with what is wrong with a message of the browser.
     """
 
-    def __init__(self, key: str, presses: Mapping[str, Press] | None = None, first: Iterable[Stroke] = ()) -> None:
+    def __init__(
+        self,
+        key: str,
+        presses: Mapping[str, Press] | None = None,
+        first: Iterable[Stroke] = (),
+        on_rejected: Callable[[str], object] = str,
+    ) -> None:
         self._key = key
         self._presses = presses or {}
+        self._on_rejected = on_rejected
         self._component = f"{key}_component"
         self._state: dict[str, Any] = st.session_state.setdefault(f"{key}_state", {})
         if not self._state:
@@ -138,7 +146,7 @@ class Canvas:
 
     def receive(self) -> None:
         """Apply the entries that are new: a callback, like those of other widgets, which may come first and call this."""
-        message = session.sent(self._component, "drawing")
+        message = browser_value(self._component, "drawing")
         if message is None:
             return
         try:
@@ -243,5 +251,5 @@ class Canvas:
     def _reject(self, problem: str) -> None:
         said = problem[:1].upper() + problem[1:]
         if said != self._state["problem"]:  # each callback that needs the strokes reads the message again
-            session.refused(f"a drawing: {problem}")
+            self._on_rejected(f"a drawing: {problem}")
         self._state["problem"] = said

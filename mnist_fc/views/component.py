@@ -41,3 +41,9 @@ def check_plain(data: Mapping[str, Any]) -> None:
     component then fails in the browser.
     """
     json.dumps(data, allow_nan=False)
+
+
+def browser_value(key: str, name: str) -> Any:
+    """Return what the browser has sent under `name` from the component `key`, or None: untrusted JSON."""
+    message = st.session_state.get(key)
+    return message.get(name) if isinstance(message, Mapping) else None

@@ -119,7 +119,7 @@ def _canvas() -> Canvas:
         "clear": Press("clear", Canvas.clear),
         "test_digit_button": Press("cover", _load_test_digit),
     }
-    return Canvas("canvas", presses, FIRST_STROKES)
+    return Canvas("canvas", presses, FIRST_STROKES, session.refused)
 
 
 def _tools(canvas: Canvas) -> None:

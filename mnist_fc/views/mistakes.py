@@ -8,7 +8,7 @@ from mnist_fc.analysis.survey import Survey, confusion, misread, surest_first
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.reading.reader import percent
 from mnist_fc.views import draw, session
-from mnist_fc.views.component import Component
+from mnist_fc.views.component import Component, browser_value
 from mnist_fc.views.pixels import ink, pictures
 
 NUM_SHOWN, MAX_SHOWN = 24, 192
@@ -55,7 +55,7 @@ def _confusion(labels: torch.Tensor, surveyed: Survey) -> None:
 def _press() -> None:
     """Show the digits of a cell, or of none when it was pressed before. What a browser sends is not trusted."""
     state = st.session_state
-    match session.sent("confusion_matrix", "cell"):
+    match browser_value("confusion_matrix", "cell"):
         case [int(label), int(digit)] if 0 <= label < NUM_CLASSES and 0 <= digit < NUM_CLASSES:
             state.confusion_cell = None if state.get("confusion_cell") == [label, digit] else [label, digit]
             state.mistakes_shown = NUM_SHOWN

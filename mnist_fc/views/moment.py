@@ -4,7 +4,7 @@ import streamlit as st
 
 from mnist_fc.config import preset_of
 from mnist_fc.views import controls, progress, session
-from mnist_fc.views.component import Component
+from mnist_fc.views.component import Component, browser_value
 
 _timeline = Component("timeline", "<div class='timeline'></div>")
 
@@ -39,14 +39,14 @@ def timeline() -> None:
 
 def _use() -> None:
     """Copy the run's settings to the side panel."""
-    if (run := session.watched_run()) and session.sent("timeline_slider", "use") == run.id:
+    if (run := session.watched_run()) and browser_value("timeline_slider", "use") == run.id:
         controls.set_all(run.snapshot().settings)
 
 
 def _choose() -> None:
     """Take over what the browser asks for; a step that was not kept means the newest weights."""
     run = session.watched_run()
-    match session.sent("timeline_slider", "moment"):
+    match browser_value("timeline_slider", "moment"):
         case {"step": int(step), "turn": int(turn)} if run:
             st.session_state.timeline_turn = turn
             session.choose_source("run")

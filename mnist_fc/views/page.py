@@ -120,10 +120,10 @@ def live(tick_seconds: float | None) -> None:
         progress.bar()
     looking_back = st.container(key="looking_back")
     with st.container(key="workspace"):
-        drawing, training = st.columns(2, gap="large")
-    with drawing:
+        left, right = st.columns(2, gap="large")
+    with left:
         readings = draw.panel(network)
-    with training:
+    with right:
         is_complete = progress.charts(probes.panel if probes.pinned() else None)
         progress.notices()
     tabs(readings, network)

@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mnist_fc.views import session
-from mnist_fc.views.component import Component
+from mnist_fc.views.component import Component, browser_value
 
 _pictures = Component("pixels", "<div class='pixel-pictures' role='group'></div>")
 
@@ -48,7 +47,7 @@ def pictures(
     sizes = {tile.id: tile.values.size for tile in tiles}
 
     def clicked() -> None:
-        found = place(session.sent(key, "clicked"), sizes)
+        found = place(browser_value(key, "clicked"), sizes)
         if on_click and found:
             on_click(*found)
 

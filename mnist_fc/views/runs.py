@@ -21,7 +21,7 @@ from mnist_fc.server.scheduler import TrainerBusy
 from mnist_fc.server.status import Word, stored_status_word
 from mnist_fc.views import controls, hand, progress, session
 from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
-from mnist_fc.views.component import Component
+from mnist_fc.views.component import Component, browser_value
 
 MAX_LISTED = 30
 """Runs in the table, before all are asked for."""
@@ -162,7 +162,7 @@ def _figures(run: StoredRun, word: Word) -> list[str]:
 def _act() -> None:
     """Do what was pressed in the table. What a browser sends is not trusted: the store knows which runs there are."""
     state, trainer = st.session_state, session.trainer()
-    match session.sent("runs_table", "act"):
+    match browser_value("runs_table", "act"):
         case {"what": str(what), "run": str(run_id), "value": value}:
             pass
         case _:

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -568,12 +568,6 @@ def _followers(run_id: str) -> list[Run]:
     followed: list[str] = st.session_state.get("followed", [])
     later = followed[followed.index(run_id) + 1 :] if run_id in followed else []
     return [run for later_id in later if (run := trainer().run(later_id))]
-
-
-def sent(key: str, name: str) -> Any:
-    """What the browser has sent under `name` from our component `key`, None for nothing: any JSON, which is not trusted."""
-    message = st.session_state.get(key)
-    return message.get(name) if isinstance(message, Mapping) else None
 
 
 def plain(text: str) -> str:
