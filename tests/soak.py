@@ -47,7 +47,7 @@ from websockets.exceptions import ConnectionClosed
 
 from mnist_fc.drawing.strokes import render, strokes_of_canvas
 from mnist_fc.reading.reader import Reader
-from mnist_fc.views.images import picture
+from mnist_fc.views.components.images import picture
 
 MAX_LOST = 0.01
 """Of the drawings, so many may be taken off the canvas by a server that lags; see `draw_stroke`."""

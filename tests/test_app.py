@@ -19,7 +19,7 @@ from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import controls, session
-from mnist_fc.views.pixels import full_colour, grid
+from mnist_fc.views.components.pixels import full_colour, grid
 
 APP = str(Path(__file__).parents[1] / "app.py")
 NUMBERS = ["num_layers", "size_0", "learning_rate", "epochs", "batch_size", "dropout", "label_smoothing", "weight_decay"]

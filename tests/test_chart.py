@@ -12,8 +12,8 @@ from browser import CONTRAST_BELOW, click, expect_longer_curve, expect_status, s
 from PIL import Image, ImageColor
 from playwright.sync_api import Locator, Page, expect
 
-from mnist_fc.views import chart, component
-from mnist_fc.views.chart import COLORS, Axis, Series
+from mnist_fc.views.components import chart, component
+from mnist_fc.views.components.chart import COLORS, Axis, Series
 from mnist_fc.views.progress import SERIES_COLORS
 
 SVG = "{http://www.w3.org/2000/svg}"

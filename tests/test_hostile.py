@@ -69,8 +69,9 @@ from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best, con
 from mnist_fc.sweep.storage import SweepError, default_storage
 from mnist_fc.sweep.study import base_and_space, studies, trials
 from mnist_fc.training.engine import train
-from mnist_fc.views import address, controls, moment, pixels, session
-from mnist_fc.views.component import browser_value
+from mnist_fc.views import address, controls, moment, session
+from mnist_fc.views.components import pixels
+from mnist_fc.views.components.component import browser_value
 
 CONFIG = TrainConfig(hidden_sizes=(8,), num_epochs=2, num_validation=500, threads=1)
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -95,7 +96,8 @@ def door(name: str) -> Door:
 def views(own_store: None) -> SimpleNamespace:
     """What can be imported only once Streamlit has run the page, for the canvas is a component."""
     assert not AppTest.from_file(APP, default_timeout=300).run().exception
-    from mnist_fc.views import canvas, draw, mistakes, runs
+    from mnist_fc.views import draw, mistakes, runs
+    from mnist_fc.views.components import canvas
 
     return SimpleNamespace(
         Canvas=canvas.Canvas, Press=canvas.Press, FIRST_DRAWING=draw.FIRST_DRAWING, press=mistakes._press, act=runs._act

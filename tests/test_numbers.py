@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_fc.views.chart import powers_of_ten
-from mnist_fc.views.component import check_plain
-from mnist_fc.views.labels import distinct_digits
-from mnist_fc.views.numbers import MINUS, TIMES, format_fixed, format_number, format_ratio, format_times
+from mnist_fc.views.components.chart import powers_of_ten
+from mnist_fc.views.components.component import check_plain
+from mnist_fc.views.components.labels import distinct_digits
+from mnist_fc.views.components.numbers import MINUS, TIMES, format_fixed, format_number, format_ratio, format_times
 
 POWER = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 

@@ -27,10 +27,10 @@ from mnist_fc.network.mlp import MLP
 from mnist_fc.records import EndRecord, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
-from mnist_fc.views import component
-from mnist_fc.views.chart import Axis, Series
-from mnist_fc.views.numbers import MINUS, TIMES
-from mnist_fc.views.pixels import Tile, as_data
+from mnist_fc.views.components import component
+from mnist_fc.views.components.chart import Axis, Series
+from mnist_fc.views.components.numbers import MINUS, TIMES
+from mnist_fc.views.components.pixels import Tile, as_data
 from mnist_fc.views.progress import SERIES_COLORS
 
 EXPLAINING = ["Why this digit?", "Inside", "Gradients", "Mistakes", "Look-alikes", "Test your hand"]

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from mnist_fc.config import LIMITS, PRESETS, ConfigError, TrainConfig, nearest_preset, text_of, value_of
 from mnist_fc.views import session
-from mnist_fc.views.component import Component
+from mnist_fc.views.components.component import Component
 from mnist_fc.views.session import plain
 
 _address = Component("address", "<i></i>")

@@ -7,8 +7,8 @@ from mnist_fc.analysis.survey import nearest
 from mnist_fc.config import PRESETS
 from mnist_fc.reading.reader import Reading
 from mnist_fc.views import draw, session
-from mnist_fc.views.numbers import format_number
-from mnist_fc.views.pixels import ink, pictures
+from mnist_fc.views.components.numbers import format_number
+from mnist_fc.views.components.pixels import ink, pictures
 
 NUM_NEAREST = 24
 

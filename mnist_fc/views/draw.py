@@ -11,9 +11,9 @@ from mnist_fc.drawing.normalize import Preparation, clean_ink, plain_resize, pre
 from mnist_fc.drawing.strokes import CANVAS_SIZE, strokes_of_canvas
 from mnist_fc.reading.reader import Reading, number, percent
 from mnist_fc.views import probes, session, sync
-from mnist_fc.views.canvas import BRUSH, BRUSHES, Canvas, Press
-from mnist_fc.views.images import figure, picture
-from mnist_fc.views.labels import distinct_digits
+from mnist_fc.views.components.canvas import BRUSH, BRUSHES, Canvas, Press
+from mnist_fc.views.components.images import figure, picture
+from mnist_fc.views.components.labels import distinct_digits
 
 FIRST_DRAWING: dict[str, Any] = {
     "objects": [

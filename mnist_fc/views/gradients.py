@@ -11,9 +11,9 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.records import StepRecord
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import progress, session
-from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart, powers_of_ten
+from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart, powers_of_ten
+from mnist_fc.views.components.numbers import format_ratio
 from mnist_fc.views.controls import WORDS
-from mnist_fc.views.numbers import format_ratio
 
 
 def panel(network: session.Network) -> None:

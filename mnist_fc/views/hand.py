@@ -6,8 +6,8 @@ from mnist_fc.config import NUM_CLASSES
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, render
 from mnist_fc.reading.reader import Reading, number, percent
 from mnist_fc.views import session
-from mnist_fc.views.canvas import BRUSH, Canvas, Press
-from mnist_fc.views.images import picture
+from mnist_fc.views.components.canvas import BRUSH, Canvas, Press
+from mnist_fc.views.components.images import picture
 
 KEY = "hand_canvas"
 

@@ -10,9 +10,9 @@ from mnist_fc.analysis.survey import Survey, exciting, telling
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reading
 from mnist_fc.views import draw, session
+from mnist_fc.views.components.numbers import MINUS, format_fixed, format_number
+from mnist_fc.views.components.pixels import Tile, full_colour, grid, ink, pictures
 from mnist_fc.views.controls import WORDS
-from mnist_fc.views.numbers import MINUS, format_fixed, format_number
-from mnist_fc.views.pixels import Tile, full_colour, grid, ink, pictures
 
 NUM_STRONGEST = 6
 NUM_EXCITING = 8

@@ -8,8 +8,8 @@ from mnist_fc.analysis.survey import Survey, confusion, misread, surest_first
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.reading.reader import percent
 from mnist_fc.views import draw, session
-from mnist_fc.views.component import Component, browser_value
-from mnist_fc.views.pixels import ink, pictures
+from mnist_fc.views.components.component import Component, browser_value
+from mnist_fc.views.components.pixels import ink, pictures
 
 NUM_SHOWN, MAX_SHOWN = 24, 192
 """Digits in the gallery, at first and at the most."""

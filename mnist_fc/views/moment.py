@@ -4,7 +4,7 @@ import streamlit as st
 
 from mnist_fc.config import preset_of
 from mnist_fc.views import controls, progress, session
-from mnist_fc.views.component import Component, browser_value
+from mnist_fc.views.components.component import Component, browser_value
 
 _timeline = Component("timeline", "<div class='timeline'></div>")
 

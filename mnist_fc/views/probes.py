@@ -10,8 +10,8 @@ from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.reading.reader import Reading, percent
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import progress, session
-from mnist_fc.views.chart import Axis, Series, line_chart
-from mnist_fc.views.images import picture
+from mnist_fc.views.components.chart import Axis, Series, line_chart
+from mnist_fc.views.components.images import picture
 
 COLORS = ("#d946ef", "#8a6d1f", "#9333ea", "#dc2626", "#b0509a")
 """Of the curves of up to MAX_PROBES drawings: none is that of a data set, and all can be seen in both themes."""

@@ -20,7 +20,7 @@ from mnist_fc.server.run import Run, RunSnapshot
 from mnist_fc.server.scheduler import TrainerBusy
 from mnist_fc.server.status import READY, Status, status
 from mnist_fc.views import controls, session
-from mnist_fc.views.chart import HEIGHT, Axis, Series, heading, line_chart, powers_of_ten
+from mnist_fc.views.components.chart import HEIGHT, Axis, Series, heading, line_chart, powers_of_ten
 
 SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour a data set, the same everywhere and in both themes."""

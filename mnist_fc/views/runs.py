@@ -20,8 +20,8 @@ from mnist_fc.server.run import RunSnapshot
 from mnist_fc.server.scheduler import TrainerBusy
 from mnist_fc.server.status import Word, stored_status_word
 from mnist_fc.views import controls, hand, progress, session
-from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
-from mnist_fc.views.component import Component, browser_value
+from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart
+from mnist_fc.views.components.component import Component, browser_value
 
 MAX_LISTED = 30
 """Runs in the table, before all are asked for."""
@@ -38,7 +38,7 @@ BLOG = {"blog-keras": ("Keras", "97.7%"), "blog-pytorch": ("PyTorch", "not publi
 What = Literal["loss", "accuracy"]
 Over = Literal["step", "seconds"]
 
-_table = Component("runs", "<div class='runs' role='region' aria-label='Table of runs' tabindex='0'></div>")
+_table = Component("runs_table", "<div class='runs' role='region' aria-label='Table of runs' tabindex='0'></div>")
 
 
 def panel() -> None:

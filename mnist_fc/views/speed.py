@@ -6,7 +6,7 @@ from mnist_fc.server.scheduler import TrainerBusy
 from mnist_fc.server.task import SpeedTest
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, fastest_threads
 from mnist_fc.views import controls, progress, session
-from mnist_fc.views.chart import COLORS, Axis, Series, heading, line_chart
+from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart
 
 
 def panel() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from mnist_fc.views import messages
-from mnist_fc.views.component import Component
+from mnist_fc.views.components.component import Component
 
 MAX_UNCONFIRMED = 100
 """Values that a widget was told and the browser has not confirmed; a browser that answers confirms them within seconds."""

@@ -8,8 +8,8 @@ import streamlit as st
 from mnist_fc.analysis.attribution import Attribution, attribute
 from mnist_fc.reading.reader import Reading
 from mnist_fc.views import draw, session
-from mnist_fc.views.numbers import format_fixed, format_number, format_times
-from mnist_fc.views.pixels import Tile, pictures
+from mnist_fc.views.components.numbers import format_fixed, format_number, format_times
+from mnist_fc.views.components.pixels import Tile, pictures
 
 EXACT = (
     "With this activation the network is, for this very drawing, plain arithmetic: the sum behind each digit (its **logit**) is "

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mnist_fc.views.component import Component, browser_value
+from mnist_fc.views.components.component import Component, browser_value
 
 _pictures = Component("pixels", "<div class='pixel-pictures' role='group'></div>")
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 
 import streamlit as st
 
-from mnist_fc.views.component import Component
-from mnist_fc.views.numbers import format_number
+from mnist_fc.views.components.component import Component
+from mnist_fc.views.components.numbers import format_number
 
 _chart = Component("chart", "<div class='line-chart'></div>")
 

@@ -21,7 +21,7 @@ import streamlit_drawable_canvas
 
 from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.drawing.strokes import CANVAS_SIZE, MAX_STROKES, Stroke, canvas_json, check_size, render, strokes_of_canvas
-from mnist_fc.views.component import browser_value
+from mnist_fc.views.components.component import browser_value
 
 BRUSHES = [6, 10, 14, 20, 26, 34]
 BRUSH = 20
