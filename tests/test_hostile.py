@@ -69,7 +69,7 @@ from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best, con
 from mnist_fc.sweep.storage import SweepError, default_storage
 from mnist_fc.sweep.study import base_and_space, studies, trials
 from mnist_fc.training.engine import train
-from mnist_fc.views import address, controls, moment, session
+from mnist_fc.views import address, controls, session, timeline
 from mnist_fc.views.components import pixels
 from mnist_fc.views.components.component import browser_value
 
@@ -96,11 +96,11 @@ def door(name: str) -> Door:
 def views(own_store: None) -> SimpleNamespace:
     """What can be imported only once Streamlit has run the page, for the canvas is a component."""
     assert not AppTest.from_file(APP, default_timeout=300).run().exception
-    from mnist_fc.views import draw, mistakes, runs
+    from mnist_fc.views import drawing, mistakes, runs
     from mnist_fc.views.components import canvas
 
     return SimpleNamespace(
-        Canvas=canvas.Canvas, Press=canvas.Press, FIRST_DRAWING=draw.FIRST_DRAWING, press=mistakes._press, act=runs._act
+        Canvas=canvas.Canvas, Press=canvas.Press, FIRST_DRAWING=drawing.FIRST_DRAWING, press=mistakes._press, act=runs._act
     )
 
 
@@ -213,8 +213,8 @@ def test_a_click_that_nothing_on_the_page_can_send_changes_nothing_else(
     name, key, value, called = chance.choice(
         [
             ("act", "runs_table", act, views.act),
-            ("moment", "timeline_slider", {"step": chance.choice([0, 5, 20, -1, 10**9]), "turn": 3}, moment._choose),
-            ("use", "timeline_slider", chance.choice(known), moment._use),
+            ("moment", "timeline_slider", {"step": chance.choice([0, 5, 20, -1, 10**9]), "turn": 3}, timeline._choose),
+            ("use", "timeline_slider", chance.choice(known), timeline._use),
             ("cell", "confusion_matrix", [chance.randrange(10), chance.randrange(10)], views.press),
             ("clicked", "some_pictures", [chance.randrange(3), chance.randrange(784)], None),
         ]

@@ -9,7 +9,7 @@ from mnist_fc.analysis.attribution import Unit, forward, unit
 from mnist_fc.analysis.survey import Survey, exciting, telling
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reading
-from mnist_fc.views import draw, session
+from mnist_fc.views import drawing, session
 from mnist_fc.views.components.numbers import MINUS, format_fixed, format_number
 from mnist_fc.views.components.pixels import Tile, full_colour, grid, ink, pictures
 from mnist_fc.views.controls import WORDS
@@ -27,7 +27,7 @@ Place = tuple[int, int]
 
 def panel(readings: list[Reading], network: session.Network) -> None:
     """The structure, the drawing's way through it, one unit, and the most telling pictures of the first layer."""
-    reading = draw.to_explain(readings, "inside")
+    reading = drawing.to_explain(readings, "inside")
     model = network.reader.model
     surveyed, _ = session.survey(network)
     st.markdown(f"#### From the picture to the answer, by {model.num_parameters:,} numbers")

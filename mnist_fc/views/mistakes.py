@@ -7,7 +7,7 @@ import torch
 from mnist_fc.analysis.survey import Survey, confusion, misread, surest_first
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.reading.reader import percent
-from mnist_fc.views import draw, session
+from mnist_fc.views import drawing, session
 from mnist_fc.views.components.component import Component, browser_value
 from mnist_fc.views.components.pixels import ink, pictures
 
@@ -75,7 +75,7 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
         "The surest first: the label, what was read, and how sure it was. **Click or tap one** to have it read above, "
         "as if drawn."
     )
-    shown, chosen = indices[: state.setdefault("mistakes_shown", NUM_SHOWN)], draw.shown_test_digit()
+    shown, chosen = indices[: state.setdefault("mistakes_shown", NUM_SHOWN)], drawing.shown_test_digit()
     tiles = [
         ink(
             session.mnist().test_images[i].numpy(),
@@ -91,7 +91,7 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
             tiles,
             label="misread test digits",
             size=62,
-            on_click=lambda index, _: draw.show_test_digit(index),
+            on_click=lambda index, _: drawing.show_test_digit(index),
         )
     if len(shown) < min(len(indices), MAX_SHOWN):
         st.button(f"Show more of {len(indices):,}", key="more_mistakes", on_click=_show_more)

@@ -12,15 +12,15 @@ from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.reading.reader import Reading
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.views import (
-    alike,
     controls,
-    draw,
+    drawing,
     environment,
+    export,
     gradients,
-    hand,
+    handwriting_test,
     inside,
+    look_alikes,
     mistakes,
-    moment,
     probes,
     progress,
     runs,
@@ -28,7 +28,7 @@ from mnist_fc.views import (
     speed,
     sweep,
     sync,
-    take,
+    timeline,
     why,
 )
 
@@ -68,10 +68,10 @@ TABS: dict[str, Callable[[list[Reading], session.Network], None]] = {
     "Inside": inside.panel,
     "Gradients": lambda readings, network: gradients.panel(network),
     "Mistakes": lambda readings, network: mistakes.panel(network),
-    "Look-alikes": alike.panel,
-    YOUR_HAND: lambda readings, network: hand.panel(network),
+    "Look-alikes": look_alikes.panel,
+    YOUR_HAND: lambda readings, network: handwriting_test.panel(network),
     "Runs": lambda readings, network: runs.panel(),
-    "Take it away": lambda readings, network: take.panel(network),
+    "Take it away": lambda readings, network: export.panel(network),
     SWEEP: lambda readings, network: sweep.panel(),
     SPEED: lambda readings, network: speed.panel(),
     "What is on this page": lambda readings, network: about(),
@@ -122,15 +122,15 @@ def live(tick_seconds: float | None) -> None:
     with st.container(key="workspace"):
         left, right = st.columns(2, gap="large")
     with left:
-        readings = draw.panel(network)
+        readings = drawing.panel(network)
     with right:
         is_complete = progress.charts(probes.panel if probes.pinned() else None)
         progress.notices()
     tabs(readings, network)
     with looking_back:
-        moment.timeline()  # last: what it plays goes on to the next moment when all of this one is drawn
+        timeline.timeline()  # last: what it plays goes on to the next moment when all of this one is drawn
     if has_ended:
-        hand.keep_score(network)  # of a run that has just ended, whatever tab is open
+        handwriting_test.keep_score(network)  # of a run that has just ended, whatever tab is open
     if not is_complete:
         st.rerun()
 

@@ -19,7 +19,7 @@ from mnist_fc.server.job import ACTIVE_STATES
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.server.scheduler import TrainerBusy
 from mnist_fc.server.status import Word, stored_status_word
-from mnist_fc.views import controls, hand, progress, session
+from mnist_fc.views import controls, handwriting_test, progress, session
 from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart
 from mnist_fc.views.components.component import Component, browser_value
 
@@ -112,7 +112,7 @@ def _compared(runs: Sequence[StoredRun]) -> dict[str, str]:
 
 def _show_table(runs: Sequence[StoredRun], compared: dict[str, str]) -> None:
     differing = [field for field in LIMITS if len({getattr(run.config, field) for run in runs}) > 1]
-    hands = {run.id: hand.num_right(run.id) for run in runs}
+    hands = {run.id: handwriting_test.num_right(run.id) for run in runs}
     has_hands = any(right is not None for right in hands.values())
     watched = session.watched_run()
     rows = []

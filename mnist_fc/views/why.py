@@ -7,7 +7,7 @@ import streamlit as st
 
 from mnist_fc.analysis.attribution import Attribution, attribute
 from mnist_fc.reading.reader import Reading
-from mnist_fc.views import draw, session
+from mnist_fc.views import drawing, session
 from mnist_fc.views.components.numbers import format_fixed, format_number, format_times
 from mnist_fc.views.components.pixels import Tile, pictures
 
@@ -26,7 +26,7 @@ INTEGRATED = (
 
 def panel(readings: list[Reading], network: session.Network) -> None:
     """The pictures and their sums, for the drawing as it was just read."""
-    reading = draw.to_explain(readings, "why")
+    reading = drawing.to_explain(readings, "why")
     if reading is None:
         return
     assert reading.image is not None

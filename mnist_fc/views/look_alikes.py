@@ -6,7 +6,7 @@ import streamlit as st
 from mnist_fc.analysis.survey import nearest
 from mnist_fc.config import PRESETS
 from mnist_fc.reading.reader import Reading
-from mnist_fc.views import draw, session
+from mnist_fc.views import drawing, session
 from mnist_fc.views.components.numbers import format_number
 from mnist_fc.views.components.pixels import ink, pictures
 
@@ -18,7 +18,7 @@ NUM_SEARCHED = 10_000
 
 def panel(readings: list[Reading], network: session.Network) -> None:
     """The training digits that the last hidden layer describes most nearly as it describes the drawing."""
-    reading = draw.to_explain(readings, "alike")
+    reading = drawing.to_explain(readings, "alike")
     if reading is None or reading.image is None:
         return
     image = reading.image
