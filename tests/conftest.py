@@ -23,7 +23,8 @@ from mnist_fc.drawing.strokes import Stroke
 from mnist_fc.network.mlp import ACTIVATIONS, MLP
 from mnist_fc.records import WeightsRecord
 from mnist_fc.training.engine import train
-from mnist_fc.views import controls, session
+from mnist_fc.views import controls
+from mnist_fc.views.state import shared
 
 # How long an example takes is the machine's affair, and so is how long it takes to make one.
 hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -135,14 +136,14 @@ def said(app: AppTest) -> TrainConfig:
 @pytest.fixture(scope="module")
 def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """For AppTest: the server's resources as in a new server, with a store of their own; its training process ends afterwards."""
-    shared = session.trainer, session.mnist, session.shipped_reader, session.shipped_accuracy
-    for each in shared:
+    resources = shared.trainer, shared.mnist, shared.shipped_reader, shared.shipped_accuracy
+    for each in resources:
         each.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MNIST_FC_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield
-        session.trainer().close()
-    for each in shared:
+        shared.trainer().close()
+    for each in resources:
         each.clear()
 
 

@@ -9,7 +9,8 @@ from conftest import said
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS, TrainConfig, nearest_preset, text_of, value_of
-from mnist_fc.views import controls, session
+from mnist_fc.views import controls
+from mnist_fc.views.state import formatting
 
 APP = str(Path(__file__).parents[1] / "app.py")
 
@@ -90,7 +91,7 @@ def test_a_value_out_of_range_is_named_and_the_presets_taken(name: str, text: st
     app = opened(preset="best", **{name: text})
     assert said(app) == PRESETS["best"]
     assert f"it must be {limits}" in warnings(app)
-    assert session.plain(name) in warnings(app)
+    assert formatting.plain(name) in warnings(app)
 
 
 def test_names_that_are_no_settings_are_named_and_harm_nothing() -> None:

@@ -18,8 +18,9 @@ from mnist_fc.config import LIMITS, PRESETS, Choice
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord
 from mnist_fc.server.run import RunSnapshot
-from mnist_fc.views import controls, session
+from mnist_fc.views import controls
 from mnist_fc.views.components.pixels import full_colour, grid
+from mnist_fc.views.state import networks, session, shared, throttle
 
 APP = str(Path(__file__).parents[1] / "app.py")
 NUMBERS = ["num_layers", "size_0", "learning_rate", "epochs", "batch_size", "dropout", "label_smoothing", "weight_decay"]
@@ -97,13 +98,13 @@ def test_layers_that_are_taken_away_come_back_as_they_were(app: AppTest) -> None
 
 def test_settings_of_a_run_that_are_on_no_ladder_are_shown(app: AppTest) -> None:
     odd = PRESETS["fast"].replace(hidden_sizes=(123,), learning_rate=0.00123, batch_size=99, num_epochs=7, dropout=0.25)
-    run = session.trainer().start(odd)
+    run = shared.trainer().start(odd)
     opened = AppTest.from_file(APP, default_timeout=300)
     opened.query_params["run"] = run.id
     opened.run()
     assert not opened.exception
     assert said(opened) == odd
-    session.trainer().stop(run)
+    shared.trainer().stop(run)
     assert run.wait_until_state("stopped", timeout=300)
 
 
@@ -119,7 +120,7 @@ def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytes
     broken = tmp_path / "cut.npz"
     broken.write_bytes((Path(APP).parent / "assets" / "mnist.npz").read_bytes()[:1000])
     monkeypatch.setenv("MNIST_FC_DATA", str(broken))
-    session.mnist.clear()
+    shared.mnist.clear()
     opened = AppTest.from_file(APP, default_timeout=300).run()
     assert not opened.exception
     assert len(opened.error) == 1
@@ -132,10 +133,10 @@ def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytes
 @pytest.fixture
 def run(app: AppTest) -> Iterator[RunSnapshot]:
     """A run that goes on, as it was at one moment."""
-    going = session.trainer().start(PRESETS["best"].replace(hidden_sizes=(16,), activation="tanh", threads=1))
+    going = shared.trainer().start(PRESETS["best"].replace(hidden_sizes=(16,), activation="tanh", threads=1))
     assert going.wait_for(lambda run: 20 in run.snapshot().kept, 300)
     yield going.snapshot()
-    session.trainer().stop(going)
+    shared.trainer().stop(going)
     assert going.wait_until_state("stopped", timeout=300)
 
 
@@ -150,49 +151,51 @@ def state(monkeypatch: pytest.MonkeyPatch) -> State:
 def test_what_takes_long_waits_while_a_run_goes_on_unless_it_is_about_something_else(
     run: RunSnapshot, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader = session.shipped_reader()
+    reader = shared.shipped_reader()
     computed: list[str] = []
     clock = 0.0
     monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: clock))
 
-    def ask(about: str, network: session.Network) -> tuple[int, str]:
+    def ask(about: str, network: networks.Network) -> tuple[int, str]:
         def compute() -> int:
             nonlocal clock
             computed.append(about)
             clock += 1  # it takes a second
             return len(computed)
 
-        return session.at_leisure("test", about, network, compute)
+        return throttle.at_leisure("test", about, network, compute)
 
-    earlier, later = (session.Network(reader, run, step) for step in (10, 20))
+    earlier, later = (networks.Network(reader, run, step) for step in (10, 20))
     assert ask("a unit", earlier) == (1, "this run, step 10")
     assert ask("a unit", later) == (1, "this run, step 10"), "newer weights of a run that goes on may wait"
-    clock += 0.9 * session.LEISURE
+    clock += 0.9 * throttle.LEISURE
     assert ask("a unit", later) == (1, "this run, step 10")
     assert ask("another unit", later) == (2, "this run, step 20")
-    assert ask("another unit", session.Network(reader, run, 5, is_newest=False)) == (3, "this run, step 5"), "looked back on"
+    assert ask("another unit", networks.Network(reader, run, 5, is_newest=False)) == (3, "this run, step 5"), "looked back on"
     assert ask("another unit", later) == (4, "this run, step 20")
     assert ask("another unit", later) == (4, "this run, step 20")
-    assert ask("another unit", session.Network(reader, None)) == (5, "the shipped network")
+    assert ask("another unit", networks.Network(reader, None)) == (5, "the shipped network")
     over = replace(run, state="done")
-    assert ask("another unit", session.Network(reader, over, 20)) == (6, "this run, step 20")
-    assert ask("another unit", session.Network(reader, over, 30)) == (7, "this run, step 30"), "no run goes on that it could slow"
+    assert ask("another unit", networks.Network(reader, over, 20)) == (6, "this run, step 20")
+    assert ask("another unit", networks.Network(reader, over, 30)) == (7, "this run, step 30"), (
+        "no run goes on that it could slow"
+    )
 
 
 def test_moment_of_another_run_or_step_is_the_newest(run: RunSnapshot, state: State) -> None:
-    assert session.moment(run) is None
-    assert session.choose_moment(run, 10) == ""
-    assert session.moment(run) == 10
-    assert session.moment(replace(run, id="another")) is None
+    assert networks.moment(run) is None
+    assert networks.choose_moment(run, 10) == ""
+    assert networks.moment(run) == 10
+    assert networks.moment(replace(run, id="another")) is None
     state["network"] = "shipped"
-    assert session.moment(run) is None
+    assert networks.moment(run) is None
     state["network"] = "run"
-    assert session.choose_moment(run, 11) == ""
-    assert session.moment(run) is None
+    assert networks.choose_moment(run, 11) == ""
+    assert networks.moment(run) is None
 
 
 def test_accuracy_named_is_of_the_moment_that_reads(run: RunSnapshot) -> None:
-    reader = session.shipped_reader()
+    reader = shared.shipped_reader()
     epochs = tuple(
         EpochRecord(step, epoch, 1.0, 1.0, 1.0, 0.5, 0.4, 0.8 + epoch / 100, None, None) for epoch, step in ((1, 100), (2, 200))
     )
@@ -203,7 +206,7 @@ def test_accuracy_named_is_of_the_moment_that_reads(run: RunSnapshot) -> None:
     )
 
     def named(run: RunSnapshot, step: int, *, is_newest: bool = True) -> str:
-        return session.Network(reader, run, step, is_newest).accuracy
+        return networks.Network(reader, run, step, is_newest).accuracy
 
     assert {named(one, 230) for one in (validated, tested)} == {"MNIST 91.23%"}, "the end's, though an epoch's came before"
     assert named(validated, 150, is_newest=False) == "validation 81.00% after epoch 1"
@@ -214,12 +217,12 @@ def test_accuracy_named_is_of_the_moment_that_reads(run: RunSnapshot) -> None:
 
 
 def test_kept_weights_that_are_gone_or_of_another_network_are_refused(run: RunSnapshot, state: State) -> None:
-    assert session.kept_model(run, 5).activation_name == "tanh"
+    assert networks.kept_model(run, 5).activation_name == "tanh"
     with pytest.raises(CheckpointError, match="holds another network"):
-        session.kept_model(replace(run, config=run.config.replace(activation="relu")), 5)
+        networks.kept_model(replace(run, config=run.config.replace(activation="relu")), 5)
     run.kept[5].unlink()
-    assert re.search("step 5 cannot be shown: .*does not exist", session.choose_moment(run, 5))
-    assert session.moment(run) is None
+    assert re.search("step 5 cannot be shown: .*does not exist", networks.choose_moment(run, 5))
+    assert networks.moment(run) is None
 
 
 def test_preparation_says_why_there_is_nothing_to_show(app: AppTest) -> None:
@@ -248,7 +251,7 @@ def open_tab(app: AppTest, name: str) -> list[str]:
 
 @pytest.mark.parametrize("value", [None, np.inf, -np.inf, np.nan])
 def test_every_tab_sends_components_plain_data_and_shows_no_nan(value: float | None) -> None:
-    made = session.trainer().start(PRESETS["fast"].replace(hidden_sizes=(16, 12), num_epochs=1, threads=1))
+    made = shared.trainer().start(PRESETS["fast"].replace(hidden_sizes=(16, 12), num_epochs=1, threads=1))
     assert made.wait_until_state("done", timeout=120)
     weights = made.snapshot().weights
     assert weights

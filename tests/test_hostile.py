@@ -69,9 +69,10 @@ from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best, con
 from mnist_fc.sweep.storage import SweepError, default_storage
 from mnist_fc.sweep.study import base_and_space, studies, trials
 from mnist_fc.training.engine import train
-from mnist_fc.views import address, controls, session, timeline
+from mnist_fc.views import controls, timeline
 from mnist_fc.views.components import pixels
 from mnist_fc.views.components.component import browser_value
+from mnist_fc.views.state import address, session, shared
 
 CONFIG = TrainConfig(hidden_sizes=(8,), num_epochs=2, num_validation=500, threads=1)
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -181,7 +182,7 @@ def test_a_message_that_is_too_deep_is_refused_in_words(state: State, views: Sim
 @pytest.fixture(scope="module")
 def trainer(state: State, records: list[Any]) -> Trainer:
     """The trainer of a server whose store has a run, and which is busy with another, so that it begins no third."""
-    made = session.trainer()
+    made = shared.trainer()
     for _ in range(3):
         folder = RunFolder(made.store.path, CONFIG)
         for record in records:

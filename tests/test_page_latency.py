@@ -14,7 +14,7 @@ from slow_network import SlowNetwork
 from mnist_fc.config import PRESETS, TrainConfig, nearest_preset, text_of
 from mnist_fc.runs.reader import read_run
 from mnist_fc.views import controls
-from mnist_fc.views.address import name_of
+from mnist_fc.views.state.address import name_of
 
 ROUND_TRIPS = [0.05, 0.25, 0.5]
 """Seconds."""

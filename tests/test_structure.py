@@ -17,7 +17,7 @@ FILES = {
 VIEWS = {name for name in FILES if name == "app" or name.startswith("mnist_fc.views.")}
 PROCESSES = {"mnist_fc.server.process", "mnist_fc.server.worker"}
 
-SHARED_VIEWS = {"mnist_fc.views.messages", "mnist_fc.views.session"}
+SHARED_VIEWS = {"mnist_fc.views.state.messages", "mnist_fc.views.state.session"}
 """Those that keep something for all sessions, whose scripts run in threads."""
 
 ALLOWED = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mnist_fc.views.sync import Browser
+from mnist_fc.views.state.sync import Browser
 
 PRESETS: dict[str, dict[str, int]] = {"one": {"a": 1, "b": 1}, "two": {"a": 2, "b": 2}}
 

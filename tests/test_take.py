@@ -15,7 +15,7 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import MAX_PICKLE_BYTES, CheckpointError
 from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
 from mnist_fc.reading.reader import Reader
-from mnist_fc.views import session
+from mnist_fc.views.state import networks
 
 NAME = "my net.pt"
 
@@ -100,17 +100,17 @@ def test_file_is_known_by_its_content_and_activation_and_shown_as_text(mnist: Mn
     model = new_model()
     other = MLP((8,), "tanh")
     other.load_state_dict(model.state_dict())
-    file = session.LoadedFile("_my_ *net*.pt", "0af3", Reader(model))
-    networks = [
-        session.Network(file.reader, file=file),
-        session.Network(file.reader, file=session.LoadedFile("b.pt", "0af3", file.reader)),
-        session.Network(Reader(other), file=session.LoadedFile("b.pt", "0af3", Reader(other))),
-        session.Network(file.reader, file=session.LoadedFile("b.pt", "77b1", file.reader)),
-        session.Network(file.reader),
+    file = networks.LoadedFile("_my_ *net*.pt", "0af3", Reader(model))
+    several = [
+        networks.Network(file.reader, file=file),
+        networks.Network(file.reader, file=networks.LoadedFile("b.pt", "0af3", file.reader)),
+        networks.Network(Reader(other), file=networks.LoadedFile("b.pt", "0af3", Reader(other))),
+        networks.Network(file.reader, file=networks.LoadedFile("b.pt", "77b1", file.reader)),
+        networks.Network(file.reader),
     ]
-    assert networks[0].key == networks[1].key
-    assert len({network.key for network in networks}) == 4
-    assert networks[0].name == "the loaded file"
-    assert networks[0].title == r"784-8-10, loaded from \_my\_ \*net\*\.pt"
+    assert several[0].key == several[1].key
+    assert len({network.key for network in several}) == 4
+    assert several[0].name == "the loaded file"
+    assert several[0].title == r"784-8-10, loaded from \_my\_ \*net\*\.pt"
     right = (model(mnist.test_images / 255).argmax(1) == mnist.test_labels).float().mean().item()
-    assert networks[0].accuracy == f"MNIST {right:.2%}"
+    assert several[0].accuracy == f"MNIST {right:.2%}"

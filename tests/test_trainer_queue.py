@@ -24,7 +24,7 @@ from mnist_fc.sweep.space import Interval, SweepConfig, TrialRecord
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import trials
 from mnist_fc.training.engine import train
-from mnist_fc.views.session import _slots_option
+from mnist_fc.views.state.shared import _slots_option
 
 SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
 LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from mnist_fc.config import LIMITS, PRESETS, Choice, ConfigError, Layers, TrainConfig, preset_of
-from mnist_fc.views import address, session, sync
+from mnist_fc.views.state import address, formatting, session, shared, sync
 
 PRESET_LINES = {
     "fast": "98 % on the test set in a few seconds.",
@@ -154,7 +154,7 @@ def _settings() -> Settings:
     if "settings" not in state:
         said, state.address_problems = address.settings()
         for problem in state.address_problems:
-            session.refused(f"a setting in the address: {session.unescaped(problem)}")
+            session.refused(f"a setting in the address: {formatting.unescaped(problem)}")
         run = session.watched_run()
         if said is None:
             said = run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"]
@@ -214,7 +214,7 @@ def panel() -> None:
     st.html(f"<i hidden class='panel-settings' data-settings='{html.escape(settings_mark(said))}'></i>")
     no_such_layer = SIZE_KEYS[len(said.hidden_sizes) :]
     on_page = {key for key in KEYS if NAMES_IN_ADDRESS.get(key, key) not in hidden and key not in no_such_layer}
-    drawn = on_page if session.trainer().max_threads > 1 else on_page - {"threads"}
+    drawn = on_page if shared.trainer().max_threads > 1 else on_page - {"threads"}
     with _widgets().drawn({key: _shown(key) for key in KEYS if key in drawn}):
         _draw(on_page)
 
@@ -294,7 +294,7 @@ def _training(on_page: Set[str], config: TrainConfig) -> None:
     )
     _slider(on_page, "epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
     _slider(on_page, "batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster and step less often.")
-    steps = config.steps_per_epoch(session.num_train_images())
+    steps = config.steps_per_epoch(shared.num_train_images())
     st.caption(f"{steps:,} steps an epoch, {steps * config.num_epochs:,} in all")
     _choice(on_page, "optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most nets without tuning.")
     _choice(
@@ -354,7 +354,7 @@ def _data_start_and_machine(on_page: Set[str]) -> None:
             key="seed",
             help="The same seed gives the same run on this machine; with the same layers, too, the same first weights.",
         )
-    if (most := session.trainer().max_threads) > 1:
+    if (most := shared.trainer().max_threads) > 1:
         _slider(on_page, "threads", "Threads", range(1, most + 1), "Processor cores to train on.")
     elif "threads" in on_page:
         st.caption("Threads: 1, as there is one core for each training.")
@@ -385,7 +385,7 @@ def _number(value: float) -> str:
 def _keep_going() -> None:
     own = [job for job in (session.watched_run(), session.own_sweep()) if job]
     people = {session.person(), *(job.person for job in own if job.person)}
-    for job in session.trainer().jobs():
+    for job in shared.trainer().jobs():
         if job in own or job.person in people:
             job.keeps_going = session.keeps_going()
 
@@ -393,4 +393,4 @@ def _keep_going() -> None:
 def _send_learning_rate() -> None:
     run, learning_rate = session.watched_run(), _settings().config.learning_rate
     if run and run.is_active and run.learning_rate != learning_rate:
-        session.trainer().set_learning_rate(run, learning_rate)
+        shared.trainer().set_learning_rate(run, learning_rate)

@@ -10,10 +10,11 @@ from mnist_fc.analysis.probes import MAX_PROBES
 from mnist_fc.drawing.normalize import Preparation, clean_ink, plain_resize, prepare, side_by_side
 from mnist_fc.drawing.strokes import CANVAS_SIZE, strokes_of_canvas
 from mnist_fc.reading.reader import Reading, number, percent
-from mnist_fc.views import probes, session, sync
+from mnist_fc.views import probes
 from mnist_fc.views.components.canvas import BRUSH, BRUSHES, Canvas, Press
 from mnist_fc.views.components.images import figure, picture
 from mnist_fc.views.components.labels import distinct_digits
+from mnist_fc.views.state import networks, session, shared, sync
 
 FIRST_DRAWING: dict[str, Any] = {
     "objects": [
@@ -44,7 +45,7 @@ PROBLEMS = {
 }
 
 
-def panel(network: session.Network) -> list[Reading]:
+def panel(network: networks.Network) -> list[Reading]:
     """The canvas with its tools, and what `network` reads, which is returned."""
     canvas = _canvas()
     row = st.container(horizontal=True, gap="small", key="drawing")
@@ -70,7 +71,7 @@ def panel(network: session.Network) -> list[Reading]:
     return readings
 
 
-def _preparation(canvas: Canvas, readings: list[Reading], network: session.Network) -> None:
+def _preparation(canvas: Canvas, readings: list[Reading], network: networks.Network) -> None:
     """How what is shown became what the network sees, or why there is nothing to show."""
     if canvas.test_digit is not None:
         st.caption("A test digit needs no preparation: the network sees it as it is.")
@@ -80,7 +81,7 @@ def _preparation(canvas: Canvas, readings: list[Reading], network: session.Netwo
         _steps(canvas.drawing, readings, network)
 
 
-def _read(canvas: Canvas, network: session.Network) -> list[Reading]:
+def _read(canvas: Canvas, network: networks.Network) -> list[Reading]:
     """What `network` makes of what is shown: the test digit, or else the drawing."""
     if canvas.test_digit is not None:
         return [network.reader.read_image(_test_image(canvas.test_digit))]
@@ -139,7 +140,7 @@ def _tools(canvas: Canvas) -> None:
 
 
 def _load_test_digit(canvas: Canvas) -> None:
-    canvas.cover(int(np.random.default_rng().integers(len(session.mnist().test_labels))))
+    canvas.cover(int(np.random.default_rng().integers(len(shared.mnist().test_labels))))
 
 
 def shown_test_digit() -> int | None:
@@ -156,9 +157,9 @@ def show_test_digit(index: int) -> None:
 
 def _choice() -> None:
     """Which network reads, where there is a choice."""
-    sources = session.sources()
+    sources = networks.sources()
     widgets = sync.widgets("network", ["network_choice"], _choose)
-    with st.container(key="network"), widgets.drawn({"network_choice": session.source()}):
+    with st.container(key="network"), widgets.drawn({"network_choice": networks.source()}):
         offered = sources if len(sources) > 1 else ["run", "shipped"]
         widgets.offer("network_choice", offered, SOURCES.__getitem__)
         st.segmented_control(
@@ -177,7 +178,7 @@ def _choose(_key: str, source: session.Source) -> None:
 
 
 def _test_image(index: int) -> np.ndarray:
-    image: np.ndarray = session.mnist().test_images[index].view(28, 28).to(torch.float32).div(255).numpy()
+    image: np.ndarray = shared.mnist().test_images[index].view(28, 28).to(torch.float32).div(255).numpy()
     return image
 
 
@@ -206,8 +207,8 @@ def _pin() -> None:
     canvas = _canvas()
     canvas.receive()
     index = canvas.test_digit
-    label = None if index is None else int(session.mnist().test_labels[index])
-    probes.pin(_read(canvas, session.network()), label)
+    label = None if index is None else int(shared.mnist().test_labels[index])
+    probes.pin(_read(canvas, networks.network()), label)
 
 
 def _said(reading: Reading) -> str:
@@ -221,7 +222,7 @@ def _said(reading: Reading) -> str:
 
 
 def _said_of_test_digit(reading: Reading, index: int) -> str:
-    label = int(session.mnist().test_labels[index])
+    label = int(shared.mnist().test_labels[index])
     right = "✓" if label == reading.digit else "✗"
     return f"{_said(reading)}<br>Test digit {index:,},<br>labelled <b>{label}</b> {right}"
 
@@ -258,7 +259,7 @@ def _whole_percent(probability: float) -> str:
     return "<1" if 0.001 < probability < 0.01 else f"{probability * 100:.0f}"
 
 
-def _steps(drawing: np.ndarray, readings: list[Reading], network: session.Network) -> None:
+def _steps(drawing: np.ndarray, readings: list[Reading], network: networks.Network) -> None:
     """The steps of the preparation as pictures, and the plain resize beside what comes out."""
     drawn, resized = clean_ink(drawing), plain_resize(drawing)
     if drawn is None or resized is None:

@@ -23,8 +23,9 @@ from mnist_fc.reading.reader import Reader
 from mnist_fc.runs.layout import METRICS_NAME, REPORT_NAME
 from mnist_fc.runs.metrics import MAX_METRICS_BYTES
 from mnist_fc.server.run import Run
-from mnist_fc.views import controls, session
+from mnist_fc.views import controls
 from mnist_fc.views.controls import WORDS
+from mnist_fc.views.state import formatting, networks, session
 
 ONNX_NAME, SCRIPT_NAME = "model.onnx", "train.py"
 
@@ -32,7 +33,7 @@ MAX_SHOWN = 60
 """Characters of a file's name."""
 
 
-def panel(network: session.Network) -> None:
+def panel(network: networks.Network) -> None:
     """The downloads, and the place for a network from a file."""
     left, right = st.columns(2, gap="large")
     with left:
@@ -43,7 +44,7 @@ def panel(network: session.Network) -> None:
         _program()
 
 
-def _network(network: session.Network) -> None:
+def _network(network: networks.Network) -> None:
     """The network that reads, in two formats; nothing is written before its button is pressed."""
     model = network.reader.model
     st.markdown("#### The network that reads now")
@@ -68,7 +69,7 @@ def _network(network: session.Network) -> None:
     )
 
 
-def _config_of(network: session.Network) -> str:
+def _config_of(network: networks.Network) -> str:
     """What stands in config.json: of a file no more is known than what it was read with."""
     if network.file:
         model = network.reader.model
@@ -94,7 +95,9 @@ def _run(run: Run | None) -> None:
             key="take_script_of_run",
         )
     if run and run.path:
-        st.caption(f"Its folder is {session.plain(str(run.path))}; earlier weights are there, too. TensorBoard shows all runs:")
+        st.caption(
+            f"Its folder is {formatting.plain(str(run.path))}; earlier weights are there, too. TensorBoard shows all runs:"
+        )
         st.code(f"tensorboard --logdir {shlex.quote(str(run.path.parent))}", language=None, wrap_lines=True)
     st.caption("**The curves**: point at or tap a chart, and SVG and PNG above its right corner save it as a picture.")
 
@@ -105,7 +108,7 @@ def _file_of(run: Run | None, name: str) -> tuple[Callable[[], bytes], str]:
     if run is None:
         why = "There is no run yet: press Train."
     elif run.path is None:
-        why = f"This run is not on disk: {session.plain(run.snapshot().storage_problem)}."
+        why = f"This run is not on disk: {formatting.plain(run.snapshot().storage_problem)}."
     elif path.exists():
         why = ""
     else:
@@ -141,7 +144,7 @@ def _download(name: str, words: str, data: Callable[[], str | bytes], why_not: s
     said.caption(f"{words} **{why_not}**" if why_not else words)
 
 
-def _load(network: session.Network) -> None:
+def _load(network: networks.Network) -> None:
     """The place for a file, and what has come of it."""
     state = st.session_state
     turn = state.setdefault("upload_turn", 0)
@@ -162,8 +165,8 @@ def _load(network: session.Network) -> None:
     with st.container(key="upload_said"):
         # Of one that was taken back, or that the page forgot while another tab was open, there is nothing to say.
         if chosen and (problem := state.get("upload_problem")):
-            st.error(f"{session.plain(problem)}. The page reads on with {network.name}.", icon=":material/error:")
-        if file := session.loaded_file():
+            st.error(f"{formatting.plain(problem)}. The page reads on with {network.name}.", icon=":material/error:")
+        if file := networks.loaded_file():
             _said(file, reads=network.file is file)
     st.selectbox(
         "Its activation",
@@ -176,14 +179,14 @@ def _load(network: session.Network) -> None:
     )
 
 
-def _said(file: session.LoadedFile, *, reads: bool) -> None:
-    loaded = session.Network(file.reader, file=file)
+def _said(file: networks.LoadedFile, *, reads: bool) -> None:
+    loaded = networks.Network(file.reader, file=file)
     with st.spinner("It reads MNIST's test set."):
         accuracy = loaded.accuracy
     with st.container(border=True):
         what, remove = st.columns([2.6, 1], vertical_alignment="center")
         what.markdown(
-            f"**{session.plain(file.name)}**: {loaded.layers}, {accuracy}. "
+            f"**{formatting.plain(file.name)}**: {loaded.layers}, {accuracy}. "
             + ("It reads your drawing now." if reads else "Choose **Loaded file** below the drawing, and it reads.")
         )
         remove.button("Remove", key="upload_remove", icon=":material/close:", on_click=_remove, width="stretch")
@@ -208,7 +211,7 @@ def _receive() -> None:
     if context and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
         # The server would keep it as long as the page is open.
         context.uploaded_file_mgr.remove_file(context.session_id, chosen.file_id)
-    state.loaded_file = session.LoadedFile(name, hashlib.sha256(content).hexdigest(), Reader(model))
+    state.loaded_file = networks.LoadedFile(name, hashlib.sha256(content).hexdigest(), Reader(model))
     if state.get("network") != "file":
         state.network_before = state.get("network", "run")
         session.choose_source("file")
@@ -216,7 +219,7 @@ def _receive() -> None:
 
 def _set_activation() -> None:
     """Read the file anew with the activation that was chosen."""
-    state, file = st.session_state, session.loaded_file()
+    state, file = st.session_state, networks.loaded_file()
     if file:
         model = MLP(file.reader.model.hidden_sizes, state.upload_activation)
         model.load_state_dict(file.reader.model.state_dict())

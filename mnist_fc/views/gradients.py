@@ -10,13 +10,14 @@ from mnist_fc.analysis.diagnosis import gradient_flow, weakest_flow
 from mnist_fc.config import TrainConfig
 from mnist_fc.records import StepRecord
 from mnist_fc.server.run import RunSnapshot
-from mnist_fc.views import progress, session
+from mnist_fc.views import progress
 from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart, powers_of_ten
 from mnist_fc.views.components.numbers import format_ratio
 from mnist_fc.views.controls import WORDS
+from mnist_fc.views.state import networks, session, shared, throttle
 
 
-def panel(network: session.Network) -> None:
+def panel(network: networks.Network) -> None:
     """The norms of the run that is watched, what they mean, and the dead units of the network that reads."""
     snapshot = session.watched_snapshot()
     if snapshot is None:
@@ -26,7 +27,7 @@ def panel(network: session.Network) -> None:
         if series := _series(snapshot):
             _chart(snapshot, series)
         with st.container(key="gradient_words"):
-            steps = session.at_moment(snapshot).steps
+            steps = networks.at_moment(snapshot).steps
             st.markdown(_words(steps, snapshot.config) if steps else "No step has been taken yet.")
     _dead_units(network)
     st.caption(
@@ -50,7 +51,7 @@ def _series(snapshot: RunSnapshot) -> list[Series]:
 
 
 def _chart(snapshot: RunSnapshot, series: list[Series]) -> None:
-    moment = session.moment(snapshot)
+    moment = networks.moment(snapshot)
     heading("Gradient norms", series if moment is None else [one.up_to(moment) for one in series], ".2g")
     with st.container(key="gradient_chart"):
         line_chart(
@@ -102,8 +103,8 @@ def _slope(activation: str) -> str:
     return "The slope of sigmoid is at most a quarter: with few layers enough is left, with four it is not."
 
 
-def _dead_units(network: session.Network) -> None:
-    surveyed, name = session.survey(network)
+def _dead_units(network: networks.Network) -> None:
+    surveyed, name = throttle.survey(network)
     if surveyed.reads_nothing:
         st.caption(f"The values of {name} overflowed, so its dead units cannot be counted.")
         return
@@ -114,6 +115,6 @@ def _dead_units(network: session.Network) -> None:
     with st.container(key="dead_units"):
         st.markdown(f"**Dead units: {sum(surveyed.num_dead):,}** ({', '.join(parts)}; {name})")
     st.caption(
-        f"A unit is dead when it says the same of all {len(session.mnist().test_labels):,} test digits: a ReLU never on, a "
+        f"A unit is dead when it says the same of all {len(shared.mnist().test_labels):,} test digits: a ReLU never on, a "
         "sigmoid that is stuck at one end. No gradient passes through it."
     )

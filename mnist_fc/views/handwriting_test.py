@@ -5,14 +5,14 @@ import streamlit as st
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, render
 from mnist_fc.reading.reader import Reading, number, percent
-from mnist_fc.views import session
 from mnist_fc.views.components.canvas import BRUSH, Canvas, Press
 from mnist_fc.views.components.images import picture
+from mnist_fc.views.state import networks, session
 
 KEY = "hand_canvas"
 
 
-def panel(network: session.Network) -> None:
+def panel(network: networks.Network) -> None:
     """The canvas for the digit that is asked for, the ten boxes, and the score with every network that has read them."""
     num_drawn = len(_drawn())
     readings = _readings(network)
@@ -35,7 +35,7 @@ def panel(network: session.Network) -> None:
             _others(network)
 
 
-def keep_score(network: session.Network) -> None:
+def keep_score(network: networks.Network) -> None:
     """Let the network that reads now read the ten digits, where they are drawn, and keep its score."""
     state = st.session_state
     read_by = network.key, network.name, network.accuracy
@@ -61,11 +61,11 @@ def _drawn() -> list[list[Stroke]]:
     return drawn
 
 
-def _readings(network: session.Network) -> list[Reading]:
+def _readings(network: networks.Network) -> list[Reading]:
     return [network.reader.read(render(strokes)) for strokes in _drawn()]
 
 
-def _score(readings: list[Reading], network: session.Network) -> str:
+def _score(readings: list[Reading], network: networks.Network) -> str:
     return f"You {_num_right(readings)} of {len(readings)}, {network.accuracy}"
 
 
@@ -102,7 +102,7 @@ def _ask(digit: int) -> None:
         st.error(f"{canvas.problem}. Press Clear and draw again.")
 
 
-def _others(network: session.Network) -> None:
+def _others(network: networks.Network) -> None:
     """The scores of the networks before, and the ways on."""
     keep_score(network)
     others = [f"- {line}" for key, line in reversed(st.session_state.hand_scores.items()) if key != network.key]

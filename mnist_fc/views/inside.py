@@ -9,10 +9,11 @@ from mnist_fc.analysis.attribution import Unit, forward, unit
 from mnist_fc.analysis.survey import Survey, exciting, telling
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reading
-from mnist_fc.views import drawing, session
+from mnist_fc.views import drawing
 from mnist_fc.views.components.numbers import MINUS, format_fixed, format_number
 from mnist_fc.views.components.pixels import Tile, full_colour, grid, ink, pictures
 from mnist_fc.views.controls import WORDS
+from mnist_fc.views.state import networks, shared, throttle
 
 NUM_STRONGEST = 6
 NUM_EXCITING = 8
@@ -25,11 +26,11 @@ Place = tuple[int, int]
 """A unit: its layer, counted from 1, the output layer included, and its index there."""
 
 
-def panel(readings: list[Reading], network: session.Network) -> None:
+def panel(readings: list[Reading], network: networks.Network) -> None:
     """The structure, the drawing's way through it, one unit, and the most telling pictures of the first layer."""
     reading = drawing.to_explain(readings, "inside")
     model = network.reader.model
-    surveyed, _ = session.survey(network)
+    surveyed, _ = throttle.survey(network)
     st.markdown(f"#### From the picture to the answer, by {model.num_parameters:,} numbers")
     with st.container(key="structure"):
         st.html(_structure(model))
@@ -54,7 +55,7 @@ def _structure(model: MLP) -> str:
     return f"<div class='structure'>{'<span>→</span>'.join(boxes)}</div>"
 
 
-def _way_through(model: MLP, image: np.ndarray, network: session.Network, surveyed: Survey) -> None:
+def _way_through(model: MLP, image: np.ndarray, network: networks.Network, surveyed: Survey) -> None:
     """Every unit's activation, and the unit that was clicked."""
     activity = [layer.activations for layer in forward(model, image)]
     place = _chosen(activity)
@@ -110,7 +111,7 @@ def _choose(layer: int, index: int) -> None:
         st.session_state.unit_chosen = layer, index
 
 
-def _unit(model: MLP, image: np.ndarray, place: Place, network: session.Network, surveyed: Survey) -> None:
+def _unit(model: MLP, image: np.ndarray, place: Place, network: networks.Network, surveyed: Survey) -> None:
     """One unit: its arithmetic for the drawing, its incoming weights, and the test digits that excite it the most."""
     number, index = place
     one = unit(model, image, number, index)
@@ -131,11 +132,11 @@ def _unit(model: MLP, image: np.ndarray, place: Place, network: session.Network,
         _exciting(model, place, network, is_dead=not is_output and bool(surveyed.is_dead[number - 1][index]))
 
 
-def _exciting(model: MLP, place: Place, network: session.Network, *, is_dead: bool) -> None:
+def _exciting(model: MLP, place: Place, network: networks.Network, *, is_dead: bool) -> None:
     """The test digits that excite a unit the most; of one that is dead, or whose values overflow, that it is so."""
     number, index = place
-    images, labels = session.mnist().test_images, session.mnist().test_labels
-    (indices, values), by = session.at_leisure(
+    images, labels = shared.mnist().test_images, shared.mnist().test_labels
+    (indices, values), by = throttle.at_leisure(
         "exciting", place, network, lambda: exciting(model, images, number, index, NUM_EXCITING)
     )
     if is_dead:
@@ -191,18 +192,18 @@ def _strongest(one: Unit, number: int) -> str:
     return f"<table class='sums strongest'><thead>{header}</thead><tbody>{rows}</tbody></table>"
 
 
-def _gallery(network: session.Network, surveyed: Survey) -> None:
+def _gallery(network: networks.Network, surveyed: Survey) -> None:
     """The weights of the first-layer units that tell the test digits apart the most, without those that are dead."""
     if surveyed.reads_nothing:
         st.info("No unit tells the digits apart, because the network's values overflowed.")
         return
-    model, images = network.reader.model, session.mnist().test_images[:NUM_SURVEYED]
+    model, images = network.reader.model, shared.mnist().test_images[:NUM_SURVEYED]
 
     def find() -> list[tuple[int, np.ndarray]]:
         weights = model.layers[0].weight.detach().numpy()
         return [(int(i), weights[i].reshape(28, 28)) for i in telling(model, images, NUM_TELLING)]
 
-    all_found, by = session.at_leisure("telling", None, network, find)
+    all_found, by = throttle.at_leisure("telling", None, network, find)
     found = [(i, weights) for i, weights in all_found if not surveyed.is_dead[0][i] and np.isfinite(weights).all()]
     if not found:
         st.info("No unit of layer 1 tells the digits apart: each is dead or its weights overflowed.")
@@ -223,6 +224,6 @@ def _gallery(network: session.Network, surveyed: Survey) -> None:
         )
 
 
-def _as_of(name: str, network: session.Network) -> str:
+def _as_of(name: str, network: networks.Network) -> str:
     """Which weights something was computed with, where they are not those that read now."""
     return "" if name == network.name else f" (as of {name})"

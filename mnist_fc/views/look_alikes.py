@@ -6,9 +6,10 @@ import streamlit as st
 from mnist_fc.analysis.survey import nearest
 from mnist_fc.config import PRESETS
 from mnist_fc.reading.reader import Reading
-from mnist_fc.views import drawing, session
+from mnist_fc.views import drawing
 from mnist_fc.views.components.numbers import format_number
 from mnist_fc.views.components.pixels import ink, pictures
+from mnist_fc.views.state import networks, shared, throttle
 
 NUM_NEAREST = 24
 
@@ -16,26 +17,26 @@ NUM_SEARCHED = 10_000
 """Training digits that are searched at once; all of them take half a second, and seconds in the largest networks."""
 
 
-def panel(readings: list[Reading], network: session.Network) -> None:
+def panel(readings: list[Reading], network: networks.Network) -> None:
     """The training digits that the last hidden layer describes most nearly as it describes the drawing."""
     reading = drawing.to_explain(readings, "alike")
     if reading is None or reading.image is None:
         return
     image = reading.image
-    trained_on = session.trained_on(*_split_of(network))
+    trained_on = shared.trained_on(*_split_of(network))
     search_all = st.toggle(
         f"Search all {len(trained_on):,} training digits",
         key="search_all",
         help="Takes half a second, and more in a large network.",
     )
     searched = trained_on if search_all else trained_on[:NUM_SEARCHED]
-    train = session.mnist()
+    train = shared.mnist()
 
     def find() -> tuple[np.ndarray, np.ndarray]:
         indices, distances = nearest(network.reader.model, image, train.train_images[searched], NUM_NEAREST)
         return searched.numpy()[indices], distances
 
-    (indices, distances), by = session.at_leisure("nearest", (image.tobytes(), search_all), network, find)
+    (indices, distances), by = throttle.at_leisure("nearest", (image.tobytes(), search_all), network, find)
     if not np.isfinite(distances).all():
         st.info("The network's values overflowed on the training digits, so they cannot be compared with your drawing.")
         return
@@ -51,11 +52,11 @@ def panel(readings: list[Reading], network: session.Network) -> None:
         pictures("nearest_digits", tiles, label="the training digits nearest to the drawing", size=76)
 
 
-def _split_of(network: session.Network) -> tuple[int, int]:
+def _split_of(network: networks.Network) -> tuple[int, int]:
     """Number of validation images and seed of the split that `network` was trained with."""
     if network.file:
         return 0, 0  # nobody knows: all training images are searched
-    if not network.run and session.num_train_images() <= PRESETS["best"].num_validation:
+    if not network.run and shared.num_train_images() <= PRESETS["best"].num_validation:
         return 0, 0  # the data are others than those that the shipped network was trained with
     config = network.run.config if network.run else PRESETS["best"]  # which the shipped network was trained with
     return config.num_validation, config.seed

@@ -7,9 +7,10 @@ import torch
 from mnist_fc.analysis.survey import Survey, confusion, misread, surest_first
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.reading.reader import percent
-from mnist_fc.views import drawing, session
+from mnist_fc.views import drawing
 from mnist_fc.views.components.component import Component, browser_value
 from mnist_fc.views.components.pixels import ink, pictures
+from mnist_fc.views.state import networks, shared, throttle
 
 NUM_SHOWN, MAX_SHOWN = 24, 192
 """Digits in the gallery, at first and at the most."""
@@ -17,13 +18,13 @@ NUM_SHOWN, MAX_SHOWN = 24, 192
 _matrix = Component("confusion", "<div class='confusion'></div>")
 
 
-def panel(network: session.Network) -> None:
+def panel(network: networks.Network) -> None:
     """The confusion matrix, and the digits of the cell that is pressed or all misread ones."""
-    surveyed, by = session.survey(network)
+    surveyed, by = throttle.survey(network)
     if surveyed.reads_nothing:
         st.info(f"The values of {by} overflowed, so it cannot read digits. Look back at an earlier step.")
         return
-    labels = session.mnist().test_labels
+    labels = shared.mnist().test_labels
     left, right = st.columns(2, gap="large")
     with left:
         num_wrong = int((surveyed.digits != labels.numpy()).sum())
@@ -78,7 +79,7 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
     shown, chosen = indices[: state.setdefault("mistakes_shown", NUM_SHOWN)], drawing.shown_test_digit()
     tiles = [
         ink(
-            session.mnist().test_images[i].numpy(),
+            shared.mnist().test_images[i].numpy(),
             f"{labels[i]}, read {surveyed.digits[i]}, {percent(float(surveyed.confidences[i]))}",
             i,
             is_chosen=i == chosen,

@@ -24,13 +24,12 @@ from mnist_fc.views import (
     probes,
     progress,
     runs,
-    session,
     speed,
     sweep,
-    sync,
     timeline,
     why,
 )
+from mnist_fc.views.state import formatting, networks, pace, session, shared, sync
 
 ABOUT = """
 - **Train** teaches a new network with the settings of the side panel; **Pause** holds it, **Stop** ends it and keeps what it
@@ -63,7 +62,7 @@ ABOUT = """
 
 YOUR_HAND, SWEEP, SPEED = "Test your hand", "Sweep", "How fast is this machine?"
 
-TABS: dict[str, Callable[[list[Reading], session.Network], None]] = {
+TABS: dict[str, Callable[[list[Reading], networks.Network], None]] = {
     "Why this digit?": why.panel,
     "Inside": inside.panel,
     "Gradients": lambda readings, network: gradients.panel(network),
@@ -90,12 +89,12 @@ def draw_page() -> None:
     st.html(Path(__file__).with_name("style.css"))
     environment.prepare()
     try:
-        session.trainer()
-        session.mnist()
-        session.shipped_reader()
+        shared.trainer()
+        shared.mnist()
+        shared.shipped_reader()
     except (DataError, CheckpointError, ConfigError, RunsError) as error:
         log.error("the page cannot start: %s", error)
-        st.error(f"The page cannot start: {session.plain(str(error))}.", icon=":material/error:")
+        st.error(f"The page cannot start: {formatting.plain(str(error))}.", icon=":material/error:")
         st.stop()
     with st.sidebar:
         st.title("mnist_fc")
@@ -103,19 +102,19 @@ def draw_page() -> None:
             "Train a fully connected network on real handwritten digits, on this computer's processor, and watch it learn."
         )
         controls.panel()
-    tick_seconds = pace()
-    st.fragment(live, run_every=tick_seconds)(tick_seconds)
+    seconds = tick_seconds()
+    st.fragment(live, run_every=seconds)(seconds)
 
 
-def live(tick_seconds: float | None) -> None:
+def live(seconds: float | None) -> None:
     """All of the page beside the side panel, drawn anew as one at every tick, stroke and click."""
     sync.receive()
     session.look()
     session.follow_on()
-    if pace() != tick_seconds or session.pop_panel_redraw():
+    if tick_seconds() != seconds or session.pop_panel_redraw():
         st.rerun()  # a run has begun or ended, and the page begins to tick, or rests; or the side panel shows old values
-    has_ended = session.tick_seconds() is None  # before the weights are taken: those of a run that ends later are not its last
-    network = session.network()  # once: all that is drawn is of the same weights
+    has_ended = pace.tick_seconds() is None  # before the weights are taken: those of a run that ends later are not its last
+    network = networks.network()  # once: all that is drawn is of the same weights
     with st.container(key="training_bar"):
         progress.bar()
     looking_back = st.container(key="looking_back")
@@ -141,7 +140,7 @@ def about() -> None:
         st.markdown(ABOUT)
 
 
-def tabs(readings: list[Reading], network: session.Network) -> None:
+def tabs(readings: list[Reading], network: networks.Network) -> None:
     """What the page has besides; a tab that is not open is not drawn."""
     for tab, panel in zip(st.tabs(list(TABS), key="tabs", on_change="rerun"), TABS.values(), strict=True):
         if tab.open:
@@ -149,14 +148,14 @@ def tabs(readings: list[Reading], network: session.Network) -> None:
                 panel(readings, network)
 
 
-def pace() -> float | None:
+def tick_seconds() -> float | None:
     """Seconds from tick to tick; None while nothing goes on.
 
     `live` has no fragments within it: their names would change with what stands before them, and a click that was sent under
     the old name is passed over (Streamlit 1.67).
     """
     tab = st.session_state.get("tabs")
-    paces = [session.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW), progress.tick_seconds()]
+    paces = [pace.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW), progress.tick_seconds()]
     if tab == SWEEP:
         paces.append(sweep.tick_seconds())
     if tab == SPEED:

@@ -9,9 +9,10 @@ from mnist_fc.config import NUM_CLASSES, ConfigError
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.reading.reader import Reading, percent
 from mnist_fc.server.run import RunSnapshot
-from mnist_fc.views import progress, session
+from mnist_fc.views import progress
 from mnist_fc.views.components.chart import Axis, Series, line_chart
 from mnist_fc.views.components.images import picture
+from mnist_fc.views.state import networks
 
 COLORS = ("#d946ef", "#8a6d1f", "#9333ea", "#dc2626", "#b0509a")
 """Of the curves of up to MAX_PROBES drawings: none is that of a data set, and all can be seen in both themes."""
@@ -48,7 +49,7 @@ def panel(snapshot: RunSnapshot | None, height: int) -> bool:
     if snapshot:
         with st.container(key="probe_chart"):
             _chart(snapshot, history, height)
-    moment = session.moment(snapshot) if snapshot else None
+    moment = networks.moment(snapshot) if snapshot else None
     with st.container(key="probes"):
         st.html(f"<div class='probes'>{''.join(_tile(history, i, moment) for i in range(len(pinned())))}</div>")
     return is_complete
@@ -62,14 +63,14 @@ def _history(snapshot: RunSnapshot) -> tuple[History, bool]:
     history: History = state.probe_history
     started = time.monotonic()
     if snapshot.weights and history.lacks(snapshot.weights.step, pinned()):
-        history.add(snapshot.weights.step, session.newest_reader(snapshot).model, pinned())
+        history.add(snapshot.weights.step, networks.newest_reader(snapshot).model, pinned())
     for step in snapshot.kept:
         if not history.lacks(step, pinned()):
             continue
         if time.monotonic() > started + SECONDS_A_DRAW:
             return history, False
         try:
-            history.add(step, session.kept_model(snapshot, step), pinned())
+            history.add(step, networks.kept_model(snapshot, step), pinned())
         except (CheckpointError, ConfigError):
             history.add_nothing(step, pinned())  # the slider says why to who asks for it
     return history, True
@@ -89,7 +90,7 @@ def _chart(snapshot: RunSnapshot, history: History, height: int) -> None:
         Axis((0, 1), percent=True),
         label="probability of the right digit for each pinned drawing over training steps",
         height=height,
-        mark=session.moment(snapshot),
+        mark=networks.moment(snapshot),
     )
 
 

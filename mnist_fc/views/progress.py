@@ -19,8 +19,9 @@ from mnist_fc.server.estimate import num_images_of_run
 from mnist_fc.server.run import Run, RunSnapshot
 from mnist_fc.server.scheduler import TrainerBusy
 from mnist_fc.server.status import READY, Status, status
-from mnist_fc.views import controls, session
+from mnist_fc.views import controls
 from mnist_fc.views.components.chart import HEIGHT, Axis, Series, heading, line_chart, powers_of_ten
+from mnist_fc.views.state import formatting, networks, pace, session, shared
 
 SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour a data set, the same everywhere and in both themes."""
@@ -73,7 +74,7 @@ def bar() -> None:
 def _problem(snapshot: RunSnapshot | None) -> str:
     """Return why the last press of Train or Resume, or the address, led to no run; empty if it did."""
     active = snapshot is not None and snapshot.is_active
-    if (problem := st.session_state.get("train_problem")) and not active and session.trainer().is_busy:
+    if (problem := st.session_state.get("train_problem")) and not active and shared.trainer().is_busy:
         return str(problem)
     of_run, problem = st.session_state.get("resume_problem", (None, ""))
     if snapshot and not active and of_run == snapshot.id:
@@ -82,7 +83,7 @@ def _problem(snapshot: RunSnapshot | None) -> str:
         if st.session_state.get("missing_run") != missing:
             session.refused(f"a run in the address that is not in the store: {missing[:120]}")
         st.session_state.missing_run = missing
-        return f"There is no run {session.plain(missing[:120])} in the store; it may have been deleted."
+        return f"There is no run {formatting.plain(missing[:120])} in the store; it may have been deleted."
     return ""
 
 
@@ -94,10 +95,12 @@ def notices() -> None:
     snapshot = session.watched_snapshot()
     with st.container(key="notices", gap="small"):
         diagnosis()
-        if problem := session.moment_problem(snapshot):
+        if problem := networks.moment_problem(snapshot):
             st.warning(problem)
         if snapshot and snapshot.storage_problem:
-            st.warning(f"This run is not kept on disk: {session.plain(snapshot.storage_problem)}. The page has it all the same.")
+            st.warning(
+                f"This run is not kept on disk: {formatting.plain(snapshot.storage_problem)}. The page has it all the same."
+            )
         if not (snapshot and snapshot.is_active) and (removed := removed_by(controls.config())):
             st.caption(f"{removed} Pin what is to stay, under Runs.")
         with st.container(key="explanation"):
@@ -112,10 +115,10 @@ def diagnosis() -> None:
             return
         found = diagnose(snapshot.config, snapshot.learning_rate, snapshot.steps, snapshot.epochs, snapshot.end)
         if snapshot.state == "failed":
-            st.error(session.plain(snapshot.message), icon=":material/error:", width="stretch")
+            st.error(formatting.plain(snapshot.message), icon=":material/error:", width="stretch")
         elif snapshot.state == "stopped" and snapshot.message:
             way_on = "Resume continues it" if snapshot.is_resumable else "Train starts anew"
-            st.info(f"{session.plain(snapshot.message)} {way_on}.", icon=":material/info:", width="stretch")
+            st.info(f"{formatting.plain(snapshot.message)} {way_on}.", icon=":material/info:", width="stretch")
             return  # a setting without its reason would be a riddle
         elif found:
             st.warning(f"**{NAMES[found.name]}.** {found.sign} {found.cause}", icon=":material/troubleshoot:", width="stretch")
@@ -136,7 +139,7 @@ def _cure(found: Diagnosis, snapshot: RunSnapshot) -> None:
 def _retrain(run_id: str) -> None:
     """Stop the run that was shown, unless it has ended, and begin another; a second click finds the other and does nothing."""
     if (run := session.watched_run()) and run.id == run_id:
-        session.trainer().stop_in_turn(run)
+        shared.trainer().stop_in_turn(run)
         start()
 
 
@@ -150,7 +153,7 @@ def start() -> None:
     """Begin a run with the settings of the side panel, and watch it."""
     st.session_state.train_problem = None
     try:
-        run = session.trainer().start(controls.config(), session.person())
+        run = shared.trainer().start(controls.config(), session.person())
     except TrainerBusy as busy:
         st.session_state.train_problem = f"{busy}. Press Train again when one of them has ended."
     else:
@@ -173,17 +176,17 @@ def removed_by(*configs: TrainConfig) -> str:
 @lru_cache(maxsize=64)
 def _removed_by(_when: int, *configs: TrainConfig) -> str:
     try:
-        to_remove = session.trainer().store.room_for(*configs).to_remove
+        to_remove = shared.trainer().store.room_for(*configs).to_remove
     except RunsError as error:
-        return f"The next run will not be kept on disk: {session.plain(str(error))}."
-    names = ", ".join(f"**{session.plain(run.about.name or run.id)}**" for run in to_remove[:3])
+        return f"The next run will not be kept on disk: {formatting.plain(str(error))}."
+    names = ", ".join(f"**{formatting.plain(run.about.name or run.id)}**" for run in to_remove[:3])
     more = f" and {len(to_remove) - 3} more" if len(to_remove) > 3 else ""
     return f"The store is full: the next run will remove the oldest, {names}{more}." if names else ""
 
 
 def _pause() -> None:
     if (run := session.watched_run()) and run.is_active:
-        session.trainer().pause(run)
+        shared.trainer().pause(run)
         run.wait_until_state("paused", "done", "stopped", "failed", timeout=COMMAND_SECONDS)
 
 
@@ -195,7 +198,7 @@ def _resume() -> None:
     if snapshot.is_resumable:
         _go_on(run)
     elif snapshot.state == "paused":
-        session.trainer().resume(run)
+        shared.trainer().resume(run)
         run.wait_until_state("running", "waiting", timeout=COMMAND_SECONDS)
 
 
@@ -203,12 +206,12 @@ def _go_on(run: Run) -> None:
     """Let a run that was cut off or stopped go on from its last state."""
     st.session_state.train_problem = None
     try:
-        session.trainer().go_on(run, session.person())
+        shared.trainer().go_on(run, session.person())
     except TrainerBusy as busy:
         st.session_state.train_problem = f"{busy}. Press Resume again when one of them has ended."
     except RunsError as error:
         session.refused(f"a run that is to go on: {error}")
-        st.session_state.resume_problem = run.id, f"This run cannot go on: {session.plain(str(error))}."
+        st.session_state.resume_problem = run.id, f"This run cannot go on: {formatting.plain(str(error))}."
     else:
         _has_begun(run)
 
@@ -217,7 +220,7 @@ def _stop() -> None:
     """End the run, and those that were to begin after it; if it has just ended, the one that has begun in its place."""
     session.follow_on()
     if run := session.watched_run():
-        session.trainer().stop_in_turn(run)
+        shared.trainer().stop_in_turn(run)
         run.wait_for(lambda run: not run.is_active, COMMAND_SECONDS)
 
 
@@ -238,13 +241,13 @@ def _status(snapshot: RunSnapshot | None) -> Status:
 def tick_seconds() -> float | None:
     """How often the page is drawn anew while it tells of the person's sweep; None while it does not."""
     tells = session.watched_run() is None and (sweep := session.own_sweep()) and sweep.is_active
-    return session.among_all(session.TICK_SECONDS_ALL_CORES_TRAIN) if tells else None
+    return pace.among_all(pace.TICK_SECONDS_ALL_CORES_TRAIN) if tells else None
 
 
 def _progress(snapshot: RunSnapshot | None) -> float:
     if not snapshot:
         return 0.0
-    if (step := session.moment(snapshot)) is not None:
+    if (step := networks.moment(snapshot)) is not None:
         return step / _num_steps(snapshot)
     if snapshot.state == "done":
         return 1.0
@@ -252,19 +255,19 @@ def _progress(snapshot: RunSnapshot | None) -> float:
 
 
 def _total_images(snapshot: RunSnapshot) -> int:
-    return num_images_of_run(snapshot.config, session.num_train_images())
+    return num_images_of_run(snapshot.config, shared.num_train_images())
 
 
 def _num_steps(snapshot: RunSnapshot) -> int:
-    return snapshot.config.steps_per_epoch(session.num_train_images()) * snapshot.config.num_epochs
+    return snapshot.config.steps_per_epoch(shared.num_train_images()) * snapshot.config.num_epochs
 
 
 def _progress_line(snapshot: RunSnapshot | None) -> str:
     if not snapshot and (sweep := session.own_sweep()) and sweep.is_active:
         return f"Your sweep is {'waiting' if sweep.is_waiting else 'running'}: see the tab **Sweep**."
     if not snapshot:
-        return f"Press Train to watch a network learn from {session.num_train_images():,} handwritten digits."
-    if (step := session.moment(snapshot)) is not None:
+        return f"Press Train to watch a network learn from {shared.num_train_images():,} handwritten digits."
+    if (step := networks.moment(snapshot)) is not None:
         return _line_of_moment(snapshot, step)
     if (run := session.watched_run()) and (place := session.place_of(run)):
         return f"{place[0].upper()}{place[1:]}."
@@ -276,7 +279,7 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
     line = f"Step {last.step:,} of {_num_steps(snapshot):,}"
     if not (rate := snapshot.images_per_second):
         return line
-    return f"{line} · {rate:,.0f} images/s · {session.duration((_total_images(snapshot) - last.images_seen) / rate)} left"
+    return f"{line} · {rate:,.0f} images/s · {formatting.duration((_total_images(snapshot) - last.images_seen) / rate)} left"
 
 
 def _line_of_moment(snapshot: RunSnapshot, step: int) -> str:
@@ -339,7 +342,7 @@ def _explanation(snapshot: RunSnapshot | None, drawn: list[str]) -> str:
     """What each curve that is drawn is measured on."""
     if snapshot is None:
         return "The curves of a run appear here while it trains."
-    num_test = len(session.mnist().test_labels)
+    num_test = len(shared.mnist().test_labels)
     tests_each_epoch = not snapshot.config.num_validation
     said = {
         "train": "**Train**: average of recent batches.",
@@ -350,7 +353,7 @@ def _explanation(snapshot: RunSnapshot | None, drawn: list[str]) -> str:
     }
     lines = [said[name] for name in drawn]
     if tests_each_epoch:
-        lines.append(f"This run trains on all {session.num_train_images():,} images, so it has no validation images.")
+        lines.append(f"This run trains on all {shared.num_train_images():,} images, so it has no validation images.")
     return " ".join(lines)
 
 
@@ -377,7 +380,7 @@ def _at_moment(snapshot: RunSnapshot | None, series: list[Series]) -> list[Serie
 
     A test result is of one network: another moment has none.
     """
-    if snapshot is None or (step := session.moment(snapshot)) is None:
+    if snapshot is None or (step := networks.moment(snapshot)) is None:
         return series
     return [one.up_to(step if one.name != "test" or step in one.x else -1) for one in series]
 
@@ -405,7 +408,7 @@ def _chart(
         Axis(domain, log=log_scale, percent=what == "accuracy"),
         label=f"{what} over training steps: {newest}",
         height=height,
-        mark=session.moment(snapshot) if snapshot else None,
+        mark=networks.moment(snapshot) if snapshot else None,
     )
 
 
@@ -416,7 +419,7 @@ def step_domain(snapshot: RunSnapshot | None) -> tuple[float, float]:
     """From 0 to one epoch, then to two, four, eight, ... at the most to the end of the run."""
     if not snapshot:
         return 0, 1000
-    steps_per_epoch = snapshot.config.steps_per_epoch(session.num_train_images())
+    steps_per_epoch = snapshot.config.steps_per_epoch(shared.num_train_images())
     epochs = 1
     while epochs * steps_per_epoch < snapshot.last_step:
         epochs *= 2

@@ -19,9 +19,10 @@ from mnist_fc.server.job import ACTIVE_STATES
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.server.scheduler import TrainerBusy
 from mnist_fc.server.status import Word, stored_status_word
-from mnist_fc.views import controls, handwriting_test, progress, session
+from mnist_fc.views import controls, handwriting_test, progress
 from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart
 from mnist_fc.views.components.component import Component, browser_value
+from mnist_fc.views.state import formatting, session, shared
 
 MAX_LISTED = 30
 """Runs in the table, before all are asked for."""
@@ -43,7 +44,7 @@ _table = Component("runs_table", "<div class='runs' role='region' aria-label='Ta
 
 def panel() -> None:
     """The table, the curves of those that are ticked, and the blog's two programs."""
-    store = session.trainer().store
+    store = shared.trainer().store
     runs = store.runs()
     with st.container():  # what comes and goes in it moves nothing below: a table that is moved loses a click
         _top(store, runs)
@@ -73,9 +74,9 @@ def _top(store: RunStore, runs: Sequence[StoredRun]) -> None:
     if problem := st.session_state.pop("runs_problem", ""):
         st.warning(problem)
     for problem in store.unreadable()[:3]:
-        st.warning(session.plain(problem))
+        st.warning(formatting.plain(problem))
     if used > NEARLY_FULL * store.limit:
-        oldest = [session.plain(run.about.name or run.id) for run in reversed(runs) if not run.about.is_pinned][:3]
+        oldest = [formatting.plain(run.about.name or run.id) for run in reversed(runs) if not run.about.is_pinned][:3]
         st.caption(
             f"The store is nearly full. The first to go when room is needed: {', '.join(oldest) or 'none, all are pinned'}."
         )
@@ -85,7 +86,7 @@ def _deleted(store: RunStore) -> None:
     """What was deleted last, and the way back; below the table, whose rows would move away under the pointer."""
     if deleted := store.deleted():
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{session.plain(deleted)} is deleted; Undo until the next run begins or is deleted.", width="content")
+            st.caption(f"{formatting.plain(deleted)} is deleted; Undo until the next run begins or is deleted.", width="content")
             st.button("Undo", key="undo_delete", icon=":material/undo:", on_click=_undo_delete)
 
 
@@ -141,7 +142,7 @@ def _show_table(runs: Sequence[StoredRun], compared: dict[str, str]) -> None:
 
 
 def _word(run: StoredRun) -> Word:
-    return stored_status_word(run, session.trainer().going(run.id))
+    return stored_status_word(run, shared.trainer().going(run.id))
 
 
 def _figures(run: StoredRun, word: Word) -> list[str]:
@@ -161,7 +162,7 @@ def _figures(run: StoredRun, word: Word) -> list[str]:
 
 def _act() -> None:
     """Do what was pressed in the table. What a browser sends is not trusted: the store knows which runs there are."""
-    state, trainer = st.session_state, session.trainer()
+    state, trainer = st.session_state, shared.trainer()
     match browser_value("runs_table", "act"):
         case {"what": str(what), "run": str(run_id), "value": value}:
             pass
@@ -198,19 +199,19 @@ def _act() -> None:
 
 
 def _undo_delete() -> None:
-    store = session.trainer().store
+    store = shared.trainer().store
     run_id = store.deleted()
     try:
         store.restore()
         if run_id == st.session_state.get("deleted_watched") and session.watched_run() is None:
-            session.watch(session.trainer().run(run_id))
+            session.watch(shared.trainer().run(run_id))
     except RunsError as error:
         _refuse(error)
 
 
 def _refuse(error: RunsError) -> None:
     session.refused(f"what was to be done with a run: {error}")
-    st.session_state.runs_problem = session.sentence(str(error))
+    st.session_state.runs_problem = formatting.sentence(str(error))
 
 
 # Curves
@@ -225,7 +226,7 @@ def _curves(runs: Sequence[StoredRun], colors: dict[str, str]) -> None:
         is_zoomed = what == "accuracy" and st.toggle("Zoom", key="compare_zoom")
     series = []
     for run in runs:
-        here = session.trainer().run(run.id)
+        here = shared.trainer().run(run.id)
         curve = _curve(here.snapshot(), what, of, over) if here else Curve(np.empty(0), np.empty(0))
         finite = np.isfinite(curve.values)
         if finite.any():
@@ -310,7 +311,7 @@ def _blog_row(name: str, runs: Sequence[StoredRun]) -> str:
 def _train_blog() -> None:
     chosen = controls.config()
     try:
-        runs = session.trainer().start_in_turn(*(_as_chosen(PRESETS[name], chosen) for name in BLOG), person=session.person())
+        runs = shared.trainer().start_in_turn(*(_as_chosen(PRESETS[name], chosen) for name in BLOG), person=session.person())
     except TrainerBusy as busy:
         st.session_state.blog_problem = f"{busy}. Press Train both again when they have ended."
     else:

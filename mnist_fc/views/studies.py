@@ -11,7 +11,8 @@ from mnist_fc.config import TrainConfig, nearest_preset
 from mnist_fc.sweep.space import Space, TrialRecord
 from mnist_fc.sweep.storage import SweepError, storage_address
 from mnist_fc.sweep.study import base_and_space, studies, trials
-from mnist_fc.views import controls, session
+from mnist_fc.views import controls
+from mnist_fc.views.state import shared, throttle
 
 READ_SECONDS, MAX_WAIT_SECONDS = 2.0, 60.0
 LEISURE_AT_REST = 5
@@ -39,12 +40,12 @@ class Study:
 
 
 def storage() -> str:
-    return storage_address(session.trainer().store.path)
+    return storage_address(shared.trainer().store.path)
 
 
 def names() -> list[str]:
     """The names of all studies, the newest first. Raises SweepError."""
-    address, sweep = storage(), session.trainer().sweep
+    address, sweep = storage(), shared.trainer().sweep
     found = at_leisure(("studies", address, sweep and sweep.id), None, lambda: studies(address)[::-1])
     own = sweep.config.study if sweep and sweep.records() else None
     return [own, *found] if own and own not in found else found
@@ -62,7 +63,7 @@ def chosen(names: list[str]) -> str | None:
 
 def read(name: str) -> Study:
     """As the storage has it, with the newest records of the sweep of this server. Raises SweepError."""
-    address, sweep = storage(), session.trainer().sweep
+    address, sweep = storage(), shared.trainer().sweep
 
     def from_storage() -> Study:
         return Study(*base_and_space(address, name), trials(address, name))
@@ -92,7 +93,7 @@ class Kept:
 
     def may_wait(self) -> bool:
         """Whether it was computed so shortly before, for the time that it took, that it need not be again."""
-        leisure = session.LEISURE if session.trainer().is_busy else LEISURE_AT_REST
+        leisure = throttle.LEISURE if shared.trainer().is_busy else LEISURE_AT_REST
         return time.monotonic() < self.at + min(max(READ_SECONDS, leisure * self.seconds), MAX_WAIT_SECONDS)
 
 

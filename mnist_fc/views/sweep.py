@@ -22,7 +22,8 @@ from mnist_fc.sweep.space import (
 )
 from mnist_fc.sweep.storage import SweepError
 from mnist_fc.sweep.study import studies as study_names
-from mnist_fc.views import controls, progress, session, studies, trials
+from mnist_fc.views import controls, progress, studies, trials
+from mnist_fc.views.state import formatting, pace, session, shared
 
 T = TypeVar("T")
 
@@ -60,23 +61,23 @@ def panel() -> None:
     else:
         _form()
         if (sweep := session.own_sweep()) and sweep.problem:
-            st.error(session.sentence(sweep.problem.removesuffix(".")), icon=":material/error:")
+            st.error(formatting.sentence(sweep.problem.removesuffix(".")), icon=":material/error:")
     try:
         names = studies.names()
         if study := studies.chosen(names):
             trials.show(names, study, _is_ticking())
     except SweepError as error:
-        st.error(f"The sweeps cannot be shown: {session.plain(str(error))}.", icon=":material/error:")
+        st.error(f"The sweeps cannot be shown: {formatting.plain(str(error))}.", icon=":material/error:")
 
 
 def tick_seconds() -> float:
     """How often the page is drawn anew while this is to be seen."""
-    return session.among_all(session.TICK_SECONDS_ALL_CORES_TRAIN if _is_ticking() else REST_SECONDS)
+    return pace.among_all(pace.TICK_SECONDS_ALL_CORES_TRAIN if _is_ticking() else REST_SECONDS)
 
 
 def _sweeping() -> Sweep | None:
     """The sweep that goes on here or waits."""
-    sweep = session.trainer().sweep
+    sweep = shared.trainer().sweep
     return sweep if sweep and sweep.is_active else None
 
 
@@ -117,7 +118,7 @@ def _form() -> None:
         try:
             _config("sweep")
         except ConfigError as error:
-            problem = f"{session.plain(str(error))}."
+            problem = f"{formatting.plain(str(error))}."
         base = controls.config()
         epochs = f"{base.num_epochs} epoch{'s' * (base.num_epochs != 1)} a trial"
         st.caption(f"All else as in the side panel: {epochs}, augmentation {controls.WORDS[base.augmentation]}.")
@@ -213,7 +214,7 @@ def _start() -> None:
         return  # somebody else has just begun one; the page follows it
     try:
         config = _config(_new_name(study_names(studies.storage())))
-        sweep = session.trainer().start_sweep(config, session.person())
+        sweep = shared.trainer().start_sweep(config, session.person())
         sweep.keeps_going = session.keeps_going()
         session.set_address("sweep", sweep.id)
         state.sweep_wanted = config.study
@@ -222,7 +223,7 @@ def _start() -> None:
         pass  # the form says what is wrong with it
     except SweepError as error:
         session.refused(f"a sweep: {error}")
-        state.sweep_problem = session.sentence(str(error))
+        state.sweep_problem = formatting.sentence(str(error))
     except TrainerBusy as busy:
         state.sweep_problem = f"{busy}. Press Start again when that has ended."
 
@@ -251,7 +252,7 @@ def _going_on(sweep: Sweep) -> None:
 
 
 def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
-    name = f"**{session.plain(sweep.config.study)}**"
+    name = f"**{formatting.plain(sweep.config.study)}**"
     if place := session.place_of(sweep):
         return f"{name}: {place}."
     if not newest:
@@ -264,5 +265,5 @@ def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
 
 def _stop() -> None:
     if (sweep := _sweeping()) and session.may_stop(sweep):
-        session.trainer().stop(sweep)
+        shared.trainer().stop(sweep)
         sweep.wait_until_ended(progress.COMMAND_SECONDS)

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from mnist_fc.config import preset_of
-from mnist_fc.views import controls, progress, session
+from mnist_fc.views import controls, progress
 from mnist_fc.views.components.component import Component, browser_value
+from mnist_fc.views.state import networks, session
 
 _timeline = Component("timeline", "<div class='timeline'></div>")
 
@@ -21,7 +22,7 @@ def timeline() -> None:
         "run": None,
         "steps": [step for step in snapshot.kept if step < newest] if snapshot else [],
         "newest": newest,
-        "chosen": session.moment(snapshot) if snapshot else None,
+        "chosen": networks.moment(snapshot) if snapshot else None,
         "end": progress.step_domain(snapshot)[1],
         "isLive": snapshot is not None and snapshot.is_active,
         "turn": st.session_state.get("timeline_turn", 0),
@@ -50,4 +51,4 @@ def _choose() -> None:
         case {"step": int(step), "turn": int(turn)} if run:
             st.session_state.timeline_turn = turn
             session.choose_source("run")
-            st.session_state.moment_problem = run.id, session.choose_moment(run.snapshot(), step)
+            st.session_state.moment_problem = run.id, networks.choose_moment(run.snapshot(), step)

@@ -7,9 +7,10 @@ import streamlit as st
 
 from mnist_fc.analysis.attribution import Attribution, attribute
 from mnist_fc.reading.reader import Reading
-from mnist_fc.views import drawing, session
+from mnist_fc.views import drawing
 from mnist_fc.views.components.numbers import format_fixed, format_number, format_times
 from mnist_fc.views.components.pixels import Tile, pictures
+from mnist_fc.views.state import networks
 
 EXACT = (
     "With this activation the network is, for this very drawing, plain arithmetic: the sum behind each digit (its **logit**) is "
@@ -24,7 +25,7 @@ INTEGRATED = (
 )
 
 
-def panel(readings: list[Reading], network: session.Network) -> None:
+def panel(readings: list[Reading], network: networks.Network) -> None:
     """The pictures and their sums, for the drawing as it was just read."""
     reading = drawing.to_explain(readings, "why")
     if reading is None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import streamlit as st
 
-from mnist_fc.views import messages
 from mnist_fc.views.components.component import Component
+from mnist_fc.views.state import messages
 
 MAX_UNCONFIRMED = 100
 """Values that a widget was told and the browser has not confirmed; a browser that answers confirms them within seconds."""

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from urllib.parse import urlencode
 
 from mnist_fc.config import LIMITS, PRESETS, ConfigError, TrainConfig, nearest_preset, text_of, value_of
-from mnist_fc.views import session
 from mnist_fc.views.components.component import Component
-from mnist_fc.views.session import plain
+from mnist_fc.views.state import session
+from mnist_fc.views.state.formatting import plain
 
 _address = Component("address", "<i></i>")
 
