@@ -1,0 +1,149 @@
+"""Runs started and stopped one after the other, a thousand of the trainer and some on the page (MNIST_FC_STARTS says how many),
+leave no process, no open file, no file and no memory behind.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from mnist_fc.runs.lock import is_active
+from mnist_fc.runs.store import RunStore
+from tests.support.browser import Server
+from tests.support.client import Session
+from tests.support.faults import served
+from tests.support.soak import memory_mb
+
+NUM_RUNS = 1000
+WARM_UP = 100
+"""Runs after which nothing may grow any more."""
+
+NUM_RUNS_ON_PAGE = int(os.environ.get("MNIST_FC_STARTS", "60"))
+MAX_MB = 50.0
+"""So much more a process may take at the end."""
+
+LIMIT = 15e6
+"""Bytes of the store: room for some of these runs, which come to 12 MB were they trained to their end."""
+
+STARTS_AND_STOPS = """
+import json
+import os
+import sys
+from pathlib import Path
+
+from mnist_fc.config import TrainConfig
+from mnist_fc.runs.store import RunStore
+from mnist_fc.server.scheduler import Trainer
+
+num_runs, warm_up, limit = map(int, sys.argv[2:5])
+
+
+def measured(trainer):
+    figures = {}
+    for name, process in (("server", "self"), ("training process", str(trainer.process_ids[0]))):
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+        figures[name] = {
+            "id": int(status["Pid"]),
+            "kB": int(status["VmRSS"].split()[0]),
+            "threads": int(status["Threads"]),
+            "files": len(os.listdir(f"/proc/{process}/fd")),
+        }
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return figures | {"children": len(children)}
+
+
+trainer = Trainer(RunStore(Path(sys.argv[1]), limit=limit))
+config = TrainConfig(hidden_sizes=(8,), batch_size=8, num_epochs=100, num_validation=100, threads=1)
+outcomes = []
+for i in range(num_runs):
+    if i == warm_up:
+        print(json.dumps(measured(trainer)), flush=True)
+    run = trainer.start(config)
+    if i % 10 == 1:
+        assert run.wait_until_state("running", timeout=300)
+    if i % 10 == 2:
+        assert run.wait_for(lambda run: bool(run._steps), 300)
+    if i % 10 == 3:
+        trainer.pause(run)
+        assert run.wait_until_state("paused", timeout=300)
+    trainer.stop(run)
+    assert run.wait_until_state("stopped", "done", "failed", timeout=300), run.snapshot().state
+    outcomes.append(run.snapshot().state)
+print(json.dumps(measured(trainer)))
+print(json.dumps(outcomes))
+trainer.close()
+"""
+
+
+def test_a_thousand_starts_and_stops_leave_nothing_behind(small_npz: Path, tmp_path: Path) -> None:
+    store, temporary = tmp_path / "runs", tmp_path / "temporary"
+    temporary.mkdir()
+    output = subprocess.run(
+        [sys.executable, "-c", STARTS_AND_STOPS, str(store), str(NUM_RUNS), str(WARM_UP), str(int(LIMIT))],
+        env={**os.environ, "MNIST_FC_DATA": str(small_npz), "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, after, outcomes = map(json.loads, output.stdout.splitlines())
+    assert outcomes == ["stopped"] * NUM_RUNS
+    for name in ("server", "training process"):
+        assert after[name]["id"] == before[name]["id"]
+        assert after[name]["files"] <= before[name]["files"]
+        assert after[name]["threads"] <= before[name]["threads"]
+        assert after[name]["kB"] - before[name]["kB"] < 1000 * MAX_MB
+    assert before["children"] == after["children"] == 1
+    assert output.stderr == ""
+    assert list(temporary.iterdir()) == []
+    runs = RunStore(store, limit=LIMIT).runs()
+    assert sorted(path.name for path in store.iterdir()) == sorted(run.id for run in runs)
+    assert sum(run.num_bytes for run in runs) <= LIMIT
+    assert all(run.end and not is_active(run.path) for run in runs)
+    assert len(runs) > 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A process as the system sees it."""
+
+    pid: int
+    mb: float
+    num_files: int
+
+    @classmethod
+    def now(cls, pid: int) -> Self:
+        return cls(pid, memory_mb(pid), len(os.listdir(f"/proc/{pid}/fd")))
+
+
+async def start_and_stop(server: Server) -> list[tuple[Measured, Measured]]:
+    """Press Train and Stop again and again; server and training process after a quarter of the times, and at the end."""
+    measured = []
+    session = await Session(server.url, "preset=fast&hidden_sizes=8&batch_size=8&epochs=100&num_validation=100").open()
+    for number in range(1, NUM_RUNS_ON_PAGE + 1):
+        for button in ("train", "stop"):
+            await session.click(button)
+            await session.settle()
+        await session.wait_for(lambda page: page.is_enabled("train") and not page.is_enabled("stop"), "the end of the run")
+        if number in (NUM_RUNS_ON_PAGE // 4, NUM_RUNS_ON_PAGE):
+            measured.append((Measured.now(server.process.pid), Measured.now(server.worker())))
+    await session.leave()
+    assert session.problems == []
+    return measured
+
+
+def test_starts_and_stops_on_the_page_leave_nothing_behind(small_npz: Path, tmp_path: Path) -> None:
+    with served(tmp_path, small_npz) as server:
+        before, after = asyncio.run(start_and_stop(server))
+        sys.stdout.write(f"{NUM_RUNS_ON_PAGE} on the page: server and training process {before}, at the end {after}\n")
+        lines = server.log.read_text().splitlines()
+    for process_before, process_after in zip(before, after, strict=True):
+        assert process_after.pid == process_before.pid
+        assert process_after.num_files <= process_before.num_files
+        assert process_after.mb - process_before.mb < MAX_MB
+    assert sum(line.endswith(" begins") for line in lines) == NUM_RUNS_ON_PAGE
+    assert sum("ends at step" in line for line in lines) == NUM_RUNS_ON_PAGE
+    assert all(not is_active(run.path) for run in RunStore(tmp_path / "runs").runs())

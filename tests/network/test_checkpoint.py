@@ -1,0 +1,241 @@
+"""checkpoint.py: other programs read it, and it reads nothing that is not a network."""
+
+import pickle
+import random
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from mnist_fc import files
+from mnist_fc.config import ConfigError, TrainConfig
+from mnist_fc.data.mnist import Mnist
+from mnist_fc.network import checkpoint
+from mnist_fc.network.checkpoint import CheckpointError
+from mnist_fc.network.mlp import MLP, initialize
+from mnist_fc.training.evaluation import evaluate
+from tests.support.files import WritesAFile, files_no_larger_than
+from tests.support.models import BlogNet
+
+
+def new_model(hidden_sizes: tuple[int, ...]) -> MLP:
+    model = MLP(hidden_sizes)
+    initialize(model, "pytorch", torch.Generator().manual_seed(3))
+    return model
+
+
+def plain_state() -> dict[str, Any]:
+    return dict(new_model((8,)).state_copy())
+
+
+def saved(path: Path, hidden_sizes: tuple[int, ...] = (8,)) -> Path:
+    checkpoint.save(path, new_model(hidden_sizes).state_copy())
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model.ckpt"
+
+
+def test_the_blogs_own_class_loads_it_and_gives_the_same_logits(path: Path, small: Mnist) -> None:
+    model = new_model((500,))
+    checkpoint.save(path, model.state_copy())
+    blog = BlogNet()
+    blog.load_state_dict(torch.load(path))
+    images = small.test_images / 255
+    torch.testing.assert_close(blog(images), model(images))
+
+
+@pytest.mark.parametrize("hidden_sizes", [(8,), (500, 500), (16, 12, 10, 9)])
+def test_a_network_comes_back_as_it_was_saved(path: Path, hidden_sizes: tuple[int, ...]) -> None:
+    model, loaded = new_model(hidden_sizes), checkpoint.load(saved(path, hidden_sizes))
+    assert loaded.hidden_sizes == hidden_sizes
+    assert not loaded.training
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
+def test_arrays_are_saved_as_tensors_are(path: Path) -> None:
+    checkpoint.save(path, {name: tensor.numpy() for name, tensor in new_model((8,)).state_copy().items()})
+    assert torch.equal(checkpoint.load(path).layers[0].weight, new_model((8,)).layers[0].weight)
+
+
+def test_the_config_beside_it_names_the_activation(path: Path) -> None:
+    assert isinstance(checkpoint.load(saved(path)).activation, nn.ReLU)
+    path.with_name("config.json").write_text(TrainConfig(activation="tanh").to_json())
+    assert isinstance(checkpoint.load(path).activation, nn.Tanh)
+
+
+@pytest.mark.parametrize("text", [b"{", b'{"activation": "step"}', b'{"width": 3}', b"\xff\xfe", b"[" * 200_000], ids=range(5))
+def test_a_broken_config_beside_it_is_named(path: Path, text: bytes) -> None:
+    saved(path).with_name("config.json").write_bytes(text)
+    with pytest.raises(ConfigError, match=r"config\.json: "):
+        checkpoint.load(path)
+
+
+def test_a_config_that_cannot_be_read_is_named(path: Path) -> None:
+    saved(path).with_name("config.json").mkdir()
+    with pytest.raises(ConfigError, match=r"config\.json: .*directory"):
+        checkpoint.load(path)
+
+
+def test_the_shipped_network_reads_more_than_97_percent_of_the_test_set(mnist: Mnist) -> None:
+    _, accuracy = evaluate(checkpoint.load(checkpoint.SHIPPED), mnist.test_images, mnist.test_labels)
+    assert accuracy > 0.97
+
+
+@pytest.mark.parametrize("place", ["beside the weights", "instead of the weights"])
+def test_pickled_code_is_refused_and_not_run(path: Path, tmp_path: Path, place: str) -> None:
+    code = WritesAFile(tmp_path / "ran")
+    torch.save(plain_state() | {"code": code} if place == "beside the weights" else code, path)
+    with pytest.raises(CheckpointError, match="holds more than tensors; it is not loaded, because that could run code"):
+        checkpoint.load(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_bare_pickle_is_refused_and_not_run(path: Path, tmp_path: Path) -> None:
+    path.write_bytes(pickle.dumps(WritesAFile(tmp_path / "ran")))
+    with pytest.raises(CheckpointError, match=r"no checkpoint that torch\.save wrote"):
+        checkpoint.load(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_cut_short_at_any_length_it_is_refused(path: Path) -> None:
+    whole = saved(path).read_bytes()
+    for length in [*range(0, len(whole), 97), *range(len(whole) - 150, len(whole))]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match="is cut short or no checkpoint"):
+            checkpoint.load(path)
+
+
+def test_wrong_bytes_anywhere_are_refused_or_leave_a_network(path: Path) -> None:
+    whole = saved(path).read_bytes()
+    chance = random.Random(0)
+    num_refused = 0
+    for _ in range(400):
+        content = bytearray(whole)
+        for _ in range(chance.choice((1, 2, 5))):
+            # Half of them in the pickle at the start and the directory at the end, where they do most.
+            content[chance.choice((chance.randrange(len(whole)), chance.randrange(-900, 700)))] = chance.randrange(256)
+        path.write_bytes(content)
+        try:
+            model = checkpoint.load(path)
+        except CheckpointError:
+            num_refused += 1
+        else:
+            assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+    assert num_refused > 100
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"fc1.weight": torch.zeros(8, 783)}, r"fc1 has weights \(8, 783\) and biases \(8,\) after 784 units"),
+        ({"fc1.weight": torch.zeros(8 * 784)}, r"fc1 has weights \(6272,\)"),
+        ({"fc1.bias": torch.zeros(9)}, r"biases \(9,\)"),
+        ({"fc2.weight": torch.zeros(10, 9)}, r"fc2 has weights \(10, 9\) and biases \(10,\) after 8 units"),
+        ({"fc2.weight": torch.zeros(11, 8), "fc2.bias": torch.zeros(11)}, r"has 11 outputs; a network for digits has 10"),
+        ({"fc1.weight": torch.zeros(8, 784, dtype=torch.float64)}, r"fc1 is torch.float64"),
+        ({"fc2.bias": torch.zeros(10, dtype=torch.int64)}, r"fc2 is torch.int64"),
+        ({"fc1.weight": torch.zeros(8, 784, device="meta")}, "holds more than tensors"),
+        ({"fc1.weight": torch.full((8, 784), torch.nan)}, r"not finite numbers in fc1.weight"),
+        ({"fc2.bias": torch.full((10,), -torch.inf)}, r"not finite numbers in fc2.bias"),
+        ({"fc1.weight": [0.0] * 8}, r"no state dict of tensors"),
+        ({"fc3.weight": torch.zeros(10, 10)}, r"it must have fc1.weight, fc1.bias, fc2.weight"),
+        ({7: torch.zeros(1)}, r"it must have fc1.weight, fc1.bias, fc2.weight"),
+    ],
+)
+def test_another_state_dict_is_refused_with_the_reason(path: Path, change: dict[Any, Any], reason: str) -> None:
+    torch.save(plain_state() | change, path)
+    with pytest.raises(CheckpointError, match=reason) as caught:
+        checkpoint.load(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [{}, [], torch.zeros(3), "text", None, 7], ids=str)
+def test_what_is_no_state_dict_is_refused(path: Path, value: object) -> None:
+    torch.save(value, path)
+    with pytest.raises(CheckpointError, match="no state dict of tensors"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("sizes", [(), (7,), (2049,), (8, 8, 8, 8, 8)])
+def test_a_network_outside_the_limits_is_refused(path: Path, sizes: tuple[int, ...]) -> None:
+    torch.save(new_model(sizes).state_dict(), path)
+    with pytest.raises(CheckpointError, match="must be 1 to 4 layers of 8 to 2048 units"):
+        checkpoint.load(path)
+
+
+def test_a_small_file_that_poses_as_a_huge_network_is_refused(path: Path) -> None:
+    num_units, zero = 10**9, torch.zeros(1)
+    state = {
+        "fc1.weight": zero.expand(num_units, 784),
+        "fc1.bias": zero.expand(num_units),
+        "fc2.weight": zero.expand(10, num_units),
+        "fc2.bias": zero.expand(10),
+    }
+    torch.save(state, path)
+    assert path.stat().st_size < 10_000
+    with pytest.raises(CheckpointError, match="must be 1 to 4 layers"):
+        checkpoint.load(path)
+
+
+def test_a_file_that_unpacks_to_more_than_a_network_is_refused(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/data.pkl", bytes(100 * 2**20))
+    assert path.stat().st_size < 2**20
+    with pytest.raises(CheckpointError, match="is larger than 64 MB"):
+        checkpoint.load(path)
+
+
+def test_the_largest_network_that_can_be_trained_is_not_too_large(path: Path) -> None:
+    loaded = checkpoint.load(saved(path, (2048,) * 4))
+    assert loaded.hidden_sizes == (2048,) * 4
+
+
+def test_a_missing_file_a_folder_and_a_text_are_no_checkpoints(path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model.ckpt does not exist"):
+        checkpoint.load(path)
+    path.mkdir()
+    with pytest.raises(CheckpointError, match=r"model.ckpt cannot be read: .*directory"):
+        checkpoint.load(path)
+    path.rmdir()
+    path.write_text("fc1.weight")
+    with pytest.raises(CheckpointError, match=r"model.ckpt is cut short or no checkpoint"):
+        checkpoint.load(path)
+
+
+def test_a_disk_that_is_full_leaves_the_old_file_whole(path: Path) -> None:
+    before = saved(path).read_bytes()
+    with files_no_larger_than(4096), pytest.raises(OSError, match="File too large"):
+        checkpoint.save(path, new_model((500,)).state_copy())
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_interrupted_save_leaves_the_old_file_whole(path: Path) -> None:
+    before = saved(path).read_bytes()
+
+    def interrupted(file: Any) -> None:
+        file.write(b"half of it")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        files.write_whole(path, interrupted)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_save_leaves_one_file_that_others_may_read(path: Path) -> None:
+    saved(path)
+    saved(path)
+    assert list(path.parent.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_save_into_a_missing_folder_says_so(path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        saved(path.parent / "none" / "model.ckpt")

@@ -1,0 +1,221 @@
+"""The page for those who use the keyboard, a screen reader, forced colours or a finger."""
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import axe_playwright_python
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from tests.support.browser import ALL_FADED, click, expect_status, open_tab, start_run
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+QUICK = "?preset=fast&hidden_sizes=32&epochs=1&threads=1"
+
+VIOLATIONS = """
+async () => {
+  const values = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+  const rules = Object.fromEntries(["heading-order", "empty-table-header", "scrollable-region-focusable"]
+    .map(name => [name, { enabled: true }]));
+  const { violations } = await axe.run(document, { runOnly: { type: "tag", values }, rules });
+  return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
+}
+"""
+"""What axe finds against WCAG A and AA, and three of its best practices."""
+
+CLIPPED_RINGS = """
+async () => {
+  const frame = () => new Promise(requestAnimationFrame), clipped = [];
+  const isHidden = element => element && (element.getBoundingClientRect().width < 2 || isHidden(element.parentElement));
+  const ringOf = ({ outlineStyle, outlineWidth, outlineOffset, boxShadow }) => Math.max(
+    outlineStyle === "none" ? 0 : parseFloat(outlineWidth) + parseFloat(outlineOffset),
+    /^none|inset/.test(boxShadow) ? 0 : parseFloat(boxShadow.match(/(-?[\\d.]+)px/g)[3]));
+  for (const element of document.querySelectorAll("a[href], button:enabled, input:enabled, summary, [tabindex]")) {
+    if (!element.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true }) || isHidden(element)) continue;
+    element.focus();
+    await frame();  // what follows the focus by script
+    await frame();
+    if (document.activeElement !== element) continue;
+    element.scrollIntoView({ block: "center" });
+    const ring = ringOf(getComputedStyle(element)), box = element.getBoundingClientRect();
+    for (let parent = element.parentElement; parent; parent = parent.parentElement) {
+      const { overflowX, overflowY } = getComputedStyle(parent), edge = parent.getBoundingClientRect();
+      const isIn = (overflowX === "visible" || (box.left - ring > edge.left - 1 && box.right + ring < edge.right + 1))
+        && (overflowY === "visible" || (box.top - ring > edge.top - 1 && box.bottom + ring < edge.bottom + 1));
+      if (!isIn) clipped.push(element.ariaLabel ?? element.innerText);
+    }
+  }
+  return clipped;
+}
+"""
+"""What has a focus ring, on the whole page, that a box around it cuts off."""
+
+
+@pytest.fixture
+def trained(open_page: Callable[..., Page]) -> Page:
+    page = open_page(query=QUICK)
+    train(page)
+    return page
+
+
+def train(page: Page) -> None:
+    click(page, "pin")
+    expect(page.locator(".st-key-probes")).to_be_visible()
+    start_run(page)
+    expect_status(page, "done")
+
+
+def tabs(page: Page) -> Iterator[str]:
+    """Open each tab and yield its name when it is drawn."""
+    for name in page.get_by_role("tab").all_inner_texts():
+        open_tab(page, name)
+        expect(page.get_by_role("tabpanel")).not_to_have_text("")
+        expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        page.evaluate(ALL_FADED)
+        yield name
+
+
+def focused(page: Page, selector: str) -> bool:
+    inside: bool = page.evaluate("selector => document.activeElement.closest(selector) !== null", selector)
+    return inside
+
+
+def num_stops(page: Page, selector: str, most: int) -> int:
+    """How often Tab is pressed until what `selector` names has the focus."""
+    for number in range(1, most + 1):
+        page.keyboard.press("Tab")
+        if focused(page, selector):
+            return number
+    raise AssertionError(f"{selector} is not reached")
+
+
+# Axe
+
+
+@pytest.mark.parametrize(("scheme", "width", "is_trained"), [("light", 1280, False), ("dark", 390, True)])
+def test_axe_finds_no_violation_in_any_tab(open_page: Callable[..., Page], scheme: str, width: int, is_trained: bool) -> None:
+    page = open_page(width, 800, QUICK, color_scheme=scheme)
+    if is_trained:
+        train(page)
+    page.evaluate(AXE)
+    assert [(tab, found) for tab in tabs(page) if (found := page.evaluate(VIOLATIONS))] == []
+
+
+# Keyboard
+
+
+def test_skip_link_leads_to_train_within_five_keys(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to main content")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("stMain")).to_be_focused()
+    assert num_stops(page, ".st-key-train", most=3)
+
+
+@pytest.mark.parametrize(("tab", "gallery", "most"), [("Mistakes", "misread", 3), ("Inside", "gallery", 10)])
+def test_gallery_is_few_stops_from_its_tab(trained: Page, tab: str, gallery: str, most: int) -> None:
+    open_tab(trained, tab)
+    expect(trained.locator(f".st-key-{gallery} canvas").first).to_be_visible()
+    trained.get_by_role("tab", name=tab).focus()
+    assert num_stops(trained, f".st-key-{gallery}", most)
+    trained.keyboard.press("Tab")
+    assert not focused(trained, f".st-key-{gallery}")
+
+
+def test_arrow_keys_walk_through_matrix_and_gallery(trained: Page) -> None:
+    open_tab(trained, "Mistakes")
+    cells = trained.locator(".confusion button")
+    expect(cells).to_have_count(100)
+    trained.get_by_role("tab", name="Mistakes").focus()
+    assert num_stops(trained, ".confusion button", most=2)
+    trained.keyboard.press("ArrowDown")
+    focus = trained.locator(":focus")
+    below = next(row for row in range(1, 10) if cells.nth(10 * row).is_enabled())
+    expect(focus).to_have_attribute("data-place", f"{below}-0")
+    trained.keyboard.press("Enter")
+    expect(focus).to_have_attribute("aria-pressed", "true")
+    trained.keyboard.press("Enter")
+    expect(focus).to_have_attribute("aria-pressed", "false")
+    expect(trained.get_by_role("heading", name="All that are misread")).to_be_visible()
+    assert num_stops(trained, ".st-key-misread", most=1)
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
+        trained.keyboard.press(key)
+    expect(focus).to_have_attribute("aria-label", str(trained.locator(".st-key-misread figcaption").nth(1).text_content()))
+
+
+def test_focus_ring_is_nowhere_clipped(trained: Page) -> None:
+    trained.add_style_tag(content="* { transition: none !important }")
+    for tab in tabs(trained):
+        if tab in ("Mistakes", "Runs", "Sweep"):  # what has controls of every kind
+            trained.keyboard.press("Tab")
+            assert trained.evaluate(CLIPPED_RINGS) == [], tab
+
+
+# Forced colours
+
+
+def contrast(part: Locator) -> float:
+    """The highest contrast between two colours in a part of the page and a little around it."""
+    part.scroll_into_view_if_needed()
+    box = part.bounding_box()
+    assert box
+    clip = {"x": box["x"] - 3, "y": box["y"] - 3, "width": box["width"] + 6, "height": box["height"] + 6}
+    picture = Image.open(io.BytesIO(part.page.screenshot(clip=clip)))  # type: ignore[arg-type]
+    share = np.asarray(picture.convert("RGB"), np.float64) / 255
+    linear = np.where(share <= 0.03928, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return float((luminance.max() + 0.05) / (luminance.min() + 0.05))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everything_is_visible_in_forced_colors(open_page: Callable[..., Page], scheme: str) -> None:
+    page = open_page(1280, 1400, QUICK, color_scheme=scheme, forced_colors="active")
+    train(page)
+    open_tab(page, "Mistakes")
+    switch = page.locator(".st-key-log_scale label > div").first
+    parts = {
+        "progress": page.get_by_test_id("stProgressBarTrack"),
+        "slider": page.locator(".st-key-epochs [data-orientation] > div").first,
+        "look back": page.locator(".timeline input"),
+        "switch": switch,
+        "bar of the digit read": page.locator(".bar.best i"),
+        "dot of a legend": page.locator(".series i").first,
+        "dot of a pinned drawing": page.locator(".st-key-probes i"),
+        "curve": page.locator(".st-key-loss_chart .curves path").first,
+        "numbers of an axis": page.locator(".st-key-loss_chart .axes text").first,
+        "label of Train": page.locator(".st-key-train button p"),
+        "misread digit": page.locator(".st-key-misread canvas").first,
+        "what the network sees": page.locator(".st-key-seen img"),
+    }
+    assert {name: ratio for name, part in parts.items() if (ratio := contrast(part)) < 3} == {}
+    chosen, other = (
+        page.get_by_role("tab", name=name).evaluate("tab => getComputedStyle(tab).borderBottom") for name in ("Mistakes", "Runs")
+    )
+    assert chosen != other
+    off = switch.screenshot()
+    page.locator(".st-key-log_scale label").click()
+    expect(page.locator(".st-key-log_scale input")).to_be_checked()
+    assert switch.screenshot() != off
+
+
+# Touch
+
+
+def test_tapped_pixel_and_curve_keep_their_numbers(open_page: Callable[..., Page]) -> None:
+    page = open_page(query=QUICK, has_touch=True)
+    train(page)
+    page.locator(".st-key-why_pictures canvas").first.tap()
+    expect(page.locator(".st-key-why_pictures .tip")).to_be_visible()
+    page.locator(".st-key-accuracy_chart .curves circle").last.tap()
+    expect(page.locator(".st-key-accuracy_chart .tip")).to_be_visible()
+
+
+def test_no_words_are_for_the_mouse_alone(trained: Page) -> None:
+    for tab in tabs(trained):
+        said = trained.locator(".stMain").inner_text()
+        assert re.findall(r"(?:[Pp]oint at|[Cc]lick)(?!\w| or tap).{,30}", said) == [], tab

@@ -1,0 +1,215 @@
+"""The page in browsers of every kind: one that translates, an old one, one that prints, one whose connection is cut."""
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.support.browser import (
+    SEVEN,
+    Server,
+    click,
+    draw,
+    expect_reading,
+    expect_status,
+    open_tab,
+    ready,
+    running_server,
+    start_run,
+)
+
+QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"
+LONG = "?preset=fast&num_validation=100&hidden_sizes=512,512&batch_size=8&epochs=100&threads=1"
+
+
+@pytest.fixture(scope="module")
+def server(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("browsers"), MNIST_FC_DATA=str(small_npz)) as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+# Translation
+
+TRANSLATE = """
+() => {
+  const isOpen = ({ data, parentElement }) => data.trim() && !parentElement.closest("font, script, style, textarea")
+    && !parentElement.closest("[translate], .notranslate")?.matches("[translate=no], .notranslate");
+  window.translated = 0;
+  const translate = () => {
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+    while (walker.nextNode()) if (isOpen(walker.currentNode)) found.push(walker.currentNode);
+    for (const text of found) {
+      const outer = document.createElement("font"), inner = outer.appendChild(document.createElement("font"));
+      inner.textContent = text.data;
+      text.replaceWith(outer);
+    }
+    window.translated += found.length;
+  };
+  translate();
+  new MutationObserver(translate).observe(document.body, { childList: true, subtree: true, characterData: true });
+}
+"""
+"""What a browser does that translates the page: it puts <font> elements in the place of the text nodes, and of each new one."""
+
+
+def test_translated_page_keeps_updating_while_it_trains(open_page: Callable[..., Page]) -> None:
+    page = open_page(query=LONG)
+    page.evaluate(TRANSLATE)
+    progress = page.locator(".st-key-progress")
+    for _ in range(2):  # words that are set off, and come and go, are what React fails to find
+        start_run(page)
+        expect(progress).to_contain_text("images/s")
+        click(page, "stop")
+        expect_status(page, "stopped")
+        expect(progress).to_contain_text("Test accuracy")
+    click(page, "clear")
+    expect_reading(page, "")
+    draw(page, SEVEN)
+    for tab in ("Inside", "Mistakes", "Runs"):
+        open_tab(page, tab)
+        expect(page.get_by_role("tabpanel")).not_to_have_text("")
+    expect(page.get_by_text("NotFoundError")).to_have_count(0)
+
+
+def test_what_never_changes_is_translated(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.evaluate(TRANSLATE)
+    open_tab(page, "What is on this page")
+    expect(page.locator(".st-key-help li font").first).to_be_visible()
+    expect(page.locator(".st-key-learning_rate label font").first).to_be_visible()
+
+
+# Old browsers
+
+WITHOUT_LIGHT_DARK = """
+() => {
+  for (const sheet of document.querySelectorAll("style")) {
+    if (sheet.textContent.includes("light-dark(")) sheet.textContent = sheet.textContent.replaceAll("light-dark(", "unknown(");
+  }
+}
+"""
+"""Makes of our style sheet what it is to a browser that does not know light-dark()."""
+
+INVISIBLE = """
+() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const luminance = color => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return a && 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const page = luminance(getComputedStyle(document.querySelector(".stApp")).backgroundColor);
+  const parts = {
+    ".bar.best i": "backgroundColor", ".bar div": "borderBottomColor", ".axes line": "stroke", ".axes text": "fill",
+    ".by": "color", "[data-testid=stCaptionContainer] p": "color", ".st-key-why_sums th": "color",
+    ".pixel-pictures .legend": "color",
+  };
+  return Object.entries(parts).filter(([selector, property]) => {
+    const color = getComputedStyle(document.querySelector(selector))[property];
+    return color === "none" || /^rgba.* 0\\)$/.test(color) || Math.abs(luminance(color) - page) < 25;
+  }).map(([selector]) => selector);
+}
+"""
+"""What has no colour, or nearly that of the page."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_bars_axes_and_text_are_visible_without_light_dark(open_page: Callable[..., Page], scheme: str) -> None:
+    page = open_page(color_scheme=scheme)
+    expect(page.locator(".st-key-why_sums")).to_be_visible()
+    page.evaluate(WITHOUT_LIGHT_DARK)
+    assert page.evaluate(INVISIBLE) == []
+
+
+# Paper
+
+CUT_OFF = """
+() => {
+  const cut = [];
+  for (const element of document.querySelectorAll(".stMain, .stMain *")) {
+    const { overflowX, overflowY, position, display } = getComputedStyle(element);
+    if (display === "none" || !element.checkVisibility() || element.closest("svg, .stMarkdownEllipsis")) continue;
+    const isTooHigh = overflowY !== "visible" && element.scrollHeight > element.clientHeight + 1 && element.clientHeight > 1;
+    const isTooWide = overflowX !== "visible" && element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 1;
+    if (isTooHigh || isTooWide || position === "sticky") cut.push(element.className);
+  }
+  return cut;
+}
+"""
+"""What does not show all that is in it, or lies over it."""
+
+
+def test_printed_page_is_whole_on_several_sheets(open_page: Callable[..., Page]) -> None:
+    page = open_page(query=QUICK, color_scheme="dark")
+    start_run(page)
+    expect_status(page, "done")
+    open_tab(page, "Mistakes")
+    expect(page.locator(".st-key-misread canvas").first).to_be_visible()
+    page.set_viewport_size({"width": 700, "height": 990})  # about a sheet
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(CUT_OFF) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    expect(page.locator("[data-testid=stSidebar]")).to_be_hidden()
+    last = page.locator(".st-key-misread figure").last.bounding_box()
+    assert last
+    assert last["y"] + last["height"] <= page.evaluate("document.documentElement.scrollHeight")
+    color = page.locator(".st-key-progress p").evaluate("text => getComputedStyle(text).color")
+    assert color == "rgb(0, 0, 0)"
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) >= 3
+
+
+# The connection
+
+
+def no_connection(page: Page, words: str) -> Locator:
+    return page.get_by_role("alert").filter(has_text=words)
+
+
+def test_missing_websocket_is_reported_within_five_seconds(browser: Browser, server: Server) -> None:
+    page = browser.new_page()
+    is_refused = True
+    page.route_web_socket(
+        re.compile("_stcore/stream"), lambda socket: socket.close() if is_refused else socket.connect_to_server()
+    )
+    page.clock.install()
+    page.goto(server.url)
+    expect(page.locator(".stApp")).to_be_visible()
+    banner = no_connection(page, "The page cannot connect to its server")
+    expect(banner).to_be_hidden()
+    page.clock.run_for("00:05")
+    expect(banner).to_be_visible()
+    is_refused = False
+    page.reload()
+    ready(page)
+    page.clock.run_for("00:05")
+    expect(banner).to_be_hidden()
+    page.close()
+
+
+def test_lost_connection_is_reported_within_five_seconds(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
+    with running_server(tmp_path, MNIST_FC_DATA=str(small_npz)) as own:
+        page = browser.new_page()
+        page.clock.install()
+        page.goto(own.url)
+        expect(page.locator(".stApp")).to_have_attribute("data-test-connection-state", "CONNECTED")
+        page.clock.run_for("00:05")  # while the first page imports PyTorch
+        expect(page.locator("#no-connection")).to_be_hidden()
+        ready(page)
+        banner = no_connection(page, "The connection to the server is lost")
+        page.context.set_offline(True)
+        page.clock.run_for("00:05")
+        expect(banner).to_be_visible()
+        page.context.set_offline(False)
+        page.clock.run_for("00:05")
+        expect(banner).to_be_hidden()
+        own.process.send_signal(signal.SIGKILL)
+        expect(page.locator(".stApp")).not_to_have_attribute("data-test-connection-state", "CONNECTED")
+        page.clock.run_for("00:05")
+        expect(banner).to_be_visible()
+        page.close()

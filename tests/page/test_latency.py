@@ -1,0 +1,284 @@
+"""The page over a slow network: what a person chooses is taken once, and nothing on the page jumps back."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from mnist_fc.config import PRESETS, TrainConfig, nearest_preset, text_of
+from mnist_fc.runs.reader import read_run
+from mnist_fc.views import controls
+from mnist_fc.views.state.address import name_of
+from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, running_server, start_run
+from tests.support.faults import run_of
+from tests.support.slow_network import SlowNetwork
+
+ROUND_TRIPS = [0.05, 0.25, 0.5]
+"""Seconds."""
+
+LONGER_THAN_TWO_CHOICES = 3.0
+"""Seconds of a round trip within which a test makes its next choice, also on a busy machine."""
+
+LONG = "?preset=fast&num_validation=100&hidden_sizes=2048,2048&batch_size=8&epochs=100&threads=1"
+"""A run that ends when it is stopped."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, small_npz: Path) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("server"), MNIST_FC_DATA=str(small_npz)) as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def network(server: Server) -> Iterator[SlowNetwork]:
+    with SlowNetwork(int(server.url.rpartition(":")[2])).running() as running:
+        yield running
+
+
+@pytest.fixture
+def open_slow(browser: Browser, network: SlowNetwork) -> Iterator[Callable[..., Page]]:
+    """Open the page and slow the network down to a round trip of so many seconds."""
+    pages: list[Page] = []
+
+    def open_one(round_trip: float, query: str = "") -> Page:
+        network.delay = 0
+        page = browser.new_context(viewport={"width": 1280, "height": 2400}).new_page()
+        pages.append(page)
+        page.goto(f"{network.url}/{query}")
+        ready(page)
+        network.delay = round_trip / 2
+        return page
+
+    yield open_one
+    network.delay = 0
+    for page in pages:
+        button = page.locator(".st-key-stop button")
+        button.evaluate("button => button.click()")  # does nothing where no run is active
+        expect(button).to_be_disabled(timeout=30 * SECONDS)
+        page.context.close()
+
+
+def slider(page: Page, key: str) -> Locator:
+    return page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first
+
+
+def shown(page: Page, key: str) -> Locator:
+    """Where a control says its value."""
+    return page.locator(f".st-key-{key} input:not([type=range])").first
+
+
+def press(page: Page, key: str, *keys: str) -> None:
+    """Move a slider with the keyboard."""
+    for each in keys:
+        slider(page, key).press(each)
+
+
+def open_all_settings(page: Page) -> None:
+    for heading, key in (("Against overfitting", "augmentation"), ("Data, start and machine", "initialization")):
+        page.get_by_text(heading).click()
+        expect(shown(page, key)).to_be_visible()
+
+
+def expect_settings(page: Page, config: TrainConfig, preset: str) -> None:
+    """Wait until the side panel and the address say `config`; nothing else may come after that."""
+    expect(shown(page, "preset")).to_have_value(preset)
+    for key, text in {
+        "num_layers": str(len(config.hidden_sizes)),
+        **{f"size_{i}": str(size) for i, size in enumerate(config.hidden_sizes)},
+        "learning_rate": f"{config.learning_rate:.12g}",
+        "epochs": str(config.num_epochs),
+        "batch_size": str(config.batch_size),
+        "dropout": f"{config.dropout:.12g}",
+        "label_smoothing": f"{config.label_smoothing:.12g}",
+        "weight_decay": f"{config.weight_decay:.12g}",
+        "num_validation": f"{config.num_validation:,}",
+    }.items():
+        expect(slider(page, key)).to_have_attribute("aria-valuetext", text)
+    for key in ("activation", "optimizer", "schedule", "augmentation", "initialization"):
+        expect(shown(page, key)).to_have_value(controls.WORDS[getattr(config, key)])
+    expect(shown(page, "seed")).to_have_value(str(config.seed))
+    page.wait_for_function(ADDRESS_SAYS, arg=in_address(config), timeout=AT_ONCE_SECONDS * SECONDS)
+
+
+def in_address(config: TrainConfig) -> dict[str, str]:
+    preset, differing = nearest_preset(config)
+    return {"preset": preset} | {name_of(field): text_of(value) for field, value in differing.items()}
+
+
+def choose_by_typing(page: Page, key: str, option: str) -> None:
+    """Choose from a list faster than `choose`, of which only the option is left to see."""
+    shown(page, key).fill(option)
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def stop(page: Page) -> None:
+    click(page, "stop")
+    expect(page.locator(".st-key-train button")).to_be_enabled()
+
+
+def config_of_run(page: Page, server: Server) -> TrainConfig:
+    """The settings that the run on the page has begun with."""
+    return read_run(run_of(page, server.log.parent / "runs"), with_steps=False).config
+
+
+@pytest.mark.parametrize("round_trip", ROUND_TRIPS)
+def test_twenty_choices_during_a_run_are_each_taken_once(
+    open_slow: Callable[..., Page], server: Server, round_trip: float
+) -> None:
+    page = open_slow(round_trip, LONG)
+    open_all_settings(page)
+    start_run(page)
+    choose_by_typing(page, "preset", "best")
+    press(page, "epochs", "Home")
+    expect(shown(page, "preset")).to_have_value("custom")  # a list that is open when its control is set closes
+    choose_by_typing(page, "preset", "blog-keras")
+    choose_by_typing(page, "preset", "fast")
+    expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", "5")
+    expect(shown(page, "augmentation")).to_have_value("none")
+    for key, preset in (("ArrowRight", "custom"), ("ArrowLeft", "fast")):  # answered after all that came before
+        press(page, "epochs", key)
+        expect(shown(page, "preset")).to_have_value(preset)
+    page.evaluate(WATCH)
+    choose_by_typing(page, "schedule", "cosine")
+    press(page, "dropout", "End")
+    shown(page, "seed").fill("7")
+    shown(page, "seed").press("Enter")
+    choose_by_typing(page, "augmentation", "shift")
+    press(page, "batch_size", "End", "ArrowLeft")
+    choose_by_typing(page, "optimizer", "AdamW")
+    press(page, "num_layers", "ArrowRight")
+    press(page, "learning_rate", "ArrowLeft", "ArrowLeft")
+    press(page, "size_1", "Home")
+    press(page, "label_smoothing", "End")
+    press(page, "weight_decay", "ArrowRight")
+    choose_by_typing(page, "activation", "GELU")
+    choose_by_typing(page, "initialization", "Keras's")
+    press(page, "num_validation", "ArrowLeft", "ArrowLeft")
+    press(page, "epochs", "Home")
+    wanted = PRESETS["fast"].replace(
+        schedule="cosine",
+        dropout=0.5,
+        seed=7,
+        augmentation="shift",
+        batch_size=2048,
+        optimizer="adamw",
+        hidden_sizes=(500, 8),
+        learning_rate=0.002,
+        label_smoothing=0.2,
+        weight_decay=1e-6,
+        activation="gelu",
+        initialization="keras",
+        num_validation=1000,  # half of the images that the server has
+        num_epochs=1,
+        threads=1,
+    )
+    expect_settings(page, wanted, "custom")
+    changes = page.evaluate("window.changes")
+    for key, values in changes.items():
+        assert len(values) == len(set(values)), f"{key} jumped back: {values}"
+    expect_status(page, "running")
+    stop(page)
+    start_run(page)
+    expect_status(page, "done")
+    assert config_of_run(page, server) == wanted
+    expect_settings(page, wanted, "custom")
+
+
+def test_changes_that_overtake_the_answers_end_as_the_person_sees(open_slow: Callable[..., Page]) -> None:
+    page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
+    open_all_settings(page)
+    start_run(page)
+    one_thread = {name: preset.replace(threads=1) for name, preset in PRESETS.items()}
+
+    choose_by_typing(page, "preset", "best")
+    press(page, "learning_rate", "End")  # of the same control that the preset is about to set
+    expect_settings(page, one_thread["best"].replace(learning_rate=1.0), "custom")
+
+    press(page, "batch_size", "Home")
+    choose_by_typing(page, "preset", "blog-keras")
+    expect_settings(page, one_thread["blog-keras"], "blog-keras")
+
+    press(page, "epochs", "Home")
+    choose_by_typing(page, "preset", "best")
+    choose_by_typing(page, "preset", "blog-keras")
+    expect_settings(page, one_thread["blog-keras"], "blog-keras")
+
+    choose_by_typing(page, "activation", "tanh")
+    choose_by_typing(page, "activation", "GELU")
+    press(page, "dropout", "End", "Home")
+    expect_settings(page, one_thread["blog-keras"].replace(activation="gelu"), "custom")
+    choose_by_typing(page, "activation", "ReLU")
+    expect_settings(page, one_thread["blog-keras"], "blog-keras")
+
+
+def test_run_and_network_stay_chosen_when_clicks_overtake_the_answers(open_slow: Callable[..., Page], server: Server) -> None:
+    page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
+    by = page.locator(".under-digit .by")
+    click(page, "train")
+    press(page, "epochs", "ArrowLeft")  # sent with an address that does not name the run yet
+    expect_status(page, "running")
+    expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", "80")
+    expect(by).to_contain_text("this run, step")
+    assert config_of_run(page, server).num_epochs == 100
+    network = page.locator(".st-key-network")
+    network.get_by_text("Shipped network").click()
+    network.get_by_text("This run's network").click()
+    network.get_by_text("Shipped network").click()
+    shipped = network.get_by_role("radio", name="Shipped network")
+    expect(by).to_have_text("the shipped network")
+    expect(shipped).to_be_checked()
+    click(page, "stop")
+    expect(page.locator(".st-key-train button")).to_be_enabled()
+    expect(by).to_have_text("the shipped network")
+    expect(shipped).to_be_checked()
+    click(page, "reset")
+    expect_status(page, "ready")
+    assert "run" not in dict(parse_qsl(urlsplit(page.url).query))
+
+
+def test_back_after_presets_leaves_the_page_and_forward_returns_to_the_settings(
+    open_slow: Callable[..., Page], network: SlowNetwork
+) -> None:
+    page = open_slow(0.05)
+    before = page.evaluate("history.length")
+    choose_by_typing(page, "preset", "best")
+    expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", str(PRESETS["best"].num_epochs))
+    press(page, "epochs", "Home", "ArrowRight", "ArrowRight")
+    wanted = PRESETS["best"].replace(num_epochs=3)
+    expect(page).to_have_url(re.compile("epochs=3"))
+    assert page.evaluate("history.length") == before
+    page.go_back()
+    assert page.url == "about:blank"
+    page.go_forward()
+    ready(page)
+    open_all_settings(page)
+    expect_settings(page, wanted, "custom")
+
+
+WATCH = """() => {
+  window.changes = {};
+  const look = () => {
+    for (const element of document.querySelectorAll("[data-testid=stSidebar] [class*=st-key-]")) {
+      const key = Array.from(element.classList).find(name => name.startsWith("st-key-")).slice("st-key-".length);
+      const slider = element.querySelector("[role=slider], input[type=range]");
+      const value = slider ? slider.getAttribute("aria-valuetext") : element.querySelector("input")?.value;
+      const values = window.changes[key] ??= [];
+      if (value !== undefined && values.at(-1) !== value) values.push(value);
+    }
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+"""Notes from now on, frame by frame, every value that each control of the side panel shows."""
+
+ADDRESS_SAYS = """wanted => {
+  const said = Object.fromEntries(new URLSearchParams(location.search));
+  delete said.run;
+  const names = Object.keys(said);
+  return names.length === Object.keys(wanted).length && names.every(name => said[name] === wanted[name]);
+}"""
+"""Whether the address says these settings and no others."""

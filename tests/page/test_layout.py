@@ -1,0 +1,276 @@
+"""The page's layout in a real browser: nothing is cut, covered or overlapping at any width, and nothing moves."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browser import (
+    BROWSER,
+    BROWSER_ARGS,
+    ONE,
+    SECONDS,
+    SEVEN,
+    TWO,
+    Server,
+    clear,
+    click,
+    draw,
+    expect_reading,
+    expect_status,
+    open_tab,
+    ready,
+    slide,
+    start_run,
+)
+from tests.support.layout import Positions, faults, moved, positions, resize, settle, without_transitions
+
+PANEL, OPEN_PANEL = "[data-testid=stSidebar]", "[data-testid=stExpandSidebarButton]"
+OVERLAY = 768
+"""Up to this width the side panel lies over the page, and is collapsed at first."""
+
+TALL = 3200
+"""Pixels of a window in which all of the page is in view, so that each control can be asked what covers it."""
+
+
+def collapse_panel(page: Page) -> None:
+    page.locator("[data-testid=stSidebarHeader]").hover()
+    page.locator("[data-testid=stSidebarCollapseButton] button").click()
+    expect(page.locator(OPEN_PANEL)).to_be_visible()
+
+
+def faults_at(page: Page, widths: Iterable[int]) -> dict[str, list[int]]:
+    """Return what is wrong at some of `widths`, and at which."""
+    found: dict[str, list[int]] = {}
+    for width in widths:
+        resize(page, width, TALL)
+        for fault in faults(page):
+            found.setdefault(fault, []).append(width)
+    return found
+
+
+@pytest.fixture
+def wide_page(open_page: Callable[..., Page]) -> Callable[[str], Page]:
+    def open_one(scheme: str) -> Page:
+        page = open_page(1500, TALL, color_scheme=scheme)
+        without_transitions(page)
+        return page
+
+    return open_one
+
+
+# Widths
+
+
+@pytest.mark.parametrize(("scheme", "step"), [("light", 9), ("dark", 54)])
+def test_nothing_is_cut_beside_the_open_panel(wide_page: Callable[[str], Page], scheme: str, step: int) -> None:
+    assert faults_at(wide_page(scheme), range(OVERLAY + 2, 1501, step)) == {}
+
+
+@pytest.mark.parametrize(("scheme", "step"), [("dark", 9), ("light", 54)])
+def test_nothing_is_cut_while_the_panel_is_collapsed(wide_page: Callable[[str], Page], scheme: str, step: int) -> None:
+    page = wide_page(scheme)
+    collapse_panel(page)
+    assert faults_at(page, range(320, 1501, step)) == {}
+
+
+@pytest.mark.parametrize(("scheme", "step"), [("light", 131), ("dark", 295)])
+def test_nothing_in_the_tabs_is_cut(wide_page: Callable[[str], Page], scheme: str, step: int) -> None:
+    page = wide_page(scheme)
+    for tab, shown in (("Mistakes", ".confusion button"), ("Runs", ".st-key-blog_table"), ("Inside", ".st-key-gallery canvas")):
+        resize(page, 1500, TALL)
+        open_tab(page, tab)
+        expect(page.locator(shown).first).to_be_visible()
+        assert faults_at(page, range(320, 1501, step)) == {}, tab
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (844, 390), (768, 1024), (641, 900), (640, 400), (390, 844)])
+def test_nothing_is_covered_with_the_panel_collapsed_or_open(open_page: Callable[..., Page], size: tuple[int, int]) -> None:
+    page = open_page(*size)
+    without_transitions(page)
+    assert faults(page) == []
+    if size[0] > OVERLAY:
+        collapse_panel(page)
+    else:
+        page.locator(OPEN_PANEL).click()
+        expect(page.locator(PANEL)).to_have_attribute("data-collapsed", "false")
+    assert faults(page) == []
+
+
+def test_collapsed_panel_takes_no_width(page: Page) -> None:
+    without_transitions(page)
+    before = page.locator(".st-key-training_bar").bounding_box()
+    collapse_panel(page)
+    settle(page)
+    box = page.locator(".stMain").bounding_box()
+    assert box
+    assert (box["x"], box["width"]) == (0, 1280)
+    page.locator(OPEN_PANEL).click()
+    settle(page)
+    assert page.locator(".st-key-training_bar").bounding_box() == before
+
+
+def test_page_below_a_thousand_pixels_has_one_column(page: Page) -> None:
+    for width in (390, 700, 999):
+        resize(page, width, 900)
+        drawing, chart = (page.locator(f".st-key-{key}").bounding_box() for key in ("drawing", "loss_chart"))
+        assert drawing
+        assert chart
+        assert chart["y"] >= drawing["y"] + drawing["height"]
+
+
+def test_why_this_digit_fits_on_320_pixels(open_page: Callable[..., Page]) -> None:
+    page = open_page(320, 700)
+    expect(page.locator(".st-key-why_sums table")).to_be_visible()
+    assert page.locator(".stMain").evaluate("main => main.scrollWidth <= main.clientWidth")
+    right = page.locator(".st-key-why_sums table, .st-key-why_pictures canvas").evaluate_all(
+        "all => Math.max(...all.map(e => e.getBoundingClientRect().right))"
+    )
+    assert right <= 320
+
+
+# Places
+
+
+SIZES = ((390, 844), (768, 1024), (1440, 1000), (1280, 800))
+
+SCRIBBLE: list[tuple[float, float]] = [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)]
+
+
+def states(page: Page) -> Iterator[str]:
+    """Bring the page into one state after the other, and name each."""
+    yield "a drawing"
+    clear(page)
+    yield "an empty canvas"
+    draw(page, SCRIBBLE)
+    expect_reading(page, "?")
+    yield "no digit"
+    clear(page)
+    slide(page, "brush", "Home")
+    for i, shape in enumerate((TWO, SEVEN, ONE)):
+        draw(page, [(x / 3 + 15 + 75 * i, y / 3 + 90) for x, y in shape])
+        expect_reading(page, "271"[: i + 1])
+    yield "a number"
+    click(page, "test_digit_button")
+    expect(page.locator(".under-digit")).to_contain_text("Test digit")
+    yield "a test digit"
+    click(page, "undo")
+    start_run(page)
+    expect_status(page, "running")
+    yield "training"
+    expect(page.locator(".st-key-cure button")).to_be_visible(timeout=300 * SECONDS)  # a part of the run has to pass
+    yield "diverged"
+    click(page, "pause")
+    expect_status(page, "paused")
+    yield "paused"
+    click(page, "stop")
+    expect_status(page, "stopped")
+    yield "stopped"
+
+
+def test_no_control_moves_from_state_to_state(open_page: Callable[..., Page]) -> None:
+    page = open_page(query="?learning_rate=1&schedule=constant&epochs=60")
+    without_transitions(page)
+    first: dict[tuple[int, int], Positions] = {}
+    shifts = []
+    for state in states(page):
+        for size in SIZES:
+            resize(page, *size)
+            expect(page.locator(PANEL)).to_have_attribute("data-collapsed", "true" if size[0] <= OVERLAY else "false")
+            expect(page.locator(".timeline input")).to_be_visible()
+            now = positions(page)
+            before = first.setdefault(size, now)
+            assert set(now) == set(before), state
+            shifts += [f"{state}, {size[0]} px: {shift}" for shift in moved(before, now)]
+    assert not shifts, "\n".join(shifts)
+
+
+def test_choosing_a_preset_moves_no_control(open_page: Callable[..., Page]) -> None:
+    page = open_page(query="?preset=best")
+    for key in ("num_layers", "learning_rate", "epochs", "batch_size"):  # the browser loads the parts of a page one by one
+        expect(page.locator(f".st-key-{key}").get_by_role("slider")).to_be_visible()
+    for key in ("preset", "activation", "optimizer", "schedule"):
+        expect(page.locator(f".st-key-{key} input").first).to_be_visible()
+    before = positions(page)
+    page.locator(".st-key-epochs").get_by_role("slider").press("ArrowLeft")
+    expect(page.locator(".st-key-preset input")).to_have_value("custom")
+    expect(page.locator(PANEL)).to_contain_text("Your own settings.")
+    assert moved(before, positions(page)) == []
+
+
+# Phones
+
+
+def test_sticky_bar_of_a_phone_takes_an_eighth_of_the_height(open_page: Callable[..., Page]) -> None:
+    page = open_page(390, 844, has_touch=True, is_mobile=True)
+    page.locator(".stMain").evaluate("main => main.scrollTo(0, 900)")
+    settle(page)
+    boxes = [page.locator(f".st-key-{key}").bounding_box() for key in ("training_bar", "looking_back")]
+    bottom = max(box["y"] + box["height"] for box in boxes if box)
+    assert 0 < bottom <= 844 / 8
+
+
+def test_every_target_of_a_phone_is_24_pixels_large(open_page: Callable[..., Page]) -> None:
+    page = open_page(390, 844, has_touch=True, is_mobile=True)
+    without_transitions(page)
+    page.locator(OPEN_PANEL).click()
+    expect(page.locator(PANEL)).to_have_attribute("data-collapsed", "false")
+    small = page.locator("button:visible, summary:visible, [role=tab]:visible").evaluate_all("""all => all
+      .filter(e => !e.closest(".files"))
+      .map(e => [e.ariaLabel ?? e.textContent, e.getBoundingClientRect()])
+      .filter(([, box]) => Math.min(box.width, box.height) < 24)
+      .map(([name, box]) => `${name}: ${box.width} x ${box.height}`)""")
+    assert small == []
+    for key in ("train", "pause", "stop", "reset"):
+        box = page.locator(f".st-key-{key} button").bounding_box()
+        assert box
+        assert min(box["width"], box["height"]) >= 40
+
+
+def test_tab_bar_of_a_phone_shows_every_tab_and_stays(open_page: Callable[..., Page]) -> None:
+    page = open_page(390, 844, has_touch=True, is_mobile=True)
+    boxes = "all => all.map(e => e.getBoundingClientRect()).map(box => [box.left, box.right])"
+    tabs = page.get_by_role("tab")
+    before = tabs.evaluate_all(boxes)
+    assert all(left >= 0 and right <= 390 for left, right in before)
+    expect(page.locator("[data-testid=stTabsScrollRight]")).to_have_count(0)
+    open_tab(page, "What is on this page")
+    click(page, "test_digit_button")  # the page is drawn anew
+    expect(page.locator(".under-digit")).to_contain_text("Test digit")
+    assert tabs.evaluate_all(boxes) == before
+
+
+# Letters
+
+
+FONT_SIZES = """() => [".under-digit", ".bar b", ".stTabs p", ".st-key-train button", ".axes text"]
+  .map(each => parseFloat(getComputedStyle(document.querySelector(each)).fontSize))"""
+
+
+def test_large_letters_of_the_browser_enlarge_the_page_and_cut_nothing(server: Server, page: Page, browser: Browser) -> None:
+    arguments = [*BROWSER_ARGS, "--blink-settings=defaultFontSize=24"]
+    with browser.browser_type.launch(executable_path=BROWSER, args=arguments) as large:
+        enlarged = large.new_page(viewport={"width": 1280, "height": TALL})
+        enlarged.goto(server.url)
+        ready(enlarged)
+        without_transitions(enlarged)
+        pairs = zip(enlarged.evaluate(FONT_SIZES), page.evaluate(FONT_SIZES), strict=True)
+        *texts, axis = [after / before for after, before in pairs]
+        assert texts == pytest.approx([1.5] * len(texts), abs=0.02)
+        assert axis > 1.1
+        assert faults_at(enlarged, (1440, 1280, 1000, 768, 390)) == {}
+
+
+def test_axes_have_letters_of_12_pixels(page: Page) -> None:
+    sizes = page.locator(".axes text").evaluate_all("all => all.map(e => parseFloat(getComputedStyle(e).fontSize))")
+    assert min(sizes) >= 12
+
+
+def test_cells_of_a_row_of_the_matrix_are_level(page: Page) -> None:
+    open_tab(page, "Mistakes")
+    expect(page.locator(".confusion button:disabled").first).to_be_visible()
+    rows = page.locator(".confusion tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.querySelectorAll('button')].map(e => e.getBoundingClientRect().top))"
+    )
+    assert len(rows) == 10
+    assert all(max(row) - min(row) < 0.5 for row in rows)

@@ -1,0 +1,173 @@
+"""Browsers that vanish in mid-stroke and in mid-run and come back, and one person with two tabs."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from mnist_fc.runs.reader import StoredRun
+from tests.support.browser import (
+    ONE,
+    SECONDS,
+    SEVEN,
+    Server,
+    click,
+    curve_length,
+    draw,
+    expect_reading,
+    expect_status,
+    ready,
+    start_run,
+)
+from tests.support.faults import (
+    LONG,
+    QUICK,
+    begin_stroke,
+    end_stroke,
+    expect_all_well,
+    opened,
+    run_of,
+    served,
+    train_one,
+    whole_runs,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("presence")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, small_npz: Path) -> Iterator[Server]:
+    with served(folder, small_npz) as own:
+        yield own
+
+
+@pytest.fixture
+def before(browser: Browser, server: Server, folder: Path) -> dict[str, StoredRun]:
+    """The runs that have ended when the test begins, at least one."""
+    if not (ended := whole_runs(folder / "runs") if (folder / "runs").exists() else {}):
+        page = opened(browser, server, QUICK)
+        train_one(page)
+        page.context.close()
+        ended = whole_runs(folder / "runs")
+    return ended
+
+
+# Gone
+
+
+def test_browser_that_is_closed_in_mid_stroke_costs_nobody_else_anything(
+    browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
+) -> None:
+    gone, page = (opened(browser, server, QUICK) for _ in range(2))
+    for each in (gone, page):
+        click(each, "clear")
+        expect_reading(each, "")
+    begin_stroke(gone)
+    begin_stroke(page)
+    gone.context.close()
+    end_stroke(page)
+    expect_reading(page, "7")
+    expect_all_well(page, server, folder, before)
+    page.context.close()
+
+
+def test_run_of_a_browser_that_is_closed_is_there_with_its_whole_curve_for_who_comes_back(
+    browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
+) -> None:
+    gone = opened(browser, server, LONG)
+    start_run(gone)
+    expect_status(gone, "running")
+    address = gone.url
+    gone.wait_for_function("() => document.querySelector('.st-key-loss_chart .curves path')")
+    length = curve_length(gone, "loss_chart")
+    gone.context.close()
+    page = opened(browser, server, address.removeprefix(f"{server.url}/"))
+    expect_status(page, re.compile("epoch"))
+    assert curve_length(page, "loss_chart") >= 0.5 * length > 0
+    click(page, "stop")
+    expect_status(page, "stopped")
+    expect_all_well(page, server, folder, before)
+    page.context.close()
+
+
+def test_stroke_and_run_of_a_browser_whose_network_stalls_are_there_when_it_is_back(
+    browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
+) -> None:
+    page = opened(browser, server, LONG)
+    start_run(page)
+    expect_status(page, "running")
+    click(page, "clear")
+    expect_reading(page, "")
+    begin_stroke(page)
+    page.context.set_offline(True)
+    assert page.evaluate("fetch('/_stcore/health').then(() => 'answered', () => 'cut off')") == "cut off"
+    end_stroke(page)
+    page.context.set_offline(False)
+    expect_reading(page, "7")
+    expect_status(page, "running")
+    click(page, "stop")
+    expect_status(page, "stopped")
+    expect_all_well(page, server, folder, before)
+    page.context.close()
+
+
+# Twice
+
+
+def at_once(*pages: Page, key: str) -> None:
+    """Press the same button on all of them, none waiting for what another's does."""
+    for page in pages:
+        page.locator(f".st-key-{key} button").evaluate("button => { setTimeout(() => button.click()) }")
+
+
+def test_one_person_with_two_tabs_draws_and_presses_every_button_in_both(
+    browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
+) -> None:
+    first = opened(browser, server, LONG)
+    start_run(first)
+    second = first.context.new_page()
+    second.goto(first.url)
+    ready(second)
+    tabs = (first, second)
+
+    for tab, points, digit in ((first, SEVEN, "7"), (second, ONE, "1")):
+        tab.bring_to_front()
+        tab.locator(".st-key-network").get_by_text("Shipped network").click()
+        click(tab, "clear")
+        expect_reading(tab, "")
+        draw(tab, points)
+        expect_reading(tab, digit)
+    expect_reading(first, "7")
+    click(first, "pause")
+    for tab in tabs:
+        expect_status(tab, "paused")
+    click(second, "pause")
+    for tab in tabs:
+        expect_status(tab, re.compile("^running, epoch"))
+
+    at_once(*tabs, key="pause")
+    for tab in tabs:
+        expect_status(tab, re.compile("^(running|paused)"))
+    at_once(*tabs, key="stop")
+    for tab in tabs:
+        expect_status(tab, "stopped")
+    assert run_of(first, folder) == run_of(second, folder)
+
+    at_once(*tabs, key="train")
+    for tab in tabs:
+        said = tab.locator(".st-key-status, .stAlert").filter(has_text=re.compile("epoch|starting|waiting|goes on"))
+        expect(said.first).to_be_visible(timeout=60 * SECONDS)
+    for tab in tabs:
+        click(tab, "reset")  # a run of its own ends, and a place in the queue is given up
+    for tab in tabs:
+        expect_status(tab, "ready")
+    expect_reading(first, "7")
+    expect_reading(second, "1")
+    for tab in tabs:
+        expect_all_well(tab, server, folder, before)
+    first.context.close()

@@ -1,0 +1,329 @@
+"""Runs that last, in a real browser: links and reloads, a server killed in mid-run, the table of runs, the blog's programs."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from mnist_fc.config import PRESETS
+from mnist_fc.runs.reader import read_run
+from tests.support.browser import (
+    CONTRAST_BELOW,
+    Server,
+    click,
+    curve_length,
+    expect_longer_curve,
+    expect_status,
+    open_tab,
+    ready,
+    running_server,
+    slide,
+    start_run,
+    wait_until,
+)
+from tests.support.faults import expect_all_well, is_writing, training_processes, whole_runs
+
+LONG = "?preset=best&threads=1"
+QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"
+"""A moment, on the few images of `small_server`."""
+
+
+@pytest.fixture(scope="module")
+def small_server(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("small"), MNIST_FC_DATA=str(small_npz)) as own:
+        yield own
+        assert "Traceback" not in own.log.read_text()
+
+
+@pytest.fixture
+def open_small(small_server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a page whose data are few."""
+    opened: list[Page] = []
+
+    def open_one(query: str = QUICK, width: int = 1280, scheme: str = "light") -> Page:
+        page = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme).new_page()  # type: ignore[arg-type]
+        opened.append(page)
+        page.goto(f"{small_server.url}/{query}")
+        ready(page)
+        return page
+
+    yield open_one
+    for page in opened:
+        page.context.close()
+
+
+def value_of(page: Page, key: str) -> str | None:
+    return page.locator(f".st-key-{key}").get_by_role("slider").get_attribute("aria-valuetext")
+
+
+def rows(page: Page) -> Locator:
+    return page.locator(".st-key-runs tbody tr")
+
+
+def train_and_open_runs(page: Page) -> None:
+    """On a page that has trained nothing yet: a run of a moment may be done before it is seen to go on."""
+    expect_status(page, "ready")
+    click(page, "train")
+    expect_status(page, "done")
+    open_tab(page, "Runs")
+    expect(rows(page).first).to_be_visible()
+
+
+# Coming back
+
+
+def test_link_opens_the_page_with_its_settings_and_names_what_is_wrong(open_page: Callable[..., Page]) -> None:
+    page = open_page(query="?preset=blog-keras&learning_rate=0.01&epochs=3&dropout=7&colour=red")
+    panel = page.locator("[data-testid=stSidebar]")
+    expect(panel).to_contain_text("784-500-500-10: 648,010 parameters")
+    expect(panel).to_contain_text("dropout is '7'; it must be a number from 0 to 0.5. 0 is taken.")
+    expect(panel).to_contain_text("The address names colour, which is no setting.")
+    assert (value_of(page, "learning_rate"), value_of(page, "epochs")) == ("0.01", "3")
+    slide(page, "epochs", "Home")
+    expect(page).to_have_url(re.compile(r"[?&]epochs=1(&|$)"))
+    page.reload()
+    ready(page)
+    assert (value_of(page, "learning_rate"), value_of(page, "epochs")) == ("0.01", "1")
+    expect(panel).to_contain_text("784-500-500-10: 648,010 parameters")
+
+
+def test_link_of_a_teacher_hides_controls(open_page: Callable[..., Page]) -> None:
+    page = open_page(query="?preset=fast&hide=preset,hidden_sizes,seed,num_validation,initialization,threads")
+    expect(page.locator(".st-key-learning_rate")).to_be_visible()
+    for key in ("preset", "num_layers", "size_0", "machine"):
+        expect(page.locator(f".st-key-{key}")).to_have_count(0)
+    start_run(page)
+    expect_status(page, "done")
+
+
+def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..., Page]) -> None:
+    first = open_page(query=LONG)
+    start_run(first)
+    expect_status(first, re.compile(r"epoch ([2-9]|\d\d) of"))
+    second = open_page(query=first.evaluate("location.search"))
+    expect_status(second, "running")
+    expect_longer_curve(second, "loss_chart", curve_length(first, "loss_chart") // 2)
+    expect(second.locator(".st-key-preset input")).to_have_value("best")
+    click(second, "stop")
+    expect_status(first, "stopped")
+
+
+@pytest.mark.parametrize("ending", ["kill -9", "kill -9 while it saves", "terminated"])
+def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it_goes_on(
+    browser: Browser, tmp_path: Path, small_npz: Path, ending: str
+) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    # Several times the second of training after which a state is kept, so that a fast machine is not done before.
+    query = "?preset=fast&num_validation=100&hidden_sizes=256&batch_size=8&epochs=60&threads=1"
+    with running_server(tmp_path, MNIST_FC_DATA=str(small_npz)) as server:
+        page.goto(f"{server.url}/{query}")
+        ready(page)
+        start_run(page)
+        expect_status(page, "running")
+        (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+        wait_until((folder / "state.ckpt").exists)  # to go on from
+        wait_until(lambda: (folder / "metrics.csv").stat().st_size > 10_000)  # more than fifty steps
+        if ending == "kill -9 while it saves":
+            wait_until(lambda: is_writing(folder))
+        server.process.terminate() if ending == "terminated" else server.process.kill()
+        server.process.wait(30)
+    wait_until(lambda: training_processes(tmp_path) == [])
+    assert whole_runs(tmp_path / "runs") == {}  # but all that is there opens
+    before = read_run(folder)
+    assert before.end is None
+    assert len(before.steps) > 50
+    with running_server(tmp_path, MNIST_FC_DATA=str(small_npz)) as server:
+        page.goto(f"{server.url}/?run={folder.name}")
+        ready(page)
+        expect_status(page, "interrupted in epoch")
+        assert curve_length(page, "loss_chart") > 50
+        assert value_of(page, "batch_size") == "8"
+        expect(page.locator(".st-key-pause")).to_contain_text("Resume")
+        click(page, "pause")
+        expect_status(page, "running")
+        expect_status(page, re.compile("^done$"))
+        expect(page.locator(".st-key-pause button")).to_be_disabled()
+        expect_all_well(page, server, tmp_path, whole_runs(tmp_path / "runs"))
+        page.close()
+    after = read_run(folder)
+    assert after.end
+    assert after.end.outcome == "done"
+    assert [step.train_loss for step in after.steps[: len(before.steps)]] == pytest.approx(
+        [step.train_loss for step in before.steps], rel=1e-5
+    )
+    assert [epoch.epoch for epoch in after.epochs] == list(range(1, 61))
+
+
+def test_link_to_a_run_that_is_not_there_says_so(open_page: Callable[..., Page]) -> None:
+    page = open_page(query="?run=2026-01-01-<b>none</b>")
+    expect(page.get_by_text("There is no run 2026-01-01-<b>none</b> in the store")).to_be_visible()
+    expect_status(page, "ready")
+
+
+def test_run_resumed_in_one_tab_is_not_paused_by_resume_in_another(open_page: Callable[..., Page]) -> None:
+    first = open_page(query=LONG)
+    start_run(first)
+    click(first, "stop")
+    expect_status(first, "stopped")
+    second = open_page(query=first.evaluate("location.search"))
+    for page in (first, second):
+        expect(page.locator(".st-key-pause")).to_contain_text("Resume")
+        click(page, "pause")
+        expect_status(page, "running")
+        expect(page.locator(".st-key-pause")).to_contain_text("Pause")
+    expect(first.locator(".st-key-pause")).to_contain_text("Pause")
+
+
+def test_stopped_run_goes_on(open_page: Callable[..., Page]) -> None:
+    page = open_page(query=LONG)
+    start_run(page)
+    expect_status(page, "running")
+    click(page, "stop")
+    expect_status(page, "stopped")
+    click(page, "pause")
+    expect_status(page, "running")
+    expect(page.locator(".st-key-stop button")).to_be_enabled()
+
+
+# Beside each other
+
+
+def test_runs_stand_in_a_table_with_what_differs_and_their_curves(open_small: Callable[..., Page], small_server: Server) -> None:
+    train_and_open_runs(open_small(QUICK + "&learning_rate=0.03"))
+    page = open_small(QUICK + "&learning_rate=0.001")
+    train_and_open_runs(page)
+    head = page.locator(".st-key-runs thead")
+    expect(head).to_contain_text("learning rate")
+    assert "batch size" not in head.inner_text()
+    first, second = rows(page).nth(0), rows(page).nth(1)
+    expect(first).to_contain_text(re.compile(r"done\s*\d+\.\d\d%\s*\d+\.\d\d%\s*\d+\.\d s\s*[\d,]+\s*0\.001"))
+    expect(second).to_contain_text("0.03")
+    curves = page.locator(".st-key-compare_chart .curves path")
+    expect(curves).to_have_count(2)
+    for option in ("accuracy", "test", "seconds"):
+        page.locator(".st-key-compare").get_by_text(option, exact=True).click()
+    expect(page.locator(".st-key-compare_chart svg[role=img]")).to_have_attribute(
+        "aria-label", "test accuracy over seconds of 2 runs"
+    )
+    expect(page.locator(".st-key-compare_chart .curves circle")).to_have_count(2)
+    second.locator("input[type=checkbox]").click()
+    expect(curves).to_have_count(1)
+    # The same seed: both began with the same weights.
+    names = [row.get_attribute("data-run") for row in (first, second)]
+    store = small_server.log.parent / "runs"
+    assert len({(store / str(name) / "step-000000.ckpt").read_bytes() for name in names}) == 1
+    assert len({(store / str(name) / "model.ckpt").read_bytes() for name in names}) == 2
+
+
+def test_run_that_was_trained_while_another_tab_was_open_is_among_the_curves(open_small: Callable[..., Page]) -> None:
+    page = open_small()
+    train_and_open_runs(page)
+    before = rows(page).count()
+    open_tab(page, "What is on this page")
+    start_run(page)
+    expect_status(page, "done")
+    open_tab(page, "Runs")
+    expect(rows(page)).to_have_count(before + 1)
+    expect(rows(page).first.get_by_role("checkbox")).to_be_checked()
+
+
+def test_run_is_named_pinned_deleted_and_had_back(open_small: Callable[..., Page]) -> None:
+    page = open_small()
+    train_and_open_runs(page)
+    run_id = str(rows(page).first.get_attribute("data-run"))
+    row = page.locator(f"tr[data-run='{run_id}']")
+    name = row.locator("input[type=text]")
+    evil = "<img src=x onerror=alert(1)> **bold**"
+    name.fill(evil)
+    name.press("Enter")
+    legend = page.locator(".st-key-compare_heading, .chart-heading").filter(has_text=evil)
+    expect(legend).to_have_count(1)
+    assert page.locator("img[src=x]").count() == 0
+    row.get_by_role("button", name="Pin").click()
+    expect(row.get_by_role("button", name="Pin")).to_have_attribute("aria-pressed", "true")
+    page.reload()
+    ready(page)
+    open_tab(page, "Runs")
+    expect(name).to_have_value(evil)
+    expect(row.get_by_role("button", name="Pin")).to_have_attribute("aria-pressed", "true")
+    row.get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+    expect_status(page, "ready")
+    expect(page.get_by_text(f"{run_id} is deleted")).to_be_visible()
+    click(page, "undo_delete")
+    expect(name).to_have_value(evil)
+    expect_status(page, "done")
+    click(page, "reset")
+    row.get_by_role("button", name="Show").click()
+    expect_status(page, "done")
+
+
+def test_run_is_trained_again_with_its_settings(open_small: Callable[..., Page]) -> None:
+    first = open_small(QUICK + "&dropout=0.4&seed=7")
+    train_and_open_runs(first)
+    run_id = str(rows(first).first.get_attribute("data-run"))
+    page = open_small("?preset=best")
+    open_tab(page, "Runs")
+    expect(rows(page).first).to_be_visible()
+    before = rows(page).count()
+    page.locator(f"tr[data-run='{run_id}']").get_by_role("button", name="Train again").click()
+    expect(rows(page)).to_have_count(before + 1)
+    expect(page).to_have_url(re.compile(r"(?=.*dropout=0\.4)(?=.*seed=7)(?=.*hidden_sizes=32)"))
+    expect_status(page, "done")
+    accuracies = re.findall(r"\d+\.\d\d%", page.locator(f"tr[data-run='{run_id}']").inner_text())
+    assert len(accuracies) == 2
+    expect(rows(page).nth(0)).to_contain_text(re.compile(r"\s*".join(accuracies)))
+
+
+def test_the_blogs_two_programs_are_trained_one_after_the_other_and_fill_its_table(open_small: Callable[..., Page]) -> None:
+    page = open_small("?preset=fast&threads=1&seed=3")
+    open_tab(page, "Runs")
+    expect(page.locator("tr[data-program=blog-keras]")).to_contain_text("97.7%")
+    click(page, "train_blog")
+    for name in ("blog-keras", "blog-pytorch"):
+        network = "-".join(map(str, PRESETS[name].layer_sizes))
+        expect(page.locator(f"tr[data-program={name}]")).to_contain_text(
+            re.compile(rf"{network}\s*\S.*\d\d\.\d\d%\s*\d+\.\d s\s*\d+\.\d\d s")
+        )
+    expect_status(page, "done")
+    expect(page.locator(".st-key-progress")).to_contain_text("200 steps")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_table_of_runs_is_legible_and_no_wider_than_the_screen(open_small: Callable[..., Page], scheme: str, width: int) -> None:
+    page = open_small(QUICK, width, scheme)
+    train_and_open_runs(page)
+    expect(page.locator(".st-key-compare_chart .curves path").first).to_be_visible()
+    assert page.evaluate(CONTRAST_BELOW, 4.5) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+GARBAGE: list[object] = [
+    *("x", None, True, 1e300, [], {}, {"what": "delete"}, {"what": "delete", "run": 5, "value": None}),
+    *({"what": "delete", "run": "../..", "value": None}, {"what": "rename", "run": "x", "value": {}}),
+]
+
+
+SEND = """
+garbage => {
+  const table = document.querySelector('.st-key-runs .runs');
+  table.send(garbage);
+  table.send(garbage?.what, garbage?.run, garbage?.value);
+}
+"""
+
+
+def test_table_of_runs_survives_what_no_browser_sends(open_small: Callable[..., Page], small_server: Server) -> None:
+    page = open_small()
+    train_and_open_runs(page)
+    before = rows(page).count()
+    for garbage in GARBAGE:
+        page.evaluate(SEND, garbage)
+    expect(page.get_by_text("There is no such run in the store.")).to_be_visible()
+    row = rows(page).first
+    row.get_by_role("button", name="Pin").click()
+    expect(row.get_by_role("button", name="Pin")).to_have_attribute("aria-pressed", "true")
+    assert rows(page).count() == before

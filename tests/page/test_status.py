@@ -1,0 +1,304 @@
+"""One truth per run, in a real browser: its status, test figure and settings, and all figures of the moment looked back at."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from mnist_fc.config import PRESETS
+from mnist_fc.records import EndRecord, EpochRecord, StepRecord
+from mnist_fc.runs.writer import RunFolder
+from tests.support.browser import SECONDS, Server, click, expect_status, open_tab, running_server, slide, start_run
+
+SMALL = "?preset=fast&num_validation=100&threads=1"
+QUICK = f"{SMALL}&hidden_sizes=32&epochs=2"
+"""A moment: two epochs of ten steps."""
+LONG = f"{SMALL}&hidden_sizes=512,512&batch_size=8&epochs=100"
+"""Half a minute and more."""
+DIVERGING = f"{SMALL}&optimizer=sgd&learning_rate=1&schedule=constant&hidden_sizes=64,64,64,64&num_validation=500"
+"""With a momentum of 0.9 every machine's loss climbs at once, whether it overflows or not."""
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def server(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("small"), MNIST_FC_DATA=str(small_npz)) as own:
+        yield own
+        assert "Traceback" not in own.log.read_text()
+
+
+def status(page: Page) -> Locator:
+    return page.locator(".st-key-status [role=status]")
+
+
+def expect_state(page: Page, state: str, line: str | re.Pattern[str]) -> None:
+    """Wait for the word that programs read and the whole line that people read."""
+    expect(status(page)).to_have_attribute("data-state", state, timeout=300 * SECONDS)
+    expect(status(page)).to_have_text(line)
+
+
+def progress(page: Page) -> Locator:
+    return page.locator(".st-key-progress")
+
+
+def row(page: Page, run_id: str | None = None) -> Locator:
+    """The row of a run in the table, of the one that is shown where none is named."""
+    return page.locator(f".st-key-runs tr[data-run='{run_id}']" if run_id else ".st-key-runs tr.watched")
+
+
+def captions(page: Page) -> Locator:
+    return page.locator(".stMain [data-testid=stCaptionContainer]")
+
+
+def plain(page: Page) -> Locator:
+    return page.locator(".timeline .run")
+
+
+# Status
+
+
+def test_status_says_what_became_of_a_run(open_page: Open) -> None:
+    page, other = open_page(query=LONG), open_page(query=QUICK)
+    expect_state(page, "ready", "ready")
+    start_run(page)
+    expect_state(page, "running", re.compile(r"^running, epoch \d+ of 100$"))
+    click(other, "train")
+    expect_state(other, "waiting", "waiting")
+    expect(progress(other)).to_contain_text("You're next, about")
+    expect(other.locator(".st-key-stop")).to_contain_text("Leave queue")
+    click(other, "stop")
+    expect_state(other, "stopped", "stopped before it began")
+    expect(progress(other)).to_have_text("You left the queue.")
+    click(page, "pause")
+    expect_state(page, "paused", re.compile(r"^paused, epoch \d+ of 100$"))
+    click(page, "stop")
+    expect_state(page, "stopped", re.compile(r"^stopped in epoch \d+ of 100$"))
+    click(page, "reset")
+    expect_state(page, "ready", "ready")
+    start_run(other)
+    expect_state(other, "done", "done")
+    open_tab(other, "Runs")
+    expect(row(other)).to_have_attribute("data-state", "done")
+
+
+def test_sweep_of_ones_own_is_the_status_until_it_ends(open_page: Open) -> None:
+    page = open_page(query=f"{QUICK}&epochs=1&hidden_sizes=16")
+    open_tab(page, "Sweep")
+    click(page, "start_sweep")
+    expect_state(page, "running", "running a sweep")
+    open_tab(page, "What is on this page")
+    expect_state(page, "running", "running a sweep")
+    open_tab(page, "Sweep")
+    click(page, "stop_sweep")
+    open_tab(page, "What is on this page")
+    expect_state(page, "ready", "ready")
+
+
+def test_diverged_is_said_alike_in_header_table_and_diagnosis(open_page: Open, server: Server) -> None:
+    page = open_page(query=f"{DIVERGING}&epochs=5")
+    start_run(page)
+    expect_state(page, "diverged", re.compile(r"^diverged( in epoch \d of 5)?$"))
+    open_tab(page, "Runs")
+    expect(row(page)).to_have_attribute("data-state", "diverged")
+    expect(row(page)).to_contain_text("diverged")
+    ended = str(status(page).get_attribute("data-run"))
+    assert re.search(rf"{ended}.* ends at step \d+, diverged", server.log.read_text())
+    click(page, "cure")
+    retrain = page.locator(".st-key-retrain button")
+    expect(retrain).to_have_text("Retrain")
+    retrain.click()
+    expect(status(page)).not_to_have_attribute("data-run", ended)
+    expect_state(page, "done", "done")
+
+
+def test_cure_of_an_active_run_stops_it_and_trains_anew(open_page: Open) -> None:
+    page = open_page(query=f"{SMALL}&learning_rate=1&schedule=constant&hidden_sizes=512,512&batch_size=8&epochs=100")
+    start_run(page)
+    expect(page.locator(".st-key-diagnosis")).to_contain_text("Training diverged.", timeout=300 * SECONDS)
+    first = str(status(page).get_attribute("data-run"))
+    click(page, "cure")
+    retrain = page.locator(".st-key-retrain button")
+    expect(retrain).to_have_text("Stop and retrain")
+    click(page, "pause")
+    expect_status(page, "paused")
+    expect(retrain).to_be_enabled()
+    retrain.dblclick()
+    expect(status(page)).not_to_have_attribute("data-run", first)
+    expect_state(page, "running", re.compile("^running, epoch"))
+    open_tab(page, "Runs")
+    expect(row(page, first)).to_have_attribute("data-state", "stopped")
+    expect(page.locator(".st-key-runs tr[data-state=running]")).to_have_count(1)
+
+
+@pytest.mark.parametrize("key", ["stop", "reset"])
+def test_stop_ends_both_of_the_blogs_programs(open_page: Open, key: str) -> None:
+    page = open_page(query=f"{QUICK}&seed=5")
+    open_tab(page, "Runs")
+    expect(page.locator("tr[data-program=blog-keras]")).to_be_visible()
+    page.locator(".st-key-train_blog button").click()
+    expect(status(page)).to_have_attribute("data-state", re.compile("starting|running"))
+    first = str(status(page).get_attribute("data-run"))
+    click(page, key)
+    if key == "stop":
+        expect(progress(page)).to_contain_text("Stopped both.")
+        expect_status(page, "stopped")
+    else:
+        expect_state(page, "ready", "ready")
+    start_run(page)  # the queue is fair: what still waited would have its turn first
+    expect_state(page, "done", "done")
+    expect(row(page, first)).to_have_attribute("data-state", "stopped")
+    newest = page.locator(".st-key-runs tbody tr").first
+    expect(newest).to_have_class("watched")
+    expect(page.locator(".st-key-runs tbody tr").nth(1)).to_have_attribute("data-run", first)
+
+
+# One test figure, one set of settings
+
+
+def test_stopped_run_has_one_test_figure_everywhere(open_page: Open, server: Server) -> None:
+    """One that was stopped after an epoch that had been tested: 11.35 % then, 9.82 % at its end."""
+    config = PRESETS["blog-pytorch"].replace(threads=1)
+    folder = RunFolder(server.log.parent / "runs", config)
+    for step in range(1, 26):
+        folder.write(StepRecord(step, 1 + (step > 20), 100 * step, 0.1 * step, 2.3, 0.1, 0.001, (1.0, 1.0)))
+        if step == 20:
+            folder.write(EpochRecord(20, 1, 2.0, 1000.0, 2.3, 0.1, None, None, 2.3, 0.1135))
+    folder.write(EndRecord(25, 2, "stopped", "", 2.5, 2.3, 0.0982))
+    page = open_page(query=f"?run={folder.path.name}")
+    expect_state(page, "stopped", "stopped in epoch 2 of 10")
+    expect(progress(page)).to_contain_text("Test accuracy 9.82% after 25 steps")
+    expect(page.locator(".chart-heading", has_text="Accuracy").locator(".series:has-text('test') b")).to_have_text("9.82%")
+    open_tab(page, "Runs")
+    expect(row(page)).to_contain_text("9.82%")
+    expect(row(page)).not_to_contain_text("11.35%")
+
+
+def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> None:
+    page = open_page(query=QUICK)
+    start_run(page)
+    expect_status(page, "done")
+    expect(plain(page)).to_have_text(re.compile(r"^custom-\w+ · 784-32-10, custom$"))
+    use = page.locator(".timeline .use")
+    expect(use).to_be_hidden()
+    slide(page, "epochs", "End")
+    expect(use).to_be_visible()
+    use.click()
+    expect(use).to_be_hidden()
+    expect(page.locator(".st-key-epochs").get_by_role("slider")).to_have_attribute("aria-valuetext", "2")
+    open_tab(page, "Runs")
+    name = row(page).locator("input[type=text]")
+    name.fill("my <b>net</b>")
+    name.press("Enter")
+    expect(plain(page)).to_have_text("my <b>net</b> · 784-32-10, custom")
+    slide(page, "size_0", "End")
+    expect(use).to_be_visible()
+    row(page).get_by_role("button", name="Copy the settings").click()
+    expect(use).to_be_hidden()
+    expect(page.locator(".st-key-size_0").get_by_role("slider")).to_have_attribute("aria-valuetext", "32")
+
+
+def test_caption_under_the_charts_tells_of_what_is_drawn(open_page: Open) -> None:
+    page = open_page(query=QUICK)
+    expect(captions(page).filter(has_text="The curves of a run appear here")).to_be_visible()
+    assert not [text for text in captions(page).all_inner_texts() if "Validation:" in text or "Test:" in text]
+    start_run(page)
+    expect_status(page, "done")
+    said = captions(page).filter(has_text="Train:")
+    expect(said).to_have_text(re.compile(r"^Train: .*Validation: .*Test: 500 images"))
+
+
+# Looking back
+
+
+def test_looking_back_shows_the_figures_of_that_moment(open_page: Open) -> None:
+    page = open_page(query=QUICK)
+    start_run(page)
+    expect_status(page, "done")
+    open_tab(page, "Gradients")
+    words = page.locator(".st-key-gradient_words")
+    expect(words).to_contain_text("The gradient of layer 1 is now")
+    slider, output, test = (
+        page.locator(".timeline input"),
+        page.locator(".timeline output"),
+        page.locator(".series:has-text('test') b"),
+    )
+    expect(output).to_have_text("step 20, final")
+    expect(test).to_have_count(2)
+    at_the_end = page.locator(".chart-heading").all_inner_texts()
+    slider.press("Home")
+    expect(progress(page)).to_have_text("Step 0 of 20")
+    expect(page.locator(".chart-heading b")).to_have_count(0)
+    expect(words).to_have_text("No step has been taken yet.")
+    slider.press("ArrowRight")
+    expect(output).to_have_text("step 5")
+    expect(progress(page)).to_have_text(re.compile(r"^Step 5 of 20 · train accuracy \d+\.\d\d% · loss \d\.\d{3}$"))
+    train = page.locator(".chart-heading", has_text="Accuracy").locator(".series:has-text('train') b")
+    expect(progress(page)).to_contain_text(train.inner_text())
+    expect(test).to_have_count(0)
+    expect(page.locator(".series:has-text('validation') b")).to_have_count(0)  # before the first epoch's end
+    slider.press("ArrowRight")
+    expect(page.locator(".series:has-text('validation') b")).to_have_count(2)
+    expect(test).to_have_count(0)
+    expect(status(page)).to_have_text("done")
+    slider.press("End")
+    expect(output).to_have_text("step 20, final")
+    expect(progress(page)).to_contain_text("Test accuracy")
+    expect(test).to_have_count(2)
+    assert page.locator(".chart-heading").all_inner_texts() == at_the_end
+
+
+WHERE = """() => {
+  const input = document.querySelector(".timeline input"), box = input.getBoundingClientRect();
+  const mark = document.querySelector(".st-key-loss_chart line.mark").getBoundingClientRect();
+  const thumb = 12;
+  return [box.left + thumb / 2 + (box.width - thumb) * input.value / input.max, mark.left];
+}"""
+"""Where the middle of the slider's thumb is, and where the chart's mark is."""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_slider_lies_on_the_charts_own_axis(open_page: Open, width: int) -> None:
+    page = open_page(width, query=f"{QUICK}&batch_size=32")
+    start_run(page)
+    expect_status(page, "done")
+    slider, output = page.locator(".timeline input"), page.locator(".timeline output")
+    slider.press("Home")
+    for step in (5, 10, 20, 50):
+        slider.press("ArrowRight")
+        expect(output).to_have_text(f"step {step}")
+        expect(page.locator(".st-key-progress")).to_contain_text(f"Step {step} of")
+        expect(page.locator(".st-key-loss_chart line.mark")).to_have_count(1)
+        page.wait_for_function(f"() => {{ const [thumb, mark] = ({WHERE})(); return Math.abs(thumb - mark) < 2; }}")
+    assert slider.evaluate("input => getComputedStyle(input).appearance") == "none", "no filled part as a progress bar has"
+    box = slider.bounding_box()
+    assert box
+    slider.click(position={"x": box["width"] * 0.1, "y": box["height"] / 2})
+    expect(output).to_have_text("step 10")
+
+
+# The table
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_table_of_runs_keeps_names_in_view_and_says_where_it_is_cut(open_page: Open, width: int) -> None:
+    for changes in ("&batch_size=64&dropout=0.1", "&activation=tanh&weight_decay=0.001&label_smoothing=0.1&augmentation=affine"):
+        page = open_page(width, query=f"{QUICK}{changes}&learning_rate=0.002&seed={width}")
+        start_run(page)
+        expect_status(page, "done")
+    open_tab(page, "Runs")
+    table = page.get_by_role("region", name="Table of runs")
+    expect(table).to_have_class(re.compile(r"\bcut\b"))
+    assert table.evaluate("e => getComputedStyle(e).boxShadow") != "none"
+    name = row(page).locator("input[type=text]")
+    table.focus()
+    expect(table).to_be_focused()
+    name.evaluate("e => e.scrollIntoView({ block: 'center' })")  # not below the training bar
+    before = name.bounding_box()
+    table.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+    expect(table).not_to_have_class(re.compile(r"\bcut\b"))
+    assert name.bounding_box() == before
+    covering = "e => { const b = e.getBoundingClientRect(); return document.elementFromPoint(b.left + 9, b.top + 9) === e; }"
+    assert name.evaluate(covering), "no other column lies over the name"

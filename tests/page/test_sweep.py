@@ -1,0 +1,251 @@
+"""The page in a real browser: a search for settings, from what is varied to the best settings in the side panel."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from mnist_fc.config import TrainConfig
+from mnist_fc.data.mnist import Mnist
+from mnist_fc.sweep.search import sweep
+from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best
+from mnist_fc.sweep.storage import SWEEPS_VARIABLE, default_storage
+from mnist_fc.sweep.study import MIN_DONE, base_and_space, trials
+from tests.support.browser import CONTRAST_BELOW, Server, choose, click, expect_status, open_tab, ready, running_server
+
+SHORT = "?preset=fast&epochs=1&num_validation=500&hidden_sizes=32"
+LONG = "?preset=fast&epochs=100&num_validation=500&batch_size=8&hidden_sizes=1024,1024"
+OTHERS = "<b>another's</b> *study* & more"
+BASE = TrainConfig(hidden_sizes=(16,), num_epochs=1, num_validation=500, threads=1)
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where this server's sweeps are, and those of another process."""
+    return default_storage(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="module")
+def server(storage: str, small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Its data are so few that a trial takes no time."""
+    folder = tmp_path_factory.mktemp("server")
+    with running_server(folder, MNIST_FC_DATA=str(small_npz), **{SWEEPS_VARIABLE: storage}) as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def others(storage: str, small: Mnist) -> str:
+    """A study that another process made, with enough trials for both plots."""
+    space: Space = {
+        "hidden_sizes": Values(((16,), (32, 16), (64, 32, 16))),
+        "activation": Values(("relu", "leaky_relu")),
+        "learning_rate": Interval(1e-4, 3e-2),
+        "batch_size": Interval(32, 256),
+    }
+    for _ in sweep(SweepConfig(BASE, space, OTHERS, storage, num_runs=MIN_DONE + 2), small):
+        pass
+    assert sum(trial.state == "done" for trial in trials(storage, OTHERS)) >= MIN_DONE
+    return OTHERS
+
+
+def open_sweep(open_page: Callable[..., Page], query: str, width: int = 1280, **options: str) -> Page:
+    page = open_page(width, 800, query, **options)
+    open_tab(page, "Sweep")
+    expect(page.locator(".st-key-start_sweep button")).to_be_visible()
+    return page
+
+
+def enter(page: Page, key: str, text: str) -> None:
+    """Write into a field and leave it."""
+    field = page.locator(f".st-key-{key} input").first
+    field.fill(text)
+    field.press("Tab")
+
+
+def rows(page: Page, state: str = "") -> list[str]:
+    return page.locator(f".sweep-table tbody tr{state}").all_inner_texts()
+
+
+def test_a_sweep_fills_its_table_live_and_stops_at_once(open_page: Callable[..., Page], storage: str) -> None:
+    page = open_sweep(open_page, LONG)
+    enter(page, "sweep_hidden_sizes", "48, 64-32")
+    enter(page, "sweep_name", "to be stopped")
+    click(page, "start_sweep")
+    running = page.locator(".sweep-table tr.running")
+    expect(running).to_contain_text(re.compile(r"\d / 100.*running"))
+    expect(page.locator(".st-key-start_sweep")).to_have_count(0)
+    expect(page.locator(".st-key-sweep_study input")).to_have_value("to be stopped")
+    expect(running).to_contain_text(re.compile(r"48|64-32"))
+    before = running.text_content() or ""
+    expect(running).not_to_have_text(before)
+    click(page, "stop_sweep")
+    expect(page.locator(".st-key-start_sweep button")).to_be_visible()
+    expect(page.locator(".sweep-table tbody tr").last).to_contain_text("stopped")
+    expect(page.locator(".st-key-sweep_trials")).to_contain_text("epochs 100")
+    assert {trial.state for trial in trials(storage, "to be stopped")} == {"failed"}
+    _, space = base_and_space(storage, "to be stopped")
+    assert space == {"hidden_sizes": Values(((48,), (64, 32))), "learning_rate": Interval(1e-4, 3e-2)}
+
+
+def test_after_enough_trials_there_are_plots_and_one_click_takes_the_best_settings(
+    open_page: Callable[..., Page], storage: str
+) -> None:
+    page = open_sweep(open_page, f"{SHORT}&seed=7")
+    enter(page, "sweep_hidden_sizes", "48, 64-32")
+    enter(page, "sweep_runs", "1")
+    enter(page, "sweep_name", "short")
+    click(page, "start_sweep")
+    expect(page.locator(".sweep-table tr.done")).to_have_count(1)
+    expect(
+        page.get_by_text(f"Here is which setting mattered most as soon as {MIN_DONE} trials are done; there is 1.")
+    ).to_be_visible()
+    expect(page.get_by_text("as soon as two are done; there is 1 yet.")).to_be_visible()
+    expect(page.locator(".st-key-start_sweep button")).to_be_visible()
+    enter(page, "sweep_runs", str(MIN_DONE))
+    click(page, "start_sweep")
+    for key in ("sweep_lines", "sweep_shares"):
+        expect(page.locator(f".st-key-{key} .main-svg").first).to_be_visible()
+    expect(page.locator(".st-key-start_sweep button")).to_be_visible()
+    expect(page.locator(".sweep-table tr.done")).to_have_count(MIN_DONE + 1)
+    expect(page.locator(".st-key-sweep_lines .scatterlayer path.js-line")).to_have_count(MIN_DONE + 1)
+    expect(page.locator(".st-key-sweep_shares")).to_contain_text("learning rate")
+
+    first = best(trials(storage, "short"))
+    assert first
+    best_row = page.locator(".sweep-table tr.best")
+    expect(best_row).to_contain_text(f"{first.number} ★")
+    expect(best_row).to_contain_text(f"{first.val_accuracy:.2%}")
+    click(page, "use_trial")
+    expect(page.get_by_text("The side panel says them now")).to_be_visible()
+    layers = "-".join(map(str, (784, *first.settings["hidden_sizes"], 10)))
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text(layers)
+    slider = page.locator(".st-key-learning_rate").get_by_role("slider")
+    expect(slider).to_have_attribute("aria-valuetext", f"{first.settings['learning_rate']:.4g}")
+    expect(page.locator(".st-key-preset input")).to_have_value("custom")
+    page.locator(".st-key-machine summary").click()
+    expect(page.locator(".st-key-seed input")).to_have_value("7")
+    click(page, "train")
+    expect_status(page, "done")
+
+
+def test_the_settings_of_any_trial_can_be_taken_and_none_of_one_that_is_not(
+    open_page: Callable[..., Page], storage: str, others: str
+) -> None:
+    page = open_sweep(open_page, SHORT)
+    choose(page, "sweep_study", others)
+    expect(page.locator(".sweep-table th", has_text="batch size")).to_be_visible()
+    enter(page, "sweep_trial", "999")
+    expect(page.locator(".st-key-use_trial button")).to_be_disabled()
+    enter(page, "sweep_trial", "3")
+    expect(page.locator(".st-key-use_trial button")).to_have_text(re.compile("Use the settings of trial 3$"))
+    click(page, "use_trial")
+    trial = trials(storage, others)[3]
+    slider = page.locator(".st-key-batch_size").get_by_role("slider")
+    expect(slider).to_have_attribute("aria-valuetext", str(trial.settings["batch_size"]))
+
+
+def test_what_is_wrong_with_what_is_to_be_varied_is_said_and_nothing_begins(open_page: Callable[..., Page]) -> None:
+    page = open_sweep(open_page, SHORT)
+    said = page.get_by_role("tabpanel", name="Sweep").locator("[data-testid=stAlert]")
+    for text, problem in {
+        "256, 5": "hidden_sizes is (5,); it must be 1 to 4 layers of 8 to 2048 units.",
+        "<b>*wide*</b>": "hidden_sizes is ('<b>*wide*</b>',); it must be 1 to 4 layers of 8 to 2048 units.",
+        "64..128": "hidden_sizes has no numbers in between; name its values, separated by commas, "
+        "each 1 to 4 layers of 8 to 2048 units.",
+    }.items():
+        enter(page, "sweep_hidden_sizes", text)
+        expect(said).to_have_text(problem)
+    click(page, "start_sweep")
+    expect(page.locator(".st-key-stop_sweep")).to_have_count(0)
+    expect(said).to_contain_text("has no numbers in between")
+    enter(page, "sweep_hidden_sizes", "64, 32-16")
+    expect(said).to_have_count(0)
+
+
+def test_a_study_that_varies_something_else_is_said_after_the_start(open_page: Callable[..., Page], others: str) -> None:
+    page = open_sweep(open_page, SHORT)
+    enter(page, "sweep_name", others)
+    click(page, "start_sweep")
+    said = page.get_by_role("tabpanel", name="Sweep").locator("[data-testid=stAlert]")
+    expect(said).to_contain_text(f"The study {others} varies hidden_sizes=16,32-16,64-32-16")
+
+
+def test_another_persons_sweep_is_shown_and_cannot_be_stopped(open_page: Callable[..., Page], page: Page) -> None:
+    owner = open_sweep(open_page, LONG)
+    click(owner, "start_sweep")
+    expect(owner.get_by_role("heading", name="Your sweep is running")).to_be_visible()
+    expect(owner.locator(".st-key-progress")).to_contain_text("Your sweep is running")
+    open_tab(page, "Sweep")
+    expect(page.get_by_role("heading", name="Somebody's sweep is running")).to_be_visible()
+    expect(page.locator(".st-key-stop_sweep, .st-key-start_sweep")).to_have_count(0)
+    owner.reload()
+    ready(owner)
+    open_tab(owner, "Sweep")
+    click(owner, "stop_sweep")
+    expect(page.locator(".st-key-start_sweep button")).to_be_visible()
+
+
+def test_a_sweep_waits_for_its_turn_and_what_is_chosen_outlasts_another_tab(open_page: Callable[..., Page]) -> None:
+    page = open_sweep(open_page, LONG)
+    enter(page, "sweep_hidden_sizes", "40, 24")
+    click(page, "train")
+    expect_status(page, re.compile(r"epoch ([2-9]|\d\d)"))  # what a run brings with it has found its place, and stands still
+    click(page, "start_sweep")
+    expect(page.get_by_text("you're next")).to_be_visible()
+    click(page, "stop_sweep")
+    expect(page.locator(".st-key-start_sweep")).to_be_visible()
+    click(page, "stop")
+    expect_status(page, "stopped")
+    open_tab(page, "Inside")
+    expect(page.get_by_role("tabpanel", name="Inside").locator("h4").first).to_be_visible()
+    open_tab(page, "Sweep")
+    expect(page.locator(".st-key-sweep_hidden_sizes input")).to_have_value("40, 24")
+
+
+def test_trials_of_another_process_are_shown_as_they_come(open_page: Callable[..., Page], storage: str, small: Mnist) -> None:
+    config = SweepConfig(BASE.replace(num_epochs=3), {"dropout": Interval(0.0, 0.5)}, "elsewhere", storage, num_runs=2)
+    with closing(sweep(config, small)) as records:
+        next(records)
+        page = open_sweep(open_page, SHORT)
+        choose(page, "sweep_study", "elsewhere")
+        expect(page.locator(".sweep-table tr.running")).to_contain_text("0 / 3")
+        next(records)
+        expect(page.locator(".sweep-table tr.running")).to_contain_text("1 / 3")
+        for _ in records:
+            pass
+    expect(page.locator(".sweep-table tr.done")).to_have_count(2)
+    expect(page.locator(".sweep-table tr.running")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_all_of_it_is_legible_and_no_wider_than_the_screen(
+    open_page: Callable[..., Page], others: str, scheme: str, width: int
+) -> None:
+    page = open_sweep(open_page, SHORT, width, color_scheme=scheme)
+    choose(page, "sweep_study", others)
+    for key in ("sweep_lines", "sweep_shares"):
+        expect(page.locator(f".st-key-{key} .main-svg").first).to_be_visible()
+    labels = page.locator(".st-key-sweep_lines .annotation-text")
+    for label in ("leaky", "64-32-16"):
+        expect(labels.filter(has_text=label)).to_be_visible()
+    boxes = [box for label in labels.all() if (box := label.bounding_box())]
+    assert len(boxes) > 10
+    overlapping = [
+        (a, b)
+        for i, a in enumerate(boxes)
+        for b in boxes[:i]
+        if a["x"] < b["x"] + b["width"] > a["x"] and b["x"] < a["x"] + a["width"] and abs(a["y"] - b["y"]) < 6
+    ]
+    assert overlapping == []
+    assert page.evaluate(CONTRAST_BELOW, 4.5) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for name in (".sweep-table", ".st-key-sweep_lines", ".st-key-sweep_shares"):
+        box = page.locator(name).bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width

@@ -1,0 +1,361 @@
+"""What the tests of the page share: a server with its training process, and what a person does in the browser."""
+
+import json
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
+
+from mnist_fc.config import PRESETS
+
+ROOT = Path(__file__).parents[2]
+BROWSER = os.environ.get("MNIST_FC_BROWSER") or None  # read at import: the tests themselves run without these variables
+BROWSER_ARGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+SECONDS = 1000.0
+AT_ONCE_SECONDS = 60.0
+"""For what comes at once on a machine at rest, on one that is busy with other things too."""
+expect.set_options(timeout=AT_ONCE_SECONDS * SECONDS)
+
+SEVEN: list[tuple[float, float]] = [(80, 60), (200, 60), (130, 230)]
+ONE: list[tuple[float, float]] = [(140, 50), (140, 230)]
+TWO: list[tuple[float, float]] = [(80, 90), (100, 65), (140, 55), (185, 70), (190, 105), (160, 150), (80, 225), (200, 225)]
+
+
+UPPER, LOWER = "canvas.upper-canvas", "canvas.dc-canvas.lower-canvas"
+"""Of the two that lie on each other, the one that takes strokes and the one that keeps them."""
+
+
+PLAIN_PROCESS = {
+    # Threads that spin while they wait for each other take 30 times as long where others want the cores, too.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # As glibc has them on two cores: the memory that many threads take would otherwise grow with the number of cores.
+    "MALLOC_ARENA_MAX": "16",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    process: "subprocess.Popen[bytes]"
+    url: str
+    log: Path
+
+    def worker(self) -> int:
+        """The process id of the training process."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int(re.findall(r"PPid:\s+(\d+)", (folder / "status").read_text())[0])
+                command = (folder / "cmdline").read_bytes()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if parent == self.process.pid and b"mnist_fc.server.worker" in command:
+                return int(folder.name)
+        raise AssertionError("the server has no training process")
+
+
+SERVERS: list[Server] = []
+"""Those that this process has started and not ended."""
+
+
+class ServersThatRun:
+    """The servers that run now. A test that waits for one of them does not wait any longer once it has ended."""
+
+    def __init__(self) -> None:
+        self._servers = [server for server in SERVERS if server.process.poll() is None]
+
+    def check(self) -> None:
+        for server in self._servers:
+            code = server.process.poll()
+            assert code is None, f"the server has ended with code {code}:\n{server.log.read_text()[-2000:]}"
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 300.0) -> None:
+    """Wait for what no event tells of: another process, or a file. Fail at once if a server ends meanwhile."""
+    deadline, servers = time.monotonic() + seconds, ServersThatRun()
+    while not condition():
+        servers.check()
+        assert time.monotonic() < deadline, "what was waited for has not come"
+        time.sleep(0.002)
+
+
+def free_port() -> int:
+    """A port that is free, and that no outgoing connection is given: systems take those from 32768 on."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return port
+
+
+@contextmanager
+def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[Server]:
+    """The page with a store in `folder`, started by the command `inside` where one is given."""
+    port = free_port()
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *inside,
+                sys.executable,
+                "-m",
+                "streamlit",
+                "run",
+                "app.py",
+                "--server.port",
+                str(port),
+                "--server.headless",
+                "true",
+            ],
+            cwd=ROOT,
+            env={**os.environ, **PLAIN_PROCESS, "MNIST_FC_RUNS": str(folder / "runs"), **environment},
+            stdout=subprocess.PIPE,
+            stderr=output,
+        )
+    server = Server(process, f"http://localhost:{port}", log)
+    assert process.stdout
+    with process.stdout:
+        if not any(b"URL:" in line for line in process.stdout):
+            process.wait()
+            raise AssertionError(f"the server does not start:\n{log.read_text()}")
+        SERVERS.append(server)
+        try:
+            yield server
+        finally:
+            SERVERS.remove(server)
+            process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+
+def ready(page: Page) -> None:
+    expect(page.locator(".st-key-probabilities .bar")).to_have_count(10, timeout=180 * SECONDS)  # the first page imports PyTorch
+    expect(page.locator(".st-key-canvas canvas.upper-canvas")).to_be_visible()
+    expect(page.locator(".st-key-accuracy_chart .axes text").first).to_be_visible()
+
+
+def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-canvas") -> None:
+    """One stroke with the mouse, in pixels of the canvas."""
+    drawn_on = page.locator(f"{canvas} {UPPER}")
+    drawn_on.evaluate("canvas => canvas.scrollIntoView({ block: 'center' })")  # not under the training bar
+    box = drawn_on.bounding_box()
+    assert box
+    (x, y), *rest = points
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.mouse.down()
+    for x, y in rest:
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=8)
+    page.mouse.up()
+
+
+def expect_blank(page: Page, canvas: str = ".st-key-canvas") -> None:
+    """Wait until a canvas is empty in the browser, too: a stroke before that would be taken away with what was on it."""
+    assert page.locator(f"{canvas} {LOWER}").evaluate(DARK_AT_LAST) == 0
+
+
+def clear(page: Page) -> None:
+    """Press Clear, and wait until there is nothing to be read."""
+    click(page, "clear")
+    expect_reading(page, "")
+    expect_blank(page)
+
+
+def click(page: Page, key: str) -> None:
+    page.locator(f".st-key-{key} button").click()
+
+
+def expect_reading(page: Page, digit: str) -> None:
+    expect(page.locator(".st-key-reading")).to_have_text(digit)
+
+
+STATUS_SECONDS = 300.0
+"""An upper bound for a busy machine: the longest run that a test trains to its end takes ten seconds on one at rest."""
+AT_REST = "^(ready|done|stopped|diverged|failed|interrupted|$)"
+"""What the status begins with while nothing is running."""
+
+
+def expect_status(page: Page, text: str | re.Pattern[str]) -> None:
+    """Wait until the status contains the text. Fail at once if the run ends otherwise meanwhile, or the server does."""
+    expected = text.pattern if isinstance(text, re.Pattern) else re.escape(text)
+    before = page.evaluate(STATUS)
+    began, servers = time.monotonic(), ServersThatRun()
+    while True:
+        try:
+            reached = page.wait_for_function(
+                STATUS_REACHED, arg=[before, expected, AT_REST], timeout=5 * SECONDS, polling=50
+            ).json_value()
+        except PlaywrightTimeoutError:
+            servers.check()
+            has_not_begun = re.match(AT_REST, before[1]) and page.evaluate(STATUS) == before
+            if time.monotonic() - began < (AT_ONCE_SECONDS if has_not_begun else STATUS_SECONDS):
+                continue
+            reached = {"isExpected": False}
+        assert reached["isExpected"], f"waited for {text!r}; the page shows {json.dumps(page.evaluate(SHOWN), indent=2)}"
+        return
+
+
+def start_run(page: Page) -> None:
+    """Press Train and wait until the status is of the new run: a short one may be done by then."""
+    status = page.locator(".st-key-status [role=status]")
+    before = status.get_attribute("data-run") or "none"
+    click(page, "train")
+    expect(status).to_have_attribute("data-run", re.compile(f"^(?!{re.escape(before)}$)."))
+
+
+def expect_at_end(page: Page, step: int) -> None:
+    """Wait until a run that is done has read the drawing and drawn the tab "Why this digit?", the last of the page, with its
+    last weights, those of `step`."""
+    expect_status(page, "done")
+    expect(page.get_by_text(f"Read by this run, step {step:,}.")).to_be_visible()
+
+
+def choose(page: Page, key: str, option: str) -> None:
+    control = page.locator(f".st-key-{key} input").first
+    control.scroll_into_view_if_needed()
+    # A list closes when the panel under it scrolls; two frames later the scrolling is over.
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    control.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def choose_preset(page: Page, name: str) -> None:
+    """Choose a preset and wait until the side panel has followed: the browser's values would go with the next click."""
+    choose(page, "preset", name)
+    for i in range(len(PRESETS[name].hidden_sizes)):
+        expect(page.locator(f".st-key-size_{i}")).to_contain_text(str(PRESETS[name].hidden_sizes[i]))
+    expect(page.locator(".st-key-batch_size")).to_contain_text(str(PRESETS[name].batch_size))
+    expect(page.locator(".st-key-epochs")).to_contain_text(str(PRESETS[name].num_epochs))
+
+
+def slide(page: Page, key: str, end: str) -> None:
+    """Move a control to one end of its ladder with the keyboard: Home or End."""
+    page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first.press(end)
+    if (key, end) == ("epochs", "Home"):
+        # The page has taken it over: a Train that comes before would train as many epochs as were set.
+        expect(page.locator("[data-testid=stSidebar]")).to_contain_text(re.compile(r"([\d,]+) steps an epoch, \1 in all"))
+
+
+def curve_length(page: Page, chart: str) -> int:
+    """Of how many points the drawn training curve is; in pixels it shrinks when the axes move."""
+    length: int = page.evaluate(CURVE_LENGTH, chart)
+    return length
+
+
+def expect_longer_curve(page: Page, chart: str, length: int) -> None:
+    page.wait_for_function(f"([chart, length]) => ({CURVE_LENGTH})(chart) > length", arg=[chart, length], timeout=60 * SECONDS)
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+    expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+
+
+STATUS = """() => {
+  const status = document.querySelector(".st-key-status");
+  const run = status?.querySelector("[role=status]")?.dataset.run;
+  return [run ?? "", (status?.textContent ?? "").replace(/\\s+/g, " ").trim()];
+}"""
+"""The id of the run that the page shows, and the words of its status."""
+
+STATUS_REACHED = f"""([before, expected, atRest]) => {{
+  const [run, words] = ({STATUS})();
+  const isExpected = new RegExp(expected).test(words);
+  // What was at rest before may be about to begin, and "Close run" leads from the end of a run to no run.
+  const hasChanged = run !== before[0] || words !== before[1];
+  const isOver = hasChanged && run && new RegExp(atRest).test(words) && !/ready/.test(expected);
+  return isExpected || isOver ? {{ isExpected }} : null;
+}}"""
+"""Whether the status has become what is expected of it, or the run has ended otherwise; null for neither."""
+
+SHOWN = """() => Object.fromEntries(
+  [".st-key-status", ".st-key-progress", ".st-key-diagnosis", "[data-testid=stAlert]", "[data-testid=stException]"].map(
+    name => [name, Array.from(document.querySelectorAll(name), element => element.innerText).join("; ")]
+  )
+)"""
+"""What the page says of its run, for the message of a test that fails."""
+
+CURVE_LENGTH = """
+chart => {
+  const paths = Array.from(document.querySelectorAll(`.st-key-${chart} .curves path`));
+  return Math.max(0, ...paths.map(path => path.getAttribute("d").split("L").length));
+}
+"""
+
+NUM_DARK = """canvas => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 128 && data[i] < 128) count++;
+  return count * (280 / canvas.width) ** 2;
+}"""
+"""How many pixels of a canvas are dark."""
+
+DARK_AT_LAST = f"""async canvas => {{
+  const numDark = {NUM_DARK};
+  for (let frame = 0; frame < 3600 && numDark(canvas); frame++) await new Promise(requestAnimationFrame);
+  return numDark(canvas);
+}}"""
+"""The same when there are none, or after a minute."""
+
+ALL_FADED = """() => Promise.all(
+  document.getAnimations().filter(one => one.effect.getComputedTiming().iterations !== Infinity).map(one => one.finished)
+)"""
+"""Waits until what fades in or out has done so."""
+
+CONTRAST_BELOW = """
+limit => {
+  const parse = text => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const luminance = color => {
+    const [r, g, b] = color.map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const background = element => {
+    const layers = [], text = element.getBoundingClientRect(), x = (text.left + text.right) / 2, y = (text.top + text.bottom) / 2;
+    for (let e = element; e; e = e.parentElement) {
+      const box = e.getBoundingClientRect();
+      // A slider's value stands beside its thumb.
+      const beside = box.width < 40 && (x < box.left || x > box.right || y < box.top || y > box.bottom);
+      if (!beside) layers.unshift(parse(getComputedStyle(e).backgroundColor));
+    }
+    return layers.reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const opacity = element => {
+    let product = 1;
+    for (let e = element; e; e = e.parentElement) product *= parseFloat(getComputedStyle(e).opacity);
+    return product;
+  };
+  const faint = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
+    if (!text || !element.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true })) continue;
+    if (element.closest("[disabled], [aria-disabled=true], [data-disabled], label:has(input:disabled), script, style")) continue;
+    const below = background(element), style = getComputedStyle(element);
+    const paint = parse(element.closest("svg") ? style.fill : style.color);
+    paint[3] *= opacity(element);
+    const [a, b] = [luminance(over(paint, below)), luminance(below)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < limit) faint.push(`${text}: ${ratio.toFixed(2)}`);
+  }
+  return faint;
+}
+"""

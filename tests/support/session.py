@@ -1,0 +1,21 @@
+"""A session's state without a page."""
+
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+from mnist_fc.config import TrainConfig
+from mnist_fc.views import controls
+
+
+class State(dict[str, Any]):
+    """Items that are attributes too, as in a session's state."""
+
+    __getattr__ = dict.__getitem__
+    __setattr__ = dict.__setitem__
+
+
+def said(app: AppTest) -> TrainConfig:
+    """The config that the controls of the page say."""
+    settings: controls.Settings = app.session_state["settings"]
+    return settings.config

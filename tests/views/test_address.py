@@ -1,0 +1,134 @@
+"""views/address.py, run by Streamlit's own AppTest: what a link says holds, and what is wrong with it is said."""
+
+import json
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from mnist_fc.config import PRESETS, TrainConfig, nearest_preset, text_of, value_of
+from mnist_fc.views import controls
+from mnist_fc.views.state import formatting
+from tests.support.session import said
+
+APP = str(Path(__file__).parents[2] / "app.py")
+
+
+pytestmark = pytest.mark.usefixtures("own_store")
+
+
+def opened(**query: str) -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=300)
+    for name, text in query.items():
+        app.query_params[name] = text
+    app.run()
+    assert not app.exception
+    return app
+
+
+def query(app: AppTest) -> dict[str, str]:
+    """What the page's address says then."""
+    (component,) = [one for one in app.sidebar.get("bidi_component") if one.proto.component_name == "mnist_fc_address"]
+    return dict(parse_qsl(json.loads(component.proto.json)["query"]))
+
+
+def warnings(app: AppTest) -> str:
+    return "\n".join(warning.value for warning in app.sidebar.warning)
+
+
+CONFIGS = [
+    *PRESETS.values(),
+    PRESETS["best"].replace(learning_rate=0.0123456789, hidden_sizes=(8, 2048, 100), seed=2**31 - 1, momentum=0.5),
+    TrainConfig(activation="gelu", optimizer="adamw", weight_decay=1e-6, adam_epsilon=1e-12, num_validation=7, threads=1),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_an_address_opens_the_page_with_the_settings_that_it_was_made_of(config: TrainConfig) -> None:
+    preset, differing = nearest_preset(config)
+    names = {"num_epochs": "epochs"}
+    app = opened(preset=preset, **{names.get(field, field): text_of(value) for field, value in differing.items()})
+    assert said(app) == config
+    assert warnings(app) == ""
+    assert said(opened(**query(app))) == config
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_field_reads_back_from_its_text(config: TrainConfig) -> None:
+    for field in vars(config):
+        assert value_of(field, text_of(getattr(config, field))) == getattr(config, field)
+
+
+def test_the_address_follows_the_controls() -> None:
+    app = opened()
+    assert query(app) == {"preset": "fast"}
+    app.select_slider(key="learning_rate").set_value(0.03).run()
+    app.select_slider(key="epochs").set_value(10).run()
+    app.select_slider(key="num_layers").set_value(2).run()
+    assert query(app) == {"preset": "fast", "learning_rate": "0.03", "epochs": "10", "hidden_sizes": "500,500"}
+    app.select_slider(key="learning_rate").set_value(0.005).run()
+    app.select_slider(key="epochs").set_value(5).run()
+    app.select_slider(key="num_layers").set_value(1).run()
+    assert query(app) == {"preset": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "limits"),
+    [
+        ("learning_rate", "7", "a number from 1e-05 to 1"),
+        ("learning_rate", "fast", "a number from 1e-05 to 1"),
+        ("learning_rate", "nan", "a number from 1e-05 to 1"),
+        ("epochs", "1e400", "a whole number from 1 to 100"),
+        ("epochs", "2.5", "a whole number from 1 to 100"),
+        ("hidden_sizes", "500,5000", "1 to 4 layers of 8 to 2048 units"),
+        ("hidden_sizes", ",,,,,,", "1 to 4 layers of 8 to 2048 units"),
+        ("activation", "step", "one of relu, tanh"),
+        ("seed", "9" * 300, "a whole number from 0"),
+    ],
+)
+def test_a_value_out_of_range_is_named_and_the_presets_taken(name: str, text: str, limits: str) -> None:
+    app = opened(preset="best", **{name: text})
+    assert said(app) == PRESETS["best"]
+    assert f"it must be {limits}" in warnings(app)
+    assert formatting.plain(name) in warnings(app)
+
+
+def test_names_that_are_no_settings_are_named_and_harm_nothing() -> None:
+    app = opened(preset="huge", learning_rat="0.1", hide="seed,sead")
+    assert said(app) == PRESETS["fast"]
+    for part in (r"preset is \'huge\'", r"learning\_rat", "hide names sead"):
+        assert part.replace("\\_", "_") in warnings(app).replace("\\_", "_")
+
+
+def test_what_an_address_says_is_shown_as_text() -> None:
+    app = opened(**{"[x](http://evil)": "1", "learning_rate": "![x](http://evil) <b> :smile: $x$"})
+    assert "](http" not in warnings(app)
+    assert "<b>" not in warnings(app)
+    assert ":smile:" not in warnings(app)
+
+
+@pytest.mark.parametrize("name", controls.HIDEABLE)
+def test_a_hidden_control_is_not_on_the_page_and_its_setting_holds(name: str) -> None:
+    def keys(app: AppTest) -> set[str]:
+        kinds = ("select_slider", "selectbox", "number_input", "toggle")
+        return {str(one.key) for kind in kinds for one in app.sidebar.get(kind)}
+
+    shown, app = opened(dropout="0.3"), opened(dropout="0.3", hide=name)
+    assert said(app) == said(shown)
+    gone = keys(shown) - keys(app)
+    assert gone
+    expected = {"hidden_sizes": ("num_layers", "size_0"), "keep_training": ("keeps_going",)}.get(name, (name,))
+    assert gone == set(expected)
+    app.select_slider(key="batch_size" if name != "batch_size" else "epochs").set_value(8).run()
+    assert not app.exception
+    assert keys(shown) - keys(app) == gone
+    assert query(app)["hide"] == name
+
+
+def test_a_link_can_hide_all_controls() -> None:
+    app = opened(preset="blog-keras", hide="all")
+    assert said(app) == PRESETS["blog-keras"]
+    kinds = ("select_slider", "selectbox", "number_input", "toggle", "expander", "subheader")
+    assert not [one for kind in kinds for one in app.sidebar.get(kind)]
+    assert len(app.sidebar.caption) == 1, "that of the page"

@@ -1,0 +1,68 @@
+"""What the server sends over http: the page's document with our script in it, and all else as Streamlit sends it."""
+
+import http.client
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from streamlit.file_util import get_static_dir
+
+from mnist_fc.views import serving
+from tests.support.browser import Server, running_server
+
+SCRIPT = Path(serving.__file__).with_name("connection.js").read_bytes()
+STATIC = Path(get_static_dir())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("serving"), STREAMLIT_SERVER_BASE_URL_PATH="digits") as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+def fetch(server: Server, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+    """The answer to a GET of `path` under the base path, and its body."""
+    with closing(http.client.HTTPConnection("localhost", urlsplit(server.url).port or 0, timeout=60)) as connection:
+        connection.request("GET", f"/digits/{path}", headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer, answer.read()
+
+
+def test_document_is_streamlits_with_one_script_more(server: Server) -> None:
+    answer, body = fetch(server, "")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert body.replace(b"<script>\n" + SCRIPT + b"</script>\n", b"") == (STATIC / "index.html").read_bytes()
+    assert body.count(SCRIPT) == 1
+
+
+def test_document_is_asked_for_each_time_and_sent_when_it_changed(server: Server) -> None:
+    answer, _ = fetch(server, "")
+    assert answer.headers["Cache-Control"] == "no-cache"
+    for tag in (answer.headers["ETag"], "W/" + answer.headers["ETag"]):
+        again, body = fetch(server, "", If_None_Match=tag)
+        assert (again.status, body) == (304, b"")
+    stale, _ = fetch(server, "", If_None_Match='"another"')
+    assert stale.status == 200
+
+
+def test_all_else_is_served_as_streamlit_serves_it(server: Server) -> None:
+    assert fetch(server, "_stcore/health")[1] == b"ok"
+    file = next(iter((STATIC / "static" / "js").glob("index.*.js")))
+    answer, body = fetch(server, f"static/js/{file.name}")
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert body == file.read_bytes()
+
+
+def test_document_that_is_not_as_expected_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "index.html").write_text("<html></html>")
+    monkeypatch.setattr(serving, "get_static_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(logging.getLogger("mnist_fc"), "propagate", True)  # the log may have been opened by another test
+    assert serving.routes() == []
+    assert "not as expected" in caplog.text
