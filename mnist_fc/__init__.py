@@ -1,13 +1,15 @@
 """Train a fully connected network on MNIST on the CPU, watch it learn, draw a digit and see it read.
 
-Imports point one way:
+Each package has a docstring that says what it is for and where to start. Each imports only what stands below it:
 
-    app -> views -> trainer, measure, probes, benchmark -> status -> jobs, process, reading, peers -> worker, store
-        -> runs, rejection, outliers, pen, results
-        -> checkpoint, speed, events, sweep, drawing, strokes, curves, diagnosis, survey -> engine, pictures, explain, export
-        -> backprop, optimizer, augment, data, records, team -> model, limits, log -> config, files, unpickling
+    app, __main__
+    views                           the page; the only code that knows Streamlit
+    server, cli                     processes and the queue of jobs; the command line
+    sweep, reading, benchmark
+    training, export
+    runs, analysis, data
+    network, drawing
+    config, records, files          every setting; what a run yields; reading and writing files
 
-Streamlit is known in app.py and views/ alone; processes, pipes and signals in process.py and worker.py (also Ctrl-C in
-__main__.py and views/serving.py, and other people's programs in benchmark.py). Nothing below views/ prints or draws, but for
-__main__.py, the command line, and peers.py, whose output is its result.
+pyproject.toml states this as contracts, which import-linter checks.
 """
