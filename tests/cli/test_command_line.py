@@ -19,13 +19,13 @@ from mnist_fc.config import CPU_COUNT, LIMITS, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.pen_digits import CONDITIONS
 from mnist_fc.drawing.strokes import Stroke, render
+from mnist_fc.files import ROOT
 from mnist_fc.network import checkpoint
 from mnist_fc.runs.layout import bytes_of
 from mnist_fc.runs.reader import read_run
 from mnist_fc.training.evaluation import evaluate
 from tests.support.settings import OVERFLOWING, as_options
 
-ROOT = Path(checkpoint.__file__).parents[1]
 TRAIN_KEYS = {
     "run_dir",
     "checkpoint",

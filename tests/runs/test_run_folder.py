@@ -19,6 +19,7 @@ import torch
 
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data.mnist import Mnist
+from mnist_fc.files import ROOT
 from mnist_fc.network import checkpoint
 from mnist_fc.records import MAX_KEPT, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord, step_of
 from mnist_fc.runs import layout, metrics, writer
@@ -287,11 +288,12 @@ def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
 def test_a_run_is_written_by_one_program_at_a_time(tmp_path: Path, records: list[Record]) -> None:
     folder = new_run(tmp_path, CONFIG)
     code = (
-        "import sys; from pathlib import Path; from mnist_fc.runs.writer import RunFolder, is_active; path = Path(sys.argv[1])\n"
+        "import sys; from pathlib import Path; path = Path(sys.argv[1])\n"
+        "from mnist_fc.runs.lock import is_active; from mnist_fc.runs.writer import RunFolder\n"
         "print(is_active(path)); RunFolder.reopen(path)"
     )
     command = [sys.executable, "-c", code, str(folder.path)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     other = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     assert other.stdout == "True\n"
     assert "goes on in another program" in other.stderr
@@ -304,7 +306,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from mnist_fc.config import TrainConfig
-from mnist_fc.data.mnist import load
+from mnist_fc.data.mnist import load_mnist
 from mnist_fc.training.engine import train
 from mnist_fc.records import StateRecord, StepRecord
 from mnist_fc.runs.writer import RunFolder
@@ -334,7 +336,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_run_that_opens_and_goes_on(
     config = CONFIG.replace(num_epochs=100)  # it is killed long before its end
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path), config.to_json(), str(small_npz)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     ) as writer:

@@ -32,6 +32,7 @@ from werkzeug.test import Client
 
 from mnist_fc.config import LIMITS, TrainConfig
 from mnist_fc.data.mnist import Mnist
+from mnist_fc.files import ROOT
 from mnist_fc.records import EndRecord, EpochRecord, Histogram, HistogramsRecord, Record, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs.tensorboard import METRICS, EventFile
 from mnist_fc.training.engine import train
@@ -45,7 +46,6 @@ with warnings.catch_warnings():
     from tensorboard.backend.application import TensorBoardWSGIApp  # type: ignore[import-untyped]
     from tensorboard.program import TensorBoard  # type: ignore[import-untyped]
 
-ROOT = Path(__file__).parents[2]
 VALIDATED = TrainConfig(hidden_sizes=(20, 9), activation="tanh", num_epochs=2, num_validation=500, threads=1)
 ON_ALL = VALIDATED.replace(hidden_sizes=(100,), activation="leaky_relu", optimizer="sgd", num_validation=0, seed=7)
 CONFIGS = {"validated": VALIDATED, "on all images": ON_ALL}
@@ -494,7 +494,7 @@ def test_tensorflow_is_left_alone_where_it_is_installed(tmp_path: Path, store: P
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path; from mnist_fc.config import TrainConfig; from mnist_fc.runs.tensorboard import EventFile\n"
-        "from mnist_fc.training.engine import EndRecord\n"
+        "from mnist_fc.records import EndRecord\n"
         "events = EventFile(Path(sys.argv[1]), TrainConfig())\n"
         "events.write(EndRecord(1, 1, 'done', '', 1.0, 0.5, 0.75)); events.close()\n"
     )

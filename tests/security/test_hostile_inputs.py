@@ -40,6 +40,7 @@ from mnist_fc.data.mnist import Mnist
 from mnist_fc.drawing.pictures import DrawingError, load_picture
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, canvas_json, render
 from mnist_fc.export import script
+from mnist_fc.files import ROOT
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
@@ -76,7 +77,7 @@ from tests.support.hostile import (
 from tests.support.session import State
 
 CONFIG = TrainConfig(hidden_sizes=(8,), num_epochs=2, num_validation=500, threads=1)
-APP = str(Path(__file__).parents[2] / "app.py")
+APP = str(ROOT / "app.py")
 DOORS: dict[str, Door] = {}
 
 

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import mnist_fc
+from mnist_fc.files import ROOT
 
-ROOT = Path(mnist_fc.__file__).parents[1]
 FILES = [ROOT / "app.py", *ROOT.glob("mnist_fc/**/*.py")]
 
 UNPICKLING = {"mnist_fc/server/process.py", "mnist_fc/server/worker.py"}

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from mnist_fc.files import ROOT
 from tests.support.browser import (
-    ROOT,
     SECONDS,
     SEVEN,
     Server,

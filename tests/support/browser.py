@@ -17,8 +17,8 @@ from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from mnist_fc.config import PRESETS
+from mnist_fc.files import ROOT
 
-ROOT = Path(__file__).parents[2]
 BROWSER = os.environ.get("MNIST_FC_BROWSER") or None  # read at import: the tests themselves run without these variables
 BROWSER_ARGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),

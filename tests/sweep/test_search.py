@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 
 from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, Range, TrainConfig
 from mnist_fc.data.mnist import DataError, Mnist
+from mnist_fc.files import ROOT
 from mnist_fc.records import NOT_FINITE, EpochRecord
 from mnist_fc.sweep.search import sweep
 from mnist_fc.sweep.space import (
@@ -52,7 +53,6 @@ from mnist_fc.training.engine import train
 from mnist_fc.training.train_state import Training
 from tests.support.settings import OVERFLOWING
 
-ROOT = Path(__file__).parents[2]
 BASE = TrainConfig(hidden_sizes=(16,), num_epochs=1, num_validation=500, threads=1)
 RATES: Space = {"learning_rate": Interval(1e-5, 1e-1)}
 MIXED: Space = {

@@ -18,6 +18,7 @@ from mnist_fc.cli.main import main
 from mnist_fc.config import Augmentation, TrainConfig
 from mnist_fc.data.augment import augment
 from mnist_fc.data.mnist import Mnist
+from mnist_fc.files import ROOT
 from mnist_fc.network import checkpoint
 from mnist_fc.network.backprop import Backprop
 from mnist_fc.network.mlp import MLP, initialize
@@ -25,8 +26,6 @@ from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.training.distributed import ALONE, Team, TeamError, joined
 from mnist_fc.training.engine import train
 from tests.support.settings import OVERFLOWING, as_options
-
-ROOT = Path(checkpoint.__file__).parents[1]
 
 SIZES = [1, 2, 3, 7]
 

@@ -1,18 +1,18 @@
 """views/address.py, run by Streamlit's own AppTest: what a link says holds, and what is wrong with it is said."""
 
 import json
-from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS, TrainConfig, nearest_preset, text_of, value_of
+from mnist_fc.files import ROOT
 from mnist_fc.views import controls
 from mnist_fc.views.state import formatting
 from tests.support.session import said
 
-APP = str(Path(__file__).parents[2] / "app.py")
+APP = str(ROOT / "app.py")
 
 
 pytestmark = pytest.mark.usefixtures("own_store")

@@ -14,15 +14,16 @@ from streamlit.testing.v1 import AppTest
 
 from mnist_fc.analysis.probes import Probe
 from mnist_fc.config import LIMITS, PRESETS, Choice
+from mnist_fc.files import ROOT
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import controls
 from mnist_fc.views.components.pixels import full_colour, grid
-from mnist_fc.views.state import networks, session, shared, throttle
+from mnist_fc.views.state import networks, shared, throttle
 from tests.support.session import State, said
 
-APP = str(Path(__file__).parents[2] / "app.py")
+APP = str(ROOT / "app.py")
 NUMBERS = ["num_layers", "size_0", "learning_rate", "epochs", "batch_size", "dropout", "label_smoothing", "weight_decay"]
 
 
@@ -154,7 +155,7 @@ def test_what_takes_long_waits_while_a_run_goes_on_unless_it_is_about_something_
     reader = shared.shipped_reader()
     computed: list[str] = []
     clock = 0.0
-    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: clock))
+    monkeypatch.setattr("mnist_fc.views.state.throttle.time", SimpleNamespace(monotonic=lambda: clock))
 
     def ask(about: str, network: networks.Network) -> tuple[int, str]:
         def compute() -> int:
