@@ -72,7 +72,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Layers:
+class LayerSizes:
     """Sizes of one or more hidden layers."""
 
     count: Range = Range(int, 1, 4)
@@ -90,8 +90,8 @@ class Layers:
             raise ConfigError(f"{name} is {_shown(value)}; it must be {self}") from None
 
 
-LIMITS: dict[str, Range | Choice | Layers] = {
-    "hidden_sizes": Layers(),
+FIELDS: dict[str, Range | Choice | LayerSizes] = {
+    "hidden_sizes": LayerSizes(),
     "activation": Choice(("relu", "tanh", "sigmoid", "leaky_relu", "gelu")),
     "initialization": Choice(("pytorch", "keras")),
     "dropout": Range(float, 0.0, 0.5),
@@ -141,7 +141,7 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, limit in LIMITS.items():
+        for name, limit in FIELDS.items():
             object.__setattr__(self, name, limit.check(name, getattr(self, name)))
 
     @property
@@ -178,8 +178,8 @@ class TrainConfig:
             raise ConfigError(f"the settings are not JSON: {error}") from None
         if not isinstance(values, dict):
             raise ConfigError(f"the settings are {_shown(values)}; they must be a JSON object")
-        if unknown := sorted(values.keys() - LIMITS.keys()):
-            raise ConfigError(f"the settings name {', '.join(unknown)[:MAX_SHOWN]}; known are {', '.join(LIMITS)}")
+        if unknown := sorted(values.keys() - FIELDS.keys()):
+            raise ConfigError(f"the settings name {', '.join(unknown)[:MAX_SHOWN]}; known are {', '.join(FIELDS)}")
         if isinstance(values.get("threads"), int):
             values["threads"] = min(values["threads"], CPU_COUNT)
         return cls(**values)
@@ -208,15 +208,15 @@ def _shown(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
-def value_of(name: str, text: str) -> Any:
+def parse_value(name: str, text: str) -> Any:
     """What `text` says for the field `name`, as "0.001", "relu" or "500,500"; not checked: text that is no number stays text."""
-    limit = LIMITS[name]
-    if isinstance(limit, Layers):
+    limit = FIELDS[name]
+    if isinstance(limit, LayerSizes):
         return tuple(to_number(part) for part in text.split(","))
     return text if isinstance(limit, Choice) else to_number(text)
 
 
-def text_of(value: Any) -> str:
+def format_value(value: Any) -> str:
     """The text that `value_of` gives `value` for."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:.10g}" if isinstance(value, float) else str(value)
 

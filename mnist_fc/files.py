@@ -14,7 +14,7 @@ ASSETS = ROOT / "assets"
 """The folder of what ships with the program: MNIST and the trained networks."""
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def atomic_write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a file that takes the place of `path` once it is whole and on disk."""
     file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115 (entered below)
     try:
@@ -29,7 +29,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
-def open_plain(path: str | Path) -> IO[bytes]:
+def open_regular_file(path: str | Path) -> IO[bytes]:
     """Open a file to read. Raises OSError, also for what is no plain file: a pipe never ends, and a device does things."""
     # Without O_NONBLOCK, to open a pipe is to wait for somebody who writes to it.
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))  # noqa: SIM115
@@ -39,9 +39,9 @@ def open_plain(path: str | Path) -> IO[bytes]:
     return file
 
 
-def read_whole(path: Path, max_bytes: int) -> bytes:
+def read_bounded(path: Path, max_bytes: int) -> bytes:
     """What a plain file holds. Raises OSError, also when that is more than `max_bytes`."""
-    with open_plain(path) as file:
+    with open_regular_file(path) as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise OSError(f"it is larger than {max_bytes:,} bytes")

@@ -24,13 +24,13 @@ hypothesis.settings.load_profile("any machine")
 @pytest.fixture(scope="module")
 def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """For AppTest: the server's resources as in a new server, with a store of their own; its training process ends afterwards."""
-    resources = shared.trainer, shared.mnist, shared.shipped_reader, shared.shipped_accuracy
+    resources = shared.scheduler, shared.mnist, shared.shipped_reader, shared.shipped_accuracy
     for each in resources:
         each.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MNIST_FC_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield
-        shared.trainer().close()
+        shared.scheduler().close()
     for each in resources:
         each.clear()
 

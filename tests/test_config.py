@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_fc.config import CPU_COUNT, LIMITS, PRESETS, Choice, ConfigError, Layers, Range, TrainConfig, preset_of
+from mnist_fc.config import CPU_COUNT, FIELDS, PRESETS, Choice, ConfigError, LayerSizes, Range, TrainConfig, preset_of
 
-RANGES = {name: limit for name, limit in LIMITS.items() if isinstance(limit, Range)}
-CHOICES = {name: limit for name, limit in LIMITS.items() if isinstance(limit, Choice)}
-HIDDEN_SIZES = Layers()
+RANGES = {name: limit for name, limit in FIELDS.items() if isinstance(limit, Range)}
+CHOICES = {name: limit for name, limit in FIELDS.items() if isinstance(limit, Choice)}
+HIDDEN_SIZES = LayerSizes()
 
 BLOG = {
     "hidden_sizes": (500,),
@@ -35,20 +35,20 @@ BLOG = {
 }
 
 
-def values_in(limit: Range | Choice | Layers) -> st.SearchStrategy[Any]:
+def values_in(limit: Range | Choice | LayerSizes) -> st.SearchStrategy[Any]:
     match limit:
         case Range(kind=kind, low=low, high=high):
             return st.integers(int(low), int(high)) if kind is int else st.floats(low, high)
         case Choice(options=options):
             return st.sampled_from(options)
-        case Layers(count=count, size=size):
+        case LayerSizes(count=count, size=size):
             return st.lists(values_in(size), min_size=int(count.low), max_size=int(count.high)).map(tuple)
 
 
-configs = st.fixed_dictionaries({name: values_in(limit) for name, limit in LIMITS.items()}).map(lambda v: TrainConfig(**v))
+configs = st.fixed_dictionaries({name: values_in(limit) for name, limit in FIELDS.items()}).map(lambda v: TrainConfig(**v))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from(list(LIMITS)), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from(list(FIELDS)), inner, max_size=4),
     max_leaves=8,
 )
 
@@ -60,7 +60,7 @@ def refusal(**changes: Any) -> str:
 
 
 def test_every_field_has_a_limit() -> None:
-    assert list(LIMITS) == [field.name for field in dataclasses.fields(TrainConfig)]
+    assert list(FIELDS) == [field.name for field in dataclasses.fields(TrainConfig)]
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -150,14 +150,14 @@ def test_json_and_back_is_the_same_config(config: TrainConfig) -> None:
     assert TrainConfig.from_json(config.to_json()) == config
 
 
-@given(json_values | st.dictionaries(st.sampled_from(list(LIMITS)), json_values))
+@given(json_values | st.dictionaries(st.sampled_from(list(FIELDS)), json_values))
 def test_any_json_is_a_config_or_a_config_error(value: object) -> None:
     try:
         config = TrainConfig.from_json(json.dumps(value))
     except ConfigError:
         return
     assert isinstance(value, dict)
-    assert all(getattr(config, name) == limit.check(name, getattr(config, name)) for name, limit in LIMITS.items())
+    assert all(getattr(config, name) == limit.check(name, getattr(config, name)) for name, limit in FIELDS.items())
 
 
 @pytest.mark.parametrize("text", ["", "{", "no", '{"seed": 1', "\0", "[" * 200_000, '{"seed": ' + "1" * 5000 + "}"], ids=range(7))

@@ -88,7 +88,7 @@ class Unit:
 
 
 @torch.no_grad()
-def outputs(model: MLP, inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def layer_outputs(model: MLP, inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Layer by layer the sums before the activation function and the activations, (N, units) float32.
 
     `inputs` are images, (N, 784) float32 in [0, 1]; of the output layer both are the logits. A layer is computed when it is
@@ -103,22 +103,22 @@ def outputs(model: MLP, inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     yield logits, logits
 
 
-def inputs_of(model: MLP, images: Tensor, layer: int) -> Tensor:
+def layer_inputs(model: MLP, images: Tensor, layer: int) -> Tensor:
     """What a layer, counted from 1, gets for images, (N, 784) float32: (N, inputs), for the first layer the images themselves."""
-    for _, activations in islice(outputs(model, images), layer - 1):
+    for _, activations in islice(layer_outputs(model, images), layer - 1):
         images = activations
     return images
 
 
 def forward(model: MLP, image: np.ndarray) -> list[LayerActivity]:
     """What every unit makes of one image, float32 (28, 28), layer by layer from the first hidden one to the output."""
-    return [LayerActivity(sums[0].numpy(), activations[0].numpy()) for sums, activations in outputs(model, _row(image))]
+    return [LayerActivity(sums[0].numpy(), activations[0].numpy()) for sums, activations in layer_outputs(model, _row(image))]
 
 
 @torch.no_grad()
 def unit(model: MLP, image: np.ndarray, layer: int, index: int) -> Unit:
     """The arithmetic of unit `index` of a layer, counted from 1, the output layer included, for one image, float32 (28, 28)."""
-    inputs = inputs_of(model, _row(image), layer)[0]
+    inputs = layer_inputs(model, _row(image), layer)[0]
     of = model.layers[layer - 1]
     weights, bias = of.weight[index], of.bias[index]
     total = weights @ inputs + bias
@@ -137,7 +137,7 @@ def attribute(model: MLP, image: np.ndarray, digits: Sequence[int]) -> Attributi
     inputs = _row(image)
     chosen = list(digits)
     logits = model(inputs)[0, chosen].double().numpy()
-    line = _Line(model, inputs[0], chosen)
+    line = _IntegrationPath(model, inputs[0], chosen)
     is_exact = model.activation_name in PIECEWISE_LINEAR
     if is_exact:
         gradients = [gradient[:, 0] for gradient in line.at([1.0])[1]]
@@ -155,7 +155,7 @@ def _row(image: np.ndarray) -> Tensor:
     return torch.tensor(image.reshape(1, -1))
 
 
-class _Line:
+class _IntegrationPath:
     """A network at points on the straight line from blank paper to an image, in float64.
 
     In float32 the contributions would not add up to the logits but for the network's own rounding.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mnist_fc.config import LIMITS, NUM_CLASSES, Range, TrainConfig
+from mnist_fc.config import FIELDS, NUM_CLASSES, Range, TrainConfig
 from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, StepRecord
 
 GUESSING_LOSS = math.log(NUM_CLASSES)
@@ -280,7 +280,7 @@ def _against_overfitting(config: TrainConfig, best_epoch: int) -> dict[str, Any]
 def _lower(config: TrainConfig, rate: float) -> float:
     """The ordinary learning rate, or a tenth of one that is not above it."""
     ordinary = ORDINARY_RATES[config.optimizer]
-    limit = LIMITS["learning_rate"]
+    limit = FIELDS["learning_rate"]
     assert isinstance(limit, Range)
     return ordinary if rate > ordinary else max(limit.low, rate / 10)
 

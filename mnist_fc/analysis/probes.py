@@ -32,7 +32,7 @@ class History:
     def __init__(self) -> None:
         self._readings: dict[int, dict[int, np.ndarray]] = {}
 
-    def lacks(self, step: int, probes: Sequence[Probe]) -> bool:
+    def needs(self, step: int, probes: Sequence[Probe]) -> bool:
         """Whether the network of `step` has yet to read one of `probes`."""
         return not self._readings.get(step, {}).keys() >= {probe.id for probe in probes}
 
@@ -40,7 +40,7 @@ class History:
         """Whether no network has read it."""
         return not self._of(probe)
 
-    def add_nothing(self, step: int, probes: Sequence[Probe]) -> None:
+    def skip(self, step: int, probes: Sequence[Probe]) -> None:
         """There is no network of `step` to be had, and it is not asked for again."""
         self._readings.setdefault(step, {}).update({probe.id: NOTHING for probe in probes})
 
@@ -60,7 +60,7 @@ class History:
         """The first step at which it was read as its digit, of those at which it was read, `until` a step if one is given."""
         return next((step for step, row in self._of(probe, until).items() if _is_right(row, probe)), None)
 
-    def right_since(self, probe: Probe, until: int | None = None) -> int | None:
+    def correct_since(self, probe: Probe, until: int | None = None) -> int | None:
         """The first step from which on it was always read as its digit; None if it was not at the last, which is `until`."""
         read = self._of(probe, until)
         wrong = [step for step, row in read.items() if not _is_right(row, probe)]

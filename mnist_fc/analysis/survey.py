@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_fc.analysis.attribution import inputs_of, outputs
+from mnist_fc.analysis.attribution import layer_inputs, layer_outputs
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.network.mlp import MLP
 
@@ -49,7 +49,7 @@ def survey(model: MLP, images: Tensor) -> Survey:
     digits, confidences, extremes = [], [], []
     for batch in _batches(images):
         of_batch = []
-        for _, activations in outputs(model, batch):
+        for _, activations in layer_outputs(model, batch):
             of_batch.append((activations.amin(0), activations.amax(0)))
         extremes.append(of_batch[:-1])
         digits.append(activations.argmax(1))
@@ -67,7 +67,7 @@ def confusion(labels: Tensor, digits: np.ndarray) -> np.ndarray:
     return counts.reshape(NUM_CLASSES, NUM_CLASSES)
 
 
-def misread(labels: Tensor, survey: Survey) -> np.ndarray:
+def misclassified(labels: Tensor, survey: Survey) -> np.ndarray:
     """The images whose digit is not their label, (N,) int64, as indices, the surest first."""
     return surest_first(survey, survey.digits != labels.numpy())
 
@@ -79,14 +79,14 @@ def surest_first(survey: Survey, chosen: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def exciting(model: MLP, images: Tensor, layer: int, index: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def top_activating(model: MLP, images: Tensor, layer: int, index: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The `count` images that excite unit `index` of a layer, counted from 1, the most: indices and activations, descending.
 
     Of a unit of the output layer, which is a digit, the activation is its logit. No other unit of the layer is computed.
     """
     of = model.layers[layer - 1]
     weights, bias = of.weight[index], of.bias[index]
-    sums = torch.cat([inputs_of(model, batch, layer) @ weights + bias for batch in _batches(images)])
+    sums = torch.cat([layer_inputs(model, batch, layer) @ weights + bias for batch in _batches(images)])
     activations = sums if layer == len(model.layers) else model.activation(sums)
     values: np.ndarray = activations.numpy()
     indices = np.argsort(-values, kind="stable")[:count]
@@ -94,7 +94,7 @@ def exciting(model: MLP, images: Tensor, layer: int, index: int, count: int) -> 
 
 
 @torch.no_grad()
-def telling(model: MLP, images: Tensor, count: int) -> np.ndarray:
+def most_discriminative(model: MLP, images: Tensor, count: int) -> np.ndarray:
     """The first-layer units whose answers tell the images apart the most, as indices, at most `count`, descending.
 
     That is the standard deviation of a unit's activation, times the Euclidean norm of the weights it goes out by.
@@ -102,7 +102,7 @@ def telling(model: MLP, images: Tensor, count: int) -> np.ndarray:
     num_units = model.hidden_sizes[0]
     totals, squares = torch.zeros(num_units, dtype=torch.float64), torch.zeros(num_units, dtype=torch.float64)
     for batch in _batches(images):
-        activations = inputs_of(model, batch, 2).double()
+        activations = layer_inputs(model, batch, 2).double()
         totals += activations.sum(0)
         squares += activations.square_().sum(0)
     means = totals / len(images)
@@ -112,14 +112,14 @@ def telling(model: MLP, images: Tensor, count: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def nearest(model: MLP, image: np.ndarray, images: Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_neighbours(model: MLP, image: np.ndarray, images: Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The `count` images most like `image`, float32 (28, 28), to the network: indices and distances, ascending.
 
     Distances are Euclidean, between the activations of the last hidden layer.
     """
     last = len(model.layers)
-    own = inputs_of(model, torch.tensor(image.reshape(1, -1)), last)
-    by_batch = [torch.linalg.vector_norm(inputs_of(model, batch, last) - own, dim=1) for batch in _batches(images)]
+    own = layer_inputs(model, torch.tensor(image.reshape(1, -1)), last)
+    by_batch = [torch.linalg.vector_norm(layer_inputs(model, batch, last) - own, dim=1) for batch in _batches(images)]
     distances: np.ndarray = torch.cat(by_batch).numpy()
     indices = np.argsort(distances, kind="stable")[:count]
     return indices, distances[indices]

@@ -12,7 +12,7 @@ from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.network import checkpoint
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.sweep.storage import SweepError
-from mnist_fc.training.distributed import TeamError
+from mnist_fc.training.distributed import ProcessGroupError
 from mnist_fc.training.train_state import StateError
 
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         RunsError,
         StateError,
         SweepError,
-        TeamError,
+        ProcessGroupError,
     ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -4,11 +4,11 @@ import argparse
 from typing import Any
 
 from mnist_fc.config import (
-    LIMITS,
+    FIELDS,
     PRESETS,
     Choice,
-    Layers,
-    value_of,
+    LayerSizes,
+    parse_value,
 )
 from mnist_fc.data.mnist import Mnist, download_mnist, load_mnist
 from mnist_fc.runs.store import RUNS_VARIABLE
@@ -29,11 +29,11 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="fast", help="settings to begin with (%(default)s)")
-    for name, limit in LIMITS.items():
+    for name, limit in FIELDS.items():
         parser.add_argument(
             f"--{option_name(name)}",
             dest=name,
-            metavar="N,N" if isinstance(limit, Layers) else "WORD" if isinstance(limit, Choice) else "N",
+            metavar="N,N" if isinstance(limit, LayerSizes) else "WORD" if isinstance(limit, Choice) else "N",
             help=f"{limit}",
         )
 
@@ -48,4 +48,4 @@ def load_data(parsed: argparse.Namespace) -> Mnist:
 
 def changed_settings(parsed: argparse.Namespace) -> dict[str, Any]:
     """The fields that options were given for; what is wrong with them TrainConfig says."""
-    return {name: value_of(name, text) for name in LIMITS if (text := getattr(parsed, name, None)) is not None}
+    return {name: parse_value(name, text) for name in FIELDS if (text := getattr(parsed, name, None)) is not None}

@@ -10,7 +10,7 @@ from mnist_fc.cli.sweep import run_sweep
 from mnist_fc.cli.train import run_train
 from mnist_fc.config import (
     DEFAULT_THREADS,
-    LIMITS,
+    FIELDS,
 )
 from mnist_fc.data import pen_digits
 from mnist_fc.sweep.storage import SWEEPS_VARIABLE
@@ -98,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     benchmark_parser = commands.add_parser("benchmark", help="time an epoch of this engine, of other programs and of the floor")
     benchmark_parser.add_argument("--epochs", metavar="N", default="7", help="epochs of each, in turn (%(default)s)")
     benchmark_parser.add_argument(
-        "--threads", metavar="N", default=str(DEFAULT_THREADS), help=f"{LIMITS['threads']} (%(default)s)"
+        "--threads", metavar="N", default=str(DEFAULT_THREADS), help=f"{FIELDS['threads']} (%(default)s)"
     )
     benchmark_parser.add_argument("--peers", action="store_true", help="also Keras and scikit-learn, where they are installed")
     add_data_options(benchmark_parser)

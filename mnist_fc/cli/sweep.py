@@ -7,8 +7,8 @@ from mnist_fc.cli.console import Screen, to_json
 from mnist_fc.cli.options import changed_settings, load_data, option_name
 from mnist_fc.config import (
     PRESETS,
+    format_value,
     nearest_preset,
-    text_of,
     to_number,
 )
 from mnist_fc.runs.store import RunStore, runs_dir
@@ -39,7 +39,7 @@ def run_sweep(parsed: argparse.Namespace) -> int:
     if winner:
         screen.line(f"The best is {_trial_line(winner)}")
         preset, differing = nearest_preset(config_of(config.base, winner))
-        options = "".join(f" --{option_name(name)} {text_of(value)}" for name, value in differing.items())
+        options = "".join(f" --{option_name(name)} {format_value(value)}" for name, value in differing.items())
         screen.line(f"Train it: python -m mnist_fc train --preset {preset}{options}")
     if parsed.json:
         print(
@@ -51,6 +51,6 @@ def run_sweep(parsed: argparse.Namespace) -> int:
 
 
 def _trial_line(trial: TrialRecord) -> str:
-    settings = ", ".join(f"{option_name(name)} {text_of(value)}" for name, value in trial.settings.items())
+    settings = ", ".join(f"{option_name(name)} {format_value(value)}" for name, value in trial.settings.items())
     accuracy = "" if trial.val_accuracy is None else f", validation {trial.val_accuracy:.2%}"
     return f"trial {trial.number}: {settings}: {trial.state} after epoch {trial.epoch} of {trial.num_epochs}{accuracy}"

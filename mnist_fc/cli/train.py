@@ -21,9 +21,9 @@ from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.store import RunStore, runs_dir
 from mnist_fc.runs.writer import RunFolder
-from mnist_fc.training.distributed import ALONE, Team, joined
+from mnist_fc.training.distributed import SINGLE_PROCESS, ProcessGroup, joined
 from mnist_fc.training.engine import train
-from mnist_fc.training.train_state import Training
+from mnist_fc.training.train_state import TrainState
 
 OUTLIERS = Range(int, 1, 100_000)
 
@@ -33,7 +33,7 @@ def run_train(parsed: argparse.Namespace) -> int:
         return _train_in(team, parsed)
 
 
-def _train_in(team: Team, parsed: argparse.Namespace) -> int:
+def _train_in(team: ProcessGroup, parsed: argparse.Namespace) -> int:
     """Train; the first process of the team alone prints and keeps the run."""
     screen = Screen(to_stderr=parsed.json, is_silent=team.rank > 0)
     store = RunStore(runs_dir(parsed.runs_dir))
@@ -55,7 +55,7 @@ def _train_in(team: Team, parsed: argparse.Namespace) -> int:
         config = PRESETS[parsed.preset].replace(**{"threads": threads, **changed_settings(parsed)})
         images, added = _training_data(parsed, config, screen)
         if team.rank == 0:
-            for run in store.room_for(config).to_remove:
+            for run in store.plan_eviction(config).to_remove:
                 screen.line(f"making room in {store.path}: removing the oldest run that is not pinned, {run.id}")
             folder = store.create(config, added)
     interrupted = False
@@ -65,18 +65,18 @@ def _train_in(team: Team, parsed: argparse.Namespace) -> int:
         interrupted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait for the step
 
-    def before_step(training: Training) -> bool:
+    def on_step(training: TrainState) -> bool:
         screen.steps_per_epoch = training.steps_per_epoch
         return not interrupted
 
     # torchrun passes on what it gets, and sends SIGTERM to the others when one process has ended.
-    stop_signals = [signal.SIGINT] if team is ALONE else [signal.SIGINT, signal.SIGTERM]
+    stop_signals = [signal.SIGINT] if team is SINGLE_PROCESS else [signal.SIGINT, signal.SIGTERM]
     before = {number: signal.signal(number, interrupt) for number in stop_signals}
     train_loss: float | None = None
     epoch_seconds: list[float] = []
     rates: list[float] = []
     try:
-        for record in train(config, images, before_step, state, team):
+        for record in train(config, images, on_step, state, team):
             if folder:
                 folder.write(record)
             match record:

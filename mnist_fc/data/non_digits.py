@@ -14,7 +14,7 @@ import torch
 
 from mnist_fc.config import NUM_CLASSES, TrainConfig
 from mnist_fc.data.mnist import Mnist, split_validation
-from mnist_fc.drawing.normalize import plain_resize, prepare_all, to_image
+from mnist_fc.drawing.normalize import normalize_all, plain_resize, to_image
 from mnist_fc.drawing.pictures import on_transparent
 from mnist_fc.drawing.strokes import CANVAS_SIZE, MAX_WIDTH, Stroke, place, render, rotation
 
@@ -71,10 +71,10 @@ Random = np.random.Generator
 Plane = np.ndarray
 
 
-def make(count: int, seed: int, kinds: tuple[str, ...] = ()) -> np.ndarray:
+def generate(count: int, seed: int, kinds: tuple[str, ...] = ()) -> np.ndarray:
     """`count` images that are no digits, float32 (count, 28, 28), in turn of `kinds`, else of all KINDS."""
     random = np.random.default_rng(seed)
-    makers = [KINDS[name] for name in kinds or KINDS]
+    makers = [GENERATORS[name] for name in kinds or GENERATORS]
     images: list[np.ndarray] = []
     while len(images) < count:
         rgba = makers[len(images) % len(makers)](random)
@@ -258,7 +258,7 @@ def _parse_signs() -> list[list[Plane]]:
 
 _SIGNS = _parse_signs()
 
-KINDS: dict[str, Callable[[Random], Plane]] = {
+GENERATORS: dict[str, Callable[[Random], Plane]] = {
     "scribbles": _scribble,
     "curves": _curves,
     "wanderings": _wander,
@@ -283,15 +283,15 @@ def add_to(mnist: Mnist, count: int, config: TrainConfig) -> Mnist:
     labels = mnist.train_labels[: len(mnist.train_labels) - mnist.num_added]
     trained, _ = split_validation(labels, config.num_validation, config.seed)
     again = trained[: len(trained) // 2]
-    digits = prepare_all(map(on_transparent, mnist.train_images[again].view(-1, 28, 28).numpy()))
+    digits = normalize_all(map(on_transparent, mnist.train_images[again].view(-1, 28, 28).numpy()))
     whole = mnist.train_images[trained[: 3 * count]].view(-1, 28, 28).numpy() / np.float32(255)
-    others = np.concatenate([make(count * len(KINDS), config.seed), taken_apart(whole, config.seed)])
+    others = np.concatenate([generate(count * len(GENERATORS), config.seed), scramble_digits(whole, config.seed)])
     pixels = (np.concatenate([digits, others]).reshape(-1, 784) * 255).round().astype(np.uint8)
     added = torch.cat([mnist.train_labels[again], torch.full([len(others)], NO_DIGIT)])
     return replace(mnist.with_added(torch.from_numpy(pixels), added), num_classes=NO_DIGIT + 1)
 
 
-def taken_apart(images: np.ndarray, seed: int) -> np.ndarray:
+def scramble_digits(images: np.ndarray, seed: int) -> np.ndarray:
     """Digits that are none any more, as many as `images`, float32 (N, 28, 28): quarters changed about, or two in one place."""
     random = np.random.default_rng(seed)
     others = images[random.permutation(len(images))].swapaxes(1, 2)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mnist_fc.data.mnist import DAMAGE, DataError, Mnist
-from mnist_fc.drawing.normalize import prepare_all
+from mnist_fc.drawing.normalize import normalize_all
 from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render, rotation
 
 HELD_OUT = 5
@@ -166,7 +166,7 @@ def draw(digit: Sequence[np.ndarray], condition: Condition, random: np.random.Ge
 def images(digits: PenDigits, condition: Condition, seed: int) -> np.ndarray:
     """The digits drawn and prepared, float32 (N, 784)."""
     random = np.random.default_rng(seed)
-    return prepare_all(draw(digit, condition, random) for digit in digits.strokes).reshape(-1, 784)
+    return normalize_all(draw(digit, condition, random) for digit in digits.strokes).reshape(-1, 784)
 
 
 def add_to(mnist: Mnist, digits: PenDigits, seed: int = 0) -> Mnist:

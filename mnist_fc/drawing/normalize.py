@@ -46,7 +46,7 @@ WORK_MARGIN = 8
 
 
 @dataclass(frozen=True)
-class Preparation:
+class NormalizationSteps:
     """A drawing on its way to the image; each plane float32, 0 paper to 1 ink."""
 
     drawn: np.ndarray
@@ -69,17 +69,17 @@ def to_image(rgba: np.ndarray) -> np.ndarray | None:
     `rgba` is uint8 (H, W, 4): ink on transparent paper, dark ink on light paper, or light ink on dark.
     Raises DrawingError for an array of another kind.
     """
-    drawn = clean_ink(rgba)
-    return None if drawn is None else prepare(drawn).image
+    drawn = extract_ink(rgba)
+    return None if drawn is None else normalize(drawn).image
 
 
 def plain_resize(rgba: np.ndarray) -> np.ndarray | None:
     """The whole canvas resized to 28 x 28, wherever the ink is; types and errors as `to_image`."""
-    drawn = clean_ink(rgba)
+    drawn = extract_ink(rgba)
     return None if drawn is None else _resized(drawn, 28, 28)
 
 
-def clean_ink(rgba: np.ndarray) -> np.ndarray | None:
+def extract_ink(rgba: np.ndarray) -> np.ndarray | None:
     """The ink at full strength and without specks: float32 (H, W), 0 to 1; None for an empty canvas.
 
     A large picture comes out smaller, as from `ink`. `rgba` and errors as `to_image`.
@@ -98,14 +98,14 @@ def clean_ink(rgba: np.ndarray) -> np.ndarray | None:
     return drawn * with_fringe
 
 
-def prepare_all(drawings: Iterable[np.ndarray]) -> np.ndarray:
+def normalize_all(drawings: Iterable[np.ndarray]) -> np.ndarray:
     """`to_image` of each drawing, float32 (N, 28, 28); an empty one is blank."""
     images = map(to_image, drawings)
     return np.stack([np.zeros((28, 28), np.float32) if image is None else image for image in images])
 
 
-def prepare(drawn: np.ndarray) -> Preparation:
-    """The steps from ink, float32 (H, W), some of it above 0.5 as `clean_ink` gives it, to the image."""
+def normalize(drawn: np.ndarray) -> NormalizationSteps:
+    """The steps from ink, float32 (H, W), some of it above 0.5 as `extract_ink` gives it, to the image."""
     box = _cropped(drawn)
     size = max(box.shape)
     shrinks_by = size / WORK_SIZE
@@ -117,10 +117,10 @@ def prepare(drawn: np.ndarray) -> Preparation:
     cropped /= cropped.max()  # some of it stays above 0.5, however small the ink was
     stroke = _cropped(_with_usual_stroke(cropped))
     scaled = _scaled(stroke, DIGIT_BOX)
-    return Preparation(drawn, size, cropped, stroke, scaled, _centered(scaled))
+    return NormalizationSteps(drawn, size, cropped, stroke, scaled, _centered(scaled))
 
 
-def side_by_side(drawn: np.ndarray) -> list[np.ndarray]:
+def segment_digits(drawn: np.ndarray) -> list[np.ndarray]:
     """The ink of each thing that stands apart from its neighbours, from left to right; `drawn` as for `prepare`.
 
     What lies mostly above or below something else belongs to it, and so does what is much lower than the tallest: the bar

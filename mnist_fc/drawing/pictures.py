@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from mnist_fc.files import open_plain
+from mnist_fc.files import open_regular_file
 
 # What a picture may take: some tens of megabytes of memory while it is read, and less than a second.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -148,7 +148,7 @@ def load_picture(path: str | Path) -> np.ndarray:
     FORMATS, or too large a one.
     """
     try:
-        with open_plain(path) as file, warnings.catch_warnings(action="ignore"):
+        with open_regular_file(path) as file, warnings.catch_warnings(action="ignore"):
             if os.fstat(file.fileno()).st_size > MAX_BYTES:
                 raise DrawingError(f"the picture {path} is larger than {MAX_BYTES // 10**6} MB")
             with Image.open(file, formats=FORMATS) as picture:

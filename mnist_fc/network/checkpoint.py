@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_fc.config import MAX_CONFIG_BYTES, NUM_CLASSES, NUM_INPUTS, Activation, ConfigError, Layers, TrainConfig
-from mnist_fc.files import ASSETS, open_plain, read_whole, write_whole
+from mnist_fc.config import MAX_CONFIG_BYTES, NUM_CLASSES, NUM_INPUTS, Activation, ConfigError, LayerSizes, TrainConfig
+from mnist_fc.files import ASSETS, atomic_write, open_regular_file, read_bounded
 from mnist_fc.network.mlp import MLP
 from mnist_fc.network.torch_pickle import View, unpickled
 
@@ -54,7 +54,7 @@ def save(path: Path, weights: Mapping[str, Tensor | np.ndarray]) -> None:
     """Write a state dict to `path`. Raises OSError when it cannot; what was there before stays then."""
     # In memory first: torch.save turns the OSError of a full disk into a RuntimeError of its own.
     content = to_bytes(weights)
-    write_whole(path, lambda file: file.write(content))
+    atomic_write(path, lambda file: file.write(content))
 
 
 def to_bytes(weights: Mapping[str, Tensor | np.ndarray]) -> bytes:
@@ -75,7 +75,7 @@ def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
     hidden_sizes = _hidden_sizes(state, str(path), num_classes)
     config = path.with_name(CONFIG_NAME)
     try:
-        activation = TrainConfig.from_json(read_whole(config, MAX_CONFIG_BYTES)).activation if config.exists() else "relu"
+        activation = TrainConfig.from_json(read_bounded(config, MAX_CONFIG_BYTES)).activation if config.exists() else "relu"
     except (ConfigError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{config}: {error}") from None
     return _model(state, hidden_sizes, activation, num_classes)
@@ -114,7 +114,7 @@ def _is_whole(tensor: Tensor) -> bool:
 def load_tensors(path: Path, max_bytes: int) -> dict[str, Tensor]:
     """The tensors by name that the file `path` holds, and no more of it than `max_bytes`. Raises CheckpointError as `load`."""
     try:
-        with open_plain(path) as file:
+        with open_regular_file(path) as file:
             return tensors_of(file, str(path), max_bytes)
     except FileNotFoundError:
         raise CheckpointError(f"the checkpoint {path} does not exist") from None
@@ -209,7 +209,7 @@ def _hidden_sizes(state: dict[str, Tensor], name: str, num_classes: int) -> tupl
         what = "digits" if num_classes == NUM_CLASSES else "telling what is no digit"
         raise CheckpointError(f"{name} has {sizes[-1]} outputs; a network for {what} has {num_classes}")
     try:
-        hidden_sizes = Layers().check("hidden_sizes", tuple(sizes[1:-1]))
+        hidden_sizes = LayerSizes().check("hidden_sizes", tuple(sizes[1:-1]))
     except ConfigError as error:
         raise CheckpointError(f"{name}: {error}") from None
     # Only now: a file of a few bytes can hold a tensor of any size, all of it one number.

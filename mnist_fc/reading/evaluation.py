@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from mnist_fc.data.mnist import DataError, Mnist, read_idx
-from mnist_fc.data.non_digits import KINDS, make
+from mnist_fc.data.non_digits import GENERATORS, generate
 from mnist_fc.data.pen_digits import CONDITIONS, PenDigits, images
-from mnist_fc.drawing.normalize import prepare_all
+from mnist_fc.drawing.normalize import normalize_all
 from mnist_fc.drawing.pictures import on_transparent
 from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render
 from mnist_fc.reading.reader import Reader, Reading
@@ -79,14 +79,14 @@ def refused(drawings: dict[str, np.ndarray], mnist: Mnist, fashion_mnist: np.nda
     test_images = mnist.test_images.view(-1, 28, 28).numpy()
     kinds = {
         "digits: MNIST's test images": test_images / np.float32(255),
-        "digits: MNIST's test images, drawn": prepare_all(map(on_transparent, test_images)),
+        "digits: MNIST's test images, drawn": normalize_all(map(on_transparent, test_images)),
         **{f"digits: {name} drawings": drawn for name, drawn in drawings.items()},
         **{f"scribbles: {kind}": scribbles(draw) for kind, draw in SCRIBBLES.items()},
-        "kinds trained on, made anew": make(200 * len(KINDS), SEED),
+        "kinds trained on, made anew": generate(200 * len(GENERATORS), SEED),
     }
     if fashion_mnist is not None:
         kinds["Fashion-MNIST's pictures"] = fashion_mnist / np.float32(255)
-        kinds["Fashion-MNIST's pictures, drawn"] = prepare_all(map(on_transparent, fashion_mnist))
+        kinds["Fashion-MNIST's pictures, drawn"] = normalize_all(map(on_transparent, fashion_mnist))
     return {name: _share((log_odds(each) < MIN_LOG_ODDS).tolist()) for name, each in kinds.items()}
 
 
@@ -114,7 +114,7 @@ def scribbles(draw: Callable[[np.random.Generator], np.ndarray], count: int = NU
         points, size = draw(random), random.uniform(0.3, 0.8) * CANVAS_SIZE
         return render(place([points], size, random.uniform(6, 26), (0.5, 0.5)))
 
-    return prepare_all(drawing() for _ in range(count))
+    return normalize_all(drawing() for _ in range(count))
 
 
 def _waves(random: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mnist_fc.config import NUM_CLASSES, TrainConfig
-from mnist_fc.drawing.normalize import clean_ink, prepare, side_by_side
+from mnist_fc.drawing.normalize import extract_ink, normalize, segment_digits
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP
@@ -78,7 +78,7 @@ class Reader:
 
     def read(self, rgba: np.ndarray) -> Reading:
         """Read a drawing, uint8 (H, W, 4), as one digit. Raises DrawingError."""
-        drawn = clean_ink(rgba)
+        drawn = extract_ink(rgba)
         return NOT_READ if drawn is None else self._read_ink([drawn])[0]
 
     def read_number(self, rgba: np.ndarray) -> list[Reading]:
@@ -87,10 +87,10 @@ class Reader:
         It is a number when each thing in it is rather a digit than the whole is, or when the whole is none and half of the
         things are. Raises DrawingError.
         """
-        drawn = clean_ink(rgba)
+        drawn = extract_ink(rgba)
         if drawn is None:
             return [NOT_READ]
-        things = side_by_side(drawn)
+        things = segment_digits(drawn)
         if not 2 <= len(things) <= MAX_DIGITS:
             return self._read_ink([drawn])
         whole, *readings = self._read_ink([drawn, *things])
@@ -101,7 +101,7 @@ class Reader:
         return readings if is_number else [whole]
 
     def _read_ink(self, drawn: list[np.ndarray]) -> list[Reading]:
-        preparations = [prepare(ink) for ink in drawn]
+        preparations = [normalize(ink) for ink in drawn]
         readings = self.read_images(np.stack([preparation.image for preparation in preparations]))
         return [
             replace(reading, digit=None, problem=reading.problem or "no digit")

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mnist_fc.config import MAX_CONFIG_BYTES, TrainConfig
-from mnist_fc.files import read_whole, write_whole
+from mnist_fc.files import atomic_write, read_bounded
 from mnist_fc.records import (
     KEPT_STEPS,
     MAX_KEPT,
 )
 
-ABOUT_NAME, METRICS_NAME, STATE_NAME, REPORT_NAME, LOCK_NAME = "about.json", "metrics.csv", "state.ckpt", "report.md", ".lock"
+METADATA_NAME, METRICS_NAME, STATE_NAME, REPORT_NAME, LOCK_NAME = "about.json", "metrics.csv", "state.ckpt", "report.md", ".lock"
 
 MAX_NAME = 60
 """Characters of the name that a person gives a run."""
@@ -31,7 +31,7 @@ class RunsError(OSError):
 
 
 @dataclass(frozen=True)
-class About:
+class RunMetadata:
     """What is known of a run besides its settings."""
 
     name: str = ""
@@ -69,30 +69,30 @@ def bytes_on_disk(found: os.stat_result) -> int:
     return min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))
 
 
-def stamp_of(path: Path) -> tuple[tuple[int, int], ...]:
+def fingerprint(path: Path) -> tuple[tuple[int, int], ...]:
     """Changes whenever a run's metrics or what is known of it does."""
     stamps = []
-    for name in (METRICS_NAME, ABOUT_NAME):
+    for name in (METRICS_NAME, METADATA_NAME):
         with suppress(OSError):  # there is none, or no folder
             found = (path / name).stat(follow_symlinks=False)
             stamps.append((found.st_mtime_ns, found.st_size))
     return tuple(stamps)
 
 
-def read_about(path: Path) -> About:
+def read_metadata(path: Path) -> RunMetadata:
     """What is known of the run in `path`; nothing where that is missing. Raises RunsError for a file that says something else."""
     try:
-        return About(**json.loads(read_whole(path / ABOUT_NAME, MAX_CONFIG_BYTES)))
+        return RunMetadata(**json.loads(read_bounded(path / METADATA_NAME, MAX_CONFIG_BYTES)))
     except FileNotFoundError:
-        return About()
+        return RunMetadata()
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise RunsError(f"the run {path.name} cannot be read: {ABOUT_NAME}: {error!s:.200}") from None
+        raise RunsError(f"the run {path.name} cannot be read: {METADATA_NAME}: {error!s:.200}") from None
 
 
-def write_about(path: Path, about: About) -> None:
+def write_metadata(path: Path, about: RunMetadata) -> None:
     """Replace what is known of the run in `path`. Raises RunsError."""
     try:
-        write_whole(path / ABOUT_NAME, lambda file: file.write(json.dumps(asdict(about), indent=2).encode()))
+        atomic_write(path / METADATA_NAME, lambda file: file.write(json.dumps(asdict(about), indent=2).encode()))
     except OSError as error:
         raise RunsError(f"the run folder {path} cannot be written: {error}") from None
 

@@ -8,7 +8,7 @@ if sys.platform != "win32":
 
 from filelock import FileLock, Timeout
 
-from mnist_fc.files import open_plain
+from mnist_fc.files import open_regular_file
 from mnist_fc.runs.layout import LOCK_NAME
 
 LOCK_SECONDS = 0.5
@@ -44,7 +44,7 @@ else:
 
     def _is_locked(path: Path) -> bool:
         """Ask with a shared lock, which others who ask can hold at the same time."""
-        with open_plain(path) as file:
+        with open_regular_file(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

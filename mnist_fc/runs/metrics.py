@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mnist_fc.files import read_whole
+from mnist_fc.files import read_bounded
 from mnist_fc.records import (
     EndRecord,
     EpochRecord,
@@ -34,7 +34,7 @@ MAX_FLOAT32, MAX_INT = 3.5e38, 2**48
 def read_rows(path: Path, *, with_steps: bool = True) -> list[dict[str, str]]:
     """The rows of a run's metrics, without one that was not written whole. Raises RunsError."""
     try:
-        content = read_whole(path / METRICS_NAME, MAX_METRICS_BYTES)
+        content = read_bounded(path / METRICS_NAME, MAX_METRICS_BYTES)
         if content.count(b"\r\n") > MAX_ROWS:
             raise OSError(f"it has more than {MAX_ROWS:,} rows")
         lines = content.split(b"\r\n")[:-1]  # what follows the last is not whole, or nothing

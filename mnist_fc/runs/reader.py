@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mnist_fc.config import MAX_CONFIG_BYTES, ConfigError, TrainConfig
-from mnist_fc.files import read_whole
+from mnist_fc.files import read_bounded
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import (
@@ -20,7 +20,7 @@ from mnist_fc.records import (
     StepRecord,
     learning_rate_of,
 )
-from mnist_fc.runs.layout import METRICS_NAME, STATE_NAME, About, RunsError, bytes_on_disk, read_about
+from mnist_fc.runs.layout import METRICS_NAME, STATE_NAME, RunMetadata, RunsError, bytes_on_disk, read_metadata
 from mnist_fc.runs.metrics import parse_record, read_rows
 
 # What is read of a folder from elsewhere has an end.
@@ -34,7 +34,7 @@ class StoredRun:
 
     path: Path
     config: TrainConfig
-    about: About
+    metadata: RunMetadata
     num_bytes: int
     """On disk."""
     steps: tuple[StepRecord, ...]
@@ -58,7 +58,7 @@ def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
     """The run in the folder `path`. Raises RunsError when it is none, or does not hold what it should."""
     try:
         num_bytes = _num_bytes(path)
-        config = TrainConfig.from_json(read_whole(path / checkpoint.CONFIG_NAME, MAX_CONFIG_BYTES))
+        config = TrainConfig.from_json(read_bounded(path / checkpoint.CONFIG_NAME, MAX_CONFIG_BYTES))
     except RunsError:
         raise
     except (OSError, ConfigError) as error:
@@ -76,7 +76,7 @@ def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
                 epochs.append(parse_record(EpochRecord, row))
         except ValueError as error:
             raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error!s:.200}") from None
-    return StoredRun(path, config, read_about(path), num_bytes, tuple(steps), tuple(epochs), end)
+    return StoredRun(path, config, read_metadata(path), num_bytes, tuple(steps), tuple(epochs), end)
 
 
 def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.network.checkpoint import CONFIG_NAME
-from mnist_fc.runs.layout import MAX_NUMBER, RunsError, bytes_of, bytes_on_disk, read_about, stamp_of, write_about
+from mnist_fc.runs.layout import MAX_NUMBER, RunsError, bytes_of, bytes_on_disk, fingerprint, read_metadata, write_metadata
 from mnist_fc.runs.lock import is_active
 from mnist_fc.runs.reader import StoredRun, read_run, read_state
 from mnist_fc.runs.writer import RunFolder, new_id
@@ -50,7 +50,7 @@ def limit_bytes() -> float:
 
 
 @dataclass(frozen=True)
-class Room:
+class EvictionPlan:
     """What has to be done before a run can be written."""
 
     to_remove: tuple[StoredRun, ...]
@@ -75,40 +75,40 @@ class RunStore:
         return run_id
 
     def create(self, config: TrainConfig, added: str = "", run_id: str | None = None) -> RunFolder:
-        """Begin a run, after removing what `room_for` says and what was deleted before; see RunFolder for the rest."""
+        """Begin a run, after removing what `plan_eviction` says and what was deleted before; see RunFolder for the rest."""
         with self._lock:
-            room = self.room_for(config)
+            room = self.plan_eviction(config)
             for path in [*(run.path for run in room.to_remove), self.path / DELETED_NAME]:
                 self._remove(path)
-            number = min(1 + max((run.about.number for run in self.runs()), default=0), MAX_NUMBER)
+            number = min(1 + max((run.metadata.number for run in self.runs()), default=0), MAX_NUMBER)
             return RunFolder(self.path, config, run_id, added=added, number=number, max_bytes=room.max_bytes)
 
     def reopen(self, run_id: str) -> tuple[RunFolder, dict[str, np.ndarray] | None]:
         """Go on with a run; see RunFolder.reopen."""
         path = self.folder(run_id)
-        others = self._num_other_bytes() + sum(_claim(run) for run in self.runs() if run.id != run_id)
+        others = self._num_other_bytes() + sum(_reserved_bytes(run) for run in self.runs() if run.id != run_id)
         return RunFolder.reopen(path, max_bytes=self.limit - others)
 
     def state(self, run_id: str) -> dict[str, np.ndarray] | None:
         """What a run can go on from; None for its beginning."""
         return read_state(self.folder(run_id), self.run(run_id).config)
 
-    def room_for(self, *configs: TrainConfig) -> Room:
+    def plan_eviction(self, *configs: TrainConfig) -> EvictionPlan:
         """What has to go before runs with these settings can be written. Raises RunsError where the pinned runs take it all."""
         runs = self.runs()
-        total = self._num_other_bytes() + sum(map(_claim, runs))
+        total = self._num_other_bytes() + sum(map(_reserved_bytes, runs))
         needed = min(sum(map(bytes_of, configs)), self.limit)
         to_remove = []
         for run in reversed(runs):
-            if total + needed > self.limit and not run.about.is_pinned and not is_active(run.path):
+            if total + needed > self.limit and not run.metadata.is_pinned and not is_active(run.path):
                 to_remove.append(run)
-                total -= _claim(run)
+                total -= _reserved_bytes(run)
         if self.limit - total < min(needed, self.limit / 20):
             raise RunsError(
                 f"the store {self.path} is full: runs that are pinned or go on take {total / 1e9:.2f} of its "
                 f"{self.limit / 1e9:g} GB; unpin or delete some, or allow more with {LIMIT_VARIABLE}"
             )
-        return Room(tuple(to_remove), self.limit - total)
+        return EvictionPlan(tuple(to_remove), self.limit - total)
 
     def runs(self) -> list[StoredRun]:
         """All that can be read, the newest first, without their steps."""
@@ -168,7 +168,7 @@ class RunStore:
     def _change(self, run_id: str, **changes: Any) -> None:
         with self._lock:
             path = self.folder(run_id)
-            write_about(path, replace(read_about(path), **changes))
+            write_metadata(path, replace(read_metadata(path), **changes))
 
     def _num_other_bytes(self) -> int:
         """Of what is in the store beside runs: studies of sweeps."""
@@ -185,7 +185,7 @@ class RunStore:
             known, self._known = self._known, {}
             for path in self.path.glob("*"):
                 if _is_run(path, path.name):
-                    stamp = stamp_of(path)
+                    stamp = fingerprint(path)
                     self._known[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read(path))
             newest_first = sorted(self._known.items(), key=lambda item: (_number(item[1][1]), item[0].name), reverse=True)
             return [run for _, (_, run) in newest_first]
@@ -208,14 +208,14 @@ def _is_run(path: Path, name: str) -> bool:
     return bool(re.fullmatch(r"\w[\w.-]{0,120}", name, re.ASCII)) and not path.is_symlink() and os.path.isfile(path / CONFIG_NAME)
 
 
-def _claim(run: StoredRun) -> int:
+def _reserved_bytes(run: StoredRun) -> int:
     """Bytes that a run takes, or will have taken when it is done."""
     goes_on = run.end is None and is_active(run.path)
     return max(run.num_bytes, bytes_of(run.config)) if goes_on else run.num_bytes
 
 
 def _number(run: StoredRun | RunsError) -> int:
-    return run.about.number if isinstance(run, StoredRun) else 0
+    return run.metadata.number if isinstance(run, StoredRun) else 0
 
 
 def _read(path: Path) -> StoredRun | RunsError:

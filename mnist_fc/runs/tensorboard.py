@@ -32,7 +32,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2  # ty
 from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
 
-from mnist_fc.config import LIMITS, Activation, Choice, Layers, Range, TrainConfig
+from mnist_fc.config import FIELDS, Activation, Choice, LayerSizes, Range, TrainConfig
 from mnist_fc.records import EndRecord, EpochRecord, Histogram, HistogramsRecord, Record, StepRecord, Weights, WeightsRecord
 
 DESCRIPTIONS = {
@@ -257,19 +257,19 @@ def _node(name: str, operation: str, shape: tuple[int, ...], *inputs: str, **att
 def _experiment() -> Any:
     """The hyperparameters that there are, and the metrics; the same for every run."""
     return hparams.hparams_config_pb(
-        [hparams.HParam(name, _domain(limit), description=str(limit)) for name, limit in LIMITS.items()],
+        [hparams.HParam(name, _domain(limit), description=str(limit)) for name, limit in FIELDS.items()],
         [hparams.Metric(tag, description=DESCRIPTIONS[tag]) for tag in METRICS],
     )
 
 
-def _domain(limit: Range | Choice | Layers) -> Any:
+def _domain(limit: Range | Choice | LayerSizes) -> Any:
     match limit:
         case Choice(options):
             return hparams.Discrete(options)
         case Range(kind, low, high):
             interval = hparams.IntInterval if kind is int else hparams.RealInterval
             return interval(kind(low), kind(high))
-        case Layers():
+        case LayerSizes():
             return None  # sizes are written out as text, of which there are too many to list
 
 

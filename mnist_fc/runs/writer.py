@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from mnist_fc.config import TrainConfig, preset_of
-from mnist_fc.files import write_whole
+from mnist_fc.files import atomic_write
 from mnist_fc.network import checkpoint
 from mnist_fc.records import (
     EndRecord,
@@ -38,11 +38,11 @@ from mnist_fc.runs.layout import (
     METRICS_NAME,
     REPORT_NAME,
     STATE_NAME,
-    About,
+    RunMetadata,
     RunsError,
     bytes_besides_kept,
     kept_checkpoints,
-    write_about,
+    write_metadata,
 )
 from mnist_fc.runs.lock import LOCK_SECONDS, WRITTEN_HERE
 from mnist_fc.runs.metrics import COLUMNS, format_cell, read_rows
@@ -88,11 +88,11 @@ class RunFolder:
         try:
             self._open(path, config, max_bytes)
             with self._saying_why():
-                write_about(self.path, About(added=added, number=number))
+                write_metadata(self.path, RunMetadata(added=added, number=number))
                 self._append(COLUMNS)
                 self._events = EventFile(self.path, config)
                 # Last, for it makes the folder a run.
-                write_whole(self.path / checkpoint.CONFIG_NAME, lambda file: file.write(config.to_json().encode()))
+                atomic_write(self.path / checkpoint.CONFIG_NAME, lambda file: file.write(config.to_json().encode()))
         except BaseException:
             with suppress(OSError, AttributeError):  # it may not have come so far as to be open
                 self.close()
@@ -108,9 +108,9 @@ class RunFolder:
         stored = read_run(path)
         if not is_resumable(stored.end):
             raise RunsError(f"the run {path.name} has come to its end")
-        if stored.about.added:
+        if stored.metadata.added:
             raise RunsError(
-                f"the run {path.name} cannot go on: it learned from {stored.about.added}, which the store does not keep"
+                f"the run {path.name} cannot go on: it learned from {stored.metadata.added}, which the store does not keep"
             )
         folder = cls.__new__(cls)
         folder._open(path, stored.config, max_bytes)
@@ -230,7 +230,7 @@ class RunFolder:
         rows = [row for row in read_rows(self.path) if int(row["step"]) <= step and not row["outcome"]]
         text = io.StringIO(newline="")
         csv.writer(text).writerows([COLUMNS, *([row[column] for column in COLUMNS] for row in rows)])
-        write_whole(self.path / METRICS_NAME, lambda file: file.write(text.getvalue().encode()))
+        atomic_write(self.path / METRICS_NAME, lambda file: file.write(text.getvalue().encode()))
         for late in [late for late in self._kept if late > step]:
             self._kept.pop(late).unlink()
 
@@ -247,7 +247,7 @@ class RunFolder:
 
     def _report(self, end: EndRecord | None) -> None:
         text = report(self.path.name, self._config, self._epochs, end)
-        write_whole(self.path / REPORT_NAME, lambda file: file.write(text.encode()))
+        atomic_write(self.path / REPORT_NAME, lambda file: file.write(text.encode()))
 
     @contextmanager
     def _saying_why(self) -> Iterator[None]:

@@ -16,19 +16,19 @@ class Job(ABC):
     takes_turns = True
     """Whether it can make room for others, and go on later."""
 
-    def __init__(self, job_id: str, person: str) -> None:
+    def __init__(self, job_id: str, session_id: str) -> None:
         self.id = job_id
-        self.person = person
+        self.session_id = session_id
         """The session of whoever asked for it; empty where nobody did."""
-        self.keeps_going = False
+        self.detached = False
         """Whether it goes on when nobody looks at it any more."""
-        self.lookers = {person} if person else set()
+        self.viewers = {session_id} if session_id else set()
         """The sessions that have looked at it."""
         self.seen_at = time.monotonic()
         """When one of them was last there."""
         self.has_begun = False
         """Whether it has had a turn."""
-        self.after: Job | None = None
+        self.depends_on: Job | None = None
         """What must have ended before its turn can come."""
         self.is_stopping = False
         """Whether its end was asked for."""
@@ -41,16 +41,16 @@ class Job(ABC):
         """Whether it has not ended."""
 
     @abstractmethod
-    def wait_for_turn(self) -> None:
+    def mark_queued(self) -> None:
         """It waits for a training process."""
 
-    def is_to_stop(self, why: str) -> None:
+    def request_stop(self, why: str) -> None:
         """Its end was asked for, because of `why`; nothing where a person wanted it."""
         self.is_stopping = True
         self._why_stopped = why
 
     @abstractmethod
-    def leave(self, why: str) -> None:
+    def cancel(self, why: str) -> None:
         """It ends without a training process, because of `why`; nothing where a person wanted it."""
 
     @abstractmethod

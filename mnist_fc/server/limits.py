@@ -30,7 +30,7 @@ def memory_gb() -> float:
     return MEMORY_GB.check(MEMORY_VARIABLE, to_number(os.environ.get(MEMORY_VARIABLE) or str(DEFAULT_MEMORY_GB)))
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Let the page's server go first, and be the one that a system out of memory ends."""
     if hasattr(os, "nice"):
         os.nice(NICENESS)
@@ -38,7 +38,7 @@ def give_way() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def bound_memory() -> None:
+def limit_memory() -> None:
     """From now on this process gets at most `memory_gb` more, where the system can bound that (Linux)."""
     if sys.platform == "linux":
         import resource

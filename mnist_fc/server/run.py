@@ -18,7 +18,7 @@ from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
-from mnist_fc.runs.layout import STATE_NAME, RunsError, kept_checkpoints, stamp_of
+from mnist_fc.runs.layout import STATE_NAME, RunsError, fingerprint, kept_checkpoints
 from mnist_fc.runs.lock import is_active
 from mnist_fc.runs.reader import StoredRun, is_resumable, read_run
 from mnist_fc.runs.store import RunStore
@@ -95,8 +95,8 @@ class Run(Job):
 
     name = "A run goes on"
 
-    def __init__(self, run_id: str, config: TrainConfig, person: str = "") -> None:
-        super().__init__(run_id, person)
+    def __init__(self, run_id: str, config: TrainConfig, session_id: str = "") -> None:
+        super().__init__(run_id, session_id)
         self.config = config
         self.learning_rate = config.learning_rate
         self.started_at = time.monotonic()
@@ -110,7 +110,7 @@ class Run(Job):
         self._added = ""
         self._state: State = "waiting"
         self._message = ""
-        self.is_held = False
+        self.pause_requested = False
         """Whether its person wants it paused."""
         self._steps: list[StepRecord] = []
         self._epochs: list[EpochRecord] = []
@@ -124,7 +124,7 @@ class Run(Job):
         """A run as it is on disk; one without an end was cut off, or goes on elsewhere. `stamp` was taken before it was read."""
         self = cls(run.id, run.config)
         self.path, self._stamp = run.path, stamp
-        self._added = run.about.added
+        self._added = run.metadata.added
         self._steps, self._epochs, self._end = list(run.steps), list(run.epochs), run.end
         self.has_begun = True
         self._kept = kept_checkpoints(run.path)
@@ -140,9 +140,9 @@ class Run(Job):
         if self.path is None or self.is_active or self._stamp is None:
             return False
         is_elsewhere = self._state == "elsewhere"
-        return stamp_of(self.path) != self._stamp or (is_elsewhere and not _was_active(self.path, int(time.monotonic())))
+        return fingerprint(self.path) != self._stamp or (is_elsewhere and not _was_active(self.path, int(time.monotonic())))
 
-    def go_on(self, folder: RunFolder, learning_rate: float, person: str) -> None:
+    def resume_stored(self, folder: RunFolder, learning_rate: float, session_id: str) -> None:
         """Be a run that waits to start again from what `folder` has, and is written to it."""
         stored = read_run(folder.path)
         with self._changed:
@@ -150,15 +150,15 @@ class Run(Job):
             self._steps, self._epochs = list(stored.steps), list(stored.epochs)
             self._kept = folder.kept
             self.storage_problem = self._why_stopped = ""
-            self.after = None
-            self.is_stopping = self.is_held = False
+            self.depends_on = None
+            self.is_stopping = self.pause_requested = False
             self.learning_rate = learning_rate
-            self.person = person
-            self.lookers |= {person} if person else set()
+            self.session_id = session_id
+            self.viewers |= {session_id} if session_id else set()
             self.seen_at = time.monotonic()
             self._changed.notify_all()
 
-    def take_turn(self, store: RunStore) -> dict[str, np.ndarray] | None:
+    def begin_slice(self, store: RunStore) -> dict[str, np.ndarray] | None:
         """Be about to train; return the state to go on from, None for the beginning. A new run gets its folder now: one that
         waits takes no room. Raises RunsError for a state that cannot be read.
         """
@@ -229,7 +229,7 @@ class Run(Job):
                 self._weights, self._kept = None, self._folder.kept
 
     @property
-    def may_go_on_elsewhere(self) -> bool:
+    def may_change_externally(self) -> bool:
         """Whether another program trains it, or somebody else may let it go on: it was cut off."""
         return self._state in ("elsewhere", "interrupted")
 
@@ -280,11 +280,11 @@ class Run(Job):
             self._state = state
             self._changed.notify_all()
 
-    def wait_for_turn(self) -> None:
+    def mark_queued(self) -> None:
         """It waits for a training process, for the first time or again."""
         self.set_state("waiting")
 
-    def leave(self, why: str) -> None:
+    def cancel(self, why: str) -> None:
         """It is stopped while no process is at it."""
         self._why_stopped = why or self._why_stopped
         self.receive(self._end_here("stopped", self._why_stopped))
@@ -314,7 +314,7 @@ class Run(Job):
         if self._folder:
             with contextlib.suppress(OSError):  # what could not be written is lost with the rest
                 self._folder.close()
-            self._stamp = stamp_of(self._folder.path) if self._weights else ()  # those are on disk, and read again
+            self._stamp = fingerprint(self._folder.path) if self._weights else ()  # those are on disk, and read again
             self._folder = None
 
     def _store(self, record: Record) -> None:

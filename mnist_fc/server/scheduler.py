@@ -19,7 +19,7 @@ from typing import Any
 
 from mnist_fc.config import CPU_COUNT, Range, TrainConfig, preset_of, to_number
 from mnist_fc.records import EndRecord, EpochRecord, Record, learning_rate_of
-from mnist_fc.runs.layout import RunsError, stamp_of
+from mnist_fc.runs.layout import RunsError, fingerprint
 from mnist_fc.runs.store import RunStore, runs_dir
 from mnist_fc.server.estimate import expected_seconds
 from mnist_fc.server.job import Job
@@ -57,7 +57,7 @@ goes last.
 log = logging.getLogger(__name__)
 
 
-class TrainerBusy(RuntimeError):
+class JobRejected(RuntimeError):
     """A job that is not even queued; the message says why."""
 
 
@@ -94,7 +94,7 @@ class _Slot:
     """One with a trial that waits in the memory of this process."""
 
 
-class Trainer:
+class Scheduler:
     """Owns the training processes and the runs of this server. All methods may be called from any thread.
 
     `is_present` says whether a session is still there, by its id.
@@ -149,7 +149,7 @@ class Trainer:
         if known and not known.has_changed_on_disk():
             return known
         try:
-            stamp = stamp_of(self.store.folder(run_id))
+            stamp = fingerprint(self.store.folder(run_id))
             stored = Run.stored(self.store.run(run_id), stamp)
         except RunsError:
             return known
@@ -180,13 +180,13 @@ class Trainer:
                 num_left -= 1
                 del self._runs[run.id]
 
-    def forget(self, run_id: str) -> None:
+    def evict(self, run_id: str) -> None:
         """It is no longer in the store."""
         with self._lock:
-            if not self.going(run_id):
+            if not self.active_run(run_id):
                 self._runs.pop(run_id, None)
 
-    def going(self, run_id: str) -> Run | None:
+    def active_run(self, run_id: str) -> Run | None:
         """The run of that id, if it goes on here or waits."""
         with self._lock:
             run = self._runs.get(run_id)
@@ -204,8 +204,8 @@ class Trainer:
         """
         places, ahead = {}, Counter[str]()
         for job in sorted(self._queue, key=_is_blocked):
-            places[job] = (_is_blocked(job), ahead[job.person], self._last_turns.get(job.person, 0))
-            ahead[job.person] += 1
+            places[job] = (_is_blocked(job), ahead[job.session_id], self._last_turns.get(job.session_id, 0))
+            ahead[job.session_id] += 1
         return sorted(self._queue, key=lambda job: places[job])
 
     def _at_work(self, slot: _Slot) -> Job | None:
@@ -244,58 +244,58 @@ class Trainer:
 
     # What is asked for
 
-    def start(self, config: TrainConfig, person: str = "") -> Run:
-        """Begin a run, at once or in its turn. Raises TrainerBusy where it cannot even wait, and RuntimeError once the trainer
+    def start(self, config: TrainConfig, session_id: str = "") -> Run:
+        """Begin a run, at once or in its turn. Raises JobRejected where it cannot even wait, and RuntimeError once the trainer
         is closed.
         """
-        (run,) = self.start_in_turn(config, person=person)
+        (run,) = self.start_in_turn(config, session_id=session_id)
         return run
 
-    def start_in_turn(self, *configs: TrainConfig, person: str = "") -> list[Run]:
+    def start_in_turn(self, *configs: TrainConfig, session_id: str = "") -> list[Run]:
         """Begin runs, one after the other. Raises what `start` raises."""
         with self._lock:
-            self._admit(len(configs), person)
+            self._admit(len(configs), session_id)
             runs = []
             for config in configs:
                 bounded = self._bounded(config)
-                runs.append(Run(self.store.new_id(bounded, self._runs), bounded, person))
-                runs[-1].after = runs[-2] if len(runs) > 1 else None
+                runs.append(Run(self.store.new_id(bounded, self._runs), bounded, session_id))
+                runs[-1].depends_on = runs[-2] if len(runs) > 1 else None
                 self._remember(runs[-1])
             self._enqueue(*runs)
             return runs
 
-    def go_on(self, run: Run, person: str = "") -> None:
+    def resume_stored(self, run: Run, session_id: str = "") -> None:
         """Let a run that was cut off or stopped go on from its last state. Raises what `start` raises, and RunsError."""
         with self._lock:
-            if self.going(run.id):
+            if self.active_run(run.id):
                 return  # somebody else was first
-            self._admit(1, person)
+            self._admit(1, session_id)
             folder, state = self.store.reopen(run.id)
-            run.go_on(folder, learning_rate_of(state) if state else run.config.learning_rate, person)
+            run.resume_stored(folder, learning_rate_of(state) if state else run.config.learning_rate, session_id)
             self._remember(run)
             self._enqueue(run)
 
-    def measure_speed(self, config: TrainConfig, person: str = "") -> SpeedTest:
+    def measure_speed(self, config: TrainConfig, session_id: str = "") -> SpeedTest:
         """Measure how fast the network of `config` trains here, in its turn. Raises what `start` raises."""
         with self._lock:
-            self._admit(1, person, self.speed_test)
-            self.speed_test = SpeedTest(config, person, self.max_threads)
+            self._admit(1, session_id, self.speed_test)
+            self.speed_test = SpeedTest(config, session_id, self.max_threads)
             self._enqueue(self.speed_test)
             return self.speed_test
 
-    def start_sweep(self, config: SweepConfig, person: str = "") -> Sweep:
+    def start_sweep(self, config: SweepConfig, session_id: str = "") -> Sweep:
         """Search for better settings, in its turn. Raises what `start` raises."""
         with self._lock:
-            self._admit(1, person, self.sweep)
-            self.sweep = Sweep(replace(config, base=self._bounded(config.base)), person)
+            self._admit(1, session_id, self.sweep)
+            self.sweep = Sweep(replace(config, base=self._bounded(config.base)), session_id)
             self._enqueue(self.sweep)
             return self.sweep
 
-    def _admit(self, count: int, person: str, one_of_a_kind: Task[Any, Any] | None = None) -> None:
-        """See that so many more jobs of a person may wait; raise TrainerBusy with the reason else."""
+    def _admit(self, count: int, session_id: str, one_of_a_kind: Task[Any, Any] | None = None) -> None:
+        """See that so many more jobs of a person may wait; raise JobRejected with the reason else."""
         if self._closing:
             raise RuntimeError("the trainer is closed")
-        own = [job for job in self.jobs() if person and job.person == person and not job.is_stopping]
+        own = [job for job in self.jobs() if session_id and job.session_id == session_id and not job.is_stopping]
         if one_of_a_kind and one_of_a_kind.is_active:
             problem = one_of_a_kind.name
         elif len(own) + count > MAX_OF_ONE_PERSON:
@@ -304,15 +304,15 @@ class Trainer:
             problem = f"{num_waiting} others wait already"
         else:
             return
-        log.warning("refused %s: %s", _of(person), problem)
-        raise TrainerBusy(problem)
+        log.warning("refused %s: %s", _of(session_id), problem)
+        raise JobRejected(problem)
 
     def _bounded(self, config: TrainConfig) -> TrainConfig:
         return config if config.threads <= self.max_threads else config.replace(threads=self.max_threads)
 
     def _enqueue(self, *jobs: Job) -> None:
         for job in jobs:
-            job.wait_for_turn()
+            job.mark_queued()
             self._queue.append(job)
         self._has_job.notify_all()
         self._begin_waiting()
@@ -340,11 +340,11 @@ class Trainer:
         for other in self._slots:
             if other.job is job:  # in an earlier turn
                 other.job = None
-        is_new, job.has_begun, job.after = not job.has_begun, True, None
+        is_new, job.has_begun, job.depends_on = not job.has_begun, True, None
         self._num_turns += 1
-        people = {other.person for other in self.jobs()}
-        self._last_turns = {person: turn for person, turn in self._last_turns.items() if person in people}
-        self._last_turns[job.person] = self._num_turns
+        people = {other.session_id for other in self.jobs()}
+        self._last_turns = {session_id: turn for session_id, turn in self._last_turns.items() if session_id in people}
+        self._last_turns[job.session_id] = self._num_turns
         slot.job, slot.began_at, slot.resting = job, None, None if slot.resting is job else slot.resting
         try:
             if slot.process.has_died:  # and its end is about to be told, or there was nothing to tell
@@ -359,40 +359,40 @@ class Trainer:
     def _hand_over(self, process: TrainingProcess, job: Job) -> None:
         match job:
             case Run():
-                state = job.take_turn(self.store)
+                state = job.begin_slice(self.store)
                 if job.storage_problem:
                     log.error("%s is not kept on disk: %s", _named(job), job.storage_problem)
                 process.send("start", job.id, self._bounded(job.config), state)
                 if job.learning_rate != (learning_rate_of(state) if state else job.config.learning_rate):
                     process.send("learning_rate", job.id, job.learning_rate)  # it was set while the run waited
             case SpeedTest():
-                job.take_turn()
+                job.begin_slice()
                 process.send("measure", job.id, job.config, self.max_threads)
             case Sweep():
-                job.take_turn()
+                job.begin_slice()
                 process.send("sweep", job.id, job.rest())
 
     # What a person does with a job
 
-    def look_at(self, job: Job, person: str) -> None:
+    def touch(self, job: Job, session_id: str) -> None:
         """`person` sees it: it does not end before that session is gone, too, and nor do others of the same person's, unless it
         is a test of speed, which anybody sees.
         """
         with self._lock:
             for other in self.jobs():
-                is_of_same = bool(other.person) and other.person == job.person and not isinstance(job, SpeedTest)
+                is_of_same = bool(other.session_id) and other.session_id == job.session_id and not isinstance(job, SpeedTest)
                 if other is job or is_of_same:
-                    other.lookers.add(person)
+                    other.viewers.add(session_id)
                     other.seen_at = time.monotonic()
 
-    def has_lookers(self, job: Job) -> bool:
+    def has_viewers(self, job: Job) -> bool:
         """Whether anybody is there who has looked at it."""
-        return any(map(self._is_present, set(job.lookers)))
+        return any(map(self._is_present, set(job.viewers)))
 
     def pause(self, run: Run) -> None:
         """Hold a run after the step it is in, or before its turn."""
         with self._lock:
-            run.is_held = True
+            run.pause_requested = True
             if run in self._queue:
                 self._queue.remove(run)
                 self._paused.append(run)
@@ -403,7 +403,7 @@ class Trainer:
     def resume(self, run: Run) -> None:
         """Let a paused run go on, in its turn if it has lost it."""
         with self._lock:
-            run.is_held = False
+            run.pause_requested = False
             if run in self._paused:
                 self._paused.remove(run)
                 self._enqueue(run)
@@ -419,7 +419,7 @@ class Trainer:
                     self._leave(job, why)
                     self._begin_waiting()  # one may have waited for it
                     return
-            job.is_to_stop(why)
+            job.request_stop(why)
             self._send(job, "stop")
 
     def stop_in_turn(self, job: Job) -> None:
@@ -431,7 +431,7 @@ class Trainer:
 
     def _leave(self, job: Job, why: str = "") -> None:
         """It ends before its turn."""
-        job.leave(why)
+        job.cancel(why)
         self._log_end(job)
         for slot in self._slots:
             if slot.resting is job:
@@ -503,10 +503,10 @@ class Trainer:
         with self._lock:
             if isinstance(job, Sweep):
                 slot.resting = job
-            job.wait_for_turn()
+            job.mark_queued()
             if job.is_stopping or (isinstance(job, Sweep) and job.rest() is None):  # the command came after its last step
                 self._leave(job)
-            elif isinstance(job, Run) and job.is_held:  # perhaps by a command that came after its last step
+            elif isinstance(job, Run) and job.pause_requested:  # perhaps by a command that came after its last step
                 job.set_state("paused")
                 self._paused.append(job)
                 log.info("%s is paused, and lets others have their turn", _named(job))
@@ -561,14 +561,14 @@ class Trainer:
         is_one_of_many = len(self._slots) > 1
         return job.takes_turns and any(
             self._may_begin(slot, other)
-            and (other.person != job.person or _is_paused(job) or (is_one_of_many and slot.resting is other))
+            and (other.session_id != job.session_id or _is_paused(job) or (is_one_of_many and slot.resting is other))
             for other in self._queue
         )
 
     def _end_what_nobody_looks_at(self) -> None:
         now = time.monotonic()
         for job in self.jobs():
-            if not job.lookers or job.keeps_going or self.has_lookers(job):
+            if not job.viewers or job.detached or self.has_viewers(job):
                 job.seen_at = now
             elif now - job.seen_at >= self._away_seconds:
                 job.seen_at = now  # once is enough
@@ -592,7 +592,7 @@ class Trainer:
                     job.interrupt()
                     log.info("%s is cut off: the server ends", _named(job))
                 else:
-                    job.leave("The trainer was closed.")
+                    job.cancel("The trainer was closed.")
                     self._log_end(job)
             self._queue.clear()
             self._paused.clear()
@@ -623,21 +623,21 @@ def _named(job: Job) -> str:
             what = f"sweep {job.id} (study {job.config.study!r})"
         case _:
             what = f"speed test {job.id}"
-    return f"{what} of {_of(job.person)}"
+    return f"{what} of {_of(job.session_id)}"
 
 
 def _is_paused(job: Job) -> bool:
-    return isinstance(job, Run) and job.is_held and job.state == "paused"
+    return isinstance(job, Run) and job.pause_requested and job.state == "paused"
 
 
 def _is_blocked(job: Job) -> bool:
-    return job.after is not None and job.after.is_active
+    return job.depends_on is not None and job.depends_on.is_active
 
 
 def _follows(job: Job, first: Job) -> bool:
     """Return whether `job` must wait until `first`, or another that follows it, has ended."""
-    return job.after is not None and (job.after is first or _follows(job.after, first))
+    return job.depends_on is not None and (job.depends_on is first or _follows(job.depends_on, first))
 
 
-def _of(person: str) -> str:
-    return f"session {person[:8]}" if person else "nobody"
+def _of(session_id: str) -> str:
+    return f"session {session_id[:8]}" if session_id else "nobody"

@@ -19,8 +19,8 @@ R = TypeVar("R", SpeedRecord, TrialRecord)
 class Task(Job, Generic[C, R]):
     """What the process does besides runs: a measurement of its speed, or a sweep."""
 
-    def __init__(self, config: C, person: str = "") -> None:
-        super().__init__(os.urandom(6).hex(), person)
+    def __init__(self, config: C, session_id: str = "") -> None:
+        super().__init__(os.urandom(6).hex(), session_id)
         self.config: C = config
         self.problem = ""
         """Why it ended before its time, else empty."""
@@ -42,11 +42,11 @@ class Task(Job, Generic[C, R]):
         """Whether its turn has not come."""
         return self._state == "waiting"
 
-    def wait_for_turn(self) -> None:
+    def mark_queued(self) -> None:
         """It waits for a training process, for the first time or again."""
         self._set("waiting")
 
-    def take_turn(self) -> None:
+    def begin_slice(self) -> None:
         """A process is at it from now on."""
         self._set("running")
 
@@ -78,7 +78,7 @@ class Task(Job, Generic[C, R]):
             self._state = "ended"
             self._changed.notify_all()
 
-    def leave(self, why: str) -> None:
+    def cancel(self, why: str) -> None:
         """It ends while no process is at it."""
         self._why_stopped = why or self._why_stopped
         self.end("")
@@ -94,8 +94,8 @@ class SpeedTest(Task[TrainConfig, SpeedRecord]):
     name = "The speed of this machine is being measured"
     takes_turns = False
 
-    def __init__(self, config: TrainConfig, person: str = "", threads: int = CPU_COUNT) -> None:
-        super().__init__(config, person)
+    def __init__(self, config: TrainConfig, session_id: str = "", threads: int = CPU_COUNT) -> None:
+        super().__init__(config, session_id)
         self.thread_counts = thread_counts(threads)
         """What it measures, each with all of BATCH_SIZES."""
 
@@ -114,21 +114,21 @@ class Sweep(Task[SweepConfig, TrialRecord]):
 
     name = "A sweep goes on"
 
-    def __init__(self, config: SweepConfig, person: str = "") -> None:
-        super().__init__(config, person)
+    def __init__(self, config: SweepConfig, session_id: str = "") -> None:
+        super().__init__(config, session_id)
         self._seconds = 0.0
         self._began_at = 0.0
 
-    def take_turn(self) -> None:
+    def begin_slice(self) -> None:
         """A process is at it from now on."""
         self._began_at = time.monotonic()
-        super().take_turn()
+        super().begin_slice()
 
-    def wait_for_turn(self) -> None:
+    def mark_queued(self) -> None:
         """It waits for a process; that costs none of its minutes."""
         if not self.is_waiting:
             self._seconds += time.monotonic() - self._began_at
-        super().wait_for_turn()
+        super().mark_queued()
 
     def rest(self) -> SweepConfig | None:
         """What is left of it to do; None for nothing."""

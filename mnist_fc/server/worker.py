@@ -24,14 +24,14 @@ import torch
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data.mnist import DataError, Mnist, load_mnist
 from mnist_fc.records import EndRecord, HistogramsRecord, StateRecord, StepRecord, WeightsRecord
-from mnist_fc.server.limits import OUT_OF_MEMORY, bound_memory, give_way, out_of_memory
+from mnist_fc.server.limits import OUT_OF_MEMORY, limit_memory, lower_priority, out_of_memory
 from mnist_fc.server.protocol import RECORDS_FOLLOW
 from mnist_fc.sweep.search import sweep
 from mnist_fc.sweep.space import SweepConfig, TrialRecord
 from mnist_fc.sweep.storage import DAMAGED, SweepError
 from mnist_fc.training.engine import train
 from mnist_fc.training.throughput import SpeedRecord, measure
-from mnist_fc.training.train_state import StateError, Training
+from mnist_fc.training.train_state import StateError, TrainState
 
 # While a run goes on its newest weights are copied out this often, and of a large network so seldom that it is not slowed.
 LIVE_SECONDS = 1.0
@@ -94,7 +94,7 @@ def _is_passing(value: Any) -> bool:
     return isinstance(value, StateRecord) or (isinstance(value, WeightsRecord) and not value.is_kept)
 
 
-def is_almost_done(training: Training) -> bool:
+def is_almost_done(training: TrainState) -> bool:
     """Whether others may as well wait for it, if the steps to come are as long as those before."""
     num_left = training.num_steps - training.step
     return num_left <= LAST_SHARE * training.num_steps and training.seconds / training.step * num_left <= LAST_SECONDS
@@ -110,7 +110,7 @@ class Search:
         self._rested, self._rests_since = 0.0, 0.0
         self._records = sweep(config, data, self._before_step, clock=lambda: time.monotonic() - self._rested)
 
-    def _before_step(self, _training: Training) -> bool:
+    def _before_step(self, _training: TrainState) -> bool:
         self._is_stopped = self._is_stopped or not self._goes_on(self.id)
         return not self._is_stopped
 
@@ -145,7 +145,7 @@ class Worker:
         """Get ready for a run, say so, and do the runs that are asked for, for as long as the process lives."""
         with contextlib.suppress(DataError):  # Said when a run is asked for; by then the file may be there.
             next(train(PRESETS["fast"], self._load_data()))
-        bound_memory()
+        limit_memory()
         self._outbox.put("ready")
         while True:
             name, value = self._commands.get()
@@ -166,9 +166,9 @@ class Worker:
 
     def _run(self, run_id: str, config: TrainConfig, state: dict[str, np.ndarray] | None) -> None:
         sent_at = time.monotonic()
-        now: Training | None = None
+        now: TrainState | None = None
 
-        def before_step(training: Training) -> bool:
+        def on_step(training: TrainState) -> bool:
             nonlocal sent_at, now
             now = training
             if not self._commands.empty() and not self._obey(run_id, training):
@@ -179,7 +179,7 @@ class Worker:
             return True
 
         try:
-            records = train(config, self._load_data(), before_step, state)
+            records = train(config, self._load_data(), on_step, state)
             self._outbox.put("record", next(records))  # the first weights, so that a run that runs can read
             self._outbox.put("running")
             for record in records:
@@ -253,7 +253,7 @@ class Worker:
                     self._is_to_yield = True
         return True
 
-    def _obey(self, run_id: str, training: Training) -> bool:
+    def _obey(self, run_id: str, training: TrainState) -> bool:
         """Carry out the commands that wait, and while paused those to come; False to stop or yield."""
         paused = False
         while paused or not self._commands.empty():
@@ -292,7 +292,7 @@ def _receive(stream: IO[bytes], put: Callable[[tuple[str, Any]], object]) -> Non
 def main() -> None:
     """Serve the process that started this one, until it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches this process too; the server decides
-    give_way()
+    lower_priority()
     records = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=2**20)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write among the records
     records.write(b"\n" + RECORDS_FOLLOW)

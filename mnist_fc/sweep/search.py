@@ -24,17 +24,17 @@ from mnist_fc.sweep.space import LOG_SCALE, Interval, SweepConfig, TrialRecord, 
 from mnist_fc.sweep.storage import HEARTBEAT_SECONDS, ignore_heartbeat_warning, open_storage
 from mnist_fc.sweep.study import MESSAGE, SECONDS, join_study, trial_record
 from mnist_fc.training.engine import train
-from mnist_fc.training.train_state import Training
+from mnist_fc.training.train_state import TrainState
 
 
-def _continue(_training: Training) -> bool:
+def _continue(_training: TrainState) -> bool:
     return True
 
 
 def sweep(
     config: SweepConfig,
     data: Mnist,
-    before_step: Callable[[Training], bool] = _continue,
+    on_step: Callable[[TrainState], bool] = _continue,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[TrialRecord, None, None]:
     """Begin or join the study and run trials of it; a record when a trial begins, after each of its epochs, and when it ends.
@@ -44,7 +44,7 @@ def sweep(
     so the same seed gives the same trials in a new study that nobody else searches. A trial that diverges is a pruned one to
     Optuna: the sampler then keeps away from it. One that is stopped says nothing about its settings and is left out.
 
-    `before_step` is called as `engine.train` does; when it returns False, the sweep ends. Its minutes are those of `clock`, in
+    `on_step` is called as `engine.train` does; when it returns False, the sweep ends. Its minutes are those of `clock`, in
     seconds. However it ends, also by closing the generator, its trial is not left running; one whose process is killed is
     marked failed by the next sweep of the study, but in a journal file, where Optuna knows no sign of life. Raises SweepError,
     also when the study was begun with another base or space, and DataError as `engine.train` does.
@@ -57,7 +57,7 @@ def sweep(
             return clock() >= deadline
 
         for _ in range(config.num_runs):
-            if time_is_up() or not (yield from _run(config, data, before_step, time_is_up, storage, study)):
+            if time_is_up() or not (yield from _run(config, data, on_step, time_is_up, storage, study)):
                 return
 
 
@@ -79,7 +79,7 @@ def _suggest(trial: Trial, config: SweepConfig) -> None:
 def _run(
     config: SweepConfig,
     data: Mnist,
-    before_step: Callable[[Training], bool],
+    on_step: Callable[[TrainState], bool],
     time_is_up: Callable[[], bool],
     storage: BaseStorage,
     study: Study,
@@ -99,13 +99,13 @@ def _run(
             storage.record_heartbeat(trial_id)
             beaten_at = time.monotonic()
 
-    def goes_on(training: Training) -> bool:
+    def goes_on(training: TrainState) -> bool:
         nonlocal message
         if time_is_up():
             message = "stopped: the time was up"
             return False
         beat()
-        return before_step(training)
+        return on_step(training)
 
     is_lost = False
     try:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mnist_fc.config import LIMITS, ConfigError, Layers, Range, TrainConfig, to_number
+from mnist_fc.config import FIELDS, ConfigError, LayerSizes, Range, TrainConfig, to_number
 
-VARIABLE = tuple(name for name in LIMITS if name not in ("num_validation", "threads", "seed"))
+VARIABLE = tuple(name for name in FIELDS if name not in ("num_validation", "threads", "seed"))
 """The fields that a sweep may vary: those that change how well a network learns, but for chance."""
 
 LOG_SCALE = frozenset({"learning_rate", "weight_decay", "adam_epsilon", "batch_size"})
@@ -63,7 +63,7 @@ class SweepConfig:
         object.__setattr__(self, "num_runs", NUM_RUNS.check("num_runs", self.num_runs))
         if self.minutes is not None:
             object.__setattr__(self, "minutes", MINUTES.check("minutes", self.minutes))
-        object.__setattr__(self, "seed", LIMITS["seed"].check("seed", self.seed))
+        object.__setattr__(self, "seed", FIELDS["seed"].check("seed", self.seed))
         for name, text in (("study", self.study), ("storage", self.storage)):
             if not is_one_line(text):
                 raise ConfigError(f"{name} is {text!r}; it must be a line of text")
@@ -123,7 +123,7 @@ def config_of(base: TrainConfig, trial: TrialRecord) -> TrainConfig:
 
 def value_from_json(name: str, text: str) -> Any:
     """The value of a field as the command line has it, unchecked: sizes of layers, a number or a word."""
-    if isinstance(LIMITS.get(name), Layers):
+    if isinstance(FIELDS.get(name), LayerSizes):
         return tuple(to_number(size.strip()) for size in text.split("-"))
     return to_number(text.strip())
 
@@ -147,7 +147,7 @@ def check_space(space: Space) -> Space:
 
 
 def _checked_field(name: str, varied: Values | Interval) -> Values | Interval:
-    limit = LIMITS[name]
+    limit = FIELDS[name]
     if isinstance(varied, Values):
         if not varied.options:
             raise ConfigError(f"{name} has no values to choose from; each must be {limit}")

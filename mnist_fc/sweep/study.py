@@ -14,7 +14,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, Range, TrainConfig
+from mnist_fc.config import FIELDS, Choice, ConfigError, LayerSizes, Range, TrainConfig
 from mnist_fc.sweep.space import (
     MAX_NAME,
     VARIABLE,
@@ -124,7 +124,7 @@ def parallel_coordinates(storage: str, study: str) -> "Figure | None":
             return None
         figure = plot_parallel_coordinate(loaded, target_name="validation accuracy")
         for axis, name in enumerate(figure.layout.xaxis.ticktext):
-            if isinstance(LIMITS.get(name), Choice | Layers):
+            if isinstance(FIELDS.get(name), Choice | LayerSizes):
                 _sort_axis(figure, axis, name)
         return figure
 
@@ -145,7 +145,7 @@ def _sort_axis(figure: "Figure", axis: int, name: str) -> None:
 
 def _rank(name: str, text: str) -> Any:
     """What the values of a field, as Optuna stores them, are sorted by."""
-    limit = LIMITS[name]
+    limit = FIELDS[name]
     return limit.options.index(text) if isinstance(limit, Choice) else value_from_json(name, text)
 
 
@@ -159,7 +159,7 @@ def join_study(config: SweepConfig, storage: BaseStorage) -> Study:
     base, space = _described(study)
     if space != config.space:
         raise SweepError(f"the study {config.study} varies {describe_space(space)}; for another space name another study")
-    for name in LIMITS.keys() - space.keys() - {"threads"}:
+    for name in FIELDS.keys() - space.keys() - {"threads"}:
         old, new = getattr(base, name), getattr(config.base, name)
         if old != new:
             found = f"{value_to_json(old)}, not {value_to_json(new)}"

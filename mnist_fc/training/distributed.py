@@ -16,12 +16,12 @@ from torch import Tensor
 # torch.distributed is imported where there is a team alone.
 
 
-class TeamError(RuntimeError):
+class ProcessGroupError(RuntimeError):
     """The processes cannot train together, or one of them has ended; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class ProcessGroup:
     """This process among `size` of them, from 0; the first alone writes and prints. One alone has nothing to send."""
 
     rank: int = 0
@@ -33,8 +33,8 @@ class Team:
         """Which of a batch of `count` are this process's own: none, in some, when there are fewer than processes."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def sum_(self, tensor: Tensor) -> None:
-        """Make `tensor` the sum of those of all processes, the same bits in each. Raises TeamError when one has ended."""
+    def all_reduce_sum_(self, tensor: Tensor) -> None:
+        """Make `tensor` the sum of those of all processes, the same bits in each. Raises ProcessGroupError when one has ended."""
         if self.size == 1:
             return
         from torch import distributed
@@ -42,41 +42,41 @@ class Team:
         try:
             distributed.all_reduce(tensor)
         except RuntimeError as error:
-            raise TeamError(f"another process of the team has ended or cannot be reached: {error}") from None
+            raise ProcessGroupError(f"another process of the team has ended or cannot be reached: {error}") from None
 
-    def have_same(self, content: Iterable[bytes]) -> bool:
+    def all_equal(self, content: Iterable[bytes]) -> bool:
         """Whether all processes have the same content."""
         digest = hashlib.sha256()
         for part in content:
             digest.update(part)
         digests = torch.zeros(self.size, dtype=torch.int64)
         digests[self.rank] = int.from_bytes(digest.digest()[:7], "big")
-        self.sum_(digests)
+        self.all_reduce_sum_(digests)
         return len(digests.unique()) == 1
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @contextmanager
-def joined() -> Iterator[Team]:
+def joined() -> Iterator[ProcessGroup]:
     """The team that torchrun started this process for, until the end of the block; ALONE where it did not.
 
-    Raises TeamError when the others cannot be reached.
+    Raises ProcessGroupError when the others cannot be reached.
     """
     if not {"RANK", "WORLD_SIZE"} <= os.environ.keys():
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     from torch import distributed
 
     try:
-        team = Team(*(int(os.environ.get(name, "1")) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
+        team = ProcessGroup(*(int(os.environ.get(name, "1")) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
         distributed.init_process_group("gloo")
     except (RuntimeError, ValueError) as error:
-        raise TeamError(f"the other processes that torchrun's variables speak of cannot be joined: {error}") from None
+        raise ProcessGroupError(f"the other processes that torchrun's variables speak of cannot be joined: {error}") from None
     try:
         yield team
         # torchrun ends the others as soon as one has ended with an exit code, and the first may still be writing.
-        team.sum_(torch.zeros(1))
+        team.all_reduce_sum_(torch.zeros(1))
     finally:
         distributed.destroy_process_group()

@@ -24,8 +24,8 @@ from mnist_fc.records import (
     StepRecord,
     WeightsRecord,
 )
-from mnist_fc.training.distributed import ALONE, Team
-from mnist_fc.training.train_state import RunningMean, Training
+from mnist_fc.training.distributed import SINGLE_PROCESS, ProcessGroup
+from mnist_fc.training.train_state import RunningMean, TrainState
 
 RECORDS_PER_EPOCH = 60
 
@@ -34,7 +34,7 @@ STATE_BYTES_PER_SECOND = 5e6
 """A run yields the state that it can be resumed from this often, and a large one so seldom that it is not slowed."""
 
 
-def _continue(_training: Training) -> bool:
+def _continue(_training: TrainState) -> bool:
     return True
 
 
@@ -42,22 +42,22 @@ def _continue(_training: Training) -> bool:
 def train(
     config: TrainConfig,
     data: Mnist,
-    before_step: Callable[[Training], bool] = _continue,
+    on_step: Callable[[TrainState], bool] = _continue,
     state: Mapping[str, np.ndarray] | None = None,
-    team: Team = ALONE,
+    team: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[Record]:
     """Train as `config` says and yield records; the last is an EndRecord, just after the last finite weights that there were.
 
-    `before_step` is called before every step: it may wait (a pause), set `training.learning_rate`, or return False to
+    `on_step` is called before every step: it may wait (a pause), set `training.learning_rate`, or return False to
     stop. With the `state` of a run that was cut off or stopped it goes on from there, to the same losses. The same config and
     data give the same losses on the same machine. Raises DataError when `data` has too few images, and StateError for a state
     that does not fit.
 
     In a `team` every process calls it alike, and all get the same records, but for seconds and the moments of states. What
-    the first sets as the learning rate holds for all, and when one is to stop all do, a step later. Raises TeamError when their
-    settings or data differ, or when one ends.
+    the first sets as the learning rate holds for all, and when one is to stop all do, a step later. Raises ProcessGroupError when
+    their settings or data differ, or when one ends.
     """
-    training = Training(config, data, team)
+    training = TrainState(config, data, team)
     if state is not None:
         training.restore(state)
     if team.size > 1:
@@ -76,7 +76,7 @@ def train(
         if training.seconds - state_at > state_seconds:
             yield StateRecord(training.step, training.epoch, training.state())
             state_at = training.seconds
-        if not training.goes_on(before_step(training)):
+        if not training.should_continue(on_step(training)):
             outcome = "stopped"
             break
         if not training.take_step(training.next_batch()):
@@ -138,7 +138,7 @@ def train(
     )
 
 
-def _steps_per_record(training: Training) -> int:
+def _steps_per_record(training: TrainState) -> int:
     """So many that an epoch has RECORDS_PER_EPOCH, fewer where a step is so long that records would be seconds apart.
 
     The estimate stands in for the clock, so that the same seed gives the same records.
@@ -148,7 +148,7 @@ def _steps_per_record(training: Training) -> int:
     return max(1, min(training.steps_per_epoch // RECORDS_PER_EPOCH, int(0.5 / seconds_per_step)))
 
 
-def _divergence_message(training: Training) -> str:
+def _divergence_message(training: TrainState) -> str:
     rate = training.learning_rate
     step = min(training.step + 1, training.num_steps)
     epoch = math.ceil(step / training.steps_per_epoch)

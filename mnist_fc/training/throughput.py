@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from mnist_fc.config import CPU_COUNT, LIMITS, Range, TrainConfig
+from mnist_fc.config import CPU_COUNT, FIELDS, Range, TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.training.train_state import Training
+from mnist_fc.training.train_state import TrainState
 
 BATCH_SIZES = (32, 64, 128, 256, 512, 1024, 2048)
 
@@ -38,12 +38,12 @@ def measure(config: TrainConfig, data: Mnist, max_threads: int = CPU_COUNT) -> I
     A figure is that of the median step. The learning rate is the least that there is, for a step whose loss diverges is
     not a whole one.
     """
-    rates = LIMITS["learning_rate"]
+    rates = FIELDS["learning_rate"]
     assert isinstance(rates, Range)
     config = config.replace(learning_rate=rates.low, num_validation=0)
     for threads in thread_counts(max_threads):
         for batch_size in BATCH_SIZES:
-            training = Training(config.replace(threads=threads, batch_size=batch_size), data)
+            training = TrainState(config.replace(threads=threads, batch_size=batch_size), data)
             batch = torch.randint(len(data.train_labels), (batch_size,))
             _step_seconds(training, batch, SECONDS / 2, STEPS // 2)
             seconds = statistics.median(_step_seconds(training, batch, SECONDS, STEPS))
@@ -56,7 +56,7 @@ def fastest_threads(records: list[SpeedRecord], batch_size: int) -> SpeedRecord:
     return max((r for r in records if r.batch_size == nearest), key=lambda r: r.images_per_second)
 
 
-def _step_seconds(training: Training, batch: torch.Tensor, at_least: float, num_steps: int) -> list[float]:
+def _step_seconds(training: TrainState, batch: torch.Tensor, at_least: float, num_steps: int) -> list[float]:
     seconds: list[float] = []
     while sum(seconds) < at_least or len(seconds) < num_steps:
         started = time.perf_counter()

@@ -20,7 +20,7 @@ from mnist_fc.records import (
     HistogramsRecord,
     Weights,
 )
-from mnist_fc.training.distributed import ALONE, Team, TeamError
+from mnist_fc.training.distributed import SINGLE_PROCESS, ProcessGroup, ProcessGroupError
 from mnist_fc.training.evaluation import total_loss_and_correct
 from mnist_fc.training.schedule import schedule_factor
 
@@ -53,10 +53,10 @@ class RunningMean:
         return self.num_correct / self.count
 
 
-class Training:
+class TrainState:
     """The state of one run between two steps, the same in each process of the `team` that trains it."""
 
-    def __init__(self, config: TrainConfig, data: Mnist, team: Team = ALONE) -> None:
+    def __init__(self, config: TrainConfig, data: Mnist, team: ProcessGroup = SINGLE_PROCESS) -> None:
         torch.set_num_threads(config.threads)
         torch.set_flush_denormal(True)  # late in a run, gradients so small that the CPU treats them one by one
         self.config = config
@@ -137,7 +137,7 @@ class Training:
         self.seconds += time.perf_counter() - started
         return is_finite
 
-    def goes_on(self, wanted: bool) -> bool:
+    def should_continue(self, wanted: bool) -> bool:
         """Whether to take the step to come, which this process has `wanted` or not.
 
         In a team all stop before the same step: the others learn with the next step that one of them wants no more.
@@ -228,7 +228,7 @@ class Training:
         self._optimizer.restore(tensors)
 
     def check_team(self) -> None:
-        """Raise TeamError unless all processes of the team have the same settings, data and weights to begin with."""
+        """Raise ProcessGroupError unless all processes of the team have the same settings, data and weights to begin with."""
         data = self._data
         tensors = data.train_images, data.train_labels, data.test_images, data.test_labels
         contents = {
@@ -239,8 +239,10 @@ class Training:
             "weights to begin with": (array.tobytes() for name, array in self.state().items() if name != "numbers"),
         }
         for name, content in contents.items():
-            if not self._team.have_same(content):
-                raise TeamError(f"not all processes of the team have the same {name}; each needs the same command and data")
+            if not self._team.all_equal(content):
+                raise ProcessGroupError(
+                    f"not all processes of the team have the same {name}; each needs the same command and data"
+                )
 
     def _add_up(self, loss: float, num_correct: int) -> tuple[float, int]:
         """Make the gradients those of the whole batch, and return its loss and how many it got right.
@@ -256,7 +258,7 @@ class Training:
             learning_rate.view(torch.uint8).float(),
         ]
         flat = torch.cat(parts, out=self._flat)
-        self._team.sum_(flat)
+        self._team.all_reduce_sum_(flat)
         *gradients, numbers, rate_bytes = flat.split([len(part) for part in parts])
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient.view_as(parameter)
@@ -269,7 +271,7 @@ class Training:
         """As `evaluate`, each process of the team on its own rows."""
         rows = self._team.rows(len(labels))
         totals = torch.tensor(total_loss_and_correct(self.model, images[rows], labels[rows]), dtype=torch.float64)
-        self._team.sum_(totals)
+        self._team.all_reduce_sum_(totals)
         total_loss, num_correct = totals.tolist()
         return total_loss / len(labels), num_correct / len(labels)
 

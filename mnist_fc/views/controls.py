@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from mnist_fc.config import LIMITS, PRESETS, Choice, ConfigError, Layers, TrainConfig, preset_of
+from mnist_fc.config import FIELDS, PRESETS, Choice, ConfigError, LayerSizes, TrainConfig, preset_of
 from mnist_fc.views.state import address, formatting, session, shared, sync
 
 PRESET_LINES = {
@@ -48,8 +48,8 @@ WORDS = {
 }
 """Choices as a person reads them."""
 
-assert isinstance(LIMITS["hidden_sizes"], Layers)
-MAX_LAYERS = int(LIMITS["hidden_sizes"].count.high)
+assert isinstance(FIELDS["hidden_sizes"], LayerSizes)
+MAX_LAYERS = int(FIELDS["hidden_sizes"].count.high)
 
 
 CONTROLLED = (
@@ -59,7 +59,7 @@ CONTROLLED = (
 """Fields whose control has the field's own name as its key."""
 
 SIZE_KEYS = tuple(f"size_{i}" for i in range(MAX_LAYERS))
-KEYS = ("preset", "num_layers", *SIZE_KEYS, "epochs", *CONTROLLED, "keeps_going")
+KEYS = ("preset", "num_layers", *SIZE_KEYS, "epochs", *CONTROLLED, "detached")
 """All widgets of the panel."""
 
 
@@ -119,7 +119,7 @@ HIDEABLE = ("preset", "hidden_sizes", "epochs", *CONTROLLED, "keep_training")
 """What the address can hide."""
 
 
-NAMES_IN_ADDRESS = {"num_layers": "hidden_sizes", **dict.fromkeys(SIZE_KEYS, "hidden_sizes"), "keeps_going": "keep_training"}
+NAMES_IN_ADDRESS = {"num_layers": "hidden_sizes", **dict.fromkeys(SIZE_KEYS, "hidden_sizes"), "detached": "keep_training"}
 """What `hide=` calls a control where that is not its key."""
 
 
@@ -154,12 +154,12 @@ def _settings() -> Settings:
     if "settings" not in state:
         said, state.address_problems = address.settings()
         for problem in state.address_problems:
-            session.refused(f"a setting in the address: {formatting.unescaped(problem)}")
+            session.refused(f"a setting in the address: {formatting.unescape_markdown(problem)}")
         run = session.watched_run()
         if said is None:
             said = run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"]
         state.settings = Settings.of(said)
-        session.set_keeps_going(run is not None and run.is_active and run.keeps_going)
+        session.set_detached(run is not None and run.is_active and run.detached)
     settings: Settings = state.settings
     return settings
 
@@ -170,8 +170,8 @@ def _widgets() -> sync.Widgets:
 
 def _choose(key: str, value: Any) -> None:
     """Take over what the person has chosen at a control. What a browser sends is not trusted."""
-    if key == "keeps_going":
-        session.set_keeps_going(value is True)
+    if key == "detached":
+        session.set_detached(value is True)
         _keep_going()
         return
     try:
@@ -214,14 +214,14 @@ def panel() -> None:
     st.html(f"<i hidden class='panel-settings' data-settings='{html.escape(settings_mark(said))}'></i>")
     no_such_layer = SIZE_KEYS[len(said.hidden_sizes) :]
     on_page = {key for key in KEYS if NAMES_IN_ADDRESS.get(key, key) not in hidden and key not in no_such_layer}
-    drawn = on_page if shared.trainer().max_threads > 1 else on_page - {"threads"}
+    drawn = on_page if shared.scheduler().max_threads > 1 else on_page - {"threads"}
     with _widgets().drawn({key: _shown(key) for key in KEYS if key in drawn}):
         _draw(on_page)
 
 
 def _shown(key: str) -> Any:
     """Return what a control shows."""
-    return session.keeps_going() if key == "keeps_going" else _settings().value(key)
+    return session.is_detached() if key == "detached" else _settings().value(key)
 
 
 def _draw(on_page: Set[str]) -> None:
@@ -248,10 +248,10 @@ def _draw(on_page: Set[str]) -> None:
     if on_page & {"learning_rate", "epochs", "batch_size", "optimizer", "schedule"}:
         st.header("Training")
         _training(on_page, config)
-    if "keeps_going" in on_page:
+    if "detached" in on_page:
         st.toggle(
             "Go on when I leave",
-            key="keeps_going",
+            key="detached",
             help="A run or sweep whose page is closed for a minute is stopped, for others may be waiting. With this it is not.",
         )
     if on_page & set(AGAINST_OVERFITTING):
@@ -354,7 +354,7 @@ def _data_start_and_machine(on_page: Set[str]) -> None:
             key="seed",
             help="The same seed gives the same run on this machine; with the same layers, too, the same first weights.",
         )
-    if (most := shared.trainer().max_threads) > 1:
+    if (most := shared.scheduler().max_threads) > 1:
         _slider(on_page, "threads", "Threads", range(1, most + 1), "Processor cores to train on.")
     elif "threads" in on_page:
         st.caption("Threads: 1, as there is one core for each training.")
@@ -372,7 +372,7 @@ def _slider(on_page: Set[str], key: str, label: str, ladder: Iterable[Any], help
 
 def _choice(on_page: Set[str], key: str, label: str, help_line: str) -> None:
     if key in on_page:
-        limit = LIMITS[key]
+        limit = FIELDS[key]
         assert isinstance(limit, Choice)
         options = _widgets().offer(key, limit.options, WORDS.__getitem__)
         st.selectbox(label, options, key=key, format_func=WORDS.__getitem__, help=help_line)
@@ -384,13 +384,13 @@ def _number(value: float) -> str:
 
 def _keep_going() -> None:
     own = [job for job in (session.watched_run(), session.own_sweep()) if job]
-    people = {session.person(), *(job.person for job in own if job.person)}
-    for job in shared.trainer().jobs():
-        if job in own or job.person in people:
-            job.keeps_going = session.keeps_going()
+    people = {session.session_id(), *(job.session_id for job in own if job.session_id)}
+    for job in shared.scheduler().jobs():
+        if job in own or job.session_id in people:
+            job.detached = session.is_detached()
 
 
 def _send_learning_rate() -> None:
     run, learning_rate = session.watched_run(), _settings().config.learning_rate
     if run and run.is_active and run.learning_rate != learning_rate:
-        shared.trainer().set_learning_rate(run, learning_rate)
+        shared.scheduler().set_learning_rate(run, learning_rate)

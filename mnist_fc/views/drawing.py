@@ -7,7 +7,7 @@ import streamlit as st
 import torch
 
 from mnist_fc.analysis.probes import MAX_PROBES
-from mnist_fc.drawing.normalize import Preparation, clean_ink, plain_resize, prepare, side_by_side
+from mnist_fc.drawing.normalize import NormalizationSteps, extract_ink, normalize, plain_resize, segment_digits
 from mnist_fc.drawing.strokes import CANVAS_SIZE, strokes_of_canvas
 from mnist_fc.reading.reader import Reading, number, percent
 from mnist_fc.views import probes
@@ -261,16 +261,16 @@ def _whole_percent(probability: float) -> str:
 
 def _steps(drawing: np.ndarray, readings: list[Reading], network: networks.Network) -> None:
     """The steps of the preparation as pictures, and the plain resize beside what comes out."""
-    drawn, resized = clean_ink(drawing), plain_resize(drawing)
+    drawn, resized = extract_ink(drawing), plain_resize(drawing)
     if drawn is None or resized is None:
         return
     several = len(readings) > 1
-    steps = prepare(side_by_side(drawn)[0] if several else drawn)
+    steps = normalize(segment_digits(drawn)[0] if several else drawn)
     st.html(f"<div class='steps'>{''.join(figure(*step) for step in _pictures_of(steps))}</div>")
     if several:
         st.caption("The steps of the first digit, and its picture below; each is prepared so.")
-    plain = [network.reader.read_image(resized)]
-    compared = (("Normalised", readings), ("Plain resize", plain))
+    escape_markdown = [network.reader.read_image(resized)]
+    compared = (("Normalised", readings), ("Plain resize", escape_markdown))
     st.html(f"<div class='comparison'>{''.join(_compared(name, which) for name, which in compared)}</div>")
     st.caption(
         "The pictures differ because MNIST's digits were cropped, scaled to 20 pixels, centred by their weight and written with "
@@ -285,7 +285,7 @@ def _compared(name: str, readings: list[Reading]) -> str:
     return figure(readings[0].image, what if refused else f"{what}, {percent(sure)} sure", name)
 
 
-def _pictures_of(steps: Preparation) -> list[tuple[np.ndarray, str, str]]:
+def _pictures_of(steps: NormalizationSteps) -> list[tuple[np.ndarray, str, str]]:
     captions = {
         "drawn": "drawn",
         "cropped": "cropped",

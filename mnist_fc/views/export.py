@@ -15,7 +15,7 @@ from streamlit.typing import UploadedFile
 
 from mnist_fc.config import Activation
 from mnist_fc.export import onnx, script
-from mnist_fc.files import read_whole
+from mnist_fc.files import read_bounded
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CHECKPOINT_NAME, CONFIG_NAME, MAX_BYTES, SHIPPED, CheckpointError
 from mnist_fc.network.mlp import MLP
@@ -96,7 +96,8 @@ def _run(run: Run | None) -> None:
         )
     if run and run.path:
         st.caption(
-            f"Its folder is {formatting.plain(str(run.path))}; earlier weights are there, too. TensorBoard shows all runs:"
+            f"Its folder is {formatting.escape_markdown(str(run.path))}; earlier weights are there, too. "
+            "TensorBoard shows all runs:"
         )
         st.code(f"tensorboard --logdir {shlex.quote(str(run.path.parent))}", language=None, wrap_lines=True)
     st.caption("**The curves**: point at or tap a chart, and SVG and PNG above its right corner save it as a picture.")
@@ -108,12 +109,12 @@ def _file_of(run: Run | None, name: str) -> tuple[Callable[[], bytes], str]:
     if run is None:
         why = "There is no run yet: press Train."
     elif run.path is None:
-        why = f"This run is not on disk: {formatting.plain(run.snapshot().storage_problem)}."
+        why = f"This run is not on disk: {formatting.escape_markdown(run.snapshot().storage_problem)}."
     elif path.exists():
         why = ""
     else:
         why = "It comes with the first epoch." if run.is_active else "It is not in the run's folder."
-    return lambda: read_whole(path, MAX_METRICS_BYTES), why
+    return lambda: read_bounded(path, MAX_METRICS_BYTES), why
 
 
 def _program() -> None:
@@ -165,7 +166,7 @@ def _load(network: networks.Network) -> None:
     with st.container(key="upload_said"):
         # Of one that was taken back, or that the page forgot while another tab was open, there is nothing to say.
         if chosen and (problem := state.get("upload_problem")):
-            st.error(f"{formatting.plain(problem)}. The page reads on with {network.name}.", icon=":material/error:")
+            st.error(f"{formatting.escape_markdown(problem)}. The page reads on with {network.name}.", icon=":material/error:")
         if file := networks.loaded_file():
             _said(file, reads=network.file is file)
     st.selectbox(
@@ -186,7 +187,7 @@ def _said(file: networks.LoadedFile, *, reads: bool) -> None:
     with st.container(border=True):
         what, remove = st.columns([2.6, 1], vertical_alignment="center")
         what.markdown(
-            f"**{formatting.plain(file.name)}**: {loaded.layers}, {accuracy}. "
+            f"**{formatting.escape_markdown(file.name)}**: {loaded.layers}, {accuracy}. "
             + ("It reads your drawing now." if reads else "Choose **Loaded file** below the drawing, and it reads.")
         )
         remove.button("Remove", key="upload_remove", icon=":material/close:", on_click=_remove, width="stretch")

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from mnist_fc.analysis.attribution import Unit, forward, unit
-from mnist_fc.analysis.survey import Survey, exciting, telling
+from mnist_fc.analysis.survey import Survey, most_discriminative, top_activating
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reading
 from mnist_fc.views import drawing
@@ -136,8 +136,8 @@ def _exciting(model: MLP, place: Place, network: networks.Network, *, is_dead: b
     """The test digits that excite a unit the most; of one that is dead, or whose values overflow, that it is so."""
     number, index = place
     images, labels = shared.mnist().test_images, shared.mnist().test_labels
-    (indices, values), by = throttle.at_leisure(
-        "exciting", place, network, lambda: exciting(model, images, number, index, NUM_EXCITING)
+    (indices, values), by = throttle.throttled(
+        "exciting", place, network, lambda: top_activating(model, images, number, index, NUM_EXCITING)
     )
     if is_dead:
         always = "never above zero" if values[0] <= 0 else f"always about {format_number(float(values[0]), 2)}"
@@ -201,9 +201,9 @@ def _gallery(network: networks.Network, surveyed: Survey) -> None:
 
     def find() -> list[tuple[int, np.ndarray]]:
         weights = model.layers[0].weight.detach().numpy()
-        return [(int(i), weights[i].reshape(28, 28)) for i in telling(model, images, NUM_TELLING)]
+        return [(int(i), weights[i].reshape(28, 28)) for i in most_discriminative(model, images, NUM_TELLING)]
 
-    all_found, by = throttle.at_leisure("telling", None, network, find)
+    all_found, by = throttle.throttled("telling", None, network, find)
     found = [(i, weights) for i, weights in all_found if not surveyed.is_dead[0][i] and np.isfinite(weights).all()]
     if not found:
         st.info("No unit of layer 1 tells the digits apart: each is dead or its weights overflowed.")

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from mnist_fc.analysis.survey import nearest
+from mnist_fc.analysis.survey import nearest_neighbours
 from mnist_fc.config import PRESETS
 from mnist_fc.reading.reader import Reading
 from mnist_fc.views import drawing
@@ -33,10 +33,10 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     train = shared.mnist()
 
     def find() -> tuple[np.ndarray, np.ndarray]:
-        indices, distances = nearest(network.reader.model, image, train.train_images[searched], NUM_NEAREST)
+        indices, distances = nearest_neighbours(network.reader.model, image, train.train_images[searched], NUM_NEAREST)
         return searched.numpy()[indices], distances
 
-    (indices, distances), by = throttle.at_leisure("nearest", (image.tobytes(), search_all), network, find)
+    (indices, distances), by = throttle.throttled("nearest", (image.tobytes(), search_all), network, find)
     if not np.isfinite(distances).all():
         st.info("The network's values overflowed on the training digits, so they cannot be compared with your drawing.")
         return

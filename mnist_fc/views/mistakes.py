@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from mnist_fc.analysis.survey import Survey, confusion, misread, surest_first
+from mnist_fc.analysis.survey import Survey, confusion, misclassified, surest_first
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.reading.reader import percent
 from mnist_fc.views import drawing
@@ -70,7 +70,7 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
         indices = surest_first(surveyed, (labels.numpy() == label) & (surveyed.digits == digit))
         st.markdown(f"#### {len(indices):,} labelled {label}, read as {digit}")
     else:
-        indices = misread(labels, surveyed)
+        indices = misclassified(labels, surveyed)
         st.markdown("#### All that are misread")
     st.caption(
         "The surest first: the label, what was read, and how sure it was. **Click or tap one** to have it read above, "

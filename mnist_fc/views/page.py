@@ -89,12 +89,12 @@ def draw_page() -> None:
     st.html(Path(__file__).with_name("style.css"))
     environment.prepare()
     try:
-        shared.trainer()
+        shared.scheduler()
         shared.mnist()
         shared.shipped_reader()
     except (DataError, CheckpointError, ConfigError, RunsError) as error:
         log.error("the page cannot start: %s", error)
-        st.error(f"The page cannot start: {formatting.plain(str(error))}.", icon=":material/error:")
+        st.error(f"The page cannot start: {formatting.escape_markdown(str(error))}.", icon=":material/error:")
         st.stop()
     with st.sidebar:
         st.title("mnist_fc")
@@ -109,7 +109,7 @@ def draw_page() -> None:
 def live(seconds: float | None) -> None:
     """All of the page beside the side panel, drawn anew as one at every tick, stroke and click."""
     sync.receive()
-    session.look()
+    session.heartbeat()
     session.follow_on()
     if tick_seconds() != seconds or session.pop_panel_redraw():
         st.rerun()  # a run has begun or ended, and the page begins to tick, or rests; or the side panel shows old values

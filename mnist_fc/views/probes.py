@@ -62,17 +62,17 @@ def _history(snapshot: RunSnapshot) -> tuple[History, bool]:
         state.probe_history_of, state.probe_history = snapshot.id, History()
     history: History = state.probe_history
     started = time.monotonic()
-    if snapshot.weights and history.lacks(snapshot.weights.step, pinned()):
+    if snapshot.weights and history.needs(snapshot.weights.step, pinned()):
         history.add(snapshot.weights.step, networks.newest_reader(snapshot).model, pinned())
     for step in snapshot.kept:
-        if not history.lacks(step, pinned()):
+        if not history.needs(step, pinned()):
             continue
         if time.monotonic() > started + SECONDS_A_DRAW:
             return history, False
         try:
             history.add(step, networks.kept_model(snapshot, step), pinned())
         except (CheckpointError, ConfigError):
-            history.add_nothing(step, pinned())  # the slider says why to who asks for it
+            history.skip(step, pinned())  # the slider says why to who asks for it
     return history, True
 
 
@@ -117,7 +117,7 @@ def _tile(history: History, index: int, moment: int | None) -> str:
 
 
 def _when_right(history: History, probe: Probe, moment: int | None) -> str:
-    first, since = history.first_right(probe, moment), history.right_since(probe, moment)
+    first, since = history.first_right(probe, moment), history.correct_since(probe, moment)
     if first is None:
         return "not yet correct"
     if since is None:

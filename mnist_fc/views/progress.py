@@ -17,7 +17,7 @@ from mnist_fc.runs.layout import RunsError
 from mnist_fc.runs.results import test_curve, test_result
 from mnist_fc.server.estimate import num_images_of_run
 from mnist_fc.server.run import Run, RunSnapshot
-from mnist_fc.server.scheduler import TrainerBusy
+from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.server.status import READY, Status, status
 from mnist_fc.views import controls
 from mnist_fc.views.components.chart import HEIGHT, Axis, Series, heading, line_chart, powers_of_ten
@@ -74,7 +74,7 @@ def bar() -> None:
 def _problem(snapshot: RunSnapshot | None) -> str:
     """Return why the last press of Train or Resume, or the address, led to no run; empty if it did."""
     active = snapshot is not None and snapshot.is_active
-    if (problem := st.session_state.get("train_problem")) and not active and shared.trainer().is_busy:
+    if (problem := st.session_state.get("train_problem")) and not active and shared.scheduler().is_busy:
         return str(problem)
     of_run, problem = st.session_state.get("resume_problem", (None, ""))
     if snapshot and not active and of_run == snapshot.id:
@@ -83,7 +83,7 @@ def _problem(snapshot: RunSnapshot | None) -> str:
         if st.session_state.get("missing_run") != missing:
             session.refused(f"a run in the address that is not in the store: {missing[:120]}")
         st.session_state.missing_run = missing
-        return f"There is no run {formatting.plain(missing[:120])} in the store; it may have been deleted."
+        return f"There is no run {formatting.escape_markdown(missing[:120])} in the store; it may have been deleted."
     return ""
 
 
@@ -99,7 +99,8 @@ def notices() -> None:
             st.warning(problem)
         if snapshot and snapshot.storage_problem:
             st.warning(
-                f"This run is not kept on disk: {formatting.plain(snapshot.storage_problem)}. The page has it all the same."
+                f"This run is not kept on disk: {formatting.escape_markdown(snapshot.storage_problem)}. "
+                "The page has it all the same."
             )
         if not (snapshot and snapshot.is_active) and (removed := removed_by(controls.config())):
             st.caption(f"{removed} Pin what is to stay, under Runs.")
@@ -115,10 +116,10 @@ def diagnosis() -> None:
             return
         found = diagnose(snapshot.config, snapshot.learning_rate, snapshot.steps, snapshot.epochs, snapshot.end)
         if snapshot.state == "failed":
-            st.error(formatting.plain(snapshot.message), icon=":material/error:", width="stretch")
+            st.error(formatting.escape_markdown(snapshot.message), icon=":material/error:", width="stretch")
         elif snapshot.state == "stopped" and snapshot.message:
             way_on = "Resume continues it" if snapshot.is_resumable else "Train starts anew"
-            st.info(f"{formatting.plain(snapshot.message)} {way_on}.", icon=":material/info:", width="stretch")
+            st.info(f"{formatting.escape_markdown(snapshot.message)} {way_on}.", icon=":material/info:", width="stretch")
             return  # a setting without its reason would be a riddle
         elif found:
             st.warning(f"**{NAMES[found.name]}.** {found.sign} {found.cause}", icon=":material/troubleshoot:", width="stretch")
@@ -139,7 +140,7 @@ def _cure(found: Diagnosis, snapshot: RunSnapshot) -> None:
 def _retrain(run_id: str) -> None:
     """Stop the run that was shown, unless it has ended, and begin another; a second click finds the other and does nothing."""
     if (run := session.watched_run()) and run.id == run_id:
-        shared.trainer().stop_in_turn(run)
+        shared.scheduler().stop_in_turn(run)
         start()
 
 
@@ -153,8 +154,8 @@ def start() -> None:
     """Begin a run with the settings of the side panel, and watch it."""
     st.session_state.train_problem = None
     try:
-        run = shared.trainer().start(controls.config(), session.person())
-    except TrainerBusy as busy:
+        run = shared.scheduler().start(controls.config(), session.session_id())
+    except JobRejected as busy:
         st.session_state.train_problem = f"{busy}. Press Train again when one of them has ended."
     else:
         session.watch(run)
@@ -163,7 +164,7 @@ def start() -> None:
 
 def _has_begun(run: Run) -> None:
     """Show what `run` learns, if its turn comes at once from its first steps on."""
-    run.keeps_going = session.keeps_going()
+    run.detached = session.is_detached()
     session.choose_source("run")
     run.wait_until_state("running", "done", "failed", "waiting", timeout=COMMAND_SECONDS)
 
@@ -176,17 +177,17 @@ def removed_by(*configs: TrainConfig) -> str:
 @lru_cache(maxsize=64)
 def _removed_by(_when: int, *configs: TrainConfig) -> str:
     try:
-        to_remove = shared.trainer().store.room_for(*configs).to_remove
+        to_remove = shared.scheduler().store.plan_eviction(*configs).to_remove
     except RunsError as error:
-        return f"The next run will not be kept on disk: {formatting.plain(str(error))}."
-    names = ", ".join(f"**{formatting.plain(run.about.name or run.id)}**" for run in to_remove[:3])
+        return f"The next run will not be kept on disk: {formatting.escape_markdown(str(error))}."
+    names = ", ".join(f"**{formatting.escape_markdown(run.metadata.name or run.id)}**" for run in to_remove[:3])
     more = f" and {len(to_remove) - 3} more" if len(to_remove) > 3 else ""
     return f"The store is full: the next run will remove the oldest, {names}{more}." if names else ""
 
 
 def _pause() -> None:
     if (run := session.watched_run()) and run.is_active:
-        shared.trainer().pause(run)
+        shared.scheduler().pause(run)
         run.wait_until_state("paused", "done", "stopped", "failed", timeout=COMMAND_SECONDS)
 
 
@@ -198,7 +199,7 @@ def _resume() -> None:
     if snapshot.is_resumable:
         _go_on(run)
     elif snapshot.state == "paused":
-        shared.trainer().resume(run)
+        shared.scheduler().resume(run)
         run.wait_until_state("running", "waiting", timeout=COMMAND_SECONDS)
 
 
@@ -206,12 +207,12 @@ def _go_on(run: Run) -> None:
     """Let a run that was cut off or stopped go on from its last state."""
     st.session_state.train_problem = None
     try:
-        shared.trainer().go_on(run, session.person())
-    except TrainerBusy as busy:
+        shared.scheduler().resume_stored(run, session.session_id())
+    except JobRejected as busy:
         st.session_state.train_problem = f"{busy}. Press Resume again when one of them has ended."
     except RunsError as error:
         session.refused(f"a run that is to go on: {error}")
-        st.session_state.resume_problem = run.id, f"This run cannot go on: {formatting.plain(str(error))}."
+        st.session_state.resume_problem = run.id, f"This run cannot go on: {formatting.escape_markdown(str(error))}."
     else:
         _has_begun(run)
 
@@ -220,7 +221,7 @@ def _stop() -> None:
     """End the run, and those that were to begin after it; if it has just ended, the one that has begun in its place."""
     session.follow_on()
     if run := session.watched_run():
-        shared.trainer().stop_in_turn(run)
+        shared.scheduler().stop_in_turn(run)
         run.wait_for(lambda run: not run.is_active, COMMAND_SECONDS)
 
 
@@ -241,7 +242,7 @@ def _status(snapshot: RunSnapshot | None) -> Status:
 def tick_seconds() -> float | None:
     """How often the page is drawn anew while it tells of the person's sweep; None while it does not."""
     tells = session.watched_run() is None and (sweep := session.own_sweep()) and sweep.is_active
-    return pace.among_all(pace.TICK_SECONDS_ALL_CORES_TRAIN) if tells else None
+    return pace.scale_by_sessions(pace.TICK_SECONDS_ALL_CORES_TRAIN) if tells else None
 
 
 def _progress(snapshot: RunSnapshot | None) -> float:

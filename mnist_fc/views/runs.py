@@ -10,14 +10,14 @@ import numpy as np
 import streamlit as st
 
 from mnist_fc.analysis.curves import Curve, epoch_curve, train_curve
-from mnist_fc.config import LIMITS, PRESETS, TrainConfig, preset_of
+from mnist_fc.config import FIELDS, PRESETS, TrainConfig, preset_of
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.runs.reader import StoredRun
 from mnist_fc.runs.results import test_curve, test_result
 from mnist_fc.runs.store import RunStore
 from mnist_fc.server.job import ACTIVE_STATES
 from mnist_fc.server.run import RunSnapshot
-from mnist_fc.server.scheduler import TrainerBusy
+from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.server.status import Word, stored_status_word
 from mnist_fc.views import controls, handwriting_test, progress
 from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart
@@ -44,7 +44,7 @@ _table = Component("runs_table", "<div class='runs' role='region' aria-label='Ta
 
 def panel() -> None:
     """The table, the curves of those that are ticked, and the blog's two programs."""
-    store = shared.trainer().store
+    store = shared.scheduler().store
     runs = store.runs()
     with st.container():  # what comes and goes in it moves nothing below: a table that is moved loses a click
         _top(store, runs)
@@ -74,9 +74,11 @@ def _top(store: RunStore, runs: Sequence[StoredRun]) -> None:
     if problem := st.session_state.pop("runs_problem", ""):
         st.warning(problem)
     for problem in store.unreadable()[:3]:
-        st.warning(formatting.plain(problem))
+        st.warning(formatting.escape_markdown(problem))
     if used > NEARLY_FULL * store.limit:
-        oldest = [formatting.plain(run.about.name or run.id) for run in reversed(runs) if not run.about.is_pinned][:3]
+        oldest = [
+            formatting.escape_markdown(run.metadata.name or run.id) for run in reversed(runs) if not run.metadata.is_pinned
+        ][:3]
         st.caption(
             f"The store is nearly full. The first to go when room is needed: {', '.join(oldest) or 'none, all are pinned'}."
         )
@@ -86,7 +88,10 @@ def _deleted(store: RunStore) -> None:
     """What was deleted last, and the way back; below the table, whose rows would move away under the pointer."""
     if deleted := store.deleted():
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{formatting.plain(deleted)} is deleted; Undo until the next run begins or is deleted.", width="content")
+            st.caption(
+                f"{formatting.escape_markdown(deleted)} is deleted; Undo until the next run begins or is deleted.",
+                width="content",
+            )
             st.button("Undo", key="undo_delete", icon=":material/undo:", on_click=_undo_delete)
 
 
@@ -112,7 +117,7 @@ def _compared(runs: Sequence[StoredRun]) -> dict[str, str]:
 
 
 def _show_table(runs: Sequence[StoredRun], compared: dict[str, str]) -> None:
-    differing = [field for field in LIMITS if len({getattr(run.config, field) for run in runs}) > 1]
+    differing = [field for field in FIELDS if len({getattr(run.config, field) for run in runs}) > 1]
     hands = {run.id: handwriting_test.num_right(run.id) for run in runs}
     has_hands = any(right is not None for right in hands.values())
     watched = session.watched_run()
@@ -123,8 +128,8 @@ def _show_table(runs: Sequence[StoredRun], compared: dict[str, str]) -> None:
         rows.append(
             {
                 "id": run.id,
-                "name": run.about.name or run.id,
-                "isPinned": run.about.is_pinned,
+                "name": run.metadata.name or run.id,
+                "isPinned": run.metadata.is_pinned,
                 "state": word,
                 "isActive": word in (*ACTIVE_STATES, "running elsewhere"),
                 "isWatched": watched is not None and watched.id == run.id,
@@ -142,7 +147,7 @@ def _show_table(runs: Sequence[StoredRun], compared: dict[str, str]) -> None:
 
 
 def _word(run: StoredRun) -> Word:
-    return stored_status_word(run, shared.trainer().going(run.id))
+    return stored_status_word(run, shared.scheduler().active_run(run.id))
 
 
 def _figures(run: StoredRun, word: Word) -> list[str]:
@@ -162,32 +167,32 @@ def _figures(run: StoredRun, word: Word) -> list[str]:
 
 def _act() -> None:
     """Do what was pressed in the table. What a browser sends is not trusted: the store knows which runs there are."""
-    state, trainer = st.session_state, shared.trainer()
+    state, scheduler = st.session_state, shared.scheduler()
     match browser_value("runs_table", "act"):
         case {"what": str(what), "run": str(run_id), "value": value}:
             pass
         case _:
             return
     try:
-        stored = trainer.store.run(run_id)
+        stored = scheduler.store.run(run_id)
         match what:
             case "show":
                 compared: list[str] = state.compared
                 state.compared = [one for one in compared if one != run_id] if run_id in compared else [*compared, run_id]
             case "pin":
-                trainer.store.pin(run_id, not stored.about.is_pinned)
+                scheduler.store.pin(run_id, not stored.metadata.is_pinned)
             case "rename" if isinstance(value, str):
-                trainer.store.rename(run_id, "" if value == run_id else value)
+                scheduler.store.rename(run_id, "" if value == run_id else value)
             case "delete":
-                if trainer.going(run_id):  # perhaps without its folder, when that could not be written any more
+                if scheduler.active_run(run_id):  # perhaps without its folder, when that could not be written any more
                     raise RunsError(f"the run {run_id} is running or waiting; stop it first")
-                trainer.store.delete(run_id)
-                trainer.forget(run_id)
+                scheduler.store.delete(run_id)
+                scheduler.evict(run_id)
                 if session.address().get("run") == run_id:
                     state.deleted_watched = run_id
                     session.watch(None)
             case "open":
-                session.watch(trainer.run(run_id))
+                session.watch(scheduler.run(run_id))
                 session.choose_source("run")
             case "use":
                 controls.set_all(stored.config)
@@ -199,12 +204,12 @@ def _act() -> None:
 
 
 def _undo_delete() -> None:
-    store = shared.trainer().store
+    store = shared.scheduler().store
     run_id = store.deleted()
     try:
         store.restore()
         if run_id == st.session_state.get("deleted_watched") and session.watched_run() is None:
-            session.watch(shared.trainer().run(run_id))
+            session.watch(shared.scheduler().run(run_id))
     except RunsError as error:
         _refuse(error)
 
@@ -226,12 +231,12 @@ def _curves(runs: Sequence[StoredRun], colors: dict[str, str]) -> None:
         is_zoomed = what == "accuracy" and st.toggle("Zoom", key="compare_zoom")
     series = []
     for run in runs:
-        here = shared.trainer().run(run.id)
+        here = shared.scheduler().run(run.id)
         curve = _curve(here.snapshot(), what, of, over) if here else Curve(np.empty(0), np.empty(0))
         finite = np.isfinite(curve.values)
         if finite.any():
             x, y = curve.steps[finite].tolist(), curve.values[finite].tolist()
-            series.append(Series(run.about.name or run.id, colors[run.id], x, y, dots=of != "train"))
+            series.append(Series(run.metadata.name or run.id, colors[run.id], x, y, dots=of != "train"))
     heading(f"{what.capitalize()}, {of}", series, ".2%" if what == "accuracy" else ",.3f")
     if not series:
         none = "None of these runs has such figures." if runs else "Tick runs in the table to see their curves here."
@@ -311,12 +316,14 @@ def _blog_row(name: str, runs: Sequence[StoredRun]) -> str:
 def _train_blog() -> None:
     chosen = controls.config()
     try:
-        runs = shared.trainer().start_in_turn(*(_as_chosen(PRESETS[name], chosen) for name in BLOG), person=session.person())
-    except TrainerBusy as busy:
+        runs = shared.scheduler().start_in_turn(
+            *(_as_chosen(PRESETS[name], chosen) for name in BLOG), session_id=session.session_id()
+        )
+    except JobRejected as busy:
         st.session_state.blog_problem = f"{busy}. Press Train both again when they have ended."
     else:
         for run in runs:
-            run.keeps_going = session.keeps_going()
+            run.detached = session.is_detached()
         session.follow(runs)
 
 

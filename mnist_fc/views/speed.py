@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from mnist_fc.server.scheduler import TrainerBusy
+from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.server.task import SpeedTest
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, fastest_threads
 from mnist_fc.views import controls, progress
@@ -12,9 +12,9 @@ from mnist_fc.views.state import pace, session, shared
 
 def panel() -> None:
     """The newest measurement of this machine, whoever asked for it, and the button for the next."""
-    test, max_threads = shared.trainer().speed_test, shared.trainer().max_threads
+    test, max_threads = shared.scheduler().speed_test, shared.scheduler().max_threads
     if measuring := _measuring():
-        shared.trainer().look_at(measuring, session.person())
+        shared.scheduler().touch(measuring, session.session_id())
     st.caption(
         f"How many training images a second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"
         + (f" and 1 to {max_threads} threads" if max_threads > 1 else "")
@@ -44,12 +44,12 @@ def panel() -> None:
 
 def tick_seconds() -> float | None:
     """How often the page is drawn anew while this is to be seen; None while nothing is measured."""
-    return pace.among_all(pace.TICK_SECONDS_ALL_CORES_TRAIN) if _measuring() else None
+    return pace.scale_by_sessions(pace.TICK_SECONDS_ALL_CORES_TRAIN) if _measuring() else None
 
 
 def _measuring() -> SpeedTest | None:
     """The measurement that goes on or waits."""
-    test = shared.trainer().speed_test
+    test = shared.scheduler().speed_test
     return test if test and test.is_active else None
 
 
@@ -105,15 +105,15 @@ def _measure() -> None:
     if _measuring():
         return  # somebody else has just begun; the page follows it
     try:
-        test = shared.trainer().measure_speed(controls.config(), session.person())
-        test.keeps_going = session.keeps_going()
-    except TrainerBusy as busy:
+        test = shared.scheduler().measure_speed(controls.config(), session.session_id())
+        test.detached = session.is_detached()
+    except JobRejected as busy:
         st.session_state.speed_problem = f"{busy}. Press Measure again when that has ended."
 
 
 def _stop() -> None:
     if test := _measuring():
-        shared.trainer().stop(test)
+        shared.scheduler().stop(test)
         test.wait_until_ended(progress.COMMAND_SECONDS)
 
 

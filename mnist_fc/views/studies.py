@@ -40,13 +40,13 @@ class Study:
 
 
 def storage() -> str:
-    return storage_address(shared.trainer().store.path)
+    return storage_address(shared.scheduler().store.path)
 
 
 def names() -> list[str]:
     """The names of all studies, the newest first. Raises SweepError."""
-    address, sweep = storage(), shared.trainer().sweep
-    found = at_leisure(("studies", address, sweep and sweep.id), None, lambda: studies(address)[::-1])
+    address, sweep = storage(), shared.scheduler().sweep
+    found = throttled(("studies", address, sweep and sweep.id), None, lambda: studies(address)[::-1])
     own = sweep.config.study if sweep and sweep.records() else None
     return [own, *found] if own and own not in found else found
 
@@ -63,12 +63,12 @@ def chosen(names: list[str]) -> str | None:
 
 def read(name: str) -> Study:
     """As the storage has it, with the newest records of the sweep of this server. Raises SweepError."""
-    address, sweep = storage(), shared.trainer().sweep
+    address, sweep = storage(), shared.scheduler().sweep
 
     def from_storage() -> Study:
         return Study(*base_and_space(address, name), trials(address, name))
 
-    study = at_leisure(("study", address, name, sweep and (sweep.id, sweep.is_active)), None, from_storage)
+    study = throttled(("study", address, name, sweep and (sweep.id, sweep.is_active)), None, from_storage)
     if sweep is None or (sweep.config.study, sweep.config.storage) != (name, address):
         return study
     newest = {trial.number: trial for trial in study.trials}
@@ -93,7 +93,7 @@ class Kept:
 
     def may_wait(self) -> bool:
         """Whether it was computed so shortly before, for the time that it took, that it need not be again."""
-        leisure = throttle.LEISURE if shared.trainer().is_busy else LEISURE_AT_REST
+        leisure = throttle.LEISURE if shared.scheduler().is_busy else LEISURE_AT_REST
         return time.monotonic() < self.at + min(max(READ_SECONDS, leisure * self.seconds), MAX_WAIT_SECONDS)
 
 
@@ -101,7 +101,7 @@ _all_kept: dict[Hashable, Kept] = {}
 """Of all sessions."""
 
 
-def at_leisure(key: Hashable, about: Hashable, compute: Callable[[], T], *, may_wait: bool = True) -> T:
+def throttled(key: Hashable, about: Hashable, compute: Callable[[], T], *, may_wait: bool = True) -> T:
     """What `compute` gives for `about`, or what it gave last, for anything, if that took so long that it may wait.
 
     So what is read of a study that grows takes at most a small part of a core's time, however large the study is and however

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import streamlit as st
 
-from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, TrainConfig
-from mnist_fc.server.scheduler import TrainerBusy
+from mnist_fc.config import FIELDS, Choice, ConfigError, LayerSizes, TrainConfig
+from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.server.task import Sweep
 from mnist_fc.sweep.space import (
     MAX_NAME,
@@ -67,17 +67,17 @@ def panel() -> None:
         if study := studies.chosen(names):
             trials.show(names, study, _is_ticking())
     except SweepError as error:
-        st.error(f"The sweeps cannot be shown: {formatting.plain(str(error))}.", icon=":material/error:")
+        st.error(f"The sweeps cannot be shown: {formatting.escape_markdown(str(error))}.", icon=":material/error:")
 
 
 def tick_seconds() -> float:
     """How often the page is drawn anew while this is to be seen."""
-    return pace.among_all(pace.TICK_SECONDS_ALL_CORES_TRAIN if _is_ticking() else REST_SECONDS)
+    return pace.scale_by_sessions(pace.TICK_SECONDS_ALL_CORES_TRAIN if _is_ticking() else REST_SECONDS)
 
 
 def _sweeping() -> Sweep | None:
     """The sweep that goes on here or waits."""
-    sweep = shared.trainer().sweep
+    sweep = shared.scheduler().sweep
     return sweep if sweep and sweep.is_active else None
 
 
@@ -118,7 +118,7 @@ def _form() -> None:
         try:
             _config("sweep")
         except ConfigError as error:
-            problem = f"{formatting.plain(str(error))}."
+            problem = f"{formatting.escape_markdown(str(error))}."
         base = controls.config()
         epochs = f"{base.num_epochs} epoch{'s' * (base.num_epochs != 1)} a trial"
         st.caption(f"All else as in the side panel: {epochs}, augmentation {controls.WORDS[base.augmentation]}.")
@@ -141,9 +141,9 @@ def _fields() -> list[str]:
 
 def _values(name: str) -> None:
     """Between which values a field is searched, or among which."""
-    limit, key = LIMITS[name], f"sweep_{name}"
+    limit, key = FIELDS[name], f"sweep_{name}"
     title = controls.field_in_words(name).capitalize()
-    if isinstance(limit, Layers):
+    if isinstance(limit, LayerSizes):
         help_line = f"Hidden layers to try, separated by commas: 500-500 is two of 500 units each. {str(limit).capitalize()}."
         st.text_input(title, _last(key, FIRST_SIZES), 200, key=key, help=help_line, persist_state="session")
     elif isinstance(limit, Choice):
@@ -192,7 +192,7 @@ def _space() -> Space:
     space: dict[str, Values | Interval] = {}
     for name in _fields():
         said = state[f"sweep_{name}"]
-        if isinstance(LIMITS[name], Layers):
+        if isinstance(FIELDS[name], LayerSizes):
             space |= parse_space([f"{name}={said}"])
         else:
             space[name] = Interval(*said) if name in RANGES else Values(tuple(said))
@@ -214,8 +214,8 @@ def _start() -> None:
         return  # somebody else has just begun one; the page follows it
     try:
         config = _config(_new_name(study_names(studies.storage())))
-        sweep = shared.trainer().start_sweep(config, session.person())
-        sweep.keeps_going = session.keeps_going()
+        sweep = shared.scheduler().start_sweep(config, session.session_id())
+        sweep.detached = session.is_detached()
         session.set_address("sweep", sweep.id)
         state.sweep_wanted = config.study
         state.sweep_used = None
@@ -224,7 +224,7 @@ def _start() -> None:
     except SweepError as error:
         session.refused(f"a sweep: {error}")
         state.sweep_problem = formatting.sentence(str(error))
-    except TrainerBusy as busy:
+    except JobRejected as busy:
         state.sweep_problem = f"{busy}. Press Start again when that has ended."
 
 
@@ -252,7 +252,7 @@ def _going_on(sweep: Sweep) -> None:
 
 
 def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
-    name = f"**{formatting.plain(sweep.config.study)}**"
+    name = f"**{formatting.escape_markdown(sweep.config.study)}**"
     if place := session.place_of(sweep):
         return f"{name}: {place}."
     if not newest:
@@ -265,5 +265,5 @@ def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
 
 def _stop() -> None:
     if (sweep := _sweeping()) and session.may_stop(sweep):
-        shared.trainer().stop(sweep)
+        shared.scheduler().stop(sweep)
         sweep.wait_until_ended(progress.COMMAND_SECONDS)

@@ -195,7 +195,7 @@ def _done(study: Study) -> tuple[float, ...]:
 
 
 def _plot(name: str, study: str, done: tuple[float, ...], draw: Callable[[], "Figure | None"], ticking: bool) -> "Figure | None":
-    return studies.at_leisure((name, studies.storage(), study), done, draw, may_wait=ticking)
+    return studies.throttled((name, studies.storage(), study), done, draw, may_wait=ticking)
 
 
 def _dress_lines(figure: "Figure | None", done: tuple[float, ...]) -> "Figure | None":

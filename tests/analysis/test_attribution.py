@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mnist_fc.analysis.attribution import attribute, forward, outputs, unit
+from mnist_fc.analysis.attribution import attribute, forward, layer_outputs, unit
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network import checkpoint
 from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
@@ -221,7 +221,7 @@ def test_outputs_are_the_models_own_and_change_nothing(trained: Models, small: M
     model = trained[activation, depth]
     before = model.state_copy()
     inputs = small.test_images / 255
-    layers = list(outputs(model, inputs))
+    layers = list(layer_outputs(model, inputs))
     assert [sums.shape for sums, _ in layers] == [(500, size) for size in (*SIZES[:depth], 10)]
     for sums, activations in layers[:-1]:
         assert activations.equal(model.activation(sums))
@@ -239,7 +239,7 @@ def test_one_images_activity_is_that_of_a_batch(trained: Models, images: list[np
     model = trained[activation, 3]
     for image in images:
         activity = forward(model, image)
-        for layer, (sums, activations) in zip(activity, outputs(model, flat(image)), strict=True):
+        for layer, (sums, activations) in zip(activity, layer_outputs(model, flat(image)), strict=True):
             assert layer.sums.dtype == layer.activations.dtype == np.float32
             assert layer.sums == pytest.approx(sums[0].numpy(), abs=1e-5)
             assert layer.activations == pytest.approx(activations[0].numpy(), abs=1e-5)

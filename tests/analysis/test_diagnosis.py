@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from mnist_fc.analysis.diagnosis import GRADIENT_RECORDS, PATIENCE_STEPS, Diagnosis, diagnose, gradient_flow, weakest_flow
-from mnist_fc.config import LIMITS, PRESETS, TrainConfig
+from mnist_fc.config import FIELDS, PRESETS, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.training.engine import train
-from mnist_fc.training.train_state import Training
+from mnist_fc.training.train_state import TrainState
 from tests.support.settings import OVERFLOWING
 
 
@@ -55,8 +55,8 @@ def sgd(learning_rate: float, **changes: Any) -> TrainConfig:
     return quick(optimizer="sgd", learning_rate=learning_rate, **changes)
 
 
-def run_of(config: TrainConfig, data: Mnist, before_step: Callable[[Training], bool] = lambda training: True) -> Run:
-    records = list(train(config, data, before_step))
+def run_of(config: TrainConfig, data: Mnist, on_step: Callable[[TrainState], bool] = lambda training: True) -> Run:
+    records = list(train(config, data, on_step))
     end = records[-1]
     assert isinstance(end, EndRecord)
     steps = [record for record in records if isinstance(record, StepRecord)]
@@ -157,7 +157,7 @@ def test_the_advice_is_one_valid_setting_that_differs(runs: Runs, name: str, con
     for diagnosis in runs(config).prefixes():
         if diagnosis:
             ((field, value),) = diagnosis.change.items()
-            assert field in LIMITS
+            assert field in FIELDS
             assert getattr(config, field) != value
             assert getattr(config.replace(**diagnosis.change), field) == value
 
@@ -291,7 +291,7 @@ def test_a_run_without_records_has_no_diagnosis() -> None:
 
 
 def test_a_loss_that_is_no_number_at_the_first_step_is_divergence(small: Mnist) -> None:
-    def blow_up(training: Training) -> bool:
+    def blow_up(training: TrainState) -> bool:
         training.learning_rate = 1e30
         return True
 
@@ -319,7 +319,7 @@ def test_an_epoch_that_is_no_number_or_was_not_measured_accuses_nobody(runs: Run
 
 
 def test_a_rate_raised_during_the_run_is_the_one_that_is_blamed(small: Mnist) -> None:
-    def raise_it(training: Training) -> bool:
+    def raise_it(training: TrainState) -> bool:
         training.learning_rate = 1e-3 if training.step < 30 else 1.0
         return True
 

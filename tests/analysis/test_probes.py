@@ -62,7 +62,7 @@ def test_first_right_is_the_first_step_whose_network_says_the_digit(
 def test_drawing_meant_as_another_digit_keeps_its_readings(history: History, probes: list[Probe]) -> None:
     seven = probes[0]
     as_four = Probe(seven.id, seven.image, 4)
-    assert not history.lacks(60, [as_four])
+    assert not history.needs(60, [as_four])
     assert history.curve(as_four).values[-1] < 0.5 < history.curve(seven).values[-1]
     newest = history.read(as_four)
     assert newest is not None
@@ -84,18 +84,18 @@ def test_right_since_is_the_step_after_the_last_mistake(history: History, models
             right = {
                 s: int(models[s](torch.from_numpy(probe.image.reshape(1, -1))).argmax()) == probe.digit for s in sorted(models)
             }
-        since = history.right_since(probe)
+        since = history.correct_since(probe)
         assert since is not None
         assert all(right[step] for step in right if step >= since)
         before = [step for step in right if step < since]
         assert not before or not right[before[-1]]
-    assert history.right_since(Probe(0, probes[0].image, 4)) is None
+    assert history.correct_since(Probe(0, probes[0].image, 4)) is None
 
 
 def test_history_lacks_what_was_not_read(history: History, probes: list[Probe]) -> None:
     later = Probe(99, probes[0].image, 7)
-    assert history.lacks(60, [*probes, later])
-    assert history.lacks(7, probes)
+    assert history.needs(60, [*probes, later])
+    assert history.needs(7, probes)
     assert history.read(later) is None
     assert history.first_right(later) is None
     assert not len(history.curve(later).steps)
@@ -115,11 +115,11 @@ def test_network_out_of_range_reads_nothing_right(probes: list[Probe]) -> None:
 def test_network_that_is_not_to_be_had_is_not_asked_for_again_and_leaves_no_point(
     history: History, models: dict[int, MLP], probes: list[Probe]
 ) -> None:
-    assert history.lacks(33, probes)
-    history.add_nothing(33, probes)
-    assert not history.lacks(33, probes)
+    assert history.needs(33, probes)
+    history.skip(33, probes)
+    assert not history.needs(33, probes)
     assert history.curve(probes[0]).steps.tolist() == sorted(models)
     only_lost = History()
-    only_lost.add_nothing(33, probes)
+    only_lost.skip(33, probes)
     assert only_lost.lacks_all(probes[0])
     assert only_lost.read(probes[0]) is None

@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from mnist_fc.analysis.survey import Survey, confusion, exciting, misread, nearest, survey, telling
+from mnist_fc.analysis.survey import (
+    Survey,
+    confusion,
+    misclassified,
+    most_discriminative,
+    nearest_neighbours,
+    survey,
+    top_activating,
+)
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network.mlp import ACTIVATIONS, MLP
 from mnist_fc.training.evaluation import evaluate
@@ -130,7 +138,7 @@ def test_confusion_has_ten_rows_and_columns_whatever_occurs() -> None:
 
 def test_misread_are_all_that_are_the_surest_first(trained: Models, mnist: Mnist) -> None:
     result = survey(trained["relu", 3], mnist.test_images)
-    wrong = misread(mnist.test_labels, result)
+    wrong = misclassified(mnist.test_labels, result)
     assert sorted(wrong) == np.flatnonzero(result.digits != mnist.test_labels.numpy()).tolist()
     assert len(wrong) > 100
     assert (np.diff(result.confidences[wrong]) <= 0).all()
@@ -138,8 +146,8 @@ def test_misread_are_all_that_are_the_surest_first(trained: Models, mnist: Mnist
 
 def test_of_equally_sure_misreadings_the_first_comes_first_and_of_none_there_are_none() -> None:
     result = Survey(np.array([1, 2, 3]), np.array([0.5, 0.5, 0.9], np.float32), ())
-    assert misread(torch.tensor([0, 0, 0]), result).tolist() == [2, 0, 1]
-    assert misread(torch.tensor([1, 2, 3]), result).tolist() == []
+    assert misclassified(torch.tensor([0, 0, 0]), result).tolist() == [2, 0, 1]
+    assert misclassified(torch.tensor([1, 2, 3]), result).tolist() == []
 
 
 @pytest.mark.parametrize("layer", [1, 2, 3, 4])
@@ -148,7 +156,7 @@ def test_exciting_images_are_those_of_brute_force(trained: Models, mnist: Mnist,
     model = trained[activation, 3]
     activations = all_activations(model, mnist.test_images)[layer - 1]
     for index in (0, 7):
-        indices, values = exciting(model, mnist.test_images, layer, index, 25)
+        indices, values = top_activating(model, mnist.test_images, layer, index, 25)
         assert len(set(indices.tolist())) == 25
         assert values == pytest.approx(activations[indices, index], abs=1e-4)
         assert values == pytest.approx(np.sort(activations[:, index])[::-1][:25], abs=1e-4)
@@ -162,7 +170,7 @@ def test_nearest_images_are_those_of_brute_force(trained: Models, mnist: Mnist, 
     features = all_activations(model, mnist.test_images)[-2]
     distances = np.linalg.norm(features[3000:] - features[2], axis=1)
     image = (mnist.test_images[2] / 255).numpy().reshape(28, 28)
-    indices, values = nearest(model, image, mnist.test_images[3000:], 25)
+    indices, values = nearest_neighbours(model, image, mnist.test_images[3000:], 25)
     assert len(set(indices.tolist())) == 25
     assert values == pytest.approx(distances[indices], abs=1e-4)
     assert values == pytest.approx(np.sort(distances)[:25], abs=1e-4)
@@ -172,7 +180,7 @@ def test_nearest_images_are_those_of_brute_force(trained: Models, mnist: Mnist, 
 def test_an_image_is_nearest_to_itself(trained: Models, mnist: Mnist) -> None:
     for index in (0, 1500, 9999):
         image = (mnist.test_images[index] / 255).numpy().reshape(28, 28)
-        indices, values = nearest(trained["tanh", 3], image, mnist.test_images, 3)
+        indices, values = nearest_neighbours(trained["tanh", 3], image, mnist.test_images, 3)
         assert indices[0] == index
         assert values[0] < 1e-4
 
@@ -184,18 +192,18 @@ def test_telling_units_are_those_of_the_formula(trained: Models, mnist: Mnist, a
     images = mnist.test_images[:2500]
     deviations = all_activations(model, images)[0].astype(np.float64).std(0)
     scores = deviations * np.linalg.norm(model.state_dict()["fc2.weight"].numpy(), axis=0)
-    indices = telling(model, images, 12)
+    indices = most_discriminative(model, images, 12)
     assert len(set(indices.tolist())) == 12
     assert scores[indices] == pytest.approx(np.sort(scores)[::-1][:12], rel=1e-4)
-    assert sorted(telling(model, images, 1000)) == list(range(DEEP[0]))
+    assert sorted(most_discriminative(model, images, 1000)) == list(range(DEEP[0]))
 
 
 def test_a_unit_that_nobody_listens_to_or_that_never_changes_tells_nothing(trained: Models, small: Mnist) -> None:
     model = copy.deepcopy(trained["sigmoid", 3])
-    loud, stuck = telling(model, small.test_images, 2)
+    loud, stuck = most_discriminative(model, small.test_images, 2)
     model.layers[1].weight.data[:, loud] = 0
     model.layers[0].bias.data[stuck] = 1e4
-    assert set(telling(model, small.test_images, DEEP[0])[-2:]) == {loud, stuck}
+    assert set(most_discriminative(model, small.test_images, DEEP[0])[-2:]) == {loud, stuck}
 
 
 @pytest.mark.parametrize("value", [1e30, float("inf"), float("nan")])
@@ -210,10 +218,10 @@ def test_weights_of_a_diverged_run_raise_nothing(trained: Models, small: Mnist, 
     assert ((result.digits >= 0) & (result.digits <= 9)).all()
     assert len(result.num_dead) == 3
     assert confusion(small.test_labels, result.digits).sum() == 500
-    assert len(misread(small.test_labels, result)) <= 500
-    assert len(exciting(model, small.test_images, 2, 0, 9)[0]) == 9
-    assert len(nearest(model, image, small.test_images, 9)[0]) == 9
-    assert len(telling(model, small.test_images, 9)) == 9
+    assert len(misclassified(small.test_labels, result)) <= 500
+    assert len(top_activating(model, small.test_images, 2, 0, 9)[0]) == 9
+    assert len(nearest_neighbours(model, image, small.test_images, 9)[0]) == 9
+    assert len(most_discriminative(model, small.test_images, 9)) == 9
 
 
 def test_what_is_no_number_is_no_confidence_and_comes_last(trained: Models, small: Mnist) -> None:
@@ -225,15 +233,15 @@ def test_what_is_no_number_is_no_confidence_and_comes_last(trained: Models, smal
     assert result.reads_nothing
     model = copy.deepcopy(trained["relu", 1])
     model.layers[0].weight.data[5] = float("nan")
-    assert telling(model, small.test_images, DEEP[0])[-1] == 5
+    assert most_discriminative(model, small.test_images, DEEP[0])[-1] == 5
 
 
 def test_nothing_changes_the_model_or_the_images(trained: Models, small: Mnist) -> None:
     model = trained["gelu", 3]
     before, images = model.state_copy(), small.test_images.clone()
     survey(model, images)
-    telling(model, images, 3)
-    exciting(model, images, 2, 0, 3)
-    nearest(model, np.ones((28, 28), np.float32), images, 3)
+    most_discriminative(model, images, 3)
+    top_activating(model, images, 2, 0, 3)
+    nearest_neighbours(model, np.ones((28, 28), np.float32), images, 3)
     assert images.equal(small.test_images)
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())

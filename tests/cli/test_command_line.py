@@ -15,7 +15,7 @@ from PIL import Image
 
 from mnist_fc.benchmark.epochs import machine
 from mnist_fc.cli.main import main
-from mnist_fc.config import CPU_COUNT, LIMITS, TrainConfig
+from mnist_fc.config import CPU_COUNT, FIELDS, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.pen_digits import CONDITIONS
 from mnist_fc.drawing.strokes import Stroke, render
@@ -123,7 +123,7 @@ def test_options_reach_the_config_of_the_run(quick: list[str], tmp_path: Path, c
         "--threads": "1",
         "--seed": "9",
     }
-    assert len(options) == len(LIMITS)
+    assert len(options) == len(FIELDS)
     run([*quick, *(part for option in options.items() for part in option)], capsys)
     (folder,) = (tmp_path / "runs").iterdir()
     assert TrainConfig.from_json((folder / "config.json").read_text("utf-8")) == TrainConfig(
@@ -379,9 +379,9 @@ class TestBenchmark:
             ("--epochs", "0", "num_epochs is 0; it must be a whole number from 1 to 100"),
             ("--epochs", "101", "num_epochs is 101; it must be a whole number from 1 to 100"),
             ("--epochs", "some", "num_epochs is 'some'; it must be a whole number from 1 to 100"),
-            ("--threads", "0", f"threads is 0; it must be {LIMITS['threads']}"),
-            ("--threads", "1.5", f"threads is 1.5; it must be {LIMITS['threads']}"),
-            ("--threads", f"{CPU_COUNT + 1}", f"threads is {CPU_COUNT + 1}; it must be {LIMITS['threads']}"),
+            ("--threads", "0", f"threads is 0; it must be {FIELDS['threads']}"),
+            ("--threads", "1.5", f"threads is 1.5; it must be {FIELDS['threads']}"),
+            ("--threads", f"{CPU_COUNT + 1}", f"threads is {CPU_COUNT + 1}; it must be {FIELDS['threads']}"),
         ],
     )
     def test_a_value_out_of_range_is_one_line_with_field_value_and_range(
@@ -475,7 +475,7 @@ def test_what_a_run_learned_from_besides_mnist_is_kept_with_it(
 ) -> None:
     run([*quick, "--outliers", "20"], capsys)
     (done,) = (tmp_path / "runs").iterdir()
-    assert read_run(done).about.added == "20 pictures of each kind that is no digit"
+    assert read_run(done).metadata.added == "20 pictures of each kind that is no digit"
 
 
 def test_the_oldest_run_is_named_before_it_is_removed_for_room(

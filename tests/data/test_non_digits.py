@@ -6,7 +6,7 @@ import torch
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist, split_validation
-from mnist_fc.data.non_digits import KINDS, NO_DIGIT, SIGNS, add_to, make, taken_apart
+from mnist_fc.data.non_digits import GENERATORS, NO_DIGIT, SIGNS, add_to, generate, scramble_digits
 from mnist_fc.drawing.strokes import CANVAS_SIZE
 from mnist_fc.network import checkpoint
 
@@ -15,20 +15,20 @@ def digits_of(mnist: Mnist, count: int) -> np.ndarray:
     return mnist.train_images[:count].numpy().reshape(-1, 28, 28).astype(np.float32) / 255
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GENERATORS)
 def test_each_kind_is_drawn_on_the_canvas_with_ink_and_paper(kind: str) -> None:
     random = np.random.default_rng(0)
     for _ in range(20):
-        rgba = KINDS[kind](random)
+        rgba = GENERATORS[kind](random)
         assert rgba.shape == (CANVAS_SIZE, CANVAS_SIZE, 4)
         assert rgba.dtype == np.uint8
         assert not rgba[..., :3].any()
         assert 0.0005 < (rgba[..., 3] > 25).mean() < 0.99
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GENERATORS)
 def test_images_of_each_kind_are_never_blank(kind: str) -> None:
-    images = make(30, 0, (kind,))
+    images = generate(30, 0, (kind,))
     assert images.shape == (30, 28, 28)
     assert images.dtype == np.float32
     assert images.min() >= 0
@@ -37,23 +37,23 @@ def test_images_of_each_kind_are_never_blank(kind: str) -> None:
     assert (images.max((1, 2)) > 0.2).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GENERATORS)
 def test_the_same_seed_gives_the_same_images_and_another_others(kind: str) -> None:
-    first, again, other = (make(5, seed, (kind,)) for seed in (3, 3, 4))
+    first, again, other = (generate(5, seed, (kind,)) for seed in (3, 3, 4))
     assert np.array_equal(first, again)
     assert not (first == other).all((1, 2)).any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GENERATORS)
 def test_no_two_of_a_kind_are_alike(kind: str) -> None:
-    images = make(30, 1, (kind,)).reshape(30, -1)
+    images = generate(30, 1, (kind,)).reshape(30, -1)
     assert len(np.unique(images, axis=0)) >= 29  # dots may look the same
     assert images.std(0).max() > 0.15
 
 
 def test_all_kinds_come_unless_some_are_named() -> None:
-    images = make(2 * len(KINDS), 0)
-    assert images.shape == (2 * len(KINDS), 28, 28)
+    images = generate(2 * len(GENERATORS), 0)
+    assert images.shape == (2 * len(GENERATORS), 28, 28)
     ink = images.sum((1, 2))
     assert ink.max() > 3 * ink.min()  # dots and textures among them
 
@@ -67,7 +67,7 @@ def test_letters_that_some_hand_means_as_a_digit_are_left_out() -> None:
 def test_taken_apart_digits_are_as_many_and_none_is_what_it_was(small: Mnist) -> None:
     digits = digits_of(small, 300)
     kept = digits.copy()
-    apart = taken_apart(digits, 0)
+    apart = scramble_digits(digits, 0)
     assert apart.shape == digits.shape
     assert apart.dtype == np.float32
     assert apart.min() >= 0
@@ -77,14 +77,14 @@ def test_taken_apart_digits_are_as_many_and_none_is_what_it_was(small: Mnist) ->
 
 
 def test_taken_apart_is_the_same_for_the_same_seed_and_another_for_another(small: Mnist) -> None:
-    first, again, other = (taken_apart(digits_of(small, 100), seed) for seed in (0, 0, 1))
+    first, again, other = (scramble_digits(digits_of(small, 100), seed) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert (np.abs(first - other).sum((1, 2)) > 1).mean() > 0.9
 
 
 def test_half_of_those_taken_apart_have_all_their_ink_still_in_other_places(small: Mnist) -> None:
     digits = digits_of(small, 300)
-    apart = taken_apart(digits, 0)
+    apart = scramble_digits(digits, 0)
     within = digits[:, 4:24, 4:24]
     is_shuffled = np.isclose(apart.sum((1, 2)), within.sum((1, 2)), atol=1e-3) & (np.abs(apart - digits).sum((1, 2)) > 1)
     is_overlaid = (apart >= digits - 1e-6).all((1, 2))
@@ -98,7 +98,7 @@ def test_the_shipped_network_knows_fewer_of_the_digits_taken_apart(small: Mnist)
     digits, labels = digits_of(small, 300), small.train_labels[:300]
     known, still_known = (
         (network(torch.from_numpy(images.reshape(-1, 784))).argmax(1) == labels).float().mean()
-        for images in (digits, taken_apart(digits, 0))
+        for images in (digits, scramble_digits(digits, 0))
     )
     assert known > 0.97
     assert still_known < 0.7
@@ -111,7 +111,7 @@ def test_added_outliers_are_an_eleventh_class_that_does_not_validate(small: Mnis
     assert torch.equal(more.train_labels[:2000], small.train_labels)
     assert len(more.train_images) == len(more.train_labels) == 2000 + more.num_added
     added = more.train_labels[2000:]
-    assert (added == NO_DIGIT).sum() == 3 * len(KINDS) + 3 * 3
+    assert (added == NO_DIGIT).sum() == 3 * len(GENERATORS) + 3 * 3
     trained, _ = split_validation(small.train_labels, 100, 0)
     assert torch.equal(added[added != NO_DIGIT], small.train_labels[trained[:950]])
     assert more.train_images.dtype == torch.uint8

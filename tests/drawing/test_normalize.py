@@ -14,10 +14,10 @@ from mnist_fc.drawing.normalize import (
     DIGIT_BOX,
     STROKE_WIDTH,
     WORK_SIZE,
-    clean_ink,
+    extract_ink,
+    normalize,
     plain_resize,
-    prepare,
-    side_by_side,
+    segment_digits,
     stroke_width,
     to_image,
 )
@@ -237,7 +237,7 @@ def written(name: str, width: float) -> list[Stroke]:
 
 
 def ink_of(strokes: list[Stroke]) -> np.ndarray:
-    drawn = clean_ink(render(strokes))
+    drawn = extract_ink(render(strokes))
     assert drawn is not None
     return drawn
 
@@ -292,7 +292,7 @@ def test_the_width_of_a_circles_line_is_measured_within_a_twentieth(width: float
 def test_the_usual_stroke_is_that_of_mnists_training_images(small: Mnist) -> None:
     widths = []
     for pixels in small.train_images[:500].numpy().reshape(-1, 28, 28):
-        cropped = prepare(pixels.astype(np.float32) / 255).cropped
+        cropped = normalize(pixels.astype(np.float32) / 255).cropped
         widths.append(stroke_width((cropped > 0.5).astype(np.float32)) / WORK_SIZE)
     assert np.median(widths) == pytest.approx(STROKE_WIDTH, abs=0.01)
 
@@ -300,7 +300,7 @@ def test_the_usual_stroke_is_that_of_mnists_training_images(small: Mnist) -> Non
 @pytest.mark.parametrize("width", [3, 6, 12, 20, 34])
 @pytest.mark.parametrize("name", sorted(set(DIGITS) - {"1"}))
 def test_the_stroke_comes_out_as_wide_as_is_usual(name: str, width: float) -> None:
-    preparation = prepare(ink_of(written(name, width)))
+    preparation = normalize(ink_of(written(name, width)))
     after = stroke_width(preparation.stroke) / max(preparation.stroke.shape)
     assert after == pytest.approx(STROKE_WIDTH, rel=0.2)
 
@@ -362,7 +362,7 @@ def holes(image: np.ndarray, level: float) -> int:
 @pytest.mark.parametrize("width", [6, 20, 34])
 def test_each_step_of_the_preparation_is_ink_of_its_size(name: str, width: float) -> None:
     drawn = ink_of(written(name, width))
-    preparation = prepare(drawn)
+    preparation = normalize(drawn)
     steps = (preparation.cropped, preparation.stroke, preparation.scaled, preparation.image)
     for plane in (preparation.drawn, *steps):
         assert plane.dtype == np.float32
@@ -382,7 +382,7 @@ def test_each_step_of_the_preparation_is_ink_of_its_size(name: str, width: float
 @pytest.mark.parametrize("length", [20, 100, 200])
 def test_the_size_is_that_of_the_longest_side_on_the_canvas(length: float, width: float) -> None:
     for end in ((40 + length, 60), (40, 60 + length)):
-        assert prepare(ink_of([Stroke(((40, 60), end), width)])).size == pytest.approx(length + width, abs=2)
+        assert normalize(ink_of([Stroke(((40, 60), end), width)])).size == pytest.approx(length + width, abs=2)
 
 
 def shrunk(name: str, x: float, width: float = 8) -> list[Stroke]:
@@ -395,7 +395,7 @@ def shrunk(name: str, x: float, width: float = 8) -> list[Stroke]:
 def test_digits_beside_each_other_come_apart_from_left_to_right(names: str) -> None:
     alone = [shrunk(name, 10 + 66 * place) for place, name in enumerate(names)]
     together = [stroke for strokes in alone for stroke in strokes]
-    parts = side_by_side(ink_of(together[::-1]))
+    parts = segment_digits(ink_of(together[::-1]))
     assert len(parts) == len(names)
     for part, strokes in zip(parts, alone, strict=True):
         assert np.array_equal(part, ink_of(strokes))
@@ -412,7 +412,7 @@ def test_digits_beside_each_other_come_apart_from_left_to_right(names: str) -> N
 )
 def test_one_thing_of_one_stroke_or_more_is_one(strokes: list[Stroke]) -> None:
     drawn = ink_of(strokes)
-    (part,) = side_by_side(drawn)
+    (part,) = segment_digits(drawn)
     assert np.array_equal(part, drawn)
 
 
@@ -424,7 +424,7 @@ def test_the_parts_add_up_to_the_ink(seed: int) -> None:
         for _ in range(random.integers(1, 9))
     ]
     drawn = ink_of(strokes)
-    parts = side_by_side(drawn)
+    parts = segment_digits(drawn)
     assert np.allclose(np.max(parts, axis=0), drawn)
     assert all((part > 0.5).any() for part in parts)
     assert ((np.array(parts) > 0.5).sum(0) <= 1).all()
@@ -477,6 +477,6 @@ def test_any_picture_has_an_image_in_range_or_none(rgba: np.ndarray) -> None:
             assert read.max() <= 1
     if image is not None:
         assert image.max() > 0.3
-        drawn = clean_ink(rgba)
+        drawn = extract_ink(rgba)
         assert drawn is not None
-        assert all(prepare(part).image.shape == (28, 28) for part in side_by_side(drawn))
+        assert all(normalize(part).image.shape == (28, 28) for part in segment_digits(drawn))

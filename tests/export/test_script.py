@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
-from mnist_fc.config import LIMITS, PRESETS, Choice, TrainConfig
+from mnist_fc.config import FIELDS, PRESETS, Choice, TrainConfig
 from mnist_fc.data.augment import MAX_SHIFT, augment
 from mnist_fc.data.mnist import EMBEDDED, IDX_FILES, Mnist, split_validation
 from mnist_fc.export.onnx import onnx_bytes
@@ -162,7 +162,7 @@ def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 def any_config(chance: random.Random) -> TrainConfig:
     """Each choice as likely as the others, each number often the one that needs no code, and often a long one."""
-    values: dict[str, Any] = {name: chance.choice(limit.options) for name, limit in LIMITS.items() if isinstance(limit, Choice)}
+    values: dict[str, Any] = {name: chance.choice(limit.options) for name, limit in FIELDS.items() if isinstance(limit, Choice)}
     numbers: dict[str, tuple[float, ...]] = {
         "dropout": (0.0, 0.1234567),
         "learning_rate": (1e-5, 0.0123456789),
@@ -194,7 +194,7 @@ def shape_of(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def test_the_cases_take_every_choice_there_is() -> None:
-    for name, limit in LIMITS.items():
+    for name, limit in FIELDS.items():
         if isinstance(limit, Choice):
             assert {getattr(config, name) for config in CASES.values()} == set(limit.options)
     assert {len(config.hidden_sizes) for config in CASES.values()} == {1, 2, 3, 4}

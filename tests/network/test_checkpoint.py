@@ -224,7 +224,7 @@ def test_an_interrupted_save_leaves_the_old_file_whole(path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        files.write_whole(path, interrupted)
+        files.atomic_write(path, interrupted)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

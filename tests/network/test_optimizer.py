@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from mnist_fc.config import LIMITS, Choice, TrainConfig
+from mnist_fc.config import FIELDS, Choice, TrainConfig
 from mnist_fc.network.optimizer import Optimizer
 
 SHAPES = [(50, 784), (50,), (10, 50), (10,)]
-OPTIMIZERS = LIMITS["optimizer"]
+OPTIMIZERS = FIELDS["optimizer"]
 assert isinstance(OPTIMIZERS, Choice)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from mnist_fc.config import PRESETS, TrainConfig, nearest_preset, text_of
+from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset
 from mnist_fc.runs.reader import read_run
 from mnist_fc.views import controls
 from mnist_fc.views.state.address import name_of
@@ -106,7 +106,7 @@ def expect_settings(page: Page, config: TrainConfig, preset: str) -> None:
 
 def in_address(config: TrainConfig) -> dict[str, str]:
     preset, differing = nearest_preset(config)
-    return {"preset": preset} | {name_of(field): text_of(value) for field, value in differing.items()}
+    return {"preset": preset} | {name_of(field): format_value(value) for field, value in differing.items()}
 
 
 def choose_by_typing(page: Page, key: str, option: str) -> None:

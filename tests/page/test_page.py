@@ -504,7 +504,7 @@ def test_run_whose_page_is_closed_stops_within_the_minute_unless_it_is_to_go_on(
         for page, epochs in zip(pages, (60, 61), strict=True):
             page.goto(f"{own.url}/?preset=best&epochs={epochs}&threads=1")
             ready(page)
-        pages[0].locator(".st-key-keeps_going label").click()
+        pages[0].locator(".st-key-detached label").click()
         for page in pages:
             click(page, "train")
         expect_status(pages[1], "waiting")

@@ -54,7 +54,7 @@ def open_small(small_server: Server, browser: Browser) -> Iterator[Callable[...,
         page.context.close()
 
 
-def value_of(page: Page, key: str) -> str | None:
+def parse_value(page: Page, key: str) -> str | None:
     return page.locator(f".st-key-{key}").get_by_role("slider").get_attribute("aria-valuetext")
 
 
@@ -80,12 +80,12 @@ def test_link_opens_the_page_with_its_settings_and_names_what_is_wrong(open_page
     expect(panel).to_contain_text("784-500-500-10: 648,010 parameters")
     expect(panel).to_contain_text("dropout is '7'; it must be a number from 0 to 0.5. 0 is taken.")
     expect(panel).to_contain_text("The address names colour, which is no setting.")
-    assert (value_of(page, "learning_rate"), value_of(page, "epochs")) == ("0.01", "3")
+    assert (parse_value(page, "learning_rate"), parse_value(page, "epochs")) == ("0.01", "3")
     slide(page, "epochs", "Home")
     expect(page).to_have_url(re.compile(r"[?&]epochs=1(&|$)"))
     page.reload()
     ready(page)
-    assert (value_of(page, "learning_rate"), value_of(page, "epochs")) == ("0.01", "1")
+    assert (parse_value(page, "learning_rate"), parse_value(page, "epochs")) == ("0.01", "1")
     expect(panel).to_contain_text("784-500-500-10: 648,010 parameters")
 
 
@@ -139,7 +139,7 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
         ready(page)
         expect_status(page, "interrupted in epoch")
         assert curve_length(page, "loss_chart") > 50
-        assert value_of(page, "batch_size") == "8"
+        assert parse_value(page, "batch_size") == "8"
         expect(page.locator(".st-key-pause")).to_contain_text("Resume")
         click(page, "pause")
         expect_status(page, "running")

@@ -8,7 +8,7 @@ import torch
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.drawing.normalize import clean_ink, side_by_side, to_image
+from mnist_fc.drawing.normalize import extract_ink, segment_digits, to_image
 from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.network import checkpoint
@@ -17,7 +17,7 @@ from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.evaluation import calibration_error
 from mnist_fc.reading.reader import CLOSE, NOT_READ, Reader, Reading, number, percent
 from mnist_fc.training.evaluation import evaluate
-from mnist_fc.training.train_state import Training
+from mnist_fc.training.train_state import TrainState
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_probabilities_are_the_softmax_of_the_models_logits(shipped: Reader, sma
 
 def test_a_reader_of_a_runs_weights_is_that_runs_network(small: Mnist) -> None:
     config = TrainConfig(hidden_sizes=(16, 12), activation="tanh", num_validation=0, threads=1)
-    training = Training(config, small)
+    training = TrainState(config, small)
     reader = Reader.from_weights(training.weights(), config)
     images = small.test_images / 255
     assert torch.equal(reader.model(images), training.model(images))
@@ -82,7 +82,7 @@ def test_a_reader_of_a_runs_weights_is_that_runs_network(small: Mnist) -> None:
 
 def test_a_reader_does_not_change_while_the_run_goes_on(small: Mnist) -> None:
     config = TrainConfig(hidden_sizes=(16,), num_validation=0, threads=1)
-    training = Training(config, small)
+    training = TrainState(config, small)
     reader = Reader.from_weights(training.weights(), config)
     before = reader.model(small.test_images / 255)
     training.take_step(torch.arange(100))
@@ -91,7 +91,7 @@ def test_a_reader_does_not_change_while_the_run_goes_on(small: Mnist) -> None:
 
 
 def test_a_named_checkpoint_is_read_with(tmp_path: Path, small: Mnist, shipped: Reader) -> None:
-    training = Training(TrainConfig(hidden_sizes=(16,), num_validation=0, threads=1), small)
+    training = TrainState(TrainConfig(hidden_sizes=(16,), num_validation=0, threads=1), small)
     checkpoint.save(tmp_path / "model.ckpt", training.weights())
     reader = Reader.load(tmp_path / "model.ckpt")
     assert reader.model.hidden_sizes == (16,)
@@ -137,7 +137,7 @@ def test_the_shipped_network_is_accurate_and_calibrated_on_all_of_mnists_test_se
 
 def test_the_rule_is_the_same_for_a_network_that_has_learned_nothing(small: Mnist, seven: list[Stroke]) -> None:
     config = TrainConfig(hidden_sizes=(16,), num_validation=0, threads=1)
-    reader = Reader.from_weights(Training(config, small).weights(), config)
+    reader = Reader.from_weights(TrainState(config, small).weights(), config)
     assert reader.read(render(seven)).problem is None
     assert reader.read(render(SCRIBBLE)).problem == "no digit"
 
@@ -181,12 +181,12 @@ def test_one_digit_is_a_number_of_one(shipped: Reader, seven: list[Stroke]) -> N
 
 def test_a_four_whose_strokes_do_not_touch_is_one_digit(shipped: Reader) -> None:
     four = [Stroke(((95, 60), (85, 150), (160, 150)), 20), Stroke(((190, 70), (190, 230)), 20)]
-    assert len(side_by_side(cleaned(render(four)))) == 2
+    assert len(segment_digits(cleaned(render(four)))) == 2
     assert number(shipped.read_number(render(four))) == "4"
 
 
 def cleaned(rgba: np.ndarray) -> np.ndarray:
-    drawn = clean_ink(rgba)
+    drawn = extract_ink(rgba)
     assert drawn is not None
     return drawn
 

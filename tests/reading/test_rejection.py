@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.data.non_digits import KINDS, make, taken_apart
+from mnist_fc.data.non_digits import GENERATORS, generate, scramble_digits
 from mnist_fc.reading.evaluation import SCRIBBLES, scribbles
 from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
 
@@ -22,14 +22,14 @@ def test_nine_in_ten_scribbles_of_kinds_never_trained_on_are_refused(kind: str) 
     assert share_refused(scribbles(SCRIBBLES[kind], 400)) >= 0.9
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GENERATORS)
 def test_most_of_every_kind_trained_on_is_refused_when_made_anew(kind: str) -> None:
-    assert share_refused(make(150, 31_337, (kind,))) >= 0.8
+    assert share_refused(generate(150, 31_337, (kind,))) >= 0.8
 
 
 def test_digits_taken_apart_are_mostly_refused(mnist: Mnist) -> None:
     whole = (mnist.test_images[:500] / 255).numpy().reshape(-1, 28, 28)
-    assert share_refused(taken_apart(whole, 1)) >= 0.8
+    assert share_refused(scramble_digits(whole, 1)) >= 0.8
 
 
 def test_blank_and_full_images_are_no_digits() -> None:

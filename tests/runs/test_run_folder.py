@@ -23,12 +23,12 @@ from mnist_fc.files import ROOT
 from mnist_fc.network import checkpoint
 from mnist_fc.records import MAX_KEPT, EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord, step_of
 from mnist_fc.runs import layout, metrics, writer
-from mnist_fc.runs.layout import About, RunsError, kept_checkpoints
+from mnist_fc.runs.layout import RunMetadata, RunsError, kept_checkpoints
 from mnist_fc.runs.lock import is_active
 from mnist_fc.runs.reader import StoredRun, read_run
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
-from mnist_fc.training.train_state import Training
+from mnist_fc.training.train_state import TrainState
 from tests.support.files import files_no_larger_than
 
 CONFIG = TrainConfig(hidden_sizes=(16, 8), activation="tanh", num_epochs=2, num_validation=500, threads=1)
@@ -192,12 +192,12 @@ def test_a_run_that_was_cut_off_goes_on_as_if_nothing_had_happened(tmp_path: Pat
     """Cut off at a step whose state was kept, with later records written after it."""
 
     def run(folder: RunFolder, until: int, state: dict[str, np.ndarray] | None = None, keep_at: int = -1) -> None:
-        def before_step(training: Training) -> bool:
+        def on_step(training: TrainState) -> bool:
             if training.step == keep_at:
                 folder.write(StateRecord(training.step, training.epoch, training.state()))
             return True
 
-        for record in train(config, small, before_step, state):
+        for record in train(config, small, on_step, state):
             if isinstance(record, StepRecord) and record.step > until:
                 return
             folder.write(record)
@@ -316,13 +316,13 @@ folder = RunFolder(Path(sys.argv[1]), config)
 num_steps = 0
 
 
-def before_step(training):
+def on_step(training):
     if training.step % 5 == 3:
         folder.write(StateRecord(training.step, training.epoch, training.state()))
     return True
 
 
-for record in train(config, load(sys.argv[3]), before_step):
+for record in train(config, load_mnist(sys.argv[3]), on_step):
     folder.write(record)
     num_steps += isinstance(record, StepRecord)
     print(num_steps, flush=True)
@@ -401,8 +401,8 @@ def test_a_state_that_would_run_code_or_is_none_is_refused(tmp_path: Path, recor
 
 
 def test_a_name_is_one_short_line_of_printable_characters() -> None:
-    assert About(name=" my\n\x1b[31m run \u202e" + "x" * 100).name == "my[31m run " + "x" * 49
-    assert About(name="Zwölf ✏️ <b>").name == "Zwölf ✏️ <b>"
+    assert RunMetadata(name=" my\n\x1b[31m run \u202e" + "x" * 100).name == "my[31m run " + "x" * 49
+    assert RunMetadata(name="Zwölf ✏️ <b>").name == "Zwölf ✏️ <b>"
 
 
 @pytest.mark.parametrize("preset", ["blog-keras", "custom"])

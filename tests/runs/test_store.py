@@ -13,7 +13,7 @@ import torch
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import Record
-from mnist_fc.runs.layout import MAX_NUMBER, About, RunsError, bytes_of, write_about
+from mnist_fc.runs.layout import MAX_NUMBER, RunMetadata, RunsError, bytes_of, write_metadata
 from mnist_fc.runs.store import RunStore, limit_bytes, runs_dir
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
@@ -70,7 +70,7 @@ def test_runs_are_listed_the_newest_first_and_read_again_when_something_was_writ
         going.write(record)
     assert store.runs()[0].end == records[-1]
     store.rename(going.path.name, "Mine")
-    assert store.runs()[0].about.name == "Mine"
+    assert store.runs()[0].metadata.name == "Mine"
     assert store.run(going.path.name).steps
     assert all(run.num_bytes == sum(file.stat().st_size for file in run.path.iterdir()) for run in store.runs())
 
@@ -83,7 +83,7 @@ def test_a_run_begun_after_the_clock_was_set_back_is_the_newest(store: RunStore,
     begun.close()
     assert ids(RunStore(store.path))[0] == begun.path.name
     store.limit = sum(run.num_bytes for run in store.runs()) + bytes_of(CONFIG) - 1
-    assert [run.id for run in store.room_for(CONFIG).to_remove] == ["2026-10-25-025959"]
+    assert [run.id for run in store.plan_eviction(CONFIG).to_remove] == ["2026-10-25-025959"]
 
 
 def test_runs_begun_in_one_second_are_in_the_order_that_they_began_in(store: RunStore, records: list[Record]) -> None:
@@ -97,7 +97,7 @@ def test_runs_of_before_they_were_numbered_are_the_oldest_in_the_order_of_their_
     store: RunStore, records: list[Record]
 ) -> None:
     for name in ("2026-01-02", "2026-01-01", "2027-01-01"):
-        write_about(add(store, records, name), About())
+        write_metadata(add(store, records, name), RunMetadata())
     add(store, records, "2025-01-01")
     assert ids(store) == ["2025-01-01", "2027-01-01", "2026-01-02", "2026-01-01"]
 
@@ -149,13 +149,13 @@ def bounded(full: RunStore, room_for_runs: float) -> RunStore:
 
 
 def test_nothing_is_removed_while_there_is_room(full: RunStore) -> None:
-    assert bounded(full, 1.01).room_for(CONFIG).to_remove == ()
+    assert bounded(full, 1.01).plan_eviction(CONFIG).to_remove == ()
 
 
 def test_the_oldest_runs_go_first_and_no_more_than_needed(full: RunStore) -> None:
     room = (bytes_of(CONFIG) - 1.5 * SIZE) / bytes_of(CONFIG)
     store = bounded(full, room)
-    assert [run.id for run in store.room_for(CONFIG).to_remove] == ["2026-01-01", "2026-01-02"]
+    assert [run.id for run in store.plan_eviction(CONFIG).to_remove] == ["2026-01-01", "2026-01-02"]
     assert len(ids(store)) == 3  # said before it happens
     store.create(CONFIG).close()
     assert [name for name in ids(store) if name.startswith("2026-01")] == ["2026-01-03"]
@@ -164,10 +164,10 @@ def test_the_oldest_runs_go_first_and_no_more_than_needed(full: RunStore) -> Non
 def test_pinned_runs_and_those_that_go_on_stay(full: RunStore) -> None:
     full.pin("2026-01-01", True)
     going = full.create(CONFIG)
-    write_about(going.path.rename(full.path / "2026-01-00"), About())  # the oldest
-    assert [run.id for run in bounded(full, 1.95).room_for(CONFIG).to_remove] == ["2026-01-02"]
+    write_metadata(going.path.rename(full.path / "2026-01-00"), RunMetadata())  # the oldest
+    assert [run.id for run in bounded(full, 1.95).plan_eviction(CONFIG).to_remove] == ["2026-01-02"]
     going.close()
-    assert bounded(full, 0.95).room_for(CONFIG).to_remove[0].id == "2026-01-00"
+    assert bounded(full, 0.95).plan_eviction(CONFIG).to_remove[0].id == "2026-01-00"
 
 
 def test_a_store_full_of_pinned_runs_says_what_to_do(full: RunStore) -> None:
@@ -229,7 +229,7 @@ def test_names_and_pins_outlast_the_program(full: RunStore) -> None:
     full.pin("2026-01-02", True)
     full.rename("2026-01-03", "x")
     full.rename("2026-01-03", "")
-    again = {run.id: run.about for run in RunStore(full.path).runs()}
+    again = {run.id: run.metadata for run in RunStore(full.path).runs()}
     assert (again["2026-01-02"].name, again["2026-01-02"].is_pinned) == ("The <b>best</b>", True)
     assert again["2026-01-03"].name == ""
 

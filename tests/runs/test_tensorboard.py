@@ -30,13 +30,13 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader  # type: ignore[import-untyped]
 from werkzeug.test import Client
 
-from mnist_fc.config import LIMITS, TrainConfig
+from mnist_fc.config import FIELDS, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.files import ROOT
 from mnist_fc.records import EndRecord, EpochRecord, Histogram, HistogramsRecord, Record, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs.tensorboard import METRICS, EventFile
 from mnist_fc.training.engine import train
-from mnist_fc.training.train_state import Training
+from mnist_fc.training.train_state import TrainState
 from tests.support.files import files_no_larger_than
 from tests.support.settings import OVERFLOWING
 
@@ -57,7 +57,7 @@ def of(kind: type[T], records: list[Record]) -> list[T]:
     return [record for record in records if isinstance(record, kind)]
 
 
-def stop_after(num_steps: int) -> Callable[[Training], bool]:
+def stop_after(num_steps: int) -> Callable[[TrainState], bool]:
     return lambda training: training.step < num_steps
 
 
@@ -310,7 +310,7 @@ def test_the_table_of_hyperparameters_has_each_runs_values_and_results(store: Pa
     for name, config in CONFIGS.items():
         values = asdict(config) | {"hidden_sizes": ",".join(map(str, config.hidden_sizes))}
         assert groups[name]["hparams"] == values
-        assert groups[name]["hparams"].keys() == LIMITS.keys()
+        assert groups[name]["hparams"].keys() == FIELDS.keys()
         metrics = {metric["name"]["tag"]: metric["value"] for metric in groups[name]["metricValues"]}
         assert metrics == {tag: points[-1][1] for tag, points in expected_scalars(runs[name]).items() if tag in METRICS}
         assert len(metrics) == (6 if config.num_validation else 4)
@@ -319,7 +319,7 @@ def test_the_table_of_hyperparameters_has_each_runs_values_and_results(store: Pa
 def test_each_hyperparameter_says_what_it_may_be(client: Client) -> None:
     experiment = posted(client, "experiment", includeMetrics=True)
     about = {each["name"]: each for each in experiment["hparamInfos"]}
-    assert about.keys() == LIMITS.keys()
+    assert about.keys() == FIELDS.keys()
     assert about["dropout"]["domainInterval"] == {"minValue": 0.0, "maxValue": 0.5}
     assert sorted(about["optimizer"]["domainDiscrete"]) == ["adam", "adamw", "sgd"]
     assert about["batch_size"]["description"] == "a whole number from 8 to 4096"
@@ -418,7 +418,7 @@ def test_a_resumed_run_shows_its_new_way_and_no_longer_the_old(
     old = runs["validated"]
     (state,) = of(StateRecord, list(train(VALIDATED, small, stop_after(17))))
 
-    def slower(training: Training) -> bool:
+    def slower(training: TrainState) -> bool:
         training.learning_rate = 1e-4
         return True
 

@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import EndRecord
-from mnist_fc.runs.layout import About, write_about
+from mnist_fc.runs.layout import RunMetadata, write_metadata
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
 from tests.support.browser import (
@@ -215,7 +215,7 @@ def test_what_a_run_from_elsewhere_says_is_shown_as_text(browser: Browser, small
     assert isinstance(last, EndRecord)
     for record in [*records, replace(last, outcome="failed", message=markup)]:
         folder.write(record)
-    write_about(folder.path, About(name=markup[:60], added=markup))
+    write_metadata(folder.path, RunMetadata(name=markup[:60], added=markup))
     with running_server(tmp_path) as own:
         page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         page.on("dialog", lambda dialog: pytest.fail(dialog.message))

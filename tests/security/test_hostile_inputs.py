@@ -35,7 +35,7 @@ from streamlit.testing.v1 import AppTest
 
 from mnist_fc.analysis.curves import epoch_curve, gradient_curves, train_curve
 from mnist_fc.analysis.diagnosis import diagnose
-from mnist_fc.config import LIMITS, PRESETS, ConfigError, TrainConfig
+from mnist_fc.config import FIELDS, PRESETS, ConfigError, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.drawing.pictures import DrawingError, load_picture
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, canvas_json, render
@@ -45,12 +45,12 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
-from mnist_fc.runs.layout import MAX_NAME, RunsError, read_about
+from mnist_fc.runs.layout import MAX_NAME, RunsError, read_metadata
 from mnist_fc.runs.reader import StoredRun
 from mnist_fc.runs.report import report
 from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
-from mnist_fc.server.scheduler import Trainer
+from mnist_fc.server.scheduler import Scheduler
 from mnist_fc.sweep.search import sweep
 from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best, config_of
 from mnist_fc.sweep.storage import SweepError, default_storage
@@ -182,9 +182,9 @@ def test_a_message_that_is_too_deep_is_refused_in_words(state: State, views: Sim
 
 
 @pytest.fixture(scope="module")
-def trainer(state: State, records: list[Any]) -> Trainer:
+def trainer(state: State, records: list[Any]) -> Scheduler:
     """The trainer of a server whose store has a run, and which is busy with another, so that it begins no third."""
-    made = shared.trainer()
+    made = shared.scheduler()
     for _ in range(3):
         folder = RunFolder(made.store.path, CONFIG)
         for record in records:
@@ -205,7 +205,7 @@ def records(small: Mnist) -> list[Any]:
 
 @inputs
 def test_a_click_that_nothing_on_the_page_can_send_changes_nothing_else(
-    seed: int, state: State, views: SimpleNamespace, trainer: Trainer
+    seed: int, state: State, views: SimpleNamespace, trainer: Scheduler
 ) -> None:
     chance, store = random.Random(seed), trainer.store
     (going,) = trainer.jobs()
@@ -404,7 +404,7 @@ def test_a_file_is_a_network_within_the_limits_or_is_refused_and_runs_nothing(se
     content = spoiled_checkpoint(chance, whole, evil)
     with door("checkpoints").input(CheckpointError):
         model = checkpoint.from_bytes(content, "some.ckpt", "relu")
-        LIMITS["hidden_sizes"].check("hidden_sizes", model.hidden_sizes)
+        FIELDS["hidden_sizes"].check("hidden_sizes", model.hidden_sizes)
         assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
         assert sum(tensor.untyped_storage().nbytes() for tensor in model.state_dict().values()) == 4 * model.num_parameters
 
@@ -492,7 +492,7 @@ QUERIES: list[dict[str, str]] = [
 
 @inputs
 def test_an_address_gives_settings_within_the_limits_and_says_what_is_wrong_as_text(
-    seed: int, state: State, trainer: Trainer
+    seed: int, state: State, trainer: Scheduler
 ) -> None:
     chance = random.Random(seed)
     query = spoiled(chance, chance.choice(QUERIES))
@@ -532,7 +532,9 @@ def test_an_address_gives_settings_within_the_limits_and_says_what_is_wrong_as_t
 
 
 @inputs
-def test_a_name_is_kept_as_one_line_of_text_and_no_id_leads_out_of_the_store(seed: int, trainer: Trainer, outside: Path) -> None:
+def test_a_name_is_kept_as_one_line_of_text_and_no_id_leads_out_of_the_store(
+    seed: int, trainer: Scheduler, outside: Path
+) -> None:
     chance, store = random.Random(seed), trainer.store
     run = store.path / min(path.name for path in store.path.iterdir() if (path / "config.json").is_file())
     name = chance.choice(EVIL_TEXTS)
@@ -560,7 +562,7 @@ def test_a_name_is_kept_as_one_line_of_text_and_no_id_leads_out_of_the_store(see
     with door("names").input():
         if chance.random() < 0.1:
             store.rename(run.name, name)
-        kept = store.run(run.name).about if chance.random() < 0.1 else read_about(run)
+        kept = store.run(run.name).metadata if chance.random() < 0.1 else read_metadata(run)
         assert kept.name.isprintable()
         assert len(kept.name) <= MAX_NAME
         assert trainer.run(run_id) is None
@@ -636,7 +638,7 @@ def as_it_was(folder: Path, files: dict[str, bytes]) -> None:
 
 @inputs
 def test_a_run_folder_from_elsewhere_is_a_run_or_is_named_and_stays_alone(
-    seed: int, other_store: RunStore, run_files: dict[str, bytes], outside: Path, evil: bytes, trainer: Trainer, whole: bytes
+    seed: int, other_store: RunStore, run_files: dict[str, bytes], outside: Path, evil: bytes, trainer: Scheduler, whole: bytes
 ) -> None:
     chance = random.Random(seed)
     folder = other_store.path / "2026-01-01-from-elsewhere"
@@ -653,12 +655,12 @@ def test_a_run_folder_from_elsewhere_is_a_run_or_is_named_and_stays_alone(
         with door("run folders").input():
             assert len(store.runs()) + len(store.unreadable()) <= 1
             assert all("SECRET" not in problem and len(problem) < 2000 for problem in store.unreadable())
-            trainer.forget(folder.name)
+            trainer.evict(folder.name)
             run = trainer.run(folder.name)
             assert run is None or store.runs()
             if run:
                 use(run.snapshot(), store.run(folder.name))
-                go_on(chance, store, folder.name)
+                resume_stored(chance, store, folder.name)
     finally:
         trainer.store = own
         as_it_was(folder, run_files)
@@ -680,7 +682,7 @@ def use(run: Any, stored: StoredRun) -> None:
             checkpoint.load(path)
 
 
-def go_on(chance: random.Random, store: RunStore, run_id: str) -> None:
+def resume_stored(chance: random.Random, store: RunStore, run_id: str) -> None:
     with suppress(RunsError):
         store.state(run_id)
         if chance.random() < 0.1:

@@ -17,7 +17,7 @@ from mnist_fc.runs.store import RunStore
 from mnist_fc.server.estimate import expected_seconds
 from mnist_fc.server.limits import MEMORY_VARIABLE
 from mnist_fc.server.run import Run
-from mnist_fc.server.scheduler import MAX_OF_ONE_PERSON, MAX_WAITING, SLOTS_VARIABLE, Trainer, TrainerBusy, num_slots
+from mnist_fc.server.scheduler import MAX_OF_ONE_PERSON, MAX_WAITING, SLOTS_VARIABLE, JobRejected, Scheduler, num_slots
 from mnist_fc.sweep.space import Interval, SweepConfig, TrialRecord
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import trials
@@ -34,7 +34,7 @@ TURNS = SHORT.replace(hidden_sizes=(128,), batch_size=8, num_epochs=24, dropout=
 MOMENT = 0.1
 NEVER = 3600.0
 
-Open = Callable[..., Trainer]
+Open = Callable[..., Scheduler]
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def open_trainer(small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(DATA_VARIABLE, str(small_npz))
     with contextlib.ExitStack() as stack:
 
-        def open_one(*, is_present: Callable[[str], bool] = lambda _: True, slots: int = 1, **options: float) -> Trainer:
-            trainer = Trainer(RunStore(tmp_path / "runs"), slots, is_present, **options)
+        def open_one(*, is_present: Callable[[str], bool] = lambda _: True, slots: int = 1, **options: float) -> Scheduler:
+            trainer = Scheduler(RunStore(tmp_path / "runs"), slots, is_present, **options)
             return stack.enter_context(contextlib.closing(trainer))
 
         yield open_one
@@ -84,7 +84,7 @@ def turns(log: list[str], *runs: Run) -> list[Run]:
     return [run for line in log if line.endswith(("begins", "goes on")) for run in runs if run.id in line]
 
 
-def end_turn(trainer: Trainer) -> None:
+def end_turn(trainer: Scheduler) -> None:
     """End the turn of the job that is running, and of none after it."""
     with trainer._lock:
         trainer._turn_seconds = 0
@@ -92,9 +92,9 @@ def end_turn(trainer: Trainer) -> None:
         trainer._turn_seconds = NEVER
 
 
-def paused_run(trainer: Trainer, person: str) -> Run:
+def paused_run(trainer: Scheduler, session_id: str) -> Run:
     """One that was paused in its turn."""
-    run = trainer.start(LONG, person)
+    run = trainer.start(LONG, session_id)
     wait_for_steps(run, 5)
     trainer.pause(run)
     wait_until(run, "paused")
@@ -103,7 +103,7 @@ def paused_run(trainer: Trainer, person: str) -> Run:
 
 def test_runs_take_turns_and_lose_nothing_by_it(open_trainer: Open, uninterrupted: list[float], log: list[str]) -> None:
     trainer = open_trainer(turn_seconds=MOMENT)
-    runs = [trainer.start(TURNS, person) for person in ("ann", "ben")]
+    runs = [trainer.start(TURNS, session_id) for session_id in ("ann", "ben")]
     for run in runs:
         assert finished(run).state == "done"
         assert losses(run) == pytest.approx(uninterrupted, rel=1e-5)
@@ -124,7 +124,7 @@ def test_run_that_is_not_on_disk_takes_turns_too(open_trainer: Open, tmp_path: P
 
 def test_run_keeps_its_slot_while_nobody_else_waits(open_trainer: Open) -> None:
     trainer = open_trainer(turn_seconds=0)
-    run, own = trainer.start_in_turn(LONG, SHORT, person="ann")
+    run, own = trainer.start_in_turn(LONG, SHORT, session_id="ann")
     wait_for_steps(run, 50)
     with trainer._lock:
         trainer._end_turns()
@@ -179,8 +179,8 @@ def test_nobody_has_a_second_turn_before_another_who_waits_has_a_first(open_trai
 def test_everybody_has_a_turn_though_one_has_runs_that_wait_for_their_own(open_trainer: Open, log: list[str]) -> None:
     trainer = open_trainer(turn_seconds=MOMENT)
     with trainer._lock:
-        first, second = trainer.start_in_turn(LONG, LONG, person="ann")
-        others = [trainer.start(LONG, person) for person in ("ben", "cleo")]
+        first, second = trainer.start_in_turn(LONG, LONG, session_id="ann")
+        others = [trainer.start(LONG, session_id) for session_id in ("ben", "cleo")]
         places = [trainer.place(run, 2000) for run in (*others, second)]
     assert [place.number for place in places if place] == [1, 2, 3]
     wait_until(others[1], "running")
@@ -200,7 +200,7 @@ def test_run_that_is_stopped_between_its_turns_can_go_on_later(open_trainer: Ope
     assert (stopped.state, stopped.is_resumable) == ("stopped", True)
     assert stopped.steps
     trainer.stop(second)
-    trainer.go_on(first)
+    trainer.resume_stored(first)
     wait_for(first, lambda: len(first._steps) > len(stopped.steps))
     before = [step.train_loss for step in stopped.steps]
     assert losses(first)[: len(before)] == before
@@ -214,11 +214,11 @@ def test_stopped_run_goes_on_again_and_again_whichever_slot_it_had(open_trainer:
         trainer.stop(going)
         wait_until(going, "stopped")
         wait_until(resting, "running")
-        trainer.go_on(going)
+        trainer.resume_stored(going)
         if slots == 1:
             trainer.stop(resting)
             wait_until(resting, "stopped")
-            trainer.go_on(resting)
+            trainer.resume_stored(resting)
         wait_until(going, "running")
     assert set(trainer.jobs()) == {run, other}
 
@@ -291,7 +291,7 @@ def test_sweep_that_takes_turns_ends_when_its_own_minutes_are_over(open_trainer:
 
 def test_runs_in_turn_are_one_after_the_other_though_two_slots_are_free(open_trainer: Open) -> None:
     trainer = open_trainer(slots=2)
-    first, second = trainer.start_in_turn(LONG, SHORT, person="ann")
+    first, second = trainer.start_in_turn(LONG, SHORT, session_id="ann")
     wait_for_steps(first, 5)
     assert second.state == "waiting"
     other = trainer.start(SHORT, "ben")
@@ -304,7 +304,7 @@ def test_runs_in_turn_are_one_after_the_other_though_two_slots_are_free(open_tra
 @pytest.mark.parametrize("slots", [1, 2])
 def test_stop_of_runs_queued_together_ends_all_of_them(open_trainer: Open, slots: int) -> None:
     trainer = open_trainer(slots=slots)
-    first, second, third = trainer.start_in_turn(LONG, SHORT, SHORT, person="ann")
+    first, second, third = trainer.start_in_turn(LONG, SHORT, SHORT, session_id="ann")
     wait_for_steps(first, 1)
     trainer.pause(third)  # before its turn
     other = trainer.start(SHORT, "ben")
@@ -317,7 +317,7 @@ def test_stop_of_runs_queued_together_ends_all_of_them(open_trainer: Open, slots
 
 def test_stop_of_the_last_queued_run_leaves_those_before_it(open_trainer: Open) -> None:
     trainer = open_trainer()
-    first, second = trainer.start_in_turn(LONG, SHORT, person="ann")
+    first, second = trainer.start_in_turn(LONG, SHORT, session_id="ann")
     wait_for_steps(first, 1)
     trainer.stop_in_turn(second)
     assert (first.state, finished(second).state) == ("running", "stopped")
@@ -339,7 +339,7 @@ def test_run_that_is_stopping_leaves_room_for_the_next_of_its_person(open_traine
 
 def test_nobody_makes_room_for_a_run_that_waits_for_another(open_trainer: Open, log: list[str]) -> None:
     trainer = open_trainer(turn_seconds=0)
-    first, second = trainer.start_in_turn(LONG, SHORT, person="ann")
+    first, second = trainer.start_in_turn(LONG, SHORT, session_id="ann")
     wait_for_steps(first, 1)
     trainer.pause(first)
     wait_until(first, "paused")
@@ -400,7 +400,7 @@ def test_pause_that_comes_as_the_turn_ends_holds(open_trainer: Open) -> None:
 
 def test_the_place_and_the_time_until_it_begins_are_known_and_shrink(open_trainer: Open) -> None:
     trainer = open_trainer()
-    runs = [trainer.start(LONG, person) for person in ("ann", "ben", "cleo")]
+    runs = [trainer.start(LONG, session_id) for session_id in ("ann", "ben", "cleo")]
     places = [trainer.place(run, 2000) for run in runs]
     assert places[0] is None
     assert [(place.number, place.of) for place in places if place] == [(1, 2), (2, 2)]
@@ -427,11 +427,11 @@ def test_what_is_expected_of_a_run_is_learned_from_those_before(open_trainer: Op
 def test_nobody_has_more_than_a_few_and_the_queue_has_an_end(open_trainer: Open) -> None:
     trainer = open_trainer()
     runs = [trainer.start(LONG, "ann") for _ in range(MAX_OF_ONE_PERSON)]
-    with pytest.raises(TrainerBusy, match=f"You have {MAX_OF_ONE_PERSON} trainings"):
+    with pytest.raises(JobRejected, match=f"You have {MAX_OF_ONE_PERSON} trainings"):
         trainer.start(LONG, "ann")
     for number in range(MAX_WAITING - MAX_OF_ONE_PERSON + 1):
         trainer.start(LONG, f"another {number}")
-    with pytest.raises(TrainerBusy, match=f"{MAX_WAITING} others wait"):
+    with pytest.raises(JobRejected, match=f"{MAX_WAITING} others wait"):
         trainer.start(LONG, "ben")
     assert len(trainer.store.runs()) == 1  # what waits takes no room
     trainer.stop(runs[-1])
@@ -440,7 +440,7 @@ def test_nobody_has_more_than_a_few_and_the_queue_has_an_end(open_trainer: Open)
 
 def test_two_slots_train_two_at_once_each_with_its_share_of_the_cores(open_trainer: Open, search: SweepConfig) -> None:
     trainer = open_trainer(slots=2)
-    runs = [trainer.start(LONG.replace(threads=CPU_COUNT), person) for person in ("ann", "ben", "cleo")]
+    runs = [trainer.start(LONG.replace(threads=CPU_COUNT), session_id) for session_id in ("ann", "ben", "cleo")]
     wait_for_steps(runs[0], 1)
     wait_for_steps(runs[1], 1)
     assert [run.state for run in runs] == ["running", "running", "waiting"]
@@ -481,7 +481,7 @@ def test_run_whose_people_are_gone_is_stopped_and_says_why(open_trainer: Open) -
     here = {"ann", "ben", "cleo"}
     trainer = open_trainer(is_present=here.__contains__, away_seconds=MOMENT)
     going, waiting, kept = trainer.start(LONG, "ann"), trainer.start(LONG, "ben"), trainer.start(LONG, "cleo")
-    kept.keeps_going = True
+    kept.detached = True
     wait_for_steps(going, 1)
     here.clear()
     for run in (going, waiting):
@@ -503,7 +503,7 @@ def test_whoever_is_back_in_time_or_looks_at_it_from_elsewhere_keeps_it_going(op
         run.seen_at -= 3590
         trainer._end_what_nobody_looks_at()
         here.add("ann again")
-        trainer.look_at(run, "ann again")
+        trainer.touch(run, "ann again")
         run.seen_at -= 3700
         trainer._end_what_nobody_looks_at()
     wait_for_steps(run, 5)
@@ -518,10 +518,10 @@ def test_whoever_is_back_in_time_or_looks_at_it_from_elsewhere_keeps_it_going(op
 def test_whoever_looks_at_one_run_of_a_person_is_there_for_the_next_of_theirs_too(open_trainer: Open) -> None:
     here = {"ann"}
     trainer = open_trainer(is_present=here.__contains__, away_seconds=3600)
-    first, second = trainer.start_in_turn(LONG, LONG, person="ann")
+    first, second = trainer.start_in_turn(LONG, LONG, session_id="ann")
     here.clear()
     here.add("ann again")
-    trainer.look_at(first, "ann again")
+    trainer.touch(first, "ann again")
     with trainer._lock:
         for run in (first, second):
             run.seen_at -= 3700
@@ -531,7 +531,7 @@ def test_whoever_looks_at_one_run_of_a_person_is_there_for_the_next_of_theirs_to
     wait_until(second, "running")
     here.clear()
     here.add("ann once more")
-    trainer.look_at(first, "ann once more")
+    trainer.touch(first, "ann once more")
     with trainer._lock:
         second.seen_at -= 3700
         trainer._end_what_nobody_looks_at()
@@ -612,7 +612,7 @@ def test_each_start_end_failure_and_refusal_is_a_line_with_run_and_session(
     failed = trainer.start(SHORT.replace(**OVERFLOWING), "ben")
     assert finished(failed).state == "failed"
     going = [trainer.start(LONG, "cleo") for _ in range(MAX_OF_ONE_PERSON)]
-    with pytest.raises(TrainerBusy):
+    with pytest.raises(JobRejected):
         trainer.start(LONG, "cleo")
     trainer.stop(going[-1])
     trainer.stop(going[0])

@@ -31,7 +31,7 @@ from mnist_fc.runs.store import RunStore
 from mnist_fc.server.job import ACTIVE_STATES, State
 from mnist_fc.server.process import how_it_died
 from mnist_fc.server.run import Run, RunSnapshot
-from mnist_fc.server.scheduler import Trainer, TrainerBusy
+from mnist_fc.server.scheduler import JobRejected, Scheduler
 from mnist_fc.server.task import SpeedTest
 from mnist_fc.server.worker import Outbox, Worker
 from mnist_fc.sweep.space import Interval, Space, SweepConfig
@@ -68,13 +68,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared_trainer(data_file: Path, store: Path) -> Iterator[Trainer]:
-    with contextlib.closing(Trainer(RunStore(store))) as trainer:
+def shared_trainer(data_file: Path, store: Path) -> Iterator[Scheduler]:
+    with contextlib.closing(Scheduler(RunStore(store))) as trainer:
         yield trainer
 
 
 @pytest.fixture
-def trainer(shared_trainer: Trainer) -> Iterator[Trainer]:
+def trainer(shared_trainer: Scheduler) -> Iterator[Scheduler]:
     """The trainer that the tests share, with no run and no test of speed going on before and after."""
     yield shared_trainer
     for job in reversed(shared_trainer.jobs()):  # those that wait first, or they would begin
@@ -119,7 +119,7 @@ def num_descriptors() -> int:
 
 
 class TestRun:
-    def test_it_ends_done_with_every_record_the_last_included(self, trainer: Trainer) -> None:
+    def test_it_ends_done_with_every_record_the_last_included(self, trainer: Scheduler) -> None:
         run = trainer.start(SHORT)
         snapshot = finished(run)
         num_steps = SHORT.num_epochs * -(-5000 // SHORT.batch_size)
@@ -134,7 +134,7 @@ class TestRun:
         assert trainer.run(run.id) is run
         assert not trainer.is_busy
 
-    def test_it_is_on_disk_when_it_has_ended(self, trainer: Trainer, store: Path) -> None:
+    def test_it_is_on_disk_when_it_has_ended(self, trainer: Scheduler, store: Path) -> None:
         run = trainer.start(SHORT)
         snapshot = finished(run)
         folder = run.path
@@ -150,12 +150,12 @@ class TestRun:
         for name, tensor in checkpoint.load(folder / "model.ckpt").state_dict().items():
             np.testing.assert_array_equal(tensor.numpy(), snapshot.weights.weights[name])
 
-    def test_the_same_config_gives_the_same_losses(self, trainer: Trainer) -> None:
+    def test_the_same_config_gives_the_same_losses(self, trainer: Scheduler) -> None:
         first, second = finished(trainer.start(SHORT)), finished(trainer.start(SHORT))
         assert losses(first) == losses(second)
         assert losses(finished(trainer.start(SHORT.replace(seed=1)))) != losses(first)
 
-    def test_a_snapshot_does_not_change(self, trainer: Trainer) -> None:
+    def test_a_snapshot_does_not_change(self, trainer: Scheduler) -> None:
         run = trainer.start(SHORT)
         wait_for_steps(run, 1)
         snapshot = run.snapshot()
@@ -164,7 +164,7 @@ class TestRun:
         assert snapshot.steps == before.steps
         assert snapshot.state in ACTIVE_STATES
 
-    def test_one_that_diverges_fails_with_the_reason_and_finite_weights(self, trainer: Trainer) -> None:
+    def test_one_that_diverges_fails_with_the_reason_and_finite_weights(self, trainer: Scheduler) -> None:
         snapshot = finished(trainer.start(SHORT.replace(**OVERFLOWING)))
         assert snapshot.state == "failed"
         assert "loss stopped being a finite number" in snapshot.message
@@ -175,7 +175,7 @@ class TestRun:
 
 
 class TestCommands:
-    def test_pauses_change_no_loss(self, trainer: Trainer) -> None:
+    def test_pauses_change_no_loss(self, trainer: Scheduler) -> None:
         config = SHORT.replace(batch_size=8, num_epochs=30)
         unpaused = finished(trainer.start(config))
         run = trainer.start(config)
@@ -202,7 +202,9 @@ class TestCommands:
         assert (received[-1][1].outcome, received[-1][1].step) == ("stopped", 0)
 
     @pytest.mark.parametrize("state", ["starting", "running", "paused"])
-    def test_stop_ends_with_a_test_accuracy_and_a_checkpoint_and_the_next_run_works(self, trainer: Trainer, state: State) -> None:
+    def test_stop_ends_with_a_test_accuracy_and_a_checkpoint_and_the_next_run_works(
+        self, trainer: Scheduler, state: State
+    ) -> None:
         run = trainer.start(LONG)
         if state != "starting":
             wait_for_steps(run, 1)
@@ -221,7 +223,7 @@ class TestCommands:
         checkpoint.load(run.path / "model.ckpt")
         assert finished(trainer.start(SHORT)).state == "done"
 
-    def test_commands_for_an_old_run_do_not_touch_the_new_one(self, trainer: Trainer) -> None:
+    def test_commands_for_an_old_run_do_not_touch_the_new_one(self, trainer: Scheduler) -> None:
         old = trainer.start(SHORT)
         before = finished(old)
         new = trainer.start(LONG)
@@ -235,7 +237,7 @@ class TestCommands:
         assert {step.learning_rate for step in new.snapshot().steps} == {LONG.learning_rate}
         assert old.snapshot() == before
 
-    def test_a_learning_rate_holds_from_the_very_next_step(self, trainer: Trainer) -> None:
+    def test_a_learning_rate_holds_from_the_very_next_step(self, trainer: Scheduler) -> None:
         run = trainer.start(LONG)
         wait_for_steps(run, 1)
         trainer.pause(run)
@@ -251,12 +253,12 @@ class TestCommands:
         assert rates[held] == 0.0005
         assert rates[held:] == sorted(rates[held:], reverse=True)
 
-    def test_a_learning_rate_out_of_range_is_refused(self, trainer: Trainer) -> None:
+    def test_a_learning_rate_out_of_range_is_refused(self, trainer: Scheduler) -> None:
         run = trainer.start(LONG)
         with pytest.raises(ConfigError, match="learning_rate is 5"):
             trainer.set_learning_rate(run, 5.0)
 
-    def test_many_who_start_at_once_have_one_run_that_goes_on_and_the_others_wait(self, trainer: Trainer) -> None:
+    def test_many_who_start_at_once_have_one_run_that_goes_on_and_the_others_wait(self, trainer: Scheduler) -> None:
         with ThreadPoolExecutor(8) as pool:
             runs = [future.result() for future in [pool.submit(trainer.start, LONG) for _ in range(8)]]
         first, *others = trainer.jobs()
@@ -266,7 +268,7 @@ class TestCommands:
         places = [trainer.place(job, 60_000) for job in others]
         assert [(place.number, place.of) for place in places if place] == [(number, 7) for number in range(1, 8)]
 
-    def test_many_starts_and_stops_leave_one_process_and_no_descriptor(self, trainer: Trainer) -> None:
+    def test_many_starts_and_stops_leave_one_process_and_no_descriptor(self, trainer: Scheduler) -> None:
         finished(trainer.start(SHORT))
         before = children(), trainer.process_ids[0], num_descriptors()
         for i in range(20):
@@ -292,20 +294,20 @@ class TestStore:
         away.rename(disk)
 
     @pytest.mark.usefixtures("no_store")
-    def test_a_run_goes_on_without_one_and_says_so(self, trainer: Trainer, store: Path) -> None:
+    def test_a_run_goes_on_without_one_and_says_so(self, trainer: Scheduler, store: Path) -> None:
         snapshot = finished(trainer.start(SHORT))
         assert snapshot.state == "done"
         assert snapshot.end
         assert str(store) in snapshot.storage_problem
 
-    def test_a_run_goes_on_when_the_disk_is_full_and_says_so(self, trainer: Trainer) -> None:
+    def test_a_run_goes_on_when_the_disk_is_full_and_says_so(self, trainer: Scheduler) -> None:
         with files_no_larger_than(100_000):  # a checkpoint of LONG is larger, metrics are not
             snapshot = finished(trainer.start(LONG.replace(batch_size=500, num_epochs=2)))
         assert snapshot.state == "done"
         assert len(snapshot.epochs) == 2
         assert snapshot.storage_problem
 
-    def test_a_run_goes_on_when_its_folder_vanishes_and_says_so(self, trainer: Trainer) -> None:
+    def test_a_run_goes_on_when_its_folder_vanishes_and_says_so(self, trainer: Scheduler) -> None:
         run = trainer.start(LONG)
         wait_for_steps(run, 1)
         trainer.pause(run)
@@ -324,7 +326,7 @@ class TestStore:
 class TestDeath:
     @pytest.mark.parametrize("state", ["running", "paused"])
     def test_a_run_whose_process_is_killed_fails_with_the_reason_and_the_next_start_works(
-        self, trainer: Trainer, state: State
+        self, trainer: Scheduler, state: State
     ) -> None:
         descriptors = num_descriptors()
         run = trainer.start(LONG)
@@ -347,7 +349,7 @@ class TestDeath:
         assert killed not in children()
         assert num_descriptors() == descriptors
 
-    def test_a_start_that_sees_the_death_before_the_receiver_does_gets_one_new_process(self, trainer: Trainer) -> None:
+    def test_a_start_that_sees_the_death_before_the_receiver_does_gets_one_new_process(self, trainer: Scheduler) -> None:
         before = children()
         with trainer._lock:  # The receiver waits for it to say that the process has died.
             kill(trainer.process_ids[0])
@@ -360,7 +362,7 @@ class TestDeath:
 
     def test_no_death_before_between_or_at_the_end_of_runs_leaves_anything_waiting(self, tmp_path: Path) -> None:
         before = children(), num_descriptors()
-        with contextlib.closing(Trainer(RunStore(tmp_path))) as trainer:
+        with contextlib.closing(Scheduler(RunStore(tmp_path))) as trainer:
             run = trainer.start(LONG)
             kill(trainer.process_ids[0])  # It takes seconds to get ready.
             snapshot = finished(run)
@@ -375,7 +377,7 @@ class TestDeath:
         # It was closed while it started the next process.
         assert (children(), num_descriptors()) == before
 
-    def test_an_interrupt_from_the_terminal_leaves_it_to_the_server_to_end_it(self, trainer: Trainer) -> None:
+    def test_an_interrupt_from_the_terminal_leaves_it_to_the_server_to_end_it(self, trainer: Scheduler) -> None:
         run = trainer.start(LONG)
         wait_for_steps(run, 1)
         os.kill(trainer.process_ids[0], signal.SIGINT)
@@ -383,7 +385,7 @@ class TestDeath:
         trainer.pause(run)
         wait_until(run, "paused")
 
-    def test_an_error_in_the_process_fails_the_run_and_the_next_start_works(self, trainer: Trainer) -> None:
+    def test_an_error_in_the_process_fails_the_run_and_the_next_start_works(self, trainer: Scheduler) -> None:
         broken = SHORT.replace()
         object.__setattr__(broken, "activation", "none such")
         snapshot = finished(trainer.start(broken))
@@ -400,7 +402,7 @@ class TestDeath:
 
     def test_to_close_ends_the_process_for_good_and_once(self, tmp_path: Path) -> None:
         before = children(), num_descriptors()
-        trainer = Trainer(RunStore(tmp_path))
+        trainer = Scheduler(RunStore(tmp_path))
         run = trainer.start(LONG)
         with ThreadPoolExecutor(4) as pool:
             for future in [pool.submit(trainer.close) for _ in range(4)]:
@@ -417,7 +419,7 @@ class TestDeath:
 
 
 class TestSpeedTest:
-    def test_it_ends_with_a_record_for_every_number_of_threads_and_batch_size(self, trainer: Trainer) -> None:
+    def test_it_ends_with_a_record_for_every_number_of_threads_and_batch_size(self, trainer: Scheduler) -> None:
         test = trainer.measure_speed(SHORT)
         assert trainer.speed_test is test
         assert test.config == SHORT
@@ -435,7 +437,7 @@ class TestSpeedTest:
         assert trainer.speed_test is test
         assert test.records() == records
 
-    def test_one_that_is_stopped_keeps_what_it_measured_and_the_next_works(self, trainer: Trainer) -> None:
+    def test_one_that_is_stopped_keeps_what_it_measured_and_the_next_works(self, trainer: Scheduler) -> None:
         test = trainer.measure_speed(SHORT)
         wait_for_record(test)
         trainer.stop(test)
@@ -444,9 +446,9 @@ class TestSpeedTest:
         assert 1 <= len(test.records()) < len(thread_counts()) * len(BATCH_SIZES)
         assert finished(trainer.start(SHORT)).state == "done"
 
-    def test_there_is_one_and_what_is_begun_meanwhile_waits_for_its_end(self, trainer: Trainer) -> None:
+    def test_there_is_one_and_what_is_begun_meanwhile_waits_for_its_end(self, trainer: Scheduler) -> None:
         test = trainer.measure_speed(SHORT)
-        with pytest.raises(TrainerBusy, match="The speed of this machine is being measured"):
+        with pytest.raises(JobRejected, match="The speed of this machine is being measured"):
             trainer.measure_speed(SHORT)
         run = trainer.start(SHORT)
         wait_for_record(test)
@@ -455,7 +457,7 @@ class TestSpeedTest:
         trainer.stop(test)
         assert finished(run).state == "done"
 
-    def test_it_waits_for_the_run_that_goes_on_and_can_leave_the_queue(self, trainer: Trainer) -> None:
+    def test_it_waits_for_the_run_that_goes_on_and_can_leave_the_queue(self, trainer: Scheduler) -> None:
         run = trainer.start(LONG)
         wait_until(run, "running")
         test = trainer.measure_speed(SHORT)
@@ -465,7 +467,7 @@ class TestSpeedTest:
         assert (test.is_active, test.records(), test.problem) == (False, [], "")
         assert trainer.jobs() == [run]
 
-    def test_commands_for_an_old_run_do_not_touch_it(self, trainer: Trainer) -> None:
+    def test_commands_for_an_old_run_do_not_touch_it(self, trainer: Scheduler) -> None:
         run = trainer.start(SHORT)
         before = finished(run)
         test = trainer.measure_speed(SHORT)
@@ -474,7 +476,9 @@ class TestSpeedTest:
         wait_for_record(test)
         assert run.snapshot() == before
 
-    def test_one_whose_process_is_killed_fails_with_the_reason_and_the_next_of_either_kind_works(self, trainer: Trainer) -> None:
+    def test_one_whose_process_is_killed_fails_with_the_reason_and_the_next_of_either_kind_works(
+        self, trainer: Scheduler
+    ) -> None:
         test = trainer.measure_speed(SHORT)
         wait_for_record(test)
         before = test.records()
@@ -562,7 +566,7 @@ def test_what_is_printed_in_the_process_does_not_get_among_the_records(
         "sys.addaudithook(print_on_open)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with contextlib.closing(Trainer(RunStore(tmp_path / "runs"))) as trainer:
+    with contextlib.closing(Scheduler(RunStore(tmp_path / "runs"))) as trainer:
         assert finished(trainer.start(SHORT)).state == "done"
     output, errors = capfd.readouterr()
     assert "noise of small.npz" in errors
@@ -574,7 +578,7 @@ def test_a_run_sweep_or_test_of_speed_without_the_data_file_fails_and_one_with_i
 ) -> None:
     absent = tmp_path / "absent.npz"
     monkeypatch.setenv(DATA_VARIABLE, str(absent))
-    with contextlib.closing(Trainer(RunStore(tmp_path / "runs"))) as trainer:
+    with contextlib.closing(Scheduler(RunStore(tmp_path / "runs"))) as trainer:
         snapshot = finished(trainer.start(SHORT))
         assert snapshot.state == "failed"
         assert str(absent) in snapshot.message
@@ -643,7 +647,7 @@ class TestOutbox:
         assert len(received) <= 24
 
 
-def test_the_weights_that_a_run_keeps_are_read_back_from_disk_while_it_goes_on(trainer: Trainer) -> None:
+def test_the_weights_that_a_run_keeps_are_read_back_from_disk_while_it_goes_on(trainer: Scheduler) -> None:
     run = trainer.start(LONG)
     wait_for(run, lambda: 50 in run._kept)
     kept = run.snapshot().kept
@@ -659,7 +663,7 @@ def test_the_weights_that_a_run_keeps_are_read_back_from_disk_while_it_goes_on(t
     assert torch.equal(last, torch.from_numpy(snapshot.weights.weights["fc1.weight"]))
 
 
-def test_a_run_whose_process_dies_ends_in_the_store_as_it_does_on_the_page(trainer: Trainer) -> None:
+def test_a_run_whose_process_dies_ends_in_the_store_as_it_does_on_the_page(trainer: Scheduler) -> None:
     run = trainer.start(LONG)
     wait_for(run, lambda: run._weights is not None)
     folder = run.path
@@ -710,7 +714,7 @@ def expect_the_same_losses(run: Run) -> None:
     assert [step.step for step in found.steps] == sorted({step.step for step in found.steps})
 
 
-def cut_short(trainer: Trainer, run: Run) -> RunSnapshot:
+def cut_short(trainer: Scheduler, run: Run) -> RunSnapshot:
     """Let a run go on for a while after it was resumed, and stop it."""
     wait_for_steps(run, 20)
     trainer.stop(run)
@@ -733,7 +737,7 @@ def test_a_run_whose_server_is_killed_goes_on_in_the_next_to_the_same_losses(tmp
     run_id, seen = server.stdout.readline().split()
     server.kill() if killed == "server" else os.killpg(server.pid, signal.SIGINT)
     server.communicate(timeout=TIMEOUT)
-    with contextlib.closing(Trainer(RunStore(tmp_path))) as trainer:
+    with contextlib.closing(Scheduler(RunStore(tmp_path))) as trainer:
         run = trainer.run(run_id)
         assert run
         snapshot = run.snapshot()
@@ -741,7 +745,7 @@ def test_a_run_whose_server_is_killed_goes_on_in_the_next_to_the_same_losses(tmp
         assert snapshot.steps[-1].step >= int(seen)  # all that the page had been shown
         assert losses(snapshot) == losses_without_a_break(RESUMED, snapshot.steps[-1].step)
         assert snapshot.weights
-        trainer.go_on(run)
+        trainer.resume_stored(run)
         assert run.is_active
         assert run.snapshot().steps[-1].step > 0, "it goes on from a state"
         after = cut_short(trainer, run)
@@ -750,36 +754,36 @@ def test_a_run_whose_server_is_killed_goes_on_in_the_next_to_the_same_losses(tmp
         assert trainer.store.run(run_id).end == after.end
 
 
-def test_a_run_whose_process_died_goes_on(trainer: Trainer) -> None:
+def test_a_run_whose_process_died_goes_on(trainer: Scheduler) -> None:
     run = trainer.start(RESUMED)
     wait_for(run, lambda: run.path and (run.path / STATE_NAME).exists())
     os.kill(trainer.process_ids[0], signal.SIGKILL)
     wait_until(run, "failed")
     assert run.snapshot().is_resumable
-    trainer.go_on(run)
+    trainer.resume_stored(run)
     cut_short(trainer, run)
     expect_the_same_losses(run)
 
 
-def test_a_run_that_was_stopped_goes_on_to_its_end(trainer: Trainer) -> None:
+def test_a_run_that_was_stopped_goes_on_to_its_end(trainer: Scheduler) -> None:
     run = trainer.start(RESUMED.replace(num_epochs=22))
     wait_for_steps(run, 1)
     trainer.stop(run)
     wait_until(run, "stopped")
     assert run.snapshot().is_resumable
-    trainer.go_on(run)
+    trainer.resume_stored(run)
     after = finished(run)
     assert (after.state, after.message) == ("done", "")
     expect_the_same_losses(run)
     assert trainer.store.run(run.id).end == after.end
     assert not after.is_resumable
     with pytest.raises(RunsError, match="has come to its end"):
-        trainer.go_on(run)
+        trainer.resume_stored(run)
 
 
-def test_a_run_in_the_store_is_read_with_its_whole_curve(trainer: Trainer, store: Path) -> None:
+def test_a_run_in_the_store_is_read_with_its_whole_curve(trainer: Scheduler, store: Path) -> None:
     before = finished(trainer.start(SHORT))
-    with contextlib.closing(Trainer(RunStore(store))) as another:
+    with contextlib.closing(Scheduler(RunStore(store))) as another:
         run = another.run(before.id)
         assert run
         assert run is another.run(before.id)
@@ -792,19 +796,19 @@ def test_a_run_in_the_store_is_read_with_its_whole_curve(trainer: Trainer, store
         assert snapshot.weights.step == before.weights.step
         assert all(np.array_equal(array, before.weights.weights[name]) for name, array in snapshot.weights.weights.items())
         another.store.delete(before.id)
-        another.forget(before.id)
+        another.evict(before.id)
         assert another.run(before.id) is None
         assert another.run("../" + before.id) is None
 
 
-def test_a_run_that_goes_on_elsewhere_does_not_go_on_here(trainer: Trainer, store: Path) -> None:
+def test_a_run_that_goes_on_elsewhere_does_not_go_on_here(trainer: Scheduler, store: Path) -> None:
     going = trainer.start(LONG)
     wait_for_steps(going, 1)
-    with contextlib.closing(Trainer(RunStore(store))) as another:
+    with contextlib.closing(Scheduler(RunStore(store))) as another:
         run = another.run(going.id)
         assert run
         with pytest.raises(RunsError, match="goes on in another program"):
-            another.go_on(run)
+            another.resume_stored(run)
         before = len(run.snapshot().steps)
         wait_for_steps(going, 1)
         later = another.run(going.id)
@@ -812,15 +816,15 @@ def test_a_run_that_goes_on_elsewhere_does_not_go_on_here(trainer: Trainer, stor
         assert len(later.snapshot().steps) > before
 
 
-def test_a_run_gone_on_with_elsewhere_is_shown_as_it_is_there_and_goes_on_without_a_gap(trainer: Trainer, store: Path) -> None:
+def test_a_run_gone_on_with_elsewhere_is_shown_as_it_is_there_and_goes_on_without_a_gap(trainer: Scheduler, store: Path) -> None:
     run = trainer.start(LONG)
     wait_for_steps(run, 30)
     trainer.stop(run)
     stopped = finished(run)
-    with contextlib.closing(Trainer(RunStore(store))) as another:
+    with contextlib.closing(Scheduler(RunStore(store))) as another:
         there = another.run(run.id)
         assert there
-        another.go_on(there)
+        another.resume_stored(there)
         wait_for_steps(there, 60)
         here = trainer.run(run.id)
         assert here
@@ -832,7 +836,7 @@ def test_a_run_gone_on_with_elsewhere_is_shown_as_it_is_there_and_goes_on_withou
     assert here
     assert losses(here.snapshot()) == losses(end)
     assert len(losses(end)) > len(losses(stopped))
-    trainer.go_on(here)
+    trainer.resume_stored(here)
     wait_for_steps(here, 5)
     trainer.stop(here)
     steps = [step.step for step in finished(here).steps]
@@ -840,7 +844,7 @@ def test_a_run_gone_on_with_elsewhere_is_shown_as_it_is_there_and_goes_on_withou
     assert steps == sorted(set(steps))
 
 
-def test_what_is_set_while_a_run_waits_holds_when_it_begins(trainer: Trainer) -> None:
+def test_what_is_set_while_a_run_waits_holds_when_it_begins(trainer: Scheduler) -> None:
     first, second = trainer.start_in_turn(LONG, SHORT)
     trainer.set_learning_rate(second, 0.05)
     wait_for_steps(first, 1)
@@ -850,7 +854,7 @@ def test_what_is_set_while_a_run_waits_holds_when_it_begins(trainer: Trainer) ->
     assert {step.learning_rate for step in after.steps[1:]} == {0.05}
 
 
-def test_runs_begin_in_their_turn(trainer: Trainer) -> None:
+def test_runs_begin_in_their_turn(trainer: Scheduler) -> None:
     first, second, third = trainer.start_in_turn(LONG, LONG.replace(seed=1), SHORT)
     wait_for_steps(first, 1)
     assert [run.snapshot().state for run in (second, third)] == ["waiting", "waiting"]
@@ -863,7 +867,7 @@ def test_runs_begin_in_their_turn(trainer: Trainer) -> None:
     assert not trainer.is_busy
 
 
-def test_the_next_in_turn_begins_when_the_process_dies(trainer: Trainer) -> None:
+def test_the_next_in_turn_begins_when_the_process_dies(trainer: Scheduler) -> None:
     first, second = trainer.start_in_turn(LONG, SHORT)
     wait_for_steps(first, 1)
     os.kill(trainer.process_ids[0], signal.SIGKILL)

@@ -12,7 +12,7 @@ import pytest
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import DATA_VARIABLE
 from mnist_fc.runs.store import RunStore
-from mnist_fc.server.scheduler import Trainer, TrainerBusy
+from mnist_fc.server.scheduler import JobRejected, Scheduler
 from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import trials
@@ -24,15 +24,15 @@ LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)
 
 
 @pytest.fixture(scope="module")
-def shared_trainer(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
+def shared_trainer(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scheduler]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DATA_VARIABLE, str(small_npz))
-        with contextlib.closing(Trainer(RunStore(tmp_path_factory.mktemp("store")))) as trainer:
+        with contextlib.closing(Scheduler(RunStore(tmp_path_factory.mktemp("store")))) as trainer:
             yield trainer
 
 
 @pytest.fixture
-def trainer(shared_trainer: Trainer) -> Iterator[Trainer]:
+def trainer(shared_trainer: Scheduler) -> Iterator[Scheduler]:
     """The trainer that the tests share, with nothing going on before and after."""
     yield shared_trainer
     for job in reversed(shared_trainer.jobs()):  # those that wait first, or they would begin
@@ -51,7 +51,7 @@ def long(short: SweepConfig) -> SweepConfig:
     return replace(short, base=LONG, study="long", space={"learning_rate": Interval(1e-4, 1e-3)})
 
 
-def test_each_trial_begins_does_its_epochs_and_ends_as_the_storage_says(trainer: Trainer, short: SweepConfig) -> None:
+def test_each_trial_begins_does_its_epochs_and_ends_as_the_storage_says(trainer: Scheduler, short: SweepConfig) -> None:
     runs = trainer.store.runs()
     sweep = trainer.start_sweep(short)
     assert trainer.sweep is sweep
@@ -64,7 +64,7 @@ def test_each_trial_begins_does_its_epochs_and_ends_as_the_storage_says(trainer:
     assert trainer.store.runs() == runs, "trials leave no run"
 
 
-def test_one_that_is_stopped_ends_within_its_epoch_and_leaves_no_trial_running(trainer: Trainer, long: SweepConfig) -> None:
+def test_one_that_is_stopped_ends_within_its_epoch_and_leaves_no_trial_running(trainer: Scheduler, long: SweepConfig) -> None:
     sweep = trainer.start_sweep(long)
     wait_for(sweep, lambda: sweep._records)
     trainer.stop(sweep)
@@ -78,7 +78,7 @@ def test_one_that_is_stopped_ends_within_its_epoch_and_leaves_no_trial_running(t
     wait_until(following, "done")
 
 
-def test_a_command_for_what_does_not_go_on_does_not_stop_it(trainer: Trainer, short: SweepConfig, long: SweepConfig) -> None:
+def test_a_command_for_what_does_not_go_on_does_not_stop_it(trainer: Scheduler, short: SweepConfig, long: SweepConfig) -> None:
     before = trainer.start_sweep(short)
     wait_until_ended(before)
     sweep = trainer.start_sweep(long)
@@ -88,9 +88,9 @@ def test_a_command_for_what_does_not_go_on_does_not_stop_it(trainer: Trainer, sh
     assert sweep.is_active
 
 
-def test_there_is_one_and_a_run_that_is_begun_meanwhile_waits(trainer: Trainer, short: SweepConfig, long: SweepConfig) -> None:
+def test_there_is_one_and_a_run_that_is_begun_meanwhile_waits(trainer: Scheduler, short: SweepConfig, long: SweepConfig) -> None:
     sweep = trainer.start_sweep(long)
-    with pytest.raises(TrainerBusy, match="A sweep goes on"):
+    with pytest.raises(JobRejected, match="A sweep goes on"):
         trainer.start_sweep(short)
     run = trainer.start(SHORT)
     wait_for(sweep, lambda: sweep._records)
@@ -99,7 +99,7 @@ def test_there_is_one_and_a_run_that_is_begun_meanwhile_waits(trainer: Trainer, 
     wait_until(run, "done")
 
 
-def test_it_waits_for_the_run_that_goes_on(trainer: Trainer, short: SweepConfig) -> None:
+def test_it_waits_for_the_run_that_goes_on(trainer: Scheduler, short: SweepConfig) -> None:
     run = trainer.start(LONG)
     sweep = trainer.start_sweep(short)
     assert sweep.is_waiting
@@ -108,7 +108,9 @@ def test_it_waits_for_the_run_that_goes_on(trainer: Trainer, short: SweepConfig)
     assert len(trials(short.storage, "short")) == short.num_runs
 
 
-def test_one_whose_process_is_killed_says_so_and_the_next_works(trainer: Trainer, short: SweepConfig, long: SweepConfig) -> None:
+def test_one_whose_process_is_killed_says_so_and_the_next_works(
+    trainer: Scheduler, short: SweepConfig, long: SweepConfig
+) -> None:
     sweep = trainer.start_sweep(long)
     wait_for(sweep, lambda: sweep._records)
     os.kill(trainer.process_ids[0], signal.SIGKILL)
@@ -128,7 +130,7 @@ def test_one_whose_process_is_killed_says_so_and_the_next_works(trainer: Trainer
     ],
 )
 def test_a_storage_that_cannot_be_used_is_said_without_its_password(
-    trainer: Trainer, short: SweepConfig, address: str, problem: str
+    trainer: Scheduler, short: SweepConfig, address: str, problem: str
 ) -> None:
     sweep = trainer.start_sweep(replace(short, storage=address))
     wait_until_ended(sweep)
@@ -137,7 +139,7 @@ def test_a_storage_that_cannot_be_used_is_said_without_its_password(
     assert sweep.records() == []
 
 
-def test_a_study_of_another_space_is_said_and_not_touched(trainer: Trainer, short: SweepConfig) -> None:
+def test_a_study_of_another_space_is_said_and_not_touched(trainer: Scheduler, short: SweepConfig) -> None:
     wait_until_ended(trainer.start_sweep(short))
     before = trials(short.storage, "short")
     sweep = trainer.start_sweep(replace(short, space={"dropout": Interval(0.0, 0.5)}))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mnist_fc.config import text_of
+from mnist_fc.config import format_value
 
 OVERFLOWING: dict[str, Any] = {
     "hidden_sizes": (256, 256, 256, 256),
@@ -23,9 +23,9 @@ the loss stays at that of guessing.
 
 def as_options(settings: dict[str, Any]) -> list[str]:
     """Settings as the command line takes them."""
-    return [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", text_of(value))]
+    return [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", format_value(value))]
 
 
 def as_query(settings: dict[str, Any]) -> str:
     """Settings as the address of the page takes them."""
-    return "?" + "&".join(f"{name}={text_of(value)}" for name, value in settings.items())
+    return "?" + "&".join(f"{name}={format_value(value)}" for name, value in settings.items())

@@ -280,7 +280,7 @@ class Person:
         self.measured.count("reconnections")
 
 
-class Trainer(Person):
+class TrainingPerson(Person):
     """Who trains all the time, and draws meanwhile."""
 
     async def attend(self, until: float) -> None:
@@ -434,7 +434,7 @@ async def hold_class(server: Server, num_sessions: int, seconds: float, seed: in
     measured = Measured(num_sessions)
     of = random.Random(seed)
     bank = drawings(40, of)
-    trainer = Trainer(Session(server.url, LONG_RUN), bank, random.Random(of.random()), measured)
+    trainer = TrainingPerson(Session(server.url, LONG_RUN), bank, random.Random(of.random()), measured)
     await trainer.session.open()
     await draw_alone(trainer.session, bank[:12], measured)
     await trainer.keep_training()

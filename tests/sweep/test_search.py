@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from mnist_fc.config import LIMITS, Choice, ConfigError, Layers, Range, TrainConfig
+from mnist_fc.config import FIELDS, Choice, ConfigError, LayerSizes, Range, TrainConfig
 from mnist_fc.data.mnist import DataError, Mnist
 from mnist_fc.files import ROOT
 from mnist_fc.records import NOT_FINITE, EpochRecord
@@ -50,7 +50,7 @@ from mnist_fc.sweep.study import (
     trials,
 )
 from mnist_fc.training.engine import train
-from mnist_fc.training.train_state import Training
+from mnist_fc.training.train_state import TrainState
 from tests.support.settings import OVERFLOWING
 
 BASE = TrainConfig(hidden_sizes=(16,), num_epochs=1, num_validation=500, threads=1)
@@ -172,11 +172,11 @@ class TestParseSpace:
 @st.composite
 def varied_and_text(draw: st.DrawFn, name: str) -> tuple[Values | Interval, str]:
     """What a field is varied over, and how a person would write it."""
-    match LIMITS[name]:
+    match FIELDS[name]:
         case Choice(options):
             words = draw(st.lists(st.sampled_from(options), min_size=1, unique=True))
             return Values(tuple(words)), ",".join(words)
-        case Layers():
+        case LayerSizes():
             sizes = st.lists(st.integers(8, 2048), min_size=1, max_size=4).map(tuple)
             layers = draw(st.lists(sizes, min_size=1, max_size=3, unique=True))
             return Values(tuple(layers)), ",".join("-".join(map(str, layer)) for layer in layers)
@@ -350,12 +350,12 @@ class TestEnd:
     def test_when_before_step_says_so_the_trial_is_stopped_and_no_other_begins(self, storage: str, small: Mnist) -> None:
         num_steps = 0
 
-        def before_step(training: Training) -> bool:
+        def on_step(training: TrainState) -> bool:
             nonlocal num_steps
             num_steps += 1
             return num_steps <= 20  # an epoch has 15
 
-        records = ends(list(sweep(config_for(storage), small, before_step)))
+        records = ends(list(sweep(config_for(storage), small, on_step)))
         assert [(trial.state, trial.message) for trial in records] == [("done", ""), ("failed", "stopped")]
         assert num_steps == 21
         assert trials(storage, "rates") == records
@@ -369,7 +369,7 @@ class TestEnd:
         assert [(trial.state, trial.epoch) for trial in trials(storage, "rates")] == [("failed", num_records - 1)]
 
     def test_when_it_is_interrupted_no_trial_is_left_running(self, storage: str, small: Mnist) -> None:
-        def interrupted(training: Training) -> bool:
+        def interrupted(training: TrainState) -> bool:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -381,13 +381,13 @@ class TestEnd:
         assert [trial.state for trial in in_optuna(storage).trials] == [TrialState.FAIL]
 
     def test_a_trial_that_others_gave_up_meanwhile_is_lost_and_the_sweep_goes_on(self, storage: str, small: Mnist) -> None:
-        def before_step(training: Training) -> bool:
+        def on_step(training: TrainState) -> bool:
             for trial in in_optuna(storage).trials:
                 if trial.number == 0 and not trial.state.is_finished():
                     in_optuna(storage).tell(0, state=TrialState.FAIL)
             return True
 
-        records = ends(list(sweep(config_for(storage, num_runs=2), small, before_step)))
+        records = ends(list(sweep(config_for(storage, num_runs=2), small, on_step)))
         assert [trial.state for trial in records] == ["failed", "done"]
         assert f"no sign of life for {GRACE_SECONDS} seconds" in records[0].message
 

@@ -23,7 +23,7 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.backprop import Backprop
 from mnist_fc.network.mlp import MLP, initialize
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
-from mnist_fc.training.distributed import ALONE, Team, TeamError, joined
+from mnist_fc.training.distributed import SINGLE_PROCESS, ProcessGroup, ProcessGroupError, joined
 from mnist_fc.training.engine import train
 from tests.support.settings import OVERFLOWING, as_options
 
@@ -40,7 +40,7 @@ def torchrun(size: int) -> list[str]:
 @pytest.mark.parametrize("count", [0, 1, 2, 44, 100])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_row_is_that_of_one_process_and_the_shares_are_even(size: int, count: int) -> None:
-    shares = [range(count)[Team(rank, size).rows(count)] for rank in range(size)]
+    shares = [range(count)[ProcessGroup(rank, size).rows(count)] for rank in range(size)]
     assert [row for share in shares for row in share] == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -53,7 +53,7 @@ def test_an_image_is_augmented_alike_whichever_process_has_it(small: Mnist, kind
     augment(whole, kind, generator)
     parts = []
     for rank in range(3):
-        rows = Team(rank, 3).rows(count)
+        rows = ProcessGroup(rank, 3).rows(count)
         part, own = original[rows].clone(), torch.Generator().manual_seed(3)
         augment(part, kind, own, count, rows)
         parts.append(part)
@@ -82,7 +82,7 @@ def test_the_shares_of_loss_and_gradients_add_up_to_those_of_the_batch(
         return loss, num_correct, gradients, generator.get_state()
 
     loss, num_correct, gradients, state = run(slice(None))
-    shares = [run(Team(rank, 3).rows(batch_size)) for rank in range(3)]
+    shares = [run(ProcessGroup(rank, 3).rows(batch_size)) for rank in range(3)]
     assert sum(share[0] for share in shares) == pytest.approx(loss, rel=1e-5)
     assert sum(share[1] for share in shares) == num_correct
     for gradient, *parts in zip(gradients, *(share[2] for share in shares), strict=True):
@@ -96,9 +96,9 @@ def test_the_shares_of_loss_and_gradients_add_up_to_those_of_the_batch(
 def test_a_process_that_torchrun_did_not_start_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
     with joined() as team:
-        assert team is ALONE
+        assert team is SINGLE_PROCESS
         tensor = torch.arange(3.0)
-        team.sum_(tensor)
+        team.all_reduce_sum_(tensor)
         assert tensor.tolist() == [0, 1, 2]
         assert team.rows(7) == slice(0, 7)
 
@@ -111,7 +111,7 @@ def test_variables_that_lead_to_no_team_are_refused(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(TeamError, match="cannot be joined"), joined():
+    with pytest.raises(ProcessGroupError, match="cannot be joined"), joined():
         pass
     assert main(["train"]) == 2
     assert capsys.readouterr().err.startswith("error: the other processes that torchrun's variables speak of cannot be joined: ")
@@ -247,7 +247,7 @@ from mnist_fc import data
 from mnist_fc.config import TrainConfig
 from mnist_fc.training.engine import train
 from mnist_fc.records import StateRecord
-from mnist_fc.training.distributed import TeamError, joined
+from mnist_fc.training.distributed import ProcessGroupError, joined
 
 images, folder = data.load(sys.argv[1]), Path(sys.argv[2])
 config = TrainConfig.from_json(sys.argv[3])
@@ -287,12 +287,12 @@ with joined() as team:
     }.items():
         try:
             next(train(*arguments, team=team))
-        except TeamError as error:
+        except ProcessGroupError as error:
             results[name] = str(error)
     (folder / f"{team.rank}.json").write_text(json.dumps(results, default=plain))
     try:
         list(train(config, images, end, team=team))
-    except TeamError as error:
+    except ProcessGroupError as error:
         (folder / "left.txt").write_text(str(error))
         os._exit(0)
 '''

@@ -27,7 +27,7 @@ from mnist_fc.records import (
 )
 from mnist_fc.training.engine import train
 from mnist_fc.training.evaluation import evaluate
-from mnist_fc.training.train_state import StateError, Training
+from mnist_fc.training.train_state import StateError, TrainState
 from tests.support.models import model_of
 from tests.support.settings import OVERFLOWING
 
@@ -53,7 +53,7 @@ def end_of(records: list[Record]) -> EndRecord:
     return records[-1]
 
 
-def stop_after(num_steps: int) -> Callable[[Training], bool]:
+def stop_after(num_steps: int) -> Callable[[TrainState], bool]:
     return lambda training: training.step < num_steps
 
 
@@ -64,7 +64,7 @@ OPTIMIZERS: dict[str, Callable[[Any, float], torch.optim.Optimizer]] = {
 }
 
 
-def batches_of_an_epoch(training: Training) -> Iterator[torch.Tensor]:
+def batches_of_an_epoch(training: TrainState) -> Iterator[torch.Tensor]:
     for _ in range(training.steps_per_epoch):
         yield training.next_batch()
         training.step += 1
@@ -81,7 +81,7 @@ def test_losses_are_those_of_a_plain_pytorch_loop(small: Mnist, optimizer: str, 
         momentum=0.8,
         batch_size=44,
     )
-    twin = Training(config, small)
+    twin = TrainState(config, small)
     batches = list(batches_of_an_epoch(twin))
     assert [len(batch) for batch in batches] == [44] * 34 + [4]
 
@@ -159,10 +159,10 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_others(small: Mnis
 
 
 def test_first_weights_are_within_pytorchs_bounds_or_keras_with_zero_biases(small: Mnist) -> None:
-    pytorch = Training(quick(initialization="pytorch"), small).weights()
+    pytorch = TrainState(quick(initialization="pytorch"), small).weights()
     assert 0.99 / 28 < np.abs(pytorch["fc1.weight"]).max() <= 1 / 28
     assert 0 < np.abs(pytorch["fc1.bias"]).max() <= 1 / 28
-    keras = Training(quick(initialization="keras"), small).weights()
+    keras = TrainState(quick(initialization="keras"), small).weights()
     bound = math.sqrt(6 / (784 + 32))
     assert 0.99 * bound < np.abs(keras["fc1.weight"]).max() <= bound
     assert not keras["fc1.bias"].any()
@@ -232,7 +232,7 @@ def test_however_long_the_run_at_most_forty_weights_are_to_keep_and_the_last_is_
 def test_weights_are_whole_copies_of_what_the_network_was_then(small: Mnist) -> None:
     copies: dict[int, np.ndarray] = {}
 
-    def remember(training: Training) -> bool:
+    def remember(training: TrainState) -> bool:
         copies[training.step] = training.weights()["fc1.weight"]
         return True
 
@@ -272,7 +272,7 @@ def test_the_blogs_presets_train_on_all_images_and_show_the_test_set_each_epoch(
 
 
 def test_no_image_is_both_trained_on_and_validated_on(small: Mnist) -> None:
-    training = Training(quick(), small)
+    training = TrainState(quick(), small)
     trained = torch.cat(list(batches_of_an_epoch(training))).sort().values
     assert len(trained.unique()) == 1500
     validated = sorted(set(range(2000)) - set(trained.tolist()))
@@ -296,7 +296,7 @@ def test_a_run_that_diverges_fails_and_says_at_which_step_and_what_helps(small: 
 
 
 def test_a_run_that_diverges_at_the_first_step_of_an_epoch_names_that_epoch(small: Mnist) -> None:
-    def blow_up(training: Training) -> bool:
+    def blow_up(training: TrainState) -> bool:
         if training.step == 14:
             training.learning_rate = 1e30
         return True
@@ -307,7 +307,7 @@ def test_a_run_that_diverges_at_the_first_step_of_an_epoch_names_that_epoch(smal
 
 
 def test_a_run_whose_last_step_breaks_the_weights_has_failed_at_that_step(small: Mnist) -> None:
-    def break_weights(training: Training) -> bool:
+    def break_weights(training: TrainState) -> bool:
         if training.step == 14:
             training.learning_rate = math.inf
         return True
@@ -324,7 +324,7 @@ def test_a_run_whose_last_step_breaks_the_weights_has_failed_at_that_step(small:
 def test_stopping_keeps_the_weights_of_the_last_step(small: Mnist) -> None:
     at_the_end: dict[str, np.ndarray] = {}
 
-    def stop_at_seven(training: Training) -> bool:
+    def stop_at_seven(training: TrainState) -> bool:
         at_the_end.update(training.weights())
         return training.step < 7
 
@@ -358,7 +358,7 @@ def test_stopping_before_the_first_step_keeps_the_first_weights(small: Mnist) ->
 
 
 def test_a_learning_rate_set_between_steps_holds_from_the_next_step_on(small: Mnist) -> None:
-    def lower(training: Training) -> bool:
+    def lower(training: TrainState) -> bool:
         if training.step == 5:
             training.learning_rate = 1e-4
         return True
@@ -367,7 +367,7 @@ def test_a_learning_rate_set_between_steps_holds_from_the_next_step_on(small: Mn
 
 
 def test_a_learning_rate_that_was_changed_changes_the_training(small: Mnist) -> None:
-    def change(training: Training) -> bool:
+    def change(training: TrainState) -> bool:
         training.learning_rate = 1e-3 if training.step < 5 else 1e-2
         return True
 
@@ -377,7 +377,7 @@ def test_a_learning_rate_that_was_changed_changes_the_training(small: Mnist) -> 
 
 
 def test_evaluate_is_the_mean_over_all_images(small: Mnist) -> None:
-    model = Training(quick(), small).model
+    model = TrainState(quick(), small).model
     images, labels = small.train_images[:1234], small.train_labels[:1234]
     logits = model(images / 255)
     loss, accuracy = evaluate(model, images, labels)
@@ -434,7 +434,7 @@ def test_a_stopped_run_goes_on_to_the_same_losses(small: Mnist, changes: dict[st
 
 
 def test_a_learning_rate_that_was_changed_holds_after_a_stop(small: Mnist) -> None:
-    def change(training: Training) -> bool:
+    def change(training: TrainState) -> bool:
         training.learning_rate = 0.03
         return training.step < 4
 
@@ -444,7 +444,7 @@ def test_a_learning_rate_that_was_changed_holds_after_a_stop(small: Mnist) -> No
 
 
 def test_a_long_run_yields_its_state_every_few_seconds_of_training(small: Mnist) -> None:
-    def slow(training: Training) -> bool:
+    def slow(training: TrainState) -> bool:
         training.seconds += 0.4
         return True
 
@@ -457,10 +457,10 @@ def test_a_long_run_yields_its_state_every_few_seconds_of_training(small: Mnist)
 
 
 def test_a_state_shares_no_memory_with_the_run(small: Mnist) -> None:
-    training = Training(quick(), small)
+    training = TrainState(quick(), small)
     state = training.state()
     training.take_step(training.next_batch())
-    fresh = Training(quick(), small).state()
+    fresh = TrainState(quick(), small).state()
     assert all(np.array_equal(state[name], array) for name, array in fresh.items())
 
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from mnist_fc.config import PRESETS, TrainConfig, nearest_preset, text_of, value_of
+from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset, parse_value
 from mnist_fc.files import ROOT
 from mnist_fc.views import controls
 from mnist_fc.views.state import formatting
@@ -48,7 +48,7 @@ CONFIGS = [
 def test_an_address_opens_the_page_with_the_settings_that_it_was_made_of(config: TrainConfig) -> None:
     preset, differing = nearest_preset(config)
     names = {"num_epochs": "epochs"}
-    app = opened(preset=preset, **{names.get(field, field): text_of(value) for field, value in differing.items()})
+    app = opened(preset=preset, **{names.get(field, field): format_value(value) for field, value in differing.items()})
     assert said(app) == config
     assert warnings(app) == ""
     assert said(opened(**query(app))) == config
@@ -57,7 +57,7 @@ def test_an_address_opens_the_page_with_the_settings_that_it_was_made_of(config:
 @pytest.mark.parametrize("config", CONFIGS)
 def test_every_field_reads_back_from_its_text(config: TrainConfig) -> None:
     for field in vars(config):
-        assert value_of(field, text_of(getattr(config, field))) == getattr(config, field)
+        assert parse_value(field, format_value(getattr(config, field))) == getattr(config, field)
 
 
 def test_the_address_follows_the_controls() -> None:
@@ -91,7 +91,7 @@ def test_a_value_out_of_range_is_named_and_the_presets_taken(name: str, text: st
     app = opened(preset="best", **{name: text})
     assert said(app) == PRESETS["best"]
     assert f"it must be {limits}" in warnings(app)
-    assert formatting.plain(name) in warnings(app)
+    assert formatting.escape_markdown(name) in warnings(app)
 
 
 def test_names_that_are_no_settings_are_named_and_harm_nothing() -> None:
@@ -118,7 +118,7 @@ def test_a_hidden_control_is_not_on_the_page_and_its_setting_holds(name: str) ->
     assert said(app) == said(shown)
     gone = keys(shown) - keys(app)
     assert gone
-    expected = {"hidden_sizes": ("num_layers", "size_0"), "keep_training": ("keeps_going",)}.get(name, (name,))
+    expected = {"hidden_sizes": ("num_layers", "size_0"), "keep_training": ("detached",)}.get(name, (name,))
     assert gone == set(expected)
     app.select_slider(key="batch_size" if name != "batch_size" else "epochs").set_value(8).run()
     assert not app.exception

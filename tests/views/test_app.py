@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.analysis.probes import Probe
-from mnist_fc.config import LIMITS, PRESETS, Choice
+from mnist_fc.config import FIELDS, PRESETS, Choice
 from mnist_fc.files import ROOT
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord
@@ -73,9 +73,9 @@ def test_both_ends_of_every_ladder_are_valid_settings(app: AppTest, key: str) ->
         assert said(app).layer_sizes
 
 
-@pytest.mark.parametrize("key", [name for name, limit in LIMITS.items() if isinstance(limit, Choice)])
+@pytest.mark.parametrize("key", [name for name, limit in FIELDS.items() if isinstance(limit, Choice)])
 def test_every_choice_is_offered_in_words(app: AppTest, key: str) -> None:
-    limit = LIMITS[key]
+    limit = FIELDS[key]
     assert isinstance(limit, Choice)
     assert app.selectbox(key=key).options == [controls.WORDS[option] for option in limit.options]
     for option in limit.options:
@@ -99,13 +99,13 @@ def test_layers_that_are_taken_away_come_back_as_they_were(app: AppTest) -> None
 
 def test_settings_of_a_run_that_are_on_no_ladder_are_shown(app: AppTest) -> None:
     odd = PRESETS["fast"].replace(hidden_sizes=(123,), learning_rate=0.00123, batch_size=99, num_epochs=7, dropout=0.25)
-    run = shared.trainer().start(odd)
+    run = shared.scheduler().start(odd)
     opened = AppTest.from_file(APP, default_timeout=300)
     opened.query_params["run"] = run.id
     opened.run()
     assert not opened.exception
     assert said(opened) == odd
-    shared.trainer().stop(run)
+    shared.scheduler().stop(run)
     assert run.wait_until_state("stopped", timeout=300)
 
 
@@ -134,10 +134,10 @@ def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytes
 @pytest.fixture
 def run(app: AppTest) -> Iterator[RunSnapshot]:
     """A run that goes on, as it was at one moment."""
-    going = shared.trainer().start(PRESETS["best"].replace(hidden_sizes=(16,), activation="tanh", threads=1))
+    going = shared.scheduler().start(PRESETS["best"].replace(hidden_sizes=(16,), activation="tanh", threads=1))
     assert going.wait_for(lambda run: 20 in run.snapshot().kept, 300)
     yield going.snapshot()
-    shared.trainer().stop(going)
+    shared.scheduler().stop(going)
     assert going.wait_until_state("stopped", timeout=300)
 
 
@@ -164,7 +164,7 @@ def test_what_takes_long_waits_while_a_run_goes_on_unless_it_is_about_something_
             clock += 1  # it takes a second
             return len(computed)
 
-        return throttle.at_leisure("test", about, network, compute)
+        return throttle.throttled("test", about, network, compute)
 
     earlier, later = (networks.Network(reader, run, step) for step in (10, 20))
     assert ask("a unit", earlier) == (1, "this run, step 10")
@@ -252,7 +252,7 @@ def open_tab(app: AppTest, name: str) -> list[str]:
 
 @pytest.mark.parametrize("value", [None, np.inf, -np.inf, np.nan])
 def test_every_tab_sends_components_plain_data_and_shows_no_nan(value: float | None) -> None:
-    made = shared.trainer().start(PRESETS["fast"].replace(hidden_sizes=(16, 12), num_epochs=1, threads=1))
+    made = shared.scheduler().start(PRESETS["fast"].replace(hidden_sizes=(16, 12), num_epochs=1, threads=1))
     assert made.wait_until_state("done", timeout=120)
     weights = made.snapshot().weights
     assert weights

@@ -17,7 +17,7 @@ from mnist_fc.views.components.numbers import MINUS, TIMES, format_fixed, format
 POWER = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 
-def value_of(text: str) -> float:
+def parse_value(text: str) -> float:
     """The number that a text of `format_number` says."""
     factor, _, power = text.replace(MINUS, "-").replace(",", "").rpartition("10") if re.search("[⁰-⁹¹²³]", text) else ("", "", "")
     if not power:
@@ -29,7 +29,7 @@ def value_of(text: str) -> float:
 def test_number_is_written_in_four_digits(value: float) -> None:
     text = format_number(value)
     assert len(text) <= 15
-    assert value_of(text) == pytest.approx(value, rel=5.01e-4)
+    assert parse_value(text) == pytest.approx(value, rel=5.01e-4)
     assert not re.fullmatch(f"[-{MINUS}]0", text)
 
 

@@ -8,10 +8,10 @@ and what is said of it is shown as text.
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
-from mnist_fc.config import LIMITS, PRESETS, ConfigError, TrainConfig, nearest_preset, text_of, value_of
+from mnist_fc.config import FIELDS, PRESETS, ConfigError, TrainConfig, format_value, nearest_preset, parse_value
 from mnist_fc.views.components.component import Component
 from mnist_fc.views.state import session
-from mnist_fc.views.state.formatting import plain
+from mnist_fc.views.state.formatting import escape_markdown
 
 _address = Component("address", "<i></i>")
 
@@ -29,7 +29,7 @@ def name_of(field: str) -> str:
     return NAMES.get(field, field)
 
 
-FIELDS = {name_of(field): field for field in LIMITS}
+FIELD_NAMES = {name_of(field): field for field in FIELDS}
 
 
 def settings() -> tuple[TrainConfig | None, list[str]]:
@@ -38,25 +38,25 @@ def settings() -> tuple[TrainConfig | None, list[str]]:
     For a value that is out of range the preset's is taken.
     """
     all_said = session.address()
-    said = {name: all_said[name] for name in ("preset", *FIELDS) if name in all_said}
-    unknown = set(all_said) - {"preset", "run", "sweep", "hide", *FIELDS}
-    problems = [f"The address names {plain(name[:MAX_SHOWN])}, which is no setting." for name in sorted(unknown)]
+    said = {name: all_said[name] for name in ("preset", *FIELD_NAMES) if name in all_said}
+    unknown = set(all_said) - {"preset", "run", "sweep", "hide", *FIELD_NAMES}
+    problems = [f"The address names {escape_markdown(name[:MAX_SHOWN])}, which is no setting." for name in sorted(unknown)]
     if not said:
         return None, _few(problems)
     preset = said.pop("preset", "fast")
     if preset not in PRESETS:
-        problems.append(f"preset is {plain(repr(preset[:MAX_SHOWN]))}; it must be one of {', '.join(PRESETS)}. fast is taken.")
+        problems.append(
+            f"preset is {escape_markdown(repr(preset[:MAX_SHOWN]))}; it must be one of {', '.join(PRESETS)}. fast is taken."
+        )
         preset = "fast"
     config = PRESETS[preset]
     for name, text in said.items():
-        field = FIELDS[name]
+        field = FIELD_NAMES[name]
         try:
-            config = config.replace(**{field: value_of(field, text[:200])})
+            config = config.replace(**{field: parse_value(field, text[:200])})
         except (ConfigError, OverflowError):
-            default = text_of(getattr(config, field))
-            problems.append(
-                f"{plain(name)} is {plain(repr(text[:MAX_SHOWN]))}; it must be {LIMITS[field]}. {plain(default)} is taken."
-            )
+            value, default = escape_markdown(repr(text[:MAX_SHOWN])), escape_markdown(format_value(getattr(config, field)))
+            problems.append(f"{escape_markdown(name)} is {value}; it must be {FIELDS[field]}. {default} is taken.")
     return config, _few(problems)
 
 
@@ -64,7 +64,9 @@ def hidden(controls: Iterable[str]) -> tuple[set[str], list[str]]:
     """Which of `controls` the address hides, "all" being all of them; and what is wrong with it, as Markdown."""
     known = set(controls)
     named = {name.strip() for name in session.address().get("hide", "").split(",") if name.strip()}
-    problems = [f"hide names {plain(name[:MAX_SHOWN])}, which is no control." for name in sorted(named - known - {"all"})]
+    problems = [
+        f"hide names {escape_markdown(name[:MAX_SHOWN])}, which is no control." for name in sorted(named - known - {"all"})
+    ]
     return known if "all" in named else named & known, _few(problems)
 
 
@@ -76,9 +78,9 @@ def _few(problems: list[str]) -> list[str]:
 def show_settings(config: TrainConfig) -> None:
     """Let the address say `config`, as the preset that is nearest to it and what differs from that."""
     preset, differing = nearest_preset(config)
-    wanted = {"preset": preset} | {name_of(field): text_of(value) for field, value in differing.items()}
+    wanted = {"preset": preset} | {name_of(field): format_value(value) for field, value in differing.items()}
     said = session.address()
-    for name in ("preset", *FIELDS):
+    for name in ("preset", *FIELD_NAMES):
         said.pop(name, None)
     said.update(wanted)
 

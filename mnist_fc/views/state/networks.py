@@ -13,7 +13,7 @@ from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
 from mnist_fc.runs.results import test_result
 from mnist_fc.server.run import RunSnapshot
-from mnist_fc.views.state.formatting import plain
+from mnist_fc.views.state.formatting import escape_markdown
 from mnist_fc.views.state.session import Source, watched_snapshot
 from mnist_fc.views.state.shared import shipped_accuracy, shipped_reader, test_accuracy
 
@@ -72,7 +72,7 @@ class Network:
     def title(self) -> str:
         """What tells it from others, as "784-500-10, preset fast", in Markdown."""
         if self.file:
-            return f"{self.layers}, loaded from {plain(self.file.name)}"
+            return f"{self.layers}, loaded from {escape_markdown(self.file.name)}"
         return f"{self.layers}, preset {preset_of(self.run.config)}" if self.run else "the shipped network"
 
     @property

@@ -20,9 +20,9 @@ FEW_SESSIONS = 8
 def tick_seconds(*, much_to_draw: bool = False) -> float | None:
     """How often the page is drawn anew; None while nothing goes on."""
     run = watched_run()
-    if run is None or not (run.is_active or run.may_go_on_elsewhere):
+    if run is None or not (run.is_active or run.may_change_externally):
         return None
-    if run.may_go_on_elsewhere:
+    if run.may_change_externally:
         return TICK_SECONDS_WITH_MUCH_TO_DRAW
     is_new = time.monotonic() - run.started_at < FIRST_SECONDS  # most is learned then, and a short run is over
     if run.state == "waiting":
@@ -31,10 +31,10 @@ def tick_seconds(*, much_to_draw: bool = False) -> float | None:
         seconds = TICK_SECONDS
     else:
         seconds = TICK_SECONDS_WITH_MUCH_TO_DRAW if much_to_draw else TICK_SECONDS_ALL_CORES_TRAIN
-    return among_all(seconds)
+    return scale_by_sessions(seconds)
 
 
-def among_all(seconds: float) -> float:
+def scale_by_sessions(seconds: float) -> float:
     """The pace of one page, or a slower one with many; in steps, so that no page is drawn anew as a whole whenever somebody comes
     or goes.
     """

@@ -9,46 +9,46 @@ from typing import Literal
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from mnist_fc.runs.layout import RunsError, read_about
+from mnist_fc.runs.layout import RunsError, read_metadata
 from mnist_fc.server.job import Job
 from mnist_fc.server.run import Run, RunSnapshot
 from mnist_fc.server.task import Sweep
 from mnist_fc.views.state import sync
 from mnist_fc.views.state.formatting import duration
-from mnist_fc.views.state.shared import num_train_images, trainer
+from mnist_fc.views.state.shared import num_train_images, scheduler
 
 log = logging.getLogger(__name__)
 
 
-def person() -> str:
+def session_id() -> str:
     """This session's own id."""
     context = get_script_run_ctx()
     return context.session_id if context else ""
 
 
-def look() -> None:
+def heartbeat() -> None:
     """This session is here, and sees the run that it watches, and the sweep that its person started."""
     if run := watched_run():
-        trainer().look_at(run, person())
-    sweep = trainer().sweep
+        scheduler().touch(run, session_id())
+    sweep = scheduler().sweep
     if sweep and address().get("sweep") == sweep.id:
-        trainer().look_at(sweep, person())
-    _visits[person()] = None
+        scheduler().touch(sweep, session_id())
+    _visits[session_id()] = None
 
 
-def keeps_going() -> bool:
+def is_detached() -> bool:
     """Whether what is begun here is to go on when this session is gone."""
     return bool(st.session_state.get("keep_training"))
 
 
-def set_keeps_going(is_on: bool) -> None:
+def set_detached(is_on: bool) -> None:
     """Set whether what is begun here is to go on when this session is gone."""
     st.session_state.keep_training = is_on
 
 
 def place_of(job: Job) -> str:
     """Where a job stands in the queue, in words; nothing for one that does not wait."""
-    place = trainer().place(job, num_train_images())
+    place = scheduler().place(job, num_train_images())
     if place is None:
         return ""
     verb, verbs = ("resume", "Resumes") if job.has_begun else ("start", "Starts")
@@ -58,13 +58,13 @@ def place_of(job: Job) -> str:
 
 def own_sweep() -> Sweep | None:
     """The newest sweep if it is this person's, as the page's address says after a reload."""
-    sweep = trainer().sweep
-    return sweep if sweep and (sweep.person == person() or sweep.id == address().get("sweep")) else None
+    sweep = scheduler().sweep
+    return sweep if sweep and (sweep.session_id == session_id() or sweep.id == address().get("sweep")) else None
 
 
 def may_stop(sweep: Sweep) -> bool:
     """Whether it is this person's, or nobody is there for it."""
-    return sweep is own_sweep() or not trainer().has_lookers(sweep)
+    return sweep is own_sweep() or not scheduler().has_viewers(sweep)
 
 
 _visits: dict[str, None] = {}
@@ -81,7 +81,7 @@ def num_present() -> int:
 
 def refused(what: str) -> None:
     """Say in the log that something of this session was not taken; `what` names it, and holds nothing that a person drew."""
-    log.warning("refused session %s: %s", person()[:8], what)
+    log.warning("refused session %s: %s", session_id()[:8], what)
 
 
 Source = Literal["run", "shipped", "file"]
@@ -126,7 +126,7 @@ def pop_panel_redraw() -> bool:
 
 def watched_run() -> Run | None:
     """The run that this session started, or that the page's address names."""
-    return trainer().run(address().get("run"))
+    return scheduler().run(address().get("run"))
 
 
 def watched_snapshot() -> RunSnapshot | None:
@@ -140,7 +140,7 @@ def run_name(run: Run) -> str:
     name = ""
     if run.path:
         with suppress(RunsError):  # the table of runs says what is wrong with it
-            name = read_about(run.path).name
+            name = read_metadata(run.path).name
     return name or re.sub(r"^\d{4}-\d\d-\d\d-\d{6}-", "", run.id)
 
 
@@ -175,4 +175,4 @@ def _followers(run_id: str) -> list[Run]:
     """The runs that this session follows after the run of that id."""
     followed: list[str] = st.session_state.get("followed", [])
     later = followed[followed.index(run_id) + 1 :] if run_id in followed else []
-    return [run for later_id in later if (run := trainer().run(later_id))]
+    return [run for later_id in later if (run := scheduler().run(later_id))]

@@ -16,14 +16,14 @@ from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
 from mnist_fc.server.limits import memory_gb
 from mnist_fc.server.log import open_log
-from mnist_fc.server.scheduler import Trainer, num_slots
+from mnist_fc.server.scheduler import Scheduler, num_slots
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.views.state.streamlit_patches import follow_reconnections, limit_uploads
 
 T = TypeVar("T")
 
 
-class Shared(Generic[T]):
+class Singleton(Generic[T]):
     """What is made when it is asked for first, once for all sessions. Raises what making it raises, each time anew.
 
     st.cache_resource is no place for it: any browser may have all of that cleared, and with it everybody's training.
@@ -46,14 +46,14 @@ class Shared(Generic[T]):
         self._made.clear()
 
 
-@Shared
-def trainer() -> Trainer:
+@Singleton
+def scheduler() -> Scheduler:
     """The trainer of this server; the first page that opens starts its processes. Raises ConfigError for wrong options."""
     open_log()
     # Reading one image is too little to share among cores, and idle helper threads would spin where training runs.
     torch.set_num_threads(1)
     memory_gb()  # the training process takes it: what is wrong with it is said here
-    made = Trainer(slots=num_slots(_slots_option()), is_present=st.runtime.get_instance().is_active_session)
+    made = Scheduler(slots=num_slots(_slots_option()), is_present=st.runtime.get_instance().is_active_session)
     limit_uploads()
     follow_reconnections()
     return made
@@ -70,19 +70,19 @@ def _slots_option() -> str | None:
     return slots
 
 
-@Shared
+@Singleton
 def mnist() -> Mnist:
     """The data, once for all sessions. Raises DataError, each time anew until the file is right."""
     return load_mnist()
 
 
-@Shared
+@Singleton
 def shipped_reader() -> Reader:
     """The network that comes with the program."""
     return Reader.load()
 
 
-@Shared
+@Singleton
 def shipped_accuracy() -> float:
     """How much of MNIST's test set the shipped network reads right, measured here."""
     return test_accuracy(shipped_reader().model)

@@ -31,13 +31,13 @@ class Computed:
     """By the monotonic clock."""
 
 
-def at_leisure(name: str, about: Hashable, network: Network, compute: Callable[[], T]) -> tuple[T, str]:
+def throttled(name: str, about: Hashable, network: Network, compute: Callable[[], T]) -> tuple[T, str]:
     """What `compute` gives for `network`, and the name of the network that it was computed with.
 
     That may be some seconds older while a run goes on: what takes long enough to slow the run is then done again only after
     LEISURE times as long. It is computed anew whenever it is `about` something else, or of other weights than the newest.
     """
-    kept: dict[str, Computed] = st.session_state.setdefault("at_leisure", {})
+    kept: dict[str, Computed] = st.session_state.setdefault("throttled", {})
     last = kept.get(name)
     if last and (last.about, last.key) == (about, network.key):
         may_wait = network.is_newest and last.is_newest and network.run is not None and network.run.is_active
@@ -52,5 +52,5 @@ def at_leisure(name: str, about: Hashable, network: Network, compute: Callable[[
 
 
 def survey(network: Network) -> tuple[Survey, str]:
-    """What `network` makes of all test images, and the name of the network that did; see `at_leisure`."""
-    return at_leisure("survey", None, network, lambda: survey_images(network.reader.model, mnist().test_images))
+    """What `network` makes of all test images, and the name of the network that did; see `throttled`."""
+    return throttled("survey", None, network, lambda: survey_images(network.reader.model, mnist().test_images))
