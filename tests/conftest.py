@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mnist_fc.data.mnist import Mnist, load_mnist
 from mnist_fc.drawing.strokes import Stroke
-from mnist_fc.views.state import shared
+from mnist_fc.views.state import shared, throttle
 from tests.support.browser import BROWSER, BROWSER_ARGS, Server, ready, running_server
 
 # How long an example takes is the machine's affair, and so is how long it takes to make one.
@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("any machine")
 @pytest.fixture(scope="module")
 def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """For AppTest: the server's resources as in a new server, with a store of their own; its training process ends afterwards."""
-    resources = shared.scheduler, shared.mnist, shared.shipped_reader, shared.shipped_accuracy
+    resources = shared.scheduler, shared.mnist, shared.shipped_reader, shared.shipped_accuracy, throttle.results
     for each in resources:
         each.clear()
     with pytest.MonkeyPatch.context() as patch:

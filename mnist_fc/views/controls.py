@@ -154,7 +154,7 @@ def _settings() -> Settings:
     if "settings" not in state:
         said, state.address_problems = address.settings()
         for problem in state.address_problems:
-            session.refused(f"a setting in the address: {formatting.unescape_markdown(problem)}")
+            session.log_rejected(f"a setting in the address: {formatting.unescape_markdown(problem)}")
         run = session.watched_run()
         if said is None:
             said = run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"]
@@ -177,7 +177,7 @@ def _choose(key: str, value: Any) -> None:
     try:
         st.session_state.settings = _settings().chosen(key, value)
     except ConfigError as error:
-        session.refused(f"a setting: {error}")
+        session.log_rejected(f"a setting: {error}")
     if key in ("preset", "learning_rate"):
         _send_learning_rate()
 

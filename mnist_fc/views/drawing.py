@@ -120,7 +120,7 @@ def _canvas() -> Canvas:
         "clear": Press("clear", Canvas.clear),
         "test_digit_button": Press("cover", _load_test_digit),
     }
-    return Canvas("canvas", presses, FIRST_STROKES, session.refused)
+    return Canvas("canvas", presses, FIRST_STROKES, session.log_rejected)
 
 
 def _tools(canvas: Canvas) -> None:

@@ -79,7 +79,7 @@ def _canvas() -> Canvas:
         "hand_next": Press("clear", _next),
         "hand_clear": Press("clear", Canvas.clear),
     }
-    return Canvas(KEY, presses, on_rejected=session.refused)
+    return Canvas(KEY, presses, on_rejected=session.log_rejected)
 
 
 def _ask(digit: int) -> None:

@@ -81,7 +81,7 @@ def _problem(snapshot: RunSnapshot | None) -> str:
         return str(problem)
     if snapshot is None and (missing := session.address().get("run")):
         if st.session_state.get("missing_run") != missing:
-            session.refused(f"a run in the address that is not in the store: {missing[:120]}")
+            session.log_rejected(f"a run in the address that is not in the store: {missing[:120]}")
         st.session_state.missing_run = missing
         return f"There is no run {formatting.escape_markdown(missing[:120])} in the store; it may have been deleted."
     return ""
@@ -211,7 +211,7 @@ def _go_on(run: Run) -> None:
     except JobRejected as busy:
         st.session_state.train_problem = f"{busy}. Press Resume again when one of them has ended."
     except RunsError as error:
-        session.refused(f"a run that is to go on: {error}")
+        session.log_rejected(f"a run that is to go on: {error}")
         st.session_state.resume_problem = run.id, f"This run cannot go on: {formatting.escape_markdown(str(error))}."
     else:
         _has_begun(run)
@@ -219,7 +219,7 @@ def _go_on(run: Run) -> None:
 
 def _stop() -> None:
     """End the run, and those that were to begin after it; if it has just ended, the one that has begun in its place."""
-    session.follow_on()
+    session.follow_next()
     if run := session.watched_run():
         shared.scheduler().stop_in_turn(run)
         run.wait_for(lambda run: not run.is_active, COMMAND_SECONDS)
@@ -270,7 +270,7 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
         return f"Press Train to watch a network learn from {shared.num_train_images():,} handwritten digits."
     if (step := networks.moment(snapshot)) is not None:
         return _line_of_moment(snapshot, step)
-    if (run := session.watched_run()) and (place := session.place_of(run)):
+    if (run := session.watched_run()) and (place := session.queue_position(run)):
         return f"{place[0].upper()}{place[1:]}."
     if not snapshot.is_active:
         return f"{_stopped_together(snapshot)}{_line_of_end(snapshot)}"

@@ -215,7 +215,7 @@ def _undo_delete() -> None:
 
 
 def _refuse(error: RunsError) -> None:
-    session.refused(f"what was to be done with a run: {error}")
+    session.log_rejected(f"what was to be done with a run: {error}")
     st.session_state.runs_problem = formatting.sentence(str(error))
 
 

@@ -256,7 +256,7 @@ def test_stroke_begun_right_after_clear_or_undo_is_kept(browser: Browser, server
 @pytest.mark.parametrize("delay", [200])
 def test_hand_canvas_keeps_strokes_under_latency_and_when_its_tab_is_left(browser: Browser, server: Server, delay: int) -> None:
     with slow_page(browser, server, delay) as page:
-        open_tab(page, "Test your hand")
+        open_tab(page, "Test your handwriting")
         expect(page.locator(f"{HAND} {UPPER}")).to_be_visible()
         draw(page, SEVEN, HAND)
         expect(page.locator(".st-key-hand_next button")).to_be_enabled()
@@ -271,7 +271,7 @@ def test_hand_canvas_keeps_strokes_under_latency_and_when_its_tab_is_left(browse
         draw(page, BAR, HAND)
         open_tab(page, "Runs")
         expect(page.locator(HAND)).to_have_count(0)
-        open_tab(page, "Test your hand")
+        open_tab(page, "Test your handwriting")
         expect_strokes(page, SEVEN, BAR, canvas=HAND)
         x, y = origin(page, HAND)
         click(page, "hand_clear")

@@ -34,7 +34,7 @@ from tests.support.browser import (
 from tests.support.files import WritesAFile
 from tests.support.models import BlogNet
 
-TAB = "Take it away"
+TAB = "Export and import"
 
 
 def train_one_epoch(page: Page) -> str:
@@ -149,11 +149,11 @@ def test_program_has_the_settings_of_the_side_panel_and_another_those_of_the_run
     assert "tanh" not in texts["take_script_of_run"]
 
 
-def test_without_a_run_there_is_the_shipped_network_and_it_is_said_what_is_missing(
+def test_built_in_network_can_be_exported_without_a_run(
     page: Page, mnist: Mnist, tmp_path: Path
 ) -> None:
     open_tab(page, TAB)
-    expect(page.get_by_text("There is no run yet: press Train.")).to_have_count(2)
+    expect(page.get_by_text("There is no run yet. Press Train.")).to_have_count(2)
     for key in ("take_metrics_csv", "take_report_md"):
         expect(page.locator(f".st-key-{key} button")).to_be_disabled()
     download(page, "take_config_json", tmp_path)
@@ -173,7 +173,7 @@ def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_
     open_tab(page, TAB)
     path = download(page, "take_model_ckpt", tmp_path)
     click(page, "reset")
-    reads(page, "the shipped network")
+    reads(page, "the built-in network")
 
     bring(page, path.read_bytes(), "my_net_*2*.pt")
     reads(page, "the loaded file")
@@ -201,12 +201,12 @@ def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_
     expect(page.locator(".st-key-upload_activation input")).to_have_value("tanh")
 
     page.locator(".st-key-network").get_by_text("Shipped network").click()
-    reads(page, "the shipped network")
-    expect(said(page)).to_contain_text("Choose Loaded file below the drawing")
+    reads(page, "the built-in network")
+    expect(said(page)).to_contain_text("choose Loaded file below the drawing")
     page.locator(".st-key-network").get_by_text("Loaded file").click()
     reads(page, "the loaded file")
     click(page, "upload_remove")
-    reads(page, "the shipped network")
+    reads(page, "the built-in network")
     expect(page.locator(".st-key-upload_remove")).to_have_count(0)
     expect(page.locator(".st-key-network").get_by_text("Loaded file")).to_have_count(0)
     expect_reading(page, "3")
@@ -245,7 +245,7 @@ def test_wrong_file_is_named_with_the_reason_and_the_page_reads_on(page: Page, t
         bring(page, content, name)
         alert = said(page).get_by_role("alert")
         expect(alert).to_contain_text(f"{name}{'' if reason[0] == ':' else ' '}{reason}")
-        expect(alert).to_contain_text("The page reads on with the loaded file.")
+        expect(alert).to_contain_text("The page still reads with the loaded file.")
         assert str(tmp_path.parent) not in alert.inner_text()
         reads(page, "the loaded file")
         expect_reading(page, "3")

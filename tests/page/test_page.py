@@ -203,7 +203,7 @@ def draw_next(page: Page, points: list[tuple[float, float]]) -> None:
 
 
 def test_ten_digits_of_ones_own_are_scored_and_scored_again_by_a_new_network(page: Page) -> None:
-    open_tab(page, "Test your hand")
+    open_tab(page, "Test your handwriting")
     for digit in range(10):
         expect(page.locator(".st-key-hand_asked")).to_have_text(f"Draw a {digit}")
         # Every time a 1, as no hand draws it twice alike: what is asked for decides what is right.
@@ -215,7 +215,7 @@ def test_ten_digits_of_ones_own_are_scored_and_scored_again_by_a_new_network(pag
     expect(page.locator(".st-key-hand_score")).to_have_count(1)  # that of nine digits stands elsewhere until all is drawn
     expect(page.locator(".st-key-hand_score")).to_have_text(re.compile(r"^You 1 of 10, MNIST 99\.\d\d%$"))
 
-    open_tab(page, "What is on this page")
+    open_tab(page, "Help")
     choose_preset(page, "fast")
     slide(page, "epochs", "Home")
     slide(page, "size_0", "Home")
@@ -224,10 +224,10 @@ def test_ten_digits_of_ones_own_are_scored_and_scored_again_by_a_new_network(pag
         expect_status(page, "done")
         open_tab(page, "Runs")
         expect(page.locator("tr.watched")).to_contain_text(re.compile(r"\d of 10"))
-        open_tab(page, "What is on this page")
+        open_tab(page, "Help")
         click(page, "reset")
         expect_status(page, "ready")
-    open_tab(page, "Test your hand")
+    open_tab(page, "Test your handwriting")
     expect(page.get_by_text("The same ten digits before:")).to_be_visible()
     scores = page.get_by_text(re.compile(r"^You \d+ of 10, MNIST \d\d\.\d\d%: 784-\d+-10"))
     expect(scores).to_have_count(2)
@@ -237,16 +237,16 @@ def test_ten_digits_of_ones_own_are_scored_and_scored_again_by_a_new_network(pag
 
 
 def test_half_drawn_digit_of_ones_own_is_there_again_after_another_tab_and_a_run(page: Page) -> None:
-    open_tab(page, "Test your hand")
+    open_tab(page, "Test your handwriting")
     draw_next(page, ONE)
     expect_blank(page, HAND)
     draw(page, ONE, HAND)
     expect(page.locator(".st-key-hand_next button")).to_be_enabled()
-    open_tab(page, "What is on this page")
+    open_tab(page, "Help")
     slide(page, "epochs", "Home")
     click(page, "train")
     expect_status(page, "done")
-    open_tab(page, "Test your hand")
+    open_tab(page, "Test your handwriting")
     expect(page.locator(".st-key-hand_asked")).to_have_text("Draw a 1")
     expect(page.locator(".st-key-hand_next button")).to_be_enabled()
     expect(page.locator(".box img")).to_have_count(1)
@@ -263,12 +263,12 @@ def test_hand_is_read_by_the_network_that_is_chosen_and_drawn_with_the_brush_tha
     slide(page, "epochs", "Home")
     click(page, "train")
     expect_status(page, "done")
-    open_tab(page, "Test your hand")
+    open_tab(page, "Test your handwriting")
     draw_next(page, ONE)
     read_by = page.locator("[data-testid=stCaptionContainer]", has_text="Read by")
     expect(read_by).to_contain_text("Read by this run")
     page.locator(".st-key-network").get_by_text("Shipped network").click()
-    expect(read_by).to_contain_text("Read by the shipped network")
+    expect(read_by).to_contain_text("Read by the built-in network")
     expect(page.locator(".st-key-hand_score")).to_contain_text("MNIST 99.")
     slide(page, "brush", "Home")
     expect(page.locator(".st-key-brush").get_by_role("slider")).to_have_attribute("aria-valuetext", re.compile("6"))
@@ -280,7 +280,7 @@ def test_hand_is_read_by_the_network_that_is_chosen_and_drawn_with_the_brush_tha
         "the component's toolbar is hidden where its canvas has a name"
     )
     click(page, "reset")
-    expect(read_by).to_contain_text("Read by the shipped network")
+    expect(read_by).to_contain_text("Read by the built-in network")
 
 
 def test_test_digit_is_read_with_its_label_and_the_drawing_comes_back(page: Page) -> None:
@@ -412,7 +412,7 @@ def test_run_pauses_resumes_and_stops(page: Page) -> None:
     expect(page.locator(".st-key-progress")).to_contain_text("Test accuracy")
     click(page, "reset")
     expect(page.locator(".st-key-status")).to_have_text("ready")
-    expect(page.locator(".under-digit")).to_contain_text("the shipped network")
+    expect(page.locator(".under-digit")).to_contain_text("the built-in network")
 
 
 def test_drawing_while_it_trains_is_read_by_the_newest_weights(page: Page) -> None:
@@ -427,7 +427,7 @@ def test_drawing_while_it_trains_is_read_by_the_newest_weights(page: Page) -> No
     expect(by).not_to_have_text(first)
     expect_reading(page, "7")
     page.locator(".st-key-network").get_by_text("Shipped network").click()
-    expect(by).to_have_text("the shipped network")
+    expect(by).to_have_text("the built-in network")
     expect_reading(page, "7")
 
 

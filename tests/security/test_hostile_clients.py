@@ -180,7 +180,7 @@ def test_nobody_clears_what_all_share_or_ends_the_server(server: Server, other: 
 
 
 def test_a_file_that_is_too_large_is_refused_and_said_to_be(server: Server, other: Page, tmp_path: Path) -> None:
-    open_tab(other, "Take it away")
+    open_tab(other, "Export and import")
     with (tmp_path / "large.ckpt").open("wb") as file:
         file.truncate(65 * MEGABYTE)
     with costs_little(server):

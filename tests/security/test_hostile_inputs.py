@@ -103,7 +103,7 @@ def views(own_store: None) -> SimpleNamespace:
     from mnist_fc.views.components import canvas
 
     return SimpleNamespace(
-        Canvas=canvas.Canvas, Press=canvas.Press, FIRST_DRAWING=drawing.FIRST_DRAWING, press=mistakes._press, act=runs._act
+        Canvas=canvas.Canvas, Press=canvas.Press, FIRST_DRAWING=drawing.FIRST_DRAWING, press=mistakes._choose, act=runs._act
     )
 
 
@@ -228,7 +228,7 @@ def test_a_click_that_nothing_on_the_page_can_send_changes_nothing_else(
         if called:
             called()
         else:
-            place = pixels.place(browser_value(key, name), {0: 784, 2: 10})
+            place = pixels.clicked_pixel(browser_value(key, name), {0: 784, 2: 10})
             assert place is None or (place[0], place[1]) in {(0, place[1]), (2, place[1])}
     assert trainer.jobs()[0] is going
     for waiting in trainer.jobs()[1:]:  # of "again"

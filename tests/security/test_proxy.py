@@ -194,7 +194,7 @@ def test_page_behind_the_proxy_is_drawn_on_trained_on_and_given_a_file(browser: 
     expect_reading(page, "7")
     train_one(page)
     checkpoint = run_of(page, folder / "runs") / "model.ckpt"
-    open_tab(page, "Take it away")
+    open_tab(page, "Export and import")
     page.locator(".st-key-upload input[type=file]").set_input_files(checkpoint)
     expect(page.locator(".under-digit .by")).to_have_text("the loaded file")
     with page.expect_download() as waiting:

@@ -1,13 +1,13 @@
 // The table of runs: each can be shown among the curves, opened, named, pinned, trained again and deleted, and its settings can be
-// copied to the side panel. The default function is called when it appears and again with each new data; see runs.py. All text is
-// set as text, whoever wrote it.
+// copied to the side panel. The default function is called when it appears and again with each new data; see runs.py. Names are
+// untrusted, so all text is set as text, not as HTML.
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".runs");
   if (!root.send) followCut(root);
   root.send = (what, run, value = null) => setTriggerValue("act", { what, run, value });
   root.latest = data;
-  if (root.querySelector("input[type=text]:focus")) return; // somebody writes a name; it is drawn again afterwards
+  if (root.querySelector("input[type=text]:focus")) return; // somebody is typing a name; the table is redrawn afterwards
   draw(root);
 }
 
@@ -34,7 +34,7 @@ function table(root) {
   const { columns, rows } = root.latest;
   const made = document.createElement("table");
   const head = made.createTHead().insertRow();
-  head.insertCell(); // above the boxes
+  head.insertCell(); // above the check boxes
   for (const text of ["run", ...columns]) head.appendChild(document.createElement("th")).textContent = text;
   const body = made.createTBody();
   for (const row of rows) {
