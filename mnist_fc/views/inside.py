@@ -201,7 +201,8 @@ def _gallery(network: networks.Network, surveyed: Survey) -> None:
 
     def find() -> list[tuple[int, np.ndarray]]:
         weights = model.layers[0].weight.detach().numpy()
-        return [(int(i), weights[i].reshape(28, 28)) for i in most_discriminative(model, images, NUM_DISCRIMINATIVE)]
+        # Copies: a view would keep all weights of the layer in memory for as long as the result.
+        return [(int(i), weights[i].reshape(28, 28).copy()) for i in most_discriminative(model, images, NUM_DISCRIMINATIVE)]
 
     all_found, by = throttle.throttled("discriminative", None, network, find)
     found = [(i, weights) for i, weights in all_found if not surveyed.is_dead[0][i] and np.isfinite(weights).all()]

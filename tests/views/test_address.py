@@ -4,13 +4,14 @@ import json
 from urllib.parse import parse_qsl
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset, parse_value
 from mnist_fc.files import ROOT
 from mnist_fc.views import controls
-from mnist_fc.views.state import formatting
-from tests.support.session import said
+from mnist_fc.views.state import address, formatting, session
+from tests.support.session import State, said
 
 APP = str(ROOT / "app.py")
 
@@ -106,6 +107,33 @@ def test_address_is_shown_as_literal_text() -> None:
     assert "](http" not in warnings(app)
     assert "<b>" not in warnings(app)
     assert ":smile:" not in warnings(app)
+
+
+@pytest.fixture
+def state(monkeypatch: pytest.MonkeyPatch) -> State:
+    """The state of a session without a page, whose address names a run."""
+    made = State()
+    monkeypatch.setattr(st, "session_state", made)
+    monkeypatch.setattr(st, "query_params", {"run": "A"})
+    return made
+
+
+def test_first_address_that_the_browser_reports_is_adopted(state: State) -> None:
+    state["settings"] = "those of run A"
+    state["address"] = {"shown": "run=B&epochs=7&seed="}
+    address._adopt()
+    assert session.address() == {"run": "B", "epochs": "7", "seed": ""}
+    assert "settings" not in state
+    state["address"] = {"shown": "run=C"}
+    address._adopt()
+    assert session.address()["run"] == "B"
+
+
+@pytest.mark.parametrize("shown", [None, 3, ["run=B"], {"run": "B"}, "run=" + "B" * address.MAX_QUERY])
+def test_malformed_address_of_the_browser_is_ignored(state: State, shown: object) -> None:
+    state["address"] = {"shown": shown}
+    address._adopt()
+    assert session.address() == {"run": "A"}
 
 
 @pytest.mark.parametrize("name", controls.HIDEABLE)

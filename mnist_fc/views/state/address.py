@@ -114,7 +114,10 @@ def _adopt() -> None:
     the page was loaded, not the one that it shows by now: address.js reports that, once for a session.
     """
     state, query = st.session_state, browser_value("address", "shown")
-    if state.get("address_is_adopted") or not isinstance(query, str) or len(query) > MAX_QUERY:
+    if state.get("address_is_adopted"):
+        return
+    if not isinstance(query, str) or len(query) > MAX_QUERY:
+        session.log_rejected("an address that is too long or not text")
         return
     shown = dict(parse_qsl(query, keep_blank_values=True))
     state.address_is_adopted = True
