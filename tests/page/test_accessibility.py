@@ -11,7 +11,15 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.support.browser import ALL_FADED, click, expect_status, open_tab, start_run
+from tests.support.browser import (
+    ALL_FADED,
+    CONTRAST_BELOW,
+    click,
+    expect_status,
+    open_tab,
+    slide,
+    start_run,
+)
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
 QUICK = "?preset=fast&hidden_sizes=32&epochs=1&threads=1"
@@ -219,3 +227,33 @@ def test_no_words_are_for_the_mouse_alone(trained: Page) -> None:
     for tab in tabs(trained):
         said = trained.locator(".stMain").inner_text()
         assert re.findall(r"(?:[Pp]oint at|[Cc]lick)(?!\w| or tap).{,30}", said) == [], tab
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_text_has_enough_contrast(open_page: Callable[..., Page], scheme: str, width: int) -> None:
+    page = open_page(width, 800, color_scheme=scheme)
+    page.evaluate(ALL_FADED)
+    faint = page.evaluate(CONTRAST_BELOW, 4.5)
+    assert faint == []
+
+
+def test_train_is_reached_and_pressed_with_the_keyboard(page: Page) -> None:
+    slide(page, "epochs", "Home")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("275 steps an epoch, 275 in all")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('.st-key-train') !== null"):
+            break
+    page.keyboard.press("Enter")
+    expect_status(page, "done")
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    page.locator(".st-key-machine summary").click()
+    page.locator(".st-key-regularization summary").click()
+    snapshot = page.locator("body").aria_snapshot()
+    assert (
+        re.findall(r"- (?:button|slider|switch|checkbox|combobox|spinbutton|textbox)(?: \[[^\]]*\])*:?$", snapshot, re.MULTILINE)
+        == []
+    )

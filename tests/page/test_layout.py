@@ -274,3 +274,21 @@ def test_cells_of_a_row_of_the_matrix_are_level(page: Page) -> None:
     )
     assert len(rows) == 10
     assert all(max(row) - min(row) < 0.5 for row in rows)
+
+
+def test_training_drawing_and_reading_are_in_view_together_on_a_laptop(page: Page) -> None:
+    for key in ("train", "pause", "stop", "reset", "status", "canvas", "reading", "seen", "probabilities", "accuracy_chart"):
+        box = page.locator(f".st-key-{key}").bounding_box()
+        assert box, key
+        assert box["y"] >= 0, key
+        assert box["y"] + box["height"] <= 800, key
+        assert box["x"] + box["width"] <= 1280, key
+
+
+def test_training_bar_stays_in_view_when_scrolled(open_page: Callable[..., Page]) -> None:
+    page = open_page(390, 700)
+    page.mouse.move(195, 500)
+    page.mouse.wheel(0, 900)
+    expect(page.locator(".st-key-accuracy_chart")).to_be_in_viewport()
+    for key in ("train", "pause", "stop", "reset"):
+        expect(page.locator(f".st-key-{key} button")).to_be_in_viewport(ratio=1)
