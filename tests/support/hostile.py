@@ -19,9 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnist_fc.config import TrainConfig
+
 NUM_INPUTS = int(os.environ.get("MNIST_FC_FUZZ") or 200)  # read at import: the tests themselves run without these variables
 FIRST_SEED = int(os.environ.get("MNIST_FC_FUZZ_SEED") or 0)
 MAX_MB = 100
+CONFIG = TrainConfig(hidden_sizes=(8,), num_epochs=2, num_validation=500, threads=1)
 
 EVIL_TEXTS = (
     *(
@@ -118,6 +121,13 @@ class Door:
         refused = self.num_refused / max(1, self.num_inputs)
         cost = f"at most {self.most_mb:.0f} MB and {self.longest:.2f} s"
         return f"{self.name}: {self.num_inputs:,} inputs, {refused:.0%} refused, {cost}"
+
+
+DOORS: dict[str, Door] = {}
+
+
+def door(name: str) -> Door:
+    return DOORS.setdefault(name, Door(name))
 
 
 def _memory_kb(what: str) -> int:
