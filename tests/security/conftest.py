@@ -1,4 +1,4 @@
-"""What the tests with hostile inputs share: a session without a page, a busy scheduler, and files that nothing may touch."""
+"""Fixtures of the tests with hostile inputs: a session without a page, a busy scheduler, files that must stay untouched."""
 
 import pickle
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from mnist_fc.training.engine import train
 from mnist_fc.views import controls
 from mnist_fc.views.state import shared
 from tests.support.files import WritesAFile
-from tests.support.hostile import CONFIG, DOORS, no_more_memory_than, tree
+from tests.support.hostile import BOUNDARIES, CONFIG, memory_limit, tree
 from tests.support.hostile_files import NAMES, SHAPES
 from tests.support.session import State
 
@@ -31,18 +31,18 @@ APP = str(ROOT / "app.py")
 
 
 @pytest.fixture(scope="module")
-def figures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Say what came of it."""
-    with no_more_memory_than(4 * 2**30):
+def fuzzing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Limit memory, and print what the inputs cost."""
+    with memory_limit(4 * 2**30):
         yield
     capture: Any = request.config.pluginmanager.get_plugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        print(*("", *DOORS.values()), sep="\n")  # noqa: T201 (the figures are what the run is for)
+        print(*("", *BOUNDARIES.values()), sep="\n")  # noqa: T201 (the figures are part of the result)
 
 
 @pytest.fixture(scope="module")
 def views(own_store: None) -> SimpleNamespace:
-    """What can be imported only once Streamlit has run the page, for the canvas is a component."""
+    """Return what can be imported only after Streamlit has run the page, because the canvas is a component."""
     assert not AppTest.from_file(APP, default_timeout=300).run().exception
     from mnist_fc.views import drawing, mistakes, runs
     from mnist_fc.views.components import canvas
@@ -54,7 +54,7 @@ def views(own_store: None) -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def state(views: SimpleNamespace) -> Iterator[State]:
-    """The state of a session that has no page."""
+    """Return the state of a session that has no page."""
     with pytest.MonkeyPatch.context() as patch:
         made = State()
         patch.setattr(st, "session_state", made)
@@ -64,7 +64,7 @@ def state(views: SimpleNamespace) -> Iterator[State]:
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder beside the store that nothing may read or write; what it holds is found in nothing that is said."""
+    """Return a folder beside the store that nothing may read or write; no message may contain its secret."""
     folder = tmp_path_factory.mktemp("outside")
     (folder / "secret.txt").write_text("SECRET")
     (folder / "config.json").write_text(CONFIG.to_json())
@@ -87,7 +87,7 @@ def records(small: Mnist) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def trainer(state: State, records: list[Any]) -> Scheduler:
-    """The trainer of a server whose store has a run, and which is busy with another, so that it begins no third."""
+    """Return a scheduler with stored runs whose only slot is taken by a paused run, so that it starts no other."""
     made = shared.scheduler()
     for _ in range(3):
         folder = RunFolder(made.store.path, CONFIG)
@@ -104,13 +104,13 @@ def trainer(state: State, records: list[Any]) -> Scheduler:
 
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
-    """A pickle's operations that make a file, which is then not there."""
+    """Return pickle operations that would create a file; check that it was never created."""
     path = tmp_path_factory.mktemp("ran") / "ran"
     yield pickle.dumps(WritesAFile(path), protocol=2)[2:-1]
     assert not path.exists()
 
 
 @pytest.fixture(scope="module")
-def whole() -> bytes:
-    """A checkpoint as it should be."""
+def valid_checkpoint() -> bytes:
+    """Return the bytes of a valid checkpoint."""
     return checkpoint.to_bytes({name: torch.full(shape, 0.5) for name, shape in zip(NAMES, SHAPES, strict=True)})

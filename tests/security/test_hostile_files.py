@@ -1,4 +1,9 @@
-"""Hostile checkpoints, pictures, run folders and studies of sweeps."""
+"""Hostile checkpoints, pictures, run folders and sweep storages are rejected with an error or read within the limits.
+
+    MNIST_FC_FUZZ=100000 tests/run tests/security/test_hostile_files.py
+
+tries that many inputs of each kind and reports their cost in memory and time. tests/README.md says how to repeat a failure.
+"""
 
 import json
 import os
@@ -38,22 +43,22 @@ from tests.support.hostile import (
     CONFIG,
     EVIL_VALUES,
     as_json,
-    door,
-    inputs,
-    spoiled,
-    spoiled_bytes,
-    spoiled_lines,
+    boundary,
+    for_many_seeds,
+    mutated,
+    mutated_bytes,
+    mutated_lines,
 )
-from tests.support.hostile_files import pictures, spoiled_checkpoint, spoiled_picture
+from tests.support.hostile_files import mutated_checkpoint, mutated_picture, pictures
 
-pytestmark = pytest.mark.usefixtures("figures")
+pytestmark = pytest.mark.usefixtures("fuzzing")
 
 
-@inputs
-def test_a_file_is_a_network_within_the_limits_or_is_refused_and_runs_nothing(seed: int, whole: bytes, evil: bytes) -> None:
-    chance = random.Random(seed)
-    content = spoiled_checkpoint(chance, whole, evil)
-    with door("checkpoints").input(CheckpointError):
+@for_many_seeds
+def test_checkpoint_loads_within_limits_or_is_rejected(seed: int, valid_checkpoint: bytes, evil: bytes) -> None:
+    rng = random.Random(seed)
+    content = mutated_checkpoint(rng, valid_checkpoint, evil)
+    with boundary("checkpoints").input(CheckpointError):
         model = checkpoint.from_bytes(content, "some.ckpt", "relu")
         FIELDS["hidden_sizes"].check("hidden_sizes", model.hidden_sizes)
         assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
@@ -68,17 +73,17 @@ def picture_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 PICTURES = pictures()
 
 
-@inputs
-def test_a_file_is_a_picture_that_is_read_or_is_refused(seed: int, picture_path: Path, reader: Reader) -> None:
-    chance = random.Random(seed)
-    picture_path.write_bytes(spoiled_picture(chance, chance.choice(PICTURES)))
-    with door("pictures").input(DrawingError):
+@for_many_seeds
+def test_picture_is_read_or_rejected(seed: int, picture_path: Path, reader: Reader) -> None:
+    rng = random.Random(seed)
+    picture_path.write_bytes(mutated_picture(rng, rng.choice(PICTURES)))
+    with boundary("pictures").input(DrawingError):
         reader.read_number(load_picture(picture_path))
 
 
 @pytest.fixture(scope="module")
 def run_files(tmp_path_factory: pytest.TempPathFactory, records: list[Any]) -> dict[str, bytes]:
-    """What a run leaves behind, by the names of its files; a state is there, and no end, so that it could go on."""
+    """Return the files of an unfinished run that can be resumed, by name."""
     folder = RunFolder(tmp_path_factory.mktemp("model") / "runs", CONFIG)
     for record in records[:-1]:
         folder.write(record)
@@ -88,46 +93,46 @@ def run_files(tmp_path_factory: pytest.TempPathFactory, records: list[Any]) -> d
 
 @pytest.fixture(scope="module")
 def other_store(tmp_path_factory: pytest.TempPathFactory, run_files: dict[str, bytes]) -> RunStore:
-    """A store with a run from elsewhere."""
+    """Return a store with one run that was copied from elsewhere."""
     store = RunStore(tmp_path_factory.mktemp("elsewhere") / "runs", 1e9)
     folder = store.path / "2026-01-01-from-elsewhere"
     folder.mkdir(parents=True)
-    as_it_was(folder, run_files)
+    restore_files(folder, run_files)
     return store
 
 
-def spoiled_file(chance: random.Random, name: str, content: bytes, evil: bytes) -> bytes:
-    if chance.random() < 0.1:
-        return chance.choice(
+def mutated_file(rng: random.Random, name: str, content: bytes, evil: bytes) -> bytes:
+    if rng.random() < 0.1:
+        return rng.choice(
             (b"", b"\0" * 1000, b"[" * 100_000, b'{"a":' * 5000, b"9" * 70_000, b"," * 200_000, b"1,1,\r\n" * 50_000)
         )
     if name.endswith(".json"):
-        text = as_json(spoiled(chance, json.loads(content)))
-        return text if chance.random() < 0.8 else spoiled_bytes(chance, text)
+        text = as_json(mutated(rng, json.loads(content)))
+        return text if rng.random() < 0.8 else mutated_bytes(rng, text)
     if name.endswith(".csv"):
-        return spoiled_lines(chance, content, b",") if chance.random() < 0.8 else spoiled_bytes(chance, content)
-    return spoiled_checkpoint(chance, content, evil) if name.endswith(".ckpt") else spoiled_bytes(chance, content)
+        return mutated_lines(rng, content, b",") if rng.random() < 0.8 else mutated_bytes(rng, content)
+    return mutated_checkpoint(rng, content, evil) if name.endswith(".ckpt") else mutated_bytes(rng, content)
 
 
-def put_in_place(chance: random.Random, path: Path, outside: Path) -> None:
-    """Something else of that name: a link, a pipe, a folder, a file that is nearly all hole."""
+def replace_file(rng: random.Random, path: Path, outside: Path) -> None:
+    """Replace a file by a link, a pipe, a folder, a sparse file or nothing."""
     path.unlink()
-    match chance.randrange(6):
+    match rng.randrange(6):
         case 0:
-            path.symlink_to(outside / chance.choice(("secret.txt", "model.ckpt", "config.json", "none")))
+            path.symlink_to(outside / rng.choice(("secret.txt", "model.ckpt", "config.json", "none")))
         case 1:
             os.mkfifo(path)
         case 2:
             path.mkdir()
         case 3:
-            path.symlink_to(chance.choice(("/dev/zero", "/dev/stdin", "/proc/self/environ", ".", path.name)))
+            path.symlink_to(rng.choice(("/dev/zero", "/dev/stdin", "/proc/self/environ", ".", path.name)))
         case 4:
             with path.open("wb") as file:
                 file.truncate(10**10)
 
 
-def as_it_was(folder: Path, files: dict[str, bytes]) -> None:
-    """The folder with these files again, and nothing else."""
+def restore_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Make the folder contain exactly these files again."""
     for each in folder.iterdir():
         if each.is_symlink() or not each.is_file() or each.name not in files:
             each.rmdir() if each.is_dir() and not each.is_symlink() else each.unlink()
@@ -137,23 +142,23 @@ def as_it_was(folder: Path, files: dict[str, bytes]) -> None:
             path.write_bytes(content)
 
 
-@inputs
-def test_a_run_folder_from_elsewhere_is_a_run_or_is_named_and_stays_alone(
-    seed: int, other_store: RunStore, run_files: dict[str, bytes], outside: Path, evil: bytes, trainer: Scheduler, whole: bytes
+@for_many_seeds
+def test_foreign_run_folder_is_read_or_reported_unreadable(
+    seed: int, other_store: RunStore, run_files: dict[str, bytes], outside: Path, evil: bytes, trainer: Scheduler
 ) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     folder = other_store.path / "2026-01-01-from-elsewhere"
-    spoilt = chance.sample(list(run_files), k=chance.choice((1, 1, 2)))
-    for name in spoilt:
-        (folder / name).write_bytes(spoiled_file(chance, name, run_files[name], evil))
-    if chance.random() < 0.25:
-        put_in_place(chance, folder / spoilt[0], outside)
-    if chance.random() < 0.05:
-        (folder / chance.choice(("step-000007.ckpt", "extra", "events.out"))).symlink_to(outside / "model.ckpt")
+    changed = rng.sample(list(run_files), k=rng.choice((1, 1, 2)))
+    for name in changed:
+        (folder / name).write_bytes(mutated_file(rng, name, run_files[name], evil))
+    if rng.random() < 0.25:
+        replace_file(rng, folder / changed[0], outside)
+    if rng.random() < 0.05:
+        (folder / rng.choice(("step-000007.ckpt", "extra", "events.out"))).symlink_to(outside / "model.ckpt")
     store = RunStore(other_store.path, 1e9)
     own, trainer.store = trainer.store, store
     try:
-        with door("run folders").input():
+        with boundary("run folders").input():
             assert len(store.runs()) + len(store.unreadable()) <= 1
             assert all("SECRET" not in problem and len(problem) < 2000 for problem in store.unreadable())
             trainer.evict(folder.name)
@@ -161,14 +166,14 @@ def test_a_run_folder_from_elsewhere_is_a_run_or_is_named_and_stays_alone(
             assert run is None or store.runs()
             if run:
                 use(run.snapshot(), store.run(folder.name))
-                resume_stored(chance, store, folder.name)
+                resume_stored(rng, store, folder.name)
     finally:
         trainer.store = own
-        as_it_was(folder, run_files)
+        restore_files(folder, run_files)
 
 
 def use(run: Any, stored: StoredRun) -> None:
-    """All that the page makes of a run."""
+    """Compute everything that the page shows of a run."""
     diagnose(run.config, run.learning_rate, run.steps, run.epochs, run.end)
     for what in ("loss", "accuracy"):
         train_curve(run.steps, f"train_{what}")
@@ -183,16 +188,16 @@ def use(run: Any, stored: StoredRun) -> None:
             checkpoint.load(path)
 
 
-def resume_stored(chance: random.Random, store: RunStore, run_id: str) -> None:
+def resume_stored(rng: random.Random, store: RunStore, run_id: str) -> None:
     with suppress(RunsError):
         store.state(run_id)
-        if chance.random() < 0.1:
+        if rng.random() < 0.1:
             store.reopen(run_id)[0].close()
 
 
 @pytest.fixture(scope="module")
 def storages(tmp_path_factory: pytest.TempPathFactory, small: Mnist) -> tuple[bytes, bytes]:
-    """A study in an SQLite file and in a journal."""
+    """Return a study as an SQLite file and as a journal."""
     folder = tmp_path_factory.mktemp("sweeps")
     space: Space = {"hidden_sizes": Values(((8,), (16, 8))), "learning_rate": Interval(1e-4, 1e-2)}
     base = TrainConfig(hidden_sizes=(8,), num_epochs=1, num_validation=500, threads=1)
@@ -201,26 +206,26 @@ def storages(tmp_path_factory: pytest.TempPathFactory, small: Mnist) -> tuple[by
     return (folder / "sweeps.db").read_bytes(), (folder / "journal.log").read_bytes()
 
 
-def spoil_tables(chance: random.Random, path: Path) -> None:
-    """Change cells of an SQLite file's tables, or what its tables are."""
+def mutate_tables(rng: random.Random, path: Path) -> None:
+    """Change cells or definitions of tables in an SQLite file."""
     with sqlite3.connect(path) as connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for _ in range(chance.choice((1, 1, 2))):
-            table = chance.choice(tables)
+        for _ in range(rng.choice((1, 1, 2))):
+            table = rng.choice(tables)
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-            if not columns:  # a change before gave it another name
+            if not columns:  # renamed by an earlier mutation
                 continue
-            value = chance.choice(EVIL_VALUES)
+            value = rng.choice(EVIL_VALUES)
             if (
                 isinstance(value, (list, dict))
                 or (isinstance(value, str) and "\ud800" in value)
                 or (type(value) is int and abs(value) >= 2**63)
             ):
                 value = json.dumps(value)[:5000]
-            statement = chance.choice(
+            statement = rng.choice(
                 (
-                    f"UPDATE OR IGNORE {table} SET {chance.choice(columns)} = ?",
-                    f"UPDATE OR IGNORE {table} SET {chance.choice(columns)} = ? WHERE rowid = 1",
+                    f"UPDATE OR IGNORE {table} SET {rng.choice(columns)} = ?",
+                    f"UPDATE OR IGNORE {table} SET {rng.choice(columns)} = ? WHERE rowid = 1",
                     f"DELETE FROM {table} WHERE rowid = 1 OR ? IS NULL",
                     f"ALTER TABLE {table} RENAME TO other",
                     "CREATE VIEW looping AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c",
@@ -233,29 +238,27 @@ def spoil_tables(chance: random.Random, path: Path) -> None:
     connection.close()
 
 
-@inputs
-def test_a_storage_from_elsewhere_has_studies_or_is_refused_in_words(
-    seed: int, storages: tuple[bytes, bytes], outside: Path
-) -> None:
-    chance = random.Random(seed)
+@for_many_seeds
+def test_foreign_sweep_storage_is_read_or_rejected(seed: int, storages: tuple[bytes, bytes], outside: Path) -> None:
+    rng = random.Random(seed)
     path = outside.parent / f"{outside.name}-storage"
     tables, journal = storages
     is_journal = seed % 100 != 0
     if is_journal:
         lines = journal.split(b"\n")
-        for _ in range(chance.choice((1, 1, 2))):
-            at = chance.randrange(len(lines) - 1)
-            lines[at] = as_json(spoiled(chance, json.loads(lines[at])))
+        for _ in range(rng.choice((1, 1, 2))):
+            at = rng.randrange(len(lines) - 1)
+            lines[at] = as_json(mutated(rng, json.loads(lines[at])))
         content = b"\n".join(lines)
-        path.write_bytes((content if chance.random() < 0.8 else spoiled_bytes(chance, content))[:200_000])
+        path.write_bytes((content if rng.random() < 0.8 else mutated_bytes(rng, content))[:200_000])
     else:
         path.write_bytes(tables)
-        if chance.random() < 0.7:
-            spoil_tables(chance, path)
+        if rng.random() < 0.7:
+            mutate_tables(rng, path)
         else:
-            path.write_bytes(spoiled_bytes(chance, tables, 4000))
+            path.write_bytes(mutated_bytes(rng, tables, 4000))
     place = str(path) if is_journal else f"sqlite:///{path}"
-    with door("studies of sweeps").input(SweepError):
+    with boundary("studies of sweeps").input(SweepError):
         for name in studies(place):
             base, space = base_and_space(place, name)
             found = trials(place, name)
@@ -277,17 +280,17 @@ LARGEST: dict[str, tuple[str, str, tuple[int, int], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", LARGEST)
-def test_the_largest_picture_that_is_read_costs_no_more(kind: str, tmp_path: Path, reader: Reader) -> None:
+def test_largest_allowed_picture_stays_within_memory_limit(kind: str, tmp_path: Path, reader: Reader) -> None:
     form, mode, size, options = LARGEST[kind]
     drawn = Image.fromarray(255 - render([Stroke(((90, 80), (190, 80), (130, 220)), 20)])[..., 3]).resize(size)
     picture = Image.fromarray(np.asarray(drawn).astype(np.uint16) * 257) if mode == "I;16" else drawn.convert(mode)
     picture.save(tmp_path / "large", form, **options)
     del drawn, picture
-    with door("the largest pictures").input():
+    with boundary("the largest pictures").input():
         assert reader.read_number(load_picture(tmp_path / "large"))
 
 
-def test_the_largest_network_that_is_read_costs_no_more(tmp_path: Path) -> None:
+def test_largest_allowed_network_stays_within_memory_limit(tmp_path: Path) -> None:
     content = checkpoint.to_bytes({name: torch.zeros_like(tensor) for name, tensor in MLP((2048,) * 4).state_dict().items()})
-    with door("the largest network").input():
+    with boundary("the largest network").input():
         assert checkpoint.from_bytes(content, "large.ckpt", "relu").hidden_sizes == (2048,) * 4

@@ -1,4 +1,4 @@
-"""Hostile messages of the canvas and of the page's components, addresses and names."""
+"""Hostile messages from the canvas and the page's components, addresses and run names are rejected with an error."""
 
 import copy
 import os
@@ -20,15 +20,15 @@ from mnist_fc.views.state import address, session
 from tests.support.hostile import (
     EVIL_TEXTS,
     EVIL_VALUES,
-    door,
-    inputs,
+    boundary,
+    for_many_seeds,
+    mutated,
+    mutated_bytes,
     nested,
-    spoiled,
-    spoiled_bytes,
 )
 from tests.support.session import State
 
-pytestmark = pytest.mark.usefixtures("figures")
+pytestmark = pytest.mark.usefixtures("fuzzing")
 
 SENT = [
     canvas_json([Stroke(((90, 80), (190, 80), (130, 220)), 20), Stroke(((115, 150), (175, 150)), 20)]),
@@ -41,21 +41,19 @@ PRESSED = [
 ]
 
 
-@inputs
-def test_a_message_of_the_canvas_is_drawn_and_read_or_refused_in_words(
-    seed: int, state: State, views: SimpleNamespace, reader: Reader
-) -> None:
-    chance = random.Random(seed)
+@for_many_seeds
+def test_canvas_message_is_drawn_or_rejected(seed: int, state: State, views: SimpleNamespace, reader: Reader) -> None:
+    rng = random.Random(seed)
     canvas = views.Canvas(
         "canvas", {"clear": views.Press("clear", views.Canvas.clear), "undo": views.Press("undo", views.Canvas.undo)}
     )
     known = state["canvas_state"]
-    raw = copy.deepcopy(chance.choice([views.FIRST_DRAWING, *SENT, *PRESSED]))
+    raw = copy.deepcopy(rng.choice([views.FIRST_DRAWING, *SENT, *PRESSED]))
     envelope = {"session": known["session"], "first": known["done"] + 1, "data": "data:image/png;base64,AAAA"}
-    is_about_envelope = chance.random() < 0.1
-    message = spoiled(chance, {"drawing": {**envelope, "raw": raw}} if is_about_envelope else raw)
+    is_about_envelope = rng.random() < 0.1
+    message = mutated(rng, {"drawing": {**envelope, "raw": raw}} if is_about_envelope else raw)
     state["canvas_component"] = message if is_about_envelope else {"drawing": {**envelope, "raw": message}}
-    with door("canvas messages").input():
+    with boundary("canvas messages").input():
         canvas.receive()
         assert canvas.drawing.shape == (CANVAS_SIZE, CANVAS_SIZE, 4)
         canvas_json(canvas.strokes)
@@ -64,7 +62,7 @@ def test_a_message_of_the_canvas_is_drawn_and_read_or_refused_in_words(
         assert canvas.problem is None or (canvas.problem.isprintable() and len(canvas.problem) < 200)
 
 
-def test_a_message_that_is_too_deep_is_refused_in_words(state: State, views: SimpleNamespace) -> None:
+def test_too_deeply_nested_canvas_message_is_rejected(state: State, views: SimpleNamespace) -> None:
     for _ in range(2):
         state["canvas_component"] = {"drawing": {"raw": nested(5000)}}
         canvas = views.Canvas("canvas")
@@ -72,28 +70,28 @@ def test_a_message_that_is_too_deep_is_refused_in_words(state: State, views: Sim
         assert canvas.problem == "The canvas sent something that is no drawing"
 
 
-@inputs
-def test_a_click_that_nothing_on_the_page_can_send_changes_nothing_else(
+@for_many_seeds
+def test_forged_component_message_changes_nothing_else(
     seed: int, state: State, views: SimpleNamespace, trainer: Scheduler
 ) -> None:
-    chance, store = random.Random(seed), trainer.store
+    rng, store = random.Random(seed), trainer.store
     (going,) = trainer.jobs()
     known = state.setdefault("known_runs", [run.id for run in store.runs()] if "known_runs" not in state else [])
-    session.set_address("run", chance.choice([*known, "none"]))
+    session.set_address("run", rng.choice([*known, "none"]))
     whats = ["show", "pin", "rename", "delete", "open", "use", "again"]
-    act = {"what": chance.choice(whats), "run": chance.choice(known), "value": chance.choice([None, "a name", *EVIL_TEXTS])}
-    name, key, value, called = chance.choice(
+    act = {"what": rng.choice(whats), "run": rng.choice(known), "value": rng.choice([None, "a name", *EVIL_TEXTS])}
+    name, key, value, called = rng.choice(
         [
             ("act", "runs_table", act, views.act),
-            ("moment", "timeline_slider", {"step": chance.choice([0, 5, 20, -1, 10**9]), "turn": 3}, timeline._choose),
-            ("use", "timeline_slider", chance.choice(known), timeline._use),
-            ("cell", "confusion_matrix", [chance.randrange(10), chance.randrange(10)], views.press),
-            ("clicked", "some_pictures", [chance.randrange(3), chance.randrange(784)], None),
+            ("moment", "timeline_slider", {"step": rng.choice([0, 5, 20, -1, 10**9]), "turn": 3}, timeline._choose),
+            ("use", "timeline_slider", rng.choice(known), timeline._use),
+            ("cell", "confusion_matrix", [rng.randrange(10), rng.randrange(10)], views.press),
+            ("clicked", "some_pictures", [rng.randrange(3), rng.randrange(784)], None),
         ]
     )
-    sent = spoiled(chance, {name: value}) if chance.random() < 0.2 else {name: spoiled(chance, value)}
-    state[key] = chance.choice(EVIL_VALUES) if chance.random() < 0.02 else sent
-    with door("messages of components").input():
+    sent = mutated(rng, {name: value}) if rng.random() < 0.2 else {name: mutated(rng, value)}
+    state[key] = rng.choice(EVIL_VALUES) if rng.random() < 0.02 else sent
+    with boundary("messages of components").input():
         if called:
             called()
         else:
@@ -115,28 +113,26 @@ QUERIES: list[dict[str, str]] = [
 ]
 
 
-@inputs
-def test_an_address_gives_settings_within_the_limits_and_says_what_is_wrong_as_text(
-    seed: int, state: State, trainer: Scheduler
-) -> None:
-    chance = random.Random(seed)
-    query = spoiled(chance, chance.choice(QUERIES))
+@for_many_seeds
+def test_address_yields_valid_settings_or_plain_text_errors(seed: int, state: State, trainer: Scheduler) -> None:
+    rng = random.Random(seed)
+    query = mutated(rng, rng.choice(QUERIES))
     query = (
         {str(name): value if isinstance(value, str) else str(value)[:100_000] for name, value in query.items()}
         if isinstance(query, dict)
         else {}
     )
-    if chance.random() < 0.02:
+    if rng.random() < 0.02:
         query |= {f"{name}{i}": "x" for name in EVIL_TEXTS[:4] for i in range(2000)}
     for name in list(query):
         query[name] = (
-            spoiled_bytes(chance, query[name].encode("utf-8", "replace")).decode("utf-8", "replace")
-            if chance.random() < 0.3
+            mutated_bytes(rng, query[name].encode("utf-8", "replace")).decode("utf-8", "replace")
+            if rng.random() < 0.3
             else query[name]
         )
     session.address().clear()
     session.address().update(query)
-    with door("addresses").input():
+    with boundary("addresses").input():
         config, problems = address.settings()
         hidden, more = address.hidden(controls.HIDEABLE)
         assert hidden <= set(controls.HIDEABLE)
@@ -153,20 +149,18 @@ def test_an_address_gives_settings_within_the_limits_and_says_what_is_wrong_as_t
             assert again.hidden_sizes == config.hidden_sizes
 
 
-@inputs
-def test_a_name_is_kept_as_one_line_of_text_and_no_id_leads_out_of_the_store(
-    seed: int, trainer: Scheduler, outside: Path
-) -> None:
-    chance, store = random.Random(seed), trainer.store
+@for_many_seeds
+def test_names_are_one_line_and_ids_stay_inside_store(seed: int, trainer: Scheduler, outside: Path) -> None:
+    rng, store = random.Random(seed), trainer.store
     run = store.path / min(path.name for path in store.path.iterdir() if (path / "config.json").is_file())
-    name = chance.choice(EVIL_TEXTS)
-    if chance.random() < 0.7:
+    name = rng.choice(EVIL_TEXTS)
+    if rng.random() < 0.7:
         name = "".join(
             map(
                 chr,
                 (
-                    chance.choice((chance.randrange(128), chance.randrange(0xD800), chance.randrange(0x110000)))
-                    for _ in range(chance.randrange(100))
+                    rng.choice((rng.randrange(128), rng.randrange(0xD800), rng.randrange(0x110000)))
+                    for _ in range(rng.randrange(100))
                 ),
             )
         )
@@ -180,11 +174,11 @@ def test_a_name_is_kept_as_one_line_of_text_and_no_id_leads_out_of_the_store(
         "..",
         run.name + "\0",
     ]
-    run_id = name if chance.random() < 0.5 else chance.choice(others)
-    with door("names").input():
-        if chance.random() < 0.1:
+    run_id = name if rng.random() < 0.5 else rng.choice(others)
+    with boundary("names").input():
+        if rng.random() < 0.1:
             store.rename(run.name, name)
-        kept = store.run(run.name).metadata if chance.random() < 0.1 else read_metadata(run)
+        kept = store.run(run.name).metadata if rng.random() < 0.1 else read_metadata(run)
         assert kept.name.isprintable()
         assert len(kept.name) <= MAX_NAME
         assert trainer.run(run_id) is None

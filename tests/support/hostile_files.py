@@ -1,4 +1,4 @@
-"""Checkpoints and pictures that were made to do harm: real files with parts changed."""
+"""Hostile checkpoints and pictures: valid files with parts changed at random."""
 
 import io
 import itertools
@@ -19,7 +19,7 @@ from mnist_fc.drawing.strokes import Stroke, render
 from tests.support.hostile import (
     EVIL_TEXTS,
     EVIL_VALUES,
-    spoiled_bytes,
+    mutated_bytes,
 )
 
 EVIL_GLOBALS = (
@@ -47,31 +47,31 @@ NAMES = ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
 SHAPES = ((8, 784), (8,), (10, 8), (10,))
 
 
-def saved_state(chance: random.Random) -> bytes:
-    """A state dict that is nearly one of a network."""
+def hostile_state(rng: random.Random) -> bytes:
+    """Return a saved state dict that differs from a network's in up to two entries."""
     state: dict[Any, Any] = {name: torch.full(shape, 0.5) for name, shape in zip(NAMES, SHAPES, strict=True)}
-    for _ in range(chance.choice((0, 1, 1, 2))):
-        name = chance.choice(NAMES)
-        shape = tuple(chance.choice((0, 1, 7, 8, 10, 784, 2048)) for _ in range(chance.randrange(4)))
+    for _ in range(rng.choice((0, 1, 1, 2))):
+        name = rng.choice(NAMES)
+        shape = tuple(rng.choice((0, 1, 7, 8, 10, 784, 2048)) for _ in range(rng.randrange(4)))
         shape = shape if math.prod(shape) < 10**6 else (8,)
-        dtype = chance.choice(
+        dtype = rng.choice(
             (torch.float64, torch.float16, torch.bfloat16, torch.int8, torch.bool, torch.complex64, torch.float8_e5m2)
         )
-        match chance.randrange(8):
+        match rng.randrange(8):
             case 0:
                 state[name] = torch.zeros(shape)
             case 1:
                 state[name] = torch.zeros(shape, dtype=dtype)
             case 2:
-                state[name] = torch.zeros(1).expand([chance.choice((8, 10, 784, 2048, 10**6)) for _ in shape] or [10**15])
+                state[name] = torch.zeros(1).expand([rng.choice((8, 10, 784, 2048, 10**6)) for _ in shape] or [10**15])
             case 3:
-                state[name] = torch.full(SHAPES[NAMES.index(name)], chance.choice((math.inf, -math.inf, math.nan)))
+                state[name] = torch.full(SHAPES[NAMES.index(name)], rng.choice((math.inf, -math.inf, math.nan)))
             case 4:
-                state[name] = torch.zeros(8, 784).to_sparse() if chance.random() < 0.5 else torch.zeros(shape, device="meta")
+                state[name] = torch.zeros(8, 784).to_sparse() if rng.random() < 0.5 else torch.zeros(shape, device="meta")
             case 5:
-                state[chance.choice([*EVIL_TEXTS[4:20], 7, None, ("fc1.weight",), b"x"])] = state.pop(name, torch.zeros(1))
+                state[rng.choice([*EVIL_TEXTS[4:20], 7, None, ("fc1.weight",), b"x"])] = state.pop(name, torch.zeros(1))
             case 6:
-                state[name] = chance.choice([v for v in EVIL_VALUES if not isinstance(v, str) or "\ud800" not in v])
+                state[name] = rng.choice([v for v in EVIL_VALUES if not isinstance(v, str) or "\ud800" not in v])
             case 7:
                 state[name] = torch.zeros(100_000)[5 : 5 + 8 * 784].view(784, 8).T
     content = io.BytesIO()
@@ -79,68 +79,68 @@ def saved_state(chance: random.Random) -> bytes:
     return content.getvalue()
 
 
-def spoiled_pickle(chance: random.Random, content: bytes, evil: bytes) -> bytes:
-    """A pickle with some of its operations changed, or with code put in."""
+def mutated_pickle(rng: random.Random, content: bytes, evil: bytes) -> bytes:
+    """Return a pickle with up to four of its operations changed, or with hostile ones inserted."""
     try:
         starts = [position for *_, position in pickletools.genops(content)]
     except ValueError:
-        return spoiled_bytes(chance, content, 100)
+        return mutated_bytes(rng, content, 100)
     parts = [content[a:b] for a, b in itertools.pairwise([*starts, len(content)])]
-    for _ in range(chance.choice((1, 1, 2, 4))):
-        at = chance.randrange(len(parts))
-        number = chance.choice((0, 1, 7, 9, 784, 10**5, 2**31 - 1, -1, -(2**31)))
-        match chance.randrange(9):
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        at = rng.randrange(len(parts))
+        number = rng.choice((0, 1, 7, 9, 784, 10**5, 2**31 - 1, -1, -(2**31)))
+        match rng.randrange(9):
             case 0:
                 del parts[at]
             case 1:
-                parts[at:at] = [parts[at]] * chance.choice((1, 3, 1000))
+                parts[at:at] = [parts[at]] * rng.choice((1, 3, 1000))
             case 2:
-                parts[at] = parts[chance.randrange(len(parts))]
+                parts[at] = parts[rng.randrange(len(parts))]
             case 3:
-                parts[at:at] = [b"c" + chance.choice(EVIL_GLOBALS).replace(" ", "\n").encode() + b"\n"]
+                parts[at:at] = [b"c" + rng.choice(EVIL_GLOBALS).replace(" ", "\n").encode() + b"\n"]
             case 4:
                 parts[at:at] = [evil]
             case 5:
-                parts[at] = chance.choice(
+                parts[at] = rng.choice(
                     (b"r\xff\xff\xff\x7f", b"j\xff\xff\xff\x7f", b"\x8e" + b"\xff" * 7 + b"\x7f", b"I" + b"9" * 5000 + b"\n")
                 )
             case 6:
-                big = chance.choice((10**6, 10**8, 2**31 - 1))
+                big = rng.choice((10**6, 10**8, 2**31 - 1))
                 parts[at:at] = [b"cbuiltins\nbytearray\nJ" + struct.pack("<i", big) + b"\x85R0"]
             case _:
                 numbers = [i for i, part in enumerate(parts) if part[:1] in b"KMJ"]
                 if numbers:
-                    parts[chance.choice(numbers)] = b"J" + struct.pack("<i", number)
+                    parts[rng.choice(numbers)] = b"J" + struct.pack("<i", number)
         parts = parts or [b"."]
     return b"".join(parts)
 
 
-def spoiled_zip(chance: random.Random, content: bytes, evil: bytes) -> bytes:
-    """A checkpoint whose parts were changed, doubled, renamed, compressed or left out."""
-    if not zipfile.is_zipfile(io.BytesIO(content)):  # it was spoiled before
-        return spoiled_bytes(chance, content)
+def mutated_zip(rng: random.Random, content: bytes, evil: bytes) -> bytes:
+    """Return a checkpoint with entries of its archive changed, doubled, renamed, compressed or removed."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):  # it was mutated before
+        return mutated_bytes(rng, content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries: list[Any] = [[entry.filename, archive.read(entry), zipfile.ZIP_STORED] for entry in archive.infolist()]
-    for _ in range(chance.choice((1, 1, 2, 3))):
-        entry = chance.choice(entries)
-        match chance.randrange(8):
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        entry = rng.choice(entries)
+        match rng.randrange(8):
             case 0:
-                entries.append([entry[0], chance.choice((entry[1], b"", evil, b"\0" * 10**6)), zipfile.ZIP_STORED])
+                entries.append([entry[0], rng.choice((entry[1], b"", evil, b"\0" * 10**6)), zipfile.ZIP_STORED])
             case 1:
                 entries.remove(entry)
                 entries = entries or [entry]
             case 2:
-                entry[0] = chance.choice(
+                entry[0] = rng.choice(
                     ("archive/data.pkl", "archive/constants.pkl", "ARCHIVE/DATA.PKL", "data.pkl", "../../x", "/etc/x", "a")
                 )
             case 3:
-                entry[1], entry[2] = entry[1] + b"\0" * chance.choice((0, 10**5, 3 * 10**6)), zipfile.ZIP_DEFLATED
+                entry[1], entry[2] = entry[1] + b"\0" * rng.choice((0, 10**5, 3 * 10**6)), zipfile.ZIP_DEFLATED
             case 4:
-                entry[1] = spoiled_bytes(chance, entry[1])
+                entry[1] = mutated_bytes(rng, entry[1])
             case _:
                 for one in entries:
                     if one[0].endswith("data.pkl"):
-                        one[1] = spoiled_pickle(chance, one[1], evil)
+                        one[1] = mutated_pickle(rng, one[1], evil)
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive, warnings.catch_warnings(action="ignore"):
         for name, part, kind in entries:
@@ -150,23 +150,29 @@ def spoiled_zip(chance: random.Random, content: bytes, evil: bytes) -> bytes:
     return made.getvalue()
 
 
-def spoiled_checkpoint(chance: random.Random, whole: bytes, evil: bytes) -> bytes:
-    match chance.randrange(10):
+def mutated_checkpoint(rng: random.Random, valid_checkpoint: bytes, evil: bytes) -> bytes:
+    match rng.randrange(10):
         case 0:
-            return saved_state(chance)
+            return hostile_state(rng)
         case 1 | 2 | 3:
-            return spoiled_bytes(chance, whole)
+            return mutated_bytes(rng, valid_checkpoint)
         case 4:
-            return spoiled_bytes(chance, spoiled_zip(chance, whole, evil))
+            return mutated_bytes(rng, mutated_zip(rng, valid_checkpoint, evil))
         case 5:
-            return chance.choice(
-                (whole + whole, whole[: chance.randrange(len(whole))] + whole, evil, whole + whole[-98:], whole + b"x")
+            return rng.choice(
+                (
+                    valid_checkpoint + valid_checkpoint,
+                    valid_checkpoint[: rng.randrange(len(valid_checkpoint))] + valid_checkpoint,
+                    evil,
+                    valid_checkpoint + valid_checkpoint[-98:],
+                    valid_checkpoint + b"x",
+                )
             )
-    return spoiled_zip(chance, whole, evil)
+    return mutated_zip(rng, valid_checkpoint, evil)
 
 
 def pictures() -> list[bytes]:
-    """Real files of every kind that is read, and of every kind of pixel."""
+    """Return valid files of every supported format and pixel type, and of some that are not supported."""
     drawn = render([Stroke(((90, 80), (190, 80), (130, 220)), 20)])
     rgba = Image.fromarray(drawn).resize((70, 60))
     gray = Image.fromarray(255 - np.asarray(rgba)[..., 3])
@@ -194,16 +200,16 @@ def pictures() -> list[bytes]:
     return made
 
 
-def spoiled_picture(chance: random.Random, content: bytes) -> bytes:
-    """A picture with other sizes or another kind of pixel in its header, or with bytes changed."""
-    sides = chance.choice(
+def mutated_picture(rng: random.Random, content: bytes) -> bytes:
+    """Return a picture with another size or pixel type in its header, or with bytes changed."""
+    sides = rng.choice(
         ((1, 1), (0, 5), (65535, 65535), (4000, 4000), (50_000, 1000), (2**31 - 1, 1), (2**16, 2**15), (7000, 7000))
     )
     start = content.find(b"\xff\xc0") if b"\xff\xc0" in content else content.find(b"\xff\xc2")
-    match chance.randrange(4):
+    match rng.randrange(4):
         case 0 if content.startswith(b"\x89PNG"):
-            depth, kind = chance.choice(((1, 0), (8, 0), (16, 0), (8, 2), (16, 2), (8, 3), (16, 4), (8, 6), (16, 6), (3, 9)))
-            header = b"IHDR" + struct.pack(">2I5B", *sides, depth, kind, 0, 0, chance.randrange(2))
+            depth, kind = rng.choice(((1, 0), (8, 0), (16, 0), (8, 2), (16, 2), (8, 3), (16, 4), (8, 6), (16, 6), (3, 9)))
+            header = b"IHDR" + struct.pack(">2I5B", *sides, depth, kind, 0, 0, rng.randrange(2))
             return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
         case 0 if content.startswith(b"\xff\xd8") and start > 0:
             height, width = (min(side, 65535) for side in sides)
@@ -214,5 +220,5 @@ def spoiled_picture(chance: random.Random, content: bytes) -> bytes:
             return content[:18] + struct.pack("<2i", *sides) + content[26:]
         case 1 if content.startswith(b"\xff\xd8") and b"\xff\xda" in content:
             scan = content[content.index(b"\xff\xda") : -2]
-            return content[:-2] + scan * chance.choice((1, 10, 500)) + content[-2:]
-    return spoiled_bytes(chance, content, 200)
+            return content[:-2] + scan * rng.choice((1, 10, 500)) + content[-2:]
+    return mutated_bytes(rng, content, 200)

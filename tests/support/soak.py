@@ -1,6 +1,6 @@
 """A whole class at once: sessions that draw, train, reload, leave and come back, while one of them trains all the time.
 
-    .venv-tests/bin/python tests/soak.py --sessions 30 --minutes 10
+    tests/run soak --sessions 30 --minutes 10
 
 starts a server and reports how long one person waits for a reading while nothing else runs. Then it opens the sessions (websocket
 clients, see client.py, and one real browser that draws with the mouse) and reports the same for the class, and the ratio of both.
@@ -21,9 +21,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-if __name__ == "__main__":  # pytest does both: puts the checkout on the path, and takes the page's variables off
-    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from playwright.sync_api import sync_playwright
 from websockets.exceptions import ConnectionClosed
