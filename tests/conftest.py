@@ -102,10 +102,18 @@ def seven() -> list[Stroke]:
     return [Stroke(((90, 80), (190, 80), (130, 220)), 20), Stroke(((115, 150), (175, 150)), 20)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Start a server of the page with the whole of MNIST; fail if it has logged a traceback."""
     with running_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def small_server(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server of the page with the data of `small`, on which an epoch takes a moment."""
+    with running_server(tmp_path_factory.mktemp("small_server"), MNIST_FC_DATA=str(small_npz)) as running:
         yield running
         assert "Traceback" not in running.log.read_text()
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -12,7 +11,7 @@ from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset
 from mnist_fc.runs.reader import read_run
 from mnist_fc.views import controls
 from mnist_fc.views.state.address import name_of
-from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, running_server, start_run
+from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, start_run
 from tests.support.faults import run_of
 from tests.support.slow_network import SlowNetwork
 
@@ -27,10 +26,8 @@ LONG = "?preset=fast&num_validation=100&hidden_sizes=2048,2048&batch_size=8&epoc
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, small_npz: Path) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("server"), MNIST_FC_DATA=str(small_npz)) as running:
-        yield running
-        assert "Traceback" not in running.log.read_text()
+def server(small_server: Server) -> Server:
+    return small_server
 
 
 @pytest.fixture(scope="module")

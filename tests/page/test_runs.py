@@ -30,13 +30,6 @@ QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"
 """A moment, on the few images of `small_server`."""
 
 
-@pytest.fixture(scope="module")
-def small_server(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("small"), MNIST_FC_DATA=str(small_npz)) as own:
-        yield own
-        assert "Traceback" not in own.log.read_text()
-
-
 @pytest.fixture
 def open_small(small_server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open a page whose data are few."""

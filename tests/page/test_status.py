@@ -1,8 +1,7 @@
 """One truth per run, in a real browser: its status, test figure and settings, and all figures of the moment looked back at."""
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -10,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 from mnist_fc.config import PRESETS
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.writer import RunFolder
-from tests.support.browser import SECONDS, Server, click, expect_status, open_tab, running_server, slide, start_run
+from tests.support.browser import SECONDS, Server, click, expect_status, open_tab, slide, start_run
 
 SMALL = "?preset=fast&num_validation=100&threads=1"
 QUICK = f"{SMALL}&hidden_sizes=32&epochs=2"
@@ -24,10 +23,8 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def server(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("small"), MNIST_FC_DATA=str(small_npz)) as own:
-        yield own
-        assert "Traceback" not in own.log.read_text()
+def server(small_server: Server) -> Server:
+    return small_server
 
 
 def status(page: Page) -> Locator:
