@@ -85,7 +85,7 @@ def test_training_process_killed_in_any_state_is_reported(
     page.context.close()
 
 
-def test_run_that_needs_more_memory_than_it_may_have_fails_and_says_so(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
+def test_run_above_the_memory_limit_fails_with_a_reason(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     with served(tmp_path, small_npz, MNIST_FC_MEMORY_GB="0.1") as server:
         page = opened(browser, server, QUICK)
         train_one(page)
@@ -139,9 +139,7 @@ def expect_not_kept(page: Page, why: str) -> None:
     expect(said).to_be_visible(timeout=120 * SECONDS)
 
 
-def test_disk_that_fills_while_a_run_is_saved_costs_that_run_its_place_and_nothing_else(
-    browser: Browser, small_npz: Path, tmp_path: Path
-) -> None:
+def test_full_disk_loses_only_the_run_being_saved(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     with_small_disk = 'mount -t tmpfs -o size=48m none "$0" && exec "$@"'
     with served(tmp_path, small_npz, "unshare", *AS_ROOT, "--", "sh", "-c", with_small_disk, f"{tmp_path}/runs") as server:
@@ -179,9 +177,7 @@ def test_disk_that_fills_while_a_run_is_saved_costs_that_run_its_place_and_nothi
         page.context.close()
 
 
-def test_store_that_turns_read_only_in_mid_run_is_said_and_everything_else_goes_on(
-    browser: Browser, small_npz: Path, tmp_path: Path
-) -> None:
+def test_read_only_store_is_reported_and_training_continues(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     with served(tmp_path, small_npz, "unshare", *AS_ROOT, "--") as server:
         store = tmp_path / "runs"
         page = opened(browser, server, QUICK)
@@ -221,9 +217,7 @@ def test_store_that_turns_read_only_in_mid_run_is_said_and_everything_else_goes_
         page.context.close()
 
 
-def test_data_file_deleted_in_mid_run_is_missed_by_a_new_training_process_alone(
-    browser: Browser, small_npz: Path, tmp_path: Path
-) -> None:
+def test_deleted_data_file_fails_only_a_new_training_process(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     data_file = Path(shutil.copy(small_npz, tmp_path / "data.npz"))
     with served(tmp_path, data_file) as server:
         page = opened(browser, server, LONG)
@@ -252,9 +246,7 @@ def test_data_file_deleted_in_mid_run_is_missed_by_a_new_training_process_alone(
 # The clock
 
 
-def test_runs_begun_after_the_clock_was_set_back_are_the_newest_and_the_last_to_go(
-    browser: Browser, small_npz: Path, tmp_path: Path
-) -> None:
+def test_runs_after_a_clock_step_back_count_as_newest(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     clock = tmp_path / "clock"
     clock.write_text("+0")
     library = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"

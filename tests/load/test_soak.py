@@ -57,7 +57,7 @@ async def draw_all(session: Session, bank: list[Drawing]) -> None:
             await draw_stroke(session, drawing, index)
 
 
-def test_further_session_takes_little_memory_though_all_watch_a_run(server: Server, bank: list[Drawing]) -> None:
+def test_additional_session_watching_a_run_takes_little_memory(server: Server, bank: list[Drawing]) -> None:
     async def measure() -> float:
         async with class_room(server.url, bank) as come:
             (trainer,) = await come(1, LONG_RUN)
@@ -74,7 +74,7 @@ def test_further_session_takes_little_memory_though_all_watch_a_run(server: Serv
     assert asyncio.run(measure()) <= MAX_SESSION_MB
 
 
-def test_sessions_that_come_draw_and_leave_do_not_pile_up(server: Server, bank: list[Drawing]) -> None:
+def test_sessions_that_left_do_not_accumulate(server: Server, bank: list[Drawing]) -> None:
     async def measure() -> list[float]:
         memory = []
         for _ in range(5):  # the server keeps those that left for two minutes, in case they come back
@@ -87,7 +87,7 @@ def test_sessions_that_come_draw_and_leave_do_not_pile_up(server: Server, bank: 
     assert memory[-1] - memory[0] <= 10 * MAX_SESSION_MB, "forty that left take no more than ten that are there"
 
 
-def test_session_is_there_again_after_a_lost_connection_and_another_after_a_reload(server: Server, bank: list[Drawing]) -> None:
+def test_reconnect_keeps_the_session_and_reload_starts_another(server: Server, bank: list[Drawing]) -> None:
     async def come_back() -> None:
         async with class_room(server.url, bank) as come:
             (session,) = await come(1, "")
@@ -101,7 +101,7 @@ def test_session_is_there_again_after_a_lost_connection_and_another_after_a_relo
     asyncio.run(come_back())
 
 
-def test_who_loses_the_connection_while_others_are_answered_is_answered_when_back(server: Server) -> None:
+def test_reconnect_to_a_busy_server_is_answered(server: Server) -> None:
     async def look_around(session: Session) -> None:
         for tab in cycle(["Inside", "Mistakes"]):
             await session.open_tab(tab)

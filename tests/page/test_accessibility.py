@@ -223,7 +223,7 @@ def test_tapped_pixel_and_curve_keep_their_numbers(open_page: Callable[..., Page
     expect(page.locator(".st-key-accuracy_chart .tip")).to_be_visible()
 
 
-def test_no_words_are_for_the_mouse_alone(trained: Page) -> None:
+def test_no_text_is_available_to_the_mouse_alone(trained: Page) -> None:
     for tab in tabs(trained):
         said = trained.locator(".stMain").inner_text()
         assert re.findall(r"(?:[Pp]oint at|[Cc]lick)(?!\w| or tap).{,30}", said) == [], tab

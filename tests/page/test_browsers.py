@@ -73,7 +73,7 @@ def test_translated_page_keeps_updating_while_it_trains(open_page: Callable[...,
     expect(page.get_by_text("NotFoundError")).to_have_count(0)
 
 
-def test_what_never_changes_is_translated(open_page: Callable[..., Page]) -> None:
+def test_static_text_is_translated(open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.evaluate(TRANSLATE)
     open_tab(page, "What is on this page")

@@ -254,7 +254,7 @@ def test_stroke_begun_right_after_clear_or_undo_is_kept(browser: Browser, server
 
 
 @pytest.mark.parametrize("delay", [200])
-def test_hand_canvas_keeps_strokes_under_latency_and_when_its_tab_is_left(browser: Browser, server: Server, delay: int) -> None:
+def test_hand_canvas_keeps_strokes_under_latency_and_tab_changes(browser: Browser, server: Server, delay: int) -> None:
     with slow_page(browser, server, delay) as page:
         open_tab(page, "Test your hand")
         expect(page.locator(f"{HAND} {UPPER}")).to_be_visible()

@@ -15,7 +15,7 @@ from tests.support.browser import (
 )
 
 
-def test_pointing_at_a_curve_says_its_exact_values(page: Page) -> None:
+def test_hovering_a_curve_shows_exact_values(page: Page) -> None:
     slide(page, "epochs", "Home")
     click(page, "train")
     expect_at_end(page, 275)
@@ -38,7 +38,7 @@ def test_loss_axis_turns_logarithmic_and_back(page: Page) -> None:
     expect(labels.filter(has_text=re.compile(r"^0\.5$"))).to_have_count(1)
 
 
-def test_both_curves_grow_while_it_learns(page: Page) -> None:
+def test_both_curves_grow_during_training(page: Page) -> None:
     choose_preset(page, "best")
     click(page, "train")
     expect_longer_curve(page, "accuracy_chart", 0)

@@ -228,7 +228,7 @@ def test_gradient_chart_holds_every_curve_of_a_deep_net(open_page: Callable[...,
     assert not re.search(r"\d{7}|\d,\d{3},\d{3}", panel), panel
 
 
-def test_gradients_that_are_not_finite_are_said_in_words(open_page: Callable[..., Page]) -> None:
+def test_non_finite_gradients_are_reported_in_words(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=overflowing")
     open_tab(page, "Gradients")
     panel = page.get_by_role("tabpanel", name="Gradients")
@@ -246,7 +246,7 @@ def test_accuracy_axis_starts_at_zero_until_zoomed(open_page: Callable[..., Page
     expect(page.locator(".st-key-loss_chart .axes text").first).to_have_text("0")
 
 
-def test_pointed_pixels_are_written_in_four_digits_without_minus_zero(page: Page) -> None:
+def test_pixel_values_have_four_digits_and_no_minus_zero(page: Page) -> None:
     values = [-0.0, 0.0, 0.00657786590158, -0.00657786590158, 1.5e-9, -123456.7, 3e38]
     written = ["0", "0", "0.006578", "-0.006578", "1.5 x 10⁻⁹", "-123,500", "3 x 10³⁸"]
     tile = Tile(np.array([values], np.float32), "numbers")
@@ -279,7 +279,7 @@ def test_strong_pixels_stand_out_from_the_page(open_page: Callable[..., Page], s
 # Pinned drawings
 
 
-def test_five_pins_have_colours_of_their_own_and_leave_accuracy_in_view(open_page: Callable[..., Page]) -> None:
+def test_five_pins_have_distinct_colours_and_keep_accuracy_visible(open_page: Callable[..., Page]) -> None:
     page = open_page(1280, 800, query="?run=learned")
     for count in range(1, 6):
         click(page, "pin")

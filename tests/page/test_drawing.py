@@ -35,7 +35,7 @@ def test_blank_canvas_is_not_read(page: Page) -> None:
     expect(page.locator(".under-digit")).to_contain_text("Draw a digit")
 
 
-def test_drawing_is_read_after_each_stroke_and_undone(page: Page) -> None:
+def test_each_stroke_is_read_and_undone(page: Page) -> None:
     clear(page)
     draw(page, SEVEN)
     expect_reading(page, "7")
@@ -48,13 +48,13 @@ def test_drawing_is_read_after_each_stroke_and_undone(page: Page) -> None:
     expect_reading(page, "1")
 
 
-def test_stroke_that_begins_in_the_upper_right_corner_is_drawn(page: Page) -> None:
+def test_stroke_from_the_upper_right_corner_is_drawn(page: Page) -> None:
     clear(page)
     draw(page, [(272, 8), (272, 120)])
     expect_reading(page, "1")
 
 
-def test_small_digit_in_a_corner_is_read_and_the_plain_resize_shown_beside_it(page: Page) -> None:
+def test_small_digit_in_a_corner_is_read_beside_plain_resize(page: Page) -> None:
     clear(page)
     draw(page, [(15 + x / 4, 190 + y / 4) for x, y in SEVEN])
     expect_reading(page, "7")
@@ -71,7 +71,7 @@ def test_small_digit_in_a_corner_is_read_and_the_plain_resize_shown_beside_it(pa
     expect(page.locator(".comparison figcaption").first).to_contain_text("Normalised: read as 7")
 
 
-def test_scribble_is_not_a_digit_and_what_is_said_is_a_question_mark(page: Page) -> None:
+def test_scribble_reads_as_a_question_mark(page: Page) -> None:
     clear(page)
     draw(page, [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)])
     expect_reading(page, "?")
@@ -100,7 +100,7 @@ def test_several_digits_are_read_as_a_number(page: Page) -> None:
     expect_reading(page, "27")
 
 
-def test_test_digit_is_read_with_its_label_and_the_drawing_comes_back(page: Page) -> None:
+def test_test_digit_shows_its_label_and_undo_restores_drawing(page: Page) -> None:
     click(page, "test_digit_button")
     expect(page.locator(".under-digit")).to_contain_text(re.compile(r"Test digit [\d,]+,\s*labelled \d [✓✗]"))
     expect(page.locator(".st-key-canvas")).to_have_css("opacity", "0.25")
@@ -110,7 +110,7 @@ def test_test_digit_is_read_with_its_label_and_the_drawing_comes_back(page: Page
     expect_reading(page, "3")
 
 
-def test_drawing_takes_the_place_of_a_test_digit(page: Page) -> None:
+def test_drawing_replaces_a_test_digit(page: Page) -> None:
     clear(page)
     click(page, "test_digit_button")
     expect(page.locator(".under-digit")).to_contain_text("Test digit")
@@ -120,7 +120,7 @@ def test_drawing_takes_the_place_of_a_test_digit(page: Page) -> None:
     expect(page.locator(".st-key-canvas")).to_have_css("opacity", "1")
 
 
-def test_reading_goes_from_a_guess_to_near_certainty_as_the_network_learns(open_page: Callable[..., Page]) -> None:
+def test_reading_grows_certain_as_the_network_learns(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=best&schedule=constant&learning_rate=0.00001&optimizer=sgd")
     click(page, "train")
     expect(page.locator(".under-digit")).to_contain_text(re.compile(r"^1\d\.\d% sure.*this run, step", re.DOTALL))
@@ -132,7 +132,7 @@ def test_reading_goes_from_a_guess_to_near_certainty_as_the_network_learns(open_
     expect(page.locator(".under-digit")).to_contain_text(sure, timeout=300 * SECONDS)  # a part of the run has to pass
 
 
-def test_drawing_by_touch_on_a_phone_is_read_without_scrolling_sideways(open_page: Callable[..., Page]) -> None:
+def test_touch_drawing_on_a_phone_is_read(open_page: Callable[..., Page]) -> None:
     page = open_page(390, 844, has_touch=True, is_mobile=True)
     clear(page)
     box = page.locator("canvas.upper-canvas").bounding_box()
@@ -151,7 +151,7 @@ def test_drawing_by_touch_on_a_phone_is_read_without_scrolling_sideways(open_pag
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_drawing_while_it_trains_is_read_by_the_newest_weights(page: Page) -> None:
+def test_drawing_during_training_uses_the_newest_weights(page: Page) -> None:
     choose_preset(page, "best")
     click(page, "train")
     by = page.locator(".under-digit .by")
@@ -167,7 +167,7 @@ def test_drawing_while_it_trains_is_read_by_the_newest_weights(page: Page) -> No
     expect_reading(page, "7")
 
 
-def test_drawing_stays_on_the_canvas_when_a_run_begins_goes_wrong_and_is_put_away(page: Page) -> None:
+def test_drawing_stays_while_a_run_starts_diverges_and_closes(page: Page) -> None:
     slide(page, "epochs", "End")
     slide(page, "learning_rate", "End")
     expect(page.locator(".st-key-learning_rate").get_by_role("slider")).to_have_attribute("aria-valuetext", "1")

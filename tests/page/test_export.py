@@ -91,7 +91,7 @@ def state_of(hidden_sizes: tuple[int, ...] = (8,), num_classes: int = 10) -> dic
 # Taken away
 
 
-def test_files_that_are_downloaded_are_the_run_that_was_just_watched(page: Page, mnist: Mnist, tmp_path: Path) -> None:
+def test_downloads_contain_the_run_on_the_page(page: Page, mnist: Mnist, tmp_path: Path) -> None:
     shown = train_one_epoch(page)
     open_tab(page, TAB)
 
@@ -123,7 +123,7 @@ def test_files_that_are_downloaded_are_the_run_that_was_just_watched(page: Page,
     assert float(accuracy_of(blog, mnist)[:-1]) < 30, "the weights of the moment that is chosen"
 
 
-def test_program_has_the_settings_of_the_side_panel_and_another_those_of_the_run(page: Page, tmp_path: Path) -> None:
+def test_exported_programs_have_panel_settings_and_run_settings(page: Page, tmp_path: Path) -> None:
     slide(page, "size_0", "Home")
     train_one_epoch(page)
     open_tab(page, TAB)
@@ -149,9 +149,7 @@ def test_program_has_the_settings_of_the_side_panel_and_another_those_of_the_run
     assert "tanh" not in texts["take_script_of_run"]
 
 
-def test_without_a_run_there_is_the_shipped_network_and_it_is_said_what_is_missing(
-    page: Page, mnist: Mnist, tmp_path: Path
-) -> None:
+def test_export_without_a_run_offers_the_shipped_network(page: Page, mnist: Mnist, tmp_path: Path) -> None:
     open_tab(page, TAB)
     expect(page.get_by_text("There is no run yet: press Train.")).to_have_count(2)
     for key in ("take_metrics_csv", "take_report_md"):
@@ -165,7 +163,7 @@ def test_without_a_run_there_is_the_shipped_network_and_it_is_said_what_is_missi
 # Brought
 
 
-def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_named(page: Page, tmp_path: Path) -> None:
+def test_uploaded_checkpoint_reads_as_before_with_its_activation(page: Page, tmp_path: Path) -> None:
     choose(page, "activation", "tanh")
     shown = train_one_epoch(page)
     expect_at_end(page, 275)
@@ -212,7 +210,7 @@ def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_
     expect_reading(page, "3")
 
 
-def test_new_run_reads_beside_the_file_and_the_file_taken_away_leaves_it_reading(page: Page) -> None:
+def test_removed_upload_leaves_the_new_run_reading(page: Page) -> None:
     open_tab(page, TAB)
     bring(page, saved(state_of()))
     reads(page, "the loaded file")
@@ -227,7 +225,7 @@ def test_new_run_reads_beside_the_file_and_the_file_taken_away_leaves_it_reading
     reads(page, "this run, step 0")
 
 
-def test_wrong_file_is_named_with_the_reason_and_the_page_reads_on(page: Page, tmp_path: Path) -> None:
+def test_invalid_file_is_rejected_with_a_reason(page: Page, tmp_path: Path) -> None:
     open_tab(page, TAB)
     bring(page, checkpoint.SHIPPED.read_bytes(), "good.ckpt")
     expect(said(page)).to_contain_text("good.ckpt: 784-1024-128-10, MNIST 99.")
@@ -260,7 +258,7 @@ def test_wrong_file_is_named_with_the_reason_and_the_page_reads_on(page: Page, t
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_it_is_legible_and_no_wider_than_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
+def test_export_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(width, 800, color_scheme=scheme)
     open_tab(page, TAB)
     expect(page.locator(".st-key-take_train_py")).to_be_visible()

@@ -34,7 +34,7 @@ def draw_next(page: Page, points: list[tuple[float, float]]) -> None:
     expect(page.locator(".box img")).to_have_count(boxes + 1)
 
 
-def test_ten_digits_of_ones_own_are_scored_and_scored_again_by_a_new_network(page: Page) -> None:
+def test_hand_test_scores_ten_digits_with_each_new_network(page: Page) -> None:
     open_tab(page, "Test your hand")
     for digit in range(10):
         expect(page.locator(".st-key-hand_asked")).to_have_text(f"Draw a {digit}")
@@ -68,7 +68,7 @@ def test_ten_digits_of_ones_own_are_scored_and_scored_again_by_a_new_network(pag
     expect(page.locator(".box img")).to_have_count(0)
 
 
-def test_half_drawn_digit_of_ones_own_is_there_again_after_another_tab_and_a_run(page: Page) -> None:
+def test_unfinished_hand_test_survives_a_tab_change_and_a_run(page: Page) -> None:
     open_tab(page, "Test your hand")
     draw_next(page, ONE)
     expect_blank(page, HAND)
@@ -91,7 +91,7 @@ def test_half_drawn_digit_of_ones_own_is_there_again_after_another_tab_and_a_run
     expect(page.locator(".st-key-hand_next button")).to_be_disabled()
 
 
-def test_hand_is_read_by_the_network_that_is_chosen_and_drawn_with_the_brush_that_is_chosen(page: Page) -> None:
+def test_hand_test_uses_chosen_network_and_brush(page: Page) -> None:
     slide(page, "epochs", "Home")
     click(page, "train")
     expect_status(page, "done")

@@ -185,7 +185,7 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
     expect_settings(page, wanted, "custom")
 
 
-def test_changes_that_overtake_the_answers_end_as_the_person_sees(open_slow: Callable[..., Page]) -> None:
+def test_changes_faster_than_answers_keep_the_last_choice(open_slow: Callable[..., Page]) -> None:
     page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
     open_all_settings(page)
     start_run(page)
@@ -212,7 +212,7 @@ def test_changes_that_overtake_the_answers_end_as_the_person_sees(open_slow: Cal
     expect_settings(page, one_thread["blog-keras"], "blog-keras")
 
 
-def test_run_and_network_stay_chosen_when_clicks_overtake_the_answers(open_slow: Callable[..., Page], server: Server) -> None:
+def test_clicks_faster_than_answers_keep_run_and_network(open_slow: Callable[..., Page], server: Server) -> None:
     page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
     by = page.locator(".under-digit .by")
     click(page, "train")
@@ -237,9 +237,7 @@ def test_run_and_network_stay_chosen_when_clicks_overtake_the_answers(open_slow:
     assert "run" not in dict(parse_qsl(urlsplit(page.url).query))
 
 
-def test_back_after_presets_leaves_the_page_and_forward_returns_to_the_settings(
-    open_slow: Callable[..., Page], network: SlowNetwork
-) -> None:
+def test_back_leaves_the_page_and_forward_restores_settings(open_slow: Callable[..., Page], network: SlowNetwork) -> None:
     page = open_slow(0.05)
     before = page.evaluate("history.length")
     choose_by_typing(page, "preset", "best")

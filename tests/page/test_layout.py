@@ -119,7 +119,7 @@ def test_page_below_a_thousand_pixels_has_one_column(page: Page) -> None:
         assert chart["y"] >= drawing["y"] + drawing["height"]
 
 
-def test_why_this_digit_fits_on_320_pixels(open_page: Callable[..., Page]) -> None:
+def test_why_tab_fits_320_pixels(open_page: Callable[..., Page]) -> None:
     page = open_page(320, 700)
     expect(page.locator(".st-key-why_sums table")).to_be_visible()
     assert page.locator(".stMain").evaluate("main => main.scrollWidth <= main.clientWidth")
@@ -201,7 +201,7 @@ def test_choosing_a_preset_moves_no_control(open_page: Callable[..., Page]) -> N
 # Phones
 
 
-def test_sticky_bar_of_a_phone_takes_an_eighth_of_the_height(open_page: Callable[..., Page]) -> None:
+def test_phone_training_bar_takes_at_most_an_eighth(open_page: Callable[..., Page]) -> None:
     page = open_page(390, 844, has_touch=True, is_mobile=True)
     page.locator(".stMain").evaluate("main => main.scrollTo(0, 900)")
     settle(page)
@@ -210,7 +210,7 @@ def test_sticky_bar_of_a_phone_takes_an_eighth_of_the_height(open_page: Callable
     assert 0 < bottom <= 844 / 8
 
 
-def test_every_target_of_a_phone_is_24_pixels_large(open_page: Callable[..., Page]) -> None:
+def test_phone_targets_are_at_least_24_pixels(open_page: Callable[..., Page]) -> None:
     page = open_page(390, 844, has_touch=True, is_mobile=True)
     without_transitions(page)
     page.locator(OPEN_PANEL).click()
@@ -227,7 +227,7 @@ def test_every_target_of_a_phone_is_24_pixels_large(open_page: Callable[..., Pag
         assert min(box["width"], box["height"]) >= 40
 
 
-def test_tab_bar_of_a_phone_shows_every_tab_and_stays(open_page: Callable[..., Page]) -> None:
+def test_phone_tab_bar_shows_every_tab_and_stays(open_page: Callable[..., Page]) -> None:
     page = open_page(390, 844, has_touch=True, is_mobile=True)
     boxes = "all => all.map(e => e.getBoundingClientRect()).map(box => [box.left, box.right])"
     tabs = page.get_by_role("tab")
@@ -247,7 +247,7 @@ FONT_SIZES = """() => [".under-digit", ".bar b", ".stTabs p", ".st-key-train but
   .map(each => parseFloat(getComputedStyle(document.querySelector(each)).fontSize))"""
 
 
-def test_large_letters_of_the_browser_enlarge_the_page_and_cut_nothing(server: Server, page: Page, browser: Browser) -> None:
+def test_larger_browser_font_enlarges_the_page_without_cuts(server: Server, page: Page, browser: Browser) -> None:
     arguments = [*BROWSER_ARGS, "--blink-settings=defaultFontSize=24"]
     with browser.browser_type.launch(executable_path=BROWSER, args=arguments) as large:
         enlarged = large.new_page(viewport={"width": 1280, "height": TALL})
@@ -261,12 +261,12 @@ def test_large_letters_of_the_browser_enlarge_the_page_and_cut_nothing(server: S
         assert faults_at(enlarged, (1440, 1280, 1000, 768, 390)) == {}
 
 
-def test_axes_have_letters_of_12_pixels(page: Page) -> None:
+def test_axis_labels_are_12_pixels(page: Page) -> None:
     sizes = page.locator(".axes text").evaluate_all("all => all.map(e => parseFloat(getComputedStyle(e).fontSize))")
     assert min(sizes) >= 12
 
 
-def test_cells_of_a_row_of_the_matrix_are_level(page: Page) -> None:
+def test_confusion_cells_of_a_row_are_level(page: Page) -> None:
     open_tab(page, "Mistakes")
     expect(page.locator(".confusion button:disabled").first).to_be_visible()
     rows = page.locator(".confusion tbody tr").evaluate_all(
@@ -276,7 +276,7 @@ def test_cells_of_a_row_of_the_matrix_are_level(page: Page) -> None:
     assert all(max(row) - min(row) < 0.5 for row in rows)
 
 
-def test_training_drawing_and_reading_are_in_view_together_on_a_laptop(page: Page) -> None:
+def test_training_drawing_and_reading_fit_a_laptop_screen(page: Page) -> None:
     for key in ("train", "pause", "stop", "reset", "status", "canvas", "reading", "seen", "probabilities", "accuracy_chart"):
         box = page.locator(f".st-key-{key}").bounding_box()
         assert box, key

@@ -60,7 +60,7 @@ def before(browser: Browser, server: Server, folder: Path) -> dict[str, StoredRu
 # Gone
 
 
-def test_browser_that_is_closed_in_mid_stroke_costs_nobody_else_anything(
+def test_browser_closed_mid_stroke_affects_nobody_else(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:
     gone, page = (opened(browser, server, QUICK) for _ in range(2))
@@ -76,7 +76,7 @@ def test_browser_that_is_closed_in_mid_stroke_costs_nobody_else_anything(
     page.context.close()
 
 
-def test_run_of_a_browser_that_is_closed_is_there_with_its_whole_curve_for_who_comes_back(
+def test_run_of_closed_browser_keeps_its_whole_curve(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:
     gone = opened(browser, server, LONG)
@@ -95,7 +95,7 @@ def test_run_of_a_browser_that_is_closed_is_there_with_its_whole_curve_for_who_c
     page.context.close()
 
 
-def test_stroke_and_run_of_a_browser_whose_network_stalls_are_there_when_it_is_back(
+def test_stalled_network_loses_neither_stroke_nor_run(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:
     page = opened(browser, server, LONG)
@@ -125,7 +125,7 @@ def at_once(*pages: Page, key: str) -> None:
         page.locator(f".st-key-{key} button").evaluate("button => { setTimeout(() => button.click()) }")
 
 
-def test_one_person_with_two_tabs_draws_and_presses_every_button_in_both(
+def test_every_button_works_in_two_tabs_of_one_person(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:
     first = opened(browser, server, LONG)

@@ -67,7 +67,7 @@ def train_and_open_runs(page: Page) -> None:
 # Coming back
 
 
-def test_link_opens_the_page_with_its_settings_and_names_what_is_wrong(open_page: Callable[..., Page]) -> None:
+def test_link_applies_its_settings_and_reports_errors(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=blog-keras&learning_rate=0.01&epochs=3&dropout=7&colour=red")
     panel = page.locator("[data-testid=stSidebar]")
     expect(panel).to_contain_text("784-500-500-10: 648,010 parameters")
@@ -82,7 +82,7 @@ def test_link_opens_the_page_with_its_settings_and_names_what_is_wrong(open_page
     expect(panel).to_contain_text("784-500-500-10: 648,010 parameters")
 
 
-def test_link_of_a_teacher_hides_controls(open_page: Callable[..., Page]) -> None:
+def test_link_can_hide_controls(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=fast&hide=preset,hidden_sizes,seed,num_validation,initialization,threads")
     expect(page.locator(".st-key-learning_rate")).to_be_visible()
     for key in ("preset", "num_layers", "size_0", "machine"):
@@ -104,9 +104,7 @@ def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..
 
 
 @pytest.mark.parametrize("ending", ["kill -9", "kill -9 while it saves", "terminated"])
-def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it_goes_on(
-    browser: Browser, tmp_path: Path, small_npz: Path, ending: str
-) -> None:
+def test_interrupted_run_resumes_after_server_restart(browser: Browser, tmp_path: Path, small_npz: Path, ending: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     # Several times the second of training after which a state is kept, so that a fast machine is not done before.
     query = "?preset=fast&num_validation=100&hidden_sizes=256&batch_size=8&epochs=60&threads=1"
@@ -149,13 +147,13 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
     assert [epoch.epoch for epoch in after.epochs] == list(range(1, 61))
 
 
-def test_link_to_a_run_that_is_not_there_says_so(open_page: Callable[..., Page]) -> None:
+def test_link_to_a_missing_run_is_reported(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=2026-01-01-<b>none</b>")
     expect(page.get_by_text("There is no run 2026-01-01-<b>none</b> in the store")).to_be_visible()
     expect_status(page, "ready")
 
 
-def test_run_resumed_in_one_tab_is_not_paused_by_resume_in_another(open_page: Callable[..., Page]) -> None:
+def test_resume_in_two_tabs_does_not_pause_the_run(open_page: Callable[..., Page]) -> None:
     first = open_page(query=LONG)
     start_run(first)
     click(first, "stop")
@@ -169,7 +167,7 @@ def test_run_resumed_in_one_tab_is_not_paused_by_resume_in_another(open_page: Ca
     expect(first.locator(".st-key-pause")).to_contain_text("Pause")
 
 
-def test_stopped_run_goes_on(open_page: Callable[..., Page]) -> None:
+def test_stopped_run_resumes(open_page: Callable[..., Page]) -> None:
     page = open_page(query=LONG)
     start_run(page)
     expect_status(page, "running")
@@ -183,7 +181,7 @@ def test_stopped_run_goes_on(open_page: Callable[..., Page]) -> None:
 # Beside each other
 
 
-def test_runs_stand_in_a_table_with_what_differs_and_their_curves(open_small: Callable[..., Page], small_server: Server) -> None:
+def test_runs_table_shows_differing_settings_and_curves(open_small: Callable[..., Page], small_server: Server) -> None:
     train_and_open_runs(open_small(QUICK + "&learning_rate=0.03"))
     page = open_small(QUICK + "&learning_rate=0.001")
     train_and_open_runs(page)
@@ -210,7 +208,7 @@ def test_runs_stand_in_a_table_with_what_differs_and_their_curves(open_small: Ca
     assert len({(store / str(name) / "model.ckpt").read_bytes() for name in names}) == 2
 
 
-def test_run_that_was_trained_while_another_tab_was_open_is_among_the_curves(open_small: Callable[..., Page]) -> None:
+def test_run_trained_while_another_tab_was_open_is_compared(open_small: Callable[..., Page]) -> None:
     page = open_small()
     train_and_open_runs(page)
     before = rows(page).count()
@@ -222,7 +220,7 @@ def test_run_that_was_trained_while_another_tab_was_open_is_among_the_curves(ope
     expect(rows(page).first.get_by_role("checkbox")).to_be_checked()
 
 
-def test_run_is_named_pinned_deleted_and_had_back(open_small: Callable[..., Page]) -> None:
+def test_run_can_be_renamed_pinned_deleted_and_restored(open_small: Callable[..., Page]) -> None:
     page = open_small()
     train_and_open_runs(page)
     run_id = str(rows(page).first.get_attribute("data-run"))
@@ -270,7 +268,7 @@ def test_run_is_trained_again_with_its_settings(open_small: Callable[..., Page])
     expect(rows(page).nth(0)).to_contain_text(re.compile(r"\s*".join(accuracies)))
 
 
-def test_the_blogs_two_programs_are_trained_one_after_the_other_and_fill_its_table(open_small: Callable[..., Page]) -> None:
+def test_blog_programs_train_in_sequence_and_fill_the_table(open_small: Callable[..., Page]) -> None:
     page = open_small("?preset=fast&threads=1&seed=3")
     open_tab(page, "Runs")
     expect(page.locator("tr[data-program=blog-keras]")).to_contain_text("97.7%")
@@ -286,7 +284,7 @@ def test_the_blogs_two_programs_are_trained_one_after_the_other_and_fill_its_tab
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_table_of_runs_is_legible_and_no_wider_than_the_screen(open_small: Callable[..., Page], scheme: str, width: int) -> None:
+def test_runs_table_is_legible_and_fits_the_screen(open_small: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_small(QUICK, width, scheme)
     train_and_open_runs(page)
     expect(page.locator(".st-key-compare_chart .curves path").first).to_be_visible()
@@ -309,7 +307,7 @@ garbage => {
 """
 
 
-def test_table_of_runs_survives_what_no_browser_sends(open_small: Callable[..., Page], small_server: Server) -> None:
+def test_runs_table_ignores_forged_messages(open_small: Callable[..., Page], small_server: Server) -> None:
     page = open_small()
     train_and_open_runs(page)
     before = rows(page).count()

@@ -16,7 +16,7 @@ from tests.support.browser import (
 )
 
 
-def test_missing_data_is_named_on_the_page(browser: Browser, tmp_path: Path) -> None:
+def test_missing_data_file_is_reported(browser: Browser, tmp_path: Path) -> None:
     with running_server(tmp_path, MNIST_FC_DATA=str(tmp_path / "missing.npz")) as own:
         page = browser.new_page()
         page.goto(own.url)
@@ -24,7 +24,7 @@ def test_missing_data_is_named_on_the_page(browser: Browser, tmp_path: Path) -> 
         page.close()
 
 
-def test_store_that_cannot_be_written_is_said_and_the_run_goes_on(browser: Browser, tmp_path: Path) -> None:
+def test_unwritable_store_is_reported_and_the_run_continues(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with running_server(tmp_path, MNIST_FC_RUNS=str(tmp_path / "file" / "runs")) as own:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -36,7 +36,7 @@ def test_store_that_cannot_be_written_is_said_and_the_run_goes_on(browser: Brows
         page.close()
 
 
-def test_run_whose_page_is_closed_stops_within_the_minute_unless_it_is_to_go_on(browser: Browser, tmp_path: Path) -> None:
+def test_run_of_closed_page_stops_unless_detached(browser: Browser, tmp_path: Path) -> None:
     with running_server(tmp_path) as own:
         pages = [browser.new_context(viewport={"width": 1280, "height": 800}).new_page() for _ in range(2)]
         for page, epochs in zip(pages, (60, 61), strict=True):

@@ -57,7 +57,7 @@ def plain(page: Page) -> Locator:
 # Status
 
 
-def test_status_says_what_became_of_a_run(open_page: Open) -> None:
+def test_status_names_each_outcome_of_a_run(open_page: Open) -> None:
     page, other = open_page(query=LONG), open_page(query=QUICK)
     expect_state(page, "ready", "ready")
     start_run(page)
@@ -81,7 +81,7 @@ def test_status_says_what_became_of_a_run(open_page: Open) -> None:
     expect(row(other)).to_have_attribute("data-state", "done")
 
 
-def test_sweep_of_ones_own_is_the_status_until_it_ends(open_page: Open) -> None:
+def test_own_sweep_is_the_status_until_it_ends(open_page: Open) -> None:
     page = open_page(query=f"{QUICK}&epochs=1&hidden_sizes=16")
     open_tab(page, "Sweep")
     click(page, "start_sweep")
@@ -94,7 +94,7 @@ def test_sweep_of_ones_own_is_the_status_until_it_ends(open_page: Open) -> None:
     expect_state(page, "ready", "ready")
 
 
-def test_diverged_is_said_alike_in_header_table_and_diagnosis(open_page: Open, server: Server) -> None:
+def test_diverged_reads_alike_in_header_table_and_diagnosis(open_page: Open, server: Server) -> None:
     page = open_page(query=f"{DIVERGING}&epochs=5")
     start_run(page)
     expect_state(page, "diverged", re.compile(r"^diverged( in epoch \d of 5)?$"))
@@ -111,7 +111,7 @@ def test_diverged_is_said_alike_in_header_table_and_diagnosis(open_page: Open, s
     expect_state(page, "done", "done")
 
 
-def test_cure_of_an_active_run_stops_it_and_trains_anew(open_page: Open) -> None:
+def test_cure_stops_the_active_run_and_retrains(open_page: Open) -> None:
     page = open_page(query=f"{SMALL}&learning_rate=1&schedule=constant&hidden_sizes=512,512&batch_size=8&epochs=100")
     start_run(page)
     expect(page.locator(".st-key-diagnosis")).to_contain_text("Training diverged.", timeout=300 * SECONDS)
@@ -197,7 +197,7 @@ def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> N
     expect(page.locator(".st-key-size_0").get_by_role("slider")).to_have_attribute("aria-valuetext", "32")
 
 
-def test_caption_under_the_charts_tells_of_what_is_drawn(open_page: Open) -> None:
+def test_chart_caption_matches_the_curves(open_page: Open) -> None:
     page = open_page(query=QUICK)
     expect(captions(page).filter(has_text="The curves of a run appear here")).to_be_visible()
     assert not [text for text in captions(page).all_inner_texts() if "Validation:" in text or "Test:" in text]
@@ -280,7 +280,7 @@ def test_slider_lies_on_the_charts_own_axis(open_page: Open, width: int) -> None
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_table_of_runs_keeps_names_in_view_and_says_where_it_is_cut(open_page: Open, width: int) -> None:
+def test_runs_table_keeps_names_visible_and_marks_cut_edges(open_page: Open, width: int) -> None:
     for changes in ("&batch_size=64&dropout=0.1", "&activation=tanh&weight_decay=0.001&label_smoothing=0.1&augmentation=affine"):
         page = open_page(width, query=f"{QUICK}{changes}&learning_rate=0.002&seed={width}")
         start_run(page)

@@ -70,7 +70,7 @@ def rows(page: Page, state: str = "") -> list[str]:
     return page.locator(f".sweep-table tbody tr{state}").all_inner_texts()
 
 
-def test_a_sweep_fills_its_table_live_and_stops_at_once(open_page: Callable[..., Page], storage: str) -> None:
+def test_sweep_fills_its_table_live_and_stops_immediately(open_page: Callable[..., Page], storage: str) -> None:
     page = open_sweep(open_page, LONG)
     enter(page, "sweep_hidden_sizes", "48, 64-32")
     enter(page, "sweep_name", "to be stopped")
@@ -91,9 +91,7 @@ def test_a_sweep_fills_its_table_live_and_stops_at_once(open_page: Callable[...,
     assert space == {"hidden_sizes": Values(((48,), (64, 32))), "learning_rate": Interval(1e-4, 3e-2)}
 
 
-def test_after_enough_trials_there_are_plots_and_one_click_takes_the_best_settings(
-    open_page: Callable[..., Page], storage: str
-) -> None:
+def test_finished_sweep_shows_plots_and_applies_best_settings(open_page: Callable[..., Page], storage: str) -> None:
     page = open_sweep(open_page, f"{SHORT}&seed=7")
     enter(page, "sweep_hidden_sizes", "48, 64-32")
     enter(page, "sweep_runs", "1")
@@ -132,9 +130,7 @@ def test_after_enough_trials_there_are_plots_and_one_click_takes_the_best_settin
     expect_status(page, "done")
 
 
-def test_the_settings_of_any_trial_can_be_taken_and_none_of_one_that_is_not(
-    open_page: Callable[..., Page], storage: str, others: str
-) -> None:
+def test_settings_of_existing_trials_alone_can_be_used(open_page: Callable[..., Page], storage: str, others: str) -> None:
     page = open_sweep(open_page, SHORT)
     choose(page, "sweep_study", others)
     expect(page.locator(".sweep-table th", has_text="batch size")).to_be_visible()
@@ -148,7 +144,7 @@ def test_the_settings_of_any_trial_can_be_taken_and_none_of_one_that_is_not(
     expect(slider).to_have_attribute("aria-valuetext", str(trial.settings["batch_size"]))
 
 
-def test_what_is_wrong_with_what_is_to_be_varied_is_said_and_nothing_begins(open_page: Callable[..., Page]) -> None:
+def test_invalid_search_space_is_reported_and_nothing_starts(open_page: Callable[..., Page]) -> None:
     page = open_sweep(open_page, SHORT)
     said = page.get_by_role("tabpanel", name="Sweep").locator("[data-testid=stAlert]")
     for text, problem in {
@@ -166,7 +162,7 @@ def test_what_is_wrong_with_what_is_to_be_varied_is_said_and_nothing_begins(open
     expect(said).to_have_count(0)
 
 
-def test_a_study_that_varies_something_else_is_said_after_the_start(open_page: Callable[..., Page], others: str) -> None:
+def test_study_with_another_search_space_is_reported(open_page: Callable[..., Page], others: str) -> None:
     page = open_sweep(open_page, SHORT)
     enter(page, "sweep_name", others)
     click(page, "start_sweep")
@@ -174,7 +170,7 @@ def test_a_study_that_varies_something_else_is_said_after_the_start(open_page: C
     expect(said).to_contain_text(f"The study {others} varies hidden_sizes=16,32-16,64-32-16")
 
 
-def test_another_persons_sweep_is_shown_and_cannot_be_stopped(open_page: Callable[..., Page], page: Page) -> None:
+def test_another_persons_sweep_is_visible_but_not_stoppable(open_page: Callable[..., Page], page: Page) -> None:
     owner = open_sweep(open_page, LONG)
     click(owner, "start_sweep")
     expect(owner.get_by_role("heading", name="Your sweep is running")).to_be_visible()
@@ -189,7 +185,7 @@ def test_another_persons_sweep_is_shown_and_cannot_be_stopped(open_page: Callabl
     expect(page.locator(".st-key-start_sweep button")).to_be_visible()
 
 
-def test_a_sweep_waits_for_its_turn_and_what_is_chosen_outlasts_another_tab(open_page: Callable[..., Page]) -> None:
+def test_queued_sweep_keeps_choices_across_tabs(open_page: Callable[..., Page]) -> None:
     page = open_sweep(open_page, LONG)
     enter(page, "sweep_hidden_sizes", "40, 24")
     click(page, "train")
@@ -223,9 +219,7 @@ def test_trials_of_another_process_are_shown_as_they_come(open_page: Callable[..
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_all_of_it_is_legible_and_no_wider_than_the_screen(
-    open_page: Callable[..., Page], others: str, scheme: str, width: int
-) -> None:
+def test_sweep_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], others: str, scheme: str, width: int) -> None:
     page = open_sweep(open_page, SHORT, width, color_scheme=scheme)
     choose(page, "sweep_study", others)
     for key in ("sweep_lines", "sweep_shares"):

@@ -29,7 +29,7 @@ from tests.support.browser import (
 from tests.support.settings import OVERFLOWING, as_query
 
 
-def test_one_epoch_ends_with_the_accuracies_on_validation_and_test_images(page: Page) -> None:
+def test_run_ends_with_validation_and_test_accuracy(page: Page) -> None:
     choose_preset(page, "best")
     slide(page, "epochs", "Home")
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("215 steps an epoch, 215 in all")
@@ -41,7 +41,7 @@ def test_one_epoch_ends_with_the_accuracies_on_validation_and_test_images(page: 
     expect(page.locator(".series:has-text('test')")).to_have_count(2)
 
 
-def test_blog_preset_shows_the_test_set_after_each_epoch_and_says_so(page: Page) -> None:
+def test_blog_preset_shows_test_accuracy_after_each_epoch(page: Page) -> None:
     choose_preset(page, "blog-pytorch")
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-500-10: 397,510 parameters")
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("all training images, the test set after each epoch")
@@ -97,7 +97,7 @@ def test_run_pauses_resumes_and_stops(page: Page) -> None:
     expect(page.locator(".under-digit")).to_contain_text("the shipped network")
 
 
-def test_learning_rate_changes_while_it_runs(page: Page) -> None:
+def test_learning_rate_changes_during_training(page: Page) -> None:
     slide(page, "epochs", "End")
     choose(page, "schedule", "constant")
     click(page, "train")
@@ -108,7 +108,7 @@ def test_learning_rate_changes_while_it_runs(page: Page) -> None:
     expect_status(page, "running")
 
 
-def test_reload_comes_back_to_the_run(page: Page) -> None:
+def test_reload_returns_to_the_run(page: Page) -> None:
     choose_preset(page, "best")
     click(page, "train")
     expect_status(page, "running")
@@ -119,7 +119,7 @@ def test_reload_comes_back_to_the_run(page: Page) -> None:
     expect_longer_curve(page, "loss_chart", 0)
 
 
-def test_second_person_waits_for_a_turn_and_can_draw_meanwhile_leave_and_begin_by_itself(open_page: Callable[..., Page]) -> None:
+def test_queued_person_can_draw_leave_and_start_automatically(open_page: Callable[..., Page]) -> None:
     first, second = open_page(), open_page()
     choose_preset(first, "best")
     click(first, "train")
@@ -143,7 +143,7 @@ def test_second_person_waits_for_a_turn_and_can_draw_meanwhile_leave_and_begin_b
     expect_status(second, re.compile("^done$"))
 
 
-def test_speed_of_the_machine_is_measured_live_and_the_fastest_number_of_threads_is_offered(
+def test_speed_test_runs_live_and_offers_fastest_thread_count(
     open_page: Callable[..., Page],
 ) -> None:
     page = open_page(query="?hidden_sizes=2048,2048")  # takes long to measure
@@ -190,7 +190,7 @@ def test_killed_training_process_is_reported_and_the_next_run_works(page: Page, 
     start_run(page)
 
 
-def test_diverging_run_says_at_which_step_and_what_helps(open_page: Callable[..., Page]) -> None:
+def test_divergence_names_its_step_and_a_remedy(open_page: Callable[..., Page]) -> None:
     page = open_page(query=as_query(OVERFLOWING))
     click(page, "train")
     expect_status(page, "diverged")

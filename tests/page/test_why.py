@@ -90,7 +90,7 @@ def click_in(picture: Locator, x: float, y: float) -> None:
 # Look back
 
 
-def test_looking_back_reads_the_drawing_with_the_weights_of_that_moment_and_draws_all_pictures_anew(trained: Page) -> None:
+def test_looking_back_uses_the_weights_of_that_moment(trained: Page) -> None:
     page = trained
     pixels = page.locator(".st-key-why_pictures canvas").first
     at_the_end = pixels.evaluate(PICTURE)
@@ -124,7 +124,7 @@ def test_play_runs_through_all_moments_to_the_last(trained: Page) -> None:
     assert trained.evaluate("window.seen") == [f"this run, step {step}" for step in (275, 0, 5, 10, 20, 50, 100, 200, 275)]
 
 
-def test_looking_back_while_it_learns_stays_there_until_the_newest_is_asked_for(page: Page) -> None:
+def test_looking_back_during_training_stays_until_newest_is_chosen(page: Page) -> None:
     choose_preset(page, "best")
     click(page, "train")
     expect(page.locator(".by")).to_contain_text(re.compile("this run, step (?!0$)"))
@@ -136,7 +136,7 @@ def test_looking_back_while_it_learns_stays_there_until_the_newest_is_asked_for(
     expect(page.locator(".timeline output")).to_contain_text("latest")
 
 
-def test_weights_whose_file_is_gone_are_said_to_be_gone(browser: Browser, tmp_path: Path) -> None:
+def test_missing_weights_file_is_reported(browser: Browser, tmp_path: Path) -> None:
     with running_server(tmp_path) as own:
         page = browser.new_page()
         page.goto(own.url)
@@ -179,7 +179,7 @@ def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) 
     expect(page.locator(".st-key-probes")).to_have_count(0)
 
 
-def test_what_a_pinned_drawing_is_meant_to_be_can_be_changed_and_it_can_be_unpinned(trained: Page) -> None:
+def test_pinned_drawing_can_be_relabelled_and_unpinned(trained: Page) -> None:
     page = trained
     click(page, "pin")  # after the run: its weights were kept
     line = page.locator(".st-key-probes .probes > div")
@@ -194,7 +194,7 @@ def test_what_a_pinned_drawing_is_meant_to_be_can_be_changed_and_it_can_be_unpin
     expect(line).to_have_count(0)
 
 
-def test_at_most_five_drawings_are_pinned_and_a_test_digit_by_its_label(page: Page) -> None:
+def test_at_most_five_drawings_can_be_pinned(page: Page) -> None:
     said = page.locator(".under-digit")
     for count in range(1, 6):
         before = said.text_content() or ""
@@ -212,7 +212,7 @@ def test_at_most_five_drawings_are_pinned_and_a_test_digit_by_its_label(page: Pa
 # Why this digit
 
 
-def test_pixels_and_biases_add_up_to_the_logit_and_a_pixel_says_its_number(page: Page) -> None:
+def test_pixel_and_bias_contributions_sum_to_the_logit(page: Page) -> None:
     expect(page.locator(".st-key-why_sums tbody tr")).to_have_count(5)
     rows = {
         row.locator("th").inner_text(): numbers(" ".join(row.locator("td").all_inner_texts()))
@@ -236,7 +236,7 @@ def test_pixels_and_biases_add_up_to_the_logit_and_a_pixel_says_its_number(page:
     expect(page.locator(".st-key-why_pictures .tip")).to_be_hidden()
 
 
-def test_sigmoid_net_is_explained_by_integrated_gradients_with_what_is_missing(page: Page) -> None:
+def test_sigmoid_network_uses_integrated_gradients_and_shows_the_residual(page: Page) -> None:
     choose(page, "activation", "sigmoid")
     slide(page, "epochs", "Home")
     click(page, "train")
@@ -249,7 +249,7 @@ def test_sigmoid_net_is_explained_by_integrated_gradients_with_what_is_missing(p
     assert max(map(abs, missing)) < 1e-3
 
 
-def test_blank_canvas_and_scribbles_have_their_own_words(page: Page) -> None:
+def test_blank_canvas_and_scribbles_have_their_own_explanations(page: Page) -> None:
     clear(page)
     expect(page.get_by_text("Draw a digit, and here is what the network makes of it.")).to_be_visible()
     draw(page, [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)])
@@ -269,7 +269,7 @@ def test_structure_is_shown_with_shapes_and_parameter_counts(page: Page) -> None
     expect(page.get_by_role("heading", name=re.compile("936,330 numbers"))).to_be_visible()
 
 
-def test_clicked_unit_shows_its_arithmetic_its_weights_and_what_excites_it(page: Page) -> None:
+def test_clicked_unit_shows_arithmetic_weights_and_top_digits(page: Page) -> None:
     open_tab(page, "Inside")
     grids = page.locator(".st-key-activations canvas")
     expect(grids).to_have_count(4)
@@ -297,7 +297,7 @@ def test_clicked_unit_shows_its_arithmetic_its_weights_and_what_excites_it(page:
     expect(unit.locator("figcaption")).to_have_text([re.compile("^3: ")] * 8)
 
 
-def test_gallery_shows_telling_units_and_opens_them(page: Page) -> None:
+def test_gallery_shows_discriminative_units_and_opens_them(page: Page) -> None:
     open_tab(page, "Inside")
     gallery = page.locator(".st-key-gallery figure")
     expect(gallery).to_have_count(24)
@@ -319,9 +319,7 @@ def test_units_are_reached_with_the_keyboard(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("activation", "vanishes"), [("sigmoid", True), ("ReLU", False)])
-def test_gradients_vanish_in_four_layers_of_sigmoids_and_come_through_those_of_relu(
-    page: Page, activation: str, vanishes: bool
-) -> None:
+def test_gradients_vanish_in_deep_sigmoid_but_not_relu_networks(page: Page, activation: str, vanishes: bool) -> None:
     open_tab(page, "Gradients")
     expect(page.get_by_text("Press Train, and here is")).to_be_visible()
     slide(page, "num_layers", "End")
@@ -342,7 +340,7 @@ def test_gradients_vanish_in_four_layers_of_sigmoids_and_come_through_those_of_r
 # Mistakes
 
 
-def test_cells_of_the_confusion_matrix_show_their_digits_and_a_misread_one_is_read_as_if_drawn(page: Page) -> None:
+def test_confusion_cell_lists_digits_that_can_be_read(page: Page) -> None:
     open_tab(page, "Mistakes")
     rows = page.locator(".confusion tbody tr")
     expect(rows).to_have_count(10)
@@ -388,7 +386,7 @@ def test_nearest_training_digits_follow_the_drawing(page: Page) -> None:
 # When it goes wrong
 
 
-def test_diverging_run_is_named_while_it_happens_and_one_button_sets_the_better_rate(page: Page) -> None:
+def test_divergence_is_named_and_a_button_lowers_the_rate(page: Page) -> None:
     slide(page, "learning_rate", "End")
     choose(page, "schedule", "constant")
     slide(page, "epochs", "End")
@@ -465,9 +463,7 @@ def overflowed(server: Server, mnist: Mnist) -> str:
     return folder.path.name
 
 
-def test_network_whose_numbers_run_out_of_range_is_told_so_in_every_tab_and_can_be_looked_back_on(
-    open_page: Callable[..., Page], overflowed: str
-) -> None:
+def test_overflowed_run_is_named_everywhere_and_can_be_replayed(open_page: Callable[..., Page], overflowed: str) -> None:
     page = open_page(query=f"?run={overflowed}")
     expect_status(page, "diverged")
     expect(page.locator(".under-digit")).to_contain_text("overflowed")
@@ -493,7 +489,7 @@ def test_network_whose_numbers_run_out_of_range_is_told_so_in_every_tab_and_can_
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_tab_is_legible_and_no_wider_than_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
+def test_every_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(width, 800, color_scheme=scheme)
     click(page, "pin")
     expect(page.locator(".st-key-probes")).to_be_visible()
@@ -519,7 +515,7 @@ GARBAGE: list[object] = [
 ]
 
 
-def test_clicks_that_nothing_on_the_page_can_send_change_nothing_and_cost_nothing(browser: Browser, server: Server) -> None:
+def test_forged_clicks_change_nothing(browser: Browser, server: Server) -> None:
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     waiting = list(GARBAGE)
 

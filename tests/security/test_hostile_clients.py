@@ -146,14 +146,14 @@ def other(open_page: Callable[..., Page]) -> Iterator[Page]:
     expect(page.locator(".st-key-reading")).to_have_text(re.compile(r"^\d$"))
 
 
-def test_a_message_that_is_too_large_costs_the_client_its_connection_alone(server: Server, other: Page) -> None:
+def test_too_large_message_closes_only_its_own_connection(server: Server, other: Page) -> None:
     with costs_little(server):
         for size in (5, 5, 40):
             assert loses_its_connection(server, bytes(size * MEGABYTE))
 
 
 @pytest.mark.parametrize("garbage", [b"\xff" * 100_000, b"\x0a\xff\xff\xff\xff\x7f", random.Random(0).randbytes(1000), "text"])
-def test_what_is_no_message_costs_the_client_its_connection_alone(server: Server, other: Page, garbage: bytes | str) -> None:
+def test_invalid_message_closes_only_its_own_connection(server: Server, other: Page, garbage: bytes | str) -> None:
     assert loses_its_connection(server, garbage)
 
 
@@ -163,12 +163,12 @@ def test_messages_full_of_states_cost_little(server: Server, other: Page, states
         is_answered(server, *[rerun(states)] * 3)
 
 
-def test_an_address_of_thousands_of_names_costs_little(server: Server, other: Page) -> None:
+def test_address_with_thousands_of_names_costs_little(server: Server, other: Page) -> None:
     with costs_little(server):
         is_answered(server, rerun(query="&".join(f"name{i}={'x' * 50}" for i in range(20_000))))
 
 
-def test_nobody_clears_what_all_share_or_ends_the_server(server: Server, other: Page) -> None:
+def test_no_client_clears_shared_state_or_ends_the_server(server: Server, other: Page) -> None:
     choose_preset(other, "best")
     start_run(other)
     worker = server.worker()
@@ -179,7 +179,7 @@ def test_nobody_clears_what_all_share_or_ends_the_server(server: Server, other: 
     expect_status(other, "stopped")
 
 
-def test_a_file_that_is_too_large_is_refused_and_said_to_be(server: Server, other: Page, tmp_path: Path) -> None:
+def test_too_large_file_is_rejected_with_a_reason(server: Server, other: Page, tmp_path: Path) -> None:
     open_tab(other, "Take it away")
     with (tmp_path / "large.ckpt").open("wb") as file:
         file.truncate(65 * MEGABYTE)
@@ -188,7 +188,7 @@ def test_a_file_that_is_too_large_is_refused_and_said_to_be(server: Server, othe
         expect(other.locator(".st-key-upload")).to_contain_text("File must be 64")
 
 
-def test_files_without_end_cost_the_server_little(server: Server, other: Page) -> None:
+def test_endless_uploads_cost_the_server_little(server: Server, other: Page) -> None:
     body = (
         b'--of\r\nContent-Disposition: form-data; name="file"; filename="a.ckpt"\r\n\r\n'
         + bytes(16 * MEGABYTE)
@@ -208,7 +208,7 @@ def test_files_without_end_cost_the_server_little(server: Server, other: Page) -
                     assert answer.status == 204
 
 
-def test_what_a_run_from_elsewhere_says_is_shown_as_text(browser: Browser, small: Mnist, tmp_path: Path) -> None:
+def test_texts_of_a_foreign_run_are_escaped(browser: Browser, small: Mnist, tmp_path: Path) -> None:
     markup = "<img src=x onerror=alert(1)> **bold** [x](javascript:alert(1)) :red[r] $x$"
     folder = RunFolder(tmp_path / "runs", RUN)
     *records, last = train(RUN, small)

@@ -42,7 +42,7 @@ def test_files_are_loaded_without_running_code() -> None:
                 assert options.get("weights_only") == "True" or options.get("allow_pickle") == "False", path
 
 
-def test_every_import_is_ours_pythons_or_a_named_requirement() -> None:
+def test_every_import_is_internal_standard_or_a_requirement() -> None:
     text = (ROOT / "requirements.txt").read_text("utf-8")
     named = {name.lower().replace("-", "_") for name in re.findall(r"^([A-Za-z][\w-]*)", text, re.MULTILINE)}
     named |= {module for package, module in MODULES.items() if package in named}

@@ -154,24 +154,24 @@ PATHS = ["/", "/static/js/x.js", "/_stcore/health", "/_stcore/stream", "/_stcore
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("authorization", ["", "class:", "class:another", f"teacher:{PASSWORD}"])
-def test_nothing_is_had_without_the_password(proxy: Proxy, path: str, authorization: str) -> None:
+def test_nothing_is_served_without_the_password(proxy: Proxy, path: str, authorization: str) -> None:
     answer = proxy.request(path, authorization)
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == 'Basic realm="mnist_fc"'
 
 
-def test_what_comes_over_http_is_sent_on_to_https(proxy: Proxy) -> None:
+def test_http_redirects_to_https(proxy: Proxy) -> None:
     with closing(http.client.HTTPConnection("localhost", proxy.http_port, timeout=60)) as connection:
         connection.request("GET", "/?preset=best")
         answer = connection.getresponse()
         assert (answer.status, answer.headers["Location"]) == (301, "https://localhost/?preset=best")
 
 
-def test_upload_from_another_page_is_refused(proxy: Proxy) -> None:
+def test_upload_from_another_origin_is_rejected(proxy: Proxy) -> None:
     assert proxy.request("/_stcore/upload_file/x/y", f"class:{PASSWORD}", "PUT").status == 403
 
 
-def test_page_listens_on_this_machine_alone(proxy: Proxy) -> None:
+def test_page_listens_on_localhost_only(proxy: Proxy) -> None:
     sockets = [os.readlink(file) for file in Path(f"/proc/{proxy.server.process.pid}/fd").iterdir()]
     listening = {}
     for table in ("tcp", "tcp6"):
@@ -186,7 +186,7 @@ def test_page_listens_on_this_machine_alone(proxy: Proxy) -> None:
     assert not is_open("127.0.0.2", port)  # another address of this machine
 
 
-def test_page_behind_the_proxy_is_drawn_on_trained_on_and_given_a_file(browser: Browser, proxy: Proxy, folder: Path) -> None:
+def test_drawing_training_and_upload_work_behind_the_proxy(browser: Browser, proxy: Proxy, folder: Path) -> None:
     page = opened_with_password(browser, proxy, QUICK)
     click(page, "clear")
     expect_reading(page, "")
@@ -205,7 +205,7 @@ def test_page_behind_the_proxy_is_drawn_on_trained_on_and_given_a_file(browser: 
     page.context.close()
 
 
-def test_what_is_larger_than_the_page_takes_ends_at_the_proxy(proxy: Proxy) -> None:
+def test_too_large_upload_is_rejected_by_the_proxy(proxy: Proxy) -> None:
     page_takes = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]["maxUploadSize"]
     (proxy_takes,) = re.findall(r"client_max_body_size (\d+)m;", CONFIG)
     assert page_takes < int(proxy_takes) <= page_takes + 1
@@ -213,9 +213,7 @@ def test_what_is_larger_than_the_page_takes_ends_at_the_proxy(proxy: Proxy) -> N
     assert proxy.request("/_stcore/upload_file/x/y", f"class:{PASSWORD}", "PUT", **length).status == 413
 
 
-def test_connection_cut_in_mid_stroke_and_in_mid_run_is_said_and_comes_back_with_both(
-    browser: Browser, proxy: Proxy, folder: Path
-) -> None:
+def test_cut_connection_loses_neither_stroke_nor_run(browser: Browser, proxy: Proxy, folder: Path) -> None:
     page = opened_with_password(browser, proxy, LONG)
     train_one(page)
     before = whole_runs(folder / "runs")

@@ -58,7 +58,7 @@ def tampered_page(browser: Browser, server: Server, drawing: object) -> Page:
         pytest.param({"raw": {"objects": [{"path": [["L", 1, 1]] * 50_001, "strokeWidth": 1}]}}, id="too many points"),
     ],
 )
-def test_tampered_drawing_gets_a_clear_message_and_costs_nothing(browser: Browser, server: Server, drawing: object) -> None:
+def test_tampered_drawing_is_rejected_with_a_message(browser: Browser, server: Server, drawing: object) -> None:
     page = tampered_page(browser, server, drawing)
     draw(page, ONE)
     expect(page.get_by_text("Press Clear and draw again")).to_be_visible()
