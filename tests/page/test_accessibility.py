@@ -20,6 +20,7 @@ from tests.support.browser import (
     slide,
     start_run,
 )
+from tests.support.layout import IN_EVERY_LOOK
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
 QUICK = "?preset=fast&hidden_sizes=32&epochs=1&threads=1"
@@ -104,7 +105,9 @@ def num_stops(page: Page, selector: str, most: int) -> int:
 # Axe
 
 
-@pytest.mark.parametrize(("scheme", "width", "is_trained"), [("light", 1280, False), ("dark", 390, True)])
+@pytest.mark.parametrize(
+    ("scheme", "width", "is_trained"), [("light", 1280, False), pytest.param("dark", 390, True, marks=pytest.mark.slow)]
+)
 def test_axe_finds_no_violation_in_any_tab(open_page: Callable[..., Page], scheme: str, width: int, is_trained: bool) -> None:
     page = open_page(width, 800, QUICK, color_scheme=scheme)
     if is_trained:
@@ -125,6 +128,7 @@ def test_skip_link_leads_to_train_within_five_keys(open_page: Callable[..., Page
     assert num_stops(page, ".st-key-train", most=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tab", "gallery", "most"), [("Mistakes", "misread", 3), ("Inside", "gallery", 10)])
 def test_gallery_is_few_stops_from_its_tab(trained: Page, tab: str, gallery: str, most: int) -> None:
     open_tab(trained, tab)
@@ -156,6 +160,7 @@ def test_arrow_keys_walk_through_matrix_and_gallery(trained: Page) -> None:
     expect(focus).to_have_attribute("aria-label", str(trained.locator(".st-key-misread figcaption").nth(1).text_content()))
 
 
+@pytest.mark.slow
 def test_focus_ring_is_nowhere_clipped(trained: Page) -> None:
     trained.add_style_tag(content="* { transition: none !important }")
     for tab in tabs(trained):
@@ -180,7 +185,7 @@ def contrast(part: Locator) -> float:
     return float((luminance.max() + 0.05) / (luminance.min() + 0.05))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_everything_is_visible_in_forced_colors(open_page: Callable[..., Page], scheme: str) -> None:
     page = open_page(1280, 1400, QUICK, color_scheme=scheme, forced_colors="active")
     train(page)
@@ -214,6 +219,7 @@ def test_everything_is_visible_in_forced_colors(open_page: Callable[..., Page], 
 # Touch
 
 
+@pytest.mark.slow
 def test_tapped_pixel_and_curve_keep_their_numbers(open_page: Callable[..., Page]) -> None:
     page = open_page(query=QUICK, has_touch=True)
     train(page)
@@ -223,14 +229,14 @@ def test_tapped_pixel_and_curve_keep_their_numbers(open_page: Callable[..., Page
     expect(page.locator(".st-key-accuracy_chart .tip")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_no_text_is_available_to_the_mouse_alone(trained: Page) -> None:
     for tab in tabs(trained):
         said = trained.locator(".stMain").inner_text()
         assert re.findall(r"(?:[Pp]oint at|[Cc]lick)(?!\w| or tap).{,30}", said) == [], tab
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@IN_EVERY_LOOK
 def test_text_has_enough_contrast(open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(width, 800, color_scheme=scheme)
     page.evaluate(ALL_FADED)

@@ -73,6 +73,7 @@ def test_translated_page_keeps_updating_while_it_trains(open_page: Callable[...,
     expect(page.get_by_text("NotFoundError")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_static_text_is_translated(open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.evaluate(TRANSLATE)
@@ -117,7 +118,7 @@ INVISIBLE = """
 """What has no colour, or nearly that of the page."""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_bars_axes_and_text_are_visible_without_light_dark(open_page: Callable[..., Page], scheme: str) -> None:
     page = open_page(color_scheme=scheme)
     expect(page.locator(".st-key-why_sums")).to_be_visible()
@@ -143,6 +144,7 @@ CUT_OFF = """
 """What does not show all that is in it, or lies over it."""
 
 
+@pytest.mark.slow
 def test_printed_page_is_whole_on_several_sheets(open_page: Callable[..., Page]) -> None:
     page = open_page(query=QUICK, color_scheme="dark")
     start_run(page)
@@ -190,6 +192,7 @@ def test_missing_websocket_is_reported_within_five_seconds(browser: Browser, ser
     page.close()
 
 
+@pytest.mark.slow
 def test_lost_connection_is_reported_within_five_seconds(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     with running_server(tmp_path, MNIST_FC_DATA=str(small_npz)) as own:
         page = browser.new_page()

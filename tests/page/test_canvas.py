@@ -221,7 +221,7 @@ def slow_page(browser: Browser, server: Server, delay: int) -> Iterator[Page]:
     page.context.close()
 
 
-@pytest.mark.parametrize("delay", [0, 200, 500])
+@pytest.mark.parametrize("delay", [pytest.param(0, marks=pytest.mark.slow), 200, pytest.param(500, marks=pytest.mark.slow)])
 def test_stroke_begun_right_after_clear_or_undo_is_kept(browser: Browser, server: Server, delay: int) -> None:
     with slow_page(browser, server, delay) as page:
         expect_reading(page, "3")
@@ -253,6 +253,7 @@ def test_stroke_begun_right_after_clear_or_undo_is_kept(browser: Browser, server
         expect_strokes(page, ONE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [200])
 def test_hand_canvas_keeps_strokes_under_latency_and_tab_changes(browser: Browser, server: Server, delay: int) -> None:
     with slow_page(browser, server, delay) as page:

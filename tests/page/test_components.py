@@ -213,6 +213,7 @@ def test_labels_of_extreme_axes_lie_inside_the_chart(page: Page, width: int) -> 
         assert not any(map(NO_NUMBER.search, labels)), labels
 
 
+@pytest.mark.slow
 def test_gradient_chart_holds_every_curve_of_a_deep_net(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=deep")
     open_tab(page, "Gradients")
@@ -261,7 +262,7 @@ def test_pixel_values_have_four_digits_and_no_minus_zero(page: Page) -> None:
         )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
 def test_strong_pixels_stand_out_from_the_page(open_page: Callable[..., Page], scheme: str) -> None:
     page = open_page(color_scheme=scheme)
     values = [1.0, 0.5, 0.1, 0.0, -0.1, -0.5, -1.0]
@@ -279,6 +280,7 @@ def test_strong_pixels_stand_out_from_the_page(open_page: Callable[..., Page], s
 # Pinned drawings
 
 
+@pytest.mark.slow
 def test_five_pins_have_distinct_colours_and_keep_accuracy_visible(open_page: Callable[..., Page]) -> None:
     page = open_page(1280, 800, query="?run=learned")
     for count in range(1, 6):
@@ -330,6 +332,7 @@ def test_overflowed_network_is_named_in_every_tab(open_page: Callable[..., Page]
         assert [found for text in texts if (found := NO_NUMBER.search(text))] == [], tab
 
 
+@pytest.mark.slow
 def test_huge_values_are_written_in_few_digits(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=huge")
     expect(page.locator(".under-digit")).to_contain_text("this run, step 20")

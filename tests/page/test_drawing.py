@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import (
@@ -120,6 +121,7 @@ def test_drawing_replaces_a_test_digit(page: Page) -> None:
     expect(page.locator(".st-key-canvas")).to_have_css("opacity", "1")
 
 
+@pytest.mark.slow
 def test_reading_grows_certain_as_the_network_learns(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=best&schedule=constant&learning_rate=0.00001&optimizer=sgd")
     click(page, "train")

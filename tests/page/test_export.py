@@ -32,6 +32,7 @@ from tests.support.browser import (
     start_run,
 )
 from tests.support.files import WritesAFile
+from tests.support.layout import IN_EVERY_LOOK
 from tests.support.models import BlogNet
 
 TAB = "Take it away"
@@ -149,6 +150,7 @@ def test_exported_programs_have_panel_settings_and_run_settings(page: Page, tmp_
     assert "tanh" not in texts["take_script_of_run"]
 
 
+@pytest.mark.slow
 def test_export_without_a_run_offers_the_shipped_network(page: Page, mnist: Mnist, tmp_path: Path) -> None:
     open_tab(page, TAB)
     expect(page.get_by_text("There is no run yet: press Train.")).to_have_count(2)
@@ -163,6 +165,7 @@ def test_export_without_a_run_offers_the_shipped_network(page: Page, mnist: Mnis
 # Brought
 
 
+@pytest.mark.slow
 def test_uploaded_checkpoint_reads_as_before_with_its_activation(page: Page, tmp_path: Path) -> None:
     choose(page, "activation", "tanh")
     shown = train_one_epoch(page)
@@ -210,6 +213,7 @@ def test_uploaded_checkpoint_reads_as_before_with_its_activation(page: Page, tmp
     expect_reading(page, "3")
 
 
+@pytest.mark.slow
 def test_removed_upload_leaves_the_new_run_reading(page: Page) -> None:
     open_tab(page, TAB)
     bring(page, saved(state_of()))
@@ -256,8 +260,7 @@ def test_invalid_file_is_rejected_with_a_reason(page: Page, tmp_path: Path) -> N
 # Looks
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@IN_EVERY_LOOK
 def test_export_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(width, 800, color_scheme=scheme)
     open_tab(page, TAB)

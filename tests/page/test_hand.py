@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import (
@@ -68,6 +69,7 @@ def test_hand_test_scores_ten_digits_with_each_new_network(page: Page) -> None:
     expect(page.locator(".box img")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_unfinished_hand_test_survives_a_tab_change_and_a_run(page: Page) -> None:
     open_tab(page, "Test your hand")
     draw_next(page, ONE)
@@ -91,6 +93,7 @@ def test_unfinished_hand_test_survives_a_tab_change_and_a_run(page: Page) -> Non
     expect(page.locator(".st-key-hand_next button")).to_be_disabled()
 
 
+@pytest.mark.slow
 def test_hand_test_uses_chosen_network_and_brush(page: Page) -> None:
     slide(page, "epochs", "Home")
     click(page, "train")

@@ -15,7 +15,7 @@ from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expec
 from tests.support.faults import run_of
 from tests.support.slow_network import SlowNetwork
 
-ROUND_TRIPS = [0.05, 0.25, 0.5]
+ROUND_TRIPS = [pytest.param(0.05, marks=pytest.mark.slow), 0.25, pytest.param(0.5, marks=pytest.mark.slow)]
 """Seconds."""
 
 LONGER_THAN_TWO_CHOICES = 3.0
@@ -185,6 +185,7 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
     expect_settings(page, wanted, "custom")
 
 
+@pytest.mark.slow
 def test_changes_faster_than_answers_keep_the_last_choice(open_slow: Callable[..., Page]) -> None:
     page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
     open_all_settings(page)
@@ -212,6 +213,7 @@ def test_changes_faster_than_answers_keep_the_last_choice(open_slow: Callable[..
     expect_settings(page, one_thread["blog-keras"], "blog-keras")
 
 
+@pytest.mark.slow
 def test_clicks_faster_than_answers_keep_run_and_network(open_slow: Callable[..., Page], server: Server) -> None:
     page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
     by = page.locator(".under-digit .by")

@@ -29,6 +29,11 @@ PANEL, OPEN_PANEL = "[data-testid=stSidebar]", "[data-testid=stExpandSidebarButt
 OVERLAY = 768
 """Up to this width the side panel lies over the page, and is collapsed at first."""
 
+COVERED_SIZES = [
+    *((1280, 800), (390, 844)),
+    *(pytest.param(size, marks=pytest.mark.slow) for size in ((844, 390), (768, 1024), (641, 900), (640, 400))),
+]
+
 TALL = 3200
 """Pixels of a window in which all of the page is in view, so that each control can be asked what covers it."""
 
@@ -62,19 +67,19 @@ def wide_page(open_page: Callable[..., Page]) -> Callable[[str], Page]:
 # Widths
 
 
-@pytest.mark.parametrize(("scheme", "step"), [("light", 9), ("dark", 54)])
+@pytest.mark.parametrize(("scheme", "step"), [pytest.param("light", 9, marks=pytest.mark.slow), ("dark", 54)])
 def test_nothing_is_cut_beside_the_open_panel(wide_page: Callable[[str], Page], scheme: str, step: int) -> None:
     assert faults_at(wide_page(scheme), range(OVERLAY + 2, 1501, step)) == {}
 
 
-@pytest.mark.parametrize(("scheme", "step"), [("dark", 9), ("light", 54)])
+@pytest.mark.parametrize(("scheme", "step"), [pytest.param("dark", 9, marks=pytest.mark.slow), ("light", 54)])
 def test_nothing_is_cut_while_the_panel_is_collapsed(wide_page: Callable[[str], Page], scheme: str, step: int) -> None:
     page = wide_page(scheme)
     collapse_panel(page)
     assert faults_at(page, range(320, 1501, step)) == {}
 
 
-@pytest.mark.parametrize(("scheme", "step"), [("light", 131), ("dark", 295)])
+@pytest.mark.parametrize(("scheme", "step"), [pytest.param("light", 131, marks=pytest.mark.slow), ("dark", 295)])
 def test_nothing_in_the_tabs_is_cut(wide_page: Callable[[str], Page], scheme: str, step: int) -> None:
     page = wide_page(scheme)
     for tab, shown in (("Mistakes", ".confusion button"), ("Runs", ".st-key-blog_table"), ("Inside", ".st-key-gallery canvas")):
@@ -84,7 +89,7 @@ def test_nothing_in_the_tabs_is_cut(wide_page: Callable[[str], Page], scheme: st
         assert faults_at(page, range(320, 1501, step)) == {}, tab
 
 
-@pytest.mark.parametrize("size", [(1280, 800), (844, 390), (768, 1024), (641, 900), (640, 400), (390, 844)])
+@pytest.mark.parametrize("size", COVERED_SIZES)
 def test_nothing_is_covered_with_the_panel_collapsed_or_open(open_page: Callable[..., Page], size: tuple[int, int]) -> None:
     page = open_page(*size)
     without_transitions(page)
@@ -168,6 +173,7 @@ def states(page: Page) -> Iterator[str]:
     yield "stopped"
 
 
+@pytest.mark.slow
 def test_no_control_moves_from_state_to_state(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?learning_rate=1&schedule=constant&epochs=60")
     without_transitions(page)
@@ -247,6 +253,7 @@ FONT_SIZES = """() => [".under-digit", ".bar b", ".stTabs p", ".st-key-train but
   .map(each => parseFloat(getComputedStyle(document.querySelector(each)).fontSize))"""
 
 
+@pytest.mark.slow
 def test_larger_browser_font_enlarges_the_page_without_cuts(server: Server, page: Page, browser: Browser) -> None:
     arguments = [*BROWSER_ARGS, "--blink-settings=defaultFontSize=24"]
     with browser.browser_type.launch(executable_path=BROWSER, args=arguments) as large:
@@ -266,6 +273,7 @@ def test_axis_labels_are_12_pixels(page: Page) -> None:
     assert min(sizes) >= 12
 
 
+@pytest.mark.slow
 def test_confusion_cells_of_a_row_are_level(page: Page) -> None:
     open_tab(page, "Mistakes")
     expect(page.locator(".confusion button:disabled").first).to_be_visible()

@@ -60,6 +60,7 @@ def before(browser: Browser, server: Server, folder: Path) -> dict[str, StoredRu
 # Gone
 
 
+@pytest.mark.slow
 def test_browser_closed_mid_stroke_affects_nobody_else(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:
@@ -95,6 +96,7 @@ def test_run_of_closed_browser_keeps_its_whole_curve(
     page.context.close()
 
 
+@pytest.mark.slow
 def test_stalled_network_loses_neither_stroke_nor_run(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:
@@ -125,6 +127,7 @@ def at_once(*pages: Page, key: str) -> None:
         page.locator(f".st-key-{key} button").evaluate("button => { setTimeout(() => button.click()) }")
 
 
+@pytest.mark.slow
 def test_every_button_works_in_two_tabs_of_one_person(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:

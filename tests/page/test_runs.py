@@ -24,6 +24,7 @@ from tests.support.browser import (
     wait_until,
 )
 from tests.support.faults import expect_all_well, is_writing, training_processes, whole_runs
+from tests.support.layout import IN_EVERY_LOOK
 
 LONG = "?preset=best&threads=1"
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"
@@ -103,7 +104,14 @@ def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..
     expect_status(first, "stopped")
 
 
-@pytest.mark.parametrize("ending", ["kill -9", "kill -9 while it saves", "terminated"])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param("kill -9", marks=pytest.mark.slow),
+        pytest.param("kill -9 while it saves", marks=pytest.mark.slow),
+        "terminated",
+    ],
+)
 def test_interrupted_run_resumes_after_server_restart(browser: Browser, tmp_path: Path, small_npz: Path, ending: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     # Several times the second of training after which a state is kept, so that a fast machine is not done before.
@@ -153,6 +161,7 @@ def test_link_to_a_missing_run_is_reported(open_page: Callable[..., Page]) -> No
     expect_status(page, "ready")
 
 
+@pytest.mark.slow
 def test_resume_in_two_tabs_does_not_pause_the_run(open_page: Callable[..., Page]) -> None:
     first = open_page(query=LONG)
     start_run(first)
@@ -208,6 +217,7 @@ def test_runs_table_shows_differing_settings_and_curves(open_small: Callable[...
     assert len({(store / str(name) / "model.ckpt").read_bytes() for name in names}) == 2
 
 
+@pytest.mark.slow
 def test_run_trained_while_another_tab_was_open_is_compared(open_small: Callable[..., Page]) -> None:
     page = open_small()
     train_and_open_runs(page)
@@ -251,6 +261,7 @@ def test_run_can_be_renamed_pinned_deleted_and_restored(open_small: Callable[...
     expect_status(page, "done")
 
 
+@pytest.mark.slow
 def test_run_is_trained_again_with_its_settings(open_small: Callable[..., Page]) -> None:
     first = open_small(QUICK + "&dropout=0.4&seed=7")
     train_and_open_runs(first)
@@ -268,6 +279,7 @@ def test_run_is_trained_again_with_its_settings(open_small: Callable[..., Page])
     expect(rows(page).nth(0)).to_contain_text(re.compile(r"\s*".join(accuracies)))
 
 
+@pytest.mark.slow
 def test_blog_programs_train_in_sequence_and_fill_the_table(open_small: Callable[..., Page]) -> None:
     page = open_small("?preset=fast&threads=1&seed=3")
     open_tab(page, "Runs")
@@ -282,8 +294,7 @@ def test_blog_programs_train_in_sequence_and_fill_the_table(open_small: Callable
     expect(page.locator(".st-key-progress")).to_contain_text("200 steps")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@IN_EVERY_LOOK
 def test_runs_table_is_legible_and_fits_the_screen(open_small: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_small(QUICK, width, scheme)
     train_and_open_runs(page)
@@ -307,6 +318,7 @@ garbage => {
 """
 
 
+@pytest.mark.slow
 def test_runs_table_ignores_forged_messages(open_small: Callable[..., Page], small_server: Server) -> None:
     page = open_small()
     train_and_open_runs(page)

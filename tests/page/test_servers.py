@@ -4,6 +4,7 @@ import os
 import select
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.support.browser import (
@@ -24,6 +25,7 @@ def test_missing_data_file_is_reported(browser: Browser, tmp_path: Path) -> None
         page.close()
 
 
+@pytest.mark.slow
 def test_unwritable_store_is_reported_and_the_run_continues(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with running_server(tmp_path, MNIST_FC_RUNS=str(tmp_path / "file" / "runs")) as own:
@@ -36,6 +38,7 @@ def test_unwritable_store_is_reported_and_the_run_continues(browser: Browser, tm
         page.close()
 
 
+@pytest.mark.slow
 def test_run_of_closed_page_stops_unless_detached(browser: Browser, tmp_path: Path) -> None:
     with running_server(tmp_path) as own:
         pages = [browser.new_context(viewport={"width": 1280, "height": 800}).new_page() for _ in range(2)]

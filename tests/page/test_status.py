@@ -81,6 +81,7 @@ def test_status_names_each_outcome_of_a_run(open_page: Open) -> None:
     expect(row(other)).to_have_attribute("data-state", "done")
 
 
+@pytest.mark.slow
 def test_own_sweep_is_the_status_until_it_ends(open_page: Open) -> None:
     page = open_page(query=f"{QUICK}&epochs=1&hidden_sizes=16")
     open_tab(page, "Sweep")
@@ -111,6 +112,7 @@ def test_diverged_reads_alike_in_header_table_and_diagnosis(open_page: Open, ser
     expect_state(page, "done", "done")
 
 
+@pytest.mark.slow
 def test_cure_stops_the_active_run_and_retrains(open_page: Open) -> None:
     page = open_page(query=f"{SMALL}&learning_rate=1&schedule=constant&hidden_sizes=512,512&batch_size=8&epochs=100")
     start_run(page)
@@ -130,6 +132,7 @@ def test_cure_stops_the_active_run_and_retrains(open_page: Open) -> None:
     expect(page.locator(".st-key-runs tr[data-state=running]")).to_have_count(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["stop", "reset"])
 def test_stop_ends_both_of_the_blogs_programs(open_page: Open, key: str) -> None:
     page = open_page(query=f"{QUICK}&seed=5")
@@ -155,6 +158,7 @@ def test_stop_ends_both_of_the_blogs_programs(open_page: Open, key: str) -> None
 # One test figure, one set of settings
 
 
+@pytest.mark.slow
 def test_stopped_run_has_one_test_figure_everywhere(open_page: Open, server: Server) -> None:
     """One that was stopped after an epoch that had been tested: 11.35 % then, 9.82 % at its end."""
     config = PRESETS["blog-pytorch"].replace(threads=1)
@@ -197,6 +201,7 @@ def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> N
     expect(page.locator(".st-key-size_0").get_by_role("slider")).to_have_attribute("aria-valuetext", "32")
 
 
+@pytest.mark.slow
 def test_chart_caption_matches_the_curves(open_page: Open) -> None:
     page = open_page(query=QUICK)
     expect(captions(page).filter(has_text="The curves of a run appear here")).to_be_visible()
@@ -256,7 +261,7 @@ WHERE = """() => {
 """Where the middle of the slider's thumb is, and where the chart's mark is."""
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_slider_lies_on_the_charts_own_axis(open_page: Open, width: int) -> None:
     page = open_page(width, query=f"{QUICK}&batch_size=32")
     start_run(page)
@@ -279,7 +284,7 @@ def test_slider_lies_on_the_charts_own_axis(open_page: Open, width: int) -> None
 # The table
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_runs_table_keeps_names_visible_and_marks_cut_edges(open_page: Open, width: int) -> None:
     for changes in ("&batch_size=64&dropout=0.1", "&activation=tanh&weight_decay=0.001&label_smoothing=0.1&augmentation=affine"):
         page = open_page(width, query=f"{QUICK}{changes}&learning_rate=0.002&seed={width}")

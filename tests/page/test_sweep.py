@@ -15,6 +15,7 @@ from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best
 from mnist_fc.sweep.storage import SWEEPS_VARIABLE, default_storage
 from mnist_fc.sweep.study import MIN_DONE, base_and_space, trials
 from tests.support.browser import CONTRAST_BELOW, Server, choose, click, expect_status, open_tab, ready, running_server
+from tests.support.layout import IN_EVERY_LOOK
 
 SHORT = "?preset=fast&epochs=1&num_validation=500&hidden_sizes=32"
 LONG = "?preset=fast&epochs=100&num_validation=500&batch_size=8&hidden_sizes=1024,1024"
@@ -130,6 +131,7 @@ def test_finished_sweep_shows_plots_and_applies_best_settings(open_page: Callabl
     expect_status(page, "done")
 
 
+@pytest.mark.slow
 def test_settings_of_existing_trials_alone_can_be_used(open_page: Callable[..., Page], storage: str, others: str) -> None:
     page = open_sweep(open_page, SHORT)
     choose(page, "sweep_study", others)
@@ -162,6 +164,7 @@ def test_invalid_search_space_is_reported_and_nothing_starts(open_page: Callable
     expect(said).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_study_with_another_search_space_is_reported(open_page: Callable[..., Page], others: str) -> None:
     page = open_sweep(open_page, SHORT)
     enter(page, "sweep_name", others)
@@ -170,6 +173,7 @@ def test_study_with_another_search_space_is_reported(open_page: Callable[..., Pa
     expect(said).to_contain_text(f"The study {others} varies hidden_sizes=16,32-16,64-32-16")
 
 
+@pytest.mark.slow
 def test_another_persons_sweep_is_visible_but_not_stoppable(open_page: Callable[..., Page], page: Page) -> None:
     owner = open_sweep(open_page, LONG)
     click(owner, "start_sweep")
@@ -185,6 +189,7 @@ def test_another_persons_sweep_is_visible_but_not_stoppable(open_page: Callable[
     expect(page.locator(".st-key-start_sweep button")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_queued_sweep_keeps_choices_across_tabs(open_page: Callable[..., Page]) -> None:
     page = open_sweep(open_page, LONG)
     enter(page, "sweep_hidden_sizes", "40, 24")
@@ -202,6 +207,7 @@ def test_queued_sweep_keeps_choices_across_tabs(open_page: Callable[..., Page]) 
     expect(page.locator(".st-key-sweep_hidden_sizes input")).to_have_value("40, 24")
 
 
+@pytest.mark.slow
 def test_trials_of_another_process_are_shown_as_they_come(open_page: Callable[..., Page], storage: str, small: Mnist) -> None:
     config = SweepConfig(BASE.replace(num_epochs=3), {"dropout": Interval(0.0, 0.5)}, "elsewhere", storage, num_runs=2)
     with closing(sweep(config, small)) as records:
@@ -217,8 +223,7 @@ def test_trials_of_another_process_are_shown_as_they_come(open_page: Callable[..
     expect(page.locator(".sweep-table tr.running")).to_have_count(0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@IN_EVERY_LOOK
 def test_sweep_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], others: str, scheme: str, width: int) -> None:
     page = open_sweep(open_page, SHORT, width, color_scheme=scheme)
     choose(page, "sweep_study", others)

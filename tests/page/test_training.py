@@ -5,6 +5,7 @@ import re
 import signal
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from mnist_fc.config import CPU_COUNT
@@ -41,6 +42,7 @@ def test_run_ends_with_validation_and_test_accuracy(page: Page) -> None:
     expect(page.locator(".series:has-text('test')")).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_blog_preset_shows_test_accuracy_after_each_epoch(page: Page) -> None:
     choose_preset(page, "blog-pytorch")
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-500-10: 397,510 parameters")
@@ -51,6 +53,7 @@ def test_blog_preset_shows_test_accuracy_after_each_epoch(page: Page) -> None:
     expect(page.get_by_text("it has no validation images")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_two_changes_in_quick_succession_both_hold(browser: Browser, server: Server) -> None:
     """The second leaves the browser before the page has heard that the first made the preset a custom one."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
@@ -143,6 +146,7 @@ def test_queued_person_can_draw_leave_and_start_automatically(open_page: Callabl
     expect_status(second, re.compile("^done$"))
 
 
+@pytest.mark.slow
 def test_speed_test_runs_live_and_offers_fastest_thread_count(
     open_page: Callable[..., Page],
 ) -> None:

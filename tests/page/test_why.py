@@ -38,6 +38,7 @@ from tests.support.browser import (
     slide,
     start_run,
 )
+from tests.support.layout import IN_EVERY_LOOK
 from tests.support.settings import OVERFLOWING
 
 TABS = {"Why this digit?": "why_sums", "Inside": "gallery", "Gradients": "", "Mistakes": "misread", "Look-alikes": "nearest"}
@@ -106,6 +107,7 @@ def test_looking_back_uses_the_weights_of_that_moment(trained: Page) -> None:
     assert pixels.evaluate(PICTURE) == at_the_end
 
 
+@pytest.mark.slow
 def test_play_runs_through_all_moments_to_the_last(trained: Page) -> None:
     trained.evaluate(
         """() => {
@@ -124,6 +126,7 @@ def test_play_runs_through_all_moments_to_the_last(trained: Page) -> None:
     assert trained.evaluate("window.seen") == [f"this run, step {step}" for step in (275, 0, 5, 10, 20, 50, 100, 200, 275)]
 
 
+@pytest.mark.slow
 def test_looking_back_during_training_stays_until_newest_is_chosen(page: Page) -> None:
     choose_preset(page, "best")
     click(page, "train")
@@ -136,6 +139,7 @@ def test_looking_back_during_training_stays_until_newest_is_chosen(page: Page) -
     expect(page.locator(".timeline output")).to_contain_text("latest")
 
 
+@pytest.mark.slow
 def test_missing_weights_file_is_reported(browser: Browser, tmp_path: Path) -> None:
     with running_server(tmp_path) as own:
         page = browser.new_page()
@@ -154,6 +158,7 @@ def test_missing_weights_file_is_reported(browser: Browser, tmp_path: Path) -> N
 # Pinned drawings
 
 
+@pytest.mark.slow
 def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) -> None:
     click(page, "pin")
     expect(page.locator(".st-key-probes")).to_have_text("3 tracked once you train")
@@ -179,6 +184,7 @@ def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) 
     expect(page.locator(".st-key-probes")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_pinned_drawing_can_be_relabelled_and_unpinned(trained: Page) -> None:
     page = trained
     click(page, "pin")  # after the run: its weights were kept
@@ -194,6 +200,7 @@ def test_pinned_drawing_can_be_relabelled_and_unpinned(trained: Page) -> None:
     expect(line).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_at_most_five_drawings_can_be_pinned(page: Page) -> None:
     said = page.locator(".under-digit")
     for count in range(1, 6):
@@ -236,6 +243,7 @@ def test_pixel_and_bias_contributions_sum_to_the_logit(page: Page) -> None:
     expect(page.locator(".st-key-why_pictures .tip")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_sigmoid_network_uses_integrated_gradients_and_shows_the_residual(page: Page) -> None:
     choose(page, "activation", "sigmoid")
     slide(page, "epochs", "Home")
@@ -297,6 +305,7 @@ def test_clicked_unit_shows_arithmetic_weights_and_top_digits(page: Page) -> Non
     expect(unit.locator("figcaption")).to_have_text([re.compile("^3: ")] * 8)
 
 
+@pytest.mark.slow
 def test_gallery_shows_discriminative_units_and_opens_them(page: Page) -> None:
     open_tab(page, "Inside")
     gallery = page.locator(".st-key-gallery figure")
@@ -306,6 +315,7 @@ def test_gallery_shows_discriminative_units_and_opens_them(page: Page) -> None:
     expect(page.locator(".st-key-unit")).to_contain_text(f"{name.capitalize()} of 1,024 in layer 1")
 
 
+@pytest.mark.slow
 def test_units_are_reached_with_the_keyboard(page: Page) -> None:
     open_tab(page, "Inside")
     grid = page.locator(".st-key-activations canvas").nth(1)
@@ -318,6 +328,7 @@ def test_units_are_reached_with_the_keyboard(page: Page) -> None:
 # Gradients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "vanishes"), [("sigmoid", True), ("ReLU", False)])
 def test_gradients_vanish_in_deep_sigmoid_but_not_relu_networks(page: Page, activation: str, vanishes: bool) -> None:
     open_tab(page, "Gradients")
@@ -412,6 +423,7 @@ def small_server_page(browser: Browser, small_npz: Path, tmp_path_factory: pytes
         page.close()
 
 
+@pytest.mark.slow
 def test_overfitting_run_is_named_and_augmentation_is_set(small_server_page: Page) -> None:
     page = small_server_page
     page.locator(".st-key-machine summary").click()
@@ -430,6 +442,7 @@ def test_overfitting_run_is_named_and_augmentation_is_set(small_server_page: Pag
     expect_status(page, "done")
 
 
+@pytest.mark.slow
 def test_stalled_run_is_named_and_relu_is_set(small_server_page: Page) -> None:
     page = small_server_page
     slide(page, "epochs", "End")
@@ -463,6 +476,7 @@ def overflowed(server: Server, mnist: Mnist) -> str:
     return folder.path.name
 
 
+@pytest.mark.slow
 def test_overflowed_run_is_named_everywhere_and_can_be_replayed(open_page: Callable[..., Page], overflowed: str) -> None:
     page = open_page(query=f"?run={overflowed}")
     expect_status(page, "diverged")
@@ -487,8 +501,7 @@ def test_overflowed_run_is_named_everywhere_and_can_be_replayed(open_page: Calla
 # Looks and access
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@IN_EVERY_LOOK
 def test_every_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(width, 800, color_scheme=scheme)
     click(page, "pin")
@@ -515,6 +528,7 @@ GARBAGE: list[object] = [
 ]
 
 
+@pytest.mark.slow
 def test_forged_clicks_change_nothing(browser: Browser, server: Server) -> None:
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     waiting = list(GARBAGE)

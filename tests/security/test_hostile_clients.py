@@ -37,6 +37,8 @@ from tests.support.browser import (
     start_run,
 )
 
+pytestmark = pytest.mark.integration
+
 MAX_MB = 100
 MEGABYTE = 2**20
 RUN = TrainConfig(hidden_sizes=(8,), num_epochs=1, num_validation=500, threads=1)
@@ -157,17 +159,20 @@ def test_invalid_message_closes_only_its_own_connection(server: Server, other: P
     assert loses_its_connection(server, garbage)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("states", STATES.values(), ids=list(STATES))
 def test_messages_full_of_states_cost_little(server: Server, other: Page, states: list[dict[str, Any]]) -> None:
     with costs_little(server):
         is_answered(server, *[rerun(states)] * 3)
 
 
+@pytest.mark.slow
 def test_address_with_thousands_of_names_costs_little(server: Server, other: Page) -> None:
     with costs_little(server):
         is_answered(server, rerun(query="&".join(f"name{i}={'x' * 50}" for i in range(20_000))))
 
 
+@pytest.mark.slow
 def test_no_client_clears_shared_state_or_ends_the_server(server: Server, other: Page) -> None:
     choose_preset(other, "best")
     start_run(other)
@@ -179,6 +184,7 @@ def test_no_client_clears_shared_state_or_ends_the_server(server: Server, other:
     expect_status(other, "stopped")
 
 
+@pytest.mark.slow
 def test_too_large_file_is_rejected_with_a_reason(server: Server, other: Page, tmp_path: Path) -> None:
     open_tab(other, "Take it away")
     with (tmp_path / "large.ckpt").open("wb") as file:
@@ -188,6 +194,7 @@ def test_too_large_file_is_rejected_with_a_reason(server: Server, other: Page, t
         expect(other.locator(".st-key-upload")).to_contain_text("File must be 64")
 
 
+@pytest.mark.slow
 def test_endless_uploads_cost_the_server_little(server: Server, other: Page) -> None:
     body = (
         b'--of\r\nContent-Disposition: form-data; name="file"; filename="a.ckpt"\r\n\r\n'

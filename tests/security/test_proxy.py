@@ -35,6 +35,8 @@ from tests.support.browser import (
 )
 from tests.support.faults import LONG, QUICK, begin_stroke, end_stroke, expect_all_well, run_of, served, train_one, whole_runs
 
+pytestmark = pytest.mark.integration
+
 SECTION = (ROOT / "README.md").read_text().split("\n## In a class\n")[1].split("\n## ")[0]
 COMMANDS, CONFIG = re.findall(r"\n```\w*\n(.*?)```\n", SECTION, re.DOTALL)
 NAME, PASSWORD = "digits.school.example", "a secret"
@@ -205,6 +207,7 @@ def test_drawing_training_and_upload_work_behind_the_proxy(browser: Browser, pro
     page.context.close()
 
 
+@pytest.mark.slow
 def test_too_large_upload_is_rejected_by_the_proxy(proxy: Proxy) -> None:
     page_takes = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]["maxUploadSize"]
     (proxy_takes,) = re.findall(r"client_max_body_size (\d+)m;", CONFIG)
@@ -213,6 +216,7 @@ def test_too_large_upload_is_rejected_by_the_proxy(proxy: Proxy) -> None:
     assert proxy.request("/_stcore/upload_file/x/y", f"class:{PASSWORD}", "PUT", **length).status == 413
 
 
+@pytest.mark.slow
 def test_cut_connection_loses_neither_stroke_nor_run(browser: Browser, proxy: Proxy, folder: Path) -> None:
     page = opened_with_password(browser, proxy, LONG)
     train_one(page)

@@ -51,10 +51,14 @@ def tampered_page(browser: Browser, server: Server, drawing: object) -> Page:
     "drawing",
     [
         pytest.param("text", id="not an object"),
-        pytest.param({"raw": None, "data": "data:image/png;base64,AAAA"}, id="no strokes and a broken image"),
-        pytest.param({"raw": {"objects": "x"}}, id="objects that are no list"),
+        pytest.param(
+            {"raw": None, "data": "data:image/png;base64,AAAA"}, id="no strokes and a broken image", marks=pytest.mark.slow
+        ),
+        pytest.param({"raw": {"objects": "x"}}, id="objects that are no list", marks=pytest.mark.slow),
         pytest.param({"raw": {"objects": [{"path": [["M", 1, "x"]], "strokeWidth": 1}]}}, id="a path of words"),
-        pytest.param({"raw": {"objects": [{"path": [["M", 1, 1]], "strokeWidth": 1}] * 501}}, id="too many strokes"),
+        pytest.param(
+            {"raw": {"objects": [{"path": [["M", 1, 1]], "strokeWidth": 1}] * 501}}, id="too many strokes", marks=pytest.mark.slow
+        ),
         pytest.param({"raw": {"objects": [{"path": [["L", 1, 1]] * 50_001, "strokeWidth": 1}]}}, id="too many points"),
     ],
 )
@@ -66,6 +70,7 @@ def test_tampered_drawing_is_rejected_with_a_message(browser: Browser, server: S
     page.context.close()
 
 
+@pytest.mark.slow
 def test_huge_image_in_a_message_is_not_decoded(browser: Browser, server: Server, tmp_path: Path) -> None:
     picture = io.BytesIO()
     Image.new("1", (9000, 9000)).save(picture, "PNG")
