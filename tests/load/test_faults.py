@@ -23,13 +23,13 @@ from tests.support.faults import (
     LONG,
     QUICK,
     expect_all_well,
+    finished_runs,
     is_writing,
     opened,
     run_of,
     served,
     train_one,
     training_processes,
-    whole_runs,
 )
 
 # The training process
@@ -52,7 +52,7 @@ def test_training_process_killed_in_any_state_is_reported(
 ) -> None:
     page = opened(browser, own_server, QUICK)
     train_one(page)
-    before = whole_runs(own_folder / "runs")
+    before = finished_runs(own_folder / "runs")
     page.goto(f"{own_server.url}/{LONG}")
     ready(page)
     killed = own_server.worker()
@@ -89,7 +89,7 @@ def test_run_above_the_memory_limit_fails_with_a_reason(browser: Browser, small_
     with served(tmp_path, small_npz, MNIST_FC_MEMORY_GB="0.1") as server:
         page = opened(browser, server, QUICK)
         train_one(page)
-        before = whole_runs(tmp_path / "runs")
+        before = finished_runs(tmp_path / "runs")
         page.goto(f"{server.url}/{QUICK.replace('=32&', '=2048,2048,2048,2048&')}")
         ready(page)
         click(page, "train")
@@ -146,7 +146,7 @@ def test_full_disk_loses_only_the_run_being_saved(browser: Browser, small_npz: P
         store = Path(f"/proc/{server.process.pid}/root{tmp_path}/runs")
         page = opened(browser, server, QUICK)
         train_one(page)
-        before = whole_runs(store)
+        before = finished_runs(store)
         page.goto(f"{server.url}/{LONG}")
         ready(page)
         start_run(page)
@@ -166,7 +166,7 @@ def test_full_disk_loses_only_the_run_being_saved(browser: Browser, small_npz: P
         expect(page.get_by_text(re.compile("This run is not kept on disk.*No space left on device"))).to_be_visible(
             timeout=120 * SECONDS
         )
-        assert before.keys() <= whole_runs(store).keys() == before.keys()
+        assert before.keys() <= finished_runs(store).keys() == before.keys()
         filler.unlink()
         open_tab(page, "Runs")
         row = page.locator(f"tr[data-run='{cut_off.name}']")
@@ -182,7 +182,7 @@ def test_read_only_store_is_reported_and_training_continues(browser: Browser, sm
         store = tmp_path / "runs"
         page = opened(browser, server, QUICK)
         train_one(page)
-        before = whole_runs(store)
+        before = finished_runs(store)
         (first,) = before
         page.goto(f"{server.url}/{LONG}")
         ready(page)
@@ -231,7 +231,7 @@ def test_deleted_data_file_fails_only_a_new_training_process(browser: Browser, s
         page.reload()
         ready(page)
         expect_status(page, DONE)
-        before = whole_runs(tmp_path / "runs")
+        before = finished_runs(tmp_path / "runs")
         killed = server.worker()
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: training_processes(tmp_path) not in ([], [killed]))
@@ -269,6 +269,6 @@ def test_runs_after_a_clock_step_back_count_as_newest(browser: Browser, small_np
             assert len(begun) < 10
             train_one(page)
             begun.append(run_of(page, tmp_path / "runs"))
-        assert [path for path in begun if path.exists()] == begun[-len(whole_runs(tmp_path / "runs")) :]
+        assert [path for path in begun if path.exists()] == begun[-len(finished_runs(tmp_path / "runs")) :]
         expect_all_well(page, server, tmp_path, {begun[-1].name: read_run(begun[-1])})
         page.context.close()

@@ -27,11 +27,11 @@ from tests.support.faults import (
     begin_stroke,
     end_stroke,
     expect_all_well,
+    finished_runs,
     opened,
     run_of,
     served,
     train_one,
-    whole_runs,
 )
 
 
@@ -49,11 +49,11 @@ def server(folder: Path, small_npz: Path) -> Iterator[Server]:
 @pytest.fixture
 def before(browser: Browser, server: Server, folder: Path) -> dict[str, StoredRun]:
     """The runs that have ended when the test begins, at least one."""
-    if not (ended := whole_runs(folder / "runs") if (folder / "runs").exists() else {}):
+    if not (ended := finished_runs(folder / "runs") if (folder / "runs").exists() else {}):
         page = opened(browser, server, QUICK)
         train_one(page)
         page.context.close()
-        ended = whole_runs(folder / "runs")
+        ended = finished_runs(folder / "runs")
     return ended
 
 

@@ -23,7 +23,7 @@ from tests.support.browser import (
     start_run,
     wait_until,
 )
-from tests.support.faults import expect_all_well, is_writing, training_processes, whole_runs
+from tests.support.faults import expect_all_well, finished_runs, is_writing, training_processes
 from tests.support.layout import IN_EVERY_LOOK
 
 LONG = "?preset=best&threads=1"
@@ -129,7 +129,7 @@ def test_interrupted_run_resumes_after_server_restart(browser: Browser, tmp_path
         server.process.terminate() if ending == "terminated" else server.process.kill()
         server.process.wait(30)
     wait_until(lambda: training_processes(tmp_path) == [])
-    assert whole_runs(tmp_path / "runs") == {}  # but all that is there opens
+    assert finished_runs(tmp_path / "runs") == {}  # but all that is there opens
     before = read_run(folder)
     assert before.end is None
     assert len(before.steps) > 50
@@ -144,7 +144,7 @@ def test_interrupted_run_resumes_after_server_restart(browser: Browser, tmp_path
         expect_status(page, "running")
         expect_status(page, re.compile("^done$"))
         expect(page.locator(".st-key-pause button")).to_be_disabled()
-        expect_all_well(page, server, tmp_path, whole_runs(tmp_path / "runs"))
+        expect_all_well(page, server, tmp_path, finished_runs(tmp_path / "runs"))
         page.close()
     after = read_run(folder)
     assert after.end

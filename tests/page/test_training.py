@@ -73,7 +73,7 @@ def test_two_changes_in_quick_succession_both_hold(browser: Browser, server: Ser
         answered = len(held)
         page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first.press("End")
         while len(held) == answered:
-            page.wait_for_timeout(50)
+            page.evaluate("() => new Promise(requestAnimationFrame)")  # lets messages arrive
     is_slow = False
     for send in held:
         send()

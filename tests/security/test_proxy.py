@@ -33,7 +33,7 @@ from tests.support.browser import (
     start_run,
     wait_until,
 )
-from tests.support.faults import LONG, QUICK, begin_stroke, end_stroke, expect_all_well, run_of, served, train_one, whole_runs
+from tests.support.faults import LONG, QUICK, begin_stroke, end_stroke, expect_all_well, finished_runs, run_of, served, train_one
 
 pytestmark = pytest.mark.integration
 
@@ -220,7 +220,7 @@ def test_too_large_upload_is_rejected_by_the_proxy(proxy: Proxy) -> None:
 def test_cut_connection_loses_neither_stroke_nor_run(browser: Browser, proxy: Proxy, folder: Path) -> None:
     page = opened_with_password(browser, proxy, LONG)
     train_one(page)
-    before = whole_runs(folder / "runs")
+    before = finished_runs(folder / "runs")
     slide(page, "epochs", "End")
     start_run(page)
     expect_status(page, "running")

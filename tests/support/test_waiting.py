@@ -1,4 +1,4 @@
-"""What the tests wait with: what can no longer come is not waited for. Without that these tests would never end."""
+"""Waiting ends as soon as the event can no longer happen. Otherwise these tests would never end."""
 
 import math
 import subprocess
@@ -31,7 +31,7 @@ CHANGE = """([run, words]) => {
     return found;
   };
 }"""
-"""Changes the status as soon as somebody has looked at it."""
+"""Changes the status as soon as it has been read."""
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def blank(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No time is too long for a status."""
+    """Remove the bounds on waiting for a status."""
     monkeypatch.setattr(browser, "STATUS_SECONDS", math.inf)
     monkeypatch.setattr(browser, "AT_ONCE_SECONDS", math.inf)
 
@@ -79,7 +79,7 @@ def test_server_exit_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "log").write_text("why it ended")
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     monkeypatch.setattr(browser, "SERVERS", [Server(process, "http://localhost", tmp_path / "log")])
-    threading.Timer(0, process.communicate).start()  # whose end of input it ends with
+    threading.Timer(0, process.communicate).start()  # ends its input, and with it the process
     with pytest.raises(AssertionError, match="why it ended"):
         wait_until(lambda: False, math.inf)
 
