@@ -1,5 +1,6 @@
-"""What goes wrong with the machine, done to the running page: processes killed, a disk full or read-only, the data gone, the
-clock set back. After each a line says what happened, nothing that was finished is lost, and the next click works.
+"""Faults of the machine under a running page: killed processes, a full or read-only disk, deleted data, a clock set back.
+
+After each, the page says what happened, no finished run is lost, and the next click works.
 """
 
 import os
@@ -56,12 +57,12 @@ def test_training_process_killed_in_any_state_is_reported(
     page.goto(f"{own_server.url}/{LONG}")
     ready(page)
     killed = own_server.worker()
-    if state == "loading":  # the one that comes after one that is killed, before it can train
+    if state == "loading":  # the successor of a killed one, before it can train
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: training_processes(own_folder) not in ([], [killed]))
         killed = own_server.worker()
     if state in ("loading", "starting"):
-        os.kill(killed, signal.SIGSTOP)  # or it might be training before the click is seen
+        os.kill(killed, signal.SIGSTOP)  # otherwise it might train before the click is seen
     click(page, "train")
     expect_status(page, "starting" if state in ("loading", "starting") else "running")
     if state == "paused":
@@ -123,11 +124,11 @@ def test_signal_ends_server_and_training_process_cleanly(
 
 
 AS_ROOT = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
-"""Of unshare and nsenter: mounts of one's own, which end with the process."""
+"""Options of unshare and nsenter for private mounts, which end with the process."""
 
 
 def mount(server: Server, *command: str | Path) -> bool:
-    """Do so where that server sees it; whether it could be done."""
+    """Run a command in the server's mount namespace; return whether it succeeded."""
     keep = [] if os.geteuid() == 0 else ["--preserve-credentials"]
     options = [option for option in AS_ROOT if option != "--map-root-user"]
     done = subprocess.run(["nsenter", f"--target={server.process.pid}", *options, *keep, "--", *command], check=False)
@@ -251,7 +252,7 @@ def test_runs_after_a_clock_step_back_count_as_newest(browser: Browser, small_np
     clock.write_text("+0")
     library = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
     changeable = {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"}
-    # Room for four such runs or so: one takes half a megabyte, and is reckoned as four before it is done.
+    # Room for about four such runs: one takes half a megabyte, and is estimated at four times that while it runs.
     with served(tmp_path, small_npz, LD_PRELOAD=str(library), MNIST_FC_RUNS_GB="0.0055", **changeable) as server:
         page = opened(browser, server, QUICK)
         train_one(page)

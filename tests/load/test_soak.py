@@ -1,4 +1,4 @@
-"""A class at once: one minute of the soak, what memory a session takes, and who comes back. Times are reported, not asserted."""
+"""A class on one server: one minute of the soak, memory per session, reconnections. Times are reported, not checked."""
 
 import asyncio
 import random
@@ -31,7 +31,7 @@ def bank() -> list[Drawing]:
 
 @asynccontextmanager
 async def class_room(url: str, bank: list[Drawing]) -> AsyncIterator[Callable[[int, str], Awaitable[list[Session]]]]:
-    """Lets so many open an address, one after the other, and each draw all digits of the bank; in the end all leave."""
+    """Yield a function that opens sessions one by one, each drawing all digits of the bank; close all at the end."""
     present: list[Session] = []
 
     async def come(count: int, query: str) -> list[Session]:
@@ -77,7 +77,7 @@ def test_additional_session_watching_a_run_takes_little_memory(server: Server, b
 def test_sessions_that_left_do_not_accumulate(server: Server, bank: list[Drawing]) -> None:
     async def measure() -> list[float]:
         memory = []
-        for _ in range(5):  # the server keeps those that left for two minutes, in case they come back
+        for _ in range(5):  # the server keeps closed sessions for two minutes
             async with class_room(server.url, bank) as come:
                 await come(10, "")
             memory.append(memory_mb(server.process.pid))

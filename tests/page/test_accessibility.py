@@ -1,4 +1,4 @@
-"""The page for those who use the keyboard, a screen reader, forced colours or a finger."""
+"""The page with keyboard, screen reader, forced colours and touch."""
 
 import io
 import re
@@ -34,7 +34,7 @@ async () => {
   return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
 }
 """
-"""What axe finds against WCAG A and AA, and three of its best practices."""
+"""Violations of WCAG A and AA, and of three of axe's best practices."""
 
 CLIPPED_RINGS = """
 async () => {
@@ -61,7 +61,7 @@ async () => {
   return clipped;
 }
 """
-"""What has a focus ring, on the whole page, that a box around it cuts off."""
+"""Elements whose focus ring is clipped by a box around them."""
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def train(page: Page) -> None:
 
 
 def tabs(page: Page) -> Iterator[str]:
-    """Open each tab and yield its name when it is drawn."""
+    """Open each tab and yield its name when it is rendered."""
     for name in page.get_by_role("tab").all_inner_texts():
         open_tab(page, name)
         expect(page.get_by_role("tabpanel")).not_to_have_text("")
@@ -94,7 +94,7 @@ def focused(page: Page, selector: str) -> bool:
 
 
 def num_stops(page: Page, selector: str, most: int) -> int:
-    """How often Tab is pressed until what `selector` names has the focus."""
+    """Return how often Tab must be pressed until `selector` has the focus."""
     for number in range(1, most + 1):
         page.keyboard.press("Tab")
         if focused(page, selector):
@@ -164,7 +164,7 @@ def test_arrow_keys_walk_through_matrix_and_gallery(trained: Page) -> None:
 def test_focus_ring_is_nowhere_clipped(trained: Page) -> None:
     trained.add_style_tag(content="* { transition: none !important }")
     for tab in tabs(trained):
-        if tab in ("Mistakes", "Runs", "Sweep"):  # what has controls of every kind
+        if tab in ("Mistakes", "Runs", "Sweep"):  # these have controls of every kind
             trained.keyboard.press("Tab")
             assert trained.evaluate(CLIPPED_RINGS) == [], tab
 
@@ -173,7 +173,7 @@ def test_focus_ring_is_nowhere_clipped(trained: Page) -> None:
 
 
 def contrast(part: Locator) -> float:
-    """The highest contrast between two colours in a part of the page and a little around it."""
+    """Return the highest contrast between two colours in and closely around a part of the page."""
     part.scroll_into_view_if_needed()
     box = part.bounding_box()
     assert box

@@ -1,4 +1,4 @@
-"""The page in browsers of every kind: one that translates, an old one, one that prints, one whose connection is cut."""
+"""The page in browsers that translate, that are old, that print, and that lose their connection."""
 
 import re
 import signal
@@ -51,14 +51,14 @@ TRANSLATE = """
   new MutationObserver(translate).observe(document.body, { childList: true, subtree: true, characterData: true });
 }
 """
-"""What a browser does that translates the page: it puts <font> elements in the place of the text nodes, and of each new one."""
+"""Translates like a browser: replaces every text node, also new ones, by <font> elements."""
 
 
 def test_translated_page_keeps_updating_while_it_trains(open_page: Callable[..., Page]) -> None:
     page = open_page(query=LONG)
     page.evaluate(TRANSLATE)
     progress = page.locator(".st-key-progress")
-    for _ in range(2):  # words that are set off, and come and go, are what React fails to find
+    for _ in range(2):  # React fails to find replaced text nodes that come and go
         start_run(page)
         expect(progress).to_contain_text("images/s")
         click(page, "stop")
@@ -91,7 +91,7 @@ WITHOUT_LIGHT_DARK = """
   }
 }
 """
-"""Makes of our style sheet what it is to a browser that does not know light-dark()."""
+"""Changes our style sheet to what a browser without light-dark() makes of it."""
 
 INVISIBLE = """
 () => {
@@ -115,7 +115,7 @@ INVISIBLE = """
   }).map(([selector]) => selector);
 }
 """
-"""What has no colour, or nearly that of the page."""
+"""Elements whose colour is missing or nearly that of the page."""
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
@@ -141,7 +141,7 @@ CUT_OFF = """
   return cut;
 }
 """
-"""What does not show all that is in it, or lies over it."""
+"""Elements that clip their content or cover other content."""
 
 
 @pytest.mark.slow
@@ -151,7 +151,7 @@ def test_printed_page_is_whole_on_several_sheets(open_page: Callable[..., Page])
     expect_status(page, "done")
     open_tab(page, "Mistakes")
     expect(page.locator(".st-key-misread canvas").first).to_be_visible()
-    page.set_viewport_size({"width": 700, "height": 990})  # about a sheet
+    page.set_viewport_size({"width": 700, "height": 990})  # about one sheet of paper
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate(CUT_OFF) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -199,7 +199,7 @@ def test_lost_connection_is_reported_within_five_seconds(browser: Browser, small
         page.clock.install()
         page.goto(own.url)
         expect(page.locator(".stApp")).to_have_attribute("data-test-connection-state", "CONNECTED")
-        page.clock.run_for("00:05")  # while the first page imports PyTorch
+        page.clock.run_for("00:05")  # the first page still imports PyTorch
         expect(page.locator("#no-connection")).to_be_hidden()
         ready(page)
         banner = no_connection(page, "The connection to the server is lost")

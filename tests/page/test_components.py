@@ -1,4 +1,4 @@
-"""Components in a real browser: what they are sent, the numbers they write, and what they show of networks that broke."""
+"""Components: the messages they handle, the numbers they format, and what they show of broken networks."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ from tests.support.browser import (
 EXPLAINING = ["Why this digit?", "Inside", "Gradients", "Mistakes", "Look-alikes", "Test your hand"]
 
 NO_NUMBER = re.compile(r"\b(nan|inf|infinity|undefined|null)\b|[-\N{MINUS SIGN}]0(?![.\d])", re.IGNORECASE)
-"""What a number that is none, or minus zero, looks like."""
+"""Matches texts of non-finite numbers and minus zero."""
 
 TEXTS = """() => Array.from(document.querySelectorAll("[role=tabpanel], .st-key-result, .st-key-probes, [aria-label]"))
   .filter(element => element.checkVisibility())
@@ -52,7 +52,7 @@ SHOW = """async ([script, data, root, width]) => {
   document.querySelector(".stApp").append(parentElement);
   show({ data, parentElement, setTriggerValue: () => {} });
 }"""
-"""A component on the page, by its own script and under the page's style sheet."""
+"""Mounts a component on the page with its own script, under the page's style sheet."""
 
 LABELS_OUTSIDE = """chart => {
   const box = chart.querySelector(":scope > svg").getBoundingClientRect();
@@ -82,13 +82,13 @@ BRIGHTNESS = """([canvas, pixel]) => {
   const [high, low] = [luminance(over), luminance(paper)].sort((a, b) => b - a);
   return (high + 0.05) / (low + 0.05);
 }"""
-"""The contrast of one pixel of a picture with the page."""
+"""The contrast between one pixel of a picture and the page."""
 
 SMALL = TrainConfig(hidden_sizes=(16,), num_epochs=2, num_validation=500, threads=1)
 DEEP = TrainConfig(hidden_sizes=(16, 16, 16, 16), activation="sigmoid", num_epochs=1, num_validation=0, threads=1)
 DEAD = TrainConfig(hidden_sizes=(16, 12), num_epochs=1, num_validation=0, threads=1)
 NORMS = (3e-16, 0.0, 4e-12, 6e-7, 0.2)
-"""Of the deep network's layers, from the first to the output."""
+"""Gradient norms of the deep network's layers, from the first to the output."""
 
 
 def write_steps(folder: RunFolder, norms: tuple[float, ...], loss: float = 2.3) -> None:
@@ -102,14 +102,14 @@ def write_end(folder: RunFolder, weights: dict[str, np.ndarray], outcome: str = 
 
 
 def weights_of(config: TrainConfig) -> dict[str, np.ndarray]:
-    """Weights of a network of that kind by chance, in the size that layers begin with."""
+    """Return random weights in the size of an initial network."""
     chance = np.random.default_rng(1)
     shapes = {name: tensor.shape for name, tensor in MLP(config.hidden_sizes, config.activation).state_dict().items()}
     return {name: chance.normal(0, shape[-1] ** -0.5, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def write_runs(store: Path, data: Mnist) -> None:
-    """Runs that learned, whose gradients are tiny, whose units are dead, whose values are huge, and whose values overflow."""
+    """Write runs that learned, and with tiny gradients, dead units, huge values and overflowed values."""
     learned = RunFolder(store, SMALL, "learned")
     for record in train(SMALL, data):
         if not isinstance(record, StateRecord):
@@ -298,7 +298,7 @@ def test_five_pins_have_distinct_colours_and_keep_accuracy_visible(open_page: Ca
     assert chart["y"] + chart["height"] <= 800
 
 
-# Networks that broke
+# Broken networks
 
 
 def test_dead_units_are_named_in_place_of_empty_pictures(open_page: Callable[..., Page]) -> None:

@@ -127,11 +127,11 @@ def test_reading_grows_certain_as_the_network_learns(open_page: Callable[..., Pa
     click(page, "train")
     expect(page.locator(".under-digit")).to_contain_text(re.compile(r"^1\d\.\d% sure.*this run, step", re.DOTALL))
     rate = page.locator(".st-key-learning_rate").get_by_role("slider")
-    for _ in range(10):  # now it learns
+    for _ in range(10):  # from here on it learns
         rate.press("ArrowRight")
     expect(rate).to_have_attribute("aria-valuetext", "0.1")
     sure = re.compile(r"^(over 99\.9|9\d\.\d)% sure.*this run", re.DOTALL)
-    expect(page.locator(".under-digit")).to_contain_text(sure, timeout=300 * SECONDS)  # a part of the run has to pass
+    expect(page.locator(".under-digit")).to_contain_text(sure, timeout=300 * SECONDS)  # the run has to progress
 
 
 def test_touch_drawing_on_a_phone_is_read(open_page: Callable[..., Page]) -> None:

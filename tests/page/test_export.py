@@ -1,4 +1,4 @@
-"""The page in a real browser: what is taken away is what other programs read, and a network that is brought reads the drawing."""
+"""Downloads that other programs read, and uploaded networks that read the drawing."""
 
 import ast
 import csv
@@ -39,7 +39,7 @@ TAB = "Take it away"
 
 
 def train_one_epoch(page: Page) -> str:
-    """Train on the page; the test accuracy that it says, in percent with two decimals."""
+    """Train on the page and return its test accuracy in percent, with two decimals."""
     slide(page, "epochs", "Home")
     start_run(page)
     expect_status(page, "done")
@@ -64,7 +64,7 @@ def bring(page: Page, content: bytes, name: str = "net.ckpt") -> None:
 
 
 def said(page: Page) -> Locator:
-    """What is said of the file that was brought."""
+    """Return the message about the uploaded file."""
     return page.locator(".st-key-upload_said")
 
 
@@ -89,7 +89,7 @@ def state_of(hidden_sizes: tuple[int, ...] = (8,), num_classes: int = 10) -> dic
     return model.state_copy()
 
 
-# Taken away
+# Downloads
 
 
 def test_downloads_contain_the_run_on_the_page(page: Page, mnist: Mnist, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_exported_programs_have_panel_settings_and_run_settings(page: Page, tmp_
     choose(page, "activation", "tanh")
     slide(page, "num_layers", "End")
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-8-500-500-500-10")
-    click(page, "test_digit_button")  # the page beside the panel is drawn anew
+    click(page, "test_digit_button")  # reruns the page beside the panel
     expect(page.locator(".st-key-take_script_of_run")).to_be_visible()
     expect(page.get_by_text("784-8-500-500-500-10, as a short program")).to_be_visible()
     texts = {key: download(page, key, tmp_path).read_text() for key in ("take_train_py", "take_script_of_run")}
@@ -162,7 +162,7 @@ def test_export_without_a_run_offers_the_shipped_network(page: Page, mnist: Mnis
     assert torch.equal(model(mnist.test_images[:100] / 255), shipped(mnist.test_images[:100] / 255))
 
 
-# Brought
+# Uploads
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The tab "Test your hand": ten digits of one's own, scored."""
+"""The tab "Test your hand": ten digits of one's own, and their score."""
 
 import re
 
@@ -25,7 +25,7 @@ HAND = ".st-key-hand_canvas"
 
 
 def draw_next(page: Page, points: list[tuple[float, float]]) -> None:
-    """Draw the digit that is asked for and go on to the next."""
+    """Draw the requested digit and continue with the next."""
     boxes = page.locator(".box img").count()
     expect(page.locator(".st-key-hand_next button")).to_be_disabled()
     expect_blank(page, HAND)
@@ -39,13 +39,13 @@ def test_hand_test_scores_ten_digits_with_each_new_network(page: Page) -> None:
     open_tab(page, "Test your hand")
     for digit in range(10):
         expect(page.locator(".st-key-hand_asked")).to_have_text(f"Draw a {digit}")
-        # Every time a 1, as no hand draws it twice alike: what is asked for decides what is right.
+        # Draws a 1 each time, never twice alike; only the requested 1 is right.
         draw_next(page, [(x + digit, y) for x, y in ONE])
     expect(page.locator(".box.right")).to_have_count(1)
     expect(page.locator(".box.right .asked")).to_have_text("1")
     expect(page.locator(".box.wrong").first).to_contain_text("read as 1")
     expect(page.locator(f"{HAND} {UPPER}")).to_have_count(0)
-    expect(page.locator(".st-key-hand_score")).to_have_count(1)  # that of nine digits stands elsewhere until all is drawn
+    expect(page.locator(".st-key-hand_score")).to_have_count(1)  # the score of nine digits is shown elsewhere
     expect(page.locator(".st-key-hand_score")).to_have_text(re.compile(r"^You 1 of 10, MNIST 99\.\d\d%$"))
 
     open_tab(page, "What is on this page")
@@ -110,7 +110,7 @@ def test_hand_test_uses_chosen_network_and_brush(page: Page) -> None:
     draw(page, ONE, HAND)
     expect(page.locator(".st-key-hand_next button")).to_be_enabled()
     canvas = page.locator(f"{HAND} {LOWER}")
-    wait_until(lambda: 180 * 5 < canvas.evaluate(NUM_DARK) < 180 * 8, seconds=20)  # 180 pixels long and 6 wide
+    wait_until(lambda: 180 * 5 < canvas.evaluate(NUM_DARK) < 180 * 8, seconds=20)  # a line of 180 by 6 pixels
     assert page.locator(f"{HAND} {UPPER}").get_attribute("aria-label"), (
         "the component's toolbar is hidden where its canvas has a name"
     )

@@ -1,4 +1,4 @@
-"""The page's layout in a real browser: nothing is cut, covered or overlapping at any width, and nothing moves."""
+"""The layout: nothing is cut, covered or overlapping at any width, and nothing moves."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -27,7 +27,7 @@ from tests.support.layout import Positions, faults, moved, positions, resize, se
 
 PANEL, OPEN_PANEL = "[data-testid=stSidebar]", "[data-testid=stExpandSidebarButton]"
 OVERLAY = 768
-"""Up to this width the side panel lies over the page, and is collapsed at first."""
+"""Up to this width the side panel covers the page and is initially collapsed."""
 
 COVERED_SIZES = [
     *((1280, 800), (390, 844)),
@@ -35,7 +35,7 @@ COVERED_SIZES = [
 ]
 
 TALL = 3200
-"""Pixels of a window in which all of the page is in view, so that each control can be asked what covers it."""
+"""The height of a window that shows the whole page, so that every control can be checked for covers."""
 
 
 def collapse_panel(page: Page) -> None:
@@ -45,7 +45,7 @@ def collapse_panel(page: Page) -> None:
 
 
 def faults_at(page: Page, widths: Iterable[int]) -> dict[str, list[int]]:
-    """Return what is wrong at some of `widths`, and at which."""
+    """Return each fault with the widths at which it occurs."""
     found: dict[str, list[int]] = {}
     for width in widths:
         resize(page, width, TALL)
@@ -143,7 +143,7 @@ SCRIBBLE: list[tuple[float, float]] = [(60, 60), (220, 200), (60, 200), (200, 50
 
 
 def states(page: Page) -> Iterator[str]:
-    """Bring the page into one state after the other, and name each."""
+    """Bring the page into one state after the other and yield the name of each."""
     yield "a drawing"
     clear(page)
     yield "an empty canvas"
@@ -163,7 +163,7 @@ def states(page: Page) -> Iterator[str]:
     start_run(page)
     expect_status(page, "running")
     yield "training"
-    expect(page.locator(".st-key-cure button")).to_be_visible(timeout=300 * SECONDS)  # a part of the run has to pass
+    expect(page.locator(".st-key-cure button")).to_be_visible(timeout=300 * SECONDS)  # the run has to progress
     yield "diverged"
     click(page, "pause")
     expect_status(page, "paused")
@@ -193,7 +193,7 @@ def test_no_control_moves_from_state_to_state(open_page: Callable[..., Page]) ->
 
 def test_choosing_a_preset_moves_no_control(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=best")
-    for key in ("num_layers", "learning_rate", "epochs", "batch_size"):  # the browser loads the parts of a page one by one
+    for key in ("num_layers", "learning_rate", "epochs", "batch_size"):  # the browser loads controls one by one
         expect(page.locator(f".st-key-{key}").get_by_role("slider")).to_be_visible()
     for key in ("preset", "activation", "optimizer", "schedule"):
         expect(page.locator(f".st-key-{key} input").first).to_be_visible()
@@ -241,7 +241,7 @@ def test_phone_tab_bar_shows_every_tab_and_stays(open_page: Callable[..., Page])
     assert all(left >= 0 and right <= 390 for left, right in before)
     expect(page.locator("[data-testid=stTabsScrollRight]")).to_have_count(0)
     open_tab(page, "What is on this page")
-    click(page, "test_digit_button")  # the page is drawn anew
+    click(page, "test_digit_button")  # reruns the page
     expect(page.locator(".under-digit")).to_contain_text("Test digit")
     assert tabs.evaluate_all(boxes) == before
 

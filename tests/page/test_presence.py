@@ -1,4 +1,4 @@
-"""Browsers that vanish in mid-stroke and in mid-run and come back, and one person with two tabs."""
+"""Browsers that vanish during a stroke or a run and return, and one person with two tabs."""
 
 import re
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def server(folder: Path, small_npz: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def before(browser: Browser, server: Server, folder: Path) -> dict[str, StoredRun]:
-    """The runs that have ended when the test begins, at least one."""
+    """Return the runs that ended before the test, at least one."""
     if not (ended := finished_runs(folder / "runs") if (folder / "runs").exists() else {}):
         page = opened(browser, server, QUICK)
         train_one(page)
@@ -57,7 +57,7 @@ def before(browser: Browser, server: Server, folder: Path) -> dict[str, StoredRu
     return ended
 
 
-# Gone
+# One tab
 
 
 @pytest.mark.slow
@@ -118,11 +118,11 @@ def test_stalled_network_loses_neither_stroke_nor_run(
     page.context.close()
 
 
-# Twice
+# Two tabs
 
 
 def at_once(*pages: Page, key: str) -> None:
-    """Press the same button on all of them, none waiting for what another's does."""
+    """Press the same button on all pages without waiting in between."""
     for page in pages:
         page.locator(f".st-key-{key} button").evaluate("button => { setTimeout(() => button.click()) }")
 
@@ -166,7 +166,7 @@ def test_every_button_works_in_two_tabs_of_one_person(
         said = tab.locator(".st-key-status, .stAlert").filter(has_text=re.compile("epoch|starting|waiting|goes on"))
         expect(said.first).to_be_visible(timeout=60 * SECONDS)
     for tab in tabs:
-        click(tab, "reset")  # a run of its own ends, and a place in the queue is given up
+        click(tab, "reset")  # ends an own run or leaves the queue
     for tab in tabs:
         expect_status(tab, "ready")
     expect_reading(first, "7")

@@ -1,4 +1,4 @@
-"""Runs that last, in a real browser: links and reloads, a server killed in mid-run, the table of runs, the blog's programs."""
+"""Stored runs: links and reloads, a server killed during a run, the table of runs, the blog's programs."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -28,12 +28,12 @@ from tests.support.layout import IN_EVERY_LOOK
 
 LONG = "?preset=best&threads=1"
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"
-"""A moment, on the few images of `small_server`."""
+"""Takes a moment on the few images of `small_server`."""
 
 
 @pytest.fixture
 def open_small(small_server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Open a page whose data are few."""
+    """Open pages of `small_server`."""
     opened: list[Page] = []
 
     def open_one(query: str = QUICK, width: int = 1280, scheme: str = "light") -> Page:
@@ -57,7 +57,7 @@ def rows(page: Page) -> Locator:
 
 
 def train_and_open_runs(page: Page) -> None:
-    """On a page that has trained nothing yet: a run of a moment may be done before it is seen to go on."""
+    """Train on a page without a run. A short run may be done before it is seen running."""
     expect_status(page, "ready")
     click(page, "train")
     expect_status(page, "done")
@@ -65,7 +65,7 @@ def train_and_open_runs(page: Page) -> None:
     expect(rows(page).first).to_be_visible()
 
 
-# Coming back
+# Returning to a run
 
 
 def test_link_applies_its_settings_and_reports_errors(open_page: Callable[..., Page]) -> None:
@@ -114,7 +114,7 @@ def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..
 )
 def test_interrupted_run_resumes_after_server_restart(browser: Browser, tmp_path: Path, small_npz: Path, ending: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    # Several times the second of training after which a state is kept, so that a fast machine is not done before.
+    # Much longer than the second after which a state is kept, so that a fast machine does not finish first.
     query = "?preset=fast&num_validation=100&hidden_sizes=256&batch_size=8&epochs=60&threads=1"
     with running_server(tmp_path, MNIST_FC_DATA=str(small_npz)) as server:
         page.goto(f"{server.url}/{query}")
@@ -122,14 +122,14 @@ def test_interrupted_run_resumes_after_server_restart(browser: Browser, tmp_path
         start_run(page)
         expect_status(page, "running")
         (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
-        wait_until((folder / "state.ckpt").exists)  # to go on from
+        wait_until((folder / "state.ckpt").exists)  # the state to resume from
         wait_until(lambda: (folder / "metrics.csv").stat().st_size > 10_000)  # more than fifty steps
         if ending == "kill -9 while it saves":
             wait_until(lambda: is_writing(folder))
         server.process.terminate() if ending == "terminated" else server.process.kill()
         server.process.wait(30)
     wait_until(lambda: training_processes(tmp_path) == [])
-    assert finished_runs(tmp_path / "runs") == {}  # but all that is there opens
+    assert finished_runs(tmp_path / "runs") == {}  # this also checks that every file can be read
     before = read_run(folder)
     assert before.end is None
     assert len(before.steps) > 50
@@ -187,7 +187,7 @@ def test_stopped_run_resumes(open_page: Callable[..., Page]) -> None:
     expect(page.locator(".st-key-stop button")).to_be_enabled()
 
 
-# Beside each other
+# Comparing runs
 
 
 def test_runs_table_shows_differing_settings_and_curves(open_small: Callable[..., Page], small_server: Server) -> None:
@@ -210,7 +210,7 @@ def test_runs_table_shows_differing_settings_and_curves(open_small: Callable[...
     expect(page.locator(".st-key-compare_chart .curves circle")).to_have_count(2)
     second.locator("input[type=checkbox]").click()
     expect(curves).to_have_count(1)
-    # The same seed: both began with the same weights.
+    # The same seed: both started from the same weights.
     names = [row.get_attribute("data-run") for row in (first, second)]
     store = small_server.log.parent / "runs"
     assert len({(store / str(name) / "step-000000.ckpt").read_bytes() for name in names}) == 1

@@ -1,4 +1,4 @@
-"""The page of a server that lacks something, is left alone, or is killed."""
+"""Servers without data or a writable store, with closed pages, and killed."""
 
 import os
 import select
@@ -74,7 +74,7 @@ def test_killed_server_leaves_no_process_behind(browser: Browser, tmp_path: Path
         expect_status(page, "running")
         worker = os.pidfd_open(own.worker())
         own.process.kill()
-        gone, _, _ = select.select([worker], [], [], 30)  # not our child: its descriptor becomes readable when it is gone
+        gone, _, _ = select.select([worker], [], [], 30)  # not our child: its descriptor becomes readable at its exit
         os.close(worker)
         assert gone
         page.close()

@@ -1,4 +1,4 @@
-"""One truth per run, in a real browser: its status, test figure and settings, and all figures of the moment looked back at."""
+"""The status, test accuracy and settings of a run agree everywhere, also while looking back."""
 
 import re
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from tests.support.browser import SECONDS, Server, click, expect_status, open_ta
 
 SMALL = "?preset=fast&num_validation=100&threads=1"
 QUICK = f"{SMALL}&hidden_sizes=32&epochs=2"
-"""A moment: two epochs of ten steps."""
+"""Takes a moment: two epochs of ten steps."""
 LONG = f"{SMALL}&hidden_sizes=512,512&batch_size=8&epochs=100"
-"""Half a minute and more."""
+"""Takes at least half a minute."""
 DIVERGING = f"{SMALL}&optimizer=sgd&learning_rate=1&schedule=constant&hidden_sizes=64,64,64,64&num_validation=500"
-"""With a momentum of 0.9 every machine's loss climbs at once, whether it overflows or not."""
+"""With a momentum of 0.9 the loss climbs immediately on every machine, whether it overflows or not."""
 
 Open = Callable[..., Page]
 
@@ -32,7 +32,7 @@ def status(page: Page) -> Locator:
 
 
 def expect_state(page: Page, state: str, line: str | re.Pattern[str]) -> None:
-    """Wait for the word that programs read and the whole line that people read."""
+    """Wait for the state that programs read and for the line that people read."""
     expect(status(page)).to_have_attribute("data-state", state, timeout=300 * SECONDS)
     expect(status(page)).to_have_text(line)
 
@@ -42,7 +42,7 @@ def progress(page: Page) -> Locator:
 
 
 def row(page: Page, run_id: str | None = None) -> Locator:
-    """The row of a run in the table, of the one that is shown where none is named."""
+    """Return the table row of a run, by default of the run on the page."""
     return page.locator(f".st-key-runs tr[data-run='{run_id}']" if run_id else ".st-key-runs tr.watched")
 
 
@@ -147,7 +147,7 @@ def test_stop_ends_both_of_the_blogs_programs(open_page: Open, key: str) -> None
         expect_status(page, "stopped")
     else:
         expect_state(page, "ready", "ready")
-    start_run(page)  # the queue is fair: what still waited would have its turn first
+    start_run(page)  # the queue is fair: a job that still waited would start first
     expect_state(page, "done", "done")
     expect(row(page, first)).to_have_attribute("data-state", "stopped")
     newest = page.locator(".st-key-runs tbody tr").first
@@ -155,12 +155,12 @@ def test_stop_ends_both_of_the_blogs_programs(open_page: Open, key: str) -> None
     expect(page.locator(".st-key-runs tbody tr").nth(1)).to_have_attribute("data-run", first)
 
 
-# One test figure, one set of settings
+# One test accuracy, one set of settings
 
 
 @pytest.mark.slow
 def test_stopped_run_has_one_test_figure_everywhere(open_page: Open, server: Server) -> None:
-    """One that was stopped after an epoch that had been tested: 11.35 % then, 9.82 % at its end."""
+    """Write a run that was stopped after a tested epoch: 11.35 % then, 9.82 % at its end."""
     config = PRESETS["blog-pytorch"].replace(threads=1)
     folder = RunFolder(server.log.parent / "runs", config)
     for step in range(1, 26):
@@ -240,7 +240,7 @@ def test_looking_back_shows_the_figures_of_that_moment(open_page: Open) -> None:
     train = page.locator(".chart-heading", has_text="Accuracy").locator(".series:has-text('train') b")
     expect(progress(page)).to_contain_text(train.inner_text())
     expect(test).to_have_count(0)
-    expect(page.locator(".series:has-text('validation') b")).to_have_count(0)  # before the first epoch's end
+    expect(page.locator(".series:has-text('validation') b")).to_have_count(0)  # before the end of the first epoch
     slider.press("ArrowRight")
     expect(page.locator(".series:has-text('validation') b")).to_have_count(2)
     expect(test).to_have_count(0)
@@ -258,7 +258,7 @@ WHERE = """() => {
   const thumb = 12;
   return [box.left + thumb / 2 + (box.width - thumb) * input.value / input.max, mark.left];
 }"""
-"""Where the middle of the slider's thumb is, and where the chart's mark is."""
+"""The centre of the slider's thumb, and the position of the chart's mark."""
 
 
 @pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
@@ -297,7 +297,7 @@ def test_runs_table_keeps_names_visible_and_marks_cut_edges(open_page: Open, wid
     name = row(page).locator("input[type=text]")
     table.focus()
     expect(table).to_be_focused()
-    name.evaluate("e => e.scrollIntoView({ block: 'center' })")  # not below the training bar
+    name.evaluate("e => e.scrollIntoView({ block: 'center' })")  # not covered by the training bar
     before = name.bounding_box()
     table.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
     expect(table).not_to_have_class(re.compile(r"\bcut\b"))

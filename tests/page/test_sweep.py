@@ -1,4 +1,4 @@
-"""The page in a real browser: a search for settings, from what is varied to the best settings in the side panel."""
+"""Sweeps on the page, from the search space to the best settings in the side panel."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -25,13 +25,13 @@ BASE = TrainConfig(hidden_sizes=(16,), num_epochs=1, num_validation=500, threads
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where this server's sweeps are, and those of another process."""
+    """Return the storage that this server shares with another process."""
     return default_storage(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture(scope="module")
 def server(storage: str, small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Its data are so few that a trial takes no time."""
+    """Start a server with few data, on which a trial takes a moment."""
     folder = tmp_path_factory.mktemp("server")
     with running_server(folder, MNIST_FC_DATA=str(small_npz), **{SWEEPS_VARIABLE: storage}) as running:
         yield running
@@ -40,7 +40,7 @@ def server(storage: str, small_npz: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def others(storage: str, small: Mnist) -> str:
-    """A study that another process made, with enough trials for both plots."""
+    """Return the name of another process's study with enough trials for both plots."""
     space: Space = {
         "hidden_sizes": Values(((16,), (32, 16), (64, 32, 16))),
         "activation": Values(("relu", "leaky_relu")),
@@ -61,7 +61,7 @@ def open_sweep(open_page: Callable[..., Page], query: str, width: int = 1280, **
 
 
 def enter(page: Page, key: str, text: str) -> None:
-    """Write into a field and leave it."""
+    """Fill a field and leave it."""
     field = page.locator(f".st-key-{key} input").first
     field.fill(text)
     field.press("Tab")
@@ -194,7 +194,7 @@ def test_queued_sweep_keeps_choices_across_tabs(open_page: Callable[..., Page]) 
     page = open_sweep(open_page, LONG)
     enter(page, "sweep_hidden_sizes", "40, 24")
     click(page, "train")
-    expect_status(page, re.compile(r"epoch ([2-9]|\d\d)"))  # what a run brings with it has found its place, and stands still
+    expect_status(page, re.compile(r"epoch ([2-9]|\d\d)"))  # everything that a run adds to the page has appeared
     click(page, "start_sweep")
     expect(page.get_by_text("you're next")).to_be_visible()
     click(page, "stop_sweep")

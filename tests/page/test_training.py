@@ -1,4 +1,4 @@
-"""Training on the page: a run begins, changes, waits, ends and fails."""
+"""Training: a run starts, changes, waits, ends and fails."""
 
 import os
 import re
@@ -55,7 +55,7 @@ def test_blog_preset_shows_test_accuracy_after_each_epoch(page: Page) -> None:
 
 @pytest.mark.slow
 def test_two_changes_in_quick_succession_both_hold(browser: Browser, server: Server) -> None:
-    """The second leaves the browser before the page has heard that the first made the preset a custom one."""
+    """Send the second change before the page knows that the first made the preset a custom one."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     held: list[Callable[[], None]] = []
     is_slow = False

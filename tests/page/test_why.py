@@ -1,4 +1,4 @@
-"""The page in a real browser: what it shows of a network that learns, and why the network says what it says."""
+"""What the page shows of a network that learns, and how it explains a reading."""
 
 import json
 import re
@@ -42,7 +42,7 @@ from tests.support.layout import IN_EVERY_LOOK
 from tests.support.settings import OVERFLOWING
 
 TABS = {"Why this digit?": "why_sums", "Inside": "gallery", "Gradients": "", "Mistakes": "misread", "Look-alikes": "nearest"}
-"""Those that explain, and what is last in each without a run."""
+"""The explaining tabs, and the last element of each without a run."""
 
 PICTURE = "canvas => canvas.toDataURL()"
 
@@ -51,12 +51,12 @@ NUMBERS_CUT_OFF = """
   .filter(text => text.getBoundingClientRect().left < text.closest(".line-chart").getBoundingClientRect().left)
   .map(text => text.textContent)
 """
-"""Numbers beside the axes of charts that begin left of their chart."""
+"""Axis labels that start left of their chart."""
 
 
 @pytest.fixture
 def trained(page: Page) -> Page:
-    """A page on which a network has just learned for one epoch."""
+    """Open a page and train for one epoch."""
     slide(page, "epochs", "Home")
     click(page, "train")
     expect_at_end(page, 275)
@@ -65,7 +65,7 @@ def trained(page: Page) -> Page:
 
 
 def numbers(text: str) -> list[float]:
-    """All numbers in a text, with the page's own minus signs."""
+    """Return all numbers in a text, with the page's own minus signs."""
     return [
         float(number.replace(",", ""))
         for number in re.findall(r"-?[\d,]+(?:\.\d+)?(?:e-?\d+)?", text.replace("\N{MINUS SIGN}", "-"))
@@ -73,7 +73,7 @@ def numbers(text: str) -> list[float]:
 
 
 def look_back(page: Page, key: str, step: str) -> None:
-    """Press a key on the slider and wait until all is drawn with the weights of that step."""
+    """Press a key on the slider and wait until the page shows the weights of that step."""
     slider = page.locator(".timeline input")
     slider.press(key)
     expect(page.locator(".by")).to_have_text(f"this run, step {step}")
@@ -81,14 +81,14 @@ def look_back(page: Page, key: str, step: str) -> None:
 
 
 def click_in(picture: Locator, x: float, y: float) -> None:
-    """Click at a place of a picture, in shares of its size."""
+    """Click at a position of a picture, in fractions of its size."""
     picture.scroll_into_view_if_needed()
     box = picture.bounding_box()
     assert box
     picture.click(position={"x": x * box["width"], "y": y * box["height"]})
 
 
-# Look back
+# Looking back
 
 
 def test_looking_back_uses_the_weights_of_that_moment(trained: Page) -> None:
@@ -176,7 +176,7 @@ def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) 
         expect(lines).to_have_count(2)
         for line, digit in zip(lines.all(), "37", strict=True):
             expect(line).to_have_text(re.compile(rf"^{digit} (over )?9\d\.\d%(correct|steadily) since step \d+$"))
-        # Every moment that is kept, and what the page saw between.
+        # Every kept checkpoint, and what the page saw in between.
         for curve in page.locator(".st-key-probe_chart .curves path").all():
             expect(curve).to_have_attribute("d", re.compile("(.*[ML]){8}"))
     page.reload()
@@ -187,7 +187,7 @@ def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) 
 @pytest.mark.slow
 def test_pinned_drawing_can_be_relabelled_and_unpinned(trained: Page) -> None:
     page = trained
-    click(page, "pin")  # after the run: its weights were kept
+    click(page, "pin")  # after the run, whose weights were kept
     line = page.locator(".st-key-probes .probes > div")
     expect(line).to_have_text(re.compile(r"^3 (over )?99\.\d%(correct|steadily) since step \d+$"))
     look_back(page, "Home", "0")
@@ -394,7 +394,7 @@ def test_nearest_training_digits_follow_the_drawing(page: Page) -> None:
     expect(nearest).to_have_text([re.compile(r"^1, at ")] * 24)
 
 
-# When it goes wrong
+# Runs that fail to learn
 
 
 def test_divergence_is_named_and_a_button_lowers_the_rate(page: Page) -> None:
@@ -403,7 +403,7 @@ def test_divergence_is_named_and_a_button_lowers_the_rate(page: Page) -> None:
     slide(page, "epochs", "End")
     click(page, "train")
     said = page.locator(".st-key-diagnosis")
-    expect(said).to_contain_text("Training diverged.", timeout=300 * SECONDS)  # a part of the run has to pass
+    expect(said).to_contain_text("Training diverged.", timeout=300 * SECONDS)  # the run has to progress
     expect(said).to_contain_text("The learning rate 1 is too high")
     expect_status(page, "running")
     expect(page.locator(".st-key-cure button")).to_have_text("Set learning rate 0.001")
@@ -414,7 +414,7 @@ def test_divergence_is_named_and_a_button_lowers_the_rate(page: Page) -> None:
 
 @pytest.fixture(scope="module")
 def small_server_page(browser: Browser, small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """A page whose data are so few that many epochs take no time."""
+    """Open a page with so few data that many epochs take a moment."""
     with running_server(tmp_path_factory.mktemp("small"), MNIST_FC_DATA=str(small_npz)) as own:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(own.url)
@@ -433,7 +433,7 @@ def test_overfitting_run_is_named_and_augmentation_is_set(small_server_page: Pag
     slide(page, "epochs", "End")
     click(page, "train")
     said = page.locator(".st-key-diagnosis")
-    expect(said).to_contain_text("The network overfits.", timeout=300 * SECONDS)  # a part of the run has to pass
+    expect(said).to_contain_text("The network overfits.", timeout=300 * SECONDS)  # the run has to progress
     expect(said).to_contain_text("The test loss was lowest after epoch")
     expect(said).to_contain_text("by heart")
     click(page, "cure")
@@ -451,7 +451,7 @@ def test_stalled_run_is_named_and_relu_is_set(small_server_page: Page) -> None:
     choose(page, "optimizer", "SGD with momentum")
     click(page, "train")
     said = page.locator(".st-key-diagnosis")
-    expect(said).to_contain_text("Training stalled.", timeout=300 * SECONDS)  # a part of the run has to pass
+    expect(said).to_contain_text("Training stalled.", timeout=300 * SECONDS)  # the run has to progress
     expect(said).to_contain_text("guessing would be on 10%")
     click(page, "cure")
     expect(page.locator(".st-key-retrain button")).to_be_enabled()
@@ -461,7 +461,7 @@ def test_stalled_run_is_named_and_relu_is_set(small_server_page: Page) -> None:
 
 @pytest.fixture
 def overflowed(server: Server, mnist: Mnist) -> str:
-    """The id of a run in the server's store whose loss overflowed while its last weights are still finite numbers.
+    """Return the id of a stored run whose loss overflowed while its last weights are still finite.
 
     Which of both overflows first is the processor's affair, so the weights are written here: with 1e25 in each layer every sum of
     two layers is infinite.
@@ -564,7 +564,7 @@ def test_forged_clicks_change_nothing(browser: Browser, server: Server) -> None:
         waiting = list(GARBAGE)
     for garbage in GARBAGE[-5:]:
         waiting = [garbage]
-        page.reload()  # the slider waits for its answer, which does not come
+        page.reload()  # the slider waits for an answer that does not come
         ready(page)
         page.locator(".timeline input").press("Home")
         expect(page.locator(".by")).to_have_text("this run, step 275")

@@ -1,4 +1,4 @@
-"""Clients that are no browser, against a real server: each loses its own connection at the most, and others go on."""
+"""Clients other than browsers: at most they lose their own connection, and other sessions continue."""
 
 import json
 import random
@@ -43,12 +43,12 @@ MAX_MB = 100
 MEGABYTE = 2**20
 RUN = TrainConfig(hidden_sizes=(8,), num_epochs=1, num_validation=500, threads=1)
 REASONS = (1002, 1009, 1011)
-"""RFC 6455's codes for what is no message, what is too large a one, and what the server did not expect."""
+"""RFC 6455's close codes for a protocol error, a too large message, and an unexpected condition."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Its log may tell of what was sent to it."""
+    """Start a server whose log may report what was sent to it."""
     with running_server(tmp_path_factory.mktemp("server")) as running:
         yield running
 
@@ -59,7 +59,7 @@ def megabytes(server: Server, what: str) -> float:
 
 
 def rerun(widgets: Sequence[dict[str, Any]] = (), query: str = "") -> BackMsg:
-    """What a browser sends when the page opens or something on it was changed."""
+    """Return the message that a browser sends when the page opens or a widget changes."""
     message = BackMsg()
     message.rerun_script.query_string = query
     for widget in widgets:
@@ -69,7 +69,7 @@ def rerun(widgets: Sequence[dict[str, Any]] = (), query: str = "") -> BackMsg:
 
 @contextmanager
 def session(server: Server) -> Iterator[ClientConnection]:
-    """A session of its own that has seen the page drawn once."""
+    """Open a session and wait for the first run of the script."""
     address = server.url.replace("http", "ws") + "/_stcore/stream"
     with connect(address, subprotocols=[Subprotocol("streamlit")], max_size=None, compression=None) as connection:
         draw_again(connection, rerun())
@@ -77,7 +77,7 @@ def session(server: Server) -> Iterator[ClientConnection]:
 
 
 def draw_again(connection: ClientConnection, message: BackMsg) -> str:
-    """Send this, wait until the page has been drawn to its end, and return the session's id."""
+    """Send a message, wait for the end of the script run, and return the session's id."""
     connection.send(message.SerializeToString())
     session_id = ""
     while True:
@@ -91,7 +91,7 @@ def draw_again(connection: ClientConnection, message: BackMsg) -> str:
 
 
 def loses_its_connection(server: Server, message: bytes | str) -> bool:
-    """Send this from a session of its own; whether the server ends that. Who is still sending then may not hear why."""
+    """Send data from a new session, and return whether the server closes it. A client that is still sending may get no reason."""
     with session(server) as connection:
         try:
             connection.send(message)
@@ -102,7 +102,7 @@ def loses_its_connection(server: Server, message: bytes | str) -> bool:
 
 
 def is_answered(server: Server, *messages: BackMsg) -> None:
-    """Send these from a session of its own, whose page is drawn again afterwards."""
+    """Send widget states from a new session, and rerun its page afterwards."""
     with session(server) as connection:
         for message in messages:
             if message.WhichOneof("type") == "rerun_script":
@@ -114,9 +114,9 @@ def is_answered(server: Server, *messages: BackMsg) -> None:
 
 @contextmanager
 def costs_little(server: Server) -> Iterator[None]:
-    """The server has at no moment much more memory than before."""
+    """Check that the server's peak memory grows little."""
     before = megabytes(server, "VmRSS")
-    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # the peak begins anew
+    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # resets the peak
     yield
     assert megabytes(server, "VmHWM") - before < MAX_MB
 
@@ -140,7 +140,7 @@ STATES: dict[str, list[dict[str, Any]]] = {
 
 @pytest.fixture
 def other(open_page: Callable[..., Page]) -> Iterator[Page]:
-    """Another person's page, which reads what they draw and trains as before."""
+    """Open another person's page, which must read and train as before."""
     page = open_page()
     yield page
     click(page, "clear")

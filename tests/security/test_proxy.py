@@ -1,4 +1,4 @@
-"""The page behind nginx as the README puts it there: TLS, a password, and everything on the page as without."""
+"""The page behind nginx, configured as documented: TLS and a password, and everything on the page still works."""
 
 import base64
 import http.client
@@ -60,7 +60,7 @@ http {{
 
 
 def replaced(text: str, old: str, new: str) -> str:
-    """`text` with `new` for every `old`, of which there must be one."""
+    """Return `text` with `new` for every `old`; there must be at least one."""
     assert old in text
     return text.replace(old, new)
 
@@ -75,7 +75,7 @@ class Proxy:
     server: Server
     folder: Path
     port: int
-    """Of https."""
+    """The port for https."""
     http_port: int
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -84,7 +84,7 @@ class Proxy:
         return f"https://localhost:{self.port}"
 
     def start(self) -> None:
-        """nginx in the foreground; returns when it listens."""
+        """Start nginx in the foreground and wait until it listens."""
         nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
         assert nginx, "nginx is not installed"
         process = subprocess.Popen([nginx, "-c", str(self.folder / "nginx.conf"), "-p", str(self.folder)])
@@ -93,13 +93,13 @@ class Proxy:
         self.process = process
 
     def stop(self) -> None:
-        """Cut all its connections."""
+        """Kill nginx and with it all connections."""
         assert self.process
         self.process.terminate()
         self.process.wait(30)
 
     def request(self, path: str, authorization: str = "", method: str = "GET", **headers: str) -> http.client.HTTPResponse:
-        """What nginx answers to one request over https; its certificate must be the one that was made."""
+        """Return nginx's answer to one request over https; check its certificate."""
         trusted = ssl.create_default_context(cafile=self.folder / "mnist_fc.crt")
         connection = http.client.HTTPSConnection("localhost", self.port, context=trusted, timeout=60)
         with closing(connection):
@@ -132,7 +132,7 @@ def proxy(folder: Path, small_npz: Path) -> Iterator[Proxy]:
         ):
             config = replaced(config, old, new)
         (folder / "mnist_fc.conf").write_text(config)
-        user = "user root;" if os.geteuid() == 0 else ""  # the folders of tests are closed to others
+        user = "user root;" if os.geteuid() == 0 else ""  # other users cannot read the tests' folders
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder, user=user))
         running = Proxy(server, folder, port, http_port)
         running.start()
@@ -183,9 +183,9 @@ def test_page_listens_on_localhost_only(proxy: Proxy) -> None:
                 listening[address.partition(":")[0]] = int(address.partition(":")[2], 16)
     port = int(proxy.server.url.rpartition(":")[2])
     assert listening
-    loopback = {"0100007F": port, "00000000000000000000000001000000": port}  # 127.0.0.1 and ::1, as the system writes them
+    loopback = {"0100007F": port, "00000000000000000000000001000000": port}  # 127.0.0.1 and ::1 as in /proc/net/tcp
     assert listening.items() <= loopback.items()
-    assert not is_open("127.0.0.2", port)  # another address of this machine
+    assert not is_open("127.0.0.2", port)  # another loopback address
 
 
 def test_drawing_training_and_upload_work_behind_the_proxy(browser: Browser, proxy: Proxy, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Drawings that were changed on their way from the browser to the server."""
+"""Drawings that are changed on their way from the browser to the server."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ from tests.support.browser import (
 
 
 def tampered_page(browser: Browser, server: Server, drawing: object) -> Page:
-    """A page whose every message with strokes is spoiled on its way to the server."""
+    """Open a page whose messages with strokes are replaced on their way to the server."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
 
     def tamper(route: WebSocketRoute) -> None:
@@ -86,6 +86,6 @@ def test_huge_image_in_a_message_is_not_decoded(browser: Browser, server: Server
 
 
 def memory_peak(server: Server) -> int:
-    """The most memory that the server has had so far, in kB."""
+    """Return the server's peak memory in kB."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(re.findall(r"VmHWM:\s+(\d+)", status)[0])
