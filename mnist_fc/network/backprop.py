@@ -12,56 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_fc.config import TrainConfig
+from mnist_fc.network import kernels
 from mnist_fc.network.mlp import LEAKY_SLOPE, MLP
 
-aten = torch.ops.aten
-
-# A linear layer by oneDNN, as torch.compile uses it, where this PyTorch has it: eager PyTorch takes MKL's matrix products,
-# which on AMD's processors leave AVX-512 unused and take twice as long. It takes transposed operands as they are.
-ONEDNN_LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
-
-
-def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """inputs @ weight.T + bias, (N, out), of inputs (N, in), weight (out, in) and bias (out,); any strides, no gradient."""
-    if ONEDNN_LINEAR is None or not inputs.numel():  # oneDNN refuses sums of nothing
-        return F.linear(inputs, weight, bias)
-    product: Tensor = ONEDNN_LINEAR(inputs, weight, bias, "none", [], "")
-    return product
-
-
-@dataclass(frozen=True)
-class ActivationOps:
-    """An activation and its derivative.
-
-    forward(z) returns a, in place of z unless backward needs both; backward(da, z, a) turns da into dz in place.
-    """
-
-    forward: Callable[[Tensor], Tensor]
-    backward: Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-ACTIVATION_OPS: dict[str, ActivationOps] = {
-    "relu": ActivationOps(
-        lambda z: z.clamp_min_(0.0),
-        lambda da, z, a: aten.threshold_backward.grad_input(da, a, 0.0, grad_input=da),
-    ),
-    "tanh": ActivationOps(
-        torch.tanh_,
-        lambda da, z, a: aten.tanh_backward.grad_input(da, a, grad_input=da),
-    ),
-    "sigmoid": ActivationOps(
-        torch.sigmoid_,
-        lambda da, z, a: aten.sigmoid_backward.grad_input(da, a, grad_input=da),
-    ),
-    "leaky_relu": ActivationOps(
-        lambda z: F.leaky_relu_(z, LEAKY_SLOPE),
-        lambda da, z, a: aten.leaky_relu_backward.grad_input(da, a, LEAKY_SLOPE, True, grad_input=da),
-    ),
-    "gelu": ActivationOps(
-        F.gelu,
-        lambda da, z, a: aten.gelu_backward.grad_input(da, z, grad_input=da),
-    ),
+FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": lambda z: z.clamp_min_(0.0),
+    "tanh": torch.tanh_,
+    "sigmoid": torch.sigmoid_,
+    "leaky_relu": lambda z: F.leaky_relu_(z, LEAKY_SLOPE),
+    "gelu": F.gelu,
 }
+"""z -> a, computed in place of z; but for gelu, whose gradient needs both."""
 
 
 @dataclass(slots=True)
@@ -93,7 +54,8 @@ class Backprop:
         self._batch_size = batch_size
         self._rows = rows
         self._layers = model.layers
-        self._ops = ACTIVATION_OPS[config.activation]
+        self._activate = FORWARD[config.activation]
+        self._gradient = kernels.ACTIVATION_GRADIENTS[config.activation]
         self._keep = 1 - config.dropout
         self._generator = generator
         smoothing = config.label_smoothing
@@ -122,8 +84,8 @@ class Backprop:
         hidden = []
         inputs = self.images
         for layer in hidden_layers:
-            z = linear(inputs, layer.weight, layer.bias)
-            a = self._ops.forward(z)
+            z = kernels.linear(inputs, layer.weight, layer.bias)
+            a = self._activate(z)
             mask = None
             inputs = a
             if self._keep < 1:
@@ -132,7 +94,7 @@ class Backprop:
                 mask = drawn[self._rows].div_(self._keep)
                 inputs = a * mask
             hidden.append(_HiddenLayer(z, a, mask, inputs))
-        return hidden, linear(inputs, output_layer.weight, output_layer.bias)
+        return hidden, kernels.linear(inputs, output_layer.weight, output_layer.bias)
 
     def _loss(self, logits: Tensor) -> tuple[float, Tensor]:
         """Softmax cross-entropy of logits, (batch, 10), against smoothed one-hot targets, and its gradient, (batch, 10)."""
@@ -145,11 +107,11 @@ class Backprop:
         """From the logits' gradient `dz`, (batch, 10), down to the first layer."""
         for i, layer in reversed(list(enumerate(self._layers))):
             inputs = hidden[i - 1].output if i else self.images
-            layer.weight.grad = linear(dz.t(), inputs.t())
+            layer.weight.grad = kernels.linear(dz.t(), inputs.t())
             layer.bias.grad = dz.sum(0)
             if i:
                 below = hidden[i - 1]
-                da = linear(dz, layer.weight.t())
+                da = kernels.linear(dz, layer.weight.t())
                 if below.mask is not None:
                     da.mul_(below.mask)
-                dz = self._ops.backward(da, below.z, below.a)
+                dz = self._gradient(da, below.z, below.a)
