@@ -59,9 +59,11 @@ class Backprop:
         self._keep = 1 - config.dropout
         self._generator = generator
         smoothing = config.label_smoothing
-        # As the loss needs them: a row for each label, divided by the number of images whose mean is taken, and negative.
+        # One row per label, negative and divided by the number of images, so that a dot product is the mean loss.
         num_classes = model.layers[-1].out_features
-        self._negative_targets = (torch.eye(num_classes) * (1 - smoothing) + smoothing / num_classes) / -batch_size
+        one_hot = torch.eye(num_classes)
+        self._one_hot = one_hot / -batch_size
+        self._smoothed = (one_hot * (1 - smoothing) + smoothing / num_classes) / -batch_size if smoothing else self._one_hot
 
     def load(self, images: Tensor, labels: Tensor, batch: Tensor) -> None:
         """Take the images, (N, 784) uint8, and labels, (N,) int64, at the indices `batch`, (batch size,)."""
@@ -97,11 +99,16 @@ class Backprop:
         return hidden, kernels.linear(inputs, output_layer.weight, output_layer.bias)
 
     def _loss(self, logits: Tensor) -> tuple[float, Tensor]:
-        """Softmax cross-entropy of logits, (batch, 10), against smoothed one-hot targets, and its gradient, (batch, 10)."""
+        """Return the mean cross-entropy of logits, (batch, classes), and the gradient of the smoothed one, (batch, classes).
+
+        Only the gradient is that of smoothed labels: the loss is to be compared with that of validation images.
+        """
         log_probabilities = logits.log_softmax(1)
-        negative_targets = self._negative_targets.index_select(0, self._labels)
-        dlogits = torch.add(negative_targets, log_probabilities.exp(), alpha=1 / self._batch_size)
-        return torch.dot(negative_targets.view(-1), log_probabilities.view(-1)).item(), dlogits
+        targets = self._smoothed.index_select(0, self._labels)
+        dlogits = torch.add(targets, log_probabilities.exp(), alpha=1 / self._batch_size)
+        if self._smoothed is not self._one_hot:
+            targets = self._one_hot.index_select(0, self._labels)
+        return torch.dot(targets.view(-1), log_probabilities.view(-1)).item(), dlogits
 
     def _backward(self, hidden: list[_HiddenLayer], dz: Tensor) -> None:
         """From the logits' gradient `dz`, (batch, 10), down to the first layer."""
