@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mnist_fc.network.backprop import ACTIVATION_OPS, linear
+from mnist_fc.network import kernels
 from mnist_fc.network.mlp import MLP
 
 PIECEWISE_LINEAR = ("relu", "leaky_relu")
@@ -96,10 +96,10 @@ def layer_outputs(model: MLP, inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]
     """
     *hidden, output = model.layers
     for layer in hidden:
-        sums = linear(inputs, layer.weight, layer.bias)
+        sums = kernels.linear(inputs, layer.weight, layer.bias)
         inputs = model.activation(sums)
         yield sums, inputs
-    logits = linear(inputs, output.weight, output.bias)
+    logits = kernels.linear(inputs, output.weight, output.bias)
     yield logits, logits
 
 
@@ -174,7 +174,7 @@ class _IntegrationPath:
 
         Those are by the sums of each layer from the first to the output, (digits, places, units).
         """
-        derivative = ACTIVATION_OPS[self._model.activation_name].backward
+        derivative = kernels.ACTIVATION_GRADIENTS[self._model.activation_name]
         sums = torch.outer(torch.tensor(places, dtype=torch.float64), self._direction) + self.layers[0][1]
         slopes = []
         for weight, bias in self.layers[1:]:
