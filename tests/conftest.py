@@ -1,4 +1,4 @@
-"""What the tests share: the real data, whole and as a slice of it; and the page in a browser."""
+"""Fixtures for all tests: the real data, a server with its page, a browser; and the markers of the tiers."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,14 +16,28 @@ from mnist_fc.drawing.strokes import Stroke
 from mnist_fc.views.state import shared, throttle
 from tests.support.browser import BROWSER, BROWSER_ARGS, Server, ready, running_server
 
-# How long an example takes is the machine's affair, and so is how long it takes to make one.
-hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("any machine")
+LOAD = Path(__file__).parent / "load"
+
+# Neither an example nor its generation has a deadline: both depend on what else the machine does.
+PROFILE = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("standard", PROFILE, max_examples=25)
+hypothesis.settings.register_profile("all", PROFILE, max_examples=100)
+hypothesis.settings.load_profile("standard")  # tests/run all passes --hypothesis-profile all
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects by these markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that use the fixture `browser`, and everything in tests/load as slow."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
+            item.add_marker("browser")
+        if LOAD in item.path.parents:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="module")
 def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For AppTest: the server's resources as in a new server, with a store of their own; its training process ends afterwards."""
+    """Give AppTest the resources of a new server with a store of its own; close its scheduler afterwards."""
     resources = shared.scheduler, shared.mnist, shared.shipped_reader, shared.shipped_accuracy, throttle.results
     for each in resources:
         each.clear()
@@ -37,7 +51,7 @@ def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _plain_environment() -> Iterator[None]:
-    """The program's own variables are not set."""
+    """Unset the program's own environment variables."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("MNIST_FC_")]:
             patch.delenv(name)
@@ -46,26 +60,26 @@ def _plain_environment() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _plain_arithmetic() -> None:
-    """What training sets for the whole process is undone: hypothesis needs denormal numbers."""
+    """Undo what training sets for the whole process: hypothesis needs denormal numbers."""
     torch.set_flush_denormal(False)
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def mnist(_plain_environment: None) -> Mnist:
-    """The embedded MNIST, whole."""
+    """Return the whole of MNIST."""
     return load_mnist()
 
 
 @pytest.fixture(scope="session")
 def small(mnist: Mnist) -> Mnist:
-    """The first 2000 training and 500 test images."""
+    """Return the first 2000 training and 500 test images."""
     return Mnist(mnist.train_images[:2000], mnist.train_labels[:2000], mnist.test_images[:500], mnist.test_labels[:500])
 
 
 @pytest.fixture(scope="session")
 def small_arrays(small: Mnist) -> dict[str, np.ndarray]:
-    """`small` as the arrays of an .npz file."""
+    """Return `small` as the arrays of mnist.npz: uint8, images (N, 28, 28)."""
     return {
         "x_train": small.train_images.numpy().reshape(-1, 28, 28),
         "y_train": small.train_labels.numpy().astype(np.uint8),
@@ -76,7 +90,7 @@ def small_arrays(small: Mnist) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def small_npz(small_arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`small` as a file."""
+    """Return the path of `small` as an .npz file."""
     path = tmp_path_factory.mktemp("data") / "small.npz"
     np.savez(path, allow_pickle=False, **small_arrays)
     return path
@@ -84,19 +98,29 @@ def small_npz(small_arrays: dict[str, np.ndarray], tmp_path_factory: pytest.Temp
 
 @pytest.fixture(scope="session")
 def seven() -> list[Stroke]:
-    """A 7 in two strokes, in the middle of the canvas."""
+    """Return a 7 in two strokes, in the middle of the canvas."""
     return [Stroke(((90, 80), (190, 80), (130, 220)), 20), Stroke(((115, 150), (175, 150)), 20)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server of the page with the whole of MNIST; fail if it has logged a traceback."""
     with running_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def small_server(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server of the page with the data of `small`, on which an epoch takes a moment."""
+    with running_server(tmp_path_factory.mktemp("small_server"), MNIST_FC_DATA=str(small_npz)) as running:
         yield running
         assert "Traceback" not in running.log.read_text()
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Launch a browser. Its scope is the module, since asyncio.run does not work while Playwright runs."""
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=BROWSER, args=BROWSER_ARGS)
         yield launched
@@ -105,7 +129,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Open the page in a session of its own; one that is still training at the end of the test is stopped."""
+    """Open the page in sessions of their own; stop what still trains at the end of the test."""
     opened: list[Page] = []
 
     def open_one(width: int = 1280, height: int = 800, query: str = "", **options: Any) -> Page:

@@ -63,7 +63,7 @@ def _network(network: networks.Network) -> None:
         ONNX_NAME,
         "The same network for ONNX Runtime, in a browser, on a phone or in another language. "
         "Input: 784 pixels from 0 (paper) to 1 (ink). Output: ten logits.",
-        lambda: onnx.onnx_bytes(model),
+        lambda: onnx.to_onnx(model),
     )
 
 
@@ -89,7 +89,7 @@ def _run(run: Run | None) -> None:
         _download(
             SCRIPT_NAME,
             f"The settings that it started with, {'-'.join(map(str, config.layer_sizes))}. The side panel shows others.",
-            lambda: script.script(config),
+            lambda: script.render_script(config),
             key="take_script_of_run",
         )
     if run and run.path:
@@ -122,7 +122,7 @@ def _program() -> None:
         SCRIPT_NAME,
         f"The settings of the side panel, {'-'.join(map(str, config.layer_sizes))}, as a short PyTorch program. "
         "`python train.py` trains and saves model.ckpt. It uses the mnist.npz beside it, or downloads one.",
-        lambda: script.script(config),
+        lambda: script.render_script(config),
     )
 
 

@@ -194,7 +194,7 @@ def _strongest(one: Unit, number: int) -> str:
 
 def _gallery(network: networks.Network, surveyed: Survey) -> None:
     """Draw the weights of the first-layer neurons that best tell the test digits apart, without dead ones."""
-    if surveyed.reads_nothing:
+    if surveyed.overflows:
         st.info("No neuron tells the digits apart, because the network's values overflowed.")
         return
     model, images = network.reader.model, shared.mnist().test_images[:NUM_SURVEYED]

@@ -1,5 +1,6 @@
-"""What goes wrong with the machine, done to the running page: processes killed, a disk full or read-only, the data gone, the
-clock set back. After each a line says what happened, nothing that was finished is lost, and the next click works.
+"""Faults of the machine under a running page: killed processes, a full or read-only disk, deleted data, a clock set back.
+
+After each, the page says what happened, no finished run is lost, and the next click works.
 """
 
 import os
@@ -23,13 +24,13 @@ from tests.support.faults import (
     LONG,
     QUICK,
     expect_all_well,
+    finished_runs,
     is_writing,
     opened,
     run_of,
     served,
     train_one,
     training_processes,
-    whole_runs,
 )
 
 # The training process
@@ -52,16 +53,16 @@ def test_training_process_killed_in_any_state_is_reported(
 ) -> None:
     page = opened(browser, own_server, QUICK)
     train_one(page)
-    before = whole_runs(own_folder / "runs")
+    before = finished_runs(own_folder / "runs")
     page.goto(f"{own_server.url}/{LONG}")
     ready(page)
     killed = own_server.worker()
-    if state == "loading":  # the one that comes after one that is killed, before it can train
+    if state == "loading":  # the successor of a killed one, before it can train
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: training_processes(own_folder) not in ([], [killed]))
         killed = own_server.worker()
     if state in ("loading", "starting"):
-        os.kill(killed, signal.SIGSTOP)  # or it might be training before the click is seen
+        os.kill(killed, signal.SIGSTOP)  # otherwise it might train before the click is seen
     click(page, "train")
     expect_status(page, "starting" if state in ("loading", "starting") else "running")
     if state == "paused":
@@ -85,11 +86,11 @@ def test_training_process_killed_in_any_state_is_reported(
     page.context.close()
 
 
-def test_run_that_needs_more_memory_than_it_may_have_fails_and_says_so(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
+def test_run_above_the_memory_limit_fails_with_a_reason(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     with served(tmp_path, small_npz, MNIST_FC_MEMORY_GB="0.1") as server:
         page = opened(browser, server, QUICK)
         train_one(page)
-        before = whole_runs(tmp_path / "runs")
+        before = finished_runs(tmp_path / "runs")
         page.goto(f"{server.url}/{QUICK.replace('=32&', '=2048,2048,2048,2048&')}")
         ready(page)
         click(page, "train")
@@ -123,11 +124,11 @@ def test_signal_ends_server_and_training_process_cleanly(
 
 
 AS_ROOT = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
-"""Of unshare and nsenter: mounts of one's own, which end with the process."""
+"""Options of unshare and nsenter for private mounts, which end with the process."""
 
 
 def mount(server: Server, *command: str | Path) -> bool:
-    """Do so where that server sees it; whether it could be done."""
+    """Run a command in the server's mount namespace; return whether it succeeded."""
     keep = [] if os.geteuid() == 0 else ["--preserve-credentials"]
     options = [option for option in AS_ROOT if option != "--map-root-user"]
     done = subprocess.run(["nsenter", f"--target={server.process.pid}", *options, *keep, "--", *command], check=False)
@@ -139,16 +140,14 @@ def expect_not_kept(page: Page, why: str) -> None:
     expect(said).to_be_visible(timeout=120 * SECONDS)
 
 
-def test_disk_that_fills_while_a_run_is_saved_costs_that_run_its_place_and_nothing_else(
-    browser: Browser, small_npz: Path, tmp_path: Path
-) -> None:
+def test_full_disk_loses_only_the_run_being_saved(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     with_small_disk = 'mount -t tmpfs -o size=48m none "$0" && exec "$@"'
     with served(tmp_path, small_npz, "unshare", *AS_ROOT, "--", "sh", "-c", with_small_disk, f"{tmp_path}/runs") as server:
         store = Path(f"/proc/{server.process.pid}/root{tmp_path}/runs")
         page = opened(browser, server, QUICK)
         train_one(page)
-        before = whole_runs(store)
+        before = finished_runs(store)
         page.goto(f"{server.url}/{LONG}")
         ready(page)
         start_run(page)
@@ -168,7 +167,7 @@ def test_disk_that_fills_while_a_run_is_saved_costs_that_run_its_place_and_nothi
         expect(page.get_by_text(re.compile("This run is not kept on disk.*No space left on device"))).to_be_visible(
             timeout=120 * SECONDS
         )
-        assert before.keys() <= whole_runs(store).keys() == before.keys()
+        assert before.keys() <= finished_runs(store).keys() == before.keys()
         filler.unlink()
         open_tab(page, "Runs")
         row = page.locator(f"tr[data-run='{cut_off.name}']")
@@ -179,14 +178,12 @@ def test_disk_that_fills_while_a_run_is_saved_costs_that_run_its_place_and_nothi
         page.context.close()
 
 
-def test_store_that_turns_read_only_in_mid_run_is_said_and_everything_else_goes_on(
-    browser: Browser, small_npz: Path, tmp_path: Path
-) -> None:
+def test_read_only_store_is_reported_and_training_continues(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     with served(tmp_path, small_npz, "unshare", *AS_ROOT, "--") as server:
         store = tmp_path / "runs"
         page = opened(browser, server, QUICK)
         train_one(page)
-        before = whole_runs(store)
+        before = finished_runs(store)
         (first,) = before
         page.goto(f"{server.url}/{LONG}")
         ready(page)
@@ -221,9 +218,7 @@ def test_store_that_turns_read_only_in_mid_run_is_said_and_everything_else_goes_
         page.context.close()
 
 
-def test_data_file_deleted_in_mid_run_is_missed_by_a_new_training_process_alone(
-    browser: Browser, small_npz: Path, tmp_path: Path
-) -> None:
+def test_deleted_data_file_fails_only_a_new_training_process(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     data_file = Path(shutil.copy(small_npz, tmp_path / "data.npz"))
     with served(tmp_path, data_file) as server:
         page = opened(browser, server, LONG)
@@ -237,7 +232,7 @@ def test_data_file_deleted_in_mid_run_is_missed_by_a_new_training_process_alone(
         page.reload()
         ready(page)
         expect_status(page, DONE)
-        before = whole_runs(tmp_path / "runs")
+        before = finished_runs(tmp_path / "runs")
         killed = server.worker()
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: training_processes(tmp_path) not in ([], [killed]))
@@ -252,14 +247,12 @@ def test_data_file_deleted_in_mid_run_is_missed_by_a_new_training_process_alone(
 # The clock
 
 
-def test_runs_begun_after_the_clock_was_set_back_are_the_newest_and_the_last_to_go(
-    browser: Browser, small_npz: Path, tmp_path: Path
-) -> None:
+def test_runs_after_a_clock_step_back_count_as_newest(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     clock = tmp_path / "clock"
     clock.write_text("+0")
     library = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
     changeable = {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"}
-    # Room for four such runs or so: one takes half a megabyte, and is reckoned as four before it is done.
+    # Room for about four such runs: one takes half a megabyte, and is estimated at four times that while it runs.
     with served(tmp_path, small_npz, LD_PRELOAD=str(library), MNIST_FC_RUNS_GB="0.0055", **changeable) as server:
         page = opened(browser, server, QUICK)
         train_one(page)
@@ -277,6 +270,6 @@ def test_runs_begun_after_the_clock_was_set_back_are_the_newest_and_the_last_to_
             assert len(begun) < 10
             train_one(page)
             begun.append(run_of(page, tmp_path / "runs"))
-        assert [path for path in begun if path.exists()] == begun[-len(whole_runs(tmp_path / "runs")) :]
+        assert [path for path in begun if path.exists()] == begun[-len(finished_runs(tmp_path / "runs")) :]
         expect_all_well(page, server, tmp_path, {begun[-1].name: read_run(begun[-1])})
         page.context.close()

@@ -1,4 +1,4 @@
-"""A class at once: one minute of the soak, what memory a session takes, and who comes back. Times are reported, not asserted."""
+"""A class on one server: one minute of the soak, memory per session, reconnections. Times are reported, not checked."""
 
 import asyncio
 import random
@@ -31,7 +31,7 @@ def bank() -> list[Drawing]:
 
 @asynccontextmanager
 async def class_room(url: str, bank: list[Drawing]) -> AsyncIterator[Callable[[int, str], Awaitable[list[Session]]]]:
-    """Lets so many open an address, one after the other, and each draw all digits of the bank; in the end all leave."""
+    """Yield a function that opens sessions one by one, each drawing all digits of the bank; close all at the end."""
     present: list[Session] = []
 
     async def come(count: int, query: str) -> list[Session]:
@@ -57,7 +57,7 @@ async def draw_all(session: Session, bank: list[Drawing]) -> None:
             await draw_stroke(session, drawing, index)
 
 
-def test_further_session_takes_little_memory_though_all_watch_a_run(server: Server, bank: list[Drawing]) -> None:
+def test_additional_session_watching_a_run_takes_little_memory(server: Server, bank: list[Drawing]) -> None:
     async def measure() -> float:
         async with class_room(server.url, bank) as come:
             (trainer,) = await come(1, LONG_RUN)
@@ -74,10 +74,10 @@ def test_further_session_takes_little_memory_though_all_watch_a_run(server: Serv
     assert asyncio.run(measure()) <= MAX_SESSION_MB
 
 
-def test_sessions_that_come_draw_and_leave_do_not_pile_up(server: Server, bank: list[Drawing]) -> None:
+def test_sessions_that_left_do_not_accumulate(server: Server, bank: list[Drawing]) -> None:
     async def measure() -> list[float]:
         memory = []
-        for _ in range(5):  # the server keeps those that left for two minutes, in case they come back
+        for _ in range(5):  # the server keeps closed sessions for two minutes
             async with class_room(server.url, bank) as come:
                 await come(10, "")
             memory.append(memory_mb(server.process.pid))
@@ -87,7 +87,7 @@ def test_sessions_that_come_draw_and_leave_do_not_pile_up(server: Server, bank: 
     assert memory[-1] - memory[0] <= 10 * MAX_SESSION_MB, "forty that left take no more than ten that are there"
 
 
-def test_session_is_there_again_after_a_lost_connection_and_another_after_a_reload(server: Server, bank: list[Drawing]) -> None:
+def test_reconnect_keeps_the_session_and_reload_starts_another(server: Server, bank: list[Drawing]) -> None:
     async def come_back() -> None:
         async with class_room(server.url, bank) as come:
             (session,) = await come(1, "")
@@ -101,7 +101,7 @@ def test_session_is_there_again_after_a_lost_connection_and_another_after_a_relo
     asyncio.run(come_back())
 
 
-def test_who_loses_the_connection_while_others_are_answered_is_answered_when_back(server: Server) -> None:
+def test_reconnect_to_a_busy_server_is_answered(server: Server) -> None:
     async def look_around(session: Session) -> None:
         for tab in cycle(["Inside", "Mistakes"]):
             await session.open_tab(tab)

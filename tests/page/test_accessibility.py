@@ -1,4 +1,4 @@
-"""The page for those who use the keyboard, a screen reader, forced colours or a finger."""
+"""The page with keyboard, screen reader, forced colours and touch."""
 
 import io
 import re
@@ -11,7 +11,16 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.support.browser import ALL_FADED, click, expect_status, open_tab, start_run
+from tests.support.browser import (
+    ALL_FADED,
+    CONTRAST_BELOW,
+    click,
+    expect_status,
+    open_tab,
+    slide,
+    start_run,
+)
+from tests.support.layout import IN_EVERY_LOOK
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
 QUICK = "?preset=fast&hidden_sizes=32&epochs=1&threads=1"
@@ -25,7 +34,7 @@ async () => {
   return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
 }
 """
-"""What axe finds against WCAG A and AA, and three of its best practices."""
+"""Violations of WCAG A and AA, and of three of axe's best practices."""
 
 CLIPPED_RINGS = """
 async () => {
@@ -52,7 +61,7 @@ async () => {
   return clipped;
 }
 """
-"""What has a focus ring, on the whole page, that a box around it cuts off."""
+"""Elements whose focus ring is clipped by a box around them."""
 
 
 @pytest.fixture
@@ -70,7 +79,7 @@ def train(page: Page) -> None:
 
 
 def tabs(page: Page) -> Iterator[str]:
-    """Open each tab and yield its name when it is drawn."""
+    """Open each tab and yield its name when it is rendered."""
     for name in page.get_by_role("tab").all_inner_texts():
         open_tab(page, name)
         expect(page.get_by_role("tabpanel")).not_to_have_text("")
@@ -85,7 +94,7 @@ def focused(page: Page, selector: str) -> bool:
 
 
 def num_stops(page: Page, selector: str, most: int) -> int:
-    """How often Tab is pressed until what `selector` names has the focus."""
+    """Return how often Tab must be pressed until `selector` has the focus."""
     for number in range(1, most + 1):
         page.keyboard.press("Tab")
         if focused(page, selector):
@@ -96,7 +105,9 @@ def num_stops(page: Page, selector: str, most: int) -> int:
 # Axe
 
 
-@pytest.mark.parametrize(("scheme", "width", "is_trained"), [("light", 1280, False), ("dark", 390, True)])
+@pytest.mark.parametrize(
+    ("scheme", "width", "is_trained"), [("light", 1280, False), pytest.param("dark", 390, True, marks=pytest.mark.slow)]
+)
 def test_axe_finds_no_violation_in_any_tab(open_page: Callable[..., Page], scheme: str, width: int, is_trained: bool) -> None:
     page = open_page(width, 800, QUICK, color_scheme=scheme)
     if is_trained:
@@ -117,6 +128,7 @@ def test_skip_link_leads_to_train_within_five_keys(open_page: Callable[..., Page
     assert num_stops(page, ".st-key-train", most=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tab", "gallery", "most"), [("Mistakes", "misread", 3), ("Inside", "gallery", 10)])
 def test_gallery_is_few_stops_from_its_tab(trained: Page, tab: str, gallery: str, most: int) -> None:
     open_tab(trained, tab)
@@ -148,10 +160,11 @@ def test_arrow_keys_walk_through_matrix_and_gallery(trained: Page) -> None:
     expect(focus).to_have_attribute("aria-label", str(trained.locator(".st-key-misread figcaption").nth(1).text_content()))
 
 
+@pytest.mark.slow
 def test_focus_ring_is_nowhere_clipped(trained: Page) -> None:
     trained.add_style_tag(content="* { transition: none !important }")
     for tab in tabs(trained):
-        if tab in ("Mistakes", "Runs", "Sweep"):  # what has controls of every kind
+        if tab in ("Mistakes", "Runs", "Sweep"):  # these have controls of every kind
             trained.keyboard.press("Tab")
             assert trained.evaluate(CLIPPED_RINGS) == [], tab
 
@@ -160,7 +173,7 @@ def test_focus_ring_is_nowhere_clipped(trained: Page) -> None:
 
 
 def contrast(part: Locator) -> float:
-    """The highest contrast between two colours in a part of the page and a little around it."""
+    """Return the highest contrast between two colours in and closely around a part of the page."""
     part.scroll_into_view_if_needed()
     box = part.bounding_box()
     assert box
@@ -172,7 +185,7 @@ def contrast(part: Locator) -> float:
     return float((luminance.max() + 0.05) / (luminance.min() + 0.05))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_everything_is_visible_in_forced_colors(open_page: Callable[..., Page], scheme: str) -> None:
     page = open_page(1280, 1400, QUICK, color_scheme=scheme, forced_colors="active")
     train(page)
@@ -206,6 +219,7 @@ def test_everything_is_visible_in_forced_colors(open_page: Callable[..., Page], 
 # Touch
 
 
+@pytest.mark.slow
 def test_tapped_pixel_and_curve_keep_their_numbers(open_page: Callable[..., Page]) -> None:
     page = open_page(query=QUICK, has_touch=True)
     train(page)
@@ -215,7 +229,37 @@ def test_tapped_pixel_and_curve_keep_their_numbers(open_page: Callable[..., Page
     expect(page.locator(".st-key-accuracy_chart .tip")).to_be_visible()
 
 
-def test_no_words_are_for_the_mouse_alone(trained: Page) -> None:
+@pytest.mark.slow
+def test_no_text_is_available_to_the_mouse_alone(trained: Page) -> None:
     for tab in tabs(trained):
         said = trained.locator(".stMain").inner_text()
         assert re.findall(r"(?:[Pp]oint at|[Cc]lick)(?!\w| or tap).{,30}", said) == [], tab
+
+
+@IN_EVERY_LOOK
+def test_text_has_enough_contrast(open_page: Callable[..., Page], scheme: str, width: int) -> None:
+    page = open_page(width, 800, color_scheme=scheme)
+    page.evaluate(ALL_FADED)
+    faint = page.evaluate(CONTRAST_BELOW, 4.5)
+    assert faint == []
+
+
+def test_train_is_reached_and_pressed_with_the_keyboard(page: Page) -> None:
+    slide(page, "epochs", "Home")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("275 steps an epoch, 275 in all")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('.st-key-train') !== null"):
+            break
+    page.keyboard.press("Enter")
+    expect_status(page, "done")
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    page.locator(".st-key-machine summary").click()
+    page.locator(".st-key-regularization summary").click()
+    snapshot = page.locator("body").aria_snapshot()
+    assert (
+        re.findall(r"- (?:button|slider|switch|checkbox|combobox|spinbutton|textbox)(?: \[[^\]]*\])*:?$", snapshot, re.MULTILINE)
+        == []
+    )

@@ -1,8 +1,8 @@
-"""The page in browsers of every kind: one that translates, an old one, one that prints, one whose connection is cut."""
+"""The page in browsers that translate, that are old, that print, and that lose their connection."""
 
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,10 +26,8 @@ LONG = "?preset=fast&num_validation=100&hidden_sizes=512,512&batch_size=8&epochs
 
 
 @pytest.fixture(scope="module")
-def server(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("browsers"), MNIST_FC_DATA=str(small_npz)) as running:
-        yield running
-        assert "Traceback" not in running.log.read_text()
+def server(small_server: Server) -> Server:
+    return small_server
 
 
 # Translation
@@ -53,14 +51,14 @@ TRANSLATE = """
   new MutationObserver(translate).observe(document.body, { childList: true, subtree: true, characterData: true });
 }
 """
-"""What a browser does that translates the page: it puts <font> elements in the place of the text nodes, and of each new one."""
+"""Translates like a browser: replaces every text node, also new ones, by <font> elements."""
 
 
 def test_translated_page_keeps_updating_while_it_trains(open_page: Callable[..., Page]) -> None:
     page = open_page(query=LONG)
     page.evaluate(TRANSLATE)
     progress = page.locator(".st-key-progress")
-    for _ in range(2):  # words that are set off, and come and go, are what React fails to find
+    for _ in range(2):  # React fails to find replaced text nodes that come and go
         start_run(page)
         expect(progress).to_contain_text("images/s")
         click(page, "stop")
@@ -75,7 +73,8 @@ def test_translated_page_keeps_updating_while_it_trains(open_page: Callable[...,
     expect(page.get_by_text("NotFoundError")).to_have_count(0)
 
 
-def test_what_never_changes_is_translated(open_page: Callable[..., Page]) -> None:
+@pytest.mark.slow
+def test_static_text_is_translated(open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.evaluate(TRANSLATE)
     open_tab(page, "Help")
@@ -92,7 +91,7 @@ WITHOUT_LIGHT_DARK = """
   }
 }
 """
-"""Makes of our style sheet what it is to a browser that does not know light-dark()."""
+"""Changes our style sheet to what a browser without light-dark() makes of it."""
 
 INVISIBLE = """
 () => {
@@ -116,10 +115,10 @@ INVISIBLE = """
   }).map(([selector]) => selector);
 }
 """
-"""What has no colour, or nearly that of the page."""
+"""Elements whose colour is missing or nearly that of the page."""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_bars_axes_and_text_are_visible_without_light_dark(open_page: Callable[..., Page], scheme: str) -> None:
     page = open_page(color_scheme=scheme)
     expect(page.locator(".st-key-why_sums")).to_be_visible()
@@ -142,16 +141,17 @@ CUT_OFF = """
   return cut;
 }
 """
-"""What does not show all that is in it, or lies over it."""
+"""Elements that clip their content or cover other content."""
 
 
+@pytest.mark.slow
 def test_printed_page_is_whole_on_several_sheets(open_page: Callable[..., Page]) -> None:
     page = open_page(query=QUICK, color_scheme="dark")
     start_run(page)
     expect_status(page, "done")
     open_tab(page, "Mistakes")
     expect(page.locator(".st-key-misread canvas").first).to_be_visible()
-    page.set_viewport_size({"width": 700, "height": 990})  # about a sheet
+    page.set_viewport_size({"width": 700, "height": 990})  # about one sheet of paper
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate(CUT_OFF) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -192,13 +192,14 @@ def test_missing_websocket_is_reported_within_five_seconds(browser: Browser, ser
     page.close()
 
 
+@pytest.mark.slow
 def test_lost_connection_is_reported_within_five_seconds(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     with running_server(tmp_path, MNIST_FC_DATA=str(small_npz)) as own:
         page = browser.new_page()
         page.clock.install()
         page.goto(own.url)
         expect(page.locator(".stApp")).to_have_attribute("data-test-connection-state", "CONNECTED")
-        page.clock.run_for("00:05")  # while the first page imports PyTorch
+        page.clock.run_for("00:05")  # the first page still imports PyTorch
         expect(page.locator("#no-connection")).to_be_hidden()
         ready(page)
         banner = no_connection(page, "The connection to the server is lost")

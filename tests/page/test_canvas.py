@@ -1,4 +1,4 @@
-"""The canvas in a real browser: strokes that end oddly, touches, latency, Undo, and a drawing that survives a reload."""
+"""The canvas: strokes that end in unusual ways, touch, latency, Undo, and drawings that survive a reload."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ from tests.support.browser import (
 
 CANVAS, HAND = ".st-key-canvas", ".st-key-hand_canvas"
 BAR: list[tuple[float, float]] = [(115, 150), (175, 150)]
-"""What crosses a 7."""
+"""The bar of a 7."""
 
 WAIT_SECONDS = 30.0
 
@@ -36,27 +36,27 @@ Point = tuple[float, float]
 
 
 def ink_of(*strokes: list[Point], width: float = 20) -> int:
-    """How many pixels of the canvas these strokes make dark."""
+    """Return the number of canvas pixels that these strokes make dark."""
     return int((render([Stroke(tuple(points), width) for points in strokes])[..., 3] > 127).sum())
 
 
 def ink_on(page: Page, canvas: str = CANVAS, layer: str = LOWER) -> float:
-    """How many pixels of a canvas are dark: of what is drawn, or with UPPER of the stroke that is being drawn."""
+    """Return the number of dark pixels of the drawing or, with UPPER, of the unfinished stroke."""
     number: float = page.locator(f"{canvas} {layer}").evaluate(NUM_DARK)
     return number
 
 
 def expect_strokes(page: Page, *strokes: list[Point], canvas: str = CANVAS) -> None:
-    """Wait until exactly these strokes are on the canvas, and no stroke is being drawn."""
+    """Wait until exactly these strokes are on the canvas and none is unfinished."""
     expected = ink_of(*strokes)
-    # Where the edges of a stroke 20 pixels wide cut pixels in half, it is 19 or 21 wide.
+    # Antialiased edges make a stroke of 20 pixels 19 or 21 wide.
     wait_until(
         lambda: abs(ink_on(page, canvas) - expected) <= 0.08 * expected and not ink_on(page, canvas, UPPER), seconds=WAIT_SECONDS
     )
 
 
 def origin(page: Page, canvas: str = CANVAS) -> Point:
-    """Where the canvas's upper left corner is in the window."""
+    """Return the upper left corner of the canvas in the window."""
     surface = page.locator(f"{canvas} {UPPER}")
     surface.scroll_into_view_if_needed()
     box = surface.bounding_box()
@@ -86,7 +86,7 @@ def release_outside_the_window(page: Page) -> None:
 
 
 def release_in_an_alert(page: Page) -> None:
-    """The alert takes the mouse-up; the page sees the mouse again without a button."""
+    """Open an alert that takes the mouse-up: the page next sees the mouse without a pressed button."""
     page.once("dialog", lambda dialog: dialog.accept())
     page.evaluate("alert('a word')")
     lose_the_mouse_up(page)
@@ -100,7 +100,7 @@ def lose_the_mouse_up(page: Page) -> None:
 
 @pytest.fixture(scope="module")
 def shared(server: Server, browser: Browser) -> Iterator[Page]:
-    """One page for the tests that leave nothing behind."""
+    """Share one page between tests that leave nothing behind."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.goto(server.url)
     ready(page)
@@ -133,14 +133,14 @@ def test_stroke_ends_and_is_read_however_the_button_goes_up(shared: Page, releas
 
 
 class Touch:
-    """Fingers on a canvas, by CDP."""
+    """Fingers on a canvas, sent over the Chrome DevTools Protocol."""
 
     def __init__(self, page: Page) -> None:
         self.x, self.y = origin(page)
         self.session = page.context.new_cdp_session(page)
 
     def send(self, kind: str, **points: Point) -> None:
-        """Fingers by name, in pixels of the canvas: those on the screen, or at touchEnd those that leave it, by default all."""
+        """Send the positions of fingers, by name, in pixels of the canvas; at touchEnd those that leave, by default all."""
         at = [{"x": self.x + x, "y": self.y + y, "id": sum(map(ord, name))} for name, (x, y) in points.items()]
         self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
 
@@ -155,7 +155,7 @@ def phone(server: Server, browser: Browser) -> Iterator[Page]:
 
 
 def down_the_middle(touch: Touch, **resting: Point) -> None:
-    """A finger draws a 1, and stays where it ends."""
+    """Draw a 1 with a finger that stays on the screen."""
     touch.send("touchStart", **resting, finger=ONE[0])
     for i in range(1, 19):
         touch.send("touchMove", **resting, finger=(140, 50 + 10 * i))
@@ -212,7 +212,7 @@ SLOW_SOCKETS = """delay => {
 
 @contextmanager
 def slow_page(browser: Browser, server: Server, delay: int) -> Iterator[Page]:
-    """A page that is `delay` milliseconds away from the server in each direction."""
+    """Open a page with `delay` milliseconds to the server in each direction."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.add_init_script(f"({SLOW_SOCKETS})({delay})")
     page.goto(server.url)
@@ -221,7 +221,7 @@ def slow_page(browser: Browser, server: Server, delay: int) -> Iterator[Page]:
     page.context.close()
 
 
-@pytest.mark.parametrize("delay", [0, 200, 500])
+@pytest.mark.parametrize("delay", [pytest.param(0, marks=pytest.mark.slow), 200, pytest.param(500, marks=pytest.mark.slow)])
 def test_stroke_begun_right_after_clear_or_undo_is_kept(browser: Browser, server: Server, delay: int) -> None:
     with slow_page(browser, server, delay) as page:
         expect_reading(page, "3")
@@ -234,27 +234,28 @@ def test_stroke_begun_right_after_clear_or_undo_is_kept(browser: Browser, server
         expect_reading(page, "7")
         expect_strokes(page, SEVEN)
         draw(page, BAR)
-        click(page, "undo")  # before the bar can have been read
+        click(page, "undo")  # before the bar can be read
         expect_strokes(page, SEVEN)
         draw(page, BAR)
         draw(page, ONE)
         click(page, "undo")
-        click(page, "undo")  # each counts
+        click(page, "undo")  # each click counts
         expect_strokes(page, SEVEN)
         x, y = origin(page)
         click(page, "clear")
         page.mouse.move(x + 140, y + 50)
         page.mouse.down()
         page.mouse.move(x + 140, y + 140, steps=8)
-        expect_reading(page, "")  # the answer comes in mid-stroke
+        expect_reading(page, "")  # the answer arrives during a stroke
         page.mouse.move(x + 140, y + 230, steps=8)
         page.mouse.up()
         expect_reading(page, "1")
         expect_strokes(page, ONE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [200])
-def test_hand_canvas_keeps_strokes_under_latency_and_when_its_tab_is_left(browser: Browser, server: Server, delay: int) -> None:
+def test_hand_canvas_keeps_strokes_under_latency_and_tab_changes(browser: Browser, server: Server, delay: int) -> None:
     with slow_page(browser, server, delay) as page:
         open_tab(page, "Test your handwriting")
         expect(page.locator(f"{HAND} {UPPER}")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Components in a real browser: what they are sent, the numbers they write, and what they show of networks that broke."""
+"""Components: the messages they handle, the numbers they format, and what they show of broken networks."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ from tests.support.browser import (
 EXPLAINING = ["Why this digit?", "Inside", "Gradients", "Mistakes", "Look-alikes", "Test your handwriting"]
 
 NO_NUMBER = re.compile(r"\b(nan|inf|infinity|undefined|null)\b|[-\N{MINUS SIGN}]0(?![.\d])", re.IGNORECASE)
-"""What a number that is none, or minus zero, looks like."""
+"""Matches texts of non-finite numbers and minus zero."""
 
 TEXTS = """() => Array.from(document.querySelectorAll("[role=tabpanel], .st-key-result, .st-key-probes, [aria-label]"))
   .filter(element => element.checkVisibility())
@@ -52,7 +52,7 @@ SHOW = """async ([script, data, root, width]) => {
   document.querySelector(".stApp").append(parentElement);
   show({ data, parentElement, setTriggerValue: () => {} });
 }"""
-"""A component on the page, by its own script and under the page's style sheet."""
+"""Mounts a component on the page with its own script, under the page's style sheet."""
 
 LABELS_OUTSIDE = """chart => {
   const box = chart.querySelector(":scope > svg").getBoundingClientRect();
@@ -82,13 +82,13 @@ BRIGHTNESS = """([canvas, pixel]) => {
   const [high, low] = [luminance(over), luminance(paper)].sort((a, b) => b - a);
   return (high + 0.05) / (low + 0.05);
 }"""
-"""The contrast of one pixel of a picture with the page."""
+"""The contrast between one pixel of a picture and the page."""
 
 SMALL = TrainConfig(hidden_sizes=(16,), num_epochs=2, num_validation=500, threads=1)
 DEEP = TrainConfig(hidden_sizes=(16, 16, 16, 16), activation="sigmoid", num_epochs=1, num_validation=0, threads=1)
 DEAD = TrainConfig(hidden_sizes=(16, 12), num_epochs=1, num_validation=0, threads=1)
 NORMS = (3e-16, 0.0, 4e-12, 6e-7, 0.2)
-"""Of the deep network's layers, from the first to the output."""
+"""Gradient norms of the deep network's layers, from the first to the output."""
 
 
 def write_steps(folder: RunFolder, norms: tuple[float, ...], loss: float = 2.3) -> None:
@@ -102,14 +102,14 @@ def write_end(folder: RunFolder, weights: dict[str, np.ndarray], outcome: str = 
 
 
 def weights_of(config: TrainConfig) -> dict[str, np.ndarray]:
-    """Weights of a network of that kind by chance, in the size that layers begin with."""
+    """Return random weights in the size of an initial network."""
     chance = np.random.default_rng(1)
     shapes = {name: tensor.shape for name, tensor in MLP(config.hidden_sizes, config.activation).state_dict().items()}
     return {name: chance.normal(0, shape[-1] ** -0.5, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def write_runs(store: Path, data: Mnist) -> None:
-    """Runs that learned, whose gradients are tiny, whose units are dead, whose values are huge, and whose values overflow."""
+    """Write runs that learned, and with tiny gradients, dead units, huge values and overflowed values."""
     learned = RunFolder(store, SMALL, "learned")
     for record in train(SMALL, data):
         if not isinstance(record, StateRecord):
@@ -213,6 +213,7 @@ def test_labels_of_extreme_axes_lie_inside_the_chart(page: Page, width: int) -> 
         assert not any(map(NO_NUMBER.search, labels)), labels
 
 
+@pytest.mark.slow
 def test_gradient_chart_holds_every_curve_of_a_deep_net(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=deep")
     open_tab(page, "Gradients")
@@ -228,7 +229,7 @@ def test_gradient_chart_holds_every_curve_of_a_deep_net(open_page: Callable[...,
     assert not re.search(r"\d{7}|\d,\d{3},\d{3}", panel), panel
 
 
-def test_gradients_that_are_not_finite_are_said_in_words(open_page: Callable[..., Page]) -> None:
+def test_non_finite_gradients_are_reported_in_words(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=overflowing")
     open_tab(page, "Gradients")
     panel = page.get_by_role("tabpanel", name="Gradients")
@@ -246,7 +247,7 @@ def test_accuracy_axis_starts_at_zero_until_zoomed(open_page: Callable[..., Page
     expect(page.locator(".st-key-loss_chart .axes text").first).to_have_text("0")
 
 
-def test_pointed_pixels_are_written_in_four_digits_without_minus_zero(page: Page) -> None:
+def test_pixel_values_have_four_digits_and_no_minus_zero(page: Page) -> None:
     values = [-0.0, 0.0, 0.00657786590158, -0.00657786590158, 1.5e-9, -123456.7, 3e38]
     written = ["0", "0", "0.006578", "-0.006578", "1.5 x 10⁻⁹", "-123,500", "3 x 10³⁸"]
     tile = Tile(np.array([values], np.float32), "numbers")
@@ -261,7 +262,7 @@ def test_pointed_pixels_are_written_in_four_digits_without_minus_zero(page: Page
         )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
 def test_strong_pixels_stand_out_from_the_page(open_page: Callable[..., Page], scheme: str) -> None:
     page = open_page(color_scheme=scheme)
     values = [1.0, 0.5, 0.1, 0.0, -0.1, -0.5, -1.0]
@@ -279,7 +280,8 @@ def test_strong_pixels_stand_out_from_the_page(open_page: Callable[..., Page], s
 # Pinned drawings
 
 
-def test_five_pins_have_colours_of_their_own_and_leave_accuracy_in_view(open_page: Callable[..., Page]) -> None:
+@pytest.mark.slow
+def test_five_pins_have_distinct_colours_and_keep_accuracy_visible(open_page: Callable[..., Page]) -> None:
     page = open_page(1280, 800, query="?run=learned")
     for count in range(1, 6):
         click(page, "pin")
@@ -296,7 +298,7 @@ def test_five_pins_have_colours_of_their_own_and_leave_accuracy_in_view(open_pag
     assert chart["y"] + chart["height"] <= 800
 
 
-# Networks that broke
+# Broken networks
 
 
 def test_dead_units_are_named_in_place_of_empty_pictures(open_page: Callable[..., Page]) -> None:
@@ -330,6 +332,7 @@ def test_overflowed_network_is_named_in_every_tab(open_page: Callable[..., Page]
         assert [found for text in texts if (found := NO_NUMBER.search(text))] == [], tab
 
 
+@pytest.mark.slow
 def test_huge_values_are_written_in_few_digits(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=huge")
     expect(page.locator(".under-digit")).to_contain_text("this run, step 20")

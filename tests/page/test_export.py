@@ -1,4 +1,4 @@
-"""The page in a real browser: what is taken away is what other programs read, and a network that is brought reads the drawing."""
+"""Downloads that other programs read, and uploaded networks that read the drawing."""
 
 import ast
 import csv
@@ -32,13 +32,14 @@ from tests.support.browser import (
     start_run,
 )
 from tests.support.files import WritesAFile
+from tests.support.layout import IN_EVERY_LOOK
 from tests.support.models import BlogNet
 
 TAB = "Export and import"
 
 
 def train_one_epoch(page: Page) -> str:
-    """Train on the page; the test accuracy that it says, in percent with two decimals."""
+    """Train on the page and return its test accuracy in percent, with two decimals."""
     slide(page, "epochs", "Home")
     start_run(page)
     expect_status(page, "done")
@@ -63,7 +64,7 @@ def bring(page: Page, content: bytes, name: str = "net.ckpt") -> None:
 
 
 def said(page: Page) -> Locator:
-    """What is said of the file that was brought."""
+    """Return the message about the uploaded file."""
     return page.locator(".st-key-upload_said")
 
 
@@ -88,10 +89,10 @@ def state_of(hidden_sizes: tuple[int, ...] = (8,), num_classes: int = 10) -> dic
     return model.state_copy()
 
 
-# Taken away
+# Downloads
 
 
-def test_files_that_are_downloaded_are_the_run_that_was_just_watched(page: Page, mnist: Mnist, tmp_path: Path) -> None:
+def test_downloads_contain_the_run_on_the_page(page: Page, mnist: Mnist, tmp_path: Path) -> None:
     shown = train_one_epoch(page)
     open_tab(page, TAB)
 
@@ -123,7 +124,7 @@ def test_files_that_are_downloaded_are_the_run_that_was_just_watched(page: Page,
     assert float(accuracy_of(blog, mnist)[:-1]) < 30, "the weights of the moment that is chosen"
 
 
-def test_program_has_the_settings_of_the_side_panel_and_another_those_of_the_run(page: Page, tmp_path: Path) -> None:
+def test_exported_programs_have_panel_settings_and_run_settings(page: Page, tmp_path: Path) -> None:
     slide(page, "size_0", "Home")
     train_one_epoch(page)
     open_tab(page, TAB)
@@ -131,7 +132,7 @@ def test_program_has_the_settings_of_the_side_panel_and_another_those_of_the_run
     choose(page, "activation", "tanh")
     slide(page, "num_layers", "End")
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-8-500-500-500-10")
-    click(page, "test_digit_button")  # the page beside the panel is drawn anew
+    click(page, "test_digit_button")  # reruns the page beside the panel
     expect(page.locator(".st-key-take_script_of_run")).to_be_visible()
     expect(page.get_by_text("784-8-500-500-500-10, as a short program")).to_be_visible()
     texts = {key: download(page, key, tmp_path).read_text() for key in ("take_train_py", "take_script_of_run")}
@@ -149,9 +150,8 @@ def test_program_has_the_settings_of_the_side_panel_and_another_those_of_the_run
     assert "tanh" not in texts["take_script_of_run"]
 
 
-def test_built_in_network_can_be_exported_without_a_run(
-    page: Page, mnist: Mnist, tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_export_without_a_run_offers_the_built_in_network(page: Page, mnist: Mnist, tmp_path: Path) -> None:
     open_tab(page, TAB)
     expect(page.get_by_text("There is no run yet. Press Train.")).to_have_count(2)
     for key in ("take_metrics_csv", "take_report_md"):
@@ -162,10 +162,11 @@ def test_built_in_network_can_be_exported_without_a_run(
     assert torch.equal(model(mnist.test_images[:100] / 255), shipped(mnist.test_images[:100] / 255))
 
 
-# Brought
+# Uploads
 
 
-def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_named(page: Page, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_uploaded_checkpoint_reads_as_before_with_its_activation(page: Page, tmp_path: Path) -> None:
     choose(page, "activation", "tanh")
     shown = train_one_epoch(page)
     expect_at_end(page, 275)
@@ -212,7 +213,8 @@ def test_checkpoint_that_is_brought_back_reads_as_before_once_its_activation_is_
     expect_reading(page, "3")
 
 
-def test_new_run_reads_beside_the_file_and_the_file_taken_away_leaves_it_reading(page: Page) -> None:
+@pytest.mark.slow
+def test_removed_upload_leaves_the_new_run_reading(page: Page) -> None:
     open_tab(page, TAB)
     bring(page, saved(state_of()))
     reads(page, "the loaded file")
@@ -227,7 +229,7 @@ def test_new_run_reads_beside_the_file_and_the_file_taken_away_leaves_it_reading
     reads(page, "this run, step 0")
 
 
-def test_wrong_file_is_named_with_the_reason_and_the_page_reads_on(page: Page, tmp_path: Path) -> None:
+def test_invalid_file_is_rejected_with_a_reason(page: Page, tmp_path: Path) -> None:
     open_tab(page, TAB)
     bring(page, checkpoint.SHIPPED.read_bytes(), "good.ckpt")
     expect(said(page)).to_contain_text("good.ckpt: 784-1024-128-10, MNIST 99.")
@@ -258,9 +260,8 @@ def test_wrong_file_is_named_with_the_reason_and_the_page_reads_on(page: Page, t
 # Looks
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_it_is_legible_and_no_wider_than_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
+@IN_EVERY_LOOK
+def test_export_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(width, 800, color_scheme=scheme)
     open_tab(page, TAB)
     expect(page.locator(".st-key-take_train_py")).to_be_visible()

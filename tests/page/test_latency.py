@@ -1,8 +1,7 @@
-"""The page over a slow network: what a person chooses is taken once, and nothing on the page jumps back."""
+"""The page over a slow network: each choice is applied once, and no control jumps back."""
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -12,25 +11,23 @@ from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset
 from mnist_fc.runs.reader import read_run
 from mnist_fc.views import controls
 from mnist_fc.views.state.address import name_in_address
-from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, running_server, start_run
+from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, start_run
 from tests.support.faults import run_of
 from tests.support.slow_network import SlowNetwork
 
-ROUND_TRIPS = [0.05, 0.25, 0.5]
+ROUND_TRIPS = [pytest.param(0.05, marks=pytest.mark.slow), 0.25, pytest.param(0.5, marks=pytest.mark.slow)]
 """Seconds."""
 
 LONGER_THAN_TWO_CHOICES = 3.0
-"""Seconds of a round trip within which a test makes its next choice, also on a busy machine."""
+"""A round trip in seconds, within which a test makes its next choice even on a busy machine."""
 
 LONG = "?preset=fast&num_validation=100&hidden_sizes=2048,2048&batch_size=8&epochs=100&threads=1"
-"""A run that ends when it is stopped."""
+"""A run that lasts until it is stopped."""
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, small_npz: Path) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("server"), MNIST_FC_DATA=str(small_npz)) as running:
-        yield running
-        assert "Traceback" not in running.log.read_text()
+def server(small_server: Server) -> Server:
+    return small_server
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +38,7 @@ def network(server: Server) -> Iterator[SlowNetwork]:
 
 @pytest.fixture
 def open_slow(browser: Browser, network: SlowNetwork) -> Iterator[Callable[..., Page]]:
-    """Open the page and slow the network down to a round trip of so many seconds."""
+    """Open the page, then slow the network down to a round trip of that many seconds."""
     pages: list[Page] = []
 
     def open_one(round_trip: float, query: str = "") -> Page:
@@ -57,7 +54,7 @@ def open_slow(browser: Browser, network: SlowNetwork) -> Iterator[Callable[..., 
     network.delay = 0
     for page in pages:
         button = page.locator(".st-key-stop button")
-        button.evaluate("button => button.click()")  # does nothing where no run is active
+        button.evaluate("button => button.click()")  # does nothing if no run is active
         expect(button).to_be_disabled(timeout=30 * SECONDS)
         page.context.close()
 
@@ -67,7 +64,7 @@ def slider(page: Page, key: str) -> Locator:
 
 
 def shown(page: Page, key: str) -> Locator:
-    """Where a control says its value."""
+    """Return the field that shows the value of a control."""
     return page.locator(f".st-key-{key} input:not([type=range])").first
 
 
@@ -84,7 +81,7 @@ def open_all_settings(page: Page) -> None:
 
 
 def expect_settings(page: Page, config: TrainConfig, preset: str) -> None:
-    """Wait until the side panel and the address say `config`; nothing else may come after that."""
+    """Wait until side panel and address show `config`."""
     expect(shown(page, "preset")).to_have_value(preset)
     for key, text in {
         "num_layers": str(len(config.hidden_sizes)),
@@ -110,7 +107,7 @@ def in_address(config: TrainConfig) -> dict[str, str]:
 
 
 def choose_by_typing(page: Page, key: str, option: str) -> None:
-    """Choose from a list faster than `choose`, of which only the option is left to see."""
+    """Choose an option by typing, faster than `choose`."""
     shown(page, key).fill(option)
     page.get_by_role("option", name=option, exact=True).click()
 
@@ -121,7 +118,7 @@ def stop(page: Page) -> None:
 
 
 def config_of_run(page: Page, server: Server) -> TrainConfig:
-    """The settings that the run on the page has begun with."""
+    """Return the settings with which the run on the page started."""
     return read_run(run_of(page, server.log.parent / "runs"), with_steps=False).config
 
 
@@ -134,12 +131,12 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
     start_run(page)
     choose_by_typing(page, "preset", "best")
     press(page, "epochs", "Home")
-    expect(shown(page, "preset")).to_have_value("custom")  # a list that is open when its control is set closes
+    expect(shown(page, "preset")).to_have_value("custom")  # an open list closes when its control changes
     choose_by_typing(page, "preset", "blog-keras")
     choose_by_typing(page, "preset", "fast")
     expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", "5")
     expect(shown(page, "augmentation")).to_have_value("none")
-    for key, preset in (("ArrowRight", "custom"), ("ArrowLeft", "fast")):  # answered after all that came before
+    for key, preset in (("ArrowRight", "custom"), ("ArrowLeft", "fast")):  # answered after all earlier changes
         press(page, "epochs", key)
         expect(shown(page, "preset")).to_have_value(preset)
     page.evaluate(WATCH)
@@ -172,7 +169,7 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
         weight_decay=1e-6,
         activation="gelu",
         initialization="keras",
-        num_validation=1000,  # half of the images that the server has
+        num_validation=1000,  # half of the server's images
         num_epochs=1,
         threads=1,
     )
@@ -188,14 +185,15 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
     expect_settings(page, wanted, "custom")
 
 
-def test_changes_that_overtake_the_answers_end_as_the_person_sees(open_slow: Callable[..., Page]) -> None:
+@pytest.mark.slow
+def test_changes_faster_than_answers_keep_the_last_choice(open_slow: Callable[..., Page]) -> None:
     page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
     open_all_settings(page)
     start_run(page)
     one_thread = {name: preset.replace(threads=1) for name, preset in PRESETS.items()}
 
     choose_by_typing(page, "preset", "best")
-    press(page, "learning_rate", "End")  # of the same control that the preset is about to set
+    press(page, "learning_rate", "End")  # a control that the preset is about to set
     expect_settings(page, one_thread["best"].replace(learning_rate=1.0), "custom")
 
     press(page, "batch_size", "Home")
@@ -215,11 +213,12 @@ def test_changes_that_overtake_the_answers_end_as_the_person_sees(open_slow: Cal
     expect_settings(page, one_thread["blog-keras"], "blog-keras")
 
 
-def test_run_and_network_stay_chosen_when_clicks_overtake_the_answers(open_slow: Callable[..., Page], server: Server) -> None:
+@pytest.mark.slow
+def test_clicks_faster_than_answers_keep_run_and_network(open_slow: Callable[..., Page], server: Server) -> None:
     page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
     by = page.locator(".under-digit .by")
     click(page, "train")
-    press(page, "epochs", "ArrowLeft")  # sent with an address that does not name the run yet
+    press(page, "epochs", "ArrowLeft")  # sent before the address names the run
     expect_status(page, "running")
     expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", "80")
     expect(by).to_contain_text("this run, step")
@@ -240,9 +239,7 @@ def test_run_and_network_stay_chosen_when_clicks_overtake_the_answers(open_slow:
     assert "run" not in dict(parse_qsl(urlsplit(page.url).query))
 
 
-def test_back_after_presets_leaves_the_page_and_forward_returns_to_the_settings(
-    open_slow: Callable[..., Page], network: SlowNetwork
-) -> None:
+def test_back_leaves_the_page_and_forward_restores_settings(open_slow: Callable[..., Page], network: SlowNetwork) -> None:
     page = open_slow(0.05)
     before = page.evaluate("history.length")
     choose_by_typing(page, "preset", "best")
@@ -273,7 +270,7 @@ WATCH = """() => {
   };
   look();
 }"""
-"""Notes from now on, frame by frame, every value that each control of the side panel shows."""
+"""Records, frame by frame, every value that each control of the side panel shows."""
 
 ADDRESS_SAYS = """wanted => {
   const said = Object.fromEntries(new URLSearchParams(location.search));
@@ -281,4 +278,4 @@ ADDRESS_SAYS = """wanted => {
   const names = Object.keys(said);
   return names.length === Object.keys(wanted).length && names.every(name => said[name] === wanted[name]);
 }"""
-"""Whether the address says these settings and no others."""
+"""Whether the address contains exactly these settings."""

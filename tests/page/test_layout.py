@@ -1,4 +1,4 @@
-"""The page's layout in a real browser: nothing is cut, covered or overlapping at any width, and nothing moves."""
+"""The layout: nothing is cut, covered or overlapping at any width, and nothing moves."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -27,10 +27,15 @@ from tests.support.layout import Positions, faults, moved, positions, resize, se
 
 PANEL, OPEN_PANEL = "[data-testid=stSidebar]", "[data-testid=stExpandSidebarButton]"
 OVERLAY = 768
-"""Up to this width the side panel lies over the page, and is collapsed at first."""
+"""Up to this width the side panel covers the page and is initially collapsed."""
+
+COVERED_SIZES = [
+    *((1280, 800), (390, 844)),
+    *(pytest.param(size, marks=pytest.mark.slow) for size in ((844, 390), (768, 1024), (641, 900), (640, 400))),
+]
 
 TALL = 3200
-"""Pixels of a window in which all of the page is in view, so that each control can be asked what covers it."""
+"""The height of a window that shows the whole page, so that every control can be checked for covers."""
 
 
 def collapse_panel(page: Page) -> None:
@@ -40,7 +45,7 @@ def collapse_panel(page: Page) -> None:
 
 
 def faults_at(page: Page, widths: Iterable[int]) -> dict[str, list[int]]:
-    """Return what is wrong at some of `widths`, and at which."""
+    """Return each fault with the widths at which it occurs."""
     found: dict[str, list[int]] = {}
     for width in widths:
         resize(page, width, TALL)
@@ -62,19 +67,19 @@ def wide_page(open_page: Callable[..., Page]) -> Callable[[str], Page]:
 # Widths
 
 
-@pytest.mark.parametrize(("scheme", "step"), [("light", 9), ("dark", 54)])
+@pytest.mark.parametrize(("scheme", "step"), [pytest.param("light", 9, marks=pytest.mark.slow), ("dark", 54)])
 def test_nothing_is_cut_beside_the_open_panel(wide_page: Callable[[str], Page], scheme: str, step: int) -> None:
     assert faults_at(wide_page(scheme), range(OVERLAY + 2, 1501, step)) == {}
 
 
-@pytest.mark.parametrize(("scheme", "step"), [("dark", 9), ("light", 54)])
+@pytest.mark.parametrize(("scheme", "step"), [pytest.param("dark", 9, marks=pytest.mark.slow), ("light", 54)])
 def test_nothing_is_cut_while_the_panel_is_collapsed(wide_page: Callable[[str], Page], scheme: str, step: int) -> None:
     page = wide_page(scheme)
     collapse_panel(page)
     assert faults_at(page, range(320, 1501, step)) == {}
 
 
-@pytest.mark.parametrize(("scheme", "step"), [("light", 131), ("dark", 295)])
+@pytest.mark.parametrize(("scheme", "step"), [pytest.param("light", 131, marks=pytest.mark.slow), ("dark", 295)])
 def test_nothing_in_the_tabs_is_cut(wide_page: Callable[[str], Page], scheme: str, step: int) -> None:
     page = wide_page(scheme)
     for tab, shown in (("Mistakes", ".confusion button"), ("Runs", ".st-key-blog_table"), ("Inside", ".st-key-gallery canvas")):
@@ -84,7 +89,7 @@ def test_nothing_in_the_tabs_is_cut(wide_page: Callable[[str], Page], scheme: st
         assert faults_at(page, range(320, 1501, step)) == {}, tab
 
 
-@pytest.mark.parametrize("size", [(1280, 800), (844, 390), (768, 1024), (641, 900), (640, 400), (390, 844)])
+@pytest.mark.parametrize("size", COVERED_SIZES)
 def test_nothing_is_covered_with_the_panel_collapsed_or_open(open_page: Callable[..., Page], size: tuple[int, int]) -> None:
     page = open_page(*size)
     without_transitions(page)
@@ -119,7 +124,7 @@ def test_page_below_a_thousand_pixels_has_one_column(page: Page) -> None:
         assert chart["y"] >= drawing["y"] + drawing["height"]
 
 
-def test_why_this_digit_fits_on_320_pixels(open_page: Callable[..., Page]) -> None:
+def test_why_tab_fits_320_pixels(open_page: Callable[..., Page]) -> None:
     page = open_page(320, 700)
     expect(page.locator(".st-key-why_sums table")).to_be_visible()
     assert page.locator(".stMain").evaluate("main => main.scrollWidth <= main.clientWidth")
@@ -138,7 +143,7 @@ SCRIBBLE: list[tuple[float, float]] = [(60, 60), (220, 200), (60, 200), (200, 50
 
 
 def states(page: Page) -> Iterator[str]:
-    """Bring the page into one state after the other, and name each."""
+    """Bring the page into one state after the other and yield the name of each."""
     yield "a drawing"
     clear(page)
     yield "an empty canvas"
@@ -158,7 +163,7 @@ def states(page: Page) -> Iterator[str]:
     start_run(page)
     expect_status(page, "running")
     yield "training"
-    expect(page.locator(".st-key-cure button")).to_be_visible(timeout=300 * SECONDS)  # a part of the run has to pass
+    expect(page.locator(".st-key-cure button")).to_be_visible(timeout=300 * SECONDS)  # the run has to progress
     yield "diverged"
     click(page, "pause")
     expect_status(page, "paused")
@@ -168,6 +173,7 @@ def states(page: Page) -> Iterator[str]:
     yield "stopped"
 
 
+@pytest.mark.slow
 def test_no_control_moves_from_state_to_state(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?learning_rate=1&schedule=constant&epochs=60")
     without_transitions(page)
@@ -187,7 +193,7 @@ def test_no_control_moves_from_state_to_state(open_page: Callable[..., Page]) ->
 
 def test_choosing_a_preset_moves_no_control(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=best")
-    for key in ("num_layers", "learning_rate", "epochs", "batch_size"):  # the browser loads the parts of a page one by one
+    for key in ("num_layers", "learning_rate", "epochs", "batch_size"):  # the browser loads controls one by one
         expect(page.locator(f".st-key-{key}").get_by_role("slider")).to_be_visible()
     for key in ("preset", "activation", "optimizer", "schedule"):
         expect(page.locator(f".st-key-{key} input").first).to_be_visible()
@@ -201,7 +207,7 @@ def test_choosing_a_preset_moves_no_control(open_page: Callable[..., Page]) -> N
 # Phones
 
 
-def test_sticky_bar_of_a_phone_takes_an_eighth_of_the_height(open_page: Callable[..., Page]) -> None:
+def test_phone_training_bar_takes_at_most_an_eighth(open_page: Callable[..., Page]) -> None:
     page = open_page(390, 844, has_touch=True, is_mobile=True)
     page.locator(".stMain").evaluate("main => main.scrollTo(0, 900)")
     settle(page)
@@ -210,7 +216,7 @@ def test_sticky_bar_of_a_phone_takes_an_eighth_of_the_height(open_page: Callable
     assert 0 < bottom <= 844 / 8
 
 
-def test_every_target_of_a_phone_is_24_pixels_large(open_page: Callable[..., Page]) -> None:
+def test_phone_targets_are_at_least_24_pixels(open_page: Callable[..., Page]) -> None:
     page = open_page(390, 844, has_touch=True, is_mobile=True)
     without_transitions(page)
     page.locator(OPEN_PANEL).click()
@@ -227,7 +233,7 @@ def test_every_target_of_a_phone_is_24_pixels_large(open_page: Callable[..., Pag
         assert min(box["width"], box["height"]) >= 40
 
 
-def test_tab_bar_of_a_phone_shows_every_tab_and_stays(open_page: Callable[..., Page]) -> None:
+def test_phone_tab_bar_shows_every_tab_and_stays(open_page: Callable[..., Page]) -> None:
     page = open_page(390, 844, has_touch=True, is_mobile=True)
     boxes = "all => all.map(e => e.getBoundingClientRect()).map(box => [box.left, box.right])"
     tabs = page.get_by_role("tab")
@@ -235,7 +241,7 @@ def test_tab_bar_of_a_phone_shows_every_tab_and_stays(open_page: Callable[..., P
     assert all(left >= 0 and right <= 390 for left, right in before)
     expect(page.locator("[data-testid=stTabsScrollRight]")).to_have_count(0)
     open_tab(page, "Help")
-    click(page, "test_digit_button")  # the page is drawn anew
+    click(page, "test_digit_button")  # reruns the page
     expect(page.locator(".under-digit")).to_contain_text("Test digit")
     assert tabs.evaluate_all(boxes) == before
 
@@ -247,7 +253,8 @@ FONT_SIZES = """() => [".under-digit", ".bar b", ".stTabs p", ".st-key-train but
   .map(each => parseFloat(getComputedStyle(document.querySelector(each)).fontSize))"""
 
 
-def test_large_letters_of_the_browser_enlarge_the_page_and_cut_nothing(server: Server, page: Page, browser: Browser) -> None:
+@pytest.mark.slow
+def test_larger_browser_font_enlarges_the_page_without_cuts(server: Server, page: Page, browser: Browser) -> None:
     arguments = [*BROWSER_ARGS, "--blink-settings=defaultFontSize=24"]
     with browser.browser_type.launch(executable_path=BROWSER, args=arguments) as large:
         enlarged = large.new_page(viewport={"width": 1280, "height": TALL})
@@ -261,12 +268,13 @@ def test_large_letters_of_the_browser_enlarge_the_page_and_cut_nothing(server: S
         assert faults_at(enlarged, (1440, 1280, 1000, 768, 390)) == {}
 
 
-def test_axes_have_letters_of_12_pixels(page: Page) -> None:
+def test_axis_labels_are_12_pixels(page: Page) -> None:
     sizes = page.locator(".axes text").evaluate_all("all => all.map(e => parseFloat(getComputedStyle(e).fontSize))")
     assert min(sizes) >= 12
 
 
-def test_cells_of_a_row_of_the_matrix_are_level(page: Page) -> None:
+@pytest.mark.slow
+def test_confusion_cells_of_a_row_are_level(page: Page) -> None:
     open_tab(page, "Mistakes")
     expect(page.locator(".confusion button:disabled").first).to_be_visible()
     rows = page.locator(".confusion tbody tr").evaluate_all(
@@ -274,3 +282,21 @@ def test_cells_of_a_row_of_the_matrix_are_level(page: Page) -> None:
     )
     assert len(rows) == 10
     assert all(max(row) - min(row) < 0.5 for row in rows)
+
+
+def test_training_drawing_and_reading_fit_a_laptop_screen(page: Page) -> None:
+    for key in ("train", "pause", "stop", "reset", "status", "canvas", "reading", "seen", "probabilities", "accuracy_chart"):
+        box = page.locator(f".st-key-{key}").bounding_box()
+        assert box, key
+        assert box["y"] >= 0, key
+        assert box["y"] + box["height"] <= 800, key
+        assert box["x"] + box["width"] <= 1280, key
+
+
+def test_training_bar_stays_in_view_when_scrolled(open_page: Callable[..., Page]) -> None:
+    page = open_page(390, 700)
+    page.mouse.move(195, 500)
+    page.mouse.wheel(0, 900)
+    expect(page.locator(".st-key-accuracy_chart")).to_be_in_viewport()
+    for key in ("train", "pause", "stop", "reset"):
+        expect(page.locator(f".st-key-{key} button")).to_be_in_viewport(ratio=1)

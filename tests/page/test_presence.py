@@ -1,4 +1,4 @@
-"""Browsers that vanish in mid-stroke and in mid-run and come back, and one person with two tabs."""
+"""Browsers that vanish during a stroke or a run and return, and one person with two tabs."""
 
 import re
 from collections.abc import Iterator
@@ -27,11 +27,11 @@ from tests.support.faults import (
     begin_stroke,
     end_stroke,
     expect_all_well,
+    finished_runs,
     opened,
     run_of,
     served,
     train_one,
-    whole_runs,
 )
 
 
@@ -48,19 +48,20 @@ def server(folder: Path, small_npz: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def before(browser: Browser, server: Server, folder: Path) -> dict[str, StoredRun]:
-    """The runs that have ended when the test begins, at least one."""
-    if not (ended := whole_runs(folder / "runs") if (folder / "runs").exists() else {}):
+    """Return the runs that ended before the test, at least one."""
+    if not (ended := finished_runs(folder / "runs") if (folder / "runs").exists() else {}):
         page = opened(browser, server, QUICK)
         train_one(page)
         page.context.close()
-        ended = whole_runs(folder / "runs")
+        ended = finished_runs(folder / "runs")
     return ended
 
 
-# Gone
+# One tab
 
 
-def test_browser_that_is_closed_in_mid_stroke_costs_nobody_else_anything(
+@pytest.mark.slow
+def test_browser_closed_mid_stroke_affects_nobody_else(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:
     gone, page = (opened(browser, server, QUICK) for _ in range(2))
@@ -76,7 +77,7 @@ def test_browser_that_is_closed_in_mid_stroke_costs_nobody_else_anything(
     page.context.close()
 
 
-def test_run_of_a_browser_that_is_closed_is_there_with_its_whole_curve_for_who_comes_back(
+def test_run_of_closed_browser_keeps_its_whole_curve(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:
     gone = opened(browser, server, LONG)
@@ -95,7 +96,8 @@ def test_run_of_a_browser_that_is_closed_is_there_with_its_whole_curve_for_who_c
     page.context.close()
 
 
-def test_stroke_and_run_of_a_browser_whose_network_stalls_are_there_when_it_is_back(
+@pytest.mark.slow
+def test_stalled_network_loses_neither_stroke_nor_run(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:
     page = opened(browser, server, LONG)
@@ -116,16 +118,17 @@ def test_stroke_and_run_of_a_browser_whose_network_stalls_are_there_when_it_is_b
     page.context.close()
 
 
-# Twice
+# Two tabs
 
 
 def at_once(*pages: Page, key: str) -> None:
-    """Press the same button on all of them, none waiting for what another's does."""
+    """Press the same button on all pages without waiting in between."""
     for page in pages:
         page.locator(f".st-key-{key} button").evaluate("button => { setTimeout(() => button.click()) }")
 
 
-def test_one_person_with_two_tabs_draws_and_presses_every_button_in_both(
+@pytest.mark.slow
+def test_every_button_works_in_two_tabs_of_one_person(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:
     first = opened(browser, server, LONG)
@@ -163,7 +166,7 @@ def test_one_person_with_two_tabs_draws_and_presses_every_button_in_both(
         said = tab.locator(".st-key-status, .stAlert").filter(has_text=re.compile("epoch|starting|waiting|goes on"))
         expect(said.first).to_be_visible(timeout=60 * SECONDS)
     for tab in tabs:
-        click(tab, "reset")  # a run of its own ends, and a place in the queue is given up
+        click(tab, "reset")  # ends an own run or leaves the queue
     for tab in tabs:
         expect_status(tab, "ready")
     expect_reading(first, "7")

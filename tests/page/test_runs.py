@@ -1,4 +1,4 @@
-"""Runs that last, in a real browser: links and reloads, a server killed in mid-run, the table of runs, the blog's programs."""
+"""Stored runs: links and reloads, a server killed during a run, the table of runs, the blog's programs."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -23,23 +23,17 @@ from tests.support.browser import (
     start_run,
     wait_until,
 )
-from tests.support.faults import expect_all_well, is_writing, training_processes, whole_runs
+from tests.support.faults import expect_all_well, finished_runs, is_writing, training_processes
+from tests.support.layout import IN_EVERY_LOOK
 
 LONG = "?preset=best&threads=1"
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"
-"""A moment, on the few images of `small_server`."""
-
-
-@pytest.fixture(scope="module")
-def small_server(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("small"), MNIST_FC_DATA=str(small_npz)) as own:
-        yield own
-        assert "Traceback" not in own.log.read_text()
+"""Takes a moment on the few images of `small_server`."""
 
 
 @pytest.fixture
 def open_small(small_server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Open a page whose data are few."""
+    """Open pages of `small_server`."""
     opened: list[Page] = []
 
     def open_one(query: str = QUICK, width: int = 1280, scheme: str = "light") -> Page:
@@ -63,7 +57,7 @@ def rows(page: Page) -> Locator:
 
 
 def train_and_open_runs(page: Page) -> None:
-    """On a page that has trained nothing yet: a run of a moment may be done before it is seen to go on."""
+    """Train on a page without a run. A short run may be done before it is seen running."""
     expect_status(page, "ready")
     click(page, "train")
     expect_status(page, "done")
@@ -71,10 +65,10 @@ def train_and_open_runs(page: Page) -> None:
     expect(rows(page).first).to_be_visible()
 
 
-# Coming back
+# Returning to a run
 
 
-def test_link_opens_the_page_with_its_settings_and_names_what_is_wrong(open_page: Callable[..., Page]) -> None:
+def test_link_applies_its_settings_and_reports_errors(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=blog-keras&learning_rate=0.01&epochs=3&dropout=7&colour=red")
     panel = page.locator("[data-testid=stSidebar]")
     expect(panel).to_contain_text("784-500-500-10: 648,010 parameters")
@@ -89,7 +83,7 @@ def test_link_opens_the_page_with_its_settings_and_names_what_is_wrong(open_page
     expect(panel).to_contain_text("784-500-500-10: 648,010 parameters")
 
 
-def test_link_of_a_teacher_hides_controls(open_page: Callable[..., Page]) -> None:
+def test_link_can_hide_controls(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=fast&hide=preset,hidden_sizes,seed,num_validation,initialization,threads")
     expect(page.locator(".st-key-learning_rate")).to_be_visible()
     for key in ("preset", "num_layers", "size_0", "machine"):
@@ -110,12 +104,17 @@ def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..
     expect_status(first, "stopped")
 
 
-@pytest.mark.parametrize("ending", ["kill -9", "kill -9 while it saves", "terminated"])
-def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it_goes_on(
-    browser: Browser, tmp_path: Path, small_npz: Path, ending: str
-) -> None:
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param("kill -9", marks=pytest.mark.slow),
+        pytest.param("kill -9 while it saves", marks=pytest.mark.slow),
+        "terminated",
+    ],
+)
+def test_interrupted_run_resumes_after_server_restart(browser: Browser, tmp_path: Path, small_npz: Path, ending: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    # Several times the second of training after which a state is kept, so that a fast machine is not done before.
+    # Much longer than the second after which a state is kept, so that a fast machine does not finish first.
     query = "?preset=fast&num_validation=100&hidden_sizes=256&batch_size=8&epochs=60&threads=1"
     with running_server(tmp_path, MNIST_FC_DATA=str(small_npz)) as server:
         page.goto(f"{server.url}/{query}")
@@ -123,14 +122,14 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
         start_run(page)
         expect_status(page, "running")
         (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
-        wait_until((folder / "state.ckpt").exists)  # to go on from
+        wait_until((folder / "state.ckpt").exists)  # the state to resume from
         wait_until(lambda: (folder / "metrics.csv").stat().st_size > 10_000)  # more than fifty steps
         if ending == "kill -9 while it saves":
             wait_until(lambda: is_writing(folder))
         server.process.terminate() if ending == "terminated" else server.process.kill()
         server.process.wait(30)
     wait_until(lambda: training_processes(tmp_path) == [])
-    assert whole_runs(tmp_path / "runs") == {}  # but all that is there opens
+    assert finished_runs(tmp_path / "runs") == {}  # this also checks that every file can be read
     before = read_run(folder)
     assert before.end is None
     assert len(before.steps) > 50
@@ -145,7 +144,7 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
         expect_status(page, "running")
         expect_status(page, re.compile("^done$"))
         expect(page.locator(".st-key-pause button")).to_be_disabled()
-        expect_all_well(page, server, tmp_path, whole_runs(tmp_path / "runs"))
+        expect_all_well(page, server, tmp_path, finished_runs(tmp_path / "runs"))
         page.close()
     after = read_run(folder)
     assert after.end
@@ -156,13 +155,14 @@ def test_server_that_ends_in_mid_run_shows_it_interrupted_when_it_is_back_and_it
     assert [epoch.epoch for epoch in after.epochs] == list(range(1, 61))
 
 
-def test_link_to_a_run_that_is_not_there_says_so(open_page: Callable[..., Page]) -> None:
+def test_link_to_a_missing_run_is_reported(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=2026-01-01-<b>none</b>")
     expect(page.get_by_text("There is no run 2026-01-01-<b>none</b> in the store")).to_be_visible()
     expect_status(page, "ready")
 
 
-def test_run_resumed_in_one_tab_is_not_paused_by_resume_in_another(open_page: Callable[..., Page]) -> None:
+@pytest.mark.slow
+def test_resume_in_two_tabs_does_not_pause_the_run(open_page: Callable[..., Page]) -> None:
     first = open_page(query=LONG)
     start_run(first)
     click(first, "stop")
@@ -176,7 +176,7 @@ def test_run_resumed_in_one_tab_is_not_paused_by_resume_in_another(open_page: Ca
     expect(first.locator(".st-key-pause")).to_contain_text("Pause")
 
 
-def test_stopped_run_goes_on(open_page: Callable[..., Page]) -> None:
+def test_stopped_run_resumes(open_page: Callable[..., Page]) -> None:
     page = open_page(query=LONG)
     start_run(page)
     expect_status(page, "running")
@@ -187,10 +187,10 @@ def test_stopped_run_goes_on(open_page: Callable[..., Page]) -> None:
     expect(page.locator(".st-key-stop button")).to_be_enabled()
 
 
-# Beside each other
+# Comparing runs
 
 
-def test_runs_stand_in_a_table_with_what_differs_and_their_curves(open_small: Callable[..., Page], small_server: Server) -> None:
+def test_runs_table_shows_differing_settings_and_curves(open_small: Callable[..., Page], small_server: Server) -> None:
     train_and_open_runs(open_small(QUICK + "&learning_rate=0.03"))
     page = open_small(QUICK + "&learning_rate=0.001")
     train_and_open_runs(page)
@@ -210,14 +210,15 @@ def test_runs_stand_in_a_table_with_what_differs_and_their_curves(open_small: Ca
     expect(page.locator(".st-key-compare_chart .curves circle")).to_have_count(2)
     second.locator("input[type=checkbox]").click()
     expect(curves).to_have_count(1)
-    # The same seed: both began with the same weights.
+    # The same seed: both started from the same weights.
     names = [row.get_attribute("data-run") for row in (first, second)]
     store = small_server.log.parent / "runs"
     assert len({(store / str(name) / "step-000000.ckpt").read_bytes() for name in names}) == 1
     assert len({(store / str(name) / "model.ckpt").read_bytes() for name in names}) == 2
 
 
-def test_run_that_was_trained_while_another_tab_was_open_is_among_the_curves(open_small: Callable[..., Page]) -> None:
+@pytest.mark.slow
+def test_run_trained_while_another_tab_was_open_is_compared(open_small: Callable[..., Page]) -> None:
     page = open_small()
     train_and_open_runs(page)
     before = rows(page).count()
@@ -229,7 +230,7 @@ def test_run_that_was_trained_while_another_tab_was_open_is_among_the_curves(ope
     expect(rows(page).first.get_by_role("checkbox")).to_be_checked()
 
 
-def test_run_is_named_pinned_deleted_and_had_back(open_small: Callable[..., Page]) -> None:
+def test_run_can_be_renamed_pinned_deleted_and_restored(open_small: Callable[..., Page]) -> None:
     page = open_small()
     train_and_open_runs(page)
     run_id = str(rows(page).first.get_attribute("data-run"))
@@ -260,6 +261,7 @@ def test_run_is_named_pinned_deleted_and_had_back(open_small: Callable[..., Page
     expect_status(page, "done")
 
 
+@pytest.mark.slow
 def test_run_is_trained_again_with_its_settings(open_small: Callable[..., Page]) -> None:
     first = open_small(QUICK + "&dropout=0.4&seed=7")
     train_and_open_runs(first)
@@ -277,7 +279,8 @@ def test_run_is_trained_again_with_its_settings(open_small: Callable[..., Page])
     expect(rows(page).nth(0)).to_contain_text(re.compile(r"\s*".join(accuracies)))
 
 
-def test_the_blogs_two_programs_are_trained_one_after_the_other_and_fill_its_table(open_small: Callable[..., Page]) -> None:
+@pytest.mark.slow
+def test_blog_programs_train_in_sequence_and_fill_the_table(open_small: Callable[..., Page]) -> None:
     page = open_small("?preset=fast&threads=1&seed=3")
     open_tab(page, "Runs")
     expect(page.locator("tr[data-program=blog-keras]")).to_contain_text("97.7%")
@@ -291,9 +294,8 @@ def test_the_blogs_two_programs_are_trained_one_after_the_other_and_fill_its_tab
     expect(page.locator(".st-key-progress")).to_contain_text("200 steps")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_table_of_runs_is_legible_and_no_wider_than_the_screen(open_small: Callable[..., Page], scheme: str, width: int) -> None:
+@IN_EVERY_LOOK
+def test_runs_table_is_legible_and_fits_the_screen(open_small: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_small(QUICK, width, scheme)
     train_and_open_runs(page)
     expect(page.locator(".st-key-compare_chart .curves path").first).to_be_visible()
@@ -316,7 +318,8 @@ garbage => {
 """
 
 
-def test_table_of_runs_survives_what_no_browser_sends(open_small: Callable[..., Page], small_server: Server) -> None:
+@pytest.mark.slow
+def test_runs_table_ignores_forged_messages(open_small: Callable[..., Page], small_server: Server) -> None:
     page = open_small()
     train_and_open_runs(page)
     before = rows(page).count()

@@ -1,8 +1,7 @@
-"""One truth per run, in a real browser: its status, test figure and settings, and all figures of the moment looked back at."""
+"""The status, test accuracy and settings of a run agree everywhere, also while looking back."""
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -10,24 +9,22 @@ from playwright.sync_api import Locator, Page, expect
 from mnist_fc.config import PRESETS
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.writer import RunFolder
-from tests.support.browser import SECONDS, Server, click, expect_status, open_tab, running_server, slide, start_run
+from tests.support.browser import SECONDS, Server, click, expect_status, open_tab, slide, start_run
 
 SMALL = "?preset=fast&num_validation=100&threads=1"
 QUICK = f"{SMALL}&hidden_sizes=32&epochs=2"
-"""A moment: two epochs of ten steps."""
+"""Takes a moment: two epochs of ten steps."""
 LONG = f"{SMALL}&hidden_sizes=512,512&batch_size=8&epochs=100"
-"""Half a minute and more."""
+"""Takes at least half a minute."""
 DIVERGING = f"{SMALL}&optimizer=sgd&learning_rate=1&schedule=constant&hidden_sizes=64,64,64,64&num_validation=500"
-"""With a momentum of 0.9 every machine's loss climbs at once, whether it overflows or not."""
+"""With a momentum of 0.9 the loss climbs immediately on every machine, whether it overflows or not."""
 
 Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def server(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("small"), MNIST_FC_DATA=str(small_npz)) as own:
-        yield own
-        assert "Traceback" not in own.log.read_text()
+def server(small_server: Server) -> Server:
+    return small_server
 
 
 def status(page: Page) -> Locator:
@@ -35,7 +32,7 @@ def status(page: Page) -> Locator:
 
 
 def expect_state(page: Page, state: str, line: str | re.Pattern[str]) -> None:
-    """Wait for the word that programs read and the whole line that people read."""
+    """Wait for the state that programs read and for the line that people read."""
     expect(status(page)).to_have_attribute("data-state", state, timeout=300 * SECONDS)
     expect(status(page)).to_have_text(line)
 
@@ -45,7 +42,7 @@ def progress(page: Page) -> Locator:
 
 
 def row(page: Page, run_id: str | None = None) -> Locator:
-    """The row of a run in the table, of the one that is shown where none is named."""
+    """Return the table row of a run, by default of the run on the page."""
     return page.locator(f".st-key-runs tr[data-run='{run_id}']" if run_id else ".st-key-runs tr.watched")
 
 
@@ -60,7 +57,7 @@ def plain(page: Page) -> Locator:
 # Status
 
 
-def test_status_says_what_became_of_a_run(open_page: Open) -> None:
+def test_status_names_each_outcome_of_a_run(open_page: Open) -> None:
     page, other = open_page(query=LONG), open_page(query=QUICK)
     expect_state(page, "ready", "ready")
     start_run(page)
@@ -84,7 +81,8 @@ def test_status_says_what_became_of_a_run(open_page: Open) -> None:
     expect(row(other)).to_have_attribute("data-state", "done")
 
 
-def test_sweep_of_ones_own_is_the_status_until_it_ends(open_page: Open) -> None:
+@pytest.mark.slow
+def test_own_sweep_is_the_status_until_it_ends(open_page: Open) -> None:
     page = open_page(query=f"{QUICK}&epochs=1&hidden_sizes=16")
     open_tab(page, "Sweep")
     click(page, "start_sweep")
@@ -97,7 +95,7 @@ def test_sweep_of_ones_own_is_the_status_until_it_ends(open_page: Open) -> None:
     expect_state(page, "ready", "ready")
 
 
-def test_diverged_is_said_alike_in_header_table_and_diagnosis(open_page: Open, server: Server) -> None:
+def test_diverged_reads_alike_in_header_table_and_diagnosis(open_page: Open, server: Server) -> None:
     page = open_page(query=f"{DIVERGING}&epochs=5")
     start_run(page)
     expect_state(page, "diverged", re.compile(r"^diverged( in epoch \d of 5)?$"))
@@ -114,7 +112,8 @@ def test_diverged_is_said_alike_in_header_table_and_diagnosis(open_page: Open, s
     expect_state(page, "done", "done")
 
 
-def test_cure_of_an_active_run_stops_it_and_trains_anew(open_page: Open) -> None:
+@pytest.mark.slow
+def test_cure_stops_the_active_run_and_retrains(open_page: Open) -> None:
     page = open_page(query=f"{SMALL}&learning_rate=1&schedule=constant&hidden_sizes=512,512&batch_size=8&epochs=100")
     start_run(page)
     expect(page.locator(".st-key-diagnosis")).to_contain_text("Training diverged.", timeout=300 * SECONDS)
@@ -133,6 +132,7 @@ def test_cure_of_an_active_run_stops_it_and_trains_anew(open_page: Open) -> None
     expect(page.locator(".st-key-runs tr[data-state=running]")).to_have_count(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["stop", "reset"])
 def test_stop_ends_both_of_the_blogs_programs(open_page: Open, key: str) -> None:
     page = open_page(query=f"{QUICK}&seed=5")
@@ -147,7 +147,7 @@ def test_stop_ends_both_of_the_blogs_programs(open_page: Open, key: str) -> None
         expect_status(page, "stopped")
     else:
         expect_state(page, "ready", "ready")
-    start_run(page)  # the queue is fair: what still waited would have its turn first
+    start_run(page)  # the queue is fair: a job that still waited would start first
     expect_state(page, "done", "done")
     expect(row(page, first)).to_have_attribute("data-state", "stopped")
     newest = page.locator(".st-key-runs tbody tr").first
@@ -155,11 +155,12 @@ def test_stop_ends_both_of_the_blogs_programs(open_page: Open, key: str) -> None
     expect(page.locator(".st-key-runs tbody tr").nth(1)).to_have_attribute("data-run", first)
 
 
-# One test figure, one set of settings
+# One test accuracy, one set of settings
 
 
+@pytest.mark.slow
 def test_stopped_run_has_one_test_figure_everywhere(open_page: Open, server: Server) -> None:
-    """One that was stopped after an epoch that had been tested: 11.35 % then, 9.82 % at its end."""
+    """Write a run that was stopped after a tested epoch: 11.35 % then, 9.82 % at its end."""
     config = PRESETS["blog-pytorch"].replace(threads=1)
     folder = RunFolder(server.log.parent / "runs", config)
     for step in range(1, 26):
@@ -200,7 +201,8 @@ def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> N
     expect(page.locator(".st-key-size_0").get_by_role("slider")).to_have_attribute("aria-valuetext", "32")
 
 
-def test_caption_under_the_charts_tells_of_what_is_drawn(open_page: Open) -> None:
+@pytest.mark.slow
+def test_chart_caption_matches_the_curves(open_page: Open) -> None:
     page = open_page(query=QUICK)
     expect(captions(page).filter(has_text="The curves of a run appear here")).to_be_visible()
     assert not [text for text in captions(page).all_inner_texts() if "Validation:" in text or "Test:" in text]
@@ -238,7 +240,7 @@ def test_looking_back_shows_the_figures_of_that_moment(open_page: Open) -> None:
     train = page.locator(".chart-heading", has_text="Accuracy").locator(".series:has-text('train') b")
     expect(progress(page)).to_contain_text(train.inner_text())
     expect(test).to_have_count(0)
-    expect(page.locator(".series:has-text('validation') b")).to_have_count(0)  # before the first epoch's end
+    expect(page.locator(".series:has-text('validation') b")).to_have_count(0)  # before the end of the first epoch
     slider.press("ArrowRight")
     expect(page.locator(".series:has-text('validation') b")).to_have_count(2)
     expect(test).to_have_count(0)
@@ -256,10 +258,10 @@ WHERE = """() => {
   const thumb = 12;
   return [box.left + thumb / 2 + (box.width - thumb) * input.value / input.max, mark.left];
 }"""
-"""Where the middle of the slider's thumb is, and where the chart's mark is."""
+"""The centre of the slider's thumb, and the position of the chart's mark."""
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_slider_lies_on_the_charts_own_axis(open_page: Open, width: int) -> None:
     page = open_page(width, query=f"{QUICK}&batch_size=32")
     start_run(page)
@@ -282,8 +284,8 @@ def test_slider_lies_on_the_charts_own_axis(open_page: Open, width: int) -> None
 # The table
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_table_of_runs_keeps_names_in_view_and_says_where_it_is_cut(open_page: Open, width: int) -> None:
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
+def test_runs_table_keeps_names_visible_and_marks_cut_edges(open_page: Open, width: int) -> None:
     for changes in ("&batch_size=64&dropout=0.1", "&activation=tanh&weight_decay=0.001&label_smoothing=0.1&augmentation=affine"):
         page = open_page(width, query=f"{QUICK}{changes}&learning_rate=0.002&seed={width}")
         start_run(page)
@@ -295,7 +297,7 @@ def test_table_of_runs_keeps_names_in_view_and_says_where_it_is_cut(open_page: O
     name = row(page).locator("input[type=text]")
     table.focus()
     expect(table).to_be_focused()
-    name.evaluate("e => e.scrollIntoView({ block: 'center' })")  # not below the training bar
+    name.evaluate("e => e.scrollIntoView({ block: 'center' })")  # not covered by the training bar
     before = name.bounding_box()
     table.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
     expect(table).not_to_have_class(re.compile(r"\bcut\b"))

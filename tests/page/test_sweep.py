@@ -1,4 +1,4 @@
-"""The page in a real browser: a search for settings, from what is varied to the best settings in the side panel."""
+"""Sweeps on the page, from the search space to the best settings in the side panel."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best
 from mnist_fc.sweep.storage import SWEEPS_VARIABLE, default_storage
 from mnist_fc.sweep.study import MIN_DONE, base_and_space, trials
 from tests.support.browser import CONTRAST_BELOW, Server, choose, click, expect_status, open_tab, ready, running_server
+from tests.support.layout import IN_EVERY_LOOK
 
 SHORT = "?preset=fast&epochs=1&num_validation=500&hidden_sizes=32"
 LONG = "?preset=fast&epochs=100&num_validation=500&batch_size=8&hidden_sizes=1024,1024"
@@ -24,13 +25,13 @@ BASE = TrainConfig(hidden_sizes=(16,), num_epochs=1, num_validation=500, threads
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where this server's sweeps are, and those of another process."""
+    """Return the storage that this server shares with another process."""
     return default_storage(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture(scope="module")
 def server(storage: str, small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Its data are so few that a trial takes no time."""
+    """Start a server with few data, on which a trial takes a moment."""
     folder = tmp_path_factory.mktemp("server")
     with running_server(folder, MNIST_FC_DATA=str(small_npz), **{SWEEPS_VARIABLE: storage}) as running:
         yield running
@@ -39,7 +40,7 @@ def server(storage: str, small_npz: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def others(storage: str, small: Mnist) -> str:
-    """A study that another process made, with enough trials for both plots."""
+    """Return the name of another process's study with enough trials for both plots."""
     space: Space = {
         "hidden_sizes": Values(((16,), (32, 16), (64, 32, 16))),
         "activation": Values(("relu", "leaky_relu")),
@@ -60,7 +61,7 @@ def open_sweep(open_page: Callable[..., Page], query: str, width: int = 1280, **
 
 
 def enter(page: Page, key: str, text: str) -> None:
-    """Write into a field and leave it."""
+    """Fill a field and leave it."""
     field = page.locator(f".st-key-{key} input").first
     field.fill(text)
     field.press("Tab")
@@ -70,7 +71,7 @@ def rows(page: Page, state: str = "") -> list[str]:
     return page.locator(f".sweep-table tbody tr{state}").all_inner_texts()
 
 
-def test_a_sweep_fills_its_table_live_and_stops_at_once(open_page: Callable[..., Page], storage: str) -> None:
+def test_sweep_fills_its_table_live_and_stops_immediately(open_page: Callable[..., Page], storage: str) -> None:
     page = open_sweep(open_page, LONG)
     enter(page, "sweep_hidden_sizes", "48, 64-32")
     enter(page, "sweep_name", "to be stopped")
@@ -91,9 +92,7 @@ def test_a_sweep_fills_its_table_live_and_stops_at_once(open_page: Callable[...,
     assert space == {"hidden_sizes": Values(((48,), (64, 32))), "learning_rate": Interval(1e-4, 3e-2)}
 
 
-def test_after_enough_trials_there_are_plots_and_one_click_takes_the_best_settings(
-    open_page: Callable[..., Page], storage: str
-) -> None:
+def test_finished_sweep_shows_plots_and_applies_best_settings(open_page: Callable[..., Page], storage: str) -> None:
     page = open_sweep(open_page, f"{SHORT}&seed=7")
     enter(page, "sweep_hidden_sizes", "48, 64-32")
     enter(page, "sweep_runs", "1")
@@ -132,9 +131,8 @@ def test_after_enough_trials_there_are_plots_and_one_click_takes_the_best_settin
     expect_status(page, "done")
 
 
-def test_the_settings_of_any_trial_can_be_taken_and_none_of_one_that_is_not(
-    open_page: Callable[..., Page], storage: str, others: str
-) -> None:
+@pytest.mark.slow
+def test_settings_of_existing_trials_alone_can_be_used(open_page: Callable[..., Page], storage: str, others: str) -> None:
     page = open_sweep(open_page, SHORT)
     choose(page, "sweep_study", others)
     expect(page.locator(".sweep-table th", has_text="batch size")).to_be_visible()
@@ -148,7 +146,7 @@ def test_the_settings_of_any_trial_can_be_taken_and_none_of_one_that_is_not(
     expect(slider).to_have_attribute("aria-valuetext", str(trial.settings["batch_size"]))
 
 
-def test_what_is_wrong_with_what_is_to_be_varied_is_said_and_nothing_begins(open_page: Callable[..., Page]) -> None:
+def test_invalid_search_space_is_reported_and_nothing_starts(open_page: Callable[..., Page]) -> None:
     page = open_sweep(open_page, SHORT)
     said = page.get_by_role("tabpanel", name="Sweep").locator("[data-testid=stAlert]")
     for text, problem in {
@@ -166,7 +164,8 @@ def test_what_is_wrong_with_what_is_to_be_varied_is_said_and_nothing_begins(open
     expect(said).to_have_count(0)
 
 
-def test_a_study_that_varies_something_else_is_said_after_the_start(open_page: Callable[..., Page], others: str) -> None:
+@pytest.mark.slow
+def test_study_with_another_search_space_is_reported(open_page: Callable[..., Page], others: str) -> None:
     page = open_sweep(open_page, SHORT)
     enter(page, "sweep_name", others)
     click(page, "start_sweep")
@@ -174,7 +173,8 @@ def test_a_study_that_varies_something_else_is_said_after_the_start(open_page: C
     expect(said).to_contain_text(f"The study {others} varies hidden_sizes=16,32-16,64-32-16")
 
 
-def test_another_persons_sweep_is_shown_and_cannot_be_stopped(open_page: Callable[..., Page], page: Page) -> None:
+@pytest.mark.slow
+def test_another_persons_sweep_is_visible_but_not_stoppable(open_page: Callable[..., Page], page: Page) -> None:
     owner = open_sweep(open_page, LONG)
     click(owner, "start_sweep")
     expect(owner.get_by_role("heading", name="Your sweep is running")).to_be_visible()
@@ -189,11 +189,12 @@ def test_another_persons_sweep_is_shown_and_cannot_be_stopped(open_page: Callabl
     expect(page.locator(".st-key-start_sweep button")).to_be_visible()
 
 
-def test_a_sweep_waits_for_its_turn_and_what_is_chosen_outlasts_another_tab(open_page: Callable[..., Page]) -> None:
+@pytest.mark.slow
+def test_queued_sweep_keeps_choices_across_tabs(open_page: Callable[..., Page]) -> None:
     page = open_sweep(open_page, LONG)
     enter(page, "sweep_hidden_sizes", "40, 24")
     click(page, "train")
-    expect_status(page, re.compile(r"epoch ([2-9]|\d\d)"))  # what a run brings with it has found its place, and stands still
+    expect_status(page, re.compile(r"epoch ([2-9]|\d\d)"))  # everything that a run adds to the page has appeared
     click(page, "start_sweep")
     expect(page.get_by_text("you're next")).to_be_visible()
     click(page, "stop_sweep")
@@ -206,6 +207,7 @@ def test_a_sweep_waits_for_its_turn_and_what_is_chosen_outlasts_another_tab(open
     expect(page.locator(".st-key-sweep_hidden_sizes input")).to_have_value("40, 24")
 
 
+@pytest.mark.slow
 def test_trials_of_another_process_are_shown_as_they_come(open_page: Callable[..., Page], storage: str, small: Mnist) -> None:
     config = SweepConfig(BASE.replace(num_epochs=3), {"dropout": Interval(0.0, 0.5)}, "elsewhere", storage, num_runs=2)
     with closing(sweep(config, small)) as records:
@@ -221,11 +223,8 @@ def test_trials_of_another_process_are_shown_as_they_come(open_page: Callable[..
     expect(page.locator(".sweep-table tr.running")).to_have_count(0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_all_of_it_is_legible_and_no_wider_than_the_screen(
-    open_page: Callable[..., Page], others: str, scheme: str, width: int
-) -> None:
+@IN_EVERY_LOOK
+def test_sweep_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], others: str, scheme: str, width: int) -> None:
     page = open_sweep(open_page, SHORT, width, color_scheme=scheme)
     choose(page, "sweep_study", others)
     for key in ("sweep_lines", "sweep_shares"):

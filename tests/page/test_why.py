@@ -1,4 +1,4 @@
-"""The page in a real browser: what it shows of a network that learns, and why the network says what it says."""
+"""What the page shows of a network that learns, and how it explains a reading."""
 
 import json
 import re
@@ -38,10 +38,11 @@ from tests.support.browser import (
     slide,
     start_run,
 )
+from tests.support.layout import IN_EVERY_LOOK
 from tests.support.settings import OVERFLOWING
 
 TABS = {"Why this digit?": "why_sums", "Inside": "gallery", "Gradients": "", "Mistakes": "misread", "Look-alikes": "nearest"}
-"""Those that explain, and what is last in each without a run."""
+"""The explaining tabs, and the last element of each without a run."""
 
 PICTURE = "canvas => canvas.toDataURL()"
 
@@ -50,12 +51,12 @@ NUMBERS_CUT_OFF = """
   .filter(text => text.getBoundingClientRect().left < text.closest(".line-chart").getBoundingClientRect().left)
   .map(text => text.textContent)
 """
-"""Numbers beside the axes of charts that begin left of their chart."""
+"""Axis labels that start left of their chart."""
 
 
 @pytest.fixture
 def trained(page: Page) -> Page:
-    """A page on which a network has just learned for one epoch."""
+    """Open a page and train for one epoch."""
     slide(page, "epochs", "Home")
     click(page, "train")
     expect_at_end(page, 275)
@@ -64,7 +65,7 @@ def trained(page: Page) -> Page:
 
 
 def numbers(text: str) -> list[float]:
-    """All numbers in a text, with the page's own minus signs."""
+    """Return all numbers in a text, with the page's own minus signs."""
     return [
         float(number.replace(",", ""))
         for number in re.findall(r"-?[\d,]+(?:\.\d+)?(?:e-?\d+)?", text.replace("\N{MINUS SIGN}", "-"))
@@ -72,7 +73,7 @@ def numbers(text: str) -> list[float]:
 
 
 def look_back(page: Page, key: str, step: str) -> None:
-    """Press a key on the slider and wait until all is drawn with the weights of that step."""
+    """Press a key on the slider and wait until the page shows the weights of that step."""
     slider = page.locator(".timeline input")
     slider.press(key)
     expect(page.locator(".by")).to_have_text(f"this run, step {step}")
@@ -80,17 +81,17 @@ def look_back(page: Page, key: str, step: str) -> None:
 
 
 def click_in(picture: Locator, x: float, y: float) -> None:
-    """Click at a place of a picture, in shares of its size."""
+    """Click at a position of a picture, in fractions of its size."""
     picture.scroll_into_view_if_needed()
     box = picture.bounding_box()
     assert box
     picture.click(position={"x": x * box["width"], "y": y * box["height"]})
 
 
-# Look back
+# Looking back
 
 
-def test_looking_back_reads_the_drawing_with_the_weights_of_that_moment_and_draws_all_pictures_anew(trained: Page) -> None:
+def test_looking_back_uses_the_weights_of_that_moment(trained: Page) -> None:
     page = trained
     pixels = page.locator(".st-key-why_pictures canvas").first
     at_the_end = pixels.evaluate(PICTURE)
@@ -106,6 +107,7 @@ def test_looking_back_reads_the_drawing_with_the_weights_of_that_moment_and_draw
     assert pixels.evaluate(PICTURE) == at_the_end
 
 
+@pytest.mark.slow
 def test_play_runs_through_all_moments_to_the_last(trained: Page) -> None:
     trained.evaluate(
         """() => {
@@ -124,7 +126,8 @@ def test_play_runs_through_all_moments_to_the_last(trained: Page) -> None:
     assert trained.evaluate("window.seen") == [f"this run, step {step}" for step in (275, 0, 5, 10, 20, 50, 100, 200, 275)]
 
 
-def test_looking_back_while_it_learns_stays_there_until_the_newest_is_asked_for(page: Page) -> None:
+@pytest.mark.slow
+def test_looking_back_during_training_stays_until_newest_is_chosen(page: Page) -> None:
     choose_preset(page, "best")
     click(page, "train")
     expect(page.locator(".by")).to_contain_text(re.compile("this run, step (?!0$)"))
@@ -136,7 +139,8 @@ def test_looking_back_while_it_learns_stays_there_until_the_newest_is_asked_for(
     expect(page.locator(".timeline output")).to_contain_text("latest")
 
 
-def test_weights_whose_file_is_gone_are_said_to_be_gone(browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_missing_weights_file_is_reported(browser: Browser, tmp_path: Path) -> None:
     with running_server(tmp_path) as own:
         page = browser.new_page()
         page.goto(own.url)
@@ -154,6 +158,7 @@ def test_weights_whose_file_is_gone_are_said_to_be_gone(browser: Browser, tmp_pa
 # Pinned drawings
 
 
+@pytest.mark.slow
 def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) -> None:
     click(page, "pin")
     expect(page.locator(".st-key-probes")).to_have_text("3 tracked once you train")
@@ -171,7 +176,7 @@ def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) 
         expect(lines).to_have_count(2)
         for line, digit in zip(lines.all(), "37", strict=True):
             expect(line).to_have_text(re.compile(rf"^{digit} (over )?9\d\.\d%(correct|steadily) since step \d+$"))
-        # Every moment that is kept, and what the page saw between.
+        # Every kept checkpoint, and what the page saw in between.
         for curve in page.locator(".st-key-probe_chart .curves path").all():
             expect(curve).to_have_attribute("d", re.compile("(.*[ML]){8}"))
     page.reload()
@@ -179,9 +184,10 @@ def test_pinned_drawings_are_followed_through_this_run_and_the_next(page: Page) 
     expect(page.locator(".st-key-probes")).to_have_count(0)
 
 
-def test_what_a_pinned_drawing_is_meant_to_be_can_be_changed_and_it_can_be_unpinned(trained: Page) -> None:
+@pytest.mark.slow
+def test_pinned_drawing_can_be_relabelled_and_unpinned(trained: Page) -> None:
     page = trained
-    click(page, "pin")  # after the run: its weights were kept
+    click(page, "pin")  # after the run, whose weights were kept
     line = page.locator(".st-key-probes .probes > div")
     expect(line).to_have_text(re.compile(r"^3 (over )?99\.\d%(correct|steadily) since step \d+$"))
     look_back(page, "Home", "0")
@@ -194,7 +200,8 @@ def test_what_a_pinned_drawing_is_meant_to_be_can_be_changed_and_it_can_be_unpin
     expect(line).to_have_count(0)
 
 
-def test_at_most_five_drawings_are_pinned_and_a_test_digit_by_its_label(page: Page) -> None:
+@pytest.mark.slow
+def test_at_most_five_drawings_can_be_pinned(page: Page) -> None:
     said = page.locator(".under-digit")
     for count in range(1, 6):
         before = said.text_content() or ""
@@ -212,7 +219,7 @@ def test_at_most_five_drawings_are_pinned_and_a_test_digit_by_its_label(page: Pa
 # Why this digit
 
 
-def test_pixels_and_biases_add_up_to_the_logit_and_a_pixel_says_its_number(page: Page) -> None:
+def test_pixel_and_bias_contributions_sum_to_the_logit(page: Page) -> None:
     expect(page.locator(".st-key-why_sums tbody tr")).to_have_count(5)
     rows = {
         row.locator("th").inner_text(): numbers(" ".join(row.locator("td").all_inner_texts()))
@@ -236,7 +243,8 @@ def test_pixels_and_biases_add_up_to_the_logit_and_a_pixel_says_its_number(page:
     expect(page.locator(".st-key-why_pictures .tip")).to_be_hidden()
 
 
-def test_sigmoid_net_is_explained_by_integrated_gradients_with_what_is_missing(page: Page) -> None:
+@pytest.mark.slow
+def test_sigmoid_network_uses_integrated_gradients_and_shows_the_residual(page: Page) -> None:
     choose(page, "activation", "sigmoid")
     slide(page, "epochs", "Home")
     click(page, "train")
@@ -249,7 +257,7 @@ def test_sigmoid_net_is_explained_by_integrated_gradients_with_what_is_missing(p
     assert max(map(abs, missing)) < 1e-3
 
 
-def test_blank_canvas_and_scribbles_have_their_own_words(page: Page) -> None:
+def test_blank_canvas_and_scribbles_have_their_own_explanations(page: Page) -> None:
     clear(page)
     expect(page.get_by_text("Draw a digit, and here is what the network makes of it.")).to_be_visible()
     draw(page, [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)])
@@ -297,7 +305,8 @@ def test_clicked_neuron_shows_arithmetic_weights_and_top_digits(page: Page) -> N
     expect(unit.locator("figcaption")).to_have_text([re.compile("^label 3, logit ")] * 8)
 
 
-def test_gallery_shows_telling_units_and_opens_them(page: Page) -> None:
+@pytest.mark.slow
+def test_gallery_shows_discriminative_units_and_opens_them(page: Page) -> None:
     open_tab(page, "Inside")
     gallery = page.locator(".st-key-gallery figure")
     expect(gallery).to_have_count(24)
@@ -306,6 +315,7 @@ def test_gallery_shows_telling_units_and_opens_them(page: Page) -> None:
     expect(page.locator(".st-key-unit")).to_contain_text(f"{name.capitalize()} of 1,024 in hidden layer 1")
 
 
+@pytest.mark.slow
 def test_units_are_reached_with_the_keyboard(page: Page) -> None:
     open_tab(page, "Inside")
     grid = page.locator(".st-key-activations canvas").nth(1)
@@ -318,10 +328,9 @@ def test_units_are_reached_with_the_keyboard(page: Page) -> None:
 # Gradients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "vanishes"), [("sigmoid", True), ("ReLU", False)])
-def test_gradients_vanish_in_four_layers_of_sigmoids_and_come_through_those_of_relu(
-    page: Page, activation: str, vanishes: bool
-) -> None:
+def test_gradients_vanish_in_deep_sigmoid_but_not_relu_networks(page: Page, activation: str, vanishes: bool) -> None:
     open_tab(page, "Gradients")
     expect(page.get_by_text("Press Train, and here is")).to_be_visible()
     slide(page, "num_layers", "End")
@@ -342,7 +351,7 @@ def test_gradients_vanish_in_four_layers_of_sigmoids_and_come_through_those_of_r
 # Mistakes
 
 
-def test_cells_of_the_confusion_matrix_show_their_digits_and_a_misread_one_is_read_as_if_drawn(page: Page) -> None:
+def test_confusion_cell_lists_digits_that_can_be_read(page: Page) -> None:
     open_tab(page, "Mistakes")
     rows = page.locator(".confusion tbody tr")
     expect(rows).to_have_count(10)
@@ -385,16 +394,16 @@ def test_nearest_training_digits_follow_the_drawing(page: Page) -> None:
     expect(nearest).to_have_text([re.compile(r"^1, distance ")] * 24)
 
 
-# When it goes wrong
+# Runs that fail to learn
 
 
-def test_diverging_run_is_named_while_it_happens_and_one_button_sets_the_better_rate(page: Page) -> None:
+def test_divergence_is_named_and_a_button_lowers_the_rate(page: Page) -> None:
     slide(page, "learning_rate", "End")
     choose(page, "schedule", "constant")
     slide(page, "epochs", "End")
     click(page, "train")
     said = page.locator(".st-key-diagnosis")
-    expect(said).to_contain_text("Training diverged.", timeout=300 * SECONDS)  # a part of the run has to pass
+    expect(said).to_contain_text("Training diverged.", timeout=300 * SECONDS)  # the run has to progress
     expect(said).to_contain_text("The learning rate 1 is too high")
     expect_status(page, "running")
     expect(page.locator(".st-key-cure button")).to_have_text("Set learning rate 0.001")
@@ -405,7 +414,7 @@ def test_diverging_run_is_named_while_it_happens_and_one_button_sets_the_better_
 
 @pytest.fixture(scope="module")
 def small_server_page(browser: Browser, small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """A page whose data are so few that many epochs take no time."""
+    """Open a page with so few data that many epochs take a moment."""
     with running_server(tmp_path_factory.mktemp("small"), MNIST_FC_DATA=str(small_npz)) as own:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(own.url)
@@ -414,6 +423,7 @@ def small_server_page(browser: Browser, small_npz: Path, tmp_path_factory: pytes
         page.close()
 
 
+@pytest.mark.slow
 def test_overfitting_run_is_named_and_augmentation_is_set(small_server_page: Page) -> None:
     page = small_server_page
     page.locator(".st-key-machine summary").click()
@@ -423,7 +433,7 @@ def test_overfitting_run_is_named_and_augmentation_is_set(small_server_page: Pag
     slide(page, "epochs", "End")
     click(page, "train")
     said = page.locator(".st-key-diagnosis")
-    expect(said).to_contain_text("The network overfits.", timeout=300 * SECONDS)  # a part of the run has to pass
+    expect(said).to_contain_text("The network overfits.", timeout=300 * SECONDS)  # the run has to progress
     expect(said).to_contain_text("The test loss was lowest after epoch")
     expect(said).to_contain_text("by heart")
     click(page, "cure")
@@ -432,6 +442,7 @@ def test_overfitting_run_is_named_and_augmentation_is_set(small_server_page: Pag
     expect_status(page, "done")
 
 
+@pytest.mark.slow
 def test_stalled_run_is_named_and_relu_is_set(small_server_page: Page) -> None:
     page = small_server_page
     slide(page, "epochs", "End")
@@ -440,7 +451,7 @@ def test_stalled_run_is_named_and_relu_is_set(small_server_page: Page) -> None:
     choose(page, "optimizer", "SGD with momentum")
     click(page, "train")
     said = page.locator(".st-key-diagnosis")
-    expect(said).to_contain_text("Training stalled.", timeout=300 * SECONDS)  # a part of the run has to pass
+    expect(said).to_contain_text("Training stalled.", timeout=300 * SECONDS)  # the run has to progress
     expect(said).to_contain_text("guessing would be on 10%")
     click(page, "cure")
     expect(page.locator(".st-key-retrain button")).to_be_enabled()
@@ -450,7 +461,7 @@ def test_stalled_run_is_named_and_relu_is_set(small_server_page: Page) -> None:
 
 @pytest.fixture
 def overflowed(server: Server, mnist: Mnist) -> str:
-    """The id of a run in the server's store whose loss overflowed while its last weights are still finite numbers.
+    """Return the id of a stored run whose loss overflowed while its last weights are still finite.
 
     Which of both overflows first is the processor's affair, so the weights are written here: with 1e25 in each layer every sum of
     two layers is infinite.
@@ -465,9 +476,8 @@ def overflowed(server: Server, mnist: Mnist) -> str:
     return folder.path.name
 
 
-def test_network_whose_numbers_run_out_of_range_is_told_so_in_every_tab_and_can_be_looked_back_on(
-    open_page: Callable[..., Page], overflowed: str
-) -> None:
+@pytest.mark.slow
+def test_overflowed_run_is_named_everywhere_and_can_be_replayed(open_page: Callable[..., Page], overflowed: str) -> None:
     page = open_page(query=f"?run={overflowed}")
     expect_status(page, "diverged")
     expect(page.locator(".under-digit")).to_contain_text("overflowed")
@@ -491,9 +501,8 @@ def test_network_whose_numbers_run_out_of_range_is_told_so_in_every_tab_and_can_
 # Looks and access
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_every_tab_is_legible_and_no_wider_than_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
+@IN_EVERY_LOOK
+def test_every_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(width, 800, color_scheme=scheme)
     click(page, "pin")
     expect(page.locator(".st-key-probes")).to_be_visible()
@@ -519,7 +528,8 @@ GARBAGE: list[object] = [
 ]
 
 
-def test_clicks_that_nothing_on_the_page_can_send_change_nothing_and_cost_nothing(browser: Browser, server: Server) -> None:
+@pytest.mark.slow
+def test_forged_clicks_change_nothing(browser: Browser, server: Server) -> None:
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     waiting = list(GARBAGE)
 
@@ -554,7 +564,7 @@ def test_clicks_that_nothing_on_the_page_can_send_change_nothing_and_cost_nothin
         waiting = list(GARBAGE)
     for garbage in GARBAGE[-5:]:
         waiting = [garbage]
-        page.reload()  # the slider waits for its answer, which does not come
+        page.reload()  # the slider waits for an answer that does not come
         ready(page)
         page.locator(".timeline input").press("Home")
         expect(page.locator(".by")).to_have_text("this run, step 275")

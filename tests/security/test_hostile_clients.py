@@ -1,4 +1,4 @@
-"""Clients that are no browser, against a real server: each loses its own connection at the most, and others go on."""
+"""Clients other than browsers: at most they lose their own connection, and other sessions continue."""
 
 import json
 import random
@@ -37,16 +37,18 @@ from tests.support.browser import (
     start_run,
 )
 
+pytestmark = pytest.mark.integration
+
 MAX_MB = 100
 MEGABYTE = 2**20
 RUN = TrainConfig(hidden_sizes=(8,), num_epochs=1, num_validation=500, threads=1)
 REASONS = (1002, 1009, 1011)
-"""RFC 6455's codes for what is no message, what is too large a one, and what the server did not expect."""
+"""RFC 6455's close codes for a protocol error, a too large message, and an unexpected condition."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Its log may tell of what was sent to it."""
+    """Start a server whose log may report what was sent to it."""
     with running_server(tmp_path_factory.mktemp("server")) as running:
         yield running
 
@@ -57,7 +59,7 @@ def megabytes(server: Server, what: str) -> float:
 
 
 def rerun(widgets: Sequence[dict[str, Any]] = (), query: str = "") -> BackMsg:
-    """What a browser sends when the page opens or something on it was changed."""
+    """Return the message that a browser sends when the page opens or a widget changes."""
     message = BackMsg()
     message.rerun_script.query_string = query
     for widget in widgets:
@@ -67,7 +69,7 @@ def rerun(widgets: Sequence[dict[str, Any]] = (), query: str = "") -> BackMsg:
 
 @contextmanager
 def session(server: Server) -> Iterator[ClientConnection]:
-    """A session of its own that has seen the page drawn once."""
+    """Open a session and wait for the first run of the script."""
     address = server.url.replace("http", "ws") + "/_stcore/stream"
     with connect(address, subprotocols=[Subprotocol("streamlit")], max_size=None, compression=None) as connection:
         draw_again(connection, rerun())
@@ -75,7 +77,7 @@ def session(server: Server) -> Iterator[ClientConnection]:
 
 
 def draw_again(connection: ClientConnection, message: BackMsg) -> str:
-    """Send this, wait until the page has been drawn to its end, and return the session's id."""
+    """Send a message, wait for the end of the script run, and return the session's id."""
     connection.send(message.SerializeToString())
     session_id = ""
     while True:
@@ -89,7 +91,7 @@ def draw_again(connection: ClientConnection, message: BackMsg) -> str:
 
 
 def loses_its_connection(server: Server, message: bytes | str) -> bool:
-    """Send this from a session of its own; whether the server ends that. Who is still sending then may not hear why."""
+    """Send data from a new session, and return whether the server closes it. A client that is still sending may get no reason."""
     with session(server) as connection:
         try:
             connection.send(message)
@@ -100,7 +102,7 @@ def loses_its_connection(server: Server, message: bytes | str) -> bool:
 
 
 def is_answered(server: Server, *messages: BackMsg) -> None:
-    """Send these from a session of its own, whose page is drawn again afterwards."""
+    """Send widget states from a new session, and rerun its page afterwards."""
     with session(server) as connection:
         for message in messages:
             if message.WhichOneof("type") == "rerun_script":
@@ -112,9 +114,9 @@ def is_answered(server: Server, *messages: BackMsg) -> None:
 
 @contextmanager
 def costs_little(server: Server) -> Iterator[None]:
-    """The server has at no moment much more memory than before."""
+    """Check that the server's peak memory grows little."""
     before = megabytes(server, "VmRSS")
-    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # the peak begins anew
+    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # resets the peak
     yield
     assert megabytes(server, "VmHWM") - before < MAX_MB
 
@@ -138,7 +140,7 @@ STATES: dict[str, list[dict[str, Any]]] = {
 
 @pytest.fixture
 def other(open_page: Callable[..., Page]) -> Iterator[Page]:
-    """Another person's page, which reads what they draw and trains as before."""
+    """Open another person's page, which must read and train as before."""
     page = open_page()
     yield page
     click(page, "clear")
@@ -146,29 +148,32 @@ def other(open_page: Callable[..., Page]) -> Iterator[Page]:
     expect(page.locator(".st-key-reading")).to_have_text(re.compile(r"^\d$"))
 
 
-def test_a_message_that_is_too_large_costs_the_client_its_connection_alone(server: Server, other: Page) -> None:
+def test_too_large_message_closes_only_its_own_connection(server: Server, other: Page) -> None:
     with costs_little(server):
         for size in (5, 5, 40):
             assert loses_its_connection(server, bytes(size * MEGABYTE))
 
 
 @pytest.mark.parametrize("garbage", [b"\xff" * 100_000, b"\x0a\xff\xff\xff\xff\x7f", random.Random(0).randbytes(1000), "text"])
-def test_what_is_no_message_costs_the_client_its_connection_alone(server: Server, other: Page, garbage: bytes | str) -> None:
+def test_invalid_message_closes_only_its_own_connection(server: Server, other: Page, garbage: bytes | str) -> None:
     assert loses_its_connection(server, garbage)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("states", STATES.values(), ids=list(STATES))
 def test_messages_full_of_states_cost_little(server: Server, other: Page, states: list[dict[str, Any]]) -> None:
     with costs_little(server):
         is_answered(server, *[rerun(states)] * 3)
 
 
-def test_an_address_of_thousands_of_names_costs_little(server: Server, other: Page) -> None:
+@pytest.mark.slow
+def test_address_with_thousands_of_names_costs_little(server: Server, other: Page) -> None:
     with costs_little(server):
         is_answered(server, rerun(query="&".join(f"name{i}={'x' * 50}" for i in range(20_000))))
 
 
-def test_nobody_clears_what_all_share_or_ends_the_server(server: Server, other: Page) -> None:
+@pytest.mark.slow
+def test_no_client_clears_shared_state_or_ends_the_server(server: Server, other: Page) -> None:
     choose_preset(other, "best")
     start_run(other)
     worker = server.worker()
@@ -179,7 +184,8 @@ def test_nobody_clears_what_all_share_or_ends_the_server(server: Server, other: 
     expect_status(other, "stopped")
 
 
-def test_a_file_that_is_too_large_is_refused_and_said_to_be(server: Server, other: Page, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_too_large_file_is_rejected_with_a_reason(server: Server, other: Page, tmp_path: Path) -> None:
     open_tab(other, "Export and import")
     with (tmp_path / "large.ckpt").open("wb") as file:
         file.truncate(65 * MEGABYTE)
@@ -188,7 +194,8 @@ def test_a_file_that_is_too_large_is_refused_and_said_to_be(server: Server, othe
         expect(other.locator(".st-key-upload")).to_contain_text("File must be 64")
 
 
-def test_files_without_end_cost_the_server_little(server: Server, other: Page) -> None:
+@pytest.mark.slow
+def test_endless_uploads_cost_the_server_little(server: Server, other: Page) -> None:
     body = (
         b'--of\r\nContent-Disposition: form-data; name="file"; filename="a.ckpt"\r\n\r\n'
         + bytes(16 * MEGABYTE)
@@ -208,7 +215,7 @@ def test_files_without_end_cost_the_server_little(server: Server, other: Page) -
                     assert answer.status == 204
 
 
-def test_what_a_run_from_elsewhere_says_is_shown_as_text(browser: Browser, small: Mnist, tmp_path: Path) -> None:
+def test_texts_of_a_foreign_run_are_escaped(browser: Browser, small: Mnist, tmp_path: Path) -> None:
     markup = "<img src=x onerror=alert(1)> **bold** [x](javascript:alert(1)) :red[r] $x$"
     folder = RunFolder(tmp_path / "runs", RUN)
     *records, last = train(RUN, small)

@@ -1,4 +1,4 @@
-"""What no linter checks: what is unpickled or loaded where, and that every import is of a named requirement."""
+"""What no linter checks: who may unpickle, how files are loaded, and that every import is a requirement."""
 
 import ast
 import re
@@ -11,10 +11,10 @@ from mnist_fc.files import ROOT
 FILES = [ROOT / "app.py", *ROOT.glob("mnist_fc/**/*.py")]
 
 UNPICKLING = {"mnist_fc/server/process.py", "mnist_fc/server/worker.py"}
-"""The two ends of the training process's pipe."""
+"""The two ends of the pipe of the training process."""
 
 MODULES = {"pillow": "PIL", "opencv_python_headless": "cv2"}
-"""What packages are imported as, where that is another name."""
+"""Import names that differ from the package's name."""
 
 
 def imported_by(path: Path) -> Iterator[str]:
@@ -42,11 +42,11 @@ def test_files_are_loaded_without_running_code() -> None:
                 assert options.get("weights_only") == "True" or options.get("allow_pickle") == "False", path
 
 
-def test_every_import_is_ours_pythons_or_a_named_requirement() -> None:
+def test_every_import_is_internal_standard_or_a_requirement() -> None:
     text = (ROOT / "requirements.txt").read_text("utf-8")
     named = {name.lower().replace("-", "_") for name in re.findall(r"^([A-Za-z][\w-]*)", text, re.MULTILINE)}
     named |= {module for package, module in MODULES.items() if package in named}
-    peers = {"keras", "sklearn"}  # timed where they are installed
+    peers = {"keras", "sklearn"}  # optional: timed if installed
     for path in FILES:
         others = peers if path.name == "peers.py" else set()
         assert set(imported_by(path)) - {"mnist_fc", "app"} - others - set(sys.stdlib_module_names) <= named, path

@@ -1,4 +1,4 @@
-"""The page behind nginx as the README puts it there: TLS, a password, and everything on the page as without."""
+"""The page behind nginx, configured as documented: TLS and a password, and everything on the page still works."""
 
 import base64
 import http.client
@@ -33,7 +33,9 @@ from tests.support.browser import (
     start_run,
     wait_until,
 )
-from tests.support.faults import LONG, QUICK, begin_stroke, end_stroke, expect_all_well, run_of, served, train_one, whole_runs
+from tests.support.faults import LONG, QUICK, begin_stroke, end_stroke, expect_all_well, finished_runs, run_of, served, train_one
+
+pytestmark = pytest.mark.integration
 
 SECTION = (ROOT / "README.md").read_text().split("\n## In a class\n")[1].split("\n## ")[0]
 COMMANDS, CONFIG = re.findall(r"\n```\w*\n(.*?)```\n", SECTION, re.DOTALL)
@@ -58,7 +60,7 @@ http {{
 
 
 def replaced(text: str, old: str, new: str) -> str:
-    """`text` with `new` for every `old`, of which there must be one."""
+    """Return `text` with `new` for every `old`; there must be at least one."""
     assert old in text
     return text.replace(old, new)
 
@@ -73,7 +75,7 @@ class Proxy:
     server: Server
     folder: Path
     port: int
-    """Of https."""
+    """The port for https."""
     http_port: int
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -82,7 +84,7 @@ class Proxy:
         return f"https://localhost:{self.port}"
 
     def start(self) -> None:
-        """nginx in the foreground; returns when it listens."""
+        """Start nginx in the foreground and wait until it listens."""
         nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
         assert nginx, "nginx is not installed"
         process = subprocess.Popen([nginx, "-c", str(self.folder / "nginx.conf"), "-p", str(self.folder)])
@@ -91,13 +93,13 @@ class Proxy:
         self.process = process
 
     def stop(self) -> None:
-        """Cut all its connections."""
+        """Kill nginx and with it all connections."""
         assert self.process
         self.process.terminate()
         self.process.wait(30)
 
     def request(self, path: str, authorization: str = "", method: str = "GET", **headers: str) -> http.client.HTTPResponse:
-        """What nginx answers to one request over https; its certificate must be the one that was made."""
+        """Return nginx's answer to one request over https; check its certificate."""
         trusted = ssl.create_default_context(cafile=self.folder / "mnist_fc.crt")
         connection = http.client.HTTPSConnection("localhost", self.port, context=trusted, timeout=60)
         with closing(connection):
@@ -130,7 +132,7 @@ def proxy(folder: Path, small_npz: Path) -> Iterator[Proxy]:
         ):
             config = replaced(config, old, new)
         (folder / "mnist_fc.conf").write_text(config)
-        user = "user root;" if os.geteuid() == 0 else ""  # the folders of tests are closed to others
+        user = "user root;" if os.geteuid() == 0 else ""  # other users cannot read the tests' folders
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder, user=user))
         running = Proxy(server, folder, port, http_port)
         running.start()
@@ -154,24 +156,24 @@ PATHS = ["/", "/static/js/x.js", "/_stcore/health", "/_stcore/stream", "/_stcore
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("authorization", ["", "class:", "class:another", f"teacher:{PASSWORD}"])
-def test_nothing_is_had_without_the_password(proxy: Proxy, path: str, authorization: str) -> None:
+def test_nothing_is_served_without_the_password(proxy: Proxy, path: str, authorization: str) -> None:
     answer = proxy.request(path, authorization)
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == 'Basic realm="mnist_fc"'
 
 
-def test_what_comes_over_http_is_sent_on_to_https(proxy: Proxy) -> None:
+def test_http_redirects_to_https(proxy: Proxy) -> None:
     with closing(http.client.HTTPConnection("localhost", proxy.http_port, timeout=60)) as connection:
         connection.request("GET", "/?preset=best")
         answer = connection.getresponse()
         assert (answer.status, answer.headers["Location"]) == (301, "https://localhost/?preset=best")
 
 
-def test_upload_from_another_page_is_refused(proxy: Proxy) -> None:
+def test_upload_from_another_origin_is_rejected(proxy: Proxy) -> None:
     assert proxy.request("/_stcore/upload_file/x/y", f"class:{PASSWORD}", "PUT").status == 403
 
 
-def test_page_listens_on_this_machine_alone(proxy: Proxy) -> None:
+def test_page_listens_on_localhost_only(proxy: Proxy) -> None:
     sockets = [os.readlink(file) for file in Path(f"/proc/{proxy.server.process.pid}/fd").iterdir()]
     listening = {}
     for table in ("tcp", "tcp6"):
@@ -181,12 +183,12 @@ def test_page_listens_on_this_machine_alone(proxy: Proxy) -> None:
                 listening[address.partition(":")[0]] = int(address.partition(":")[2], 16)
     port = int(proxy.server.url.rpartition(":")[2])
     assert listening
-    loopback = {"0100007F": port, "00000000000000000000000001000000": port}  # 127.0.0.1 and ::1, as the system writes them
+    loopback = {"0100007F": port, "00000000000000000000000001000000": port}  # 127.0.0.1 and ::1 as in /proc/net/tcp
     assert listening.items() <= loopback.items()
-    assert not is_open("127.0.0.2", port)  # another address of this machine
+    assert not is_open("127.0.0.2", port)  # another loopback address
 
 
-def test_page_behind_the_proxy_is_drawn_on_trained_on_and_given_a_file(browser: Browser, proxy: Proxy, folder: Path) -> None:
+def test_drawing_training_and_upload_work_behind_the_proxy(browser: Browser, proxy: Proxy, folder: Path) -> None:
     page = opened_with_password(browser, proxy, QUICK)
     click(page, "clear")
     expect_reading(page, "")
@@ -205,7 +207,8 @@ def test_page_behind_the_proxy_is_drawn_on_trained_on_and_given_a_file(browser: 
     page.context.close()
 
 
-def test_what_is_larger_than_the_page_takes_ends_at_the_proxy(proxy: Proxy) -> None:
+@pytest.mark.slow
+def test_too_large_upload_is_rejected_by_the_proxy(proxy: Proxy) -> None:
     page_takes = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]["maxUploadSize"]
     (proxy_takes,) = re.findall(r"client_max_body_size (\d+)m;", CONFIG)
     assert page_takes < int(proxy_takes) <= page_takes + 1
@@ -213,12 +216,11 @@ def test_what_is_larger_than_the_page_takes_ends_at_the_proxy(proxy: Proxy) -> N
     assert proxy.request("/_stcore/upload_file/x/y", f"class:{PASSWORD}", "PUT", **length).status == 413
 
 
-def test_connection_cut_in_mid_stroke_and_in_mid_run_is_said_and_comes_back_with_both(
-    browser: Browser, proxy: Proxy, folder: Path
-) -> None:
+@pytest.mark.slow
+def test_cut_connection_loses_neither_stroke_nor_run(browser: Browser, proxy: Proxy, folder: Path) -> None:
     page = opened_with_password(browser, proxy, LONG)
     train_one(page)
-    before = whole_runs(folder / "runs")
+    before = finished_runs(folder / "runs")
     slide(page, "epochs", "End")
     start_run(page)
     expect_status(page, "running")

@@ -1,4 +1,4 @@
-"""What the tests of the page share: a server with its training process, and what a person does in the browser."""
+"""A server of the page with its training process, and what a person does in the browser."""
 
 import json
 import os
@@ -19,14 +19,14 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from mnist_fc.config import PRESETS
 from mnist_fc.files import ROOT
 
-BROWSER = os.environ.get("MNIST_FC_BROWSER") or None  # read at import: the tests themselves run without these variables
+BROWSER = os.environ.get("MNIST_FC_BROWSER") or None  # read at import, since tests run without these variables
 BROWSER_ARGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 ]
 SECONDS = 1000.0
 AT_ONCE_SECONDS = 60.0
-"""For what comes at once on a machine at rest, on one that is busy with other things too."""
+"""An upper bound, for a busy machine, on what an idle one does immediately."""
 expect.set_options(timeout=AT_ONCE_SECONDS * SECONDS)
 
 SEVEN: list[tuple[float, float]] = [(80, 60), (200, 60), (130, 230)]
@@ -35,13 +35,13 @@ TWO: list[tuple[float, float]] = [(80, 90), (100, 65), (140, 55), (185, 70), (19
 
 
 UPPER, LOWER = "canvas.upper-canvas", "canvas.dc-canvas.lower-canvas"
-"""Of the two that lie on each other, the one that takes strokes and the one that keeps them."""
+"""The canvas that takes strokes, and the one below it that shows them."""
 
 
 PLAIN_PROCESS = {
-    # Threads that spin while they wait for each other take 30 times as long where others want the cores, too.
+    # Threads that spin while they wait are 30 times as slow when other processes use the cores, too.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # As glibc has them on two cores: the memory that many threads take would otherwise grow with the number of cores.
+    # glibc's value on two cores: otherwise the memory of many threads grows with the number of cores.
     "MALLOC_ARENA_MAX": "16",
 }
 
@@ -53,7 +53,7 @@ class Server:
     log: Path
 
     def worker(self) -> int:
-        """The process id of the training process."""
+        """Return the process id of the training process."""
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 parent = int(re.findall(r"PPid:\s+(\d+)", (folder / "status").read_text())[0])
@@ -66,11 +66,11 @@ class Server:
 
 
 SERVERS: list[Server] = []
-"""Those that this process has started and not ended."""
+"""The servers that this process has started and not yet ended."""
 
 
-class ServersThatRun:
-    """The servers that run now. A test that waits for one of them does not wait any longer once it has ended."""
+class RunningServers:
+    """The servers that run now, so that a test stops waiting when one of them exits."""
 
     def __init__(self) -> None:
         self._servers = [server for server in SERVERS if server.process.poll() is None]
@@ -78,20 +78,20 @@ class ServersThatRun:
     def check(self) -> None:
         for server in self._servers:
             code = server.process.poll()
-            assert code is None, f"the server has ended with code {code}:\n{server.log.read_text()[-2000:]}"
+            assert code is None, f"the server exited with code {code}:\n{server.log.read_text()[-2000:]}"
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 300.0) -> None:
-    """Wait for what no event tells of: another process, or a file. Fail at once if a server ends meanwhile."""
-    deadline, servers = time.monotonic() + seconds, ServersThatRun()
+    """Poll for what sends no event: another process, or a file. Fail as soon as a server exits."""
+    deadline, servers = time.monotonic() + seconds, RunningServers()
     while not condition():
         servers.check()
-        assert time.monotonic() < deadline, "what was waited for has not come"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.002)
 
 
 def free_port() -> int:
-    """A port that is free, and that no outgoing connection is given: systems take those from 32768 on."""
+    """Return a free port below 32768, where systems take the ports of outgoing connections."""
     while True:
         port = random.SystemRandom().randrange(10_000, 32_000)
         with socket.socket() as trial, suppress(OSError):
@@ -101,7 +101,7 @@ def free_port() -> int:
 
 @contextmanager
 def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[Server]:
-    """The page with a store in `folder`, started by the command `inside` where one is given.
+    """Serve the page with a store in `folder`, inside the command `inside` if one is given.
 
     It listens on the port that STREAMLIT_SERVER_PORT names, or on a free one.
     """
@@ -131,7 +131,7 @@ def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[S
     with process.stdout:
         if not any(b"URL:" in line for line in process.stdout):
             process.wait()
-            raise AssertionError(f"the server does not start:\n{log.read_text()}")
+            raise AssertionError(f"the server did not start:\n{log.read_text()}")
         SERVERS.append(server)
         try:
             yield server
@@ -152,7 +152,7 @@ def ready(page: Page) -> None:
 
 
 def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-canvas") -> None:
-    """One stroke with the mouse, in pixels of the canvas."""
+    """Draw one stroke with the mouse, in pixels of the canvas."""
     drawn_on = page.locator(f"{canvas} {UPPER}")
     drawn_on.evaluate("canvas => canvas.scrollIntoView({ block: 'center' })")  # not under the training bar
     box = drawn_on.bounding_box()
@@ -166,12 +166,12 @@ def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-c
 
 
 def expect_blank(page: Page, canvas: str = ".st-key-canvas") -> None:
-    """Wait until a canvas is empty in the browser, too: a stroke before that would be taken away with what was on it."""
+    """Wait until a canvas is empty in the browser, too: an earlier stroke would be cleared with the old ones."""
     assert page.locator(f"{canvas} {LOWER}").evaluate(DARK_AT_LAST) == 0
 
 
 def clear(page: Page) -> None:
-    """Press Clear, and wait until there is nothing to be read."""
+    """Press Clear and wait until there is nothing to read."""
     click(page, "clear")
     expect_reading(page, "")
     expect_blank(page)
@@ -186,16 +186,16 @@ def expect_reading(page: Page, digit: str) -> None:
 
 
 STATUS_SECONDS = 300.0
-"""An upper bound for a busy machine: the longest run that a test trains to its end takes ten seconds on one at rest."""
+"""An upper bound for a busy machine: on an idle one the longest run of a test takes ten seconds."""
 AT_REST = "^(ready|done|stopped|diverged|failed|interrupted|$)"
-"""What the status begins with while nothing is running."""
+"""How the status begins while nothing is running."""
 
 
 def expect_status(page: Page, text: str | re.Pattern[str]) -> None:
-    """Wait until the status contains the text. Fail at once if the run ends otherwise meanwhile, or the server does."""
+    """Wait until the status contains the text. Fail as soon as the run ends otherwise or the server exits."""
     expected = text.pattern if isinstance(text, re.Pattern) else re.escape(text)
     before = page.evaluate(STATUS)
-    began, servers = time.monotonic(), ServersThatRun()
+    began, servers = time.monotonic(), RunningServers()
     while True:
         try:
             reached = page.wait_for_function(
@@ -212,7 +212,7 @@ def expect_status(page: Page, text: str | re.Pattern[str]) -> None:
 
 
 def start_run(page: Page) -> None:
-    """Press Train and wait until the status is of the new run: a short one may be done by then."""
+    """Press Train and wait until the status shows the new run, which may already be done."""
     status = page.locator(".st-key-status [role=status]")
     before = status.get_attribute("data-run") or "none"
     click(page, "train")
@@ -220,8 +220,7 @@ def start_run(page: Page) -> None:
 
 
 def expect_at_end(page: Page, step: int) -> None:
-    """Wait until a run that is done has read the drawing and drawn the tab "Why this digit?", the last of the page, with its
-    last weights, those of `step`."""
+    """Wait until the run is done and the page has used its last weights, of `step`, for the reading and the tabs."""
     expect_status(page, "done")
     expect(page.get_by_text(f"Read by this run, step {step:,}.")).to_be_visible()
 
@@ -229,14 +228,14 @@ def expect_at_end(page: Page, step: int) -> None:
 def choose(page: Page, key: str, option: str) -> None:
     control = page.locator(f".st-key-{key} input").first
     control.scroll_into_view_if_needed()
-    # A list closes when the panel under it scrolls; two frames later the scrolling is over.
+    # A list closes when its panel scrolls; two frames later scrolling is over.
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     control.click()
     page.get_by_role("option", name=option, exact=True).click()
 
 
 def choose_preset(page: Page, name: str) -> None:
-    """Choose a preset and wait until the side panel has followed: the browser's values would go with the next click."""
+    """Choose a preset and wait until the side panel shows it: the next click would send the old values."""
     choose(page, "preset", name)
     for i in range(len(PRESETS[name].hidden_sizes)):
         expect(page.locator(f".st-key-size_{i}")).to_contain_text(str(PRESETS[name].hidden_sizes[i]))
@@ -248,12 +247,12 @@ def slide(page: Page, key: str, end: str) -> None:
     """Move a control to one end of its ladder with the keyboard: Home or End."""
     page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first.press(end)
     if (key, end) == ("epochs", "Home"):
-        # The page has taken it over: a Train that comes before would train as many epochs as were set.
+        # An earlier Train would use the old number of epochs.
         expect(page.locator("[data-testid=stSidebar]")).to_contain_text(re.compile(r"([\d,]+) steps an epoch, \1 in all"))
 
 
 def curve_length(page: Page, chart: str) -> int:
-    """Of how many points the drawn training curve is; in pixels it shrinks when the axes move."""
+    """Return the number of points of the training curve; its length in pixels shrinks when the axes move."""
     length: int = page.evaluate(CURVE_LENGTH, chart)
     return length
 
@@ -272,24 +271,24 @@ STATUS = """() => {
   const run = status?.querySelector("[role=status]")?.dataset.run;
   return [run ?? "", (status?.textContent ?? "").replace(/\\s+/g, " ").trim()];
 }"""
-"""The id of the run that the page shows, and the words of its status."""
+"""The id of the run on the page, and the text of its status."""
 
 STATUS_REACHED = f"""([before, expected, atRest]) => {{
   const [run, words] = ({STATUS})();
   const isExpected = new RegExp(expected).test(words);
-  // What was at rest before may be about to begin, and "Close run" leads from the end of a run to no run.
+  // A run at rest may be about to start, and "Close run" leads from a finished run to none.
   const hasChanged = run !== before[0] || words !== before[1];
   const isOver = hasChanged && run && new RegExp(atRest).test(words) && !/ready/.test(expected);
   return isExpected || isOver ? {{ isExpected }} : null;
 }}"""
-"""Whether the status has become what is expected of it, or the run has ended otherwise; null for neither."""
+"""Whether the status is as expected, or the run has ended otherwise; null for neither."""
 
 SHOWN = """() => Object.fromEntries(
   [".st-key-status", ".st-key-progress", ".st-key-diagnosis", "[data-testid=stAlert]", "[data-testid=stException]"].map(
     name => [name, Array.from(document.querySelectorAll(name), element => element.innerText).join("; ")]
   )
 )"""
-"""What the page says of its run, for the message of a test that fails."""
+"""What the page shows of its run, for the message of a failing test."""
 
 CURVE_LENGTH = """
 chart => {
@@ -304,19 +303,19 @@ NUM_DARK = """canvas => {
   for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 128 && data[i] < 128) count++;
   return count * (280 / canvas.width) ** 2;
 }"""
-"""How many pixels of a canvas are dark."""
+"""The number of dark pixels of a canvas."""
 
 DARK_AT_LAST = f"""async canvas => {{
   const numDark = {NUM_DARK};
   for (let frame = 0; frame < 3600 && numDark(canvas); frame++) await new Promise(requestAnimationFrame);
   return numDark(canvas);
 }}"""
-"""The same when there are none, or after a minute."""
+"""The same, as soon as it is 0, or after 3,600 frames."""
 
 ALL_FADED = """() => Promise.all(
   document.getAnimations().filter(one => one.effect.getComputedTiming().iterations !== Infinity).map(one => one.finished)
 )"""
-"""Waits until what fades in or out has done so."""
+"""Waits until everything has faded in or out."""
 
 CONTRAST_BELOW = """
 limit => {

@@ -1,9 +1,9 @@
-"""A session of the page without a browser: Streamlit's protocol over a websocket, so that a whole class fits one machine.
+"""A session of the page without a browser, over Streamlit's websocket protocol, so that a class fits on one machine.
 
-To the server it is a browser's tab with Streamlit's own front end (1.67): it keeps the tree of elements and the widgets'
-values, draws a fragment anew at its pace, and sends what the page's canvas (canvas.js) sends after a stroke. It draws nothing
-on a screen, and loads no scripts and pictures; as it runs none of the page's own scripts, Clear and Undo act on the server
-alone. Messages are whole, as config.toml has it.
+To the server it looks like a tab with Streamlit's front end (1.67): it keeps the tree of elements and the values of widgets,
+reruns fragments at their pace, and sends what canvas.js sends after a stroke. It renders nothing and loads no scripts or
+images. Since it runs none of the page's own scripts, Clear and Undo act on the server alone. It expects complete messages,
+which config.toml asks for.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 WAIT_SECONDS = 120.0
-"""For what must come: an upper bound for a busy machine."""
+"""An upper bound for a busy machine."""
 
 Point = tuple[float, float]
 Path = tuple[int, ...]
 
 
 class NoAnswer(AssertionError):
-    """What must come has not."""
+    """An expected answer did not arrive."""
 
 
 @dataclass
 class Node:
-    """An element or a block of the page, and the run of the script that sent it last."""
+    """An element or a block of the page, and the script run that last sent it."""
 
     content: Element | Block
     fragment_id: str
@@ -47,7 +47,7 @@ class Node:
 
 @dataclass
 class CanvasLog:
-    """What canvas.js knows of a drawing: what the server gave last, and the strokes drawn since, by number."""
+    """The state of canvas.js: the server's last drawing, and the strokes since then, by number."""
 
     session: str = ""
     done: int = 0
@@ -55,43 +55,43 @@ class CanvasLog:
     strokes: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def receive(self, data: Mapping[str, Any]) -> None:
-        """Take over what the server says."""
+        """Apply a message from the server."""
         assert self.session in ("", data["session"])
         self.session, self.done, self.given = data["session"], data["done"], data["given"]
         self.strokes = {number: stroke for number, stroke in self.strokes.items() if number > self.given["at"]}
 
     def add(self, stroke: dict[str, Any]) -> None:
-        """Draw a stroke."""
+        """Add a stroke."""
         self.strokes[max([self.done, *self.strokes]) + 1] = stroke
 
     def drawing(self) -> list[dict[str, Any]]:
-        """What is drawn: Fabric.js paths."""
+        """Return the strokes on the canvas as Fabric.js paths."""
         is_over = self.given["isCovered"] and self.strokes
         return [*([] if is_over else self.given["strokes"]), *self.strokes.values()]
 
     def message(self) -> dict[str, Any]:
-        """What is sent: the strokes that the server has not confirmed."""
+        """Return the message with all strokes that the server has not confirmed."""
         pending = [stroke for number, stroke in self.strokes.items() if number > self.done]
         return {"session": self.session, "first": self.done + 1, "raw": {"objects": pending}}
 
 
 class Session:
-    """One tab that shows the page. All of its methods belong to one event loop."""
+    """One tab with the page. All of its methods belong to one event loop."""
 
     def __init__(self, url: str, query: str = "") -> None:
         self.url = url
         self.query = query
-        """What follows the question mark in the address; the page changes it."""
+        """The query string of the address; the page changes it."""
         self.id = ""
         self.problems: list[str] = []
-        """Exceptions that the page has shown."""
+        """Exceptions shown by the page."""
         self._changed = asyncio.Condition()
         self._socket: ClientConnection | None = None
         self._receiver: asyncio.Task[None] | None = None
         self._forget()
 
     def _forget(self) -> None:
-        """Be a page that has just been opened."""
+        """Reset to a page that has just been opened."""
         self._nodes: dict[Path, Node] = {}
         self._widgets: dict[str, WidgetState] = {}
         self._canvases: dict[str, CanvasLog] = {}
@@ -101,28 +101,28 @@ class Session:
         self._answer: Literal["due", "begun", "there"] = "due"
         self._asked = "nothing"
 
-    # Coming and going
+    # Opening and leaving
 
     async def open(self) -> Self:
-        """Open the page and wait until it is all there."""
+        """Open the page and wait until it is complete."""
         await self._connect()
         await self._send(None)
         await self.settle()
         return self
 
     async def leave(self) -> None:
-        """Close the tab; `open` opens another at the same address, with a session of its own."""
+        """Close the tab; `open` starts a new session at the same address."""
         await self._disconnect()
         self.id = ""
         self._forget()
 
     async def reload(self) -> None:
-        """Reload the page: a new session at the same address."""
+        """Reload the page, which starts a new session at the same address."""
         await self.leave()
         await self.open()
 
     async def reconnect(self) -> None:
-        """Lose the connection and come back to the same session, as the front end does by itself."""
+        """Drop the connection and reconnect to the same session, as the front end does."""
         await self._disconnect()
         await self._connect()
         await self._send(None)
@@ -130,7 +130,7 @@ class Session:
 
     async def _connect(self) -> None:
         stream = self.url.replace("http", "ws", 1).rstrip("/") + "/_stcore/stream"
-        # The second place is for a token against forged requests, which only a person who is logged in needs.
+        # The second entry is the XSRF token, which only logged-in users need.
         protocols = ["streamlit", "PLACEHOLDER_AUTH_TOKEN", *([self.id] if self.id else [])]
         self._socket = await connect(stream, subprotocols=protocols, origin=self.url, max_size=None)  # type: ignore[arg-type]
         self._receiver = asyncio.create_task(self._receive(self._socket))
@@ -145,46 +145,46 @@ class Session:
     # What the page shows
 
     def has(self, key: str) -> bool:
-        """Whether there is a container or widget of that key."""
+        """Return whether there is a container or widget with that key."""
         return any(_key(id_of(node.content)) == key for node in self._nodes.values())
 
     def html(self, key: str) -> str:
-        """What the container of that key holds, as the page's own HTML and Markdown; empty where there is none."""
+        """Return the HTML and Markdown in the container with that key; empty if there is none."""
         return " ".join(body for path in self._paths(key) for body in self._bodies(path))
 
     def text(self, key: str) -> str:
-        """What there is to read in the container of that key."""
+        """Return the text in the container with that key."""
         return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", self.html(key))).split())
 
     def alerts(self) -> list[str]:
-        """What is said in coloured boxes."""
+        """Return the texts of all alerts."""
         contents = [node.content for node in self._nodes.values()]
         return [content.alert.body for content in contents if isinstance(content, Element) and content.HasField("alert")]
 
     def is_enabled(self, key: str) -> bool:
-        """Whether there is a button of that key that can be pressed."""
+        """Return whether there is an enabled button with that key."""
         _, node = self._widget(key, None)
         return node is not None and isinstance(node.content, Element) and not node.content.button.disabled
 
     @property
     def tick_seconds(self) -> float | None:
-        """How often the page is drawn anew by itself; None while it rests."""
+        """Return the shortest interval in seconds at which the page reruns by itself, or None."""
         return min((seconds for seconds, _ in self._tickers.values()), default=None)
 
     async def settle(self) -> None:
-        """Wait until what was asked for last has been drawn; ticks may go on."""
+        """Wait until the last request has been answered; automatic reruns may continue."""
         await self.wait_for(lambda page: page._answer == "there", "the answer")
 
     async def wait_for(self, condition: Callable[[Self], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
-        """Wait until the page is so. Raises NoAnswer, and ConnectionError when the connection ends first."""
+        """Wait until the condition holds. Raises NoAnswer, or ConnectionError if the connection ends first."""
         assert self._receiver
         async with self._changed:
             try:
                 async with asyncio.timeout(seconds):
                     while not condition(self):
                         if self._receiver.done():
-                            self._receiver.result()  # what the server sent may have been at odds with the protocol
-                            raise ConnectionError(f"the connection ended while {what} was waited for")
+                            self._receiver.result()  # raises if a message violated the protocol
+                            raise ConnectionError(f"the connection ended while waiting for {what}")
                         await self._changed.wait()
             except TimeoutError:
                 asked = f"the answer to {self._asked} is {self._answer}"
@@ -193,8 +193,8 @@ class Session:
     # What a person does
 
     async def click(self, key: str) -> None:
-        """Press a button, when there is one that can be pressed."""
-        await self.wait_for(lambda page: page.is_enabled(key), f"{key}, to be pressed,")
+        """Press a button as soon as it is enabled."""
+        await self.wait_for(lambda page: page.is_enabled(key), f"the enabled button {key}")
         id_, node = self._widget(key, None)
         assert node
         self._widgets[id_] = WidgetState(id=id_, trigger_value=True)
@@ -210,7 +210,7 @@ class Session:
         await self._send(node.fragment_id)
 
     async def draw(self, points: Sequence[Point], width: float = 20, canvas: str = "canvas") -> None:
-        """One stroke; returns when it has been sent."""
+        """Draw one stroke; return when it has been sent."""
         await self.wait_for(lambda page: page.drawing(canvas) is not None, "the canvas")
         key = f"{canvas}_component"
         log = self._canvases[key]
@@ -221,14 +221,14 @@ class Session:
         await self._send(node.fragment_id)
 
     def drawing(self, canvas: str = "canvas") -> list[dict[str, Any]] | None:
-        """What is on a canvas: Fabric.js paths; None while it is not on the page."""
+        """Return the strokes on a canvas as Fabric.js paths, or None if it is not on the page."""
         key = f"{canvas}_component"
         return self._canvases[key].drawing() if self._widget(key, "bidi_component")[1] else None
 
     # The protocol
 
     async def _send(self, fragment_id: str | None, *, is_auto_rerun: bool = False) -> None:
-        """Ask for a run of the script, or of one fragment, with the values of all widgets."""
+        """Request a run of the script or of one fragment, with the values of all widgets."""
         message = BackMsg()
         state = message.rerun_script
         state.query_string = self.query
@@ -262,7 +262,7 @@ class Session:
     def _take(self, message: ForwardMsg) -> None:
         match message.WhichOneof("type"):
             case "ref_hash":
-                raise AssertionError("the server sent the name of a message, not the message")
+                raise AssertionError("the server sent a reference to a message instead of the message")
             case "new_session":
                 run = message.metadata.run
                 self._run_id = run.script_run_id
@@ -297,7 +297,7 @@ class Session:
             del self._nodes[other]
 
     def _finish(self, message: ForwardMsg) -> None:
-        """A run is over: what it has not sent again is no longer on the page."""
+        """Handle the end of a script run: what it has not sent again is no longer on the page."""
         if message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
             return
         if self._answer == "begun":
@@ -306,7 +306,7 @@ class Session:
             self._clear_stale(message.metadata.run.script_run_id, list(message.metadata.run.fragment_ids))
 
     def _clear_stale(self, run_id: str, fragment_ids: list[str]) -> None:
-        """Take away what the run has not sent; of a fragment what stands in blocks that it has."""
+        """Remove what the run has not sent; for a fragment only what is inside its blocks."""
         if fragment_ids:
             fresh = {path for path, node in self._nodes.items() if node.run_id == run_id and node.fragment_id in fragment_ids}
             cleared = {path for path in self._nodes if any(path[:depth] in fresh for depth in range(len(path)))}
@@ -320,7 +320,7 @@ class Session:
         self._widgets = {id_: state for id_, state in self._widgets.items() if id_ in there}
 
     def _mount(self, element: Element) -> None:
-        """An element has appeared or has come anew; a widget gets its value, from the page where that sets it."""
+        """Handle a new element; a widget gets its default, or the value that the page sets."""
         if element.HasField("exception"):
             self.problems.append(f"{element.exception.type}: {element.exception.message}")
         if element.HasField("bidi_component") and element.bidi_component.component_name == "mnist_fc_canvas":
@@ -356,7 +356,7 @@ class Session:
     # The tree
 
     def _widget(self, key: str, kind: str | None) -> tuple[str, Node | None]:
-        """The id of the widget of that key, and where it is; of that kind of element, if one is named."""
+        """Return the id and the node of the widget with that key and, if given, of that kind."""
         for node in self._nodes.values():
             id_ = id_of(node.content)
             if _key(id_) == key and (kind is None or (isinstance(node.content, Element) and node.content.HasField(kind))):  # type: ignore[arg-type]
@@ -375,19 +375,19 @@ class Session:
 
 
 def id_of(content: Element | Block) -> str:
-    """The id of a widget, a keyed container or the tabs; empty for what has none."""
+    """Return the id of a widget, a keyed container or the tabs; empty if there is none."""
     if isinstance(content, Block):
         return content.tab_container.id or content.id
     return str(getattr(getattr(content, str(content.WhichOneof("type"))), "id", ""))
 
 
 def _key(id_: str) -> str:
-    """The key that the page's script gave: an id is $$ID-digest-key."""
+    """Return the key that the script gave; ids have the form $$ID-digest-key."""
     return id_.split("-", 2)[2] if id_.count("-") >= 2 else ""
 
 
 def widget_state(element: Element) -> WidgetState | None:
-    """The value that a widget has when it appears: what the page sets it to, or else its default; None for what has no value."""
+    """Return the initial value of a widget, set by the page or its default; None for what has no value."""
     match element.WhichOneof("type"):
         case "selectbox":
             box = element.selectbox
@@ -427,7 +427,7 @@ def _strings(id_: str, values: Sequence[str]) -> WidgetState:
 
 
 def fabric_path(points: Sequence[Point], width: float) -> dict[str, Any]:
-    """A stroke as Fabric.js's brush makes it of the mouse's moves: curves through the middles between them."""
+    """Return a stroke as Fabric.js's brush makes it from mouse moves: curves through their midpoints."""
     moves = [points[0], *(_between(a, b, i / 8) for a, b in pairwise(points) for i in range(1, 9))]
     curves = [["Q", *a, *_between(a, b, 0.5)] for a, b in pairwise(moves)]
     ink = {"type": "Path", "stroke": "#000000", "fill": None, "strokeLineCap": "round", "strokeLineJoin": "round"}

@@ -1,4 +1,4 @@
-"""What the tests of faults share: a server that must leave nothing behind, and what must hold after each fault."""
+"""A server that must leave nothing behind, and what must hold after each fault."""
 
 import re
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ from tests.support.browser import (
 
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=1&threads=1"
 LONG = "?preset=fast&num_validation=100&hidden_sizes=512,512&batch_size=8&epochs=100&threads=1"
-"""Half a minute and more, with few images; a moment once it is set to one epoch."""
+"""Takes at least half a minute with few images, and a moment once it is set to one epoch."""
 
 DONE = re.compile("^done$")
 
 
 @contextmanager
 def served(folder: Path, data_file: Path, *inside: str, **environment: str) -> Iterator[Server]:
-    """A server whose log tells of no error, and that leaves no process and nothing in the folder for temporary files."""
+    """Serve the page; check that it logs no traceback and leaves neither processes nor temporary files."""
     temporary = folder / "temporary"
     temporary.mkdir(exist_ok=True)
     with running_server(folder, *inside, MNIST_FC_DATA=str(data_file), TMPDIR=str(temporary), **environment) as server:
@@ -49,7 +49,7 @@ def opened(browser: Browser, server: Server, query: str) -> Page:
 
 
 def training_processes(folder: Path) -> list[int]:
-    """Those of any server, this or an earlier one, with a store in `folder`."""
+    """Return the ids of the training processes of all servers, also earlier ones, with a store in `folder`."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -62,20 +62,20 @@ def training_processes(folder: Path) -> list[int]:
 
 
 def run_of(page: Page, store: Path) -> Path:
-    """The folder of the run that the page shows."""
+    """Return the folder of the run on the page."""
     (run_id,) = parse_qs(urlsplit(page.url).query)["run"]
     return store / run_id
 
 
 def train_one(page: Page) -> None:
-    """A run of one epoch, from the first click to its end."""
+    """Train for one epoch and wait for the end."""
     slide(page, "epochs", "Home")
     start_run(page)
     expect_status(page, DONE)
 
 
 def begin_stroke(page: Page) -> None:
-    """The first half of a 7, the button held down."""
+    """Draw the first half of a 7 and keep the button down."""
     canvas = page.locator(".st-key-canvas canvas.upper-canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -86,7 +86,7 @@ def begin_stroke(page: Page) -> None:
 
 
 def end_stroke(page: Page) -> None:
-    """The other half, and the button up."""
+    """Draw the other half and release the button."""
     box = page.locator(".st-key-canvas canvas.upper-canvas").bounding_box()
     assert box
     page.mouse.move(box["x"] + SEVEN[2][0], box["y"] + SEVEN[2][1], steps=8)
@@ -94,12 +94,12 @@ def end_stroke(page: Page) -> None:
 
 
 def is_writing(run: Path) -> bool:
-    """Whether a checkpoint of that run is being written: it has another name until it is whole."""
+    """Return whether a checkpoint of the run is being written: until it is complete it has another name."""
     return any(run.glob(".*.ckpt.*"))
 
 
-def whole_runs(store: Path) -> dict[str, StoredRun]:
-    """The runs in the store that have ended, by name. All that is there opens, and all their files."""
+def finished_runs(store: Path) -> dict[str, StoredRun]:
+    """Return the runs in the store that have ended, by id; check that every run and checkpoint can be read."""
     runs = {}
     for path in store.iterdir():
         if path.name == ".deleted" or not path.is_dir():
@@ -110,18 +110,18 @@ def whole_runs(store: Path) -> dict[str, StoredRun]:
         for file in checkpoints if run.epochs else checkpoints[:-1]:
             assert checkpoint.load(file).hidden_sizes == run.config.hidden_sizes
         if run.end:
-            assert list(path.glob(".*.*")) == []  # files that were not written whole
+            assert list(path.glob(".*.*")) == []  # incomplete files
             runs[run.id] = run
     return runs
 
 
 def expect_all_well(page: Page, server: Server, folder: Path, before: dict[str, StoredRun], store: Path | None = None) -> None:
-    """Nothing of what had ended `before` is lost, no file is corrupt, no process astray, and the next click trains."""
+    """Check that no run of `before` is lost, no file corrupt, no process left over, and that Train works."""
     store = store or folder / "runs"
     assert before
-    assert before.items() <= whole_runs(store).items()
+    assert before.items() <= finished_runs(store).items()
     train_one(page)
-    after = whole_runs(store)
+    after = finished_runs(store)
     assert before.items() <= after.items()
     end = after[run_of(page, store).name].end
     assert end

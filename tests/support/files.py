@@ -1,6 +1,5 @@
-"""Files that are full or dangerous."""
+"""Full disks and dangerous pickles."""
 
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,10 +7,12 @@ from pathlib import Path
 
 @contextmanager
 def files_no_larger_than(num_bytes: int) -> Iterator[None]:
-    """The system lets this process write no more to a file, as when a disk is full.
+    """Let this process write at most `num_bytes` to any file, as if the disk were full.
 
-    For a part of a test's own body: pytest itself writes to what may be a file before fixtures end.
+    Use it in a test's body, not in a fixture: pytest itself may write to a file before fixtures end.
     """
+    import resource  # not on Windows
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
     try:
@@ -21,7 +22,7 @@ def files_no_larger_than(num_bytes: int) -> Iterator[None]:
 
 
 class WritesAFile:
-    """Pickled, it is code that creates `path` when it is unpickled."""
+    """An object whose pickle creates `path` when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

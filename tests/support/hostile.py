@@ -1,6 +1,6 @@
-"""What the tests with hostile inputs share: how many there are, what each may cost, and how real inputs are spoiled.
+"""Fuzzing helpers: run a test for many seeds, bound the cost of each input, and mutate valid inputs.
 
-An input is made by chance from a real one, and a seed makes it again: what a test found is found again by its seed.
+Each input is a valid one with random changes. The seed alone determines it, so a failure can be repeated by its seed.
 """
 
 import copy
@@ -11,7 +11,6 @@ import math
 import os
 import random
 import re
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,9 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-NUM_INPUTS = int(os.environ.get("MNIST_FC_FUZZ") or 200)  # read at import: the tests themselves run without these variables
+from mnist_fc.config import TrainConfig
+
+NUM_INPUTS = int(os.environ.get("MNIST_FC_FUZZ") or 50)  # read at import, since tests run without these variables
 FIRST_SEED = int(os.environ.get("MNIST_FC_FUZZ_SEED") or 0)
 MAX_MB = 100
+CONFIG = TrainConfig(hidden_sizes=(8,), num_epochs=2, num_validation=500, threads=1)
 
 EVIL_TEXTS = (
     *(
@@ -68,8 +70,8 @@ EVIL_BYTES = (
 )
 
 
-def inputs(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test for NUM_INPUTS seeds, its first argument; one that fails says for which."""
+def for_many_seeds(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test for NUM_INPUTS seeds, its first argument; a failure names its seed and how to repeat it."""
 
     def for_each_seed(**fixtures: Any) -> None:
         for seed in range(FIRST_SEED, FIRST_SEED + NUM_INPUTS):
@@ -86,38 +88,45 @@ def inputs(test: Callable[..., None]) -> Callable[..., None]:
 
 
 @dataclass
-class Door:
-    """Where inputs come in, and what they have cost so far."""
+class Boundary:
+    """A place where untrusted inputs enter the program, and what they have cost so far."""
 
     name: str
     num_inputs: int = 0
-    num_refused: int = 0
-    most_mb: float = 0.0
-    longest: float = 0.0
+    num_rejected: int = 0
+    peak_mb: float = 0.0
+    max_seconds: float = 0.0
 
     @contextmanager
-    def input(self, *refusals: type[Exception]) -> Iterator[None]:
-        """Let one in. Nothing but `refusals` may be raised, and it may cost no more than MAX_MB of memory.
+    def input(self, *errors: type[Exception]) -> Iterator[None]:
+        """Count one input. It may raise only `errors`, and increase the peak memory by at most MAX_MB.
 
-        The seconds of the processor that the longest took are reported: they are the machine's affair. Memory is what there
-        is at the most meanwhile besides what there was before.
+        Processor time is reported but not checked, since it depends on the machine.
         """
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         before, started = _memory_kb("VmRSS"), time.process_time()
         try:
             yield
-        except refusals:
-            self.num_refused += 1
+        except errors:
+            self.num_rejected += 1
         seconds = time.process_time() - started
         megabytes = (_memory_kb("VmHWM") - before) / 1000
         self.num_inputs += 1
-        self.most_mb, self.longest = max(self.most_mb, megabytes), max(self.longest, seconds)
+        self.peak_mb, self.max_seconds = max(self.peak_mb, megabytes), max(self.max_seconds, seconds)
         assert megabytes <= MAX_MB, f"one input took {megabytes:.0f} MB"
 
     def __str__(self) -> str:
-        refused = self.num_refused / max(1, self.num_inputs)
-        cost = f"at most {self.most_mb:.0f} MB and {self.longest:.2f} s"
-        return f"{self.name}: {self.num_inputs:,} inputs, {refused:.0%} refused, {cost}"
+        rejected = self.num_rejected / max(1, self.num_inputs)
+        cost = f"at most {self.peak_mb:.0f} MB and {self.max_seconds:.2f} s"
+        return f"{self.name}: {self.num_inputs:,} inputs, {rejected:.0%} rejected, {cost}"
+
+
+BOUNDARIES: dict[str, Boundary] = {}
+
+
+def boundary(name: str) -> Boundary:
+    """Return the boundary of that name, created on first use."""
+    return BOUNDARIES.setdefault(name, Boundary(name))
 
 
 def _memory_kb(what: str) -> int:
@@ -127,8 +136,10 @@ def _memory_kb(what: str) -> int:
 
 
 @contextmanager
-def no_more_memory_than(num_bytes: int) -> Iterator[None]:
-    """The system gives this process no more than so much besides what it has: what asks for all that there is fails alone."""
+def memory_limit(num_bytes: int) -> Iterator[None]:
+    """Limit this process to `num_bytes` more memory than it has, so that a huge allocation fails instead of the machine."""
+    import resource  # not on Windows
+
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (1000 * _memory_kb("VmData") + num_bytes, hard))
     try:
@@ -138,7 +149,7 @@ def no_more_memory_than(num_bytes: int) -> Iterator[None]:
 
 
 def tree(path: Path) -> dict[str, tuple[int, int, bytes | None]]:
-    """All below a folder: names, times, sizes and contents."""
+    """Return modification time, size and content of everything below a folder, by path."""
     return {
         str(each): (each.lstat().st_mtime_ns, each.lstat().st_size, each.read_bytes() if each.is_file() else None)
         for each in sorted(path.rglob("*"))
@@ -148,45 +159,45 @@ def tree(path: Path) -> dict[str, tuple[int, int, bytes | None]]:
 # Values as of JSON
 
 
-def spoiled(chance: random.Random, value: Any) -> Any:
-    """A copy with one to three of its parts made into something else."""
+def mutated(rng: random.Random, value: Any) -> Any:
+    """Return a copy with one to three of its parts replaced."""
     value = json.loads(json.dumps(value))
-    for _ in range(chance.choice((1, 1, 2, 3))):
-        value = _spoiled_once(chance, value)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        value = _mutated_once(rng, value)
     return value
 
 
-def _spoiled_once(chance: random.Random, value: Any) -> Any:
-    if isinstance(value, (list, dict)) and value and chance.random() < 0.85:
-        key = chance.choice(list(value) if isinstance(value, dict) else range(len(value)))
-        match chance.randrange(12):
+def _mutated_once(rng: random.Random, value: Any) -> Any:
+    if isinstance(value, (list, dict)) and value and rng.random() < 0.85:
+        key = rng.choice(list(value) if isinstance(value, dict) else range(len(value)))
+        match rng.randrange(12):
             case 0:
                 del value[key]
             case 1 if isinstance(value, list):
-                value[key:key] = [value[key]] * chance.choice((1, 2, 10, 600))
+                value[key:key] = [value[key]] * rng.choice((1, 2, 10, 600))
             case 2 if isinstance(value, list):
-                chance.shuffle(value)
+                rng.shuffle(value)
             case 3 if isinstance(value, dict):
-                value[chance.choice(EVIL_TEXTS)] = value[key]
+                value[rng.choice(EVIL_TEXTS)] = value[key]
             case _:
-                value[key] = _spoiled_once(chance, value[key])
+                value[key] = _mutated_once(rng, value[key])
         return value
-    match chance.randrange(8):
+    match rng.randrange(8):
         case 0:
-            return [value] * chance.choice((0, 1, 2, 1000))
+            return [value] * rng.choice((0, 1, 2, 1000))
         case 1:
-            return {chance.choice(EVIL_TEXTS): value}
+            return {rng.choice(EVIL_TEXTS): value}
         case 2:
-            return nested(chance.choice((3, 30, 120)), value)
+            return nested(rng.choice((3, 30, 120)), value)
         case 3 if isinstance(value, float) and math.isfinite(value):
-            return value * chance.choice((-1, 1e-9, 3.7, 1e9, 1e300))
+            return value * rng.choice((-1, 1e-9, 3.7, 1e9, 1e300))
         case 3 if type(value) is int:
-            return value * chance.choice((-1, 3, 10**9, 10**300))
-    return copy.deepcopy(chance.choice(EVIL_VALUES))  # which another change may fill
+            return value * rng.choice((-1, 3, 10**9, 10**300))
+    return copy.deepcopy(rng.choice(EVIL_VALUES))  # a copy, since a later mutation may change it
 
 
 def as_json(value: Any) -> bytes:
-    """The value as JSON, or JSON that is too deep for it."""
+    """Return the value as JSON; deeply nested brackets if it is too deep to encode."""
     try:
         return json.dumps(value).encode()
     except RecursionError:
@@ -194,7 +205,7 @@ def as_json(value: Any) -> bytes:
 
 
 def nested(depth: int, value: Any = None) -> Any:
-    """A value in so many lists."""
+    """Return `value` inside `depth` nested lists."""
     for _ in range(depth):
         value = [value]
     return value
@@ -203,46 +214,44 @@ def nested(depth: int, value: Any = None) -> Any:
 # Bytes
 
 
-def spoiled_bytes(chance: random.Random, content: bytes, ends: int = 900) -> bytes:
-    """A copy with some bytes changed, cut out, doubled or put in; half of that within `ends` bytes of its beginning or end."""
+def mutated_bytes(rng: random.Random, content: bytes, ends: int = 900) -> bytes:
+    """Return a copy with bytes changed, removed, doubled or inserted, mostly within `ends` bytes of its start or end."""
     made = bytearray(content)
-    for _ in range(chance.choice((1, 1, 2, 4, 8))):
+    for _ in range(rng.choice((1, 1, 2, 4, 8))):
         length = max(1, len(made))
-        at = chance.choice(
-            (chance.randrange(length), chance.randrange(min(ends, length)), max(0, length - 1 - chance.randrange(ends)))
-        )
-        match chance.randrange(8):
+        at = rng.choice((rng.randrange(length), rng.randrange(min(ends, length)), max(0, length - 1 - rng.randrange(ends))))
+        match rng.randrange(8):
             case 0:
-                made[at : at + chance.choice((1, 2, 16, 400))] = b""
+                made[at : at + rng.choice((1, 2, 16, 400))] = b""
             case 1:
-                made[at:at] = made[at : at + chance.choice((1, 4, 64, 1000))] * chance.choice((1, 2, 50))
+                made[at:at] = made[at : at + rng.choice((1, 4, 64, 1000))] * rng.choice((1, 2, 50))
             case 2:
-                evil = chance.choice(EVIL_BYTES)
-                made[at : at + len(evil) * chance.randrange(2)] = evil
-            case 3 if chance.random() < 0.3:
+                evil = rng.choice(EVIL_BYTES)
+                made[at : at + len(evil) * rng.randrange(2)] = evil
+            case 3 if rng.random() < 0.3:
                 del made[at:]
             case 4:
-                made[at : at + 1] = bytes([made[at] ^ 1 << chance.randrange(8)]) if at < len(made) else b""
+                made[at : at + 1] = bytes([made[at] ^ 1 << rng.randrange(8)]) if at < len(made) else b""
             case _:
-                made[at : at + 1] = bytes([chance.randrange(256)])
+                made[at : at + 1] = bytes([rng.randrange(256)])
     return bytes(made)
 
 
-def spoiled_lines(chance: random.Random, content: bytes, separator: bytes, evil: Sequence[str] = EVIL_TEXTS) -> bytes:
-    """Lines of cells, spoiled cell by cell or line by line."""
+def mutated_lines(rng: random.Random, content: bytes, separator: bytes, evil: Sequence[str] = EVIL_TEXTS) -> bytes:
+    """Return lines of cells with cells or whole lines changed."""
     lines = content.split(b"\r\n")
-    for _ in range(chance.choice((1, 1, 2, 5))):
-        at = chance.randrange(len(lines))
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        at = rng.randrange(len(lines))
         cells = lines[at].split(separator)
-        match chance.randrange(6):
+        match rng.randrange(6):
             case 0:
-                lines[at:at] = [lines[at]] * chance.choice((1, 3, 2000))
+                lines[at:at] = [lines[at]] * rng.choice((1, 3, 2000))
             case 1:
                 del lines[at]
             case 2:
-                cells.insert(chance.randrange(len(cells) + 1), b"")
+                cells.insert(rng.randrange(len(cells) + 1), b"")
             case _:
-                cells[chance.randrange(len(cells))] = chance.choice(evil).encode("utf-8", "surrogatepass")
+                cells[rng.randrange(len(cells))] = rng.choice(evil).encode("utf-8", "surrogatepass")
         if lines:
             lines[min(at, len(lines) - 1)] = separator.join(cells)
         lines = lines or [b""]

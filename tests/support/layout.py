@@ -1,11 +1,18 @@
-"""What the tests of the page's layout ask a browser: what is cut, covered or overlapping, and where the controls stand."""
+"""Ask a browser what is cut, covered or overlapping on the page, and where the controls are."""
 
 from collections.abc import Mapping
 
+import pytest
 from playwright.sync_api import Page
 
+IN_EVERY_LOOK = pytest.mark.parametrize(
+    ("scheme", "width"),
+    [("dark", 390), *(pytest.param(*look, marks=pytest.mark.slow) for look in (("light", 390), ("light", 1280), ("dark", 1280)))],
+)
+"""Run a test in both themes on a phone and on a laptop; in the standard tier once."""
+
 CONTROLS = "button, input, summary, a[href], [role=tab], [role=slider], canvas.upper-canvas, .line-chart > svg"
-"""What a person aims at, and the charts."""
+"""Everything that can be clicked, and the charts."""
 
 _HELPERS = """
   const parentOf = element => element.parentElement ?? element.getRootNode().host;
@@ -27,7 +34,7 @@ FAULTS = (
   const isCollapsed = panel.dataset.collapsed === "true";
   const isOverlay = !isCollapsed && panel.getBoundingClientRect().right > main.getBoundingClientRect().left + 1;
   const isAside = element => isCollapsed ? panel.contains(element) : isOverlay && holds(main, element);
-  // Words that are for screen readers alone are cut on purpose.
+  // Text for screen readers alone is clipped on purpose.
   const isForReaders = element => {
     for (let e = element; e; e = parentOf(e)) {
       const { position, clip, clipPath } = getComputedStyle(e);
@@ -49,7 +56,7 @@ FAULTS = (
       const { overflowX, overflowY } = getComputedStyle(e), own = e.getBoundingClientRect();
       const isPage = e.matches(".stMain, body, [data-testid=stSidebarContent]");
       if (overflowX === "visible" && overflowY === "visible") continue;
-      if (/auto|scroll/.test(overflowX) && !isPage) return; // one scrolls to it
+      if (/auto|scroll/.test(overflowX) && !isPage) return; // reachable by scrolling
       if (box.left < own.left - 1.5 || box.right > own.right + 1.5) faults.add(`cut at the side: ${name(element)}`);
       if (/auto|scroll/.test(overflowY)) return;
       const isCut = overflowY !== "visible" && (box.top < own.top - 2.5 || box.bottom > own.bottom + 2.5);
@@ -111,7 +118,7 @@ POSITIONS = (
     if (!box.width || box.right < 0 || !element.checkVisibility({ checkVisibilityCSS: true })) continue;
     let name = `${keyOf(element)} ${element.tagName}`;
     while (name in found) name += "'";
-    // The thumb of a slider is where its value is, and the slider is where its track is.
+    // A slider's thumb moves with its value; its track does not.
     const track = element.matches("[type=range], [role=slider]") ? element.closest(".stSlider, .timeline") : element;
     const { left, top } = track.getBoundingClientRect();
     found[name] = [left, top];
@@ -125,13 +132,13 @@ Positions = Mapping[str, tuple[float, float]]
 
 
 def faults(page: Page) -> list[str]:
-    """Return what is cut, covered or overlapping on the page as it stands; what an open side panel lies over is left out."""
+    """Return what is cut, covered or overlapping on the page, except what an open side panel covers."""
     found: list[str] = page.evaluate(FAULTS, CONTROLS)
     return found
 
 
 def positions(page: Page) -> Positions:
-    """Return where each control, picture and chart outside the open tab stands, left and top in pixels, scrolled to the top."""
+    """Return left and top in pixels of each control, picture and chart outside the open tab, scrolled to the top."""
     page.evaluate("document.querySelectorAll('.stMain, [data-testid=stSidebarContent]').forEach(e => e.scrollTo(0, 0))")
     settle(page)
     found: Positions = page.evaluate(POSITIONS, CONTROLS)
@@ -139,22 +146,22 @@ def positions(page: Page) -> Positions:
 
 
 def moved(before: Positions, after: Positions) -> list[str]:
-    """Return what stands more than 2 pixels from where it stood, and by how much."""
+    """Return what has moved by more than 2 pixels, and by how much."""
     shifts = {name: (after[name][0] - left, after[name][1] - top) for name, (left, top) in before.items()}
     return [f"{name} by {x:.0f}, {y:.0f}" for name, (x, y) in shifts.items() if max(abs(x), abs(y)) > 2]
 
 
 def resize(page: Page, width: int, height: int) -> None:
-    """Give the window another size and wait until the page has followed."""
+    """Resize the window and wait until the page has followed."""
     page.set_viewport_size({"width": width, "height": height})
     settle(page)
 
 
 def settle(page: Page) -> None:
-    """Wait until what follows a change of size has been drawn: the charts draw themselves anew one frame later."""
+    """Wait two frames: charts are redrawn one frame after a change of size."""
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def without_transitions(page: Page) -> None:
-    """Make the side panel open and close at once, so that nothing is measured on its way."""
+    """Open and close the side panel without transition, so that nothing is measured while it moves."""
     page.add_style_tag(content="* { transition: none !important; }")

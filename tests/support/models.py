@@ -1,4 +1,4 @@
-"""Networks that tests share."""
+"""Networks for tests."""
 
 from collections.abc import Iterable
 
@@ -14,14 +14,14 @@ from mnist_fc.training.engine import train
 
 
 def model_of(record: WeightsRecord, config: TrainConfig) -> MLP:
-    """The network whose weights a record holds."""
+    """Return the network with the weights of a record."""
     model = MLP(config.hidden_sizes, config.activation)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in record.weights.items()})
     return model.eval()
 
 
 def trained_models(data: Mnist, sizes: tuple[int, ...], depths: Iterable[int]) -> dict[tuple[str, int], MLP]:
-    """A network of each activation with the first of `sizes` as hidden layers, by activation and depth, after two epochs."""
+    """Return a network per activation and depth, trained for two epochs, with the first of `sizes` as hidden layers."""
     models = {}
     for activation in ACTIVATIONS:
         for depth in depths:
@@ -39,7 +39,7 @@ def trained_models(data: Mnist, sizes: tuple[int, ...], depths: Iterable[int]) -
 
 
 class BlogNet(nn.Module):
-    """The class of the blog post."""
+    """The network of the blog post, as its PyTorch program defines it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -9,13 +9,13 @@ from mnist_fc.views import controls
 
 
 class State(dict[str, Any]):
-    """Items that are attributes too, as in a session's state."""
+    """A dict whose items are attributes, too, like a session's state."""
 
     __getattr__ = dict.__getitem__
     __setattr__ = dict.__setitem__
 
 
 def said(app: AppTest) -> TrainConfig:
-    """The config that the controls of the page say."""
+    """Return the config that the controls of the page show."""
     settings: controls.Settings = app.session_state["settings"]
     return settings.config

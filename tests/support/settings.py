@@ -1,4 +1,4 @@
-"""Settings that tests share, and how they are passed on."""
+"""Settings for tests, as options of the command line and as an address."""
 
 from typing import Any
 
@@ -16,16 +16,16 @@ OVERFLOWING: dict[str, Any] = {
 
 Leaky ReLUs never die, Glorot's initialization keeps signals and gradients at full size, and a learning rate of 1 is unstable for
 this network from the start. The gradient of a layer contains the product of all others, so the loss grows faster than
-exponentially: 2, 30, 1e3, 2e7, 3e26, overflow. Rounding moves that by a few steps. ReLUs, in contrast, may die on the way: then
-the loss stays at that of guessing.
+exponentially: 2, 30, 1e3, 2e7, 3e26, overflow. Rounding shifts that by a few steps. ReLUs may die before that, and then the
+loss stays at that of guessing.
 """
 
 
 def as_options(settings: dict[str, Any]) -> list[str]:
-    """Settings as the command line takes them."""
+    """Return settings as options of the command line."""
     return [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", format_value(value))]
 
 
 def as_query(settings: dict[str, Any]) -> str:
-    """Settings as the address of the page takes them."""
+    """Return settings as the query string of the page."""
     return "?" + "&".join(f"{name}={format_value(value)}" for name, value in settings.items())

@@ -1,4 +1,4 @@
-"""A slow network between a browser and the server: TCP with the same fixed delay in each direction."""
+"""A TCP proxy between browser and server with a fixed delay in each direction."""
 
 import asyncio
 import threading
@@ -9,11 +9,11 @@ CHUNK = 2**16
 
 
 class SlowNetwork:
-    """Accepts connections at `url` and passes their bytes on, in order, each `delay` seconds after it came."""
+    """Forwards the bytes of connections to `url`, in order, each `delay` seconds after it arrived."""
 
     def __init__(self, target_port: int) -> None:
         self.delay = 0.0
-        """Seconds each way, of what comes from now on."""
+        """Seconds in each direction, for what arrives from now on."""
         self.port = 0
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
@@ -27,13 +27,13 @@ class SlowNetwork:
         try:
             await asyncio.gather(self._forward(reader, upstream_writer), self._forward(upstream_reader, writer))
         except asyncio.CancelledError:
-            pass  # the end, while it is still connected
+            pass  # the proxy ends while connected
         finally:
             writer.transport.abort()
             upstream_writer.transport.abort()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass on what is read, and the end of it."""
+        """Forward what is read, and then the end of the stream."""
         on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         delivery = asyncio.create_task(self._deliver(on_the_way, writer))
         data = b"begin"
@@ -73,11 +73,11 @@ class SlowNetwork:
             thread.join()
 
     def _run(self, ready: threading.Event, end: asyncio.Event) -> None:
-        """Serve until `end`; what is still connected then is cut off."""
+        """Serve until `end`, then close all connections."""
         self._loop.run_until_complete(self._serve(ready, end))
         left = asyncio.all_tasks(self._loop)
         for task in left:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        self._loop.run_until_complete(asyncio.sleep(0))  # the sockets are closed
+        self._loop.run_until_complete(asyncio.sleep(0))  # let the sockets close
         self._loop.close()

@@ -1,12 +1,11 @@
-"""A whole class at once: sessions that draw, train, reload, leave and come back, while one of them trains all the time.
+"""A class on one server: sessions that draw, train, reload, leave and return, while one of them trains all the time.
 
-    .venv-tests/bin/python tests/soak.py --sessions 30 --minutes 10
+    tests/run soak --sessions 30 --minutes 10
 
-starts a server and reports how long one person waits for a reading while nothing else runs. Then it opens the sessions (websocket
-clients, see client.py, and one real browser that draws with the mouse) and reports the same for the class, and the ratio of both.
-Times depend on the machine and on what else it does, so they are reported and nothing more. Exit code 1 when a drawing is lost or
-read wrongly, when the log has errors, when processes or temporary files are left behind, or when a session takes too much memory.
-The clients run on the same cores as the server and count against it.
+starts a server and measures how long one person waits for a reading while nothing else runs. Then it opens the sessions
+(websocket clients, see client.py, and one real browser) and measures the same for the class. Times depend on the machine, so
+they are reported and not checked. The exit code is 1 if drawings are lost or misread, the log has errors, processes or temporary
+files are left behind, or a session takes too much memory. The clients use the same cores as the server.
 """
 
 import argparse
@@ -21,9 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-if __name__ == "__main__":  # pytest does both: puts the checkout on the path, and takes the page's variables off
-    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from playwright.sync_api import sync_playwright
 from websockets.exceptions import ConnectionClosed
@@ -50,13 +46,13 @@ from tests.support.browser import (
 from tests.support.client import Point, Session, fabric_path
 
 MAX_LOST = 0.01
-"""Of the drawings, so many may be taken off the canvas by a server that lags; see `draw_stroke`."""
+"""The share of drawings that a lagging server may take off the canvas; see `draw_stroke`."""
 
 KEPT_SECONDS = 120.0
-"""So long Streamlit keeps the session of a page that was closed."""
+"""How long Streamlit keeps the session of a closed page."""
 
 MAX_SESSION_MB = 10.0
-"""That each further session takes on the server: of its objects, which are as large on every processor."""
+"""Limit for the memory of each additional session on the server."""
 
 FOUR: list[Point] = [(170, 50), (80, 170), (205, 170)]
 FOUR_STEM: list[Point] = [(165, 110), (165, 235)]
@@ -66,19 +62,19 @@ SHAPES: list[list[list[Point]]] = [[SEVEN, SEVEN_BAR], [ONE], [TWO], [FOUR, FOUR
 TABS = ["Why this digit?", "Inside", "Mistakes", "Look-alikes", "Runs", "Help"]
 
 LONG_RUN, SHORT_RUN = "preset=blog-pytorch&epochs=100", "preset=fast&epochs=1"
-"""Addresses with such settings."""
+"""Query strings of a run that lasts and of one that ends soon."""
 
 LOST = "drawings lost"
 
-GONE_WRONG = (AssertionError, OSError, ConnectionClosed)
-"""No answer, what is at odds with the protocol, and the end of the connection."""
+SESSION_ERRORS = (AssertionError, OSError, ConnectionClosed)
+"""No answer, a violation of the protocol, or the end of the connection."""
 
 LOG_ERRORS = re.compile(r"^.*(?:Traceback|\bERROR\b|\bCRITICAL\b|Uncaught|Exception).*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A digit to draw, stroke by stroke, and what the page must show after each: pictures of what the network sees."""
+    """The strokes of a digit, and after each the pictures of the network's input that the page must show."""
 
     strokes: list[list[Point]]
     width: float
@@ -86,7 +82,7 @@ class Drawing:
 
 
 def drawings(count: int, random: random.Random) -> list[Drawing]:
-    """Digits of several sizes, places and brushes, each with what the page makes of it."""
+    """Return digits of several sizes, places and brushes, with the expected pictures."""
     reader = Reader.load()
     made = []
     for i in range(count):
@@ -104,7 +100,7 @@ def drawings(count: int, random: random.Random) -> list[Drawing]:
 
 @dataclass
 class Measured:
-    """What came of it. Seconds are from mouse-up to the reading, memory is in MB."""
+    """The result. Seconds are from mouse-up to the reading, memory is in MB."""
 
     num_sessions: int
     alone_seconds: list[float] = field(default_factory=list)
@@ -114,11 +110,11 @@ class Measured:
     browser_seconds: list[float] = field(default_factory=list)
     """Of the real browser, until the text on the screen has changed."""
     memory: list[float] = field(default_factory=list)
-    """From one session that has drawn and trains, on."""
+    """Once a second, beginning with one session that has drawn and trains."""
     held: list[int] = field(default_factory=list)
-    """How many sessions the server had at each of these moments: those who left it keeps for a while, in case they come back."""
+    """How many sessions the server had at each of these moments, with those it keeps for people who left."""
     left_at: list[float] = field(default_factory=list)
-    """When sessions were left for good."""
+    """When sessions were closed."""
     training_seconds: float = 0.0
     """Processor time of the training process."""
     server_seconds: float = 0.0
@@ -132,17 +128,17 @@ class Measured:
         self.events[event] = self.events.get(event, 0) + 1
 
     def num_kept(self) -> int:
-        """How many sessions the server still keeps for those who left."""
+        """Return how many sessions the server still keeps for people who left."""
         return sum(time.monotonic() - at < KEPT_SECONDS for at in self.left_at)
 
     @property
     def session_mb(self) -> float:
-        """What each further session took at the worst moment."""
+        """Return the memory of each additional session at the peak."""
         most, held = max(zip(self.memory, self.held, strict=True))
         return (most - self.memory[0]) / (max(held, self.num_sessions) - 1)
 
     def broken_bounds(self) -> list[str]:
-        """What must not be, in words."""
+        """Return the broken bounds in words."""
         broken = [*self.errors, *(f"left behind: {what}" for what in self.left_behind)]
         for what, seconds in (("websocket sessions", self.seconds), ("the browser", self.browser_seconds)):
             if not seconds:
@@ -171,13 +167,13 @@ errors: {len(self.errors)}, left behind: {len(self.left_behind)}"""
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Of at least one value."""
+    """Return a percentile of at least one value."""
     ranked = sorted(values)
     return ranked[min(len(ranked) - 1, len(ranked) * percent // 100)]
 
 
 def percentiles(seconds: Sequence[float]) -> str:
-    """In words."""
+    """Describe the distribution in words."""
     if not seconds:
         return "none"
     ranks = ", ".join(f"p{percent} {percentile(seconds, percent):.2f}" for percent in (50, 95, 99))
@@ -185,7 +181,7 @@ def percentiles(seconds: Sequence[float]) -> str:
 
 
 def ratios(seconds: Sequence[float], alone: Sequence[float]) -> str:
-    """How many times as long it takes in a class as alone, in words."""
+    """Describe in words how much longer it takes in a class than alone."""
     if not seconds or not alone:
         return "nothing to compare"
     return ", ".join(f"p{percent} {percentile(seconds, percent) / percentile(alone, percent):.1f}" for percent in (50, 95)) + (
@@ -194,7 +190,7 @@ def ratios(seconds: Sequence[float], alone: Sequence[float]) -> str:
 
 
 class Person:
-    """Someone in the class, who draws a stroke every 2 to 5 seconds and now and then does something else."""
+    """A member of the class, who draws a stroke every 2 to 5 seconds and sometimes does something else."""
 
     def __init__(
         self, session: Session, bank: Sequence[Drawing], random: random.Random, measured: Measured, number: int = 0
@@ -208,12 +204,12 @@ class Person:
             self.go_out: 2,
             self.lose_connection: 2,
         }
-        """What is done after a digit, in percent."""
+        """What follows a digit, in percent."""
 
     async def attend(self, until: float) -> None:
-        """Open the page and be there until then, by the monotonic clock, and for one digit and what follows it at least.
+        """Use the page until `until` on the monotonic clock, and for at least one digit and what follows it.
 
-        What follows the first depends on the person's number, so that everything is done however few digits a slow machine reads.
+        The person's number decides what follows the first digit, so that everything happens even on a slow machine.
         """
         await self.session.open()
         what = list(self._else)[self.number % len(self._else)]
@@ -226,11 +222,11 @@ class Person:
         await self.session.leave()
 
     async def pause(self, least: float = 2.0, most: float = 5.0) -> None:
-        """Think."""
+        """Wait like a person who thinks."""
         await asyncio.sleep(self.random.uniform(least, most))
 
     async def draw_digit(self) -> None:
-        """Clear the canvas and draw another digit, and see each stroke read."""
+        """Clear the canvas, draw another digit, and wait for the reading of each stroke."""
         session, drawing = self.session, self.random.choice(self.bank)
         await session.click("clear")
         await session.wait_for(is_empty, "the empty canvas")
@@ -244,7 +240,7 @@ class Person:
             self.measured.count("strokes")
 
     async def stay(self) -> None:
-        """Go on drawing."""
+        """Do nothing else."""
 
     async def look(self) -> None:
         """Open a tab."""
@@ -253,7 +249,7 @@ class Person:
         self.measured.count("tabs opened")
 
     async def train(self) -> None:
-        """Press Train, or Stop if a run goes on or waits; that another's run goes on may be a refusal or a place in a queue."""
+        """Press Train, or Stop if the own run is active or queued."""
         key = "train" if self.session.is_enabled("train") else "stop"
         if self.session.is_enabled(key):
             await self.session.click(key)
@@ -267,7 +263,7 @@ class Person:
         self.measured.count("reloads")
 
     async def go_out(self) -> None:
-        """Close the tab, and open the page again after a while."""
+        """Close the tab and open the page again after a while."""
         self.measured.left_at.append(time.monotonic())
         await self.session.leave()
         await self.pause(5, 30)
@@ -275,16 +271,16 @@ class Person:
         self.measured.count("goings and comings")
 
     async def lose_connection(self) -> None:
-        """Lose the connection and be back in the same session."""
+        """Lose the connection and return to the same session."""
         await self.session.reconnect()
         self.measured.count("reconnections")
 
 
 class TrainingPerson(Person):
-    """Who trains all the time, and draws meanwhile."""
+    """A member of the class who trains all the time and draws meanwhile."""
 
     async def attend(self, until: float) -> None:
-        """Train until then; the page is open."""
+        """Train until `until`; the page is already open."""
         while time.monotonic() < until:
             await self.keep_training()
             await self.draw_digit()
@@ -294,7 +290,7 @@ class TrainingPerson(Person):
         await self.session.leave()
 
     async def keep_training(self) -> None:
-        """Train if no run of one's own goes on."""
+        """Train unless an own run is active."""
         if self.session.is_enabled("train"):
             await self.session.click("train")
             await self.session.settle()
@@ -302,11 +298,10 @@ class TrainingPerson(Person):
 
 
 async def draw_stroke(session: Session, drawing: Drawing, index: int) -> float | None:
-    """Draw a stroke of a drawing and wait until it is read; seconds from mouse-up.
+    """Draw a stroke and return the seconds from mouse-up to its reading, or None if the drawing is lost.
 
-    None when the drawing is lost: of a full run of the script whose elements a fragment's run overtakes, Streamlit sends the
-    end alone. The front end takes the canvas off the page then, and mounts it anew with nothing on it; one sees it, and begins
-    again. It happens where a server lags.
+    A lagging server can lose it: when a fragment's run overtakes the elements of a full run, Streamlit sends only the end of
+    the full run. The front end then removes the canvas and mounts an empty one, and the person starts again.
     """
     is_read = shows(drawing.seen[index])
     if len(session.drawing() or []) != index:
@@ -318,17 +313,17 @@ async def draw_stroke(session: Session, drawing: Drawing, index: int) -> float |
 
 
 def is_empty(page: Session) -> bool:
-    """Whether nothing is drawn on a page, and it says so."""
+    """Return whether the canvas is empty and nothing is read."""
     return page.drawing() == [] and not page.text("reading")
 
 
 def shows(seen: Sequence[str]) -> Callable[[Session], bool]:
-    """Whether a page shows that the network sees these pictures."""
+    """Return a condition: the page shows these pictures of the network's input."""
     return lambda page: all(one in page.html("seen") for one in seen)
 
 
 def browse(url: str, until: float, measured: Measured) -> None:
-    """Draw with the mouse in a real browser until then, and let it measure from mouse-up to the changed text."""
+    """Draw in a real browser until `until`; the browser measures from mouse-up to the changed text."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=BROWSER_ARGS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -339,7 +334,7 @@ def browse(url: str, until: float, measured: Measured) -> None:
             for points, digit in ((SEVEN, "7"), (ONE, "1")):
                 click(page, "clear")
                 expect_reading(page, "")
-                page.wait_for_timeout(2000)
+                page.wait_for_timeout(2000)  # the pace of a person
                 page.evaluate("window.waited = null")
                 draw(page, points)
                 waited = page.wait_for_function("window.waited", timeout=AT_ONCE_SECONDS * SECONDS)
@@ -377,13 +372,13 @@ def memory_mb(pid: int) -> float:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has taken of the cores so far."""
+    """Return the processor time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def processes_of(folder: Path) -> Iterator[str]:
-    """Processes that a server with its store in `folder` has started, and itself."""
+    """Yield the server with its store in `folder` and the processes it has started."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if str(folder).encode() in (process / "environ").read_bytes():
@@ -394,18 +389,18 @@ def processes_of(folder: Path) -> Iterator[str]:
 
 
 async def attend_safely(person: Person, until: float, measured: Measured) -> None:
-    """What goes wrong for one is an error, and the others stay."""
+    """Record an error of one session; the others continue."""
     try:
         await person.attend(until)
-    except GONE_WRONG as error:
+    except SESSION_ERRORS as error:
         measured.errors.append(f"a session: {error!r}")
-        with suppress(*GONE_WRONG):  # what the server sent may be said once more
+        with suppress(*SESSION_ERRORS):  # leaving may raise the same error again
             await person.session.leave()
     measured.errors += [f"on a page: {problem}" for problem in person.session.problems]
 
 
 async def watch(server: Server, measured: Measured) -> None:
-    """Look at the server every second."""
+    """Sample the server every second."""
     training: dict[int, float] = {}
     while True:
         measured.memory.append(memory_mb(server.process.pid))
@@ -417,7 +412,7 @@ async def watch(server: Server, measured: Measured) -> None:
 
 
 async def draw_alone(session: Session, bank: Sequence[Drawing], measured: Measured) -> None:
-    """Draw while nothing else happens: what the machine can do."""
+    """Draw while nothing else happens, for comparison."""
     for drawing in bank:
         await session.click("clear")
         await session.wait_for(is_empty, "the empty canvas")
@@ -430,7 +425,7 @@ async def draw_alone(session: Session, bank: Sequence[Drawing], measured: Measur
 
 
 async def hold_class(server: Server, num_sessions: int, seconds: float, seed: int) -> Measured:
-    """Let a class be there for so long: one who trains all the time, one with a real browser, and the rest."""
+    """Run a class for `seconds`: one who trains all the time, one with a real browser, and the rest."""
     measured = Measured(num_sessions)
     of = random.Random(seed)
     bank = drawings(40, of)
@@ -462,21 +457,21 @@ async def hold_class(server: Server, num_sessions: int, seconds: float, seed: in
 
 
 def soak(folder: Path, num_sessions: int, seconds: float, seed: int = 0, **environment: str) -> Measured:
-    """Start a server in `folder`, hold a class there, end the server, and see what it leaves."""
+    """Start a server in `folder`, run a class, end the server, and collect what is left behind."""
     temporary = folder / "tmp"
     temporary.mkdir()
     with running_server(folder, TMPDIR=str(temporary), **environment) as server:
         measured = asyncio.run(hold_class(server, num_sessions, seconds, seed))
     measured.errors += LOG_ERRORS.findall(server.log.read_text())
-    with suppress(AssertionError):  # those that are still there are named
+    with suppress(AssertionError):  # those left are reported below
         wait_until(lambda: not any(processes_of(folder)), seconds=30)
     measured.left_behind += [*processes_of(folder), *map(str, temporary.iterdir())]
     return measured
 
 
 def main() -> int:
-    """Hold a class and report."""
-    parser = argparse.ArgumentParser(description="A whole class at once: what a person waits, and what the server takes.")
+    """Run a class and print the report."""
+    parser = argparse.ArgumentParser(description="Run a class on one server; report waiting times and memory.")
     parser.add_argument("--sessions", type=int, default=30, help="with the one that trains and the real browser")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0, help="of what the sessions do")

@@ -1,4 +1,4 @@
-"""What the tests wait with: what can no longer come is not waited for. Without that these tests would never end."""
+"""Waiting ends as soon as the event can no longer happen. Otherwise these tests would never end."""
 
 import math
 import subprocess
@@ -31,7 +31,7 @@ CHANGE = """([run, words]) => {
     return found;
   };
 }"""
-"""Changes the status as soon as somebody has looked at it."""
+"""Changes the status as soon as it has been read."""
 
 
 @pytest.fixture
@@ -43,14 +43,14 @@ def blank(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No time is too long for a status."""
+    """Remove the bounds on waiting for a status."""
     monkeypatch.setattr(browser, "STATUS_SECONDS", math.inf)
     monkeypatch.setattr(browser, "AT_ONCE_SECONDS", math.inf)
 
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("end", ["failed", "done", "stopped in epoch 2 of 5", "diverged"])
-def test_run_that_ends_otherwise_ends_the_wait(blank: Page, end: str) -> None:
+def test_unexpected_end_of_a_run_ends_the_wait(blank: Page, end: str) -> None:
     blank.set_content(PAGE.format(run="a", words="running, epoch 2 of 5"))
     blank.evaluate(CHANGE, ["a", end])
     with pytest.raises(AssertionError, match=end):
@@ -67,7 +67,7 @@ def test_end_of_an_earlier_run_does_not_end_the_wait(blank: Page, run: str, word
     expect_status(blank, text)
 
 
-def test_click_that_does_nothing_ends_the_wait(blank: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_click_without_effect_ends_the_wait(blank: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(browser, "STATUS_SECONDS", math.inf)
     monkeypatch.setattr(browser, "AT_ONCE_SECONDS", 0)
     blank.set_content(PAGE.format(run="", words="ready"))
@@ -75,16 +75,16 @@ def test_click_that_does_nothing_ends_the_wait(blank: Page, monkeypatch: pytest.
         expect_status(blank, "running")
 
 
-def test_server_that_ends_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_exit_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "log").write_text("why it ended")
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     monkeypatch.setattr(browser, "SERVERS", [Server(process, "http://localhost", tmp_path / "log")])
-    threading.Timer(0, process.communicate).start()  # whose end of input it ends with
+    threading.Timer(0, process.communicate).start()  # ends its input, and with it the process
     with pytest.raises(AssertionError, match="why it ended"):
         wait_until(lambda: False, math.inf)
 
 
-def test_run_that_fails_ends_the_wait_for_its_steps() -> None:
+def test_failed_run_ends_the_wait_for_steps() -> None:
     run = Run("a", TrainConfig(num_epochs=1, threads=1))
     end = EndRecord(0, 0, "failed", "The reason.", 0.0, None, None)
     threading.Timer(0, run.receive, [end]).start()

@@ -1,4 +1,4 @@
-"""Waiting for jobs of the trainer. What can no longer come is not waited for: the test fails as soon as the job has ended."""
+"""Waiting for jobs of the scheduler. A test fails as soon as the job has ended otherwise."""
 
 from collections.abc import Callable
 
@@ -6,18 +6,18 @@ from mnist_fc.server.job import Job, State
 from mnist_fc.server.run import Run, RunSnapshot
 
 TIMEOUT = 300.0
-"""Seconds. An upper bound for a busy machine; no test that passes waits longer than the event takes."""
+"""Seconds; an upper bound for a busy machine."""
 
 
 def wait_for(job: Job, condition: Callable[[], object]) -> None:
-    """Wait until the condition holds; fail at once if the job ends without it."""
+    """Wait until the condition holds; fail as soon as the job ends without it."""
     with job._changed:
         job._changed.wait_for(lambda: condition() or not job.is_active, TIMEOUT)
-        assert condition(), f"it did not happen; the job is {_state_of(job)}"
+        assert condition(), f"the condition did not become true; the job is {_state_of(job)}"
 
 
 def wait_until(run: Run, *states: State) -> None:
-    """Wait until the run is in one of the states; fail at once if it ends in another."""
+    """Wait until the run is in one of the states; fail as soon as it ends in another."""
     wait_for(run, lambda: run.state in states)
 
 
@@ -27,13 +27,13 @@ def wait_until_ended(job: Job) -> None:
 
 
 def wait_for_steps(run: Run, count: int) -> None:
-    """Wait until there are `count` more step records than now."""
+    """Wait for `count` more step records."""
     target = len(run._steps) + count
     wait_for(run, lambda: len(run._steps) >= target)
 
 
 def finished(run: Run) -> RunSnapshot:
-    """Return the run as it has ended."""
+    """Wait for the end of the run and return its last snapshot."""
     wait_until_ended(run)
     return run.snapshot()
 

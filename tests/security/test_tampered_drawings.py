@@ -1,0 +1,91 @@
+"""Drawings that are changed on their way from the browser to the server."""
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
+from streamlit.proto.BackMsg_pb2 import BackMsg
+
+from tests.support.browser import (
+    ONE,
+    SEVEN,
+    Server,
+    clear,
+    draw,
+    expect_reading,
+    ready,
+)
+
+
+def tampered_page(browser: Browser, server: Server, drawing: object) -> Page:
+    """Open a page whose messages with strokes are replaced on their way to the server."""
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+
+    def tamper(route: WebSocketRoute) -> None:
+        upstream = route.connect_to_server()
+
+        def forward(message: str | bytes) -> None:
+            assert isinstance(message, bytes)
+            content = BackMsg.FromString(message)
+            for state in content.rerun_script.widget_states.widgets:
+                if '"path"' in state.json_value:
+                    sent = json.loads(state.json_value)["drawing"]
+                    state.json_value = json.dumps({"drawing": {**sent, **drawing} if isinstance(drawing, dict) else drawing})
+            upstream.send(content.SerializeToString())
+
+        route.on_message(forward)
+        upstream.on_message(route.send)
+
+    page.route_web_socket(re.compile("_stcore/stream"), tamper)
+    page.goto(server.url)
+    ready(page)
+    return page
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        pytest.param("text", id="not an object"),
+        pytest.param(
+            {"raw": None, "data": "data:image/png;base64,AAAA"}, id="no strokes and a broken image", marks=pytest.mark.slow
+        ),
+        pytest.param({"raw": {"objects": "x"}}, id="objects that are no list", marks=pytest.mark.slow),
+        pytest.param({"raw": {"objects": [{"path": [["M", 1, "x"]], "strokeWidth": 1}]}}, id="a path of words"),
+        pytest.param(
+            {"raw": {"objects": [{"path": [["M", 1, 1]], "strokeWidth": 1}] * 501}}, id="too many strokes", marks=pytest.mark.slow
+        ),
+        pytest.param({"raw": {"objects": [{"path": [["L", 1, 1]] * 50_001, "strokeWidth": 1}]}}, id="too many points"),
+    ],
+)
+def test_tampered_drawing_is_rejected_with_a_message(browser: Browser, server: Server, drawing: object) -> None:
+    page = tampered_page(browser, server, drawing)
+    draw(page, ONE)
+    expect(page.get_by_text("Press Clear and draw again")).to_be_visible()
+    expect_reading(page, "3")
+    page.context.close()
+
+
+@pytest.mark.slow
+def test_huge_image_in_a_message_is_not_decoded(browser: Browser, server: Server, tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(picture, "PNG")
+    stroke = {"path": [["M", *ONE[0]], ["L", *ONE[1]]], "strokeWidth": 20}
+    url = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
+    page = tampered_page(browser, server, {"raw": {"objects": [stroke]}, "data": url})
+    clear(page)
+    before = memory_peak(server)
+    draw(page, SEVEN)
+    expect_reading(page, "1")
+    assert memory_peak(server) - before < 50_000
+    page.context.close()
+
+
+def memory_peak(server: Server) -> int:
+    """Return the server's peak memory in kB."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+)", status)[0])
