@@ -5,6 +5,7 @@ import logging
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 from streamlit.runtime import Runtime
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import RerunData
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS
@@ -173,6 +177,21 @@ def test_upload_that_cannot_be_removed_is_logged(caplog: pytest.LogCaptureFixtur
 
 
 # Connections
+
+
+def test_session_that_reconnects_during_the_iteration_has_its_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = MemoryUploadedFileManager("/upload")
+    manager = WebsocketSessionManager(MemorySessionStorage(), files, ScriptCache(), None)
+    monkeypatch.setattr(streamlit_patches, "_runtime", lambda: SimpleNamespace(_session_mgr=manager))
+    sessions: dict[str, Any] = {name: SimpleNamespace(session=SimpleNamespace(id=name), client="old") for name in "abc"}
+    monkeypatch.setattr(manager, "_active_session_info_by_id", sessions)
+    assert streamlit_patches.follow_reconnections()
+    assert manager.num_active_sessions() == 3
+    active: Iterator[Any] = iter(manager.list_active_sessions())
+    assert next(active).client == "old"
+    sessions["b"] = SimpleNamespace(session=SimpleNamespace(id="b"), client="new")
+    del sessions["c"]
+    assert [info.client for info in active] == ["new"]
 
 
 @pytest.mark.parametrize("manager", [None, SimpleNamespace(list_active_sessions=list)])
