@@ -12,6 +12,7 @@ from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.reading.reader import Reading
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.views import (
+    charts,
     controls,
     drawing,
     environment,
@@ -21,8 +22,10 @@ from mnist_fc.views import (
     inside,
     look_alikes,
     mistakes,
+    notices,
     probes,
-    progress,
+    rest,
+    run_bar,
     runs,
     speed,
     sweep,
@@ -37,7 +40,7 @@ ABOUT = """
   computer's processor, and the page's address leads back to the run after a reload.
 - **One at a time.** While others train, yours waits: the page shows its place in the queue, **Leave queue** gives that up,
   and it starts automatically. A long run lets others have their turn and goes on later. A run whose page is closed for a
-  minute stops, unless **Go on when I leave** is set in the side panel; **Resume** continues it.
+  minute stops, unless **Keep training after I close the page** is set in the side panel; **Resume** continues it.
 - **The slider** under the buttons lies on the charts' own axis and looks back: the drawing is read, everything below is drawn,
   and all figures are shown as they were after so many steps. ▶ plays the run from there, at its end from the first step.
 - **The curves** show the loss (how wrong the answers are) and the accuracy (the share of right answers) over the steps; a step
@@ -102,29 +105,30 @@ def draw_page() -> None:
             "Train a fully connected network on real handwritten digits, on this computer's processor, and watch it learn."
         )
         controls.panel()
-    seconds = tick_seconds()
-    st.fragment(live, run_every=seconds)(seconds)
+    seconds, look_seconds = tick_seconds(), rest.look_seconds()
+    st.fragment(live, run_every=seconds)(seconds, look_seconds)
+    st.fragment(rest.look, run_every=look_seconds)(look_seconds)
 
 
-def live(seconds: float | None) -> None:
+def live(seconds: float | None, look_seconds: float | None) -> None:
     """All of the page beside the side panel, drawn anew as one at every tick, stroke and click."""
     sync.receive()
     session.heartbeat()
     session.follow_on()
-    if tick_seconds() != seconds or session.pop_panel_redraw():
+    if (tick_seconds(), rest.look_seconds()) != (seconds, look_seconds) or session.pop_panel_redraw():
         st.rerun()  # a run has begun or ended, and the page begins to tick, or rests; or the side panel shows old values
     has_ended = pace.tick_seconds() is None  # before the weights are taken: those of a run that ends later are not its last
     network = networks.network()  # once: all that is drawn is of the same weights
     with st.container(key="training_bar"):
-        progress.bar()
+        run_bar.panel()
     looking_back = st.container(key="looking_back")
     with st.container(key="workspace"):
         left, right = st.columns(2, gap="large")
     with left:
         readings = drawing.panel(network)
     with right:
-        is_complete = progress.charts(probes.panel if probes.pinned() else None)
-        progress.notices()
+        is_complete = charts.panel(probes.panel if probes.pinned() else None)
+        notices.panel()
     tabs(readings, network)
     with looking_back:
         timeline.timeline()  # last: what it plays goes on to the next moment when all of this one is drawn
@@ -155,7 +159,7 @@ def tick_seconds() -> float | None:
     the old name is passed over (Streamlit 1.67).
     """
     tab = st.session_state.get("tabs")
-    paces = [pace.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW), progress.tick_seconds()]
+    paces = [pace.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW), run_bar.tick_seconds()]
     if tab == SWEEP:
         paces.append(sweep.tick_seconds())
     if tab == SPEED:

@@ -251,7 +251,7 @@ def test_sigmoid_net_is_explained_by_integrated_gradients_with_what_is_missing(p
 
 def test_blank_canvas_and_scribbles_have_their_own_words(page: Page) -> None:
     clear(page)
-    expect(page.get_by_text("Draw a digit, and here is what the network makes of it.")).to_be_visible()
+    expect(page.get_by_text("Draw a digit to see it explained.")).to_be_visible()
     draw(page, [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)])
     expect_reading(page, "?")
     expect(page.get_by_text("the network alone would say")).to_be_visible()
@@ -335,7 +335,7 @@ def test_gradients_vanish_in_four_layers_of_sigmoids_and_come_through_those_of_r
     expect(page.locator(".st-key-gradient_chart .curves path")).to_have_count(5)
     expect(words.locator("p")).to_have_count(2)
     expect(page.locator(".st-key-dead_units")).to_contain_text(
-        re.compile(r"Dead units: \d+ \(\d+ of 500 in layer 1, .*step 275\)")
+        re.compile(r"Dead neurons: \d+ \(\d+ of 500 in layer 1, .*step 275\)")
     )
 
 

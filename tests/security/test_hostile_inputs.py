@@ -99,11 +99,11 @@ def door(name: str) -> Door:
 def views(own_store: None) -> SimpleNamespace:
     """What can be imported only once Streamlit has run the page, for the canvas is a component."""
     assert not AppTest.from_file(APP, default_timeout=300).run().exception
-    from mnist_fc.views import drawing, mistakes, runs
+    from mnist_fc.views import drawing, mistakes, runs_table
     from mnist_fc.views.components import canvas
 
     return SimpleNamespace(
-        Canvas=canvas.Canvas, Press=canvas.Press, FIRST_DRAWING=drawing.FIRST_DRAWING, press=mistakes._press, act=runs._act
+        Canvas=canvas.Canvas, Press=canvas.Press, FIRST_DRAWING=drawing.FIRST_DRAWING, press=mistakes._press, act=runs_table._act
     )
 
 
@@ -211,8 +211,9 @@ def test_a_click_that_nothing_on_the_page_can_send_changes_nothing_else(
     (going,) = trainer.jobs()
     known = state.setdefault("known_runs", [run.id for run in store.runs()] if "known_runs" not in state else [])
     session.set_address("run", chance.choice([*known, "none"]))
-    whats = ["show", "pin", "rename", "delete", "open", "use", "again"]
-    act = {"what": chance.choice(whats), "run": chance.choice(known), "value": chance.choice([None, "a name", *EVIL_TEXTS])}
+    whats = ["show", "pin", "rename", "delete", "open", "use", "again", "undelete"]
+    values = [None, True, False, 0, "a name", *EVIL_TEXTS]
+    act = {"what": chance.choice(whats), "run": chance.choice(known), "value": chance.choice(values)}
     name, key, value, called = chance.choice(
         [
             ("act", "runs_table", act, views.act),
@@ -234,9 +235,9 @@ def test_a_click_that_nothing_on_the_page_can_send_changes_nothing_else(
     for waiting in trainer.jobs()[1:]:  # of "again"
         trainer.stop(waiting)
     assert all(0 <= digit < 10 for digit in state.get("confusion_cell") or [])
-    if deleted := store.deleted():
-        assert deleted in known
-        store.restore()
+    for deleted in store.deleted():
+        assert deleted.id in known
+        store.restore(deleted.id)
 
 
 # Checkpoints
@@ -675,7 +676,7 @@ def use(run: Any, stored: StoredRun) -> None:
         epoch_curve(run.epochs, f"val_{what}")
     if run.steps:
         gradient_curves(run.steps)
-    report(stored.id, stored.config, stored.epochs, stored.end)
+    report(stored.id, stored.settings, stored.epochs, stored.end)
     script.script(run.config)
     for path in list(run.kept.values())[:1]:
         with suppress(CheckpointError, ConfigError):

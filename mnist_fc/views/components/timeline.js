@@ -1,6 +1,6 @@
-// What the page shows of a run, and a slider over the moments whose weights were kept, with a button that plays them. The slider
+// The run that the page shows, and a slider over the moments whose weights were kept, with a button that plays them. The slider
 // lies on the step axis of the charts. The default function is called when it appears and again with each new data, when all of the
-// page is drawn; see moment.py.
+// page is drawn; see timeline.py.
 
 const FRAME = 450; // milliseconds that a moment is shown while it plays, at least
 const NEWEST = -1;
