@@ -57,7 +57,7 @@ def _network(network: networks.Network) -> None:
     )
     _download(
         CONFIG_NAME,
-        "Its activation, which the weights do not say, and its settings. Put it beside model.ckpt, and "
+        "Its activation, which the weights do not say, and the settings that it began with. Put it beside model.ckpt, and "
         "`python -m mnist_fc evaluate model.ckpt` reads both.",
         lambda: _config_of(network),
     )
@@ -190,7 +190,7 @@ def _said(file: networks.LoadedFile, *, reads: bool) -> None:
             f"**{formatting.escape_markdown(file.name)}**: {loaded.layers}, {accuracy}. "
             + ("It reads your drawing now." if reads else "Choose **Loaded file** below the drawing, and it reads.")
         )
-        remove.button("Remove", key="upload_remove", icon=":material/close:", on_click=_remove, width="stretch")
+        remove.button("Remove", key="upload_remove", icon=":material/close:", on_click=remove_file, width="stretch")
 
 
 def _receive() -> None:
@@ -227,7 +227,7 @@ def _set_activation() -> None:
         state.loaded_file = replace(file, reader=Reader(model))
 
 
-def _remove() -> None:
+def remove_file() -> None:
     """Put the file away, and let the network read that did before it came."""
     state = st.session_state
     state.loaded_file = None

@@ -4,9 +4,10 @@ The browser logs what is done to the drawing: strokes, and presses of buttons su
 effect at once and sends the entries that the server has not confirmed: `{"session", "first", "raw": {"objects": [...]}}`,
 `first` being the number of the first of them. An entry is a Fabric.js path, `{"press": button}`, or `{"open": paths}` for the
 drawing that the tab had before a reload. The server applies each number once, in order. It answers `done`, the last number
-applied, and `given`, the drawing after entry number `at`; the browser shows `given` with the later entries applied to it. So a
-late answer never replaces a newer stroke, and a canvas that is mounted anew shows everything. `session` is a random name: a
-server that has restarted, and a page that has been reloaded, get another, and entries that belong to the old one are ignored.
+applied, and `given`, the drawing after entry number `at`, with the one `before` it that undoing brings back. The browser shows
+`given` with the later entries applied to it. So a late answer never replaces a newer stroke, and a canvas that is mounted anew
+shows everything. `session` is a random name: a server that has restarted, and a page that has been reloaded, get another, and
+entries that belong to the old one are ignored.
 """
 
 import secrets
@@ -74,8 +75,8 @@ class Press:
 class Canvas:
     """One canvas of the page, by its key; all of its state is this session's.
 
-    `presses` names the buttons that change it; `first` is on it when the session begins. `on_rejected` is called
-    with what is wrong with a message of the browser.
+    `presses` names the buttons that change it; `first` is on it when the session begins, and undoing leaves it.
+    `on_rejected` is called with what is wrong with a message of the browser.
     """
 
     def __init__(
@@ -91,8 +92,8 @@ class Canvas:
         self._component = f"{key}_component"
         self._state: dict[str, Any] = st.session_state.setdefault(f"{key}_state", {})
         if not self._state:
-            self._state.update(session=secrets.token_hex(8), done=0, revision=0, problem=None)
-            self.put(first)
+            self._state.update(session=secrets.token_hex(8), done=0, revision=0, problem=None, past=[])
+            self._give(Drawing(tuple(first)))
 
     @property
     def strokes(self) -> list[Stroke]:
@@ -190,8 +191,8 @@ class Canvas:
         self._give(past.pop() if past else self._now)
 
     def cover(self, test_digit: int) -> None:
-        """Show a test digit, by its index, in the place of what is drawn; `undo` uncovers that, however many test digits came."""
-        if self.test_digit is None:
+        """Show a test digit, by its index, in the place of what is drawn; `undo` brings back what was shown before."""
+        if self.test_digit != test_digit:
             self._remember()
         self._give(replace(self._now, test_digit=test_digit))
 
@@ -241,11 +242,13 @@ class Canvas:
         self._state["now"] = drawing
         self._state["problem"] = None
         self._state["revision"] += 1
+        past: list[Drawing] = self._state["past"]
         self._state["given"] = {
             "revision": self._state["revision"],
             "at": self._state["done"],
-            "strokes": canvas_json(drawing.strokes)["objects"],
-            "isCovered": drawing.test_digit is not None,
+            **_as_data(drawing),
+            "before": _as_data(past[-1]) if past else None,
+            "numPast": len(past),
         }
 
     def _reject(self, problem: str) -> None:
@@ -253,3 +256,8 @@ class Canvas:
         if said != self._state["problem"]:  # each callback that needs the strokes reads the message again
             self._on_rejected(f"a drawing: {problem}")
         self._state["problem"] = said
+
+
+def _as_data(drawing: Drawing) -> dict[str, Any]:
+    """Return what canvas.js is told of a drawing."""
+    return {"strokes": canvas_json(drawing.strokes)["objects"], "isCovered": drawing.test_digit is not None}
