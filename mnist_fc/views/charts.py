@@ -16,8 +16,8 @@ from mnist_fc.views.state import networks, session, shared
 SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour for each data set, the same everywhere and in both themes."""
 
-LOWER_HEIGHT = 125
-"""Pixels of a chart where there are three of them."""
+LOWER_HEIGHT = 108
+"""Pixels of a chart where there are three of them and the pinned drawings, which take as much room as two charts do."""
 
 
 def panel(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:

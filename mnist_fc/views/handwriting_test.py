@@ -140,7 +140,7 @@ def _ask(digit: int) -> None:
         st.markdown(f"### Draw a {digit}")
     with st.container(width=CANVAS_SIZE):
         canvas.show(st.session_state.get("brush", BRUSH))
-        with st.container(horizontal=True, gap="small", key="hand_tools"):
+        with st.container(horizontal=True, gap="small"):
             last = digit == NUM_CLASSES - 1
             canvas.button(
                 "That was the last" if last else f"Next: {digit + 1}",
@@ -149,6 +149,7 @@ def _ask(digit: int) -> None:
                 disabled=not canvas.strokes,
             )
             st.button("Back", key="hand_back", icon=":material/arrow_back:", disabled=digit == 0, on_click=_back)
+        with st.container(horizontal=True, gap="small"):
             canvas.button("Undo", "hand_undo", icon=":material/undo:", disabled=not canvas.can_undo)
             canvas.button("Clear", "hand_clear", icon=":material/delete:")
     if canvas.problem:

@@ -52,9 +52,8 @@ def panel(snapshot: RunSnapshot | None, height: int) -> bool:
         st.html("<div class='chart-heading'><h3>Your drawings</h3>probability of the right digit</div>", width="content")
         with st.popover("Edit pins", key="probes_change"):
             _change()
-    if snapshot:
-        with st.container(key="probe_chart"):
-            _chart(snapshot, history, height)
+    with st.container(key="probe_chart"):  # there before a run is, so that the first pin moves nothing below
+        _chart(snapshot, history, height)
     moment = networks.moment(snapshot) if snapshot else None
     with st.container(key="probes"):
         st.html(f"<div class='probes'>{''.join(_tile(history, i, moment) for i in range(len(pinned())))}</div>")
@@ -82,7 +81,7 @@ def _history(snapshot: RunSnapshot) -> tuple[History, bool]:
     return history, True
 
 
-def _chart(snapshot: RunSnapshot, history: History, height: int) -> None:
+def _chart(snapshot: RunSnapshot | None, history: History, height: int) -> None:
     series = []
     for i, probe in enumerate(pinned()):
         curve = history.curve(probe)
@@ -96,7 +95,7 @@ def _chart(snapshot: RunSnapshot, history: History, height: int) -> None:
         Axis((0, 1), percent=True),
         label="probability of the right digit for each pinned drawing over training steps",
         height=height,
-        mark=networks.moment(snapshot),
+        mark=networks.moment(snapshot) if snapshot else None,
     )
 
 
