@@ -52,7 +52,7 @@ from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.scheduler import Scheduler
 from mnist_fc.sweep.search import sweep
-from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best, config_of
+from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best_trial, config_of
 from mnist_fc.sweep.storage import SweepError, default_storage
 from mnist_fc.sweep.study import base_and_space, studies, trials
 from mnist_fc.training.engine import train
@@ -761,7 +761,7 @@ def test_a_storage_from_elsewhere_has_studies_or_is_refused_in_words(
         for name in studies(place):
             base, space = base_and_space(place, name)
             found = trials(place, name)
-            if first := best(found):
+            if first := best_trial(found):
                 config_of(base, first)
             assert space
 
