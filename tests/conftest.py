@@ -1,6 +1,7 @@
 """Fixtures for all tests: the real data, a server with its page, a browser; and the markers of the tiers."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from mnist_fc.views.state import shared
 from tests.support.browser import BROWSER, BROWSER_ARGS, Server, ready, running_server
 
 LOAD = Path(__file__).parent / "load"
+
+if sys.platform != "linux":  # these read /proc
+    collect_ignore_glob = ["load/*", "security/test_hostile_*"]
 
 # Neither an example nor its generation has a deadline: both depend on what else the machine does.
 PROFILE = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -105,6 +105,7 @@ LIGHTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("light", LIGHTS)
 def test_a_photographed_digit_is_read_and_nearly_the_image_of_an_even_picture(
     sheets: list[np.ndarray], small: Mnist, light: str
@@ -180,7 +181,7 @@ def test_a_text_with_a_pictures_name_is_no_picture(tmp_path: Path) -> None:
         load_picture(tmp_path / "seven.png")
 
 
-@pytest.mark.parametrize("side", [8000, 10_000, 30_000])
+@pytest.mark.parametrize("side", [8000, 10_000, pytest.param(30_000, marks=pytest.mark.slow)])
 def test_a_small_file_with_too_many_pixels_is_refused(tmp_path: Path, side: int) -> None:
     Image.new("1", (side, side)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 200_000
