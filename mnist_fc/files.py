@@ -1,9 +1,11 @@
-"""Files written whole or not at all; and read without trust: plain files alone, and no more of them than they may hold."""
+"""Write files atomically, and read files from elsewhere without trusting them: only regular files, up to a bound."""
 
+import errno
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -15,32 +17,58 @@ ASSETS = ROOT / "assets"
 
 
 def atomic_write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a file that takes the place of `path` once it is whole and on disk."""
-    file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115 (entered below)
+    """Call `write` on a new file that replaces `path` once it is complete and on disk.
+
+    Its permissions are those of any new file: the umask decides. Raises what `write` raises, and OSError; then what was at `path`
+    stays, and the new file is removed. The exception is an OSError from the folder: it comes after the replacement.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with file:
+        with part.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        os.replace(part, path)
     except BaseException:
-        os.unlink(file.name)
+        with suppress(FileNotFoundError):  # it could not be created
+            part.unlink()
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the names in `folder` on disk: without that a power failure may undo a replacement.
+
+    Does nothing where the system has no way to: Windows opens no folders, some network file systems do not sync them, and
+    a folder may be writable but not readable.
+    """
+    if os.name == "nt":
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def open_regular_file(path: str | Path) -> IO[bytes]:
-    """Open a file to read. Raises OSError, also for what is no plain file: a pipe never ends, and a device does things."""
-    # Without O_NONBLOCK, to open a pipe is to wait for somebody who writes to it.
+    """Open a file to read. Raises OSError, also unless it is a regular file: pipes never end, and devices have effects."""
+    # Without O_NONBLOCK, opening a pipe waits for somebody to write to it.
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError("it is no plain file")
+        raise OSError("it is not a regular file")
     return file
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:
-    """What a plain file holds. Raises OSError, also when that is more than `max_bytes`."""
+    """Return the content of a regular file. Raises OSError, also if it is larger than `max_bytes`."""
     with open_regular_file(path) as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:

@@ -29,12 +29,19 @@ hypothesis.settings.register_profile("all", PROFILE, max_examples=100)
 hypothesis.settings.load_profile("standard")  # tests/run all passes --hypothesis-profile all
 
 
+PROCESS_FIXTURES = {"server", "small_server", "proxy", "members", "open_scheduler", "open_trainer", "scheduler", "trainer"}
+"""Fixtures that start other programs."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m selects by these markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that use the fixture `browser`, and everything in tests/load as slow."""
+    """Mark tests by their fixtures as `browser` and `integration`, and everything in tests/load as `slow`."""
     for item in items:
-        if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
+        fixtures = item.fixturenames if isinstance(item, pytest.Function) else []
+        if "browser" in fixtures:
             item.add_marker("browser")
+        if PROCESS_FIXTURES.intersection(fixtures):
+            item.add_marker("integration")
         if LOAD in item.path.parents:
             item.add_marker("slow")
 

@@ -1,11 +1,96 @@
-"""files.py: plain files are read up to a bound, and nothing else is."""
+"""files.py: writes are atomic and durable, and only regular files are read, up to a bound."""
 
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
-from mnist_fc.files import open_regular_file, read_bounded
+from mnist_fc.files import atomic_write, open_regular_file, read_bounded
+from tests.support.files import files_no_larger_than
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+# Writing
+
+
+def test_a_write_replaces_the_file_and_leaves_no_other(tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        atomic_write(tmp_path / "a", lambda file, content=content: file.write(content))  # type: ignore[misc]
+        assert (tmp_path / "a").read_bytes() == content
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077, 0o002])
+def test_the_umask_decides_who_may_read_the_file(tmp_path: Path, mask: int) -> None:
+    (tmp_path / "a").touch(0o777)
+    with umask(mask):
+        atomic_write(tmp_path / "a", lambda file: file.write(b"x"))
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~mask
+
+
+def test_the_file_is_synced_before_it_replaces_and_the_folder_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[os.stat_result, bytes]] = []
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        sync(descriptor)
+        synced.append((os.fstat(descriptor), (tmp_path / "a").read_bytes()))
+
+    (tmp_path / "a").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", note)
+    atomic_write(tmp_path / "a", lambda file: file.write(b"new"))
+    assert [content for _, content in synced] == [b"old", b"new"]
+    assert [found.st_ino for found, _ in synced] == [path.stat().st_ino for path in (tmp_path / "a", tmp_path)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_cannot_be_read_can_still_be_written(tmp_path: Path) -> None:
+    tmp_path.chmod(0o300)
+    try:
+        atomic_write(tmp_path / "a", lambda file: file.write(b"x"))
+        assert (tmp_path / "a").read_bytes() == b"x"
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
+    def interrupted(file: IO[bytes]) -> Any:
+        file.write(b"half of it")
+        raise KeyboardInterrupt
+
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        atomic_write(tmp_path / "a", interrupted)
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    with files_no_larger_than(4096), pytest.raises(OSError, match="File too large"):
+        atomic_write(tmp_path / "a", lambda file: file.write(bytes(100_000)))
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_a_write_into_a_missing_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        atomic_write(tmp_path / "none" / "a", lambda file: file.write(b"x"))
+
+
+# Reading
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
@@ -15,14 +100,14 @@ def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
         read_bounded(tmp_path / "a", 4)
 
 
-def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+def test_opening_a_pipe_without_a_writer_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="no plain file"):
+    with pytest.raises(OSError, match="not a regular file"):
         open_regular_file(tmp_path / "pipe")
 
 
-def test_a_device_a_folder_and_what_is_not_there_are_refused(tmp_path: Path) -> None:
+def test_devices_folders_and_missing_files_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/dev/zero")
     for path in (Path("/dev/zero"), tmp_path / "link", tmp_path, tmp_path / "none"):
-        with pytest.raises(OSError, match=r"no plain file|directory|No such file"):
+        with pytest.raises(OSError, match=r"not a regular file|directory|No such file"):
             read_bounded(path, 10)

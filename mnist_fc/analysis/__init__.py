@@ -1,8 +1,8 @@
-"""Analysis: why a network answers as it does, what it makes of the whole test set, and what went wrong in a run.
+"""Analysis: why a network answers as it does, what it makes of the whole test set, and what goes wrong in a run.
 
-Start with `attribution.py` (which pixels speak for a digit) and `survey.py` (the test set through one network).
-`probes.py` follows drawings over a run, `curves.py` thins records for charts, and `diagnosis.py` finds faults in a run
-and names cures.
+Of a network: start with `attribution.py` (which pixels speak for a digit) and `survey.py` (the test set through it).
+`probes.py` follows pinned drawings over a run. Of a run: `curves.py` smooths its records for charts, `results.py` has its one
+test figure, `gradients.py` tells whether gradients vanish, and `diagnosis.py` finds faults and names remedies.
 
 May import: network, config, records, files.
 """

@@ -1,4 +1,4 @@
-"""Curves for charts: the records of a run, smoothed and thinned to what a screen can show."""
+"""Curves for charts: the records of a run, smoothed, and thinned to what a screen can show."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,33 +10,38 @@ from mnist_fc.records import EpochRecord, StepRecord
 
 MAX_POINTS = 600
 
-# How many records back the smoothing forgets to a third.
 SMOOTHING_RECORDS = 6
+"""Time constant of the moving average: after this many records, a record's weight has fallen to 1/e."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over training steps, or over the seconds spent in them; both float64 (N,), N at most MAX_POINTS."""
+    """Values over training steps, or over the seconds spent in them. Both are float64 (N,)."""
 
     steps: np.ndarray
     values: np.ndarray
 
+    def finite(self) -> "Curve":
+        """Return the points whose values are finite, which are those that a chart can draw."""
+        is_finite = np.isfinite(self.values)
+        return Curve(self.steps[is_finite], self.values[is_finite])
+
 
 def train_curve(records: Sequence[StepRecord], field: str, over: Literal["step", "seconds"] = "step") -> Curve:
-    """`train_loss` or `train_accuracy` per step: an exponential moving average, unbiased at the start, then thinned."""
+    """Return `train_loss` or `train_accuracy` over steps, smoothed by `smooth` and thinned by `thin`."""
     steps = np.array([getattr(record, over) for record in records], np.float64)
     return thin(Curve(steps, smooth(np.array([getattr(record, field) for record in records], np.float64))))
 
 
 def gradient_curves(records: Sequence[StepRecord]) -> list[Curve]:
-    """The norm of each layer's gradient per step, from the input to the output, smoothed and thinned as `train_curve`."""
+    """Return the norm of each layer's gradient over steps, from the input to the output, smoothed and thinned likewise."""
     steps = np.array([record.step for record in records], np.float64)
     norms = np.array([record.gradient_norms for record in records], np.float64)
-    return [thin(Curve(steps, smooth(of_layer))) for of_layer in norms.T]
+    return [thin(Curve(steps, smooth(layer_norms))) for layer_norms in norms.T]
 
 
 def epoch_curve(records: Sequence[EpochRecord], field: str) -> Curve:
-    """A figure that was measured at the end of each epoch, or an empty curve where it was not."""
+    """Return a field of the epochs that measured it, over steps. The curve is empty if none did."""
     measured = [record for record in records if getattr(record, field) is not None]
     return Curve(
         np.array([record.step for record in measured], np.float64),
@@ -45,7 +50,10 @@ def epoch_curve(records: Sequence[EpochRecord], field: str) -> Curve:
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """Exponential moving average of `values`, (N,), with the weight of the missing past taken out (Kingma & Ba 2015)."""
+    """Return the exponential moving average of `values`, float64 (N,).
+
+    It is corrected for its bias towards zero at the start (Kingma & Ba 2015, section 3).
+    """
     keep = np.exp(-1 / SMOOTHING_RECORDS)
     average, smoothed = 0.0, np.empty_like(values)
     for i, value in enumerate(values):
@@ -55,11 +63,9 @@ def smooth(values: np.ndarray) -> np.ndarray:
 
 
 def thin(curve: Curve) -> Curve:
-    """At most MAX_POINTS points, each the last of those it stands for, so that the curve's end is exact."""
+    """Return at most MAX_POINTS points: the last of each of as many equal parts, so the end of the curve is exact."""
     if len(curve.steps) <= MAX_POINTS:
         return curve
     parts = np.array_split(np.arange(len(curve.steps)), MAX_POINTS)
-    return Curve(
-        np.array([curve.steps[part[-1]] for part in parts]),
-        np.array([curve.values[part[-1]] for part in parts]),
-    )
+    last_of_each = [part[-1] for part in parts]
+    return Curve(curve.steps[last_of_each], curve.values[last_of_each])

@@ -27,7 +27,7 @@ from mnist_fc.benchmark import peers
 from mnist_fc.benchmark.peers import NETS, PEERS
 from mnist_fc.config import CPU_COUNT, TrainConfig
 from mnist_fc.data.mnist import EMBEDDED, Mnist
-from mnist_fc.network.backprop import ONEDNN_LINEAR, linear
+from mnist_fc.network import kernels
 from mnist_fc.network.optimizer import Optimizer
 from mnist_fc.records import EpochRecord, WeightsRecord
 from mnist_fc.training.engine import train
@@ -182,7 +182,7 @@ PROGRAMS: dict[str, Callable[[TrainConfig, Mnist], Iterator[float]]] = {
     "autograd": _autograd,
     "engine": _engine,
     "floor": _floor,
-    **({"floor-onednn": functools.partial(_floor, product=linear)} if ONEDNN_LINEAR else {}),
+    **({"floor-onednn": functools.partial(_floor, product=kernels.linear)} if kernels.linear is kernels.onednn_linear else {}),
 }
 """The floor has PyTorch's own matrix products. Where oneDNN's are faster, as the engine's are, there is one below it."""
 

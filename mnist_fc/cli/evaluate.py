@@ -23,7 +23,7 @@ def run_measure(parsed: argparse.Namespace) -> int:
     images = load_data(parsed)
     screen = Screen(to_stderr=parsed.json)
     digits = pen_digits.load(parsed.pen_strokes)
-    fashion_mnist = evaluation.load_pictures(parsed.fashion_mnist) if parsed.fashion_mnist else None
+    fashion_mnist = evaluation.load_idx_images(parsed.fashion_mnist) if parsed.fashion_mnist else None
     if not parsed.all_writers:
         _, digits = digits.split()
         if not digits.strokes:
@@ -36,26 +36,38 @@ def run_measure(parsed: argparse.Namespace) -> int:
         for name, preset in PRESETS.items():
             screen.line(f"training {name} on {len(images.train_labels):,} images")
             readers[name] = _trained(preset, images)
-    networks = [evaluation.measure(name, reader, drawings, digits.labels, images) for name, reader in readers.items()]
-    screen.line("share read right, what is refused is not; unruled is MNIST's test set by the network alone")
+    networks = [
+        evaluation.evaluate_reader(name, reader, drawings, digits.labels, digits.writers, images)
+        for name, reader in readers.items()
+    ]
+    screen.line(
+        f"share read right, with its 95% interval over writers: n = {len(digits.labels):,} drawings per condition, "
+        f"{len(images.test_labels):,} MNIST test images; a refused one is wrong; unruled is the network without the rule"
+    )
     width = max(len(network.name) for network in networks)
-    screen.line(" " * width + "".join(f"{name:>9}" for name in (*pen_digits.CONDITIONS, "1st/2nd", "MNIST", "unruled")))
+    screen.line(" " * width + "".join(f"{name:>12}" for name in (*pen_digits.CONDITIONS, "1st/2nd", "MNIST", "unruled")))
     for network in networks:
         shares = (*network.drawings_read.values(), network.runner_up_right, network.test_read, network.test_accuracy)
-        screen.line(f"{network.name:<{width}}" + "".join(f"{share:>9.2%}" for share in shares))
+        screen.line(f"{network.name:<{width}}" + "".join(f"{share:>12.2%}" for share in shares))
+        intervals = (*network.drawings_read_interval.values(), network.runner_up_right_interval)
+        screen.line(" " * width + "".join(f"{_in_percent(interval):>12}" for interval in intervals))
     screen.line("expected calibration error of what is not refused")
     for network in networks:
         screen.line(
             f"{network.name:<{width}} MNIST {network.mnist_calibration_error:.2%}, "
             f"natural drawings {network.natural_calibration_error:.2%}"
         )
-    refused = evaluation.refused(drawings, images, fashion_mnist)
+    refused = evaluation.rejection_rates(drawings, images, fashion_mnist)
     screen.line("refused as no digit, whichever network reads")
     for kind, share in refused.items():
         screen.line(f"{share:>8.2%}  {kind}")
     if parsed.json:
         print(to_json({"networks": [dataclasses.asdict(network) for network in networks], "refused": refused}))
     return 0
+
+
+def _in_percent(interval: evaluation.Interval | None) -> str:
+    return f"{interval[0]:.1%}-{interval[1]:.1%}".replace("%-", "-") if interval else "one writer"
 
 
 def _trained(config: TrainConfig, images: Mnist) -> Reader:

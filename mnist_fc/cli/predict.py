@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_fc.cli.console import to_json
 from mnist_fc.drawing.pictures import DrawingError, load_picture
-from mnist_fc.reading.reader import NOT_READ, Reader, Reading, number, percent
+from mnist_fc.reading.reader import EMPTY_READING, Reader, Reading, number, percent
 
 
 def run_predict(parsed: argparse.Namespace) -> int:
@@ -31,7 +31,7 @@ def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]
     ]
     if len(each) == 1:
         return {"picture": picture, **each[0], "number": number(readings)}
-    whole = {"digit": None, "probabilities": NOT_READ.probabilities, "runner_up": None, "problem": None}
+    whole = {"digit": None, "probabilities": EMPTY_READING.probabilities, "runner_up": None, "problem": None}
     return {"picture": picture, **whole, "number": number(readings), "digits": each}
 
 

@@ -14,7 +14,7 @@ import torch
 
 from mnist_fc.config import NUM_CLASSES, TrainConfig
 from mnist_fc.data.mnist import Mnist, split_validation
-from mnist_fc.drawing.normalize import normalize_all, plain_resize, to_image
+from mnist_fc.drawing.normalize import normalize_all, resize_canvas, to_image
 from mnist_fc.drawing.pictures import on_transparent
 from mnist_fc.drawing.strokes import CANVAS_SIZE, MAX_WIDTH, Stroke, place, render, rotation
 
@@ -79,7 +79,7 @@ def generate(count: int, seed: int, kinds: tuple[str, ...] = ()) -> np.ndarray:
     while len(images) < count:
         rgba = makers[len(images) % len(makers)](random)
         # Mostly as a drawing is prepared; sometimes as small pictures come, whole.
-        image = plain_resize(rgba) if random.random() < 0.15 else to_image(rgba)
+        image = resize_canvas(rgba) if random.random() < 0.15 else to_image(rgba)
         if image is not None:
             images.append(image)
     return np.stack(images)

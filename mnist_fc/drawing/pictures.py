@@ -1,4 +1,4 @@
-"""Pictures, RGBA, uint8 (H, W, 4), and how much ink is where in them: drawings, scans and photographs of ink on paper."""
+"""Read pictures and find the ink in them: drawings, scans and photographs of ink on paper, as RGBA, uint8 (H, W, 4)."""
 
 import math
 import os
@@ -15,22 +15,22 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from mnist_fc.files import open_regular_file
 
-# What a picture may take: some tens of megabytes of memory while it is read, and less than a second.
+# These bounds keep the reading of a picture to some tens of megabytes of memory and less than a second.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-"""Others that Pillow knows start programs, or are no pictures of ink."""
+"""Pillow reads other formats too, but they start programs or do not hold pictures of ink."""
 MAX_BYTES = 64_000_000
 MAX_PIXELS = 10_000_000
 MAX_WEBP_PIXELS = 4_000_000
-"""Its decoder keeps the picture four times."""
+"""WebP's decoder holds four copies of the picture."""
 MAX_JPEG_PIXELS = 50_000_000
-"""A JPEG is made smaller while it is decoded; but one that comes in several passes is kept whole meanwhile."""
+"""A JPEG is shrunk while it is decoded, except for a progressive one, which is held at full size meanwhile."""
 MAX_JPEG_WORK = 200_000_000
-"""Pixels times passes over them."""
+"""Pixels times scans over them."""
 
 ORIENTATION = 0x0112
-"""EXIF's number for how the camera was held."""
+"""EXIF's tag for how the camera was held."""
 
-# What Pillow raises for wrong bytes.
+# What Pillow raises for malformed files.
 MALFORMED = (
     *(
         OSError,
@@ -46,40 +46,39 @@ MALFORMED = (
     *(EOFError, struct.error),
 )
 
-# Pixels of the longest side; a drawing needs no more, and a photograph has ten times as many.
+# Pixels of the longest side. A drawing needs no more, and a photograph has several times as many.
 MAX_SIDE = 1000
 
-# A picture with less is opaque, but for its rounded corners.
+# A picture with a smaller share of transparent pixels is opaque, except for its rounded corners.
 MIN_TRANSPARENT = 0.05
 
-# A photograph's brightness along the border differs by more than this; a drawing's and a scan's by less.
+# The brightness along the border of a photograph varies by more than this, and that of a drawing or a scan by less.
 MAX_EVEN_LIGHT = 0.06
 PAPER_SIZE = 128
-"""Pixels of the longest side at which a photograph's paper is looked for; its light changes slowly."""
+"""Pixels of the longest side at which the paper's brightness is estimated, which changes slowly across a photograph."""
 PAPER_WINDOW = 0.3
-"""Of the shortest side: wider than any stroke, so that wherever it lies it holds some paper."""
+"""As a share of the shortest side: wider than any stroke, so that the window holds some paper wherever it lies."""
 
-# Of a photograph's longest side: a grain of its noise.
-GRAIN = 400
+# The longest side of a photograph is this many grains of its noise.
+GRAINS_PER_SIDE = 400
 
-# A photograph's paper is darker than it was taken for by less: at the edge of a shadow, in its grain.
+# Paper may be darker than estimated by this much without being ink: at the edge of a shadow, or in its grain.
 FAINT = 0.1
 
-# One thread: drawings are small, and helpers would take the cores of a training.
+# Drawings are small, and more threads would take the cores of a training process.
 cv2.setNumThreads(1)
 
 
 class DrawingError(ValueError):
-    """What is no drawing, or a file that is no picture; the text says what is wrong with it."""
+    """A value that is not a drawing, or a file that is not a picture. The message says what is wrong with it."""
 
 
-def ink(rgba: np.ndarray) -> np.ndarray:
-    """How much ink each pixel holds: float32 (h, w), 0 paper to 1; a larger picture is made smaller to MAX_SIDE.
+def ink_coverage(rgba: np.ndarray) -> np.ndarray:
+    """Return how much ink each pixel holds, float32 (h, w) from 0 (paper) to 1. Pictures are shrunk to MAX_SIDE.
 
-    Ink on transparent paper is what is opaque. Otherwise paper is what the border mostly is, and ink is darker or lighter,
-    whichever more of the picture is; where the light along the border is uneven, as in a photograph, paper's brightness is
-    estimated place by place.
-    Raises DrawingError unless `rgba` is uint8 (H, W, 4) with at least one pixel.
+    On transparent paper, ink is what is opaque. Otherwise the median of the border is paper, and ink is either darker or
+    lighter, whichever there is more of. If the light along the border is uneven, as in a photograph, the paper's brightness
+    is estimated place by place. Raises DrawingError unless `rgba` is uint8 (H, W, 4) with at least one pixel.
     """
     if not isinstance(rgba, np.ndarray) or rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4 or not rgba.size:
         kind = f"{rgba.dtype} {rgba.shape}" if isinstance(rgba, np.ndarray) else type(rgba).__name__
@@ -96,47 +95,53 @@ def ink(rgba: np.ndarray) -> np.ndarray:
         darker, lighter = (paper - gray) / max(paper, 1), (gray - paper) / max(255 - paper, 1)
         contrast = max(darker, lighter, key=lambda contrast: float(contrast.clip(0, 1).sum()))
     else:
-        contrast = _photographed(gray, float(paper))
-    held: np.ndarray = contrast.clip(0, 1).astype(np.float32)
-    return held
+        contrast = _contrast_in_photograph(gray, float(paper))
+    coverage: np.ndarray = contrast.clip(0, 1).astype(np.float32)
+    return coverage
 
 
 def _no_larger_than(picture: np.ndarray, longest_side: int) -> np.ndarray:
-    """The same picture or plane, made smaller where it must be: each pixel the mean of those that it covers."""
+    """Return a picture or plane, shrunk by averaging if its longest side is longer."""
     height, width = picture.shape[:2]
     scale = min(1.0, longest_side / max(height, width))
     return cv2.resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
 
 
 def _is_filled_canvas(rgba: np.ndarray) -> bool:
-    """Whether this is a canvas with little left clear of black ink, and no picture with its corners cut off."""
+    """Return whether this is a canvas nearly full of black ink, rather than a picture with rounded corners."""
     inked = rgba[..., 3] >= 128
     return not inked.all() and not rgba[..., :3][inked].any()
 
 
 def on_transparent(inked: np.ndarray) -> np.ndarray:
-    """Ink, uint8 (H, W), 0 paper to 255, on transparent paper with a pixel of it around: uint8 (H + 2, W + 2, 4)."""
+    """Return ink, uint8 (H, W) from 0 (paper) to 255, on transparent paper one pixel larger on each side.
+
+    The result is RGBA, uint8 (H + 2, W + 2, 4).
+    """
     rgba = np.zeros((inked.shape[0] + 2, inked.shape[1] + 2, 4), np.uint8)
     rgba[1:-1, 1:-1, 3] = inked
     return rgba
 
 
-def _photographed(gray: np.ndarray, border: float) -> np.ndarray:
-    """How much ink each pixel of a photograph holds, (H, W), when `border` is the usual brightness of its border."""
+def _contrast_in_photograph(gray: np.ndarray, border: float) -> np.ndarray:
+    """Return how much ink each pixel of a photograph holds, (H, W), not yet clipped to 0 to 1.
+
+    `gray` is float32 (H, W) from 0 to 255, and `border` the median brightness of its border.
+    """
     height, width = gray.shape
-    # Noise goes; a stroke, which is wider, stays.
-    gray = cv2.GaussianBlur(gray, (0, 0), max(0.5, max(height, width) / GRAIN))
+    # This removes noise and keeps strokes, which are wider.
+    gray = cv2.GaussianBlur(gray, (0, 0), max(0.5, max(height, width) / GRAINS_PER_SIDE))
     small = _no_larger_than(gray, PAPER_SIZE)
-    # The median of neighbours first: dilation would take the brightest grain of a photograph's noise for the paper.
-    calm = cv2.medianBlur(small.astype(np.uint8), 3)
-    window = max(3, round(PAPER_WINDOW * min(calm.shape)))
-    # Paper in the shade is dark too: ink is light where what differs from its surroundings is lighter than they.
-    differs = calm - cv2.medianBlur(calm, window | 1).astype(np.float32)
-    is_light = border < 128 and float((differs**3).sum()) > 0
+    # Take the median first: dilation would take the brightest grain of noise for the paper.
+    denoised = cv2.medianBlur(small.astype(np.uint8), 3)
+    window = max(3, round(PAPER_WINDOW * min(denoised.shape)))
+    # Paper in the shade is dark too. The ink is light if what stands out from its surroundings is lighter than they are.
+    deviation = denoised - cv2.medianBlur(denoised, window | 1).astype(np.float32)
+    is_light = border < 128 and float((deviation**3).sum()) > 0
     if is_light:
-        gray, calm = 255 - gray, 255 - calm
-    closed = cv2.morphologyEx(calm, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (window, window)))
-    # Closing keeps the edge of a shadow where it is; smoothing is for the steps between the few pixels alone.
+        gray, denoised = 255 - gray, 255 - denoised
+    closed = cv2.morphologyEx(denoised, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (window, window)))
+    # Closing keeps the edge of a shadow in place. Smoothing only removes the steps between these few pixels.
     smooth = cv2.GaussianBlur(closed.astype(np.float32), (0, 0), 2)
     paper = np.maximum(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), 1)
     contrast = 1 - gray / paper
@@ -144,58 +149,58 @@ def _photographed(gray: np.ndarray, border: float) -> np.ndarray:
 
 
 def load_picture(path: str | Path) -> np.ndarray:
-    """The picture in a file as uint8 (H, W, 4), a large one made smaller. Raises DrawingError for a file that is no picture of
-    FORMATS, or too large a one.
+    """Return the picture in a file as RGBA, uint8 (H, W, 4). A large one comes out smaller.
+
+    Raises DrawingError if the file is not a picture in one of FORMATS, or too large.
     """
     try:
         with open_regular_file(path) as file, warnings.catch_warnings(action="ignore"):
             if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                raise DrawingError(f"the picture {path} is larger than {MAX_BYTES // 10**6} MB")
+                raise DrawingError(f"the picture {path} is larger than {MAX_BYTES // 10**6} MB; make it smaller")
             with Image.open(file, formats=FORMATS) as picture:
-                _refuse_too_large(picture, file, path)
+                _reject_too_large(picture, file, path)
                 return _upright_rgba(picture)
     except FileNotFoundError:
         raise DrawingError(f"the picture {path} does not exist") from None
     except (UnidentifiedImageError, Image.DecompressionBombError):
-        raise DrawingError(f"{path} is no picture that can be read") from None
+        raise DrawingError(f"{path} is not a readable picture; use {', '.join(FORMATS)}") from None
     except DrawingError:
         raise
     except MALFORMED as error:
         raise DrawingError(f"the picture {path} cannot be read: {error}") from None
 
 
-def _refuse_too_large(picture: ImageFile, file: IO[bytes], path: str | Path) -> None:
-    """Look at what the header says, and have a JPEG decoded no larger than it is used."""
+def _reject_too_large(picture: ImageFile, file: IO[bytes], path: str | Path) -> None:
+    """Check the size in the header, and have a JPEG decoded no larger than it is used. Raises DrawingError."""
     width, height = picture.size
     most = MAX_PIXELS
     if isinstance(picture, JpegImageFile):
         scale = min(1.0, MAX_SIDE / max(width, height, 1))
         picture.draft(picture.mode, (math.ceil(width * scale), math.ceil(height * scale)))
         most = MAX_PIXELS if "progressive" in picture.info else MAX_JPEG_PIXELS
-        most = min(most, MAX_JPEG_WORK // max(1, _num_passes(file)))
+        most = min(most, MAX_JPEG_WORK // max(1, _num_scans(file)))
     elif picture.format == "WEBP":
         most = MAX_WEBP_PIXELS
     if width * height > most or picture.width * picture.height > MAX_PIXELS:
-        raise DrawingError(
-            f"{path} has {width} x {height} pixels; of such a picture {min(most, MAX_PIXELS):,} are read at the most"
-        )
+        limit = f"{min(most, MAX_PIXELS):,}"
+        raise DrawingError(f"{path} has {width} x {height} pixels; at most {limit} of such a picture can be read")
 
 
-def _num_passes(file: IO[bytes]) -> int:
-    """How many scans a JPEG's file begins, those of a small picture within it too."""
+def _num_scans(file: IO[bytes]) -> int:
+    """Return how many scans begin in a JPEG file, including those of an embedded thumbnail."""
     start = file.tell()
     file.seek(0)
-    num_passes = 0
+    num_scans = 0
     while part := file.read(2**20):
-        num_passes += part.count(b"\xff\xda")
+        num_scans += part.count(b"\xff\xda")
     file.seek(start)
-    return num_passes
+    return num_scans
 
 
 def _upright_rgba(picture: Image.Image) -> np.ndarray:
-    """A picture as it is to be seen. What is larger than twice MAX_SIDE is made smaller at once, before it is copied."""
+    """Return a picture as RGBA, the way up that it is shown. One over twice MAX_SIDE is shrunk before it is copied."""
     orientation = picture.getexif().get(ORIENTATION, 1)
-    if picture.mode.startswith("I"):  # 16 bits a pixel, which convert would clip instead of scale
+    if picture.mode.startswith("I"):  # 16 bits per pixel, which `convert` would clip instead of scaling
         picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
     elif picture.mode not in ("L", "RGB", "RGBA", "CMYK"):
         picture = picture.convert("RGBA")

@@ -1,4 +1,4 @@
-"""Strokes of a round brush: what the page's canvas sends and is given, and drawn as the canvas draws them."""
+"""Parse, place and render strokes of a round brush, as the page's canvas sends, takes and draws them."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,18 @@ from mnist_fc.drawing.pictures import DrawingError
 
 CANVAS_SIZE = 280
 
-# A whole page of handwriting is a tenth of this; what is larger was not drawn by hand.
+# A full page of handwriting has a tenth of this. Anything larger was not drawn by hand.
 MAX_STROKES = 500
 MAX_WIDTH = 64.0
 MAX_POINTS = 30_000
 
 CURVE_LINES = 8
 
-# The canvas antialiases its edges; drawing at four times the size and averaging comes to the same.
+# The canvas antialiases its edges. Drawing at four times the size and averaging does the same.
 SUPERSAMPLING = 4
 
 FRACTION_BITS = 4
-"""OpenCV takes a point in whole 16ths of a pixel."""
+"""OpenCV takes points as fixed-point numbers; 4 bits are 16ths of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Stroke:
 
 
 def strokes_of_canvas(json_data: Any) -> list[Stroke]:
-    """The strokes in what the canvas component sends: Fabric.js objects of type path.
+    """Return the strokes in what the canvas component sends: Fabric.js objects of type path.
 
     Raises DrawingError for anything else, for numbers that are not finite, and for more than a hand draws.
     """
@@ -52,7 +52,7 @@ def strokes_of_canvas(json_data: Any) -> list[Stroke]:
         except (TypeError, KeyError, ValueError, IndexError, AttributeError, OverflowError) as error:
             if isinstance(error, DrawingError):
                 raise
-            raise DrawingError("the canvas sent a stroke that is no path") from None
+            raise DrawingError("the canvas sent a stroke without a valid path or width") from None
         if not (points and all(map(math.isfinite, (width, *(v for point in points for v in point))))):
             raise DrawingError("the canvas sent a stroke whose numbers are not finite")
         strokes.append(Stroke(points, width))
@@ -64,24 +64,25 @@ def check_size(strokes: Sequence[Stroke]) -> None:
     """Raise DrawingError if these strokes are more than a hand draws."""
     _check_count(len(strokes))
     if sum(len(stroke.points) for stroke in strokes) > MAX_POINTS:
-        raise DrawingError(f"the drawing is longer than {MAX_POINTS:,} points")
+        raise DrawingError(f"the drawing has more than {MAX_POINTS:,} points")
 
 
 def _check_count(num_strokes: int) -> None:
     if num_strokes > MAX_STROKES:
-        raise DrawingError(f"the drawing has {num_strokes} strokes; {MAX_STROKES} are read at the most")
+        raise DrawingError(f"the drawing has {num_strokes} strokes; at most {MAX_STROKES} can be read")
 
 
 def rotation(degrees: float) -> np.ndarray:
-    """The matrix, (2, 2), by which points (N, 2) are multiplied from the right to turn them."""
+    """Return the matrix, float64 (2, 2), that rotates points (N, 2) when they are multiplied by it from the right."""
     angle = math.radians(degrees)
     return np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
 
 
 def place(strokes: Sequence[np.ndarray], size: float, width: float, share: Sequence[float] | np.ndarray) -> list[Stroke]:
-    """Strokes in any unit, each (points, 2), put on the canvas with a brush `width` pixels wide.
+    """Return strokes in any unit, each (points, 2), scaled onto the canvas for a brush `width` pixels wide.
 
-    Their longest side becomes `size` pixels, and of the room that they leave, `share` (across, down), 0 to 1, lies before them.
+    Their longest side becomes `size` pixels. Of the space left on the canvas, `share` (across, down), each from 0 to 1, lies
+    to the left of them and above them.
     """
     low = np.min([stroke.min(0) for stroke in strokes], axis=0)
     extent = np.max([stroke.max(0) for stroke in strokes], axis=0) - low
@@ -91,13 +92,13 @@ def place(strokes: Sequence[np.ndarray], size: float, width: float, share: Seque
 
 
 def render(strokes: Sequence[Stroke], size: int = CANVAS_SIZE) -> np.ndarray:
-    """Draw strokes as the canvas does, with a round antialiased brush: black on transparent, uint8 (size, size, 4)."""
+    """Return strokes drawn as the canvas draws them, black on transparent, uint8 (size, size, 4)."""
     large = np.zeros((size * SUPERSAMPLING, size * SUPERSAMPLING), np.uint8)
-    limit = 4.0 * size  # a point further out draws nothing that is seen
+    limit = 4.0 * size  # points further out draw nothing visible
     for stroke in strokes:
         width = min(max(stroke.width, 1.0), MAX_WIDTH) * SUPERSAMPLING
-        # OpenCV's (0, 0) is the middle of the first pixel, the canvas's its corner.
-        # A single point is a line from itself to itself.
+        # OpenCV's (0, 0) is the middle of the first pixel, and the canvas's is its corner.
+        # Repeating the last point turns a single point into a line from itself to itself.
         points = np.clip(np.array([*stroke.points, stroke.points[-1]]), -limit, limit) * SUPERSAMPLING - 0.5
         fixed = np.round(points * 2**FRACTION_BITS).astype(np.int32).reshape(-1, 1, 2)
         cv2.polylines(large, [fixed], isClosed=False, color=255, thickness=round(width), shift=FRACTION_BITS)
@@ -107,7 +108,7 @@ def render(strokes: Sequence[Stroke], size: int = CANVAS_SIZE) -> np.ndarray:
 
 
 def canvas_json(strokes: Sequence[Stroke]) -> dict[str, Any]:
-    """The strokes as the canvas component takes them: Fabric.js path objects; the inverse of `strokes_of_canvas`."""
+    """Return strokes as the canvas component takes them: Fabric.js path objects. The inverse of `strokes_of_canvas`."""
     return {
         "objects": [
             {
@@ -125,7 +126,7 @@ def canvas_json(strokes: Sequence[Stroke]) -> dict[str, Any]:
 
 
 def _flattened(commands: list[Any]) -> Iterator[tuple[float, float]]:
-    """Points along an SVG path of absolute M, L and Q commands; a quadratic curve becomes CURVE_LINES lines."""
+    """Yield points along an SVG path of absolute M, L and Q commands. A quadratic curve becomes CURVE_LINES lines."""
     x = y = 0.0
     for name, *numbers in commands:
         values = [float(number) for number in numbers]

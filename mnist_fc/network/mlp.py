@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, Activation, Initialization
 
 LEAKY_SLOPE = 0.01
+"""Slope of the leaky ReLU below zero: PyTorch's default."""
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

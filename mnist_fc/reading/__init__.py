@@ -1,7 +1,7 @@
-"""Reading: an image becomes a digit, its probabilities and its runner-up, or "not a digit".
+"""Reading: a drawing becomes a digit with its probabilities and runner-up, or "not a digit".
 
-Start with `reader.py`. `rejection.py` holds the network with an eleventh class that tells digits from everything else,
-and `evaluation.py` measures how well drawings of many writers are read.
+Start with `reader.py`. `rejection.py` is the rule that tells digits from everything else, and `evaluation.py` measures how
+well the drawings of many writers are read.
 
 May import: training, analysis, data, network, drawing, config, records, files.
 """

@@ -1,8 +1,9 @@
 """The rule that says "not a digit", whichever network reads.
 
-A network knows ten answers and gives one to anything; how sure it is tells little, since it never saw what is no digit. So a
-network of its own tells digits from the rest: its ten first classes are MNIST's digits and the digits of the pen strokes, its
-eleventh is what outliers.py makes up. It is trained by the same engine, once, and comes with the program.
+A network knows ten answers and gives one of them to anything. Its confidence says little about that, since it has never seen
+anything but digits. So a network of its own separates digits from everything else: its first ten classes are MNIST's digits
+and those of the pen strokes, and its eleventh is what data/non_digits.py generates. The same engine trained it, once, and it
+ships with the program.
 """
 
 from functools import cache
@@ -19,17 +20,17 @@ from mnist_fc.network.mlp import MLP
 CHECKPOINT = ASSETS / "rejection" / checkpoint.CHECKPOINT_NAME
 
 MIN_LOG_ODDS = -0.25
-"""So 0.56 % of MNIST's validation images (seed 0) are refused; chosen on them, to stay below 0.6 %."""
+"""An image below this is not a digit. It refuses 0.56 % of MNIST's validation images (seed 0), on which it was chosen."""
 
 
 @cache
 def network() -> MLP:
-    """The network behind the rule. Raises CheckpointError and ConfigError as `checkpoint.load`."""
+    """Return the network behind the rule. Raises CheckpointError and ConfigError as `checkpoint.load` does."""
     return checkpoint.load(CHECKPOINT, NUM_CLASSES + 1)
 
 
 @torch.inference_mode()
 def log_odds(images: np.ndarray) -> np.ndarray:
-    """How much rather a digit than none each of `images`, float32 (N, 28, 28), is: log odds, float32 (N,)."""
+    """Return the log odds that each image is a digit rather than not, float32 (N,), for images float32 (N, 28, 28)."""
     logits: Tensor = network()(torch.from_numpy(images.reshape(-1, 28 * 28)))
     return (logits[:, :NUM_CLASSES].logsumexp(1) - logits[:, NUM_CLASSES]).numpy()

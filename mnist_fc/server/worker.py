@@ -273,6 +273,8 @@ class Worker:
                     training.learning_rate = value[0]
                 case "pause" | "resume":
                     paused = name == "pause"
+                    if paused:  # the page reads with the newest weights while nothing newer can come
+                        self._outbox.put("record", WeightsRecord(training.step, training.epoch, training.weights()))
                     self._outbox.put("paused" if paused else "running")
         return True
 

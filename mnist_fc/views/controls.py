@@ -209,7 +209,7 @@ def panel() -> None:
     for problem in [*st.session_state.address_problems, *problems]:
         st.warning(problem)
     address.show_settings(said)
-    address.draw()
+    address.show()
     # For timeline.js, which compares it with the settings of the run that is shown: the page beside the panel rests meanwhile.
     st.html(f"<i hidden class='panel-settings' data-settings='{html.escape(settings_mark(said))}'></i>")
     no_such_layer = SIZE_KEYS[len(said.hidden_sizes) :]

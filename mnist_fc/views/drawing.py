@@ -7,7 +7,7 @@ import streamlit as st
 import torch
 
 from mnist_fc.analysis.probes import MAX_PROBES
-from mnist_fc.drawing.normalize import NormalizationSteps, extract_ink, normalize, plain_resize, segment_digits
+from mnist_fc.drawing.normalize import NormalizationSteps, extract_ink, normalize, resize_canvas, segment_digits
 from mnist_fc.drawing.strokes import CANVAS_SIZE, strokes_of_canvas
 from mnist_fc.reading.reader import Reading, number, percent
 from mnist_fc.views import probes
@@ -261,7 +261,7 @@ def _whole_percent(probability: float) -> str:
 
 def _steps(drawing: np.ndarray, readings: list[Reading], network: networks.Network) -> None:
     """The steps of the preparation as pictures, and the plain resize beside what comes out."""
-    drawn, resized = extract_ink(drawing), plain_resize(drawing)
+    drawn, resized = extract_ink(drawing), resize_canvas(drawing)
     if drawn is None or resized is None:
         return
     several = len(readings) > 1

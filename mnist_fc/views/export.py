@@ -65,7 +65,7 @@ def _network(network: networks.Network) -> None:
         ONNX_NAME,
         "The same network for ONNX Runtime, in a browser, on a phone or in another language: 784 pixels in, 0 paper to 1 ink, "
         "and ten logits out.",
-        lambda: onnx.onnx_bytes(model),
+        lambda: onnx.to_onnx(model),
     )
 
 
@@ -91,7 +91,7 @@ def _run(run: Run | None) -> None:
         _download(
             SCRIPT_NAME,
             f"The settings that it began with, {'-'.join(map(str, config.layer_sizes))}: the side panel says others.",
-            lambda: script.script(config),
+            lambda: script.render_script(config),
             key="take_script_of_run",
         )
     if run and run.path:
@@ -125,7 +125,7 @@ def _program() -> None:
         SCRIPT_NAME,
         f"The settings of the side panel, {'-'.join(map(str, config.layer_sizes))}, as a short program of plain PyTorch: "
         "`python train.py` trains and saves model.ckpt, with the `mnist.npz` beside it or downloaded.",
-        lambda: script.script(config),
+        lambda: script.render_script(config),
     )
 
 

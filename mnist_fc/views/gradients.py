@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 
-from mnist_fc.analysis.curves import gradient_curves
-from mnist_fc.analysis.diagnosis import gradient_flow, weakest_flow
+from mnist_fc.analysis.curves import Curve, gradient_curves, train_curve
+from mnist_fc.analysis.gradients import gradient_flow, is_gradient_lost, weakest_flow
 from mnist_fc.config import TrainConfig
 from mnist_fc.records import StepRecord
 from mnist_fc.server.run import RunSnapshot
@@ -24,11 +23,13 @@ def panel(network: networks.Network) -> None:
         st.info("Press Train, and here is how strongly the loss pulls at each layer, step by step.")
         return
     if snapshot.steps:
-        if series := _series(snapshot):
-            _chart(snapshot, series)
+        shown = networks.at_moment(snapshot)
+        curves = gradient_curves(snapshot.steps)
+        shown_curves = curves if shown is snapshot else gradient_curves(shown.steps)
+        if series := _series(curves, snapshot.config):
+            _chart(snapshot, series, _series(shown_curves, snapshot.config))
         with st.container(key="gradient_words"):
-            steps = networks.at_moment(snapshot).steps
-            st.markdown(_words(steps, snapshot.config) if steps else "No step has been taken yet.")
+            st.markdown(explain(shown.steps, shown_curves, snapshot.config) if shown.steps else "No step has been taken yet.")
     _dead_units(network)
     st.caption(
         "The gradient says in which direction, and how strongly, each weight should change; the norm is the length of all of a "
@@ -38,21 +39,21 @@ def panel(network: networks.Network) -> None:
     )
 
 
-def _series(snapshot: RunSnapshot) -> list[Series]:
+def _series(curves: Sequence[Curve], config: TrainConfig) -> list[Series]:
     """The curve of each layer, as far as its norms are finite."""
-    num_hidden = len(snapshot.config.hidden_sizes)
+    num_hidden = len(config.hidden_sizes)
     series = []
-    for i, curve in enumerate(gradient_curves(snapshot.steps)):
-        finite = np.isfinite(curve.values)
-        if finite.any():
-            steps, values = curve.steps[finite].tolist(), curve.values[finite].tolist()
-            series.append(Series(_name(i, num_hidden), COLORS[i % len(COLORS)], steps, values))
+    for i, curve in enumerate(curves):
+        drawn = curve.finite()
+        if len(drawn.steps):
+            name, color = _name(i, num_hidden), COLORS[i % len(COLORS)]
+            series.append(Series(name, color, drawn.steps.tolist(), drawn.values.tolist()))
     return series
 
 
-def _chart(snapshot: RunSnapshot, series: list[Series]) -> None:
-    moment = networks.moment(snapshot)
-    heading("Gradient norms", series if moment is None else [one.up_to(moment) for one in series], ".2g")
+def _chart(snapshot: RunSnapshot, series: list[Series], shown: list[Series]) -> None:
+    """The curves of the whole run; the values beside their names are those of `shown`, which ends at the moment shown."""
+    heading("Gradient norms", shown or [one.up_to(-1) for one in series], ".2g")
     with st.container(key="gradient_chart"):
         line_chart(
             "gradient_curves",
@@ -60,7 +61,7 @@ def _chart(snapshot: RunSnapshot, series: list[Series]) -> None:
             Axis(progress.step_domain(snapshot), title="step"),
             Axis(powers_of_ten(value for one in series for value in one.y), log=True),
             label="gradient norm of each layer over training steps",
-            mark=moment,
+            mark=networks.moment(snapshot),
         )
 
 
@@ -68,30 +69,41 @@ def _name(index: int, num_hidden: int) -> str:
     return "output layer" if index == num_hidden else f"layer {index + 1}"
 
 
-def _words(steps: Sequence[StepRecord], config: TrainConfig) -> str:
-    """What one sees, in two lines."""
-    flow, weakest = gradient_flow(steps), weakest_flow(steps)
-    if flow is None or weakest is None:
+def explain(steps: Sequence[StepRecord], curves: Sequence[Curve], config: TrainConfig) -> str:
+    """What the curves show at their newest point, in two paragraphs."""
+    flow, weakest = gradient_flow(curves), weakest_flow(curves)
+    if flow is None or weakest is None or is_gradient_lost(steps):
         return "**In some layer no gradient is left**: it is zero or no finite number.\n\nNo layer before it learns any more."
-    now, name = format_ratio(flow.ratio), WORDS[config.activation]
-    passes_on = f"each {name} layer on the way back passes on only a part"
-    passes_on += " (the slope of sigmoid is at most a quarter)" if config.activation == "sigmoid" else ""
+    now = format_ratio(flow.ratio)
     if flow.vanishes:
         return (
-            f"**The gradients vanish.** That of layer 1 is now {now} that of the output layer: {passes_on}.\n\n"
-            "The first layers hardly change, so the later ones have nothing better to work with, and the loss stands still."
+            f"**The gradients vanish.** That of layer 1 is now {now} that of the output layer: {_passes_on(config)}.\n\n"
+            f"The first layers hardly change, so the later ones have little to work with. {_course_of_loss(steps)}."
         )
-    step, lowest = weakest
-    if lowest.vanishes:
+    if weakest.vanishes:
+        until_then = [record for record in steps if record.step <= weakest.step]
         return (
-            f"**The gradients vanished** at first: around step {step:,} that of layer 1 was {format_ratio(lowest.ratio)} that "
-            f"of the output layer, as {passes_on}.\n\nWhile that lasts the loss stands still; by now the weights have grown, and "
-            f"layer 1 has {now} it."
+            f"**The gradients vanished** around step {weakest.step:,}: that of layer 1 was {format_ratio(weakest.ratio)} that "
+            f"of the output layer, as {_passes_on(config)}.\n\n{_course_of_loss(until_then)}. Layer 1 now has {now} the "
+            "gradient of the output layer."
         )
     seen = f"The gradient of layer 1 is now {now} that of the output layer"
     if len(flow.norms) <= 2:
         return f"{seen}.\n\nWith one hidden layer there is no long way on which a gradient could vanish."
     return f"{seen}: **it comes through all {len(flow.norms)} layers**.\n\n{_slope(config.activation)}"
+
+
+def _passes_on(config: TrainConfig) -> str:
+    words = f"each {WORDS[config.activation]} layer on the way back passes on only a part"
+    return f"{words} (the slope of sigmoid is at most a quarter)" if config.activation == "sigmoid" else words
+
+
+def _course_of_loss(steps: Sequence[StepRecord]) -> str:
+    """How the training loss that the chart shows went up to the last of `steps`."""
+    values = train_curve(steps, "train_loss").finite().values
+    if not len(values):
+        return "The loss has overflowed"
+    return f"Up to step {steps[-1].step:,} the loss went from {values[0]:.2f} to {values[-1]:.2f}"
 
 
 def _slope(activation: str) -> str:
@@ -105,7 +117,7 @@ def _slope(activation: str) -> str:
 
 def _dead_units(network: networks.Network) -> None:
     surveyed, name = throttle.survey(network)
-    if surveyed.reads_nothing:
+    if surveyed.overflows:
         st.caption(f"The values of {name} overflowed, so its dead units cannot be counted.")
         return
     sizes = network.reader.model.hidden_sizes

@@ -194,7 +194,7 @@ def _strongest(one: Unit, number: int) -> str:
 
 def _gallery(network: networks.Network, surveyed: Survey) -> None:
     """The weights of the first-layer units that tell the test digits apart the most, without those that are dead."""
-    if surveyed.reads_nothing:
+    if surveyed.overflows:
         st.info("No unit tells the digits apart, because the network's values overflowed.")
         return
     model, images = network.reader.model, shared.mnist().test_images[:NUM_SURVEYED]

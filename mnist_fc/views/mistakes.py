@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from mnist_fc.analysis.survey import Survey, confusion, misclassified, surest_first
+from mnist_fc.analysis.survey import Survey, confusion, misclassified, most_confident_first
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.reading.reader import percent
 from mnist_fc.views import drawing
@@ -21,7 +21,7 @@ _matrix = Component("confusion", "<div class='confusion'></div>")
 def panel(network: networks.Network) -> None:
     """The confusion matrix, and the digits of the cell that is pressed or all misread ones."""
     surveyed, by = throttle.survey(network)
-    if surveyed.reads_nothing:
+    if surveyed.overflows:
         st.info(f"The values of {by} overflowed, so it cannot read digits. Look back at an earlier step.")
         return
     labels = shared.mnist().test_labels
@@ -67,7 +67,7 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
     state = st.session_state
     if cell := state.confusion_cell:
         label, digit = cell
-        indices = surest_first(surveyed, (labels.numpy() == label) & (surveyed.digits == digit))
+        indices = most_confident_first(surveyed, (labels.numpy() == label) & (surveyed.digits == digit))
         st.markdown(f"#### {len(indices):,} labelled {label}, read as {digit}")
     else:
         indices = misclassified(labels, surveyed)

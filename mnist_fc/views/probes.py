@@ -101,9 +101,9 @@ def _name(index: int) -> str:
 def _tile(history: History, index: int, moment: int | None) -> str:
     """One drawing: its picture, how sure the network of that moment is, and since when it has read the drawing right."""
     probe = pinned()[index]
-    read = history.read(probe, moment)
+    read = history.reading_at(probe, moment)
     probability, words = "", ""
-    if history.lacks_all(probe):
+    if history.is_unread(probe):
         words = "tracked once you train"
     elif read is None:
         words = "values overflowed"
@@ -117,7 +117,7 @@ def _tile(history: History, index: int, moment: int | None) -> str:
 
 
 def _when_right(history: History, probe: Probe, moment: int | None) -> str:
-    first, since = history.first_right(probe, moment), history.correct_since(probe, moment)
+    first, since = history.first_correct(probe, moment), history.correct_since(probe, moment)
     if first is None:
         return "not yet correct"
     if since is None:

@@ -12,9 +12,9 @@ import streamlit as st
 
 from mnist_fc.analysis.curves import epoch_curve, train_curve
 from mnist_fc.analysis.diagnosis import Diagnosis, diagnose
+from mnist_fc.analysis.results import test_curve, test_result
 from mnist_fc.config import TrainConfig
 from mnist_fc.runs.layout import RunsError
-from mnist_fc.runs.results import test_curve, test_result
 from mnist_fc.server.estimate import num_images_of_run
 from mnist_fc.server.run import Run, RunSnapshot
 from mnist_fc.server.scheduler import JobRejected
@@ -114,7 +114,9 @@ def diagnosis() -> None:
     with st.container(key="diagnosis", horizontal=True, vertical_alignment="center", gap="small"):
         if snapshot is None:
             return
-        found = diagnose(snapshot.config, snapshot.learning_rate, snapshot.steps, snapshot.epochs, snapshot.end)
+        # A failure is shown whatever moment is looked back at, so its remedy stays too.
+        shown = snapshot if snapshot.state == "failed" else networks.at_moment(snapshot)
+        found = diagnose(shown.config, shown.learning_rate, shown.steps, shown.epochs, shown.end)
         if snapshot.state == "failed":
             st.error(formatting.escape_markdown(snapshot.message), icon=":material/error:", width="stretch")
         elif snapshot.state == "stopped" and snapshot.message:
@@ -122,7 +124,7 @@ def diagnosis() -> None:
             st.info(f"{formatting.escape_markdown(snapshot.message)} {way_on}.", icon=":material/info:", width="stretch")
             return  # a setting without its reason would be a riddle
         elif found:
-            st.warning(f"**{NAMES[found.name]}.** {found.sign} {found.cause}", icon=":material/troubleshoot:", width="stretch")
+            st.warning(f"**{NAMES[found.name]}.** {found.symptom} {found.cause}", icon=":material/troubleshoot:", width="stretch")
         if found:
             _cure(found, snapshot)
 

@@ -10,10 +10,10 @@ import numpy as np
 import streamlit as st
 
 from mnist_fc.analysis.curves import Curve, epoch_curve, train_curve
+from mnist_fc.analysis.results import test_curve, test_result
 from mnist_fc.config import FIELDS, PRESETS, TrainConfig, preset_of
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.runs.reader import StoredRun
-from mnist_fc.runs.results import test_curve, test_result
 from mnist_fc.runs.store import RunStore
 from mnist_fc.server.job import ACTIVE_STATES
 from mnist_fc.server.run import RunSnapshot

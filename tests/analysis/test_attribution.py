@@ -1,4 +1,4 @@
-"""explain.py: contributions add up to what the network says, and are those of autograd; every figure is the forward pass's."""
+"""Contributions add up to the logits and agree with autograd, and all values are those of the forward pass."""
 
 import copy
 
@@ -41,7 +41,7 @@ def untrained(activation: str, depth: int) -> MLP:
 
 
 def logits_and_gradients(model: MLP, points: Tensor) -> tuple[Tensor, Tensor]:
-    """By autograd in float64 at points, (N, 784): logits, (N, 10), and their gradients by the pixels, (10, N, 784)."""
+    """Return logits, (N, 10), at points, (N, 784), and their gradients, (10, N, 784), by autograd in float64."""
     points = points.double().requires_grad_()
     logits = copy.deepcopy(model).double()(points)
     gradients = [torch.autograd.grad(logits[:, digit].sum(), points, retain_graph=True)[0] for digit in ALL_DIGITS]
@@ -52,7 +52,7 @@ def flat(image: np.ndarray) -> Tensor:
     return torch.from_numpy(image).reshape(1, -1)
 
 
-# Contributions that are exact: ReLU and leaky ReLU.
+# Exact contributions: ReLU and leaky ReLU
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
@@ -67,7 +67,7 @@ def test_pixels_and_biases_add_up_to_the_logits(trained: Models, images: list[np
             assert np.abs(attribution.gaps).max() < 1e-4
 
 
-def test_they_do_so_for_the_network_that_comes_with_the_program(images: list[np.ndarray]) -> None:
+def test_contributions_in_the_shipped_network_add_up(images: list[np.ndarray]) -> None:
     model = checkpoint.load(checkpoint.SHIPPED)
     for image in images:
         assert np.abs(attribute(model, image, ALL_DIGITS).gaps).max() < 1e-4
@@ -75,7 +75,7 @@ def test_they_do_so_for_the_network_that_comes_with_the_program(images: list[np.
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 @pytest.mark.parametrize("activation", EXACT)
-def test_a_pixel_contributes_its_ink_times_the_gradient_and_the_biases_the_rest(
+def test_pixel_contributes_its_ink_times_the_gradient(
     trained: Models, images: list[np.ndarray], activation: str, depth: int
 ) -> None:
     model = trained[activation, depth]
@@ -88,7 +88,7 @@ def test_a_pixel_contributes_its_ink_times_the_gradient_and_the_biases_the_rest(
 
 
 @pytest.mark.parametrize("activation", EXACT)
-def test_a_pixel_contributes_what_a_little_more_of_it_does(trained: Models, images: list[np.ndarray], activation: str) -> None:
+def test_contributions_agree_with_finite_differences(trained: Models, images: list[np.ndarray], activation: str) -> None:
     model = copy.deepcopy(trained[activation, 3]).double()
     row, step = flat(images[0]).double(), 1e-6
     inked = row[0].nonzero()[:, 0]
@@ -113,7 +113,7 @@ def test_a_pixel_contributes_what_a_little_more_of_it_does(trained: Models, imag
 
 
 @pytest.mark.parametrize("activation", EXACT)
-def test_without_biases_the_pixels_are_all(images: list[np.ndarray], activation: str) -> None:
+def test_base_is_zero_without_biases(images: list[np.ndarray], activation: str) -> None:
     model = untrained(activation, 3)
     for layer in model.layers:
         layer.bias.data.zero_()
@@ -121,7 +121,7 @@ def test_without_biases_the_pixels_are_all(images: list[np.ndarray], activation:
         assert (attribute(model, image, ALL_DIGITS).base == 0).all()
 
 
-def test_units_whose_sum_is_zero_are_closed() -> None:
+def test_unit_whose_sum_is_zero_passes_no_gradient() -> None:
     model = untrained("relu", 1)
     model.layers[0].bias.data.zero_()
     model.layers[0].weight.data.zero_()[:, :2] = torch.tensor([1.0, -1.0])
@@ -131,12 +131,12 @@ def test_units_whose_sum_is_zero_are_closed() -> None:
     assert attribution.base == pytest.approx(model.layers[1].bias.detach().numpy(), abs=1e-12)
 
 
-# Integrated gradients: tanh, sigmoid and GELU.
+# Integrated gradients: tanh, sigmoid and GELU
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 @pytest.mark.parametrize("activation", SMOOTH)
-def test_integrated_gradients_and_the_answer_to_blank_paper_add_up_to_the_logits(
+def test_integrated_gradients_add_up_to_the_logits(
     trained: Models, images: list[np.ndarray], activation: str, depth: int
 ) -> None:
     for model in (trained[activation, depth], untrained(activation, depth)):
@@ -151,7 +151,9 @@ def test_integrated_gradients_and_the_answer_to_blank_paper_add_up_to_the_logits
 
 @pytest.mark.parametrize("activation", SMOOTH)
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_with_large_weights_they_still_do(trained: Models, images: list[np.ndarray], activation: str, depth: int) -> None:
+def test_integrated_gradients_add_up_with_large_weights(
+    trained: Models, images: list[np.ndarray], activation: str, depth: int
+) -> None:
     model = copy.deepcopy(trained[activation, depth])
     for parameter in model.parameters():
         parameter.data.mul_(3)
@@ -161,7 +163,7 @@ def test_with_large_weights_they_still_do(trained: Models, images: list[np.ndarr
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
 @pytest.mark.parametrize("activation", SMOOTH)
-def test_they_are_the_mean_of_the_gradients_at_many_points_of_the_way(
+def test_integrated_gradients_are_the_mean_along_the_line(
     trained: Models, images: list[np.ndarray], activation: str, depth: int
 ) -> None:
     model = trained[activation, depth]
@@ -171,27 +173,25 @@ def test_they_are_the_mean_of_the_gradients_at_many_points_of_the_way(
     assert attribute(model, images[0], ALL_DIGITS).pixels.reshape(10, -1) == pytest.approx(expected, abs=2e-5)
 
 
-# Both.
+# Every activation
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_blank_paper_has_no_contributions_and_the_base_says_it_all(trained: Models, activation: str) -> None:
+def test_blank_paper_has_only_a_base(trained: Models, activation: str) -> None:
     attribution = attribute(trained[activation, 2], np.zeros((28, 28), np.float32), ALL_DIGITS)
     assert (attribution.pixels == 0).all()
     assert attribution.base == pytest.approx(attribution.logits, abs=1e-4)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_what_is_paper_contributes_nothing(trained: Models, images: list[np.ndarray], activation: str) -> None:
+def test_paper_contributes_nothing(trained: Models, images: list[np.ndarray], activation: str) -> None:
     pixels = attribute(trained[activation, 2], images[0], ALL_DIGITS).pixels
     assert (pixels[:, images[0] == 0] == 0).all()
     assert (pixels[:, images[0] > 0] != 0).any()
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_difference_of_two_digits_contributions_adds_up_to_that_of_their_logits(
-    trained: Models, images: list[np.ndarray], activation: str
-) -> None:
+def test_difference_of_two_digits_adds_up_too(trained: Models, images: list[np.ndarray], activation: str) -> None:
     model = trained[activation, 3]
     for image in images:
         attribution = attribute(model, image, [7, 3])
@@ -202,9 +202,7 @@ def test_the_difference_of_two_digits_contributions_adds_up_to_that_of_their_log
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_digits_contributions_do_not_depend_on_what_else_is_asked_for(
-    trained: Models, images: list[np.ndarray], activation: str
-) -> None:
+def test_contributions_do_not_depend_on_other_digits(trained: Models, images: list[np.ndarray], activation: str) -> None:
     together = attribute(trained[activation, 2], images[1], ALL_DIGITS)
     for digits in ([4], [9, 0]):
         asked = attribute(trained[activation, 2], images[1], digits)
@@ -212,12 +210,12 @@ def test_a_digits_contributions_do_not_depend_on_what_else_is_asked_for(
         assert asked.base == pytest.approx(together.base[digits], abs=1e-6)
 
 
-# The forward pass.
+# The forward pass
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_outputs_are_the_models_own_and_change_nothing(trained: Models, small: Mnist, activation: str, depth: int) -> None:
+def test_layer_outputs_are_those_of_the_model(trained: Models, small: Mnist, activation: str, depth: int) -> None:
     model = trained[activation, depth]
     before = model.state_copy()
     inputs = small.test_images / 255
@@ -235,7 +233,7 @@ def test_outputs_are_the_models_own_and_change_nothing(trained: Models, small: M
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_one_images_activity_is_that_of_a_batch(trained: Models, images: list[np.ndarray], activation: str) -> None:
+def test_activity_of_one_image_is_that_in_a_batch(trained: Models, images: list[np.ndarray], activation: str) -> None:
     model = trained[activation, 3]
     for image in images:
         activity = forward(model, image)
@@ -247,7 +245,7 @@ def test_one_images_activity_is_that_of_a_batch(trained: Models, images: list[np
 
 @pytest.mark.parametrize("depth", [1, 4])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_arithmetic_of_every_unit_is_that_of_the_forward_pass(
+def test_arithmetic_of_units_is_that_of_the_forward_pass(
     trained: Models, images: list[np.ndarray], activation: str, depth: int
 ) -> None:
     model = trained[activation, depth]
@@ -265,7 +263,7 @@ def test_the_arithmetic_of_every_unit_is_that_of_the_forward_pass(
         inputs = layer.activations
 
 
-def test_the_strongest_inputs_are_those_that_add_or_take_the_most(trained: Models, images: list[np.ndarray]) -> None:
+def test_strongest_inputs_have_the_largest_terms(trained: Models, images: list[np.ndarray]) -> None:
     one = unit(trained["relu", 2], images[0], 1, 5)
     strongest = one.strongest(10)
     assert len(strongest) == len(set(strongest)) == 10
@@ -274,7 +272,7 @@ def test_the_strongest_inputs_are_those_that_add_or_take_the_most(trained: Model
     assert sorted(one.strongest(10_000)) == list(range(784))
 
 
-def test_what_is_done_with_the_results_does_not_reach_the_model(trained: Models, images: list[np.ndarray]) -> None:
+def test_results_share_no_memory_with_the_model(trained: Models, images: list[np.ndarray]) -> None:
     model = trained["relu", 2]
     before, image = model.state_copy(), images[0].copy()
     unit(model, image, 2, 0).weights[:] = 9
@@ -287,7 +285,7 @@ def test_what_is_done_with_the_results_does_not_reach_the_model(trained: Models,
 
 @pytest.mark.parametrize("value", [1e30, float("inf"), float("nan")])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_network_whose_sums_overflow_raises_nothing(images: list[np.ndarray], activation: str, value: float) -> None:
+def test_network_that_overflows_raises_nothing(images: list[np.ndarray], activation: str, value: float) -> None:
     model = untrained(activation, 3)
     for layer in model.layers:
         layer.weight.data.mul_(value)
@@ -299,7 +297,7 @@ def test_a_network_whose_sums_overflow_raises_nothing(images: list[np.ndarray], 
 
 
 @pytest.mark.parametrize("activation", SMOOTH)
-def test_nor_does_one_that_says_infinity_to_blank_paper_too(images: list[np.ndarray], activation: str) -> None:
+def test_infinite_logits_of_blank_paper_raise_nothing(images: list[np.ndarray], activation: str) -> None:
     model = untrained(activation, 1)
     model.layers[0].bias.data.fill_(1)
     model.layers[1].weight.data.fill_(3e38)

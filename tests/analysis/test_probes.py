@@ -1,4 +1,4 @@
-"""probes.py: how a run's networks read pinned drawings, from step to step."""
+"""The history of probes agrees with the networks of a real run."""
 
 import numpy as np
 import pytest
@@ -36,9 +36,7 @@ def history(models: dict[int, MLP], probes: list[Probe]) -> History:
     return made
 
 
-def test_curve_is_the_probability_of_the_right_digit_at_each_step_in_order(
-    history: History, models: dict[int, MLP], probes: list[Probe]
-) -> None:
+def test_curve_is_the_probability_of_the_right_digit(history: History, models: dict[int, MLP], probes: list[Probe]) -> None:
     for probe in probes:
         curve = history.curve(probe)
         assert curve.steps.tolist() == sorted(models)
@@ -49,36 +47,34 @@ def test_curve_is_the_probability_of_the_right_digit_at_each_step_in_order(
         assert curve.values == pytest.approx(np.array(expected), abs=1e-6)
 
 
-def test_first_right_is_the_first_step_whose_network_says_the_digit(
-    history: History, models: dict[int, MLP], probes: list[Probe]
-) -> None:
+def test_first_correct_is_the_first_step_reading_the_digit(history: History, models: dict[int, MLP], probes: list[Probe]) -> None:
     for probe in probes:
         with torch.no_grad():
             said = {step: int(models[step](torch.from_numpy(probe.image.reshape(1, -1))).argmax()) for step in sorted(models)}
-        assert history.first_right(probe) == next((step for step, digit in said.items() if digit == probe.digit), None)
+        assert history.first_correct(probe) == next((step for step, digit in said.items() if digit == probe.digit), None)
         assert said[max(said)] == probe.digit, "a digit that this run never learns shows nothing here"
 
 
-def test_drawing_meant_as_another_digit_keeps_its_readings(history: History, probes: list[Probe]) -> None:
+def test_probe_with_a_changed_digit_keeps_its_readings(history: History, probes: list[Probe]) -> None:
     seven = probes[0]
     as_four = Probe(seven.id, seven.image, 4)
     assert not history.needs(60, [as_four])
     assert history.curve(as_four).values[-1] < 0.5 < history.curve(seven).values[-1]
-    newest = history.read(as_four)
+    newest = history.reading_at(as_four)
     assert newest is not None
     assert newest[0] == 7
 
 
-def test_reading_is_of_the_step_asked_for_and_else_of_the_last(history: History, probes: list[Probe]) -> None:
+def test_reading_is_of_the_given_or_the_last_step(history: History, probes: list[Probe]) -> None:
     values = history.curve(probes[0]).values
     for step, value in ((None, values[-1]), (60, values[-1]), (0, values[0])):
-        read = history.read(probes[0], step)
+        read = history.reading_at(probes[0], step)
         assert read is not None
         assert read[1] == value
-    assert history.read(probes[0], 7) is None
+    assert history.reading_at(probes[0], 7) is None
 
 
-def test_right_since_is_the_step_after_the_last_mistake(history: History, models: dict[int, MLP], probes: list[Probe]) -> None:
+def test_correct_since_is_the_step_after_the_last_mistake(history: History, models: dict[int, MLP], probes: list[Probe]) -> None:
     for probe in probes:
         with torch.no_grad():
             right = {
@@ -92,34 +88,32 @@ def test_right_since_is_the_step_after_the_last_mistake(history: History, models
     assert history.correct_since(Probe(0, probes[0].image, 4)) is None
 
 
-def test_history_lacks_what_was_not_read(history: History, probes: list[Probe]) -> None:
+def test_history_needs_probes_that_were_not_read(history: History, probes: list[Probe]) -> None:
     later = Probe(99, probes[0].image, 7)
     assert history.needs(60, [*probes, later])
     assert history.needs(7, probes)
-    assert history.read(later) is None
-    assert history.first_right(later) is None
+    assert history.reading_at(later) is None
+    assert history.first_correct(later) is None
     assert not len(history.curve(later).steps)
 
 
-def test_network_out_of_range_reads_nothing_right(probes: list[Probe]) -> None:
+def test_network_that_overflows_reads_nothing(probes: list[Probe]) -> None:
     broken = MLP((8,))
     broken.load_state_dict({name: torch.full_like(tensor, torch.nan) for name, tensor in broken.state_dict().items()})
     history = History()
     zero = Probe(0, probes[3].image, 0)
     history.add(5, broken, [zero])
     assert history.curve(zero).values.tolist() == [0.0]
-    assert history.first_right(zero) is None
-    assert history.read(zero) is None
+    assert history.first_correct(zero) is None
+    assert history.reading_at(zero) is None
 
 
-def test_network_that_is_not_to_be_had_is_not_asked_for_again_and_leaves_no_point(
-    history: History, models: dict[int, MLP], probes: list[Probe]
-) -> None:
+def test_skipped_step_is_not_needed_and_has_no_point(history: History, models: dict[int, MLP], probes: list[Probe]) -> None:
     assert history.needs(33, probes)
     history.skip(33, probes)
     assert not history.needs(33, probes)
     assert history.curve(probes[0]).steps.tolist() == sorted(models)
     only_lost = History()
     only_lost.skip(33, probes)
-    assert only_lost.lacks_all(probes[0])
-    assert only_lost.read(probes[0]) is None
+    assert only_lost.is_unread(probes[0])
+    assert only_lost.reading_at(probes[0]) is None

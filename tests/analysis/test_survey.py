@@ -1,4 +1,4 @@
-"""survey.py held to the plain model and to brute force over all images at once."""
+"""The survey agrees with the plain model, and with brute force over all images at once."""
 
 import copy
 
@@ -34,7 +34,7 @@ def trained(small: Mnist) -> Models:
 
 @torch.no_grad()
 def all_activations(model: MLP, images: Tensor) -> list[np.ndarray]:
-    """Of every layer for all images at once; of the output layer the logits."""
+    """Return the activations of every layer for all images at once, and the logits of the output layer."""
     values = images / 255
     by_layer = []
     for layer in model.layers[:-1]:
@@ -45,7 +45,7 @@ def all_activations(model: MLP, images: Tensor) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_survey_is_the_plain_model_on_the_test_images(trained: Models, mnist: Mnist, activation: str, depth: int) -> None:
+def test_survey_agrees_with_the_plain_model(trained: Models, mnist: Mnist, activation: str, depth: int) -> None:
     model = trained[activation, depth]
     result = survey(model, mnist.test_images)
     with torch.no_grad():
@@ -53,7 +53,7 @@ def test_a_survey_is_the_plain_model_on_the_test_images(trained: Models, mnist: 
     assert result.digits.dtype == np.int64
     assert result.confidences.dtype == np.float32
     assert result.confidences == pytest.approx(expected.amax(1).numpy(), abs=1e-4)
-    # What rounding decides may be read either way.
+    # Rounding may decide between two digits.
     two = expected.topk(2).values
     sure = (two[:, 0] - two[:, 1] > 1e-4).numpy()
     assert sure.mean() > 0.99
@@ -64,7 +64,7 @@ def test_a_survey_is_the_plain_model_on_the_test_images(trained: Models, mnist: 
 
 
 @pytest.mark.parametrize("count", [1, 999, 1000, 1001, 2500])
-def test_images_do_not_depend_on_the_batch_they_are_in(trained: Models, mnist: Mnist, count: int) -> None:
+def test_readings_do_not_depend_on_the_batch(trained: Models, mnist: Mnist, count: int) -> None:
     model = trained["relu", 3]
     whole, part = survey(model, mnist.test_images), survey(model, mnist.test_images[:count])
     assert part.confidences == pytest.approx(whole.confidences[:count], abs=1e-4)
@@ -72,20 +72,18 @@ def test_images_do_not_depend_on_the_batch_they_are_in(trained: Models, mnist: M
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_dead_units_are_those_that_say_the_same_to_all_images(trained: Models, mnist: Mnist, activation: str) -> None:
+def test_dead_units_never_change_their_output(trained: Models, mnist: Mnist, activation: str) -> None:
     images = mnist.test_images[:2500]
     model = trained[activation, 3]
     spans = [np.ptp(values, axis=0) for values in all_activations(model, images)[:-1]]
-    # What rounding decides may be counted either way.
+    # Rounding may decide whether a unit counts as dead.
     for num_dead, span in zip(survey(model, images).num_dead, spans, strict=True):
         assert (span < 0.99e-3).sum() <= num_dead <= (span < 1.01e-3).sum()
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "gelu"])
-def test_a_unit_that_is_never_on_or_stuck_is_dead_and_no_other(
-    trained: Models, mnist: Mnist, activation: str, layer: int
-) -> None:
+def test_unit_that_is_off_or_saturated_is_dead(trained: Models, mnist: Mnist, activation: str, layer: int) -> None:
     model = copy.deepcopy(trained[activation, 3])
     before = survey(model, mnist.test_images).num_dead
     spans = np.ptp(all_activations(model, mnist.test_images)[layer], axis=0)
@@ -96,7 +94,7 @@ def test_a_unit_that_is_never_on_or_stuck_is_dead_and_no_other(
 
 
 @pytest.mark.parametrize(("span", "num_dead"), [(0.9e-3, 1), (1.1e-3, 0)])
-def test_a_unit_that_hardly_changes_is_dead(trained: Models, mnist: Mnist, span: float, num_dead: int) -> None:
+def test_unit_that_hardly_changes_is_dead(trained: Models, mnist: Mnist, span: float, num_dead: int) -> None:
     model = copy.deepcopy(trained["relu", 1])
     before = survey(model, mnist.test_images).num_dead[0]
     spans = np.ptp(all_activations(model, mnist.test_images)[0], axis=0)
@@ -107,7 +105,7 @@ def test_a_unit_that_hardly_changes_is_dead(trained: Models, mnist: Mnist, span:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_unit_that_answers_one_image_of_the_last_batch_is_not_dead(trained: Models, mnist: Mnist, activation: str) -> None:
+def test_unit_active_for_one_image_is_not_dead(trained: Models, mnist: Mnist, activation: str) -> None:
     model = trained[activation, 1]
     images = torch.zeros(2500, 784, dtype=torch.uint8)
     assert survey(model, images).num_dead == DEEP[:1]
@@ -129,14 +127,14 @@ def test_confusion_counts_every_image_once(trained: Models, mnist: Mnist) -> Non
     assert table[4, 9] == ((mnist.test_labels.numpy() == 4) & (result.digits == 9)).sum() > 0
 
 
-def test_confusion_has_ten_rows_and_columns_whatever_occurs() -> None:
+def test_confusion_always_has_ten_rows_and_columns() -> None:
     table = confusion(torch.tensor([1, 1]), np.array([7, 1]))
     assert table.shape == (10, 10)
     assert table[1, 7] == table[1, 1] == 1
     assert table.sum() == 2
 
 
-def test_misread_are_all_that_are_the_surest_first(trained: Models, mnist: Mnist) -> None:
+def test_misclassified_images_come_most_confident_first(trained: Models, mnist: Mnist) -> None:
     result = survey(trained["relu", 3], mnist.test_images)
     wrong = misclassified(mnist.test_labels, result)
     assert sorted(wrong) == np.flatnonzero(result.digits != mnist.test_labels.numpy()).tolist()
@@ -144,7 +142,7 @@ def test_misread_are_all_that_are_the_surest_first(trained: Models, mnist: Mnist
     assert (np.diff(result.confidences[wrong]) <= 0).all()
 
 
-def test_of_equally_sure_misreadings_the_first_comes_first_and_of_none_there_are_none() -> None:
+def test_equally_confident_misreadings_keep_their_order() -> None:
     result = Survey(np.array([1, 2, 3]), np.array([0.5, 0.5, 0.9], np.float32), ())
     assert misclassified(torch.tensor([0, 0, 0]), result).tolist() == [2, 0, 1]
     assert misclassified(torch.tensor([1, 2, 3]), result).tolist() == []
@@ -152,7 +150,7 @@ def test_of_equally_sure_misreadings_the_first_comes_first_and_of_none_there_are
 
 @pytest.mark.parametrize("layer", [1, 2, 3, 4])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_exciting_images_are_those_of_brute_force(trained: Models, mnist: Mnist, activation: str, layer: int) -> None:
+def test_top_activating_images_are_those_of_brute_force(trained: Models, mnist: Mnist, activation: str, layer: int) -> None:
     model = trained[activation, 3]
     activations = all_activations(model, mnist.test_images)[layer - 1]
     for index in (0, 7):
@@ -165,7 +163,7 @@ def test_exciting_images_are_those_of_brute_force(trained: Models, mnist: Mnist,
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("depth", [1, 3])
-def test_nearest_images_are_those_of_brute_force(trained: Models, mnist: Mnist, activation: str, depth: int) -> None:
+def test_nearest_neighbours_are_those_of_brute_force(trained: Models, mnist: Mnist, activation: str, depth: int) -> None:
     model = trained[activation, depth]
     features = all_activations(model, mnist.test_images)[-2]
     distances = np.linalg.norm(features[3000:] - features[2], axis=1)
@@ -177,7 +175,7 @@ def test_nearest_images_are_those_of_brute_force(trained: Models, mnist: Mnist, 
     assert (np.diff(values) >= 0).all()
 
 
-def test_an_image_is_nearest_to_itself(trained: Models, mnist: Mnist) -> None:
+def test_image_is_its_own_nearest_neighbour(trained: Models, mnist: Mnist) -> None:
     for index in (0, 1500, 9999):
         image = (mnist.test_images[index] / 255).numpy().reshape(28, 28)
         indices, values = nearest_neighbours(trained["tanh", 3], image, mnist.test_images, 3)
@@ -187,7 +185,7 @@ def test_an_image_is_nearest_to_itself(trained: Models, mnist: Mnist) -> None:
 
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_telling_units_are_those_of_the_formula(trained: Models, mnist: Mnist, activation: str, depth: int) -> None:
+def test_most_discriminative_units_follow_the_formula(trained: Models, mnist: Mnist, activation: str, depth: int) -> None:
     model = trained[activation, depth]
     images = mnist.test_images[:2500]
     deviations = all_activations(model, images)[0].astype(np.float64).std(0)
@@ -198,7 +196,7 @@ def test_telling_units_are_those_of_the_formula(trained: Models, mnist: Mnist, a
     assert sorted(most_discriminative(model, images, 1000)) == list(range(DEEP[0]))
 
 
-def test_a_unit_that_nobody_listens_to_or_that_never_changes_tells_nothing(trained: Models, small: Mnist) -> None:
+def test_unused_or_constant_units_are_least_discriminative(trained: Models, small: Mnist) -> None:
     model = copy.deepcopy(trained["sigmoid", 3])
     loud, stuck = most_discriminative(model, small.test_images, 2)
     model.layers[1].weight.data[:, loud] = 0
@@ -208,7 +206,7 @@ def test_a_unit_that_nobody_listens_to_or_that_never_changes_tells_nothing(train
 
 @pytest.mark.parametrize("value", [1e30, float("inf"), float("nan")])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_weights_of_a_diverged_run_raise_nothing(trained: Models, small: Mnist, activation: str, value: float) -> None:
+def test_diverged_network_raises_nothing(trained: Models, small: Mnist, activation: str, value: float) -> None:
     model = copy.deepcopy(trained[activation, 3])
     for layer in model.layers:
         layer.weight.data.mul_(value)
@@ -224,19 +222,19 @@ def test_weights_of_a_diverged_run_raise_nothing(trained: Models, small: Mnist, 
     assert len(most_discriminative(model, small.test_images, 9)) == 9
 
 
-def test_what_is_no_number_is_no_confidence_and_comes_last(trained: Models, small: Mnist) -> None:
+def test_values_that_are_not_numbers_rank_last(trained: Models, small: Mnist) -> None:
     model = copy.deepcopy(trained["relu", 3])
-    assert not survey(model, small.test_images).reads_nothing
+    assert not survey(model, small.test_images).overflows
     model.layers[2].weight.data[0] = float("nan")
     result = survey(model, small.test_images)
     assert (result.confidences == 0).all()
-    assert result.reads_nothing
+    assert result.overflows
     model = copy.deepcopy(trained["relu", 1])
     model.layers[0].weight.data[5] = float("nan")
     assert most_discriminative(model, small.test_images, DEEP[0])[-1] == 5
 
 
-def test_nothing_changes_the_model_or_the_images(trained: Models, small: Mnist) -> None:
+def test_model_and_images_stay_unchanged(trained: Models, small: Mnist) -> None:
     model = trained["gelu", 3]
     before, images = model.state_copy(), small.test_images.clone()
     survey(model, images)

@@ -1,4 +1,4 @@
-"""drawing.py: the same digit is the same image, whichever brush drew it, wherever and however large; digits come apart."""
+"""The same digit becomes the same image whatever its brush, place and size, and digits side by side are segmented."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ from mnist_fc.drawing.normalize import (
     WORK_SIZE,
     extract_ink,
     normalize,
-    plain_resize,
+    resize_canvas,
     segment_digits,
     stroke_width,
     to_image,
@@ -24,6 +24,7 @@ from mnist_fc.drawing.normalize import (
 from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, render
 from mnist_fc.reading.reader import Reader
+from tests.support.drawings import image_of, ink_difference, painted
 
 SHAPES = {
     "one": [Stroke(((140, 60), (140, 220)), 20)],
@@ -46,33 +47,14 @@ def moved(strokes: list[Stroke], x: float = 0, y: float = 0, scale: float = 1) -
     ]
 
 
-def image_of(strokes: list[Stroke]) -> np.ndarray:
-    image = to_image(render(strokes))
-    assert image is not None
-    return image
-
-
 def distance(left: np.ndarray, right: np.ndarray) -> float:
-    """The largest difference in a pixel, when a center of mass half way between two pixels may be rounded to either."""
+    """Return the largest difference of a pixel. A centre of mass halfway between two pixels may be rounded to either."""
     shifts = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
     return float(min(np.abs(np.roll(left, shift, (0, 1)) - right).max() for shift in shifts))
 
 
-def ink_moved(image: np.ndarray, other: np.ndarray) -> float:
-    """How much two images differ, as a share of the other's ink; a shift of a pixel is none."""
-    shifts = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
-    return float(min(np.abs(np.roll(image, shift, (0, 1)) - other).sum() for shift in shifts) / other.sum())
-
-
-def painted(strokes: list[Stroke], paper: int, ink: int) -> np.ndarray:
-    """The strokes in gray `ink` on opaque `paper`."""
-    share = render(strokes)[..., 3] / 255
-    gray = (paper + (ink - paper) * share).round().astype(np.uint8)
-    return np.dstack([gray, gray, gray, np.full_like(gray, 255)])
-
-
 def enlarged(image: np.ndarray) -> np.ndarray:
-    """An MNIST image, uint8 (28, 28), eight times as large in the middle of a transparent canvas."""
+    """Return an MNIST image, uint8 (28, 28), enlarged eight times in the middle of a transparent canvas."""
     canvas = np.zeros((CANVAS_SIZE, CANVAS_SIZE, 4), np.uint8)
     canvas[28:252, 28:252, 3] = image.repeat(8, 0).repeat(8, 1)
     return canvas
@@ -86,10 +68,10 @@ def plain(*shape: int, value: int = 0) -> np.ndarray:
 @pytest.mark.parametrize(
     ("paper", "ink"), [(255, 0), (0, 255), (230, 10), (20, 250), (120, 20), (127, 0), (128, 255), (150, 250)]
 )
-def test_the_same_ink_is_the_same_image_on_any_paper(name: str, paper: int, ink: int) -> None:
+def test_same_ink_is_the_same_image_on_any_paper(name: str, paper: int, ink: int) -> None:
     picture = to_image(painted(SHAPES[name], paper, ink))
     assert picture is not None
-    # Rounding to 256 grays moves the edge of the ink by a hair.
+    # Rounding to 256 grays moves the edge of the ink slightly.
     assert distance(picture, image_of(SHAPES[name])) <= 0.02
 
 
@@ -102,17 +84,17 @@ def test_colored_ink_is_ink() -> None:
 
 
 @pytest.mark.parametrize("rgba", [plain(280, 280, 4), plain(280, 280, 4, value=255), plain(1, 1, 4), plain(3, 900, 4, value=255)])
-def test_an_empty_canvas_has_no_image(rgba: np.ndarray) -> None:
+def test_empty_canvas_has_no_image(rgba: np.ndarray) -> None:
     assert to_image(rgba) is None
-    assert plain_resize(rgba) is None
+    assert resize_canvas(rgba) is None
 
 
 @pytest.mark.parametrize("gray", [0, 100, 127, 128, 200, 255])
-def test_a_plain_opaque_canvas_has_no_image(gray: int) -> None:
+def test_plain_opaque_canvas_has_no_image(gray: int) -> None:
     assert to_image(painted([], gray, gray)) is None
 
 
-def test_faint_noise_is_no_ink() -> None:
+def test_faint_noise_is_not_ink() -> None:
     noise = np.random.default_rng(0).integers(235, 256, (280, 280, 1), np.uint8).repeat(4, 2)
     noise[..., 3] = 255
     assert to_image(noise) is None
@@ -120,19 +102,19 @@ def test_faint_noise_is_no_ink() -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize(("x", "y"), [(7, 13), (-9, 30), (-13, -3)])
-def test_where_a_drawing_is_on_the_canvas_makes_no_difference(name: str, x: float, y: float) -> None:
+def test_place_on_the_canvas_makes_no_difference(name: str, x: float, y: float) -> None:
     assert np.allclose(image_of(moved(SHAPES[name], x, y)), image_of(SHAPES[name]), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(set(SHAPES) - {"dot"}))
 @pytest.mark.parametrize(("x", "y"), [(0.5, 0.25), (0.25, 0.5), (-0.3, 0.7)])
-def test_moving_a_drawing_by_part_of_a_pixel_makes_hardly_any_difference(name: str, x: float, y: float) -> None:
+def test_shift_by_part_of_a_pixel_makes_little_difference(name: str, x: float, y: float) -> None:
     # Measured: at most 0.22 in one pixel, at the ends of the corner's thin lines.
     assert distance(image_of(moved(SHAPES[name], x, y)), image_of(SHAPES[name])) < 0.3
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.7, 1.2, 1.5])
-def test_how_large_a_drawing_is_makes_hardly_any_difference(seven: list[Stroke], scale: float) -> None:
+def test_size_on_the_canvas_makes_little_difference(seven: list[Stroke], scale: float) -> None:
     # Measured: at most 0.06 in one pixel and 0.0025 on average, of an image that is 0.128 ink on average.
     difference = np.abs(image_of(moved(seven, scale=scale)) - image_of(seven))
     assert difference.max() < 0.1
@@ -140,7 +122,7 @@ def test_how_large_a_drawing_is_makes_hardly_any_difference(seven: list[Stroke],
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_longest_side_is_20_pixels_and_all_ink_is_within_the_image(name: str) -> None:
+def test_longest_side_is_20_pixels(name: str) -> None:
     image = image_of(SHAPES[name])
     assert image.shape == (28, 28)
     assert image.dtype == np.float32
@@ -151,7 +133,7 @@ def test_the_longest_side_is_20_pixels_and_all_ink_is_within_the_image(name: str
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_center_of_mass_is_pixel_14_14_unless_the_ink_would_leave_the_image(name: str) -> None:
+def test_center_of_mass_is_pixel_14_14_if_possible(name: str) -> None:
     image = image_of(SHAPES[name])
     for axis in (0, 1):
         ink = image.sum(1 - axis)
@@ -160,7 +142,7 @@ def test_the_center_of_mass_is_pixel_14_14_unless_the_ink_would_leave_the_image(
         assert abs(center - 14) <= 0.5 + 1e-4 or inked[0] == 0 or inked[-1] == 27
 
 
-def test_a_lopsided_drawing_is_kept_inside_the_image() -> None:
+def test_lopsided_drawing_stays_inside_the_image() -> None:
     image = image_of([Stroke(((x, 40), (x, 240)), 12) for x in (40, 60, 80)] + [Stroke(((40, 140), (240, 140)), 12)])
     columns = np.nonzero(image.any(0))[0]
     assert image.sum(0) @ np.arange(28) / image.sum() < 13.4
@@ -168,18 +150,18 @@ def test_a_lopsided_drawing_is_kept_inside_the_image() -> None:
     assert columns[-1] == 27
 
 
-def test_a_real_test_digit_enlarged_on_a_canvas_comes_back_much_like_itself(small: Mnist) -> None:
+def test_enlarged_test_digit_comes_back_similar(small: Mnist) -> None:
     differences = []
     for pixels in small.test_images[:100].numpy().reshape(-1, 28, 28):
         image = to_image(enlarged(pixels))
         assert image is not None
-        differences.append(ink_moved(image, pixels / 255))
-    # Measured, now that its stroke is as wide as is usual: half within 0.26, nine in ten within 0.60, the worst at 1.08.
+        differences.append(ink_difference(image, pixels / 255))
+    # Measured with the standard stroke width: half within 0.26, nine in ten within 0.60, the worst at 1.08.
     assert np.median(differences) < 0.35
     assert max(differences) < 1.4
 
 
-def test_the_shipped_network_reads_real_test_digits_enlarged_on_a_canvas(small: Mnist) -> None:
+def test_shipped_network_reads_enlarged_test_digits(small: Mnist) -> None:
     reader = Reader.load()
     images, labels = small.test_images[:100].numpy().reshape(-1, 28, 28), small.test_labels[:100].tolist()
     num_right = sum(reader.read(enlarged(image)).digit == label for image, label in zip(images, labels, strict=True))
@@ -198,14 +180,14 @@ def test_the_shipped_network_reads_real_test_digits_enlarged_on_a_canvas(small: 
     ],
     ids=["2-D", "RGB", "no pixels", "float", "list", "None"],
 )
-def test_an_array_of_another_kind_is_no_drawing(rgba: Any) -> None:
-    for normalise in (to_image, plain_resize):
+def test_array_of_another_kind_is_rejected(rgba: Any) -> None:
+    for read in (to_image, resize_canvas):
         with pytest.raises(DrawingError, match=r"a drawing must be uint8 \(height, width, 4\); this is "):
-            normalise(rgba)
+            read(rgba)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 500), (500, 1), (3, 900)])
-def test_drawings_of_any_shape_have_an_image(shape: tuple[int, int]) -> None:
+def test_drawing_of_any_shape_has_an_image(shape: tuple[int, int]) -> None:
     rgba = plain(*shape, 4)
     rgba[shape[0] // 2, shape[1] // 2, 3] = 100
     image = to_image(rgba)
@@ -213,8 +195,8 @@ def test_drawings_of_any_shape_have_an_image(shape: tuple[int, int]) -> None:
     assert image.shape == (28, 28)
 
 
-def test_the_plain_resize_leaves_the_ink_where_it_is() -> None:
-    image = plain_resize(render(moved(SHAPES["seven"], -40, -30)))
+def test_resized_canvas_keeps_the_place_of_the_ink() -> None:
+    image = resize_canvas(render(moved(SHAPES["seven"], -40, -30)))
     assert image is not None
     for axis, middle in ((0, (80 + 220) / 2 - 30), (1, 140 - 40)):
         inked = np.nonzero((image > 0.5).any(1 - axis))[0]
@@ -243,7 +225,7 @@ def ink_of(strokes: list[Stroke]) -> np.ndarray:
 
 
 def cropped_plainly(drawn: np.ndarray) -> np.ndarray:
-    """What `prepare` gives when the stroke is left as wide as it is."""
+    """Return a normalized image without the standard stroke width."""
     rows, columns = np.flatnonzero((drawn > 0.5).any(1)), np.flatnonzero((drawn > 0.5).any(0))
     box = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = (max(1, round(side * DIGIT_BOX / max(box.shape))) for side in box.shape)
@@ -256,19 +238,19 @@ def cropped_plainly(drawn: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", DIGITS)
 @pytest.mark.parametrize("width", [6, 34])
-def test_whichever_brush_draws_a_digit_the_image_is_nearly_the_same(name: str, width: float) -> None:
-    # Measured: at most 0.13 of the ink, but 0.31 for the 0, whose sides round to 12 or 13 pixels; plainly 0.43 to 0.97.
-    difference = ink_moved(image_of(written(name, width)), image_of(written(name, 20)))
-    plainly = ink_moved(cropped_plainly(ink_of(written(name, width))), cropped_plainly(ink_of(written(name, 20))))
+def test_image_is_nearly_the_same_for_every_brush(name: str, width: float) -> None:
+    # Measured: at most 0.13 of the ink, except 0.31 for the 0, whose sides round to 12 or 13 pixels. Plainly 0.43 to 0.97.
+    difference = ink_difference(image_of(written(name, width)), image_of(written(name, 20)))
+    plainly = ink_difference(cropped_plainly(ink_of(written(name, width))), cropped_plainly(ink_of(written(name, 20))))
     assert difference < 0.4
     assert plainly > 0.35
     assert difference < 0.8 * plainly
 
 
-def test_on_the_whole_the_brush_makes_a_small_part_of_the_difference_that_it_would() -> None:
+def test_normalization_removes_most_of_the_brush_effect() -> None:
     pairs = [(name, width) for name in DIGITS for width in (6, 34)]
-    differences = [ink_moved(image_of(written(name, width)), image_of(written(name, 20))) for name, width in pairs]
-    plainly = [ink_moved(cropped_plainly(ink_of(written(n, w))), cropped_plainly(ink_of(written(n, 20)))) for n, w in pairs]
+    differences = [ink_difference(image_of(written(name, width)), image_of(written(name, 20))) for name, width in pairs]
+    plainly = [ink_difference(cropped_plainly(ink_of(written(n, w))), cropped_plainly(ink_of(written(n, 20)))) for n, w in pairs]
     # Measured: 0.065 and 0.59 of the ink.
     assert np.median(differences) < 0.12
     assert np.median(plainly) > 0.4
@@ -276,20 +258,18 @@ def test_on_the_whole_the_brush_makes_a_small_part_of_the_difference_that_it_wou
 
 @pytest.mark.parametrize("width", [4, 6, 10, 16])
 @pytest.mark.parametrize("end", [(240, 140), (140, 240), (240, 200), (220, 220), (60, 220), (40, 200)])
-def test_the_width_of_a_straight_line_is_measured_within_a_pixel_whichever_way_it_lies(
-    width: float, end: tuple[int, int]
-) -> None:
+def test_width_of_a_straight_line_is_measured_within_a_pixel(width: float, end: tuple[int, int]) -> None:
     start = (280 - end[0], 280 - end[1])
     assert stroke_width(ink_of([Stroke((start, end), width)])) == pytest.approx(width, abs=1)
 
 
 @pytest.mark.parametrize("width", [6, 20, 34])
-def test_the_width_of_a_circles_line_is_measured_within_a_twentieth(width: float) -> None:
+def test_width_of_a_circle_is_measured_within_a_twentieth(width: float) -> None:
     circle = tuple((140 + 90 * math.cos(turn / 20), 140 + 90 * math.sin(turn / 20)) for turn in range(127))
     assert stroke_width(ink_of([Stroke(circle, width)])) == pytest.approx(width, rel=0.05)
 
 
-def test_the_usual_stroke_is_that_of_mnists_training_images(small: Mnist) -> None:
+def test_standard_stroke_width_is_that_of_mnist(small: Mnist) -> None:
     widths = []
     for pixels in small.train_images[:500].numpy().reshape(-1, 28, 28):
         cropped = normalize(pixels.astype(np.float32) / 255).cropped
@@ -299,13 +279,13 @@ def test_the_usual_stroke_is_that_of_mnists_training_images(small: Mnist) -> Non
 
 @pytest.mark.parametrize("width", [3, 6, 12, 20, 34])
 @pytest.mark.parametrize("name", sorted(set(DIGITS) - {"1"}))
-def test_the_stroke_comes_out_as_wide_as_is_usual(name: str, width: float) -> None:
-    preparation = normalize(ink_of(written(name, width)))
-    after = stroke_width(preparation.stroke) / max(preparation.stroke.shape)
+def test_normalized_stroke_has_the_standard_width(name: str, width: float) -> None:
+    normalized = normalize(ink_of(written(name, width)))
+    after = stroke_width(normalized.stroke) / max(normalized.stroke.shape)
     assert after == pytest.approx(STROKE_WIDTH, rel=0.2)
 
 
-def test_a_filled_blob_is_not_thinned_to_lines() -> None:
+def test_filled_blob_is_not_thinned() -> None:
     disc = Stroke(((140, 140), (141, 140)), 64)
     square = plain(280, 280, 4)
     square[80:200, 80:200, 3] = 255
@@ -317,12 +297,12 @@ def test_a_filled_blob_is_not_thinned_to_lines() -> None:
 
 @pytest.mark.parametrize("name", DIGITS)
 @pytest.mark.parametrize("speck", [(10, 10), (270, 20), (262, 262)])
-def test_a_speck_far_away_does_not_move_the_digit(name: str, speck: tuple[int, int]) -> None:
-    clean = written(name, 12)
-    assert np.allclose(image_of([*clean, Stroke((speck,), 5)]), image_of(clean), atol=1e-5)
+def test_distant_speck_does_not_move_the_digit(name: str, speck: tuple[int, int]) -> None:
+    digit = written(name, 12)
+    assert np.allclose(image_of([*digit, Stroke((speck,), 5)]), image_of(digit), atol=1e-5)
 
 
-def test_what_is_no_speck_stays() -> None:
+def test_part_larger_than_a_speck_stays() -> None:
     without = written("7", 12)
     assert distance(image_of([*without, Stroke(((30, 30), (30, 80)), 12)]), image_of(without)) > 0.5
 
@@ -330,15 +310,15 @@ def test_what_is_no_speck_stays() -> None:
 @pytest.mark.parametrize("side", [60, 280, 700, 1500])
 @pytest.mark.parametrize("width", [1, 2, 3, 6])
 @pytest.mark.parametrize("name", sorted(DIGITS))
-def test_a_thin_stroke_never_vanishes(name: str, width: int, side: int) -> None:
+def test_thin_stroke_never_vanishes(name: str, width: int, side: int) -> None:
     picture = plain(side, side, 4, value=255)
     for points in DIGITS[name]:
         line = np.round(np.array(points) * side / CANVAS_SIZE).astype(np.int32).reshape(-1, 1, 2)
         cv2.polylines(picture, [line], isClosed=False, color=(0, 0, 0, 255), thickness=width)
     image = to_image(picture)
     assert image is not None
-    # A line of 1 pixel has steps, and those of the smallest are coarse.
-    assert ink_moved(image, image_of(written(name, 20))) < 0.6
+    # A line of 1 pixel has steps, which are coarse in the smallest picture.
+    assert ink_difference(image, image_of(written(name, 20))) < 0.6
 
 
 @pytest.mark.parametrize("width", [6, 20, 28])
@@ -347,7 +327,7 @@ def test_loops_stay_open(name: str, num_holes: int, width: float) -> None:
     assert holes(image_of(written(name, width)), 0.5) == num_holes
 
 
-def test_a_small_hole_stays() -> None:
+def test_small_hole_stays() -> None:
     small_loop = tuple((140 + 22 * math.sin(turn / 10), 200 - 22 * math.cos(turn / 10)) for turn in range(64))
     six = [Stroke(((150, 60), (120, 120), (118, 200)), 14), Stroke(small_loop, 14)]
     assert holes(image_of(six), 0.6) == 1
@@ -360,39 +340,39 @@ def holes(image: np.ndarray, level: float) -> int:
 
 @pytest.mark.parametrize("name", DIGITS)
 @pytest.mark.parametrize("width", [6, 20, 34])
-def test_each_step_of_the_preparation_is_ink_of_its_size(name: str, width: float) -> None:
+def test_each_step_of_normalization_has_its_size_and_range(name: str, width: float) -> None:
     drawn = ink_of(written(name, width))
-    preparation = normalize(drawn)
-    steps = (preparation.cropped, preparation.stroke, preparation.scaled, preparation.image)
-    for plane in (preparation.drawn, *steps):
+    normalized = normalize(drawn)
+    steps = (normalized.cropped, normalized.stroke, normalized.scaled, normalized.image)
+    for plane in (normalized.drawn, *steps):
         assert plane.dtype == np.float32
         assert plane.ndim == 2
         assert plane.min() >= 0
         assert 0.5 < plane.max() <= 1
-    assert preparation.drawn is drawn
-    assert max(preparation.cropped.shape) == WORK_SIZE
-    assert max(preparation.stroke.shape) == pytest.approx(WORK_SIZE, abs=16)
-    assert max(preparation.scaled.shape) == DIGIT_BOX
-    assert preparation.image.shape == (28, 28)
-    assert preparation.image.sum() == pytest.approx(preparation.scaled.sum())
-    assert np.allclose(image_of(written(name, width)), preparation.image, atol=1e-5)
+    assert normalized.drawn is drawn
+    assert max(normalized.cropped.shape) == WORK_SIZE
+    assert max(normalized.stroke.shape) == pytest.approx(WORK_SIZE, abs=16)
+    assert max(normalized.scaled.shape) == DIGIT_BOX
+    assert normalized.image.shape == (28, 28)
+    assert normalized.image.sum() == pytest.approx(normalized.scaled.sum())
+    assert np.allclose(image_of(written(name, width)), normalized.image, atol=1e-5)
 
 
 @pytest.mark.parametrize("width", [2, 10, 30])
 @pytest.mark.parametrize("length", [20, 100, 200])
-def test_the_size_is_that_of_the_longest_side_on_the_canvas(length: float, width: float) -> None:
+def test_size_is_the_longest_side_on_the_canvas(length: float, width: float) -> None:
     for end in ((40 + length, 60), (40, 60 + length)):
         assert normalize(ink_of([Stroke(((40, 60), end), width)])).size == pytest.approx(length + width, abs=2)
 
 
 def shrunk(name: str, x: float, width: float = 8) -> list[Stroke]:
-    """A digit at most 54 pixels wide and 72 high, its brush aside, and its left edge at x."""
+    """Return a digit at most 54 pixels wide and 72 high without its brush, with its left edge at x."""
     left = min(px for points in DIGITS[name] for px, _ in points)
     return [Stroke(tuple((x + (px - left) * 0.45, 60 + py * 0.45) for px, py in points), width) for points in DIGITS[name]]
 
 
 @pytest.mark.parametrize("names", ["17", "40", "88", "2540", "1111", "7518", "5724"])
-def test_digits_beside_each_other_come_apart_from_left_to_right(names: str) -> None:
+def test_digits_side_by_side_are_segmented_from_left_to_right(names: str) -> None:
     alone = [shrunk(name, 10 + 66 * place) for place, name in enumerate(names)]
     together = [stroke for strokes in alone for stroke in strokes]
     parts = segment_digits(ink_of(together[::-1]))
@@ -410,14 +390,14 @@ def test_digits_beside_each_other_come_apart_from_left_to_right(names: str) -> N
         [Stroke(((140, 140),), 30)],
     ],
 )
-def test_one_thing_of_one_stroke_or_more_is_one(strokes: list[Stroke]) -> None:
+def test_one_digit_of_several_strokes_stays_whole(strokes: list[Stroke]) -> None:
     drawn = ink_of(strokes)
     (part,) = segment_digits(drawn)
     assert np.array_equal(part, drawn)
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_the_parts_add_up_to_the_ink(seed: int) -> None:
+def test_segments_add_up_to_the_ink(seed: int) -> None:
     random = np.random.default_rng(seed)
     strokes = [
         Stroke(tuple(map(tuple, random.uniform(10, 270, (random.integers(1, 4), 2)))), random.uniform(3, 14))
@@ -438,7 +418,7 @@ sides = st.sampled_from([1, 2, 3, 4, 5, 9, 28, 100, 280])
 
 @st.composite
 def pictures(draw: st.DrawFn) -> np.ndarray:
-    """RGBA of any content: noise, few colours, plain, a pixel, lines, slopes, faint or strong, opaque or not, long or not."""
+    """Draw RGBA of any content: noise, two values, plain, a pixel, lines, slopes or faint; opaque or not; of any shape."""
     height, width = draw(st.tuples(sides, sides) | st.sampled_from([(1, 3000), (3000, 2), (7, 2500), (1200, 300)]))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     rgba = random.integers(0, 256, (height, width, 4)).astype(np.uint8)
@@ -467,7 +447,7 @@ def pictures(draw: st.DrawFn) -> np.ndarray:
 @settings(max_examples=300, deadline=None)
 @given(pictures())
 def test_any_picture_has_an_image_in_range_or_none(rgba: np.ndarray) -> None:
-    image, resized = to_image(rgba), plain_resize(rgba)
+    image, resized = to_image(rgba), resize_canvas(rgba)
     assert (image is None) == (resized is None)
     for read in (image, resized):
         if read is not None:

@@ -1,4 +1,4 @@
-"""strokes.py: what the canvas sends is strokes or refused; strokes are drawn where and as wide as they are."""
+"""The canvas's messages become strokes or are rejected, and strokes are rendered with their place and width."""
 
 import math
 from typing import Any
@@ -28,11 +28,11 @@ strokes = st.lists(
 
 
 @given(strokes)
-def test_strokes_come_back_from_what_the_canvas_is_given(drawn: list[Stroke]) -> None:
+def test_strokes_survive_the_round_trip_through_the_canvas(drawn: list[Stroke]) -> None:
     assert strokes_of_canvas(canvas_json(drawn)) == drawn
 
 
-def test_a_curve_becomes_points_along_it() -> None:
+def test_curve_becomes_points_along_it() -> None:
     path = [["M", 0, 0], ["Q", 100, 0, 100, 100], ["L", 100, 200]]
     (stroke,) = strokes_of_canvas({"objects": [{"path": path, "strokeWidth": 9}]})
     assert stroke.width == 9
@@ -53,7 +53,7 @@ objects = st.fixed_dictionaries({"path": st.lists(commands, max_size=5) | anythi
 
 
 @given(anything | st.fixed_dictionaries({"objects": st.lists(objects, max_size=4) | anything}))
-def test_whatever_a_browser_sends_is_strokes_that_can_be_drawn_or_a_drawing_error(sent: Any) -> None:
+def test_any_message_is_drawable_strokes_or_a_drawing_error(sent: Any) -> None:
     try:
         drawn = strokes_of_canvas(sent)
     except DrawingError:
@@ -64,34 +64,34 @@ def test_whatever_a_browser_sends_is_strokes_that_can_be_drawn_or_a_drawing_erro
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 10**400, "x", None])
 @pytest.mark.parametrize("place", ["width", "point"])
-def test_numbers_that_are_not_finite_are_no_drawing(bad: Any, place: str) -> None:
+def test_numbers_that_are_not_finite_are_rejected(bad: Any, place: str) -> None:
     path, width = [["M", 1, 2], ["L", bad if place == "point" else 3, 4]], bad if place == "width" else 5
-    with pytest.raises(DrawingError, match=r"not finite|no path"):
+    with pytest.raises(DrawingError, match=r"not finite|without a valid path"):
         strokes_of_canvas({"objects": [{"path": path, "strokeWidth": width}]})
 
 
-def test_as_many_strokes_as_a_hand_draws_and_no_more() -> None:
+def test_number_of_strokes_is_bounded() -> None:
     stroke = Stroke(((1.0, 1.0), (2.0, 2.0)), 5.0)
     assert len(strokes_of_canvas(canvas_json([stroke] * MAX_STROKES))) == MAX_STROKES
-    with pytest.raises(DrawingError, match=f"has {MAX_STROKES + 1} strokes; {MAX_STROKES} are read at the most"):
+    with pytest.raises(DrawingError, match=f"has {MAX_STROKES + 1} strokes; at most {MAX_STROKES} can be read"):
         strokes_of_canvas(canvas_json([stroke] * (MAX_STROKES + 1)))
 
 
-def test_as_many_points_as_a_hand_draws_and_no_more() -> None:
+def test_number_of_points_is_bounded() -> None:
     half = Stroke(((1.0, 1.0),) * (MAX_POINTS // 2), 5.0)
     assert len(strokes_of_canvas(canvas_json([half] * 2))) == 2
-    with pytest.raises(DrawingError, match="longer than 30,000 points"):
+    with pytest.raises(DrawingError, match="more than 30,000 points"):
         strokes_of_canvas(canvas_json([half, half, Stroke(((1.0, 1.0),), 5.0)]))
 
 
-def test_a_stroke_without_points_and_an_unknown_command_are_no_drawing() -> None:
-    for path, reason in (([], "not finite"), ([["A", 1, 2]], "path command other"), ([["M", 1]], "no path")):
+def test_empty_stroke_and_unknown_command_are_rejected() -> None:
+    for path, reason in (([], "not finite"), ([["A", 1, 2]], "path command other"), ([["M", 1]], "without a valid path")):
         with pytest.raises(DrawingError, match=reason):
             strokes_of_canvas({"objects": [{"path": path, "strokeWidth": 5}]})
 
 
 @pytest.mark.parametrize("width", [2, 6, 15, 20, 34])
-def test_a_straight_line_has_ink_where_it_should_and_as_wide_as_asked(width: int) -> None:
+def test_straight_line_has_its_place_and_width(width: int) -> None:
     rgba = render([Stroke(((40, 140), (240, 140)), width)])
     assert rgba.shape == (CANVAS_SIZE, CANVAS_SIZE, 4)
     assert rgba.dtype == np.uint8
@@ -106,12 +106,12 @@ def test_a_straight_line_has_ink_where_it_should_and_as_wide_as_asked(width: int
 
 
 @pytest.mark.parametrize("width", [6, 20, 34])
-def test_a_slanted_line_is_as_wide_as_a_straight_one(width: int) -> None:
+def test_slanted_line_is_as_wide_as_a_straight_one(width: int) -> None:
     alpha = render([Stroke(((40, 60), (240, 200)), width)])[..., 3]
     assert alpha[140].sum() / 255 * 140 / math.hypot(200, 140) == pytest.approx(width, abs=1)
 
 
-def test_a_dot_is_a_disc() -> None:
+def test_dot_is_a_disc() -> None:
     alpha = render([Stroke(((100, 80),), 30)])[..., 3] / 255
     assert alpha.sum() == pytest.approx(math.pi * 15**2, rel=0.02)
     y, x = np.nonzero(alpha > 0.5)
@@ -119,7 +119,7 @@ def test_a_dot_is_a_disc() -> None:
 
 
 @pytest.mark.parametrize("value", [1e300, -1e300, 1e9])
-def test_huge_numbers_draw_only_what_is_seen(value: float) -> None:
+def test_huge_coordinates_draw_only_the_visible_part(value: float) -> None:
     assert render([Stroke(((value, value), (value, -value)), 20)])[..., 3].sum() == 0
     assert render([Stroke(((-abs(value), 140), (abs(value), 140)), 20)])[140, :, 3].min() == 255
     assert (render([Stroke(((140, 140),), abs(value))]) == render([Stroke(((140, 140),), MAX_WIDTH)])).all()

@@ -1,4 +1,4 @@
-"""export.py: the program trains as the engine does and needs nothing of ours; the ONNX file gives the network's logits."""
+"""The exported script trains as the engine does, and needs nothing of this program."""
 
 import ast
 import importlib.util
@@ -16,8 +16,6 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnx
-import onnxruntime  # type: ignore[import-untyped]
 import pytest
 import torch
 from torch import Tensor
@@ -26,20 +24,17 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 from mnist_fc.config import FIELDS, PRESETS, Choice, TrainConfig
 from mnist_fc.data.augment import MAX_SHIFT, augment
 from mnist_fc.data.mnist import EMBEDDED, IDX_FILES, Mnist, split_validation
-from mnist_fc.export.onnx import onnx_bytes
-from mnist_fc.export.script import script
+from mnist_fc.export.script import render_script
+from mnist_fc.files import ROOT
 from mnist_fc.network import checkpoint
 from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
-from mnist_fc.reading import rejection
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, WeightsRecord
 from mnist_fc.training.engine import train
 from mnist_fc.training.evaluation import evaluate
 from tests.support.models import trained_models
 
-SIZES = (24, 20, 16, 12)
-
 PLAIN = TrainConfig(hidden_sizes=(32,), num_epochs=1, num_validation=0, threads=1)
-"""Settings that need the least code."""
+"""Settings whose script is the shortest."""
 
 CASES = {
     "keras": PLAIN.replace(initialization="keras", adam_epsilon=1e-7),
@@ -67,7 +62,12 @@ CASES = {
         num_validation=500,
     ),
     "leaky": PLAIN.replace(
-        hidden_sizes=SIZES, activation="leaky_relu", optimizer="sgd", momentum=0.0, learning_rate=0.1, augmentation="elastic"
+        hidden_sizes=(24, 20, 16, 12),
+        activation="leaky_relu",
+        optimizer="sgd",
+        momentum=0.0,
+        learning_rate=0.1,
+        augmentation="elastic",
     ),
     "gelu": PLAIN.replace(
         activation="gelu",
@@ -80,11 +80,11 @@ CASES = {
         batch_size=15,
     ),
 }
-"""Settings that together take every choice there is."""
+"""Settings that together use every option of every choice."""
 
 
 class Trained(NamedTuple):
-    """What a program left behind that ran by itself."""
+    """What a script left behind that ran by itself."""
 
     config: TrainConfig
     folder: Path
@@ -94,9 +94,9 @@ class Trained(NamedTuple):
 
 @pytest.fixture(scope="module", params=CASES)
 def trained(request: pytest.FixtureRequest, small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Each case's program, run for an epoch in a folder with nothing else in it; a warning would end it."""
+    """The script of each case, run for an epoch in an empty folder, with warnings as errors."""
     config, folder = CASES[request.param], tmp_path_factory.mktemp("taken_away")
-    (folder / "train.py").write_text(script(config), "utf-8")
+    (folder / "train.py").write_text(render_script(config), "utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "train.py", "--data", str(small_npz)]
     ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
@@ -105,37 +105,15 @@ def trained(request: pytest.FixtureRequest, small_npz: Path, tmp_path_factory: p
     return Trained(config, folder, ran.stdout, checkpoint.load(folder / "model.ckpt"))
 
 
-@pytest.fixture(scope="module")
-def images(small: Mnist) -> Tensor:
-    return small.train_images[:1000] / 255
-
-
-@pytest.fixture(scope="module")
-def models(images: Tensor) -> dict[tuple[str, int], MLP]:
-    """A network of ours of each activation and depth. Not trained, but whatever its depth, images differ in their logits."""
-    return {(activation, depth): vivid(activation, depth, images) for activation in ACTIVATIONS for depth in range(1, 5)}
-
-
-@torch.no_grad()
-def vivid(activation: Any, depth: int, images: Tensor) -> MLP:
-    """A network with random weights, of a size that lets each layer's sums vary by 1 from image to image."""
-    model = MLP(SIZES[:depth], activation)
-    initialize(model, "pytorch", torch.Generator().manual_seed(depth))
-    for layer in model.layers:
-        layer.weight.div_(layer(images).std(0).mean())
-        images = model.activation(layer(images))
-    return model
-
-
 @pytest.fixture
 def module_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainConfig], Any]:
-    """A function that imports the program of a config; what the program reads and writes by name is in `tmp_path`."""
+    """Return a function that imports the script of a config; the working directory is `tmp_path`."""
     monkeypatch.chdir(tmp_path)
 
     def import_it(config: TrainConfig) -> ModuleType:
         path = tmp_path / "train.py"
-        path.write_text(script(config), "utf-8")
-        spec = importlib.util.spec_from_file_location("exported_program", path)
+        path.write_text(render_script(config), "utf-8")
+        spec = importlib.util.spec_from_file_location("exported_script", path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -148,11 +126,11 @@ def module_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Trai
 
 @pytest.fixture
 def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """A function that runs the program of a config in this process and returns what it printed."""
+    """Return a function that runs the script of a config in this process and returns what it printed."""
     monkeypatch.chdir(tmp_path)
 
     def run(config: TrainConfig, *arguments: str | Path) -> str:
-        (tmp_path / "train.py").write_text(script(config), "utf-8")
+        (tmp_path / "train.py").write_text(render_script(config), "utf-8")
         monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
         runpy.run_path("train.py", run_name="__main__")
         return capsys.readouterr().out
@@ -161,7 +139,7 @@ def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 
 def any_config(chance: random.Random) -> TrainConfig:
-    """Each choice as likely as the others, each number often the one that needs no code, and often a long one."""
+    """Return random settings: every option equally often, and numbers often at their default or with many digits."""
     values: dict[str, Any] = {name: chance.choice(limit.options) for name, limit in FIELDS.items() if isinstance(limit, Choice)}
     numbers: dict[str, tuple[float, ...]] = {
         "dropout": (0.0, 0.1234567),
@@ -181,19 +159,19 @@ def any_config(chance: random.Random) -> TrainConfig:
 @pytest.fixture(scope="module")
 def many_scripts() -> list[str]:
     chance = random.Random(0)
-    return [script(config) for config in [*PRESETS.values(), *CASES.values(), *(any_config(chance) for _ in range(200))]]
+    return [render_script(config) for config in [*PRESETS.values(), *CASES.values(), *(any_config(chance) for _ in range(200))]]
 
 
 def shape_of(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Of images (N, 784): centers of mass, (N, 2) in pixels, and ink, (N,)."""
+    """Return the centers of mass (N, 2), in pixels, and the ink (N,) of images (N, 784)."""
     square, places = image.view(-1, 28, 28), torch.arange(28.0)
     return torch.stack([square.sum(1) @ places, square.sum(2) @ places], 1) / image.sum(1, keepdim=True), image.sum(1)
 
 
-# The program as a text.
+# The script's text.
 
 
-def test_the_cases_take_every_choice_there_is() -> None:
+def test_cases_cover_every_option() -> None:
     for name, limit in FIELDS.items():
         if isinstance(limit, Choice):
             assert {getattr(config, name) for config in CASES.values()} == set(limit.options)
@@ -202,9 +180,7 @@ def test_the_cases_take_every_choice_there_is() -> None:
         assert {getattr(config, name) > 0 for config in CASES.values()} == {True, False}
 
 
-def test_programs_are_as_a_formatter_and_a_linter_with_their_own_settings_want_them(
-    many_scripts: list[str], tmp_path: Path
-) -> None:
+def test_scripts_pass_ruff_format_and_check(many_scripts: list[str], tmp_path: Path) -> None:
     for number, text in enumerate(many_scripts):
         (tmp_path / f"train{number}.py").write_text(text, "utf-8")
     ruff = [sys.executable, "-m", "ruff"]
@@ -214,7 +190,18 @@ def test_programs_are_as_a_formatter_and_a_linter_with_their_own_settings_want_t
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_programs_import_python_torch_and_numpy_and_torchvision_only_where_it_is_needed(many_scripts: list[str]) -> None:
+def test_scripts_pass_mypy(tmp_path: Path) -> None:
+    for name, config in (CASES | PRESETS).items():
+        (tmp_path / f"train_{name.replace('-', '_')}.py").write_text(render_script(config), "utf-8")
+    # The script has no annotations, so mypy must be told to look into its functions. torchvision ships no types.
+    options = ["--config-file=", "--check-untyped-defs", "--warn-unreachable", "--disable-error-code=import-untyped"]
+    cache = ROOT / ".mypy_cache" / "exported_scripts"
+    command = [sys.executable, "-m", "mypy", *options, f"--cache-dir={cache}", str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_scripts_import_only_torch_numpy_and_torchvision_late(many_scripts: list[str]) -> None:
     for text in many_scripts:
         tree = ast.parse(text)
         at_the_top = {ast.unparse(node) for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
@@ -225,7 +212,7 @@ def test_programs_import_python_torch_and_numpy_and_torchvision_only_where_it_is
         assert "mnist_fc" not in text
 
 
-def test_whatever_a_program_defines_it_uses(many_scripts: list[str]) -> None:
+def test_scripts_use_all_they_define(many_scripts: list[str]) -> None:
     for text in many_scripts:
         tree = ast.parse(text)
         defined = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
@@ -254,29 +241,29 @@ def test_whatever_a_program_defines_it_uses(many_scripts: list[str]) -> None:
         ({"num_validation": 500}, ["NUM_VALIDATION", "def split", "validation accuracy"]),
     ],
 )
-def test_a_program_has_what_its_settings_need_and_others_have_not(change: dict[str, Any], words: list[str]) -> None:
-    plain, changed = script(PLAIN), script(PLAIN.replace(**change))
+def test_only_settings_in_use_appear_in_the_script(change: dict[str, Any], words: list[str]) -> None:
+    plain, changed = render_script(PLAIN), render_script(PLAIN.replace(**change))
     for word in words:
         assert word in changed
         assert word not in plain
 
 
-def test_settings_that_change_nothing_leave_no_trace() -> None:
-    assert script(PLAIN.replace(optimizer="sgd", adam_epsilon=1e-7)) == script(PLAIN.replace(optimizer="sgd"))
-    assert script(PLAIN.replace(momentum=0.5)) == script(PLAIN)
-    assert script(PLAIN.replace(augmentation="shift")).count("MAX_") == 2
+def test_settings_without_effect_do_not_appear() -> None:
+    assert render_script(PLAIN.replace(optimizer="sgd", adam_epsilon=1e-7)) == render_script(PLAIN.replace(optimizer="sgd"))
+    assert render_script(PLAIN.replace(momentum=0.5)) == render_script(PLAIN)
+    assert render_script(PLAIN.replace(augmentation="shift")).count("MAX_") == 2
 
 
-# The program as it runs by itself.
+# The script run by itself.
 
 
-def test_it_leaves_a_checkpoint_that_we_read(trained: Trained) -> None:
+def test_script_saves_a_checkpoint_that_loads(trained: Trained) -> None:
     assert trained.network.hidden_sizes == trained.config.hidden_sizes
     assert trained.network.activation_name == trained.config.activation
     assert {path.name for path in trained.folder.iterdir()} == {"train.py", "model.ckpt", "config.json"}
 
 
-def test_it_prints_the_accuracy_that_its_network_has(trained: Trained, small: Mnist) -> None:
+def test_printed_accuracy_is_the_accuracy_of_the_network(trained: Trained, small: Mnist) -> None:
     lines = trained.output.splitlines()
     _, test_accuracy = evaluate(trained.network, small.test_images, small.test_labels)
     assert lines[-1] == f"test accuracy {test_accuracy:.2%}"
@@ -288,7 +275,7 @@ def test_it_prints_the_accuracy_that_its_network_has(trained: Trained, small: Mn
         assert lines[-2] == f"epoch 1: {lines[-1]}"
 
 
-def test_it_prints_the_loss_every_hundred_steps(trained: Trained) -> None:
+def test_loss_is_printed_every_hundred_steps(trained: Trained) -> None:
     num_steps = trained.config.steps_per_epoch(2000)
     steps = re.findall(r"^epoch 1, step (\d+): loss \d\.\d{4}$", trained.output, re.MULTILINE)
     assert steps == [str(step) for step in range(100, num_steps + 1, 100)]
@@ -297,7 +284,7 @@ def test_it_prints_the_loss_every_hundred_steps(trained: Trained) -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_it_gives_the_logits_of_our_network(
+def test_script_gives_the_logits_of_our_network(
     models: dict[tuple[str, int], MLP],
     module_of: Callable[[TrainConfig], Any],
     small: Mnist,
@@ -305,7 +292,7 @@ def test_it_gives_the_logits_of_our_network(
     depth: int,
 ) -> None:
     ours = models[activation, depth]
-    theirs = module_of(PLAIN.replace(activation=activation, hidden_sizes=SIZES[:depth])).MLP()
+    theirs = module_of(PLAIN.replace(activation=activation, hidden_sizes=ours.hidden_sizes)).MLP()
     assert list(theirs.state_dict()) == list(ours.state_dict())
     theirs.load_state_dict(ours.state_dict())
     with torch.no_grad():
@@ -315,10 +302,10 @@ def test_it_gives_the_logits_of_our_network(
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_given_a_checkpoint_of_ours_it_prints_our_test_accuracy_and_trains_nothing(
+def test_script_tests_our_checkpoint_without_training(
     run_here: Callable[..., str], small: Mnist, small_npz: Path, tmp_path: Path, dropout: float
 ) -> None:
-    ours = trained_models(small, SIZES, [2])["tanh", 2]
+    ours = trained_models(small, (24, 20), [2])["tanh", 2]
     checkpoint.save(tmp_path / "ours.ckpt", ours.state_copy())
     config = TrainConfig(hidden_sizes=ours.hidden_sizes, activation="tanh", dropout=dropout)
     output = run_here(config, "--data", small_npz, "--checkpoint", "ours.ckpt")
@@ -328,7 +315,7 @@ def test_given_a_checkpoint_of_ours_it_prints_our_test_accuracy_and_trains_nothi
     assert not (tmp_path / "model.ckpt").exists()
 
 
-def test_a_checkpoint_that_is_code_is_refused_and_not_run(run_here: Callable[..., str], small_npz: Path, tmp_path: Path) -> None:
+def test_checkpoint_with_code_is_rejected_unexecuted(run_here: Callable[..., str], small_npz: Path, tmp_path: Path) -> None:
     class WritesAFile:
         def __reduce__(self) -> tuple[object, ...]:
             return Path.touch, (tmp_path / "ran",)
@@ -339,7 +326,7 @@ def test_a_checkpoint_that_is_code_is_refused_and_not_run(run_here: Callable[...
     assert not (tmp_path / "ran").exists()
 
 
-def test_without_a_file_it_takes_the_data_from_torchvision(
+def test_torchvision_supplies_missing_data(
     module_of: Callable[[TrainConfig], Any], small_arrays: dict[str, np.ndarray], small_npz: Path, tmp_path: Path
 ) -> None:
     module = module_of(PLAIN)
@@ -358,7 +345,7 @@ def test_without_a_file_it_takes_the_data_from_torchvision(
         assert (images.min(), images.max()) == (0, 1)
 
 
-# The program held to the engine.
+# The script against the engine.
 
 
 @pytest.mark.parametrize(
@@ -373,10 +360,10 @@ def test_without_a_file_it_takes_the_data_from_torchvision(
     ],
     ids=str,
 )
-def test_with_all_images_in_one_batch_it_takes_the_engines_steps(
+def test_full_batch_training_takes_the_engines_steps(
     module_of: Callable[[TrainConfig], Any], small: Mnist, capsys: pytest.CaptureFixture[str], changes: dict[str, Any]
 ) -> None:
-    # Chance has no part then: order does not matter.
+    # With one batch per epoch the order of the images does not matter, so nothing is random.
     defaults = {"activation": "tanh", "batch_size": 4096, "num_epochs": 12, "num_validation": 500}
     config = PLAIN.replace(**(defaults | changes))
     records = list(train(config, small))
@@ -406,7 +393,7 @@ def test_with_all_images_in_one_batch_it_takes_the_engines_steps(
     assert printed == pytest.approx([100 * accuracy for accuracy in epochs if accuracy is not None], abs=0.21)
 
 
-def test_it_validates_on_the_same_images(module_of: Callable[[TrainConfig], Any], small: Mnist) -> None:
+def test_validation_images_are_the_engines(module_of: Callable[[TrainConfig], Any], small: Mnist) -> None:
     module = module_of(PLAIN.replace(num_validation=300, seed=5))
     parts = module.split(small.train_images, small.train_labels)
     for part, indices in zip(parts, split_validation(small.train_labels, 300, 5), strict=True):
@@ -415,9 +402,7 @@ def test_it_validates_on_the_same_images(module_of: Callable[[TrainConfig], Any]
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
-def test_its_schedule_is_the_engines_over_many_epochs(
-    module_of: Callable[[TrainConfig], Any], small: Mnist, schedule: Any
-) -> None:
+def test_schedule_is_the_engines_over_many_epochs(module_of: Callable[[TrainConfig], Any], small: Mnist, schedule: Any) -> None:
     config = PLAIN.replace(hidden_sizes=(8,), schedule=schedule, learning_rate=0.3, num_epochs=30, batch_size=500)
     factor = module_of(config).schedule
     steps = [record for record in train(config, small) if isinstance(record, StepRecord)]
@@ -427,7 +412,7 @@ def test_its_schedule_is_the_engines_over_many_epochs(
 
 
 @pytest.mark.parametrize("kind", ["affine", "elastic"])
-def test_the_same_random_numbers_change_images_in_the_same_way(
+def test_augmentation_equals_ours_for_the_same_random_numbers(
     module_of: Callable[[TrainConfig], Any], images: Tensor, kind: Any
 ) -> None:
     ours = images.clone()
@@ -439,9 +424,7 @@ def test_the_same_random_numbers_change_images_in_the_same_way(
 
 
 @pytest.mark.parametrize("kind", ["shift", "affine", "elastic"])
-def test_changed_images_are_moved_as_far_as_ours_and_keep_shape_and_range(
-    module_of: Callable[[TrainConfig], Any], images: Tensor, kind: Any
-) -> None:
+def test_augmentation_moves_images_as_far_as_ours(module_of: Callable[[TrainConfig], Any], images: Tensor, kind: Any) -> None:
     before = images.clone()
     theirs, ours = module_of(PLAIN.replace(augmentation=kind)).augment(images), images.clone()
     augment(ours, kind, torch.Generator().manual_seed(0))
@@ -460,7 +443,7 @@ def test_changed_images_are_moved_as_far_as_ours_and_keep_shape_and_range(
 
 
 @pytest.mark.parametrize("scheme", ["pytorch", "keras"])
-def test_first_weights_are_drawn_as_ours(module_of: Callable[[TrainConfig], Any], scheme: Any) -> None:
+def test_initial_weights_have_our_distribution(module_of: Callable[[TrainConfig], Any], scheme: Any) -> None:
     ours = MLP((300, 200))
     initialize(ours, scheme, torch.Generator().manual_seed(0))
     theirs = module_of(PLAIN.replace(hidden_sizes=(300, 200), initialization=scheme)).MLP().state_dict()
@@ -473,9 +456,7 @@ def test_first_weights_are_drawn_as_ours(module_of: Callable[[TrainConfig], Any]
         assert abs(their.mean()) <= 0.2 * our.std() or few
 
 
-def test_dropout_leaves_out_its_share_in_every_step_and_nothing_in_evaluation(
-    module_of: Callable[[TrainConfig], Any], small: Mnist
-) -> None:
+def test_dropout_acts_in_training_and_not_in_evaluation(module_of: Callable[[TrainConfig], Any], small: Mnist) -> None:
     config = PLAIN.replace(hidden_sizes=(200, 100), activation="sigmoid", dropout=0.3, num_epochs=2)
     module = module_of(config)
     network = module.MLP()
@@ -493,9 +474,7 @@ def test_dropout_leaves_out_its_share_in_every_step_and_nothing_in_evaluation(
     assert shares["evaluate"] == [0.0] * 2 * 2
 
 
-def test_on_the_whole_of_mnist_it_reaches_the_engines_test_accuracy(
-    run_here: Callable[..., str], mnist: Mnist, tmp_path: Path
-) -> None:
+def test_script_reaches_the_engines_accuracy_on_mnist(run_here: Callable[..., str], mnist: Mnist, tmp_path: Path) -> None:
     config = PRESETS["fast"].replace(threads=1)
     *_, end = train(config, mnist)
     assert isinstance(end, EndRecord)
@@ -504,70 +483,3 @@ def test_on_the_whole_of_mnist_it_reaches_the_engines_test_accuracy(
     _, accuracy = evaluate(checkpoint.load(tmp_path / "model.ckpt"), mnist.test_images, mnist.test_labels)
     assert accuracy == pytest.approx(end.test_accuracy, abs=0.005)
     assert accuracy > 0.975
-
-
-# ONNX.
-
-
-def logits_of(content: bytes, images: Tensor) -> np.ndarray:
-    """What ONNX Runtime makes of images (N, 784) in [0, 1]."""
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(["logits"], {"images": images.numpy()})
-    return np.asarray(logits)
-
-
-def assert_same_logits(model: MLP, images: Tensor) -> None:
-    content = onnx_bytes(model)
-    with torch.no_grad():
-        expected = model(images)
-    assert expected.std(0).min() > 0.1
-    for num_images in (1, 7, len(images)):
-        logits = logits_of(content, images[:num_images])
-        assert logits.shape == (num_images, expected.shape[1])
-        assert logits.dtype == np.float32
-        np.testing.assert_allclose(logits, expected[:num_images].numpy(), rtol=0, atol=1e-4)
-
-
-@pytest.fixture(scope="module")
-def shipped() -> MLP:
-    return checkpoint.load(checkpoint.SHIPPED)
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3, 4])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_onnx_runtime_gives_the_networks_logits(
-    models: dict[tuple[str, int], MLP], small: Mnist, activation: str, depth: int
-) -> None:
-    assert_same_logits(models[activation, depth], small.test_images[:100] / 255)
-
-
-def test_onnx_runtime_gives_the_logits_of_the_networks_that_come_with_the_program(shipped: MLP, small: Mnist) -> None:
-    for model in (shipped, rejection.network()):
-        assert_same_logits(model, small.test_images[:100] / 255)
-
-
-def test_onnx_runtime_reads_the_test_set_as_well_as_the_network(shipped: MLP, small: Mnist) -> None:
-    digits = logits_of(onnx_bytes(shipped), small.test_images / 255).argmax(1)
-    _, accuracy = evaluate(shipped, small.test_images, small.test_labels)
-    assert (digits == small.test_labels.numpy()).mean() == accuracy
-
-
-@pytest.mark.parametrize("num_classes", [10, 11])
-def test_an_onnx_file_says_what_goes_in_and_what_comes_out(num_classes: int) -> None:
-    model = MLP((16, 8), "leaky_relu", num_classes)
-    initialize(model, "pytorch", torch.Generator().manual_seed(0))
-    file = onnx.load_from_string(onnx_bytes(model))
-    onnx.checker.check_model(file, full_check=True)
-    (images,), (logits,) = file.graph.input, file.graph.output
-    for value, name, size in ((images, "images", 784), (logits, "logits", num_classes)):
-        batch, units = value.type.tensor_type.shape.dim
-        assert (value.name, value.type.tensor_type.elem_type) == (name, onnx.TensorProto.FLOAT)
-        assert (batch.dim_param, units.dim_value) == ("batch", size)
-        assert value.doc_string in file.doc_string
-    assert "28 x 28 pixels, row by row" in images.doc_string
-    assert "0 paper to 1 ink" in images.doc_string
-    assert ("no digit" in logits.doc_string) == (num_classes == 11)
-    assert [node.op_type for node in file.graph.node] == ["Gemm", "LeakyRelu", "Gemm", "LeakyRelu", "Gemm"]
-    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in file.graph.initializer}
-    assert list(weights) == list(model.state_dict())
-    assert all(np.array_equal(array, model.state_dict()[name].numpy()) for name, array in weights.items())

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_fc import files
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network import checkpoint
@@ -214,26 +213,6 @@ def test_a_disk_that_is_full_leaves_the_old_file_whole(path: Path) -> None:
         checkpoint.save(path, new_model((500,)).state_copy())
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
-
-
-def test_an_interrupted_save_leaves_the_old_file_whole(path: Path) -> None:
-    before = saved(path).read_bytes()
-
-    def interrupted(file: Any) -> None:
-        file.write(b"half of it")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        files.atomic_write(path, interrupted)
-    assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_save_leaves_one_file_that_others_may_read(path: Path) -> None:
-    saved(path)
-    saved(path)
-    assert list(path.parent.iterdir()) == [path]
-    assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_save_into_a_missing_folder_says_so(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""reading.py: a reading is what the network says, and nothing where there is nothing to read."""
+"""A reading is the network's answer, and there is none where there is nothing to read."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.evaluation import calibration_error
-from mnist_fc.reading.reader import CLOSE, NOT_READ, Reader, Reading, number, percent
+from mnist_fc.reading.reader import CLOSE_PROBABILITY, EMPTY_READING, Reader, Reading, number, percent
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.training.train_state import TrainState
 
@@ -26,14 +26,14 @@ def shipped() -> Reader:
 
 
 @pytest.mark.parametrize("value", [0, 255])
-def test_blank_canvas_is_not_read(shipped: Reader, value: int) -> None:
+def test_blank_canvas_gives_the_empty_reading(shipped: Reader, value: int) -> None:
     reading = shipped.read(np.full((280, 280, 4), value, np.uint8))
-    assert reading is NOT_READ
+    assert reading is EMPTY_READING
     assert (reading.digit, reading.runner_up, reading.image) == (None, None, None)
     assert reading.probabilities == (0.0,) * 10
 
 
-def test_a_seven_is_read_with_the_image_that_the_network_saw(shipped: Reader, seven: list[Stroke]) -> None:
+def test_reading_has_the_image_that_the_network_saw(shipped: Reader, seven: list[Stroke]) -> None:
     reading = shipped.read(render(seven))
     assert reading.digit == 7
     assert reading.image is not None
@@ -42,7 +42,7 @@ def test_a_seven_is_read_with_the_image_that_the_network_saw(shipped: Reader, se
     assert np.array_equal(reading.image, expected)
 
 
-def test_digit_and_runner_up_are_the_two_most_probable_of_ten_that_sum_to_one(shipped: Reader, small: Mnist) -> None:
+def test_digit_and_runner_up_are_the_two_most_probable(shipped: Reader, small: Mnist) -> None:
     images = (small.test_images[:200] / 255).numpy().reshape(-1, 28, 28)
     readings = [reading for reading in shipped.read_images(images) if reading.problem is None]
     assert len(readings) > 190
@@ -57,7 +57,7 @@ def test_digit_and_runner_up_are_the_two_most_probable_of_ten_that_sum_to_one(sh
         assert (reading.probabilities[reading.digit], reading.probabilities[reading.runner_up]) == (best, second)
 
 
-def test_many_images_are_read_as_each_alone(shipped: Reader, small: Mnist) -> None:
+def test_batch_is_read_as_each_image_alone(shipped: Reader, small: Mnist) -> None:
     images = (small.test_images[:20] / 255).numpy().reshape(-1, 28, 28)
     for together, image in zip(shipped.read_images(images), images, strict=True):
         alone = shipped.read_image(image)
@@ -71,7 +71,7 @@ def test_probabilities_are_the_softmax_of_the_models_logits(shipped: Reader, sma
     assert shipped.read_image(image).probabilities == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_reader_of_a_runs_weights_is_that_runs_network(small: Mnist) -> None:
+def test_reader_from_weights_is_the_runs_network(small: Mnist) -> None:
     config = TrainConfig(hidden_sizes=(16, 12), activation="tanh", num_validation=0, threads=1)
     training = TrainState(config, small)
     reader = Reader.from_weights(training.weights(), config)
@@ -80,7 +80,7 @@ def test_a_reader_of_a_runs_weights_is_that_runs_network(small: Mnist) -> None:
     assert evaluate(reader.model, small.test_images, small.test_labels) == training.test()
 
 
-def test_a_reader_does_not_change_while_the_run_goes_on(small: Mnist) -> None:
+def test_reader_does_not_change_while_its_run_trains(small: Mnist) -> None:
     config = TrainConfig(hidden_sizes=(16,), num_validation=0, threads=1)
     training = TrainState(config, small)
     reader = Reader.from_weights(training.weights(), config)
@@ -90,7 +90,7 @@ def test_a_reader_does_not_change_while_the_run_goes_on(small: Mnist) -> None:
     assert not torch.equal(training.model(small.test_images / 255), before)
 
 
-def test_a_named_checkpoint_is_read_with(tmp_path: Path, small: Mnist, shipped: Reader) -> None:
+def test_reader_loads_the_named_checkpoint(tmp_path: Path, small: Mnist, shipped: Reader) -> None:
     training = TrainState(TrainConfig(hidden_sizes=(16,), num_validation=0, threads=1), small)
     checkpoint.save(tmp_path / "model.ckpt", training.weights())
     reader = Reader.load(tmp_path / "model.ckpt")
@@ -107,7 +107,7 @@ BLOB = [Stroke(((140, 140),), 60)]
 
 
 @pytest.mark.parametrize("strokes", [SCRIBBLE, LETTER_K, HEART, BLOB], ids=["scribble", "K", "heart", "blob"])
-def test_what_is_no_digit_is_called_so_and_keeps_its_image_and_probabilities(shipped: Reader, strokes: list[Stroke]) -> None:
+def test_drawing_that_is_not_a_digit_keeps_its_probabilities(shipped: Reader, strokes: list[Stroke]) -> None:
     reading = shipped.read(render(strokes))
     assert (reading.digit, reading.problem) == (None, "no digit")
     assert reading.image is not None
@@ -116,40 +116,40 @@ def test_what_is_no_digit_is_called_so_and_keeps_its_image_and_probabilities(shi
 
 
 @pytest.mark.parametrize("width", [2, 6, 14])
-def test_an_almost_empty_canvas_is_not_read(shipped: Reader, width: int) -> None:
+def test_dot_is_not_a_digit(shipped: Reader, width: int) -> None:
     reading = shipped.read(render([Stroke(((100, 100), (100, 101)), width)]))
     assert (reading.digit, reading.problem) == (None, "no digit")
 
 
-def test_a_canvas_nearly_filled_with_ink_is_not_empty_and_no_digit(shipped: Reader) -> None:
+def test_canvas_nearly_filled_with_ink_is_not_a_digit(shipped: Reader) -> None:
     filled = [Stroke(((0, y), (280, y)), 34) for y in range(0, 280, 25)]
     rgba = render(filled)
     rgba[:9, :9, 3] = 0  # but for a corner
     assert shipped.read(rgba).problem == "no digit"
 
 
-def test_the_shipped_network_is_accurate_and_calibrated_on_all_of_mnists_test_set(shipped: Reader, mnist: Mnist) -> None:
+def test_shipped_network_is_accurate_and_calibrated_on_mnist(shipped: Reader, mnist: Mnist) -> None:
     assert evaluate(shipped.model, mnist.test_images, mnist.test_labels)[1] >= 0.992
     readings = shipped.read_images((mnist.test_images / 255).numpy().reshape(-1, 28, 28))
     assert calibration_error(readings, mnist.test_labels.numpy()) <= 0.02
     assert checkpoint.SHIPPED.stat().st_size <= 4e6
 
 
-def test_the_rule_is_the_same_for_a_network_that_has_learned_nothing(small: Mnist, seven: list[Stroke]) -> None:
+def test_untrained_network_has_the_same_rejection_rule(small: Mnist, seven: list[Stroke]) -> None:
     config = TrainConfig(hidden_sizes=(16,), num_validation=0, threads=1)
     reader = Reader.from_weights(TrainState(config, small).weights(), config)
     assert reader.read(render(seven)).problem is None
     assert reader.read(render(SCRIBBLE)).problem == "no digit"
 
 
-def test_a_runner_up_that_might_be_it_is_close() -> None:
+def test_runner_up_is_close_from_its_threshold_on() -> None:
     def reading(second: float) -> Reading:
         return Reading(3, (0, 0, 0, 1 - second, 0, 0, 0, 0, second, 0), 8, np.zeros((28, 28), np.float32))
 
-    assert not reading(CLOSE - 0.01).is_close
-    assert reading(CLOSE).is_close
+    assert not reading(CLOSE_PROBABILITY - 0.01).is_close
+    assert reading(CLOSE_PROBABILITY).is_close
     assert reading(0.49).is_close
-    assert not NOT_READ.is_close
+    assert not EMPTY_READING.is_close
 
 
 def beside(*strokes_of_each: list[Stroke], width: float = 10) -> list[Stroke]:
@@ -165,7 +165,7 @@ ONE = [Stroke(((140, 50), (140, 230)), 20)]
 TWO = [Stroke(((80, 90), (100, 65), (140, 55), (185, 70), (190, 105), (160, 150), (110, 190), (80, 225), (200, 225)), 20)]
 
 
-def test_digits_side_by_side_are_read_as_a_number_from_left_to_right(shipped: Reader, seven: list[Stroke]) -> None:
+def test_digits_side_by_side_are_read_as_a_number(shipped: Reader, seven: list[Stroke]) -> None:
     readings = shipped.read_number(render(beside(TWO, seven, ONE)))
     assert number(readings) == "271"
     for reading, alone in zip(readings, (TWO, seven, ONE), strict=True):
@@ -174,12 +174,12 @@ def test_digits_side_by_side_are_read_as_a_number_from_left_to_right(shipped: Re
         assert reading.digit == shipped.read(render(alone)).digit
 
 
-def test_one_digit_is_a_number_of_one(shipped: Reader, seven: list[Stroke]) -> None:
+def test_single_digit_is_a_number_of_one(shipped: Reader, seven: list[Stroke]) -> None:
     assert number(shipped.read_number(render(seven))) == "7"
     assert number(shipped.read_number(render([]))) == ""
 
 
-def test_a_four_whose_strokes_do_not_touch_is_one_digit(shipped: Reader) -> None:
+def test_four_with_separate_strokes_is_one_digit(shipped: Reader) -> None:
     four = [Stroke(((95, 60), (85, 150), (160, 150)), 20), Stroke(((190, 70), (190, 230)), 20)]
     assert len(segment_digits(cleaned(render(four)))) == 2
     assert number(shipped.read_number(render(four))) == "4"
@@ -191,22 +191,22 @@ def cleaned(rgba: np.ndarray) -> np.ndarray:
     return drawn
 
 
-def test_what_is_no_digit_among_digits_is_a_question_mark(shipped: Reader, seven: list[Stroke]) -> None:
+def test_non_digit_within_a_number_is_a_question_mark(shipped: Reader, seven: list[Stroke]) -> None:
     assert number(shipped.read_number(render(beside(TWO, HEART, seven, width=7)))) == "2?7"
 
 
-def test_percents_never_round_to_certain_or_impossible() -> None:
+def test_percent_never_rounds_to_certain_or_impossible() -> None:
     assert [percent(p) for p in (0.0, 0.0004, 0.001, 0.5, 0.9994, 0.9996, 1.0)] == [
         *("under 0.1%", "under 0.1%", "0.1%", "50.0%", "99.9%", "over 99.9%", "over 99.9%")
     ]
 
 
-def test_what_is_no_drawing_is_refused(shipped: Reader) -> None:
+def test_array_that_is_not_a_drawing_is_rejected(shipped: Reader) -> None:
     with pytest.raises(DrawingError, match="must be uint8"):
         shipped.read(np.zeros((280, 280), np.uint8))
 
 
-def test_dot_is_nothing_to_a_network_whose_sums_overflow() -> None:
+def test_overflow_takes_precedence_over_a_dot() -> None:
     broken = MLP((8,))
     broken.load_state_dict({name: torch.full_like(tensor, torch.inf) for name, tensor in broken.state_dict().items()})
     dot = render([Stroke(((140, 140), (141, 140)), 6)])

@@ -182,7 +182,7 @@ def use(run: Any, stored: StoredRun) -> None:
     if run.steps:
         gradient_curves(run.steps)
     report(stored.id, stored.config, stored.epochs, stored.end)
-    script.script(run.config)
+    script.render_script(run.config)
     for path in list(run.kept.values())[:1]:
         with suppress(CheckpointError, ConfigError):
             checkpoint.load(path)

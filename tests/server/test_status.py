@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from mnist_fc.analysis.diagnosis import diagnose, has_diverged
+from mnist_fc.analysis.results import test_curve as curve_of_test
+from mnist_fc.analysis.results import test_result as result_of_test
 from mnist_fc.config import TrainConfig
 from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.reader import read_run
-from mnist_fc.runs.results import test_curve as curve_of_test
-from mnist_fc.runs.results import test_result as result_of_test
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.job import State
 from mnist_fc.server.run import Run, RunSnapshot

@@ -101,8 +101,11 @@ def free_port() -> int:
 
 @contextmanager
 def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[Server]:
-    """Serve the page with a store in `folder`, inside the command `inside` if one is given."""
-    port = free_port()
+    """Serve the page with a store in `folder`, inside the command `inside` if one is given.
+
+    It listens on the port that STREAMLIT_SERVER_PORT names, or on a free one.
+    """
+    port = int(environment.get("STREAMLIT_SERVER_PORT") or free_port())
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

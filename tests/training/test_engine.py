@@ -158,6 +158,12 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_others(small: Mnis
     assert all(a != b for a, b in zip(first, other, strict=True))
 
 
+def test_the_recorded_training_loss_leaves_label_smoothing_out(small: Mnist) -> None:
+    plain, smoothed = (losses(list(train(quick(label_smoothing=smoothing), small))) for smoothing in (0.0, 0.3))
+    assert smoothed[0] == plain[0]  # the same weights and the same batch; the gradients differ
+    assert all(a != b for a, b in zip(plain[1:], smoothed[1:], strict=True))
+
+
 def test_first_weights_are_within_pytorchs_bounds_or_keras_with_zero_biases(small: Mnist) -> None:
     pytorch = TrainState(quick(initialization="pytorch"), small).weights()
     assert 0.99 / 28 < np.abs(pytorch["fc1.weight"]).max() <= 1 / 28

@@ -5,11 +5,14 @@
 and what is said of it is shown as text.
 """
 
+import secrets
 from collections.abc import Iterable
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
+
+import streamlit as st
 
 from mnist_fc.config import FIELDS, PRESETS, ConfigError, TrainConfig, format_value, nearest_preset, parse_value
-from mnist_fc.views.components.component import Component
+from mnist_fc.views.components.component import Component, browser_value
 from mnist_fc.views.state import session
 from mnist_fc.views.state.formatting import escape_markdown
 
@@ -22,6 +25,8 @@ MAX_SHOWN = 60
 """Characters of a wrong value that are said again."""
 MAX_PROBLEMS = 8
 """Of what is wrong with an address; more are counted."""
+MAX_QUERY = 4000
+"""Characters of an address that a browser reports."""
 
 
 def name_of(field: str) -> str:
@@ -85,6 +90,32 @@ def show_settings(config: TrainConfig) -> None:
     said.update(wanted)
 
 
-def draw() -> None:
-    """Let the browser show the address, in place of the one before: its history would fill up with every move of a slider."""
-    _address.show("address", {"query": urlencode(session.address())})
+def show() -> None:
+    """Show the address in the browser. It replaces the one before: its history would fill up with every move of a slider.
+
+    Reruns the script if the browser has just reported another address; see `_adopt`.
+    """
+    state = st.session_state
+    name = state.setdefault("address_session", secrets.token_hex(8))
+    is_adopted = state.setdefault("address_is_adopted", False)
+    data = {"session": name, "query": urlencode(session.address()), "isAdopted": is_adopted}
+    _address.show("address", data, on_shown_change=_adopt)
+    if state.pop("address_is_new", False):
+        st.rerun()
+
+
+def _adopt() -> None:
+    """Begin this session again with the address that the browser shows.
+
+    The page outlives its session when the server restarts. Streamlit (1.67) then sends the new session the address with which
+    the page was loaded, not the one that it shows by now: address.js reports that, once for a session.
+    """
+    state, query = st.session_state, browser_value("address", "shown")
+    if state.get("address_is_adopted") or not isinstance(query, str) or len(query) > MAX_QUERY:
+        return
+    shown = dict(parse_qsl(query, keep_blank_values=True))
+    state.address_is_adopted = True
+    state.address_is_new = shown != session.address()
+    if state.address_is_new:
+        state.page_address = shown
+        state.pop("settings", None)  # the controls read them from the address again

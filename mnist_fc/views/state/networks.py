@@ -6,12 +6,12 @@ from pathlib import Path
 
 import streamlit as st
 
+from mnist_fc.analysis.results import test_result
 from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError, preset_of
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
-from mnist_fc.runs.results import test_result
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views.state.formatting import escape_markdown
 from mnist_fc.views.state.session import Source, watched_snapshot

@@ -1,4 +1,4 @@
-"""The one test figure of a run, which all that names it takes from here."""
+"""The one test figure of a run. Everything that states it takes it from here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mnist_fc.records import EndRecord, EpochRecord
 
 @dataclass(frozen=True)
 class TestResult:
-    """Mean loss and accuracy on all test images, and when they were measured."""
+    """Mean cross-entropy and accuracy (0 to 1) on all test images, and the step and epoch after which they were measured."""
 
     step: int
     epoch: int
@@ -21,9 +21,9 @@ class TestResult:
 
 
 def test_result(epochs: Sequence[EpochRecord], end: EndRecord | None) -> TestResult | None:
-    """Return a run's newest test result: of its end, else of the last epoch that has one; None where there is none.
+    """Return a run's newest test result, or None if there is none.
 
-    A run that was stopped in the middle of an epoch was measured there, after the result of its last whole epoch.
+    A run that was stopped within an epoch was measured at the stop, so its end comes before its last whole epoch.
     """
     if end and end.test_loss is not None and end.test_accuracy is not None:
         return TestResult(end.step, end.epoch, end.test_loss, end.test_accuracy)
@@ -34,7 +34,7 @@ def test_result(epochs: Sequence[EpochRecord], end: EndRecord | None) -> TestRes
 
 
 def test_curve(epochs: Sequence[EpochRecord], end: EndRecord | None, what: Literal["loss", "accuracy"]) -> Curve:
-    """Return the test loss or accuracy over steps; the last point is `test_result`."""
+    """Return the test loss or accuracy over steps. The last point is `test_result`."""
     curve, newest = epoch_curve(epochs, f"test_{what}"), test_result(epochs, end)
     if newest is None or (len(curve.steps) and curve.steps[-1] == newest.step):
         return curve

@@ -1,0 +1,249 @@
+"""Every private interface of PyTorch that the package uses, each beside the public way to the same result.
+
+A private interface may change with any release of PyTorch. So this module compares each of them with the public way once, at
+import, on a few numbers. Where the private one is missing, has another signature or gives another result, the module logs an
+error and uses the public way, which is slower and otherwise the same.
+
+Call what is assigned at the end of this file: `linear`, `ACTIVATION_GRADIENTS` and `UPDATES`.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mnist_fc.config import TrainConfig
+from mnist_fc.network.mlp import LEAKY_SLOPE
+
+_log = logging.getLogger(__name__)
+
+BETA1, BETA2 = 0.9, 0.999
+"""Adam's decay rates: Kingma & Ba 2015, and PyTorch's defaults."""
+
+
+# Linear layers
+
+
+def public_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return inputs @ weight.T + bias, (N, out), of inputs (N, in), weight (out, in) and bias (out,), with any strides."""
+    return F.linear(inputs, weight, bias)
+
+
+def onednn_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Do as `public_linear` by oneDNN, without a gradient.
+
+    torch.compile uses this operation. Eager PyTorch uses MKL's matrix products, which leave AVX-512 unused on AMD processors and
+    take twice as long. oneDNN takes transposed operands without copying them.
+    """
+    if not inputs.numel():  # oneDNN rejects empty operands
+        return F.linear(inputs, weight, bias)
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+    return product
+
+
+# Gradients of activations
+
+Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(da, z, a) -> dz, computed in place of da, where a is the activation of z. All have one shape."""
+
+aten = torch.ops.aten
+
+FUSED_GRADIENTS: dict[str, Gradient] = {
+    "relu": lambda da, z, a: aten.threshold_backward.grad_input(da, a, 0.0, grad_input=da),
+    "tanh": lambda da, z, a: aten.tanh_backward.grad_input(da, a, grad_input=da),
+    "sigmoid": lambda da, z, a: aten.sigmoid_backward.grad_input(da, a, grad_input=da),
+    "leaky_relu": lambda da, z, a: aten.leaky_relu_backward.grad_input(da, a, LEAKY_SLOPE, True, grad_input=da),
+    "gelu": lambda da, z, a: aten.gelu_backward.grad_input(da, z, grad_input=da),
+}
+"""One pass over memory each; autograd calls the same operations."""
+
+
+def _gelu_slope(z: Tensor) -> Tensor:
+    """Return the derivative of z * Phi(z), where Phi is the normal distribution function."""
+    return (1 + torch.erf(z / math.sqrt(2))) / 2 + z * torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+
+
+PUBLIC_GRADIENTS: dict[str, Gradient] = {
+    "relu": lambda da, z, a: da.masked_fill_(a <= 0, 0.0),
+    "tanh": lambda da, z, a: da.mul_(1 - a.square()),
+    "sigmoid": lambda da, z, a: da.mul_(a * (1 - a)),
+    "leaky_relu": lambda da, z, a: torch.where(a > 0, da, da * LEAKY_SLOPE, out=da),
+    "gelu": lambda da, z, a: da.mul_(_gelu_slope(z)),
+}
+
+
+# Optimizer steps
+
+Update = Callable[[TrainConfig, float, list[Tensor], list[Tensor], list[Tensor], list[Tensor], Tensor], None]
+"""update(config, learning_rate, parameters, gradients, momenta, squares, step) changes parameters and moments in place.
+
+Each list has one tensor per parameter, of its shape; SGD needs no squares, and without momentum no momenta. `step` is a scalar
+tensor: the number of this step, from 1.
+"""
+
+
+def fused_adam_(
+    config: TrainConfig,
+    learning_rate: float,
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    momenta: list[Tensor],
+    squares: list[Tensor],
+    step: Tensor,
+) -> None:
+    """Take a step of Adam or AdamW in one pass over memory; torch.optim calls the same kernels when told `fused=True`."""
+    update = torch._fused_adam_ if config.optimizer == "adam" else torch._fused_adamw_
+    update(
+        *(parameters, gradients, momenta, squares, [], [step] * len(parameters)),
+        lr=learning_rate,
+        beta1=BETA1,
+        beta2=BETA2,
+        weight_decay=config.weight_decay,
+        eps=config.adam_epsilon,
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+def public_adam_(
+    config: TrainConfig,
+    learning_rate: float,
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    momenta: list[Tensor],
+    squares: list[Tensor],
+    step: Tensor,
+) -> None:
+    """Take a step of Adam (Kingma & Ba 2015) or of AdamW (Loshchilov & Hutter 2019)."""
+    rate = learning_rate / (1 - BETA1 ** step.item())
+    square_correction = math.sqrt(1 - BETA2 ** step.item())
+    for parameter, plain_gradient, momentum, square in zip(parameters, gradients, momenta, squares, strict=True):
+        gradient = plain_gradient
+        if config.optimizer == "adamw":
+            parameter.mul_(1 - learning_rate * config.weight_decay)
+        else:
+            gradient = plain_gradient.add(parameter, alpha=config.weight_decay)
+        momentum.lerp_(gradient, 1 - BETA1)
+        square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        parameter.addcdiv_(momentum, square.sqrt().div_(square_correction).add_(config.adam_epsilon), value=-rate)
+
+
+def fused_sgd_(
+    config: TrainConfig,
+    learning_rate: float,
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    momenta: list[Tensor],
+    squares: list[Tensor],
+    step: Tensor,
+) -> None:
+    """Take a step of SGD in one pass over memory; torch.optim calls the same kernel when told `fused=True`."""
+    assert not squares
+    torch._fused_sgd_(
+        *(parameters, gradients, momenta),
+        weight_decay=config.weight_decay,
+        momentum=config.momentum,
+        lr=learning_rate,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+        is_first_step=step.item() == 1,
+    )
+
+
+def public_sgd_(
+    config: TrainConfig,
+    learning_rate: float,
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    momenta: list[Tensor],
+    squares: list[Tensor],
+    step: Tensor,
+) -> None:
+    """Take a step of SGD as torch.optim defines it: the first step's momentum is the gradient itself."""
+    assert not squares
+    for i, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+        change = gradient.add(parameter, alpha=config.weight_decay)
+        if momenta:
+            change = momenta[i].copy_(change) if step.item() == 1 else momenta[i].mul_(config.momentum).add_(change)
+        parameter.sub_(change, alpha=learning_rate)
+
+
+FUSED_UPDATES: dict[str, Update] = {"adam": fused_adam_, "adamw": fused_adam_, "sgd": fused_sgd_}
+PUBLIC_UPDATES: dict[str, Update] = {"adam": public_adam_, "adamw": public_adam_, "sgd": public_sgd_}
+
+
+# The choice
+
+Kernel = TypeVar("Kernel")
+
+
+def choose(name: str, private: Kernel, public: Kernel, probe: Callable[[Kernel], Sequence[Tensor]]) -> Kernel:
+    """Return `private` if `probe` gives the same tensors with it as with `public`; otherwise log an error and return `public`.
+
+    `probe` calls the kernel that it gets on a few numbers and returns the results.
+    """
+    expected = probe(public)
+    try:
+        # torch.testing.assert_close would import torch.distributed, which takes three seconds.
+        if all(torch.allclose(*pair, rtol=1e-4, atol=1e-6) for pair in zip(probe(private), expected, strict=True)):
+            return private
+        reason = "its results differ"
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+    _log.error("PyTorch %s: the fast %s cannot be used, so training is slower: %s", torch.__version__, name, reason)
+    return public
+
+
+def _few(*shape: int, phase: float) -> Tensor:
+    """Return numbers from -1 to 1 that are the same each time; to draw them would change the caller's random numbers."""
+    return torch.arange(math.prod(shape), dtype=torch.float32).add_(phase).mul_(2.4).sin_().view(shape)
+
+
+def probe_linear(kernel: Callable[[Tensor, Tensor, Tensor | None], Tensor]) -> list[Tensor]:
+    """Return products of plain and of transposed operands, with a bias and without, and of no rows."""
+    inputs, weight, bias = _few(3, 5, phase=0), _few(4, 5, phase=1), _few(4, phase=2)
+    transposed = inputs.t().contiguous().t()
+    return [kernel(inputs, weight, bias), kernel(transposed, weight, None), kernel(inputs[:0], weight, bias)]
+
+
+def probe_gradients(gradients: dict[str, Gradient]) -> list[Tensor]:
+    """Return the gradients of all activations; each must have taken the place of `da`."""
+    z = _few(3, 4, phase=0).mul_(3)
+    activations = {
+        "relu": F.relu(z),
+        "tanh": torch.tanh(z),
+        "sigmoid": torch.sigmoid(z),
+        "leaky_relu": F.leaky_relu(z, LEAKY_SLOPE),
+        "gelu": F.gelu(z),
+    }
+    found = []
+    for name, a in activations.items():
+        da = _few(3, 4, phase=1)
+        gradients[name](da, z, a)
+        found.append(da)
+    return found
+
+
+def probe_updates(updates: dict[str, Update]) -> list[Tensor]:
+    """Return parameters and moments after two steps of every optimizer."""
+    found = []
+    for name, update in updates.items():
+        config = TrainConfig(optimizer=name, weight_decay=0.2, adam_epsilon=1e-3)  # type: ignore[arg-type]  # one of the three
+        parameters, momenta = [_few(3, phase=0)], [torch.zeros(3)]
+        squares = [] if name == "sgd" else [torch.zeros(3)]
+        for count in (1, 2):
+            update(config, 0.1, parameters, [_few(3, phase=count)], momenta, squares, torch.tensor(float(count)))
+        found += [*parameters, *momenta, *squares]
+    return found
+
+
+# Where PyTorch is built without oneDNN, as on some platforms, the public way is the only one and nothing is wrong.
+_has_onednn = torch.backends.mkldnn.is_available()
+linear = choose("linear layer", onednn_linear, public_linear, probe_linear) if _has_onednn else public_linear
+ACTIVATION_GRADIENTS = choose("gradient of an activation", FUSED_GRADIENTS, PUBLIC_GRADIENTS, probe_gradients)
+UPDATES = choose("optimizer step", FUSED_UPDATES, PUBLIC_UPDATES, probe_updates)

@@ -1,0 +1,193 @@
+"""kernels.py: the private interfaces of PyTorch and the public ways give the same results, and either one trains."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mnist_fc.config import TrainConfig
+from mnist_fc.data.mnist import Mnist
+from mnist_fc.files import ROOT
+from mnist_fc.network import kernels
+from mnist_fc.network.mlp import ACTIVATIONS
+from mnist_fc.network.optimizer import Optimizer
+from mnist_fc.records import StepRecord
+from mnist_fc.training.engine import train
+
+PUBLIC = {
+    "linear": kernels.public_linear,
+    "ACTIVATION_GRADIENTS": kernels.PUBLIC_GRADIENTS,
+    "UPDATES": kernels.PUBLIC_UPDATES,
+}
+
+
+def random_tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def test_this_pytorch_offers_every_private_interface() -> None:
+    if torch.backends.mkldnn.is_available():
+        assert kernels.linear is kernels.onednn_linear
+    assert kernels.ACTIVATION_GRADIENTS is kernels.FUSED_GRADIENTS
+    assert kernels.UPDATES is kernels.FUSED_UPDATES
+
+
+@pytest.mark.parametrize("linear", [kernels.linear, kernels.public_linear], ids=["chosen", "public"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 784, 10), (100, 784, 500)])
+def test_linear_agrees_with_float64_for_any_strides(shape: tuple[int, int, int], linear: Callable[..., Tensor]) -> None:
+    count, num_in, num_out = shape
+    inputs, weight, bias = random_tensors((count, num_in), (num_out, num_in), (num_out,))
+    expected = inputs.double() @ weight.double().t()
+    scale = num_in**0.5
+    for x in (inputs, inputs.t().contiguous().t()):
+        for w in (weight, weight.t().contiguous().t()):
+            torch.testing.assert_close(linear(x, w).double(), expected, rtol=0, atol=1e-5 * scale)
+            torch.testing.assert_close(linear(x, w, bias).double(), expected + bias, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("linear", [kernels.linear, kernels.public_linear], ids=["chosen", "public"])
+def test_linear_accepts_empty_operands(linear: Callable[..., Tensor]) -> None:
+    assert linear(torch.empty(0, 5), torch.ones(4, 5), torch.ones(4)).shape == (0, 4)
+    assert linear(torch.empty(4, 0), torch.empty(5, 0)).tolist() == torch.zeros(4, 5).tolist()
+
+
+@pytest.mark.parametrize("name", kernels.PUBLIC_GRADIENTS)
+def test_both_gradients_of_an_activation_are_autograds(name: str) -> None:
+    z, da = random_tensors((50, 20), (50, 20))
+    z[0, :3] = torch.tensor([0.0, 30.0, -30.0])
+    a = ACTIVATIONS[name]()(z.requires_grad_())
+    (expected,) = torch.autograd.grad(a, z, da)
+    for gradients in (kernels.FUSED_GRADIENTS, kernels.PUBLIC_GRADIENTS):
+        dz = da.clone()
+        gradients[name](dz, z.detach(), a.detach())
+        torch.testing.assert_close(dz, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
+@pytest.mark.parametrize("name", kernels.PUBLIC_UPDATES)
+def test_public_updates_leave_the_fused_ones_parameters_and_state(
+    name: str, momentum: float, weight_decay: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainConfig(optimizer=name, momentum=momentum, weight_decay=weight_decay)  # type: ignore[arg-type]
+    results = []
+    for updates in (kernels.FUSED_UPDATES, kernels.PUBLIC_UPDATES):
+        monkeypatch.setattr(kernels, "UPDATES", updates)
+        parameters = random_tensors((50, 20), (50,))
+        optimizer = Optimizer(config, parameters)
+        generator = torch.Generator().manual_seed(1)
+        for learning_rate in (0.001, 0.01, 0.0, 0.02):
+            for parameter in parameters:
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            optimizer.step(learning_rate)
+        results.append([*parameters, *optimizer.state().values()])
+    for fused, public in zip(*results, strict=True):
+        torch.testing.assert_close(public, fused, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", kernels.PUBLIC_UPDATES)
+@pytest.mark.parametrize("activation", kernels.PUBLIC_GRADIENTS)
+def test_training_takes_the_same_course_without_private_interfaces(
+    activation: Any, optimizer: Any, small: Mnist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainConfig(
+        hidden_sizes=(32, 16),
+        activation=activation,
+        optimizer=optimizer,
+        dropout=0.1,
+        num_epochs=1,
+        num_validation=500,
+        threads=1,
+    )
+
+    def losses() -> list[float]:
+        return [record.train_loss for record in train(config, small) if isinstance(record, StepRecord)]
+
+    expected = losses()
+    for name, public in PUBLIC.items():
+        monkeypatch.setattr(kernels, name, public)
+    found = losses()
+    assert len(found) == 15
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+# The choice
+
+
+def raises(*_: Any) -> Tensor:
+    raise RuntimeError("mkldnn::linear() expected at most 5 arguments\nmore about it")
+
+
+def differs(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return kernels.public_linear(inputs, weight, bias) * 1.001
+
+
+def lacks_the_bias(inputs: Tensor, weight: Tensor) -> Tensor:
+    return inputs @ weight.t()
+
+
+def is_missing(*_: Any) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_of_another_release()
+    return product
+
+
+@pytest.mark.parametrize(
+    ("private", "reason"),
+    [
+        (raises, "expected at most 5 arguments"),
+        (differs, "its results differ"),
+        (lacks_the_bias, "positional arguments"),
+        (is_missing, "_linear_of_another_release"),
+    ],
+)
+def test_an_interface_that_changed_is_logged_and_replaced(
+    private: Callable[..., Tensor], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert kernels.choose("linear layer", private, kernels.public_linear, kernels.probe_linear) is kernels.public_linear
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "the fast linear layer cannot be used" in record.message
+    assert reason in record.message
+    assert "\n" not in record.message
+
+
+@pytest.mark.parametrize(
+    ("public", "probe"), [(PUBLIC["UPDATES"], kernels.probe_updates), (PUBLIC["ACTIVATION_GRADIENTS"], kernels.probe_gradients)]
+)
+def test_each_update_and_gradient_is_compared(public: dict[str, Any], probe: Callable[..., Sequence[Tensor]]) -> None:
+    for name in public:
+        assert kernels.choose("kernel", public | {name: lambda *_: None}, public, probe) is public
+
+
+def test_importing_draws_no_random_number_and_logs_nothing() -> None:
+    script = (
+        "import torch; state = torch.get_rng_state()\n"
+        "import mnist_fc.network.kernels; assert torch.equal(state, torch.get_rng_state())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+WITHOUT = """
+import torch
+for name in ("_fused_adam_", "_fused_sgd_"):
+    delattr(torch, name)
+torch.ops.mkldnn._linear_pointwise = lambda *_: torch.zeros(())
+torch.ops.aten.gelu_backward = None
+from mnist_fc.network import kernels
+assert kernels.linear is kernels.public_linear
+assert kernels.UPDATES is kernels.PUBLIC_UPDATES
+assert kernels.ACTIVATION_GRADIENTS is kernels.PUBLIC_GRADIENTS
+"""
+
+
+def test_a_pytorch_without_the_interfaces_gets_the_public_ways() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("cannot be used, so training is slower") == 3 if torch.backends.mkldnn.is_available() else 2

@@ -1,0 +1,70 @@
+"""A page that stays open in the browser while its server is killed and started again on the same port."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browser import click, expect_status, free_port, ready, running_server, slide, start_run, wait_until
+from tests.support.faults import training_processes
+
+SETTINGS = "?preset=fast&num_validation=100&hidden_sizes=256&batch_size=8&epochs=60&threads=1"
+"""Settings of a run that lasts longer than the test."""
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    yield page
+    page.context.close()
+
+
+def shown_run(page: Page) -> str:
+    """Return the id of the run that the address bar names."""
+    (run_id,) = parse_qs(urlsplit(page.url).query)["run"]
+    return run_id
+
+
+def value(page: Page, key: str) -> str | None:
+    return page.locator(f".st-key-{key}").get_by_role("slider").get_attribute("aria-valuetext")
+
+
+def test_open_page_returns_to_its_newest_run_after_restart(page: Page, browser: Browser, tmp_path: Path, small_npz: Path) -> None:
+    environment = {"STREAMLIT_SERVER_PORT": str(free_port()), "MNIST_FC_DATA": str(small_npz)}
+    with running_server(tmp_path, **environment) as server:
+        page.goto(f"{server.url}/{SETTINGS}")
+        ready(page)
+        start_run(page)
+        click(page, "stop")
+        expect_status(page, "stopped")
+        first = shown_run(page)
+        page.goto(
+            f"{server.url}/?run={first}&embed_options=light_theme"
+        )  # an address that names a run, and Streamlit's own option
+        ready(page)
+        slide(page, "learning_rate", "Home")
+        expect(page).to_have_url(re.compile("learning_rate="))
+        start_run(page)
+        expect(page).not_to_have_url(re.compile(first))
+        second = shown_run(page)
+        expect_status(page, "running")
+        address, learning_rate = page.url, value(page, "learning_rate")
+        server.process.kill()
+        server.process.wait(30)
+    wait_until(lambda: training_processes(tmp_path) == [])
+    with running_server(tmp_path, **environment):
+        status = page.locator(".st-key-status [role=status]")
+        expect(status).to_have_attribute("data-state", "interrupted")
+        expect(status).to_have_attribute("data-run", second)
+        expect(page).to_have_url(address)
+        assert value(page, "learning_rate") == learning_rate
+        click(page, "pause")
+        expect_status(page, "running")
+        assert shown_run(page) == second
+        slide(page, "learning_rate", "End")
+        expect(page).to_have_url(re.compile(r"learning_rate=1(&|$)"))
+        click(page, "stop")
+        expect_status(page, "stopped")

@@ -1,0 +1,59 @@
+"""The words about gradients quote the figures of the charts beside them."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from mnist_fc.analysis.curves import gradient_curves, train_curve
+from mnist_fc.config import TrainConfig
+from mnist_fc.records import StepRecord
+from mnist_fc.views.components.numbers import format_ratio
+from mnist_fc.views.gradients import explain
+
+CONFIG = TrainConfig(hidden_sizes=(8, 8, 8), activation="sigmoid", threads=1)
+
+
+def step_record(step: int, ratio: float, loss: float) -> StepRecord:
+    return StepRecord(step, 1, 100 * step, float(step), loss, 0.5, 0.001, (0.1 * ratio, 0.1, 0.1, 0.1))
+
+
+def words(steps: list[StepRecord]) -> str:
+    return explain(steps, gradient_curves(steps), CONFIG)
+
+
+def legend_ratio(steps: list[StepRecord]) -> str:
+    """The first layer's newest value on the chart by the output layer's."""
+    first, *_, output = gradient_curves(steps)
+    return format_ratio(first.values[-1] / output.values[-1])
+
+
+@pytest.mark.parametrize("ratios", [(0.9, 0.3), (0.3, 0.9), (0.001, 0.5), (0.02, 0.005)])
+def test_ratio_is_that_of_the_legend(ratios: tuple[float, float]) -> None:
+    """The ratio changes within the newest records, where means over different windows differ."""
+    steps = [step_record(step, ratios[step > 15], 2.3) for step in range(1, 21)]
+    assert legend_ratio(steps) in words(steps)
+
+
+def test_loss_beside_vanishing_gradients_is_that_of_the_chart() -> None:
+    steps = [step_record(step, 0.001, 2.31 - 0.03 * step) for step in range(1, 21)]
+    drawn = train_curve(steps, "train_loss").values
+    assert f"Up to step 20 the loss went from {drawn[0]:.2f} to {drawn[-1]:.2f}." in words(steps)
+    assert "stands still" not in words(steps)
+
+
+def test_earlier_vanishing_is_quoted_at_its_lowest_point() -> None:
+    falling = [step_record(step, 0.5 / 2**step, 2.3) for step in range(1, 11)]
+    recovered = [step_record(step, 0.8, 1.8) for step in range(11, 40)]
+    said = words([*falling, *recovered])
+    assert f"around step 10: that of layer 1 was {legend_ratio(falling)}" in said
+    assert re.search(r"Up to step 10 the loss went from 2\.30 to 2\.30\. Layer 1 now has", said)
+    assert legend_ratio([*falling, *recovered]) in said
+
+
+def test_gradient_that_became_zero_is_called_so() -> None:
+    steps = [step_record(step, 0.8, 2.3) for step in range(1, 30)]
+    dead = [replace(record, gradient_norms=(0.0, 0.0, 0.0, 0.1)) for record in steps]
+    assert "no gradient is left" in words(dead)
+    assert "no gradient is left" in words([*steps[:5], *dead[5:]])
+    assert "comes through all 4 layers" in words(steps)

@@ -1,0 +1,32 @@
+"""The view of a run's progress, on the page's script with a real run."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from mnist_fc.files import ROOT
+from mnist_fc.views.state import shared
+from tests.support.training_runs import DIVERGING
+
+APP = str(ROOT / "app.py")
+
+pytestmark = pytest.mark.usefixtures("own_store")
+
+
+def test_diagnosis_is_of_the_moment_looked_back_at(small_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNIST_FC_DATA", str(small_npz))
+    AppTest.from_file(APP, default_timeout=300).run()  # starts the server that trains
+    run = shared.scheduler().start(DIVERGING["adam, 1 layer"])
+    assert run.wait_until_state("done", timeout=300)
+    page = AppTest.from_file(APP, default_timeout=300)
+    page.query_params["run"] = run.id
+    page.run()
+    assert not page.exception
+    (warning,) = page.warning
+    assert "Training diverged" in warning.value
+    assert "at the end" in warning.value
+    page.session_state["moment"] = run.id, 5
+    page.run()
+    assert not page.exception
+    assert not page.warning
