@@ -83,6 +83,7 @@ LIGHTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("light", LIGHTS)
 def test_photographed_digit_is_nearly_the_evenly_lit_image(sheets: list[np.ndarray], small: Mnist, light: str) -> None:
     network = checkpoint.load(checkpoint.SHIPPED)
@@ -156,7 +157,7 @@ def test_text_file_named_as_a_picture_is_rejected(tmp_path: Path) -> None:
         load_picture(tmp_path / "seven.png")
 
 
-@pytest.mark.parametrize("side", [8000, 10_000, 30_000])
+@pytest.mark.parametrize("side", [8000, 10_000, pytest.param(30_000, marks=pytest.mark.slow)])
 def test_small_file_with_too_many_pixels_is_rejected(tmp_path: Path, side: int) -> None:
     Image.new("1", (side, side)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 200_000

@@ -83,6 +83,7 @@ def test_link_applies_its_settings_and_reports_errors(open_page: Callable[..., P
     expect(panel).to_contain_text("784-500-500-10: 648,010 parameters")
 
 
+@pytest.mark.slow
 def test_link_can_hide_controls(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=fast&hide=preset,hidden_sizes,seed,num_validation,initialization,threads")
     expect(page.locator(".st-key-learning_rate")).to_be_visible()

@@ -285,6 +285,7 @@ def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.integration
 def test_a_run_is_written_by_one_program_at_a_time(tmp_path: Path, records: list[Record]) -> None:
     folder = new_run(tmp_path, CONFIG)
     code = (
@@ -329,7 +330,8 @@ for record in train(config, load_mnist(sys.argv[3]), on_step):
 """
 
 
-@pytest.mark.parametrize("num_records", [1, 3, 9, 38])
+@pytest.mark.integration
+@pytest.mark.parametrize("num_records", [9, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 3, 38))])
 def test_a_writer_killed_at_any_moment_leaves_a_run_that_opens_and_goes_on(
     tmp_path: Path, small: Mnist, small_npz: Path, num_records: int
 ) -> None:
