@@ -5,7 +5,7 @@
   const EVERY = 1000; // milliseconds
   const PATIENCE = 4; // looks in a row without a connection before it is said: to connect often takes less
   const NEVER_CONNECTED = "The page cannot connect to its server, so it stays empty. A proxy in between must pass on websockets, " +
-    "with their Upgrade and Host headers: see In a class in the README.";
+    "with their Upgrade and Host headers: see In a class in mnist_fc/server/README.md.";
   const LOST = "The connection to the server is lost. The page shows the last state it received, and reconnects by itself.";
 
   const banner = document.body.appendChild(document.createElement("div"));
