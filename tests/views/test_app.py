@@ -133,7 +133,7 @@ def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytes
 
 @pytest.fixture
 def run(app: AppTest) -> Iterator[RunSnapshot]:
-    """An active run, as it was at one moment."""
+    """Return an active run, as it was at one moment."""
     going = shared.scheduler().start(PRESETS["best"].replace(hidden_sizes=(16,), activation="tanh", threads=1))
     assert going.wait_for(lambda run: 20 in run.snapshot().kept, 300)
     yield going.snapshot()
@@ -143,7 +143,7 @@ def run(app: AppTest) -> Iterator[RunSnapshot]:
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> State:
-    """The state of a session that has no page."""
+    """Return the state of a session without a page."""
     made = State()
     monkeypatch.setattr(st, "session_state", made)
     return made
