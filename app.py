@@ -1,7 +1,7 @@
 """The server of the page, and the script that draws it. Run it with `streamlit run app.py`.
 
-Streamlit imports this file once for the App, which serves the page even to a browser that cannot connect to it, and then runs the
-file as a script at every change on the page. Nothing of the page may be imported before there is a server.
+Streamlit imports this file once for the App, which serves the page even to a browser that cannot open a websocket. Then it runs
+the file as a script at every change on the page. No view may be imported before there is a server.
 """
 
 import streamlit as st

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mnist_fc.data.mnist import Mnist, load_mnist
 from mnist_fc.drawing.strokes import Stroke
-from mnist_fc.views.state import shared
+from mnist_fc.views.state import shared, throttle
 from tests.support.browser import BROWSER, BROWSER_ARGS, Server, ready, running_server
 
 LOAD = Path(__file__).parent / "load"
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Give AppTest the resources of a new server with a store of its own; close its scheduler afterwards."""
-    resources = shared.scheduler, shared.mnist, shared.shipped_reader, shared.shipped_accuracy
+    resources = shared.scheduler, shared.mnist, shared.shipped_reader, shared.shipped_accuracy, throttle.results
     for each in resources:
         each.clear()
     with pytest.MonkeyPatch.context() as patch:

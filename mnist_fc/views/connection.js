@@ -1,12 +1,13 @@
-// Says in words that the page has no connection to the server. Streamlit tells the state of the connection in an attribute of its
-// root element, and shows a skeleton or greys the page; its own dialog comes later, and closes when it is clicked away.
+// Shows a banner while the page has no connection to the server. Streamlit itself shows a skeleton or greys the page; its dialog
+// comes later, and closes when it is clicked away. The state of the connection is an attribute of Streamlit's root element: if a
+// new version of Streamlit does not have it, the banner stays away.
 
 (() => {
   const EVERY = 1000; // milliseconds
-  const PATIENCE = 4; // looks in a row without a connection before it is said: to connect often takes less
-  const NEVER_CONNECTED = "The page cannot connect to its server, so it stays empty. A proxy in between must pass on websockets, " +
-    "with their Upgrade and Host headers: see In a class in the README.";
-  const LOST = "The connection to the server is lost. The page shows the last state it received, and reconnects by itself.";
+  const PATIENCE = 4; // checks in a row without a connection before the banner appears: connecting often takes less
+  const NEVER_CONNECTED = "The page cannot connect to its server, so it stays empty. A proxy in between must forward websockets, " +
+    "with their Upgrade and Host headers: see mnist_fc/server/README.md.";
+  const LOST = "The connection to the server is lost. The page shows the last state it received, and reconnects automatically.";
 
   const banner = document.body.appendChild(document.createElement("div"));
   banner.id = "no-connection";
@@ -18,16 +19,16 @@
   let missed = 0;
   let words = NEVER_CONNECTED;
 
-  function look() {
-    const root = document.querySelector(".stApp");
-    if (!root) return; // Streamlit's own scripts are still on their way
-    const isConnected = navigator.onLine && root.dataset.testConnectionState === "CONNECTED";
+  function check() {
+    const state = document.querySelector(".stApp")?.dataset.testConnectionState;
+    if (!state) return; // Streamlit's own scripts are still loading
+    const isConnected = navigator.onLine && state === "CONNECTED";
     if (isConnected) words = LOST;
     missed = isConnected ? 0 : missed + 1;
     banner.hidden = missed < PATIENCE;
     const text = banner.hidden ? "" : words;
-    if (banner.textContent !== text) banner.textContent = text; // it is read aloud when it changes
+    if (banner.textContent !== text) banner.textContent = text; // screen readers read it when it changes
   }
 
-  setInterval(look, EVERY);
+  setInterval(check, EVERY);
 })();

@@ -1,4 +1,4 @@
-"""What the page tells the browser around it: what may be translated."""
+"""Tells the browser which texts of the page it may translate."""
 
 from pathlib import Path
 
@@ -8,5 +8,5 @@ _SCRIPT = f"<script>{Path(__file__).with_name('translation.js').read_text('utf-8
 
 
 def prepare() -> None:
-    """Run the script that watches over the page; it does nothing if it already runs."""
+    """Run translation.js in the browser; it does nothing if it is already running."""
     st.html(_SCRIPT, unsafe_allow_javascript=True)

@@ -1,4 +1,4 @@
-"""What a person takes away, the network that reads, the figures of a run and its settings as a program; and what they bring."""
+"""Export and import: the network, a run's figures and its settings as files, and a network loaded from a file."""
 
 import hashlib
 import json
@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import get_args
 
 import streamlit as st
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.typing import UploadedFile
 
 from mnist_fc.config import Activation
@@ -25,16 +23,16 @@ from mnist_fc.runs.metrics import MAX_METRICS_BYTES
 from mnist_fc.server.run import Run
 from mnist_fc.views import controls
 from mnist_fc.views.controls import WORDS
-from mnist_fc.views.state import formatting, networks, session
+from mnist_fc.views.state import formatting, networks, session, streamlit_patches
 
 ONNX_NAME, SCRIPT_NAME = "model.onnx", "train.py"
 
 MAX_SHOWN = 60
-"""Characters of a file's name."""
+"""Characters of a file's name that are kept."""
 
 
 def panel(network: networks.Network) -> None:
-    """The downloads, and the place for a network from a file."""
+    """Draw the downloads, and the uploader for a network."""
     left, right = st.columns(2, gap="large")
     with left:
         _network(network)
@@ -45,32 +43,32 @@ def panel(network: networks.Network) -> None:
 
 
 def _network(network: networks.Network) -> None:
-    """The network that reads, in two formats; nothing is written before its button is pressed."""
+    """Offer the network that reads in two formats; a file is made when its button is pressed."""
     model = network.reader.model
     st.markdown("#### The network that reads now")
     st.caption(f"{network.name[0].upper()}{network.name[1:]}: {network.layers}, {network.accuracy}.")
     _download(
         CHECKPOINT_NAME,
-        "Its weights, for PyTorch: `model.load_state_dict(torch.load('model.ckpt'))` puts them into a class with layers fc1, fc2 "
-        "and so on, as the blog's own.",
+        "Its weights for PyTorch: `model.load_state_dict(torch.load('model.ckpt'))`. "
+        "The model's class needs layers fc1, fc2 and so on, like the blog's.",
         lambda: checkpoint.to_bytes(model.state_dict()),
     )
     _download(
         CONFIG_NAME,
-        "Its activation, which the weights do not say, and its settings. Put it beside model.ckpt, and "
+        "Its activation, which the weights do not contain, and the settings it began with. Put it beside model.ckpt: "
         "`python -m mnist_fc evaluate model.ckpt` reads both.",
         lambda: _config_of(network),
     )
     _download(
         ONNX_NAME,
-        "The same network for ONNX Runtime, in a browser, on a phone or in another language: 784 pixels in, 0 paper to 1 ink, "
-        "and ten logits out.",
+        "The same network for ONNX Runtime, in a browser, on a phone or in another language. "
+        "Input: 784 pixels from 0 (paper) to 1 (ink). Output: ten logits.",
         lambda: onnx.to_onnx(model),
     )
 
 
 def _config_of(network: networks.Network) -> str:
-    """What stands in config.json: of a file no more is known than what it was read with."""
+    """Return the text of config.json. For a loaded file, only the layers and the chosen activation are known."""
     if network.file:
         model = network.reader.model
         return json.dumps({"hidden_sizes": model.hidden_sizes, "activation": model.activation_name}, indent=2)
@@ -78,60 +76,59 @@ def _config_of(network: networks.Network) -> str:
 
 
 def _run(run: Run | None) -> None:
-    """The figures of the run that is watched, as they are in its folder, and its settings where the side panel says others."""
-    said = controls.config()
+    """Offer the files of the run that is shown, and its settings if they differ from the side panel's."""
+    in_panel = controls.config()
     st.markdown("#### This run")
     _download(
         METRICS_NAME,
-        "Loss, accuracy, learning rate and gradients, a row for each point of the curves: for a spreadsheet or pandas.",
+        "Loss, accuracy, learning rate and gradients for a spreadsheet or pandas, one row per point of the curves.",
         *_file_of(run, METRICS_NAME),
     )
-    _download(REPORT_NAME, "Its result, its epochs and its settings on one page, to read.", *_file_of(run, REPORT_NAME))
-    if run and (config := run.config.replace(threads=said.threads)) != said:
+    _download(REPORT_NAME, "Its result, epochs and settings on one page.", *_file_of(run, REPORT_NAME))
+    if run and (config := run.config.replace(threads=in_panel.threads)) != in_panel:
         _download(
             SCRIPT_NAME,
-            f"The settings that it began with, {'-'.join(map(str, config.layer_sizes))}: the side panel says others.",
+            f"The settings that it started with, {'-'.join(map(str, config.layer_sizes))}. The side panel shows others.",
             lambda: script.render_script(config),
             key="take_script_of_run",
         )
     if run and run.path:
         st.caption(
-            f"Its folder is {formatting.escape_markdown(str(run.path))}; earlier weights are there, too. "
-            "TensorBoard shows all runs:"
+            f"Its folder is {formatting.escape_markdown(str(run.path))}, with earlier weights. TensorBoard shows all runs:"
         )
         st.code(f"tensorboard --logdir {shlex.quote(str(run.path.parent))}", language=None, wrap_lines=True)
-    st.caption("**The curves**: point at or tap a chart, and SVG and PNG above its right corner save it as a picture.")
+    st.caption("**The curves**: point at or tap a chart. SVG and PNG above its right corner save it as a picture.")
 
 
 def _file_of(run: Run | None, name: str) -> tuple[Callable[[], bytes], str]:
-    """What reads a file of a run's folder; and why it is not to be had, empty when it is."""
+    """Return a function that reads a file in a run's folder, and why the file is not available, empty if it is."""
     path = run.path / name if run and run.path else Path(name)
     if run is None:
-        why = "There is no run yet: press Train."
+        why = "There is no run yet. Press Train."
     elif run.path is None:
         why = f"This run is not on disk: {formatting.escape_markdown(run.snapshot().storage_problem)}."
     elif path.exists():
         why = ""
     else:
-        why = "It comes with the first epoch." if run.is_active else "It is not in the run's folder."
+        why = "It is written after the first epoch." if run.is_active else "It is not in the run's folder."
     return lambda: read_bounded(path, MAX_METRICS_BYTES), why
 
 
 def _program() -> None:
-    """The settings of the side panel as a program."""
+    """Offer the settings of the side panel as a program."""
     config = controls.config()
     st.markdown("#### Train it elsewhere")
     _download(
         SCRIPT_NAME,
-        f"The settings of the side panel, {'-'.join(map(str, config.layer_sizes))}, as a short program of plain PyTorch: "
-        "`python train.py` trains and saves model.ckpt, with the `mnist.npz` beside it or downloaded.",
+        f"The settings of the side panel, {'-'.join(map(str, config.layer_sizes))}, as a short PyTorch program. "
+        "`python train.py` trains and saves model.ckpt. It uses the mnist.npz beside it, or downloads one.",
         lambda: script.render_script(config),
     )
 
 
 def _download(name: str, words: str, data: Callable[[], str | bytes], why_not: str = "", *, key: str = "") -> None:
-    """A button for a file of that name, and what it is for."""
-    button, said = st.columns([1, 2.2], vertical_alignment="center", gap="small")
+    """Draw a button that downloads a file with this name, and the words that say what it is for."""
+    button, caption = st.columns([1, 2.2], vertical_alignment="center", gap="small")
     button.download_button(
         name,
         data,
@@ -142,17 +139,17 @@ def _download(name: str, words: str, data: Callable[[], str | bytes], why_not: s
         disabled=bool(why_not),
         width="stretch",
     )
-    said.caption(f"{words} **{why_not}**" if why_not else words)
+    caption.caption(f"{words} **{why_not}**" if why_not else words)
 
 
 def _load(network: networks.Network) -> None:
-    """The place for a file, and what has come of it."""
+    """Draw the uploader, and what was loaded or is wrong with it."""
     state = st.session_state
     turn = state.setdefault("upload_turn", 0)
     st.markdown("#### Load a network")
     st.caption(
-        "A checkpoint of a fully connected network for digits, such as model.ckpt here or what the blog's program saves: it then "
-        "reads your drawing, and every tab is of it. Only numbers are read from the file, and no code in it is run."
+        "Load a checkpoint of a fully connected network for digits, such as model.ckpt here or the blog program's. "
+        "It then reads your drawing and fills every tab. Only numbers are read from the file; no code in it is run."
     )
     with st.container(key="upload"):
         chosen = st.file_uploader(
@@ -164,11 +161,11 @@ def _load(network: networks.Network) -> None:
             label_visibility="collapsed",
         )
     with st.container(key="upload_said"):
-        # Of one that was taken back, or that the page forgot while another tab was open, there is nothing to say.
+        # The message goes with its file: it was taken back, or Streamlit forgot it while another tab was open.
         if chosen and (problem := state.get("upload_problem")):
-            st.error(f"{formatting.escape_markdown(problem)}. The page reads on with {network.name}.", icon=":material/error:")
+            st.error(f"{formatting.escape_markdown(problem)}. The page still reads with {network.name}.", icon=":material/error:")
         if file := networks.loaded_file():
-            _said(file, reads=network.file is file)
+            _loaded(file, reads=network.file is file)
     st.selectbox(
         "Its activation",
         get_args(Activation),
@@ -176,42 +173,39 @@ def _load(network: networks.Network) -> None:
         format_func=WORDS.__getitem__,
         persist_state="session",
         on_change=_set_activation,
-        help="A checkpoint does not say which activation it was trained with. With a wrong one it reads worse.",
+        help="A checkpoint does not contain its activation. With a wrong one it reads worse.",
     )
 
 
-def _said(file: networks.LoadedFile, *, reads: bool) -> None:
+def _loaded(file: networks.LoadedFile, *, reads: bool) -> None:
     loaded = networks.Network(file.reader, file=file)
-    with st.spinner("It reads MNIST's test set."):
+    with st.spinner("Reading MNIST's test set"):
         accuracy = loaded.accuracy
     with st.container(border=True):
         what, remove = st.columns([2.6, 1], vertical_alignment="center")
         what.markdown(
             f"**{formatting.escape_markdown(file.name)}**: {loaded.layers}, {accuracy}. "
-            + ("It reads your drawing now." if reads else "Choose **Loaded file** below the drawing, and it reads.")
+            + ("It reads your drawing now." if reads else "To read with it, choose **Loaded file** below the drawing.")
         )
-        remove.button("Remove", key="upload_remove", icon=":material/close:", on_click=_remove, width="stretch")
+        remove.button("Remove", key="upload_remove", icon=":material/close:", on_click=remove_file, width="stretch")
 
 
 def _receive() -> None:
-    """Take over the file that was chosen, and be ready for another; a wrong one is shown until it is taken back."""
+    """Load the file that was chosen, and empty the uploader; a wrong file stays in it, with a message."""
     state = st.session_state
     chosen = state[f"upload_{state.upload_turn}"]
     if not isinstance(chosen, UploadedFile):
-        return  # it was taken back
+        return  # the person removed it
     content = chosen.getvalue()
     name = "".join(character for character in chosen.name if character.isprintable())[:MAX_SHOWN]
     try:
         model = checkpoint.from_bytes(content, name, state.upload_activation)
     except CheckpointError as error:
         state.upload_problem = str(error)
-        session.refused(f"a checkpoint: {error}")
+        session.log_rejected(f"a checkpoint: {error}")
         return
     state.upload_turn += 1
-    context = get_script_run_ctx()
-    if context and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
-        # The server would keep it as long as the page is open.
-        context.uploaded_file_mgr.remove_file(context.session_id, chosen.file_id)
+    streamlit_patches.remove_upload(chosen.file_id)
     state.loaded_file = networks.LoadedFile(name, hashlib.sha256(content).hexdigest(), Reader(model))
     if state.get("network") != "file":
         state.network_before = state.get("network", "run")
@@ -219,7 +213,7 @@ def _receive() -> None:
 
 
 def _set_activation() -> None:
-    """Read the file anew with the activation that was chosen."""
+    """Give the loaded network the activation that was chosen."""
     state, file = st.session_state, networks.loaded_file()
     if file:
         model = MLP(file.reader.model.hidden_sizes, state.upload_activation)
@@ -227,8 +221,8 @@ def _set_activation() -> None:
         state.loaded_file = replace(file, reader=Reader(model))
 
 
-def _remove() -> None:
-    """Put the file away, and let the network read that did before it came."""
+def remove_file() -> None:
+    """Remove the loaded network, and let the one read that did before."""
     state = st.session_state
     state.loaded_file = None
     if state.get("network") == "file":

@@ -1,4 +1,4 @@
-"""The training digits that are most like the drawing to the network."""
+"""Look-alikes: the training digits that the network represents most similarly to the drawing."""
 
 import numpy as np
 import streamlit as st
@@ -14,11 +14,11 @@ from mnist_fc.views.state import networks, shared, throttle
 NUM_NEAREST = 24
 
 NUM_SEARCHED = 10_000
-"""Training digits that are searched at once; all of them take half a second, and seconds in the largest networks."""
+"""Training digits that are searched by default; all of them take half a second, or seconds in the largest networks."""
 
 
 def panel(readings: list[Reading], network: networks.Network) -> None:
-    """The training digits that the last hidden layer describes most nearly as it describes the drawing."""
+    """Draw the training digits whose activations in the last hidden layer are nearest to the drawing's."""
     reading = drawing.to_explain(readings, "alike")
     if reading is None or reading.image is None:
         return
@@ -27,7 +27,7 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     search_all = st.toggle(
         f"Search all {len(trained_on):,} training digits",
         key="search_all",
-        help="Takes half a second, and more in a large network.",
+        help="Takes half a second, or longer in a large network.",
     )
     searched = trained_on if search_all else trained_on[:NUM_SEARCHED]
     train = shared.mnist()
@@ -41,11 +41,11 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
         st.info("The network's values overflowed on the training digits, so they cannot be compared with your drawing.")
         return
     st.caption(
-        f"Of {len(searched):,} training digits, those that the last hidden layer of {by} describes most nearly as it "
-        "describes your drawing: the label, and the Euclidean distance between the two descriptions."
+        f"Of {len(searched):,} training digits, the ones that the last hidden layer of {by} represents most similarly to "
+        "your drawing. Each shows its label and the Euclidean distance between the activations."
     )
     tiles = [
-        ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, at {format_number(distance)}", i)
+        ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, distance {format_number(distance, 3)}", i)
         for i, distance in zip(indices.tolist(), distances.tolist(), strict=True)
     ]
     with st.container(key="nearest"):
@@ -53,10 +53,10 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
 
 
 def _split_of(network: networks.Network) -> tuple[int, int]:
-    """Number of validation images and seed of the split that `network` was trained with."""
+    """Return the number of validation images and the seed of the split that `network` was trained with."""
     if network.file:
-        return 0, 0  # nobody knows: all training images are searched
+        return 0, 0  # unknown: all training images are searched
     if not network.run and shared.num_train_images() <= PRESETS["best"].num_validation:
-        return 0, 0  # the data are others than those that the shipped network was trained with
-    config = network.run.config if network.run else PRESETS["best"]  # which the shipped network was trained with
+        return 0, 0  # other data than the built-in network was trained on
+    config = network.run.config if network.run else PRESETS["best"]  # the preset of the built-in network
     return config.num_validation, config.seed

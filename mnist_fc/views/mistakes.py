@@ -1,4 +1,4 @@
-"""What the network gets wrong: the test set by label and reading, and the digits that are misread."""
+"""Mistakes: the confusion matrix of the test set, and the digits that are misread."""
 
 import numpy as np
 import streamlit as st
@@ -13,13 +13,13 @@ from mnist_fc.views.components.pixels import ink, pictures
 from mnist_fc.views.state import networks, shared, throttle
 
 NUM_SHOWN, MAX_SHOWN = 24, 192
-"""Digits in the gallery, at first and at the most."""
+"""Digits in the gallery, at first and at most."""
 
 _matrix = Component("confusion", "<div class='confusion'></div>")
 
 
 def panel(network: networks.Network) -> None:
-    """The confusion matrix, and the digits of the cell that is pressed or all misread ones."""
+    """Draw the confusion matrix, and the digits of the chosen cell or all misread ones."""
     surveyed, by = throttle.survey(network)
     if surveyed.overflows:
         st.info(f"The values of {by} overflowed, so it cannot read digits. Look back at an earlier step.")
@@ -30,8 +30,8 @@ def panel(network: networks.Network) -> None:
         num_wrong = int((surveyed.digits != labels.numpy()).sum())
         st.markdown(f"#### {num_wrong:,} of {len(labels):,} test digits are misread")
         st.caption(
-            f"By {by}, which must answer 0 to 9. A row is what people wrote, a column what the network read. "
-            "**Press a cell** for its digits, again for all that are misread."
+            f"By {by}, which must answer 0 to 9. A row is what people wrote, a column is what the network read. "
+            "**Click a cell** to see its digits; click again to see all mistakes."
         )
         with st.container(key="confusion"):
             _confusion(labels, surveyed)
@@ -43,18 +43,18 @@ def _confusion(labels: torch.Tensor, surveyed: Survey) -> None:
     state, counts = st.session_state, confusion(labels, surveyed.digits)
     cell = state.setdefault("confusion_cell", None)
     if cell and not counts[*cell]:
-        state.confusion_cell = None  # another network has nothing there
+        state.confusion_cell = None  # this network has no digits there
     totals = np.maximum(counts.sum(1), 1)
     data = {
         "counts": counts.tolist(),
         "accuracies": [f"{share:.1%}" for share in counts.diagonal() / totals],
         "chosen": state.confusion_cell,
     }
-    _matrix.show("confusion_matrix", data, on_cell_change=_press)
+    _matrix.show("confusion_matrix", data, on_cell_change=_choose)
 
 
-def _press() -> None:
-    """Show the digits of a cell, or of none when it was pressed before. What a browser sends is not trusted."""
+def _choose() -> None:
+    """Choose a cell, or none if it was chosen before. What a browser sends is not trusted."""
     state = st.session_state
     match browser_value("confusion_matrix", "cell"):
         case [int(label), int(digit)] if 0 <= label < NUM_CLASSES and 0 <= digit < NUM_CLASSES:
@@ -63,7 +63,7 @@ def _press() -> None:
 
 
 def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
-    """The digits of the cell that is pressed, else all that are misread, the surest first; a click opens one above."""
+    """Draw the digits of the chosen cell, else all mistakes, most confident first; a click reads one above."""
     state = st.session_state
     if cell := state.confusion_cell:
         label, digit = cell
@@ -71,16 +71,16 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
         st.markdown(f"#### {len(indices):,} labelled {label}, read as {digit}")
     else:
         indices = misclassified(labels, surveyed)
-        st.markdown("#### All that are misread")
+        st.markdown("#### All mistakes")
     st.caption(
-        "The surest first: the label, what was read, and how sure it was. **Click or tap one** to have it read above, "
-        "as if drawn."
+        "Most confident mistakes first: the label, the reading, and its probability. "
+        "**Click or tap one** to read it above, as if you had drawn it."
     )
     shown, chosen = indices[: state.setdefault("mistakes_shown", NUM_SHOWN)], drawing.shown_test_digit()
     tiles = [
         ink(
             shared.mnist().test_images[i].numpy(),
-            f"{labels[i]}, read {surveyed.digits[i]}, {percent(float(surveyed.confidences[i]))}",
+            f"{labels[i]} read as {surveyed.digits[i]}, {percent(float(surveyed.confidences[i]))}",
             i,
             is_chosen=i == chosen,
         )

@@ -1,4 +1,4 @@
-"""How the page is served: its document with a script that watches the connection, and how signals end the server."""
+"""Serving: the page's document with a script that watches the connection, and how signals end the server."""
 
 import hashlib
 import logging
@@ -14,22 +14,17 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
-from streamlit.file_util import get_static_dir
-from streamlit.url_util import make_url_path
+
+from mnist_fc.views.state import streamlit_patches
 
 log = logging.getLogger(__name__)
 
-END_OF_BODY = "</body>"
-
 
 def routes() -> list[Route]:
-    """Return the route of the page's document, which takes the place of Streamlit's; none if ours cannot be made of that."""
-    document = Path(get_static_dir(), "index.html").read_text("utf-8")
-    if document.count(END_OF_BODY) != 1:
-        log.error("Streamlit's index.html is not as expected: a page that cannot connect to the server will not say so")
+    """Return the route of the page's document, in place of Streamlit's; none if Streamlit's is not as expected."""
+    html = streamlit_patches.document_with(Path(__file__).with_name("connection.js").read_text("utf-8"))
+    if html is None:
         return []
-    script = Path(__file__).with_name("connection.js").read_text("utf-8")
-    html = document.replace(END_OF_BODY, f"<script>\n{script}</script>\n{END_OF_BODY}")
     headers = {"Cache-Control": "no-cache", "ETag": f'"{hashlib.sha256(html.encode()).hexdigest()}"'}
 
     async def page(request: Request) -> Response:
@@ -37,20 +32,23 @@ def routes() -> list[Route]:
             return Response(status_code=304, headers=headers)
         return HTMLResponse(html, headers=headers)
 
-    return [Route(make_url_path(st.get_option("server.baseUrlPath") or "", ""), page)]
+    base_path = (st.get_option("server.baseUrlPath") or "").strip("/")
+    return [Route(f"/{base_path}/" if base_path else "/", page)]
 
 
 @asynccontextmanager
 async def lifespan(_app: st.App) -> AsyncIterator[None]:
-    """Let Ctrl-C and SIGTERM end the server with exit code 0, after the trainer has closed.
+    """Let Ctrl-C and SIGTERM end the server with exit code 0, after the scheduler has closed.
 
-    By itself uvicorn (0.54) raises the signal again once it has stopped. That ends Python at once, or with an error, and what is
-    registered with atexit is not called.
+    By itself uvicorn (0.54) raises the signal again once it has stopped. That ends Python at once or with an error, before the
+    functions registered with atexit are called.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         server = getattr(signal.getsignal(number), "__self__", None)
         if isinstance(server, uvicorn.Server):
             signal.signal(number, partial(_stop, server))
+        else:
+            log.error("%s is not handled by uvicorn, so it may end the server abruptly", signal.Signals(number).name)
     yield
 
 

@@ -1,25 +1,25 @@
-"""How fast this machine trains, measured live: images per second over batch sizes, a curve for each number of threads."""
+"""How fast this machine trains: images per second over batch sizes, one curve for each number of threads."""
 
 import streamlit as st
 
 from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.server.task import SpeedTest
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, fastest_threads
-from mnist_fc.views import controls, progress
+from mnist_fc.views import commands, controls
 from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart
 from mnist_fc.views.state import pace, session, shared
 
 
 def panel() -> None:
-    """The newest measurement of this machine, whoever asked for it, and the button for the next."""
+    """Draw the newest measurement of this machine, whoever started it, and the button for the next."""
     test, max_threads = shared.scheduler().speed_test, shared.scheduler().max_threads
     if measuring := _measuring():
         shared.scheduler().touch(measuring, session.session_id())
     st.caption(
-        f"How many training images a second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"
+        f"Training images per second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"
         + (f" and 1 to {max_threads} threads" if max_threads > 1 else "")
-        + ": the network of the side panel takes real training steps, for some seconds; runs wait meanwhile. "
-        "The newest figures of this machine are shown, whoever asked for them; other busy programs lower them."
+        + ". The network of the side panel takes real training steps for some seconds; runs wait meanwhile. "
+        "You see the newest figures, whoever measured them. Other busy programs lower them."
     )
     if measuring:
         st.button("Stop measuring", key="stop_measuring", icon=":material/stop:", on_click=_stop)
@@ -39,22 +39,22 @@ def panel() -> None:
     if len(records) == num_records:
         _advice(test, records)
     elif not measuring:
-        st.caption(f"Ended after {len(records)} of {num_records} figures.")
+        st.caption(f"Stopped after {len(records)} of {num_records} figures.")
 
 
 def tick_seconds() -> float | None:
-    """How often the page is drawn anew while this is to be seen; None while nothing is measured."""
+    """Return the seconds between redraws of this tab; None if nothing is being measured."""
     return pace.scale_by_sessions(pace.TICK_SECONDS_ALL_CORES_TRAIN) if _measuring() else None
 
 
 def _measuring() -> SpeedTest | None:
-    """The measurement that goes on or waits."""
+    """Return the measurement that is running or queued."""
     test = shared.scheduler().speed_test
     return test if test and test.is_active else None
 
 
 def _so_far(test: SpeedTest, records: list[SpeedRecord]) -> str:
-    if place := session.place_of(test):
+    if place := session.queue_position(test):
         return f"{place[0].upper()}{place[1:]}."
     if not records:
         return "Getting ready."
@@ -103,18 +103,18 @@ def _advice(test: SpeedTest, records: list[SpeedRecord]) -> None:
 def _measure() -> None:
     st.session_state.speed_problem = None
     if _measuring():
-        return  # somebody else has just begun; the page follows it
+        return  # somebody else has just started one, which the page shows
     try:
         test = shared.scheduler().measure_speed(controls.config(), session.session_id())
         test.detached = session.is_detached()
     except JobRejected as busy:
-        st.session_state.speed_problem = f"{busy}. Press Measure again when that has ended."
+        st.session_state.speed_problem = f"{busy}. Press Measure again later."
 
 
 def _stop() -> None:
     if test := _measuring():
         shared.scheduler().stop(test)
-        test.wait_until_ended(progress.COMMAND_SECONDS)
+        test.wait_until_ended(commands.COMMAND_SECONDS)
 
 
 def _threads(count: int) -> str:

@@ -1,9 +1,8 @@
-"""The studies of sweeps as the page reads them from their storage: seldom, for all sessions at once, and never trusted."""
+"""The studies of sweeps, as the page reads them from their storage: seldom, and once for all sessions."""
 
-import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import streamlit as st
 
@@ -15,9 +14,9 @@ from mnist_fc.views import controls
 from mnist_fc.views.state import shared, throttle
 
 READ_SECONDS, MAX_WAIT_SECONDS = 2.0, 60.0
+"""For how long at least and at most a result is used although the study may have changed."""
 LEISURE_AT_REST = 5
-"""While nothing trains here: what is read takes at most one part in so many of a core's time."""
-MAX_KEPT = 32
+"""While nothing trains here, reading takes at most one part in this many of a core's time."""
 
 T = TypeVar("T")
 
@@ -32,19 +31,20 @@ class Study:
 
     @property
     def rest(self) -> str:
-        """What is not varied, in words."""
+        """The settings that are not varied, in words."""
         preset, differing = nearest_preset(self.base)
         fields = [name for name in differing if name not in {*self.space, "threads"}]
         but = ", ".join(controls.in_words(name, differing[name]) for name in fields)
-        return f"All else is as in the preset {preset}{f' but {but}' if but else ''}."
+        return f"The other settings are those of the preset {preset}{f', but {but}' if but else ''}."
 
 
 def storage() -> str:
+    """Return the address of the storage that all sweeps of this server share."""
     return storage_address(shared.scheduler().store.path)
 
 
 def names() -> list[str]:
-    """The names of all studies, the newest first. Raises SweepError."""
+    """Return the names of all studies, newest first. Raises SweepError."""
     address, sweep = storage(), shared.scheduler().sweep
     found = throttled(("studies", address, sweep and sweep.id), None, lambda: studies(address)[::-1])
     own = sweep.config.study if sweep and sweep.records() else None
@@ -52,7 +52,7 @@ def names() -> list[str]:
 
 
 def chosen(names: list[str]) -> str | None:
-    """The study that this session looks at: the newest, unless it has chosen or begun another."""
+    """Return the study that this session shows: the newest, unless it has chosen or started another."""
     state = st.session_state
     if state.get("sweep_wanted") in names:
         state.sweep_study = state.pop("sweep_wanted")
@@ -62,7 +62,7 @@ def chosen(names: list[str]) -> str | None:
 
 
 def read(name: str) -> Study:
-    """As the storage has it, with the newest records of the sweep of this server. Raises SweepError."""
+    """Return a study as stored, with the newest records of this server's own sweep. Raises SweepError."""
     address, sweep = storage(), shared.scheduler().sweep
 
     def from_storage() -> Study:
@@ -75,51 +75,32 @@ def read(name: str) -> Study:
     for trial in {trial.number: trial for trial in sweep.records()}.values():
         if sweep.is_active or trial.state != "running":
             newest[trial.number] = trial
-        elif newest.get(trial.number, trial).state == "running":  # its process died, which the storage does not know
+        elif newest.get(trial.number, trial).state == "running":  # its process died, and could not store that
             newest[trial.number] = replace(trial, state="failed", message=sweep.problem)
     return replace(study, trials=list(newest.values()))
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What was computed for all sessions."""
+def throttled(key: Hashable, version: Hashable, compute: Callable[[], T], *, may_be_old: bool = True) -> T:
+    """Return what `compute` gives for this `version` of the study, or gave shortly before for an older one.
 
-    about: Hashable
-    result: Any
-    at: float
-    """When, by the monotonic clock."""
-    seconds: float
-    """How long it took."""
-
-    def may_wait(self) -> bool:
-        """Whether it was computed so shortly before, for the time that it took, that it need not be again."""
-        leisure = throttle.LEISURE if shared.scheduler().is_busy else LEISURE_AT_REST
-        return time.monotonic() < self.at + min(max(READ_SECONDS, leisure * self.seconds), MAX_WAIT_SECONDS)
-
-
-_all_kept: dict[Hashable, Kept] = {}
-"""Of all sessions."""
-
-
-def throttled(key: Hashable, about: Hashable, compute: Callable[[], T], *, may_wait: bool = True) -> T:
-    """What `compute` gives for `about`, or what it gave last, for anything, if that took so long that it may wait.
-
-    So what is read of a study that grows takes at most a small part of a core's time, however large the study is and however
-    many sessions look at it. About None, it is computed again whenever it has waited. Raises SweepError as `compute` does.
+    So reading a study that grows takes at most a small part of a core's time, however large the study is and however many
+    sessions show it. Without a version, the result is computed again whenever it is old. Raises SweepError as `compute` does:
+    an error is a result that is kept like others.
     """
-    kept = _all_kept
-    last, started = kept.get(key), time.monotonic()
-    is_same = last is not None and about is not None and last.about == about
-    if last is None or not (is_same or (may_wait and last.may_wait())):
+
+    def outcome() -> T | SweepError:
         try:
-            result: T | SweepError = compute()
+            return compute()
         except SweepError as error:
-            result = error
-        now = time.monotonic()
-        kept.pop(key, None)
-        kept[key] = last = Kept(about, result, now, now - started)
-        for old in list(kept)[:-MAX_KEPT]:
-            kept.pop(old, None)
-    if isinstance(last.result, SweepError):
-        raise SweepError(str(last.result))
-    return cast("T", last.result)
+            return error
+
+    value = throttle.results.get(key, version, outcome, _max_age if may_be_old else None).value
+    if isinstance(value, SweepError):
+        raise SweepError(str(value))
+    return value
+
+
+def _max_age(seconds: float) -> float:
+    """Return for how many seconds a result may be used that took `seconds` to compute."""
+    leisure = throttle.LEISURE if shared.scheduler().is_busy else LEISURE_AT_REST
+    return min(max(READ_SECONDS, leisure * seconds), MAX_WAIT_SECONDS)

@@ -1,4 +1,4 @@
-"""Search for settings: what to vary and for how long, all trials of a study as they come, and what was best."""
+"""Sweep: what to vary and for how long, the trials of a study as they come, and the best settings."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -22,16 +22,16 @@ from mnist_fc.sweep.space import (
 )
 from mnist_fc.sweep.storage import SweepError
 from mnist_fc.sweep.study import studies as study_names
-from mnist_fc.views import controls, progress, studies, trials
+from mnist_fc.views import commands, controls, studies, trials
 from mnist_fc.views.state import formatting, pace, session, shared
 
 T = TypeVar("T")
 
 ABOUT = """
-The page tries settings by itself: each trial trains a network, and what did well is tried more closely. The aim is the
-**validation accuracy** after the last epoch; the test set is never looked at. A trial that is clearly behind is ended early
-(**pruned**). Trials leave no run behind: take the best settings over and press **Train** to keep one. Runs of others get
-their turn, and a trial goes on from where it was; your own do not interrupt it.
+The page tries settings by itself. Each trial trains a network, and settings near the good ones are tried more often. The aim is
+the **validation accuracy** after the last epoch; the test set is never used. A trial that is clearly behind ends early
+(**pruned**). Trials leave no runs: copy the best settings and press **Train** to keep one. Runs of others get their turn, and
+a trial then resumes. Your own runs do not interrupt it.
 """
 
 RANGES: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
@@ -44,20 +44,20 @@ RANGES: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
     "num_epochs": (controls.EPOCHS, (2, 10)),
     "label_smoothing": (controls.SMOOTHINGS, (0.0, 0.2)),
 }
-"""The ladder of each field that is searched between two values, and the two that are proposed. A log scale has no 0."""
+"""The ladder of each field that is searched between two values, and the default range. A log scale has no 0."""
 
 FIRST_FIELDS = ["hidden_sizes", "learning_rate"]
 FIRST_SIZES = "128, 256, 500, 256-128"
 
 REST_SECONDS = 5.0
-"""How often is looked, while no trial goes on, whether another machine has begun a study."""
+"""Seconds between two looks for a study started on another machine, while no trial is running."""
 
 
 def panel() -> None:
-    """What to search, or the sweep that goes on here; and the trials of a study, whoever runs them."""
+    """Draw the form or the active sweep, and the trials of a study, whoever runs them."""
     st.caption(ABOUT)
     if sweep := _sweeping():
-        _going_on(sweep)
+        _active(sweep)
     else:
         _form()
         if (sweep := session.own_sweep()) and sweep.problem:
@@ -71,18 +71,18 @@ def panel() -> None:
 
 
 def tick_seconds() -> float:
-    """How often the page is drawn anew while this is to be seen."""
+    """Return the seconds between redraws of this tab."""
     return pace.scale_by_sessions(pace.TICK_SECONDS_ALL_CORES_TRAIN if _is_ticking() else REST_SECONDS)
 
 
 def _sweeping() -> Sweep | None:
-    """The sweep that goes on here or waits."""
+    """Return the sweep that is running or queued here."""
     sweep = shared.scheduler().sweep
     return sweep if sweep and sweep.is_active else None
 
 
 def _is_ticking() -> bool:
-    """Whether trials are to come, of the sweep that goes on here or of others."""
+    """Return whether more trials are to come, from this server's sweep or from others."""
     if _sweeping():
         return True
     try:
@@ -92,11 +92,11 @@ def _is_ticking() -> bool:
         return False
 
 
-# What to search
+# The form
 
 
 def _form() -> None:
-    """What to vary and for how long."""
+    """Draw the form: what to vary, and for how long."""
     st.markdown("#### Search for settings")
     what, budget = st.columns(2, gap="large")
     with what:
@@ -107,8 +107,8 @@ def _form() -> None:
             key="sweep_fields",
             format_func=controls.field_in_words,
             persist_state="session",
-            help="All else is as the side panel says when the sweep starts; where it holds no images back to validate on, "
-            f"{TrainConfig.num_validation:,} are.",
+            help="The other settings are those of the side panel when the sweep starts. "
+            f"If it has no validation images, {TrainConfig.num_validation:,} are set aside.",
         )
         for name in _fields():
             _values(name)
@@ -121,18 +121,20 @@ def _form() -> None:
             problem = f"{formatting.escape_markdown(str(error))}."
         base = controls.config()
         epochs = f"{base.num_epochs} epoch{'s' * (base.num_epochs != 1)} a trial"
-        st.caption(f"All else as in the side panel: {epochs}, augmentation {controls.WORDS[base.augmentation]}.")
-        st.button("Start the sweep", key="start_sweep", icon=":material/search:", on_click=_start)
+        st.caption(f"Other settings from the side panel: {epochs}, augmentation {controls.WORDS[base.augmentation]}.")
+        st.button("Start sweep", key="start_sweep", icon=":material/search:", on_click=_start)
         if problem:
             st.warning(problem)
 
 
 def _last(key: str, first: T) -> T:
-    """What a control says, `first` before it says anything; as its default, or the browser, which forgets a control as soon as
-    its tab is left, would begin with another than the server still has where one comes back at once.
+    """Return the value of a control, or `first` before it has one, to be passed as its default.
+
+    The browser forgets a control as soon as its tab is left. Without this default it would start with another value than the
+    server still has, if the person returns at once.
     """
-    said: T = st.session_state.get(key, first)
-    return said
+    last: T = st.session_state.get(key, first)
+    return last
 
 
 def _fields() -> list[str]:
@@ -140,11 +142,11 @@ def _fields() -> list[str]:
 
 
 def _values(name: str) -> None:
-    """Between which values a field is searched, or among which."""
+    """Draw the control for the values of a field: a range, or a choice."""
     limit, key = FIELDS[name], f"sweep_{name}"
     title = controls.field_in_words(name).capitalize()
     if isinstance(limit, LayerSizes):
-        help_line = f"Hidden layers to try, separated by commas: 500-500 is two of 500 units each. {str(limit).capitalize()}."
+        help_line = f"Hidden layers to try, separated by commas: 500-500 is two of 500 neurons each. {str(limit).capitalize()}."
         st.text_input(title, _last(key, FIRST_SIZES), 200, key=key, help=help_line, persist_state="session")
     elif isinstance(limit, Choice):
         last = _last(key, limit.options)
@@ -164,43 +166,43 @@ def _budget() -> None:
         _last("sweep_runs", 20),
         key="sweep_runs",
         persist_state="session",
-        help="How many settings to try. The first ten or so are drawn by chance.",
+        help="How many settings to try. The first ten or so are random.",
     )
     minutes.number_input(
-        "Minutes at most",
+        "Time limit in minutes",
         0,
         int(MINUTES.high),
         _last("sweep_minutes", 0),
         key="sweep_minutes",
         persist_state="session",
-        help="The sweep ends then, if that is sooner. 0 is no limit.",
+        help="The sweep ends after this time, or after its last trial. 0 means no limit.",
     )
     st.text_input(
         "Name of the study",
         _last("sweep_name", ""),
         MAX_NAME,
         key="sweep_name",
-        placeholder="a new one",
+        placeholder="new study",
         persist_state="session",
-        help="Its name. Empty: a new study, numbered. The name of a study that is there goes on with it, if it varies the same.",
+        help="Leave empty for a new, numbered study. The name of an existing study continues it, if it varies the same settings.",
     )
 
 
 def _space() -> Space:
-    """What the form says. Raises ConfigError."""
+    """Return the search space in the form. Raises ConfigError."""
     state = st.session_state
     space: dict[str, Values | Interval] = {}
     for name in _fields():
-        said = state[f"sweep_{name}"]
+        value = state[f"sweep_{name}"]
         if isinstance(FIELDS[name], LayerSizes):
-            space |= parse_space([f"{name}={said}"])
+            space |= parse_space([f"{name}={value}"])
         else:
-            space[name] = Interval(*said) if name in RANGES else Values(tuple(said))
+            space[name] = Interval(*value) if name in RANGES else Values(tuple(value))
     return space
 
 
 def _config(study: str) -> SweepConfig:
-    """What the form and the side panel say, for `study` where no name is given. Raises ConfigError."""
+    """Return the sweep that the form and the side panel describe, named `study` if it has no name. Raises ConfigError."""
     state = st.session_state
     base = controls.config()
     name, minutes = state.sweep_name.strip() or study, state.sweep_minutes or None
@@ -211,7 +213,7 @@ def _start() -> None:
     state = st.session_state
     state.sweep_problem = None
     if _sweeping():
-        return  # somebody else has just begun one; the page follows it
+        return  # somebody else has just started one, which the page shows
     try:
         config = _config(_new_name(study_names(studies.storage())))
         sweep = shared.scheduler().start_sweep(config, session.session_id())
@@ -220,50 +222,51 @@ def _start() -> None:
         state.sweep_wanted = config.study
         state.sweep_used = None
     except ConfigError:
-        pass  # the form says what is wrong with it
+        pass  # the form shows what is wrong
     except SweepError as error:
-        session.refused(f"a sweep: {error}")
+        session.log_rejected(f"a sweep: {error}")
         state.sweep_problem = formatting.sentence(str(error))
     except JobRejected as busy:
-        state.sweep_problem = f"{busy}. Press Start again when that has ended."
+        state.sweep_problem = f"{busy}. Press Start sweep again later."
 
 
 def _new_name(taken: Sequence[str]) -> str:
-    """The first of "sweep 1", "sweep 2" and so on that is free."""
+    """Return the first of "sweep 1", "sweep 2" and so on that is not taken."""
     return next(name for number in range(1, len(taken) + 2) if (name := f"sweep {number}") not in taken)
 
 
-# What comes of it
+# The active sweep
 
 
-def _going_on(sweep: Sweep) -> None:
+def _active(sweep: Sweep) -> None:
+    """Draw the active sweep: its progress, and Stop for those who may."""
     newest = {trial.number: trial for trial in sweep.records()}
     ended = [trial for trial in newest.values() if trial.state != "running"]
     is_own = session.own_sweep() is sweep
-    whose = "Your" if is_own else "Somebody's"
-    st.markdown(f"#### {whose} sweep is {'waiting' if sweep.is_waiting else 'running'}")
+    whose = "Your" if is_own else "Somebody else's"
+    st.markdown(f"#### {whose} sweep is {'queued' if sweep.is_waiting else 'running'}")
     if not is_own:
-        st.caption("One sweep at a time: yours can begin when this one has ended.")
+        st.caption("One sweep runs at a time. Yours can start when this one has ended.")
     bar, button = st.columns([4, 1], vertical_alignment="bottom")
     with bar:
         st.progress(len(ended) / sweep.config.num_runs, _so_far(sweep, list(newest.values()), len(ended)))
-    if session.may_stop(sweep):
+    if session.can_stop(sweep):
         button.button("Stop", key="stop_sweep", icon=":material/stop:", on_click=_stop, width="stretch")
 
 
 def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
     name = f"**{formatting.escape_markdown(sweep.config.study)}**"
-    if place := session.place_of(sweep):
+    if place := session.queue_position(sweep):
         return f"{name}: {place}."
     if not newest:
-        return f"{name}: getting ready."
+        return f"{name}: starting."
     last = newest[-1]
-    within = f", {sweep.config.minutes:g} minutes at most" if sweep.config.minutes else ""
-    at = f"; trial {last.number} is at epoch {last.epoch} of {last.num_epochs}" if last.state == "running" else ""
+    within = f", at most {sweep.config.minutes:g} minutes" if sweep.config.minutes else ""
+    at = f"; trial {last.number}: epoch {last.epoch} of {last.num_epochs}" if last.state == "running" else ""
     return f"{name}: {num_ended} of {sweep.config.num_runs} trials{within}{at}"
 
 
 def _stop() -> None:
-    if (sweep := _sweeping()) and session.may_stop(sweep):
+    if (sweep := _sweeping()) and session.can_stop(sweep):
         shared.scheduler().stop(sweep)
-        sweep.wait_until_ended(progress.COMMAND_SECONDS)
+        sweep.wait_until_ended(commands.COMMAND_SECONDS)

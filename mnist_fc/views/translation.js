@@ -1,8 +1,8 @@
-// A browser translates by replacing text nodes. React, which draws the page, then fails to find the nodes that it is to change or remove:
-// a red NotFoundError box, or text that stands still. So nothing is open to translation but what never changes while it is shown.
+// A browser translates a page by replacing its text nodes. React, which draws the page, then cannot find the nodes that it has to
+// change or remove: it shows a red NotFoundError, or old text. So only text that never changes may be translated.
 
 (() => {
-  if (!document.body.translate) return; // it already runs
+  if (!document.body.translate) return; // it is already running
 
   const STEADY = "[data-testid=stSidebar] :is([data-testid=stWidgetLabel], [data-testid=stHeading]), .st-key-help";
 

@@ -1,4 +1,4 @@
-"""The trials of a study: a table, the plots of what led where and what mattered, and the settings of one in one click."""
+"""The trials of a study: a table, two plots, and a button that copies the settings of one to the side panel."""
 
 import html
 from collections import Counter
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.sweep.space import Space, TrialRecord, best, config_of
-from mnist_fc.sweep.study import MIN_DONE, importance_plot, parallel_coordinates
+from mnist_fc.sweep.figures import importance_bars, parallel_coordinates
+from mnist_fc.sweep.space import Space, TrialRecord, best_trial, config_of
+from mnist_fc.sweep.study import MIN_DONE, importances
 from mnist_fc.views import controls, studies
 from mnist_fc.views.studies import Study
 
@@ -21,22 +22,25 @@ MAX_LINES = 100
 MAX_MESSAGE = 200
 
 LOW, HIGH = (138, 147, 166), (224, 123, 26)
-"""The colours, in RGB, of the worst and the best trial that are drawn; legible in both themes."""
+"""The RGB colours of the worst and the best trial in the plot; legible in both themes."""
 PIXELS_AN_AXIS = 104
-"""So much an axis of the plot needs for its numbers."""
+"""The width that each axis of the plot needs for its numbers."""
 MAX_BESIDE = 4
-"""With more fields the plot takes the whole width."""
+"""The most fields for which the two plots stand beside each other."""
 
 LABEL_HEIGHT = 0.055
-"""As a share of the plot: labels of an axis that are closer would lie on each other."""
+"""As a share of the plot's height; labels of an axis that are closer would overlap."""
 PLAIN = {"displayModeBar": False}
 
 
 def show(names: list[str], study: str, ticking: bool) -> None:
-    """All trials of `study`, one of `names`, the button that takes settings over, and the plots."""
+    """Draw all trials of `study`, one of `names`, the button that copies settings, and the plots."""
     st.markdown("#### Trials")
     st.selectbox(
-        "Study", names, key="sweep_study", help="The newest is the first in the list. All who share its storage add to it."
+        "Study",
+        names,
+        key="sweep_study",
+        help="The newest comes first. Everyone who shares the storage can add trials to a study.",
     )
     of_study = studies.read(study)
     with st.container(key="sweep_trials"):
@@ -51,7 +55,7 @@ def show(names: list[str], study: str, ticking: bool) -> None:
 
 
 def _use(study: str, of_study: Study) -> None:
-    """The button that takes the settings of a trial over, the best unless another is named."""
+    """Draw the button that copies the settings of a trial, the best unless another is named."""
     number_field, button = st.columns([1, 3], vertical_alignment="bottom")
     number = number_field.number_input(
         "Trial",
@@ -60,34 +64,34 @@ def _use(study: str, of_study: Study) -> None:
         None,
         1,
         key="sweep_trial",
-        placeholder="the best",
-        help="Whose settings the side panel takes over; the best if empty. The seed and the threads stay as they are.",
+        placeholder="best",
+        help="The trial whose settings are copied; the best if empty. Seed and threads stay as they are.",
     )
     by_number = {trial.number: trial for trial in of_study.trials}
-    trial = best(of_study.trials) if number is None else by_number.get(number)
+    trial = best_trial(of_study.trials) if number is None else by_number.get(number)
     name = f"trial {trial.number}" if trial else "the best trial" if number is None else f"trial {number}"
     button.button(
-        f"Use the settings of {name}" + (", the best" if trial and number is None else ""),
+        f"Use settings of {name}" + (", the best" if trial and number is None else ""),
         key="use_trial",
         icon=":material/check:",
         disabled=trial is None or trial.settings.keys() != of_study.space.keys(),
-        on_click=_take,
+        on_click=_use_settings,
         args=(study, of_study.base, trial),
     )
     if st.session_state.get("sweep_used") == (study, trial and trial.number):
-        st.success("The side panel says them now: press **Train** for a run that is kept.", icon=":material/check:")
+        st.success("Copied to the side panel. Press **Train** for a run that is kept.", icon=":material/check:")
 
 
-def _take(study: str, base: TrainConfig, trial: TrialRecord) -> None:
-    said = controls.config()
-    controls.set_all(config_of(base, trial).replace(threads=said.threads, seed=said.seed))
+def _use_settings(study: str, base: TrainConfig, trial: TrialRecord) -> None:
+    current = controls.config()
+    controls.set_all(config_of(base, trial).replace(threads=current.threads, seed=current.seed))
     st.session_state.sweep_used = study, trial.number
 
 
 def _table(study: Study) -> str:
-    """The trials as a table, those that go on first and then the best."""
+    """Return the trials as an HTML table, running ones first and then the best."""
     rows = sorted(study.trials, key=_rank)
-    first = best(rows)
+    first = best_trial(rows)
     head = "".join(f"<th>{html.escape(controls.field_in_words(name))}</th>" for name in study.space)
     body = "".join(_row(trial, study.space, is_best=trial is first) for trial in rows[:MAX_ROWS])
     more = f"and {len(rows) - MAX_ROWS:,} more, less accurate or older" if len(rows) > MAX_ROWS else ""
@@ -100,7 +104,7 @@ def _table(study: Study) -> str:
 
 
 def _rank(trial: TrialRecord) -> tuple[int, float, int]:
-    """Where in the table a trial stands: those that go on first, the newest before; then the best, the oldest of equals."""
+    """Return the key by which trials are sorted: running ones first, newest before older; then by accuracy, oldest first."""
     match trial.state:
         case "running":
             return 0, 0.0, -trial.number
@@ -123,7 +127,7 @@ def _row(trial: TrialRecord, space: Space, *, is_best: bool) -> str:
 
 
 def _setting(value: Any) -> str:
-    """Short, with the whole number to be had by pointing at it."""
+    """Return a setting as short HTML, with the exact number as a tooltip."""
     if value is None:
         return "…"
     words = html.escape(controls.value_in_words(value))
@@ -141,41 +145,47 @@ def _outcome(trial: TrialRecord) -> str:
 
 def _tally(rows: list[TrialRecord]) -> str:
     counts = Counter(map(_outcome, rows))
-    return ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items()) or "no trial yet"
+    return ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items()) or "no trials yet"
 
 
 # The plots
 
 
 def _lines(study: str, of_study: Study, ticking: bool) -> None:
-    st.markdown("#### What led where")
+    st.markdown("#### Settings and results")
     done = _done(of_study)
-    figure = _plot("lines", study, done, lambda: _dress_lines(parallel_coordinates(studies.storage(), study), done), ticking)
+    figure = _plot(
+        "lines", study, done, lambda: _dress_lines(parallel_coordinates(of_study.space, of_study.trials), done), ticking
+    )
     if figure is None:
-        st.caption(f"Here is a line for each trial through its settings as soon as two are done; {_so_many(len(done))} yet.")
+        st.caption(f"This plot shows a line for each trial as soon as two are done; {_so_many(len(done))} so far.")
         return
     st.caption(
-        f"A line for each trial that is done{f', the best {MAX_LINES}' if len(done) > MAX_LINES else ''}, from its validation "
-        "accuracy through its settings: the more accurate, the more orange. Point at or tap an end for its value."
+        f"One line for each trial that is done{f', the best {MAX_LINES}' if len(done) > MAX_LINES else ''}, from its validation "
+        "accuracy through its settings. The more accurate, the more orange. Point at or tap an end for its value."
     )
     num_axes = len(of_study.space) + 1
     # Narrower than its axes need it scrolls sideways.
     st.html(f"<style>.st-key-sweep_lines > * {{ min-width: {PIXELS_AN_AXIS * num_axes}px }}</style>")
     with st.container(key="sweep_lines"):
         st.plotly_chart(
-            figure, key="sweep_lines_plot", config=PLAIN, height=340, alt="Validation accuracy and settings of the trials done"
+            figure,
+            key="sweep_lines_plot",
+            config=PLAIN,
+            height=340,
+            alt="Validation accuracy and settings of the completed trials",
         )
 
 
 def _shares(study: str, of_study: Study, ticking: bool) -> None:
     st.markdown("#### What mattered")
     done = _done(of_study)
-    figure = _plot("shares", study, done, lambda: _dress_shares(importance_plot(studies.storage(), study)), ticking)
+    figure = _plot("shares", study, done, lambda: _dress_shares(importance_bars(importances(studies.storage(), study))), ticking)
     if figure is None:
-        why = _so_many(len(done)) if len(done) < MIN_DONE else "those that are done are too much alike"
-        st.caption(f"Here is which setting mattered most as soon as {MIN_DONE} trials are done; {why}.")
+        why = _so_many(len(done)) if len(done) < MIN_DONE else "the completed ones are too similar"
+        st.caption(f"This plot shows which settings mattered most as soon as {MIN_DONE} trials are done; {why}.")
         return
-    st.caption("How much each setting mattered for being among the best quarter, in shares of 100 % (PED-ANOVA).")
+    st.caption("How much each setting decided which trials are in the best quarter, in percent of the total (PED-ANOVA).")
     with st.container(key="sweep_shares"):
         st.plotly_chart(
             figure,
@@ -195,11 +205,11 @@ def _done(study: Study) -> tuple[float, ...]:
 
 
 def _plot(name: str, study: str, done: tuple[float, ...], draw: Callable[[], "Figure | None"], ticking: bool) -> "Figure | None":
-    return studies.throttled((name, studies.storage(), study), done, draw, may_wait=ticking)
+    return studies.throttled((name, studies.storage(), study), done, draw, may_be_old=ticking)
 
 
 def _dress_lines(figure: "Figure | None", done: tuple[float, ...]) -> "Figure | None":
-    """Optuna's figure in the page's colours and words, the best lines on top."""
+    """Return the figure in the page's colours and words, the best lines on top."""
     if figure is None:
         return None
     lines = sorted((trace for trace in figure.data if trace.mode == "lines"), key=lambda trace: trace.y[0])[-MAX_LINES:]
@@ -234,7 +244,7 @@ def _dress_lines(figure: "Figure | None", done: tuple[float, ...]) -> "Figure | 
 
 
 def _dress_shares(figure: "Figure | None") -> "Figure | None":
-    """Optuna's figure in the page's colours and words."""
+    """Return the figure in the page's colours and words."""
     if figure is None:
         return None
     for trace in figure.data:

@@ -1,4 +1,4 @@
-"""Why this digit: what each pixel adds to the sum of the digit read, of the runner-up, and to the one's lead over the other."""
+"""Why this digit: what each pixel adds to the score of the digit read, of the runner-up, and to the difference."""
 
 import math
 
@@ -13,20 +13,20 @@ from mnist_fc.views.components.pixels import Tile, pictures
 from mnist_fc.views.state import networks
 
 EXACT = (
-    "With this activation the network is, for this very drawing, plain arithmetic: the sum behind each digit (its **logit**) is "
-    "each pixel's ink times one number, and what the biases give. **Orange pixels speak for the digit, blue ones against it**; "
-    "where there is no ink there is nothing to say. All three pictures have one scale. Point at or tap a pixel for its number."
+    "For this drawing, each score is a plain sum over the inked pixels, plus a constant from the biases. "
+    "**Orange raises a digit's score (its logit), blue lowers it.** Blank pixels add nothing. "
+    "All three pictures share one scale. Point at or tap a pixel for its value."
 )
 INTEGRATED = (
-    "With this activation no share of a pixel is exact, so the ink is brought in little by little, from blank paper to the "
-    "drawing, and each pixel gets what it changed on the way (integrated gradients, Sundararajan and others, 2017). **Orange "
-    "pixels speak for the digit, blue ones against it.** The last line says how nearly it all adds up. Point at or tap a pixel "
-    "for its number."
+    "With this activation no pixel has an exact share. So the ink is added little by little, from blank paper to the drawing. "
+    "Each pixel gets the change that it caused. The method is called integrated gradients (Sundararajan et al., 2017). "
+    "**Orange raises a digit's score (its logit), blue lowers it.** The last line shows the unexplained rest. "
+    "Point at or tap a pixel for its value."
 )
 
 
 def panel(readings: list[Reading], network: networks.Network) -> None:
-    """The pictures and their sums, for the drawing as it was just read."""
+    """Draw the pictures and their sums, for the drawing as it was just read."""
     reading = drawing.to_explain(readings, "why")
     if reading is None:
         return
@@ -35,7 +35,7 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     first, second = int(np.argmax(reading.probabilities)), reading.runner_up
     attribution = attribute(network.reader.model, reading.image, (first, second))
     if reading.digit is None:
-        st.caption(f"The page says **?**, for this is hardly a digit; the network alone would say {first}.")
+        st.caption(f"The page shows **?**, because this hardly looks like a digit. The network alone would answer {first}.")
     if not np.isfinite(attribution.pixels).all():
         st.info("Some of the network's values overflowed, so its answer cannot be split into pixels.")
         return
@@ -52,26 +52,26 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
         st.html(_sums(attribution, first, second))
     ahead = float(attribution.logits[0] - attribution.logits[1])
     st.caption(
-        f"The logit of {first} is higher by {format_number(ahead)}, so {first} is {format_times(math.exp(min(ahead, 700)))} as "
-        f"probable as {second}. Read by {network.name}."
+        f"The score of {first} is higher by {format_number(ahead)}, so {first} is {format_times(math.exp(min(ahead, 700)))} "
+        f"likelier than {second}. Read by {network.name}."
     )
     st.caption(EXACT if attribution.is_exact else INTEGRATED)
 
 
 def _sums(attribution: Attribution, first: int, second: int) -> str:
-    """The pictures' sums as a table: pixels, what is not of the pixels, both together, and the network's own logit."""
-    rest = "the biases' part" if attribution.is_exact else "blank paper's logit"
+    """Return a table as HTML: the pixels, the constant, their sum, the network's own logit, and the difference."""
+    rest = "from the biases" if attribution.is_exact else "score of blank paper"
     rows = {
         "all pixels": attribution.pixels.sum((1, 2)),
         rest: attribution.base,
-        "together": attribution.sums,
-        "the network's logit": attribution.logits,
+        "sum": attribution.sums,
+        "network's score (logit)": attribution.logits,
     }
     header = "<td></td>" + "".join(f"<th>{name}</th>" for name in (f"for {first}", f"for {second}", "difference"))
     body = "".join(_row(name, [_signed(value) for value in (*values, values[0] - values[1])]) for name, values in rows.items())
     gaps = attribution.gaps
-    missing = ["&lt; 0.0001" if abs(gap) < 1e-4 else _signed(gap) for gap in (*gaps, gaps[0] - gaps[1])]
-    gap = _row("what is missing", missing)
+    unexplained = ["&lt; 0.0001" if abs(gap) < 1e-4 else _signed(gap) for gap in (*gaps, gaps[0] - gaps[1])]
+    gap = _row("unexplained rest", unexplained)
     return f"<table class='sums'><thead><tr>{header}</tr></thead><tbody>{body}{gap}</tbody></table>"
 
 

@@ -161,7 +161,7 @@ def test_text_file_named_as_a_picture_is_rejected(tmp_path: Path) -> None:
 def test_small_file_with_too_many_pixels_is_rejected(tmp_path: Path, side: int) -> None:
     Image.new("1", (side, side)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 200_000
-    with pytest.raises(DrawingError, match=r"pixels; at most 10,000,000 of such a picture can be read|not a readable picture"):
+    with pytest.raises(DrawingError, match=r"may have at most 10,000,000|not a readable picture"):
         load_picture(tmp_path / "bomb.png")
 
 

@@ -153,7 +153,7 @@ def test_arrow_keys_walk_through_matrix_and_gallery(trained: Page) -> None:
     expect(focus).to_have_attribute("aria-pressed", "true")
     trained.keyboard.press("Enter")
     expect(focus).to_have_attribute("aria-pressed", "false")
-    expect(trained.get_by_role("heading", name="All that are misread")).to_be_visible()
+    expect(trained.get_by_role("heading", name="All mistakes")).to_be_visible()
     assert num_stops(trained, ".st-key-misread", most=1)
     for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
         trained.keyboard.press(key)

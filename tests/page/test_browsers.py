@@ -77,7 +77,7 @@ def test_translated_page_keeps_updating_while_it_trains(open_page: Callable[...,
 def test_static_text_is_translated(open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.evaluate(TRANSLATE)
-    open_tab(page, "What is on this page")
+    open_tab(page, "Help")
     expect(page.locator(".st-key-help li font").first).to_be_visible()
     expect(page.locator(".st-key-learning_rate label font").first).to_be_visible()
 

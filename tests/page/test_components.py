@@ -15,11 +15,11 @@ from mnist_fc.network.mlp import MLP
 from mnist_fc.records import EndRecord, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
+from mnist_fc.views.charts import SERIES_COLORS
 from mnist_fc.views.components import component
 from mnist_fc.views.components.chart import Axis, Series
 from mnist_fc.views.components.numbers import MINUS, TIMES
 from mnist_fc.views.components.pixels import Tile, as_data
-from mnist_fc.views.progress import SERIES_COLORS
 from tests.support.browser import (
     ONE,
     SEVEN,
@@ -33,7 +33,7 @@ from tests.support.browser import (
     slide,
 )
 
-EXPLAINING = ["Why this digit?", "Inside", "Gradients", "Mistakes", "Look-alikes", "Test your hand"]
+EXPLAINING = ["Why this digit?", "Inside", "Gradients", "Mistakes", "Look-alikes", "Test your handwriting"]
 
 NO_NUMBER = re.compile(r"\b(nan|inf|infinity|undefined|null)\b|[-\N{MINUS SIGN}]0(?![.\d])", re.IGNORECASE)
 """Matches texts of non-finite numbers and minus zero."""
@@ -305,13 +305,13 @@ def test_dead_units_are_named_in_place_of_empty_pictures(open_page: Callable[...
     page = open_page(query="?run=dead")
     open_tab(page, "Inside")
     captions = page.locator(".st-key-activations figcaption")
-    expect(captions.nth(1)).to_have_text(re.compile(r"layer 1: \d above zero, 12 dead"))
-    expect(captions.nth(2)).to_have_text("layer 2: 0 above zero, 12 dead")
+    expect(captions.nth(1)).to_have_text(re.compile(r"hidden layer 1: \d above zero, 12 dead"))
+    expect(captions.nth(2)).to_have_text("hidden layer 2: 0 above zero, 12 dead")
     grid = page.locator(".st-key-activations canvas").nth(2)
     grid.click()
     unit = page.locator(".st-key-unit")
-    expect(unit).to_contain_text(re.compile(r"Unit \d+ of 12 in layer 2"))
-    expect(unit).to_contain_text("This unit is dead")
+    expect(unit).to_contain_text(re.compile(r"Neuron \d+ of 12 in hidden layer 2"))
+    expect(unit).to_contain_text("This neuron is dead")
     expect(unit.locator("figure")).to_have_count(0)
     assert page.locator(".st-key-gallery figure").count() <= 4, "no picture of a dead unit"
     open_tab(page, "Gradients")
@@ -325,7 +325,7 @@ def test_overflowed_network_is_named_in_every_tab(open_page: Callable[..., Page]
     for tab in EXPLAINING:
         open_tab(page, tab)
         panel = page.get_by_role("tabpanel", name=tab)
-        if tab not in ("Gradients", "Test your hand"):
+        if tab not in ("Gradients", "Test your handwriting"):
             expect(panel).to_contain_text("overflowed")
         expect(page.locator("[data-testid=stException]")).to_have_count(0)
         texts: list[str] = page.evaluate(TEXTS)

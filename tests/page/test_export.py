@@ -35,7 +35,7 @@ from tests.support.files import WritesAFile
 from tests.support.layout import IN_EVERY_LOOK
 from tests.support.models import BlogNet
 
-TAB = "Take it away"
+TAB = "Export and import"
 
 
 def train_one_epoch(page: Page) -> str:
@@ -151,9 +151,9 @@ def test_exported_programs_have_panel_settings_and_run_settings(page: Page, tmp_
 
 
 @pytest.mark.slow
-def test_export_without_a_run_offers_the_shipped_network(page: Page, mnist: Mnist, tmp_path: Path) -> None:
+def test_export_without_a_run_offers_the_built_in_network(page: Page, mnist: Mnist, tmp_path: Path) -> None:
     open_tab(page, TAB)
-    expect(page.get_by_text("There is no run yet: press Train.")).to_have_count(2)
+    expect(page.get_by_text("There is no run yet. Press Train.")).to_have_count(2)
     for key in ("take_metrics_csv", "take_report_md"):
         expect(page.locator(f".st-key-{key} button")).to_be_disabled()
     download(page, "take_config_json", tmp_path)
@@ -174,7 +174,7 @@ def test_uploaded_checkpoint_reads_as_before_with_its_activation(page: Page, tmp
     open_tab(page, TAB)
     path = download(page, "take_model_ckpt", tmp_path)
     click(page, "reset")
-    reads(page, "the shipped network")
+    reads(page, "the built-in network")
 
     bring(page, path.read_bytes(), "my_net_*2*.pt")
     reads(page, "the loaded file")
@@ -202,12 +202,12 @@ def test_uploaded_checkpoint_reads_as_before_with_its_activation(page: Page, tmp
     expect(page.locator(".st-key-upload_activation input")).to_have_value("tanh")
 
     page.locator(".st-key-network").get_by_text("Shipped network").click()
-    reads(page, "the shipped network")
-    expect(said(page)).to_contain_text("Choose Loaded file below the drawing")
+    reads(page, "the built-in network")
+    expect(said(page)).to_contain_text("choose Loaded file below the drawing")
     page.locator(".st-key-network").get_by_text("Loaded file").click()
     reads(page, "the loaded file")
     click(page, "upload_remove")
-    reads(page, "the shipped network")
+    reads(page, "the built-in network")
     expect(page.locator(".st-key-upload_remove")).to_have_count(0)
     expect(page.locator(".st-key-network").get_by_text("Loaded file")).to_have_count(0)
     expect_reading(page, "3")
@@ -247,7 +247,7 @@ def test_invalid_file_is_rejected_with_a_reason(page: Page, tmp_path: Path) -> N
         bring(page, content, name)
         alert = said(page).get_by_role("alert")
         expect(alert).to_contain_text(f"{name}{'' if reason[0] == ':' else ' '}{reason}")
-        expect(alert).to_contain_text("The page reads on with the loaded file.")
+        expect(alert).to_contain_text("The page still reads with the loaded file.")
         assert str(tmp_path.parent) not in alert.inner_text()
         reads(page, "the loaded file")
         expect_reading(page, "3")

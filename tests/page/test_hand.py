@@ -1,4 +1,4 @@
-"""The tab "Test your hand": ten digits of one's own, and their score."""
+"""The tab "Test your handwriting": ten digits of one's own, and their score."""
 
 import re
 
@@ -36,7 +36,7 @@ def draw_next(page: Page, points: list[tuple[float, float]]) -> None:
 
 
 def test_hand_test_scores_ten_digits_with_each_new_network(page: Page) -> None:
-    open_tab(page, "Test your hand")
+    open_tab(page, "Test your handwriting")
     for digit in range(10):
         expect(page.locator(".st-key-hand_asked")).to_have_text(f"Draw a {digit}")
         # Draws a 1 each time, never twice alike; only the requested 1 is right.
@@ -48,7 +48,7 @@ def test_hand_test_scores_ten_digits_with_each_new_network(page: Page) -> None:
     expect(page.locator(".st-key-hand_score")).to_have_count(1)  # the score of nine digits is shown elsewhere
     expect(page.locator(".st-key-hand_score")).to_have_text(re.compile(r"^You 1 of 10, MNIST 99\.\d\d%$"))
 
-    open_tab(page, "What is on this page")
+    open_tab(page, "Help")
     choose_preset(page, "fast")
     slide(page, "epochs", "Home")
     slide(page, "size_0", "Home")
@@ -57,10 +57,10 @@ def test_hand_test_scores_ten_digits_with_each_new_network(page: Page) -> None:
         expect_status(page, "done")
         open_tab(page, "Runs")
         expect(page.locator("tr.watched")).to_contain_text(re.compile(r"\d of 10"))
-        open_tab(page, "What is on this page")
+        open_tab(page, "Help")
         click(page, "reset")
         expect_status(page, "ready")
-    open_tab(page, "Test your hand")
+    open_tab(page, "Test your handwriting")
     expect(page.get_by_text("The same ten digits before:")).to_be_visible()
     scores = page.get_by_text(re.compile(r"^You \d+ of 10, MNIST \d\d\.\d\d%: 784-\d+-10"))
     expect(scores).to_have_count(2)
@@ -71,16 +71,16 @@ def test_hand_test_scores_ten_digits_with_each_new_network(page: Page) -> None:
 
 @pytest.mark.slow
 def test_unfinished_hand_test_survives_a_tab_change_and_a_run(page: Page) -> None:
-    open_tab(page, "Test your hand")
+    open_tab(page, "Test your handwriting")
     draw_next(page, ONE)
     expect_blank(page, HAND)
     draw(page, ONE, HAND)
     expect(page.locator(".st-key-hand_next button")).to_be_enabled()
-    open_tab(page, "What is on this page")
+    open_tab(page, "Help")
     slide(page, "epochs", "Home")
     click(page, "train")
     expect_status(page, "done")
-    open_tab(page, "Test your hand")
+    open_tab(page, "Test your handwriting")
     expect(page.locator(".st-key-hand_asked")).to_have_text("Draw a 1")
     expect(page.locator(".st-key-hand_next button")).to_be_enabled()
     expect(page.locator(".box img")).to_have_count(1)
@@ -98,12 +98,12 @@ def test_hand_test_uses_chosen_network_and_brush(page: Page) -> None:
     slide(page, "epochs", "Home")
     click(page, "train")
     expect_status(page, "done")
-    open_tab(page, "Test your hand")
+    open_tab(page, "Test your handwriting")
     draw_next(page, ONE)
     read_by = page.locator("[data-testid=stCaptionContainer]", has_text="Read by")
     expect(read_by).to_contain_text("Read by this run")
     page.locator(".st-key-network").get_by_text("Shipped network").click()
-    expect(read_by).to_contain_text("Read by the shipped network")
+    expect(read_by).to_contain_text("Read by the built-in network")
     expect(page.locator(".st-key-hand_score")).to_contain_text("MNIST 99.")
     slide(page, "brush", "Home")
     expect(page.locator(".st-key-brush").get_by_role("slider")).to_have_attribute("aria-valuetext", re.compile("6"))
@@ -115,4 +115,4 @@ def test_hand_test_uses_chosen_network_and_brush(page: Page) -> None:
         "the component's toolbar is hidden where its canvas has a name"
     )
     click(page, "reset")
-    expect(read_by).to_contain_text("Read by the shipped network")
+    expect(read_by).to_contain_text("Read by the built-in network")

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset
 from mnist_fc.runs.reader import read_run
 from mnist_fc.views import controls
-from mnist_fc.views.state.address import name_of
+from mnist_fc.views.state.address import name_in_address
 from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, start_run
 from tests.support.faults import run_of
 from tests.support.slow_network import SlowNetwork
@@ -75,7 +75,7 @@ def press(page: Page, key: str, *keys: str) -> None:
 
 
 def open_all_settings(page: Page) -> None:
-    for heading, key in (("Against overfitting", "augmentation"), ("Data, start and machine", "initialization")):
+    for heading, key in (("Against overfitting", "augmentation"), ("Data, seed and hardware", "initialization")):
         page.get_by_text(heading).click()
         expect(shown(page, key)).to_be_visible()
 
@@ -103,7 +103,7 @@ def expect_settings(page: Page, config: TrainConfig, preset: str) -> None:
 
 def in_address(config: TrainConfig) -> dict[str, str]:
     preset, differing = nearest_preset(config)
-    return {"preset": preset} | {name_of(field): format_value(value) for field, value in differing.items()}
+    return {"preset": preset} | {name_in_address(field): format_value(value) for field, value in differing.items()}
 
 
 def choose_by_typing(page: Page, key: str, option: str) -> None:
@@ -228,11 +228,11 @@ def test_clicks_faster_than_answers_keep_run_and_network(open_slow: Callable[...
     network.get_by_text("This run's network").click()
     network.get_by_text("Shipped network").click()
     shipped = network.get_by_role("radio", name="Shipped network")
-    expect(by).to_have_text("the shipped network")
+    expect(by).to_have_text("the built-in network")
     expect(shipped).to_be_checked()
     click(page, "stop")
     expect(page.locator(".st-key-train button")).to_be_enabled()
-    expect(by).to_have_text("the shipped network")
+    expect(by).to_have_text("the built-in network")
     expect(shipped).to_be_checked()
     click(page, "reset")
     expect_status(page, "ready")

@@ -240,7 +240,7 @@ def test_phone_tab_bar_shows_every_tab_and_stays(open_page: Callable[..., Page])
     before = tabs.evaluate_all(boxes)
     assert all(left >= 0 and right <= 390 for left, right in before)
     expect(page.locator("[data-testid=stTabsScrollRight]")).to_have_count(0)
-    open_tab(page, "What is on this page")
+    open_tab(page, "Help")
     click(page, "test_digit_button")  # reruns the page
     expect(page.locator(".under-digit")).to_contain_text("Test digit")
     assert tabs.evaluate_all(boxes) == before

@@ -87,11 +87,11 @@ def test_own_sweep_is_the_status_until_it_ends(open_page: Open) -> None:
     open_tab(page, "Sweep")
     click(page, "start_sweep")
     expect_state(page, "running", "running a sweep")
-    open_tab(page, "What is on this page")
+    open_tab(page, "Help")
     expect_state(page, "running", "running a sweep")
     open_tab(page, "Sweep")
     click(page, "stop_sweep")
-    open_tab(page, "What is on this page")
+    open_tab(page, "Help")
     expect_state(page, "ready", "ready")
 
 

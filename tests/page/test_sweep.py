@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.sweep.search import sweep
-from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best
+from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best_trial
 from mnist_fc.sweep.storage import SWEEPS_VARIABLE, default_storage
 from mnist_fc.sweep.study import MIN_DONE, base_and_space, trials
 from tests.support.browser import CONTRAST_BELOW, Server, choose, click, expect_status, open_tab, ready, running_server
@@ -100,7 +100,7 @@ def test_finished_sweep_shows_plots_and_applies_best_settings(open_page: Callabl
     click(page, "start_sweep")
     expect(page.locator(".sweep-table tr.done")).to_have_count(1)
     expect(
-        page.get_by_text(f"Here is which setting mattered most as soon as {MIN_DONE} trials are done; there is 1.")
+        page.get_by_text(f"This plot shows which settings mattered most as soon as {MIN_DONE} trials are done; there is 1.")
     ).to_be_visible()
     expect(page.get_by_text("as soon as two are done; there is 1 yet.")).to_be_visible()
     expect(page.locator(".st-key-start_sweep button")).to_be_visible()
@@ -113,13 +113,13 @@ def test_finished_sweep_shows_plots_and_applies_best_settings(open_page: Callabl
     expect(page.locator(".st-key-sweep_lines .scatterlayer path.js-line")).to_have_count(MIN_DONE + 1)
     expect(page.locator(".st-key-sweep_shares")).to_contain_text("learning rate")
 
-    first = best(trials(storage, "short"))
+    first = best_trial(trials(storage, "short"))
     assert first
     best_row = page.locator(".sweep-table tr.best")
     expect(best_row).to_contain_text(f"{first.number} ★")
     expect(best_row).to_contain_text(f"{first.val_accuracy:.2%}")
     click(page, "use_trial")
-    expect(page.get_by_text("The side panel says them now")).to_be_visible()
+    expect(page.get_by_text("Copied to the side panel")).to_be_visible()
     layers = "-".join(map(str, (784, *first.settings["hidden_sizes"], 10)))
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text(layers)
     slider = page.locator(".st-key-learning_rate").get_by_role("slider")
@@ -139,7 +139,7 @@ def test_settings_of_existing_trials_alone_can_be_used(open_page: Callable[..., 
     enter(page, "sweep_trial", "999")
     expect(page.locator(".st-key-use_trial button")).to_be_disabled()
     enter(page, "sweep_trial", "3")
-    expect(page.locator(".st-key-use_trial button")).to_have_text(re.compile("Use the settings of trial 3$"))
+    expect(page.locator(".st-key-use_trial button")).to_have_text(re.compile("Use settings of trial 3$"))
     click(page, "use_trial")
     trial = trials(storage, others)[3]
     slider = page.locator(".st-key-batch_size").get_by_role("slider")
@@ -152,14 +152,14 @@ def test_invalid_search_space_is_reported_and_nothing_starts(open_page: Callable
     for text, problem in {
         "256, 5": "hidden_sizes is (5,); it must be 1 to 4 layers of 8 to 2048 units.",
         "<b>*wide*</b>": "hidden_sizes is ('<b>*wide*</b>',); it must be 1 to 4 layers of 8 to 2048 units.",
-        "64..128": "hidden_sizes has no numbers in between; name its values, separated by commas, "
+        "64..128": "hidden_sizes cannot be an interval; list its values, separated by commas, "
         "each 1 to 4 layers of 8 to 2048 units.",
     }.items():
         enter(page, "sweep_hidden_sizes", text)
         expect(said).to_have_text(problem)
     click(page, "start_sweep")
     expect(page.locator(".st-key-stop_sweep")).to_have_count(0)
-    expect(said).to_contain_text("has no numbers in between")
+    expect(said).to_contain_text("cannot be an interval")
     enter(page, "sweep_hidden_sizes", "64, 32-16")
     expect(said).to_have_count(0)
 
@@ -180,7 +180,7 @@ def test_another_persons_sweep_is_visible_but_not_stoppable(open_page: Callable[
     expect(owner.get_by_role("heading", name="Your sweep is running")).to_be_visible()
     expect(owner.locator(".st-key-progress")).to_contain_text("Your sweep is running")
     open_tab(page, "Sweep")
-    expect(page.get_by_role("heading", name="Somebody's sweep is running")).to_be_visible()
+    expect(page.get_by_role("heading", name="Somebody else's sweep is running")).to_be_visible()
     expect(page.locator(".st-key-stop_sweep, .st-key-start_sweep")).to_have_count(0)
     owner.reload()
     ready(owner)

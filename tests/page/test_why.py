@@ -226,10 +226,10 @@ def test_pixel_and_bias_contributions_sum_to_the_logit(page: Page) -> None:
         for row in page.locator(".st-key-why_sums tbody tr").all()
     }
     for column in range(3):
-        total = rows["all pixels"][column] + rows["the biases' part"][column]
-        assert total == pytest.approx(rows["together"][column], abs=1.6e-4)
-        assert rows["together"][column] == pytest.approx(rows["the network's logit"][column], abs=1e-4)
-    assert rows["together"][0] - rows["together"][1] == pytest.approx(rows["together"][2], abs=1.6e-4)
+        total = rows["all pixels"][column] + rows["from the biases"][column]
+        assert total == pytest.approx(rows["sum"][column], abs=1.6e-4)
+        assert rows["sum"][column] == pytest.approx(rows["network's score (logit)"][column], abs=1e-4)
+    assert rows["sum"][0] - rows["sum"][1] == pytest.approx(rows["sum"][2], abs=1.6e-4)
     expect(page.locator(".st-key-why_sums tbody tr").last.locator("td")).to_have_text(["< 0.0001"] * 3)
     captions = page.locator(".st-key-why_pictures figcaption").all_inner_texts()
     assert re.fullmatch(r"for 3;for (\d);why 3 and not \1", ";".join(captions))
@@ -250,7 +250,7 @@ def test_sigmoid_network_uses_integrated_gradients_and_shows_the_residual(page: 
     click(page, "train")
     expect_status(page, "done")
     sums = page.locator(".st-key-why_sums")
-    expect(sums).to_contain_text("blank paper's logit")
+    expect(sums).to_contain_text("score of blank paper")
     expect(page.get_by_text("integrated gradients")).to_be_visible()
     missing = numbers(" ".join(sums.locator("tbody tr").last.locator("td").all_inner_texts()))
     assert len(missing) == 3
@@ -259,10 +259,10 @@ def test_sigmoid_network_uses_integrated_gradients_and_shows_the_residual(page: 
 
 def test_blank_canvas_and_scribbles_have_their_own_explanations(page: Page) -> None:
     clear(page)
-    expect(page.get_by_text("Draw a digit, and here is what the network makes of it.")).to_be_visible()
+    expect(page.get_by_text("Draw a digit to see it explained.")).to_be_visible()
     draw(page, [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)])
     expect_reading(page, "?")
-    expect(page.get_by_text("the network alone would say")).to_be_visible()
+    expect(page.get_by_text("The network alone would answer")).to_be_visible()
 
 
 # Inside
@@ -277,17 +277,17 @@ def test_structure_is_shown_with_shapes_and_parameter_counts(page: Page) -> None
     expect(page.get_by_role("heading", name=re.compile("936,330 numbers"))).to_be_visible()
 
 
-def test_clicked_unit_shows_arithmetic_weights_and_top_digits(page: Page) -> None:
+def test_clicked_neuron_shows_arithmetic_weights_and_top_digits(page: Page) -> None:
     open_tab(page, "Inside")
     grids = page.locator(".st-key-activations canvas")
     expect(grids).to_have_count(4)
-    expect(page.locator(".st-key-unit")).to_contain_text(re.compile(r"Unit [\d,]+ of 1,024 in layer 1"))
+    expect(page.locator(".st-key-unit")).to_contain_text(re.compile(r"Neuron [\d,]+ of 1,024 in hidden layer 1"))
     expect(page.locator(".st-key-unit canvas")).to_have_count(2 + 8)
 
     click_in(grids.nth(2), 0.02, 0.02)
     unit = page.locator(".st-key-unit")
-    expect(unit).to_contain_text("Unit 1 of 128 in layer 2")
-    expect(unit.locator("figcaption")).to_have_text([re.compile(r"^\d: ")] * 8)
+    expect(unit).to_contain_text("Neuron 1 of 128 in hidden layer 2")
+    expect(unit.locator("figcaption")).to_have_text([re.compile(r"^label \d, activation ")] * 8)
     expect(unit.locator(".strongest tbody tr")).to_have_count(6)
     _, second, third = unit.locator(".arithmetic").inner_text().split("\n")
     weighted, bias, total = numbers(second.replace("- ", "-").replace("\N{MINUS SIGN} ", "-").replace("+ ", ""))
@@ -296,13 +296,13 @@ def test_clicked_unit_shows_arithmetic_weights_and_top_digits(page: Page) -> Non
     for row in unit.locator(".strongest tbody tr").all():
         weight, input_, product = numbers(" ".join(row.locator("td").all_inner_texts()))
         assert weight * input_ == pytest.approx(product, abs=1e-3)
-    excited = [numbers(caption.split(": ")[1])[0] for caption in unit.locator("figcaption").all_inner_texts()]
+    excited = [numbers(caption.split(" activation ")[1])[0] for caption in unit.locator("figcaption").all_inner_texts()]
     assert len(excited) == 8
     assert excited == sorted(excited, reverse=True)
 
     click_in(grids.nth(3), 0.7, 0.25)  # the fourth of five in the upper row
     expect(unit).to_contain_text("The output for 3")
-    expect(unit.locator("figcaption")).to_have_text([re.compile("^3: ")] * 8)
+    expect(unit.locator("figcaption")).to_have_text([re.compile("^label 3, logit ")] * 8)
 
 
 @pytest.mark.slow
@@ -312,7 +312,7 @@ def test_gallery_shows_discriminative_units_and_opens_them(page: Page) -> None:
     expect(gallery).to_have_count(24)
     name = gallery.nth(5).locator("figcaption").inner_text()
     gallery.nth(5).locator("canvas").click()
-    expect(page.locator(".st-key-unit")).to_contain_text(f"{name.capitalize()} of 1,024 in layer 1")
+    expect(page.locator(".st-key-unit")).to_contain_text(f"{name.capitalize()} of 1,024 in hidden layer 1")
 
 
 @pytest.mark.slow
@@ -322,7 +322,7 @@ def test_units_are_reached_with_the_keyboard(page: Page) -> None:
     grid.focus()
     for key in ("ArrowRight", "ArrowRight", "Enter"):
         grid.press(key)
-    expect(page.locator(".st-key-unit")).to_contain_text("Unit 3 of 1,024 in layer 1")
+    expect(page.locator(".st-key-unit")).to_contain_text("Neuron 3 of 1,024 in hidden layer 1")
 
 
 # Gradients
@@ -344,7 +344,7 @@ def test_gradients_vanish_in_deep_sigmoid_but_not_relu_networks(page: Page, acti
     expect(page.locator(".st-key-gradient_chart .curves path")).to_have_count(5)
     expect(words.locator("p")).to_have_count(2)
     expect(page.locator(".st-key-dead_units")).to_contain_text(
-        re.compile(r"Dead units: \d+ \(\d+ of 500 in layer 1, .*step 275\)")
+        re.compile(r"Dead neurons: \d+ \(\d+ of 500 in layer 1, .*step 275\)")
     )
 
 
@@ -371,7 +371,7 @@ def test_confusion_cell_lists_digits_that_can_be_read(page: Page) -> None:
     label, read = max(((i, j) for i in range(10) for j in range(10) if i != j), key=lambda cell: counts[cell[0]][cell[1]])
     page.get_by_label(f"{counts[label][read]} digits labelled {label}, read as {read}").click()
     expect(gallery).to_have_count(counts[label][read])
-    expect(gallery.locator("figcaption").first).to_contain_text(f"{label}, read {read}")
+    expect(gallery.locator("figcaption").first).to_contain_text(f"{label} read as {read}")
     gallery.first.locator("canvas").click()
     expect(page.locator(".under-digit.test-digit")).to_contain_text(f"labelled {label} ✗")
     expect(page.locator(".st-key-reading")).to_have_text(re.compile(rf"^[{read}?]$"))
@@ -382,7 +382,7 @@ def test_confusion_cell_lists_digits_that_can_be_read(page: Page) -> None:
 def test_nearest_training_digits_follow_the_drawing(page: Page) -> None:
     open_tab(page, "Look-alikes")
     nearest = page.locator(".st-key-nearest figcaption")
-    expect(nearest).to_have_text([re.compile(r"^3, at ")] * 24)
+    expect(nearest).to_have_text([re.compile(r"^3, distance ")] * 24)
     distances = [numbers(caption)[1] for caption in nearest.all_inner_texts()]
     assert distances == sorted(distances)
     page.locator(".st-key-search_all label").first.click()
@@ -391,7 +391,7 @@ def test_nearest_training_digits_follow_the_drawing(page: Page) -> None:
     page.locator("canvas.upper-canvas").scroll_into_view_if_needed()
     clear(page)
     draw(page, ONE)
-    expect(nearest).to_have_text([re.compile(r"^1, at ")] * 24)
+    expect(nearest).to_have_text([re.compile(r"^1, distance ")] * 24)
 
 
 # Runs that fail to learn
@@ -482,7 +482,7 @@ def test_overflowed_run_is_named_everywhere_and_can_be_replayed(open_page: Calla
     expect_status(page, "diverged")
     expect(page.locator(".under-digit")).to_contain_text("overflowed")
     expect(page.locator(".st-key-pin button")).to_be_disabled()
-    for tab in [*TABS, "Runs", "Take it away", "Sweep"]:
+    for tab in [*TABS, "Runs", "Export and import", "Sweep"]:
         open_tab(page, tab)
         panel = page.get_by_role("tabpanel", name=tab)
         expect(panel.locator("[data-testid=stAlert], canvas, .confusion, .line-chart, button").first).to_be_visible()

@@ -37,7 +37,7 @@ from tests.support.faults import LONG, QUICK, begin_stroke, end_stroke, expect_a
 
 pytestmark = pytest.mark.integration
 
-SECTION = (ROOT / "README.md").read_text().split("\n## In a class\n")[1].split("\n## ")[0]
+SECTION = (ROOT / "mnist_fc/server/README.md").read_text("utf-8").split("\n## In a class\n")[1].split("\n## ")[0]
 COMMANDS, CONFIG = re.findall(r"\n```\w*\n(.*?)```\n", SECTION, re.DOTALL)
 NAME, PASSWORD = "digits.school.example", "a secret"
 
@@ -196,7 +196,7 @@ def test_drawing_training_and_upload_work_behind_the_proxy(browser: Browser, pro
     expect_reading(page, "7")
     train_one(page)
     checkpoint = run_of(page, folder / "runs") / "model.ckpt"
-    open_tab(page, "Take it away")
+    open_tab(page, "Export and import")
     page.locator(".st-key-upload input[type=file]").set_input_files(checkpoint)
     expect(page.locator(".under-digit .by")).to_have_text("the loaded file")
     with page.expect_download() as waiting:

@@ -1,16 +1,17 @@
-"""views/address.py, run by Streamlit's own AppTest: what a link says holds, and what is wrong with it is said."""
+"""views/state/address.py under Streamlit's AppTest: settings in a link apply, and errors in it are reported."""
 
 import json
 from urllib.parse import parse_qsl
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset, parse_value
 from mnist_fc.files import ROOT
 from mnist_fc.views import controls
-from mnist_fc.views.state import formatting
-from tests.support.session import said
+from mnist_fc.views.state import address, formatting, session
+from tests.support.session import State, said
 
 APP = str(ROOT / "app.py")
 
@@ -28,7 +29,7 @@ def opened(**query: str) -> AppTest:
 
 
 def query(app: AppTest) -> dict[str, str]:
-    """What the page's address says then."""
+    """Return the parameters in the page's address."""
     (component,) = [one for one in app.sidebar.get("bidi_component") if one.proto.component_name == "mnist_fc_address"]
     return dict(parse_qsl(json.loads(component.proto.json)["query"]))
 
@@ -45,7 +46,7 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_an_address_opens_the_page_with_the_settings_that_it_was_made_of(config: TrainConfig) -> None:
+def test_address_opens_page_with_its_settings(config: TrainConfig) -> None:
     preset, differing = nearest_preset(config)
     names = {"num_epochs": "epochs"}
     app = opened(preset=preset, **{names.get(field, field): format_value(value) for field, value in differing.items()})
@@ -55,12 +56,12 @@ def test_an_address_opens_the_page_with_the_settings_that_it_was_made_of(config:
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_field_reads_back_from_its_text(config: TrainConfig) -> None:
+def test_every_field_round_trips_through_its_text(config: TrainConfig) -> None:
     for field in vars(config):
         assert parse_value(field, format_value(getattr(config, field))) == getattr(config, field)
 
 
-def test_the_address_follows_the_controls() -> None:
+def test_address_follows_the_controls() -> None:
     app = opened()
     assert query(app) == {"preset": "fast"}
     app.select_slider(key="learning_rate").set_value(0.03).run()
@@ -87,29 +88,56 @@ def test_the_address_follows_the_controls() -> None:
         ("seed", "9" * 300, "a whole number from 0"),
     ],
 )
-def test_a_value_out_of_range_is_named_and_the_presets_taken(name: str, text: str, limits: str) -> None:
+def test_value_out_of_range_is_replaced_by_the_presets(name: str, text: str, limits: str) -> None:
     app = opened(preset="best", **{name: text})
     assert said(app) == PRESETS["best"]
     assert f"it must be {limits}" in warnings(app)
     assert formatting.escape_markdown(name) in warnings(app)
 
 
-def test_names_that_are_no_settings_are_named_and_harm_nothing() -> None:
+def test_unknown_names_are_reported_and_ignored() -> None:
     app = opened(preset="huge", learning_rat="0.1", hide="seed,sead")
     assert said(app) == PRESETS["fast"]
-    for part in (r"preset is \'huge\'", r"learning\_rat", "hide names sead"):
+    for part in (r"preset is \'huge\'", r"learning\_rat", "sead in hide= is not a control"):
         assert part.replace("\\_", "_") in warnings(app).replace("\\_", "_")
 
 
-def test_what_an_address_says_is_shown_as_text() -> None:
+def test_address_is_shown_as_literal_text() -> None:
     app = opened(**{"[x](http://evil)": "1", "learning_rate": "![x](http://evil) <b> :smile: $x$"})
     assert "](http" not in warnings(app)
     assert "<b>" not in warnings(app)
     assert ":smile:" not in warnings(app)
 
 
+@pytest.fixture
+def state(monkeypatch: pytest.MonkeyPatch) -> State:
+    """The state of a session without a page, whose address names a run."""
+    made = State()
+    monkeypatch.setattr(st, "session_state", made)
+    monkeypatch.setattr(st, "query_params", {"run": "A"})
+    return made
+
+
+def test_first_address_that_the_browser_reports_is_adopted(state: State) -> None:
+    state["settings"] = "those of run A"
+    state["address"] = {"shown": "run=B&epochs=7&seed="}
+    address._adopt()
+    assert session.address() == {"run": "B", "epochs": "7", "seed": ""}
+    assert "settings" not in state
+    state["address"] = {"shown": "run=C"}
+    address._adopt()
+    assert session.address()["run"] == "B"
+
+
+@pytest.mark.parametrize("shown", [None, 3, ["run=B"], {"run": "B"}, "run=" + "B" * address.MAX_QUERY])
+def test_malformed_address_of_the_browser_is_ignored(state: State, shown: object) -> None:
+    state["address"] = {"shown": shown}
+    address._adopt()
+    assert session.address() == {"run": "A"}
+
+
 @pytest.mark.parametrize("name", controls.HIDEABLE)
-def test_a_hidden_control_is_not_on_the_page_and_its_setting_holds(name: str) -> None:
+def test_hidden_control_keeps_its_setting(name: str) -> None:
     def keys(app: AppTest) -> set[str]:
         kinds = ("select_slider", "selectbox", "number_input", "toggle")
         return {str(one.key) for kind in kinds for one in app.sidebar.get(kind)}
@@ -126,7 +154,7 @@ def test_a_hidden_control_is_not_on_the_page_and_its_setting_holds(name: str) ->
     assert query(app)["hide"] == name
 
 
-def test_a_link_can_hide_all_controls() -> None:
+def test_link_can_hide_all_controls() -> None:
     app = opened(preset="blog-keras", hide="all")
     assert said(app) == PRESETS["blog-keras"]
     kinds = ("select_slider", "selectbox", "number_input", "toggle", "expander", "subheader")

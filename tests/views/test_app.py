@@ -1,4 +1,4 @@
-"""The page's script, run by Streamlit's own AppTest: what the controls say, and that no state of theirs breaks the page."""
+"""The script of the page under Streamlit's AppTest: what the controls set, and that no state of theirs breaks the page."""
 
 import re
 from collections.abc import Iterator
@@ -49,14 +49,14 @@ def test_preset_sets_every_control(app: AppTest, name: str) -> None:
     assert preset(app).value == name
 
 
-def test_changing_a_control_makes_it_custom_and_changing_it_back_the_preset_again(app: AppTest) -> None:
+def test_preset_is_custom_until_the_change_is_reverted(app: AppTest) -> None:
     app.select_slider(key="epochs").set_value(30).run()
     assert preset(app).value == "custom"
     app.select_slider(key="epochs").set_value(PRESETS["fast"].num_epochs).run()
     assert preset(app).value == "fast"
 
 
-def test_seed_and_threads_do_not_make_it_custom_and_outlast_a_preset(app: AppTest) -> None:
+def test_seed_and_threads_are_kept_when_a_preset_is_chosen(app: AppTest) -> None:
     app.number_input(key="seed").set_value(7).run()
     assert preset(app).value == "fast"
     preset(app).select("best").run()
@@ -89,7 +89,7 @@ def test_every_control_explains_itself(app: AppTest) -> None:
     assert [widget.label for widget in widgets if not widget.proto.help] == []
 
 
-def test_layers_that_are_taken_away_come_back_as_they_were(app: AppTest) -> None:
+def test_removed_layers_return_with_their_sizes(app: AppTest) -> None:
     preset(app).select("best").run()
     app.select_slider(key="num_layers").set_value(1).run()
     assert said(app).hidden_sizes == PRESETS["best"].hidden_sizes[:1]
@@ -97,7 +97,7 @@ def test_layers_that_are_taken_away_come_back_as_they_were(app: AppTest) -> None
     assert said(app).hidden_sizes == PRESETS["best"].hidden_sizes
 
 
-def test_settings_of_a_run_that_are_on_no_ladder_are_shown(app: AppTest) -> None:
+def test_settings_between_the_ladders_values_are_shown(app: AppTest) -> None:
     odd = PRESETS["fast"].replace(hidden_sizes=(123,), learning_rate=0.00123, batch_size=99, num_epochs=7, dropout=0.25)
     run = shared.scheduler().start(odd)
     opened = AppTest.from_file(APP, default_timeout=300)
@@ -109,7 +109,7 @@ def test_settings_of_a_run_that_are_on_no_ladder_are_shown(app: AppTest) -> None
     assert run.wait_until_state("stopped", timeout=300)
 
 
-def test_address_that_names_no_run_opens_a_ready_page() -> None:
+def test_address_without_a_valid_run_opens_a_ready_page() -> None:
     opened = AppTest.from_file(APP, default_timeout=300)
     opened.query_params["run"] = "../../etc/passwd"
     opened.run()
@@ -133,7 +133,7 @@ def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytes
 
 @pytest.fixture
 def run(app: AppTest) -> Iterator[RunSnapshot]:
-    """A run that goes on, as it was at one moment."""
+    """An active run, as it was at one moment."""
     going = shared.scheduler().start(PRESETS["best"].replace(hidden_sizes=(16,), activation="tanh", threads=1))
     assert going.wait_for(lambda run: 20 in run.snapshot().kept, 300)
     yield going.snapshot()
@@ -149,13 +149,12 @@ def state(monkeypatch: pytest.MonkeyPatch) -> State:
     return made
 
 
-def test_what_takes_long_waits_while_a_run_goes_on_unless_it_is_about_something_else(
-    run: RunSnapshot, state: State, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_expensive_result_is_recomputed_seldom_while_a_run_is_active(run: RunSnapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = shared.shipped_reader()
     computed: list[str] = []
     clock = 0.0
-    monkeypatch.setattr("mnist_fc.views.state.throttle.time", SimpleNamespace(monotonic=lambda: clock))
+    monkeypatch.setattr(throttle, "time", SimpleNamespace(monotonic=lambda: clock))
+    monkeypatch.setattr(throttle, "results", throttle.Throttle())
 
     def ask(about: str, network: networks.Network) -> tuple[int, str]:
         def compute() -> int:
@@ -168,22 +167,21 @@ def test_what_takes_long_waits_while_a_run_goes_on_unless_it_is_about_something_
 
     earlier, later = (networks.Network(reader, run, step) for step in (10, 20))
     assert ask("a unit", earlier) == (1, "this run, step 10")
-    assert ask("a unit", later) == (1, "this run, step 10"), "newer weights of a run that goes on may wait"
+    assert ask("a unit", later) == (1, "this run, step 10"), "newer weights of an active run may wait"
     clock += 0.9 * throttle.LEISURE
     assert ask("a unit", later) == (1, "this run, step 10")
     assert ask("another unit", later) == (2, "this run, step 20")
     assert ask("another unit", networks.Network(reader, run, 5, is_newest=False)) == (3, "this run, step 5"), "looked back on"
-    assert ask("another unit", later) == (4, "this run, step 20")
-    assert ask("another unit", later) == (4, "this run, step 20")
-    assert ask("another unit", networks.Network(reader, None)) == (5, "the shipped network")
+    assert ask("another unit", later) == (2, "this run, step 20"), "of the same weights"
+    clock += 0.2 * throttle.LEISURE
+    assert ask("a unit", later) == (4, "this run, step 20"), "it has waited long enough"
+    assert ask("another unit", networks.Network(reader, None)) == (5, "the built-in network")
     over = replace(run, state="done")
-    assert ask("another unit", networks.Network(reader, over, 20)) == (6, "this run, step 20")
-    assert ask("another unit", networks.Network(reader, over, 30)) == (7, "this run, step 30"), (
-        "no run goes on that it could slow"
-    )
+    assert ask("another unit", networks.Network(reader, over, 20)) == (2, "this run, step 20")
+    assert ask("another unit", networks.Network(reader, over, 30)) == (6, "this run, step 30"), "there is no run to slow down"
 
 
-def test_moment_of_another_run_or_step_is_the_newest(run: RunSnapshot, state: State) -> None:
+def test_moment_of_another_run_is_ignored(run: RunSnapshot, state: State) -> None:
     assert networks.moment(run) is None
     assert networks.choose_moment(run, 10) == ""
     assert networks.moment(run) == 10
@@ -195,7 +193,7 @@ def test_moment_of_another_run_or_step_is_the_newest(run: RunSnapshot, state: St
     assert networks.moment(run) is None
 
 
-def test_accuracy_named_is_of_the_moment_that_reads(run: RunSnapshot) -> None:
+def test_accuracy_belongs_to_the_weights_that_read(run: RunSnapshot) -> None:
     reader = shared.shipped_reader()
     epochs = tuple(
         EpochRecord(step, epoch, 1.0, 1.0, 1.0, 0.5, 0.4, 0.8 + epoch / 100, None, None) for epoch, step in ((1, 100), (2, 200))
@@ -217,16 +215,16 @@ def test_accuracy_named_is_of_the_moment_that_reads(run: RunSnapshot) -> None:
     assert named(replace(tested, state="running", end=None), 230) == "MNIST 72.00% after epoch 2"
 
 
-def test_kept_weights_that_are_gone_or_of_another_network_are_refused(run: RunSnapshot, state: State) -> None:
+def test_missing_or_foreign_kept_weights_are_rejected(run: RunSnapshot, state: State) -> None:
     assert networks.kept_model(run, 5).activation_name == "tanh"
-    with pytest.raises(CheckpointError, match="holds another network"):
+    with pytest.raises(CheckpointError, match="contains a network with other layers"):
         networks.kept_model(replace(run, config=run.config.replace(activation="relu")), 5)
     run.kept[5].unlink()
     assert re.search("step 5 cannot be shown: .*does not exist", networks.choose_moment(run, 5))
     assert networks.moment(run) is None
 
 
-def test_preparation_says_why_there_is_nothing_to_show(app: AppTest) -> None:
+def test_preparation_explains_why_it_is_empty(app: AppTest) -> None:
     app.toggle(key="show_steps").set_value(True).run()
     assert not [caption for caption in app.caption if "how it is prepared" in caption.value]
     app.button(key="clear").click().run()
@@ -238,7 +236,7 @@ def test_preparation_says_why_there_is_nothing_to_show(app: AppTest) -> None:
 # What the page is sent
 
 
-TABS = ["Why this digit?", "Inside", "Gradients", "Mistakes", "Look-alikes", "Test your hand", "Runs", "Sweep"]
+TABS = ["Why this digit?", "Inside", "Gradients", "Mistakes", "Look-alikes", "Test your handwriting", "Runs", "Sweep"]
 
 
 def open_tab(app: AppTest, name: str) -> list[str]:
@@ -251,7 +249,7 @@ def open_tab(app: AppTest, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("value", [None, np.inf, -np.inf, np.nan])
-def test_every_tab_sends_components_plain_data_and_shows_no_nan(value: float | None) -> None:
+def test_every_tab_sends_plain_data_and_shows_no_nan(value: float | None) -> None:
     made = shared.scheduler().start(PRESETS["fast"].replace(hidden_sizes=(16, 12), num_epochs=1, threads=1))
     assert made.wait_until_state("done", timeout=120)
     weights = made.snapshot().weights
@@ -275,12 +273,12 @@ def test_every_tab_sends_components_plain_data_and_shows_no_nan(value: float | N
     ("values", "largest"),
     [([1.0, -3.0], 3.0), ([0.0], 1.0), ([], 1.0), ([np.nan, 2.0, np.inf], 2.0), ([np.nan], 1.0)],
 )
-def test_full_colour_is_a_finite_number_above_zero(values: list[float], largest: float) -> None:
+def test_full_colour_is_finite_and_positive(values: list[float], largest: float) -> None:
     assert full_colour(np.array(values, np.float32)) == largest
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 500, 2048])
-def test_grid_holds_every_value_once_in_order_and_else_nothing(count: int) -> None:
+def test_grid_contains_every_value_once_in_order(count: int) -> None:
     cells = grid(np.arange(count, dtype=np.float32), 7).ravel()
     assert cells[:count].tolist() == list(range(count))
     assert np.isnan(cells[count:]).all()

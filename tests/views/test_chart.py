@@ -1,4 +1,4 @@
-"""Charts in a real browser: saved as files that need no page around them, and drawn of many curves."""
+"""Charts in a real browser: saved as files that need no page around them, and with many curves."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageColor
 from playwright.sync_api import Locator, Page, expect
 
+from mnist_fc.views.charts import SERIES_COLORS
 from mnist_fc.views.components import chart, component
 from mnist_fc.views.components.chart import COLORS, Axis, Series
-from mnist_fc.views.progress import SERIES_COLORS
 from tests.support.browser import CONTRAST_BELOW, click, expect_longer_curve, expect_status, slide
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -80,9 +80,7 @@ def color(page: Page, selector: str, name: str) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("name", ["loss", "accuracy"])
-def test_svg_has_the_curves_axes_and_legend_of_the_page_and_its_looks_without_its_style_sheet(
-    trained: Page, tmp_path: Path, name: str
-) -> None:
+def test_svg_looks_like_the_page_without_its_style_sheet(trained: Page, tmp_path: Path, name: str) -> None:
     path = saved(trained, name, "SVG", tmp_path)
     on_page = trained.locator(f".st-key-{name}_chart")
     svg = ET.parse(path).getroot()
@@ -110,7 +108,7 @@ def test_svg_has_the_curves_axes_and_legend_of_the_page_and_its_looks_without_it
     assert not re.search("NaN|undefined|var\\(|light-dark", path.read_text("utf-8"))
 
 
-def test_svg_marks_the_moment_that_is_looked_back_at(trained: Page, tmp_path: Path) -> None:
+def test_svg_marks_the_chosen_moment(trained: Page, tmp_path: Path) -> None:
     trained.locator(".timeline input").press("Home")
     expect(trained.locator(".line-chart line.mark")).to_have_count(2)
     svg = ET.parse(saved(trained, "loss", "SVG", tmp_path)).getroot()
@@ -119,9 +117,7 @@ def test_svg_marks_the_moment_that_is_looked_back_at(trained: Page, tmp_path: Pa
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_png_is_the_svg_at_twice_the_size_on_the_background_of_the_theme(
-    open_page: Callable[..., Page], tmp_path: Path, theme: str
-) -> None:
+def test_png_is_the_svg_at_twice_the_size(open_page: Callable[..., Page], tmp_path: Path, theme: str) -> None:
     page = train(open_page(color_scheme=theme))
     background = color(page, ".stApp", "backgroundColor")
     assert (sum(background) > 600) == (theme == "light")
@@ -146,7 +142,7 @@ def test_png_is_the_svg_at_twice_the_size_on_the_background_of_the_theme(
 # Buttons
 
 
-def test_buttons_show_to_the_pointer_and_to_the_keyboard_and_take_no_place_of_the_chart(trained: Page, tmp_path: Path) -> None:
+def test_save_buttons_appear_on_hover_and_focus(trained: Page, tmp_path: Path) -> None:
     page = trained
     box = page.locator(".st-key-accuracy_chart .line-chart")
     files, height = box.locator(".files"), box.bounding_box()["height"]  # type: ignore[index]
@@ -181,7 +177,7 @@ def test_chart_without_curves_has_no_buttons(page: Page) -> None:
     expect(page.get_by_role("button", name=re.compile("^Download"))).to_have_count(0)
 
 
-def test_finger_saves_a_chart_on_a_phone(open_page: Callable[..., Page], trained: Page, tmp_path: Path) -> None:
+def test_chart_can_be_saved_by_touch(open_page: Callable[..., Page], trained: Page, tmp_path: Path) -> None:
     page = open_page(390, 844, query="?" + trained.url.partition("?")[2], has_touch=True, is_mobile=True)
     expect(page.locator(".st-key-loss_chart .curves path")).to_have_count(3)
     files = page.locator(".st-key-loss_chart .files")
@@ -221,7 +217,7 @@ def comparison() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("width", [360, 700])
-def test_twelve_runs_are_told_apart_by_pointing_and_in_a_file(open_page: Callable[..., Page], tmp_path: Path, width: int) -> None:
+def test_twelve_runs_are_distinguishable_on_page_and_in_file(open_page: Callable[..., Page], tmp_path: Path, width: int) -> None:
     page = open_page(width + 30)
     data = comparison()
     assert len({run["color"] for run in data["series"]}) == 12

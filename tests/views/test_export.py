@@ -1,4 +1,4 @@
-"""What a person brings: a checkpoint in memory is read as a file is, and says nothing of the server when it is none."""
+"""Loaded networks: a checkpoint in memory is read like a file, and errors tell nothing about the server."""
 
 import io
 import pickle
@@ -43,7 +43,7 @@ def repacked(content: bytes, name: str, replacement: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_bytes_give_the_network_that_they_were_made_of(small: Mnist, activation: Any) -> None:
+def test_network_round_trips_through_bytes(small: Mnist, activation: Any) -> None:
     model = trained_models(small, (16, 12), [2])[activation, 2]
     again = checkpoint.from_bytes(checkpoint.to_bytes(model.state_dict()), NAME, activation)
     images = small.test_images / 255
@@ -51,7 +51,7 @@ def test_bytes_give_the_network_that_they_were_made_of(small: Mnist, activation:
     assert not again.training
 
 
-def test_a_file_and_its_bytes_are_refused_in_the_same_words(tmp_path: Path) -> None:
+def test_file_and_bytes_are_rejected_with_the_same_message(tmp_path: Path) -> None:
     path = tmp_path / "some.pt"
     wrong = [
         b"",
@@ -75,28 +75,28 @@ def test_a_file_and_its_bytes_are_refused_in_the_same_words(tmp_path: Path) -> N
         assert NAME in str(of_bytes.value)
 
 
-def test_what_unpacks_to_more_than_a_network_is_refused() -> None:
+def test_file_that_unpacks_to_too_much_is_rejected() -> None:
     content = repacked(saved(new_model().state_dict()), "data/0", bytes(65 * 2**20))
     assert len(content) < 2**20
     with pytest.raises(CheckpointError, match=r"my net\.pt is larger than 64 MB"):
         checkpoint.from_bytes(content, NAME, "relu")
 
 
-def test_a_pickle_that_asks_for_millions_of_objects_is_not_unpickled() -> None:
+def test_pickle_with_millions_of_objects_is_not_unpickled() -> None:
     bomb = b"\x80\x02" + b"]" * MAX_PICKLE_BYTES + b"."
     content = repacked(saved(new_model().state_dict()), "data.pkl", bomb)
     with pytest.raises(CheckpointError, match="holds more besides tensors than any network"):
         checkpoint.from_bytes(content, NAME, "relu")
 
 
-def test_of_a_state_dict_of_another_kind_only_the_first_names_are_said() -> None:
+def test_message_lists_only_the_first_unknown_names() -> None:
     content = saved({f"layer {i} " + "x" * 500: torch.zeros(1) for i in range(150)})
     with pytest.raises(CheckpointError, match=r"has layer 0 x+, layer 1 .*, \.\.\.; it must have fc1\.weight") as caught:
         checkpoint.from_bytes(content, NAME, "relu")
     assert len(str(caught.value)) < 700
 
 
-def test_file_is_known_by_its_content_and_activation_and_shown_as_text(mnist: Mnist) -> None:
+def test_file_is_identified_by_content_and_activation(mnist: Mnist) -> None:
     model = new_model()
     other = MLP((8,), "tanh")
     other.load_state_dict(model.state_dict())

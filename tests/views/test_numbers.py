@@ -26,7 +26,7 @@ def parse_value(text: str) -> float:
 
 
 @given(st.floats(-1e300, 1e300, allow_subnormal=False))
-def test_number_is_written_in_four_digits(value: float) -> None:
+def test_number_has_at_most_four_digits(value: float) -> None:
     text = format_number(value)
     assert len(text) <= 15
     assert parse_value(text) == pytest.approx(value, rel=5.01e-4)
@@ -41,7 +41,7 @@ def test_number_is_written_in_four_digits(value: float) -> None:
         (math.inf, "overflow"),
     ],
 )
-def test_number_reads_like_this(value: float, text: str) -> None:
+def test_number_has_the_expected_text(value: float, text: str) -> None:
     assert format_number(value) == text
 
 
@@ -62,7 +62,7 @@ def test_fixed_number_has_no_minus_zero_and_few_digits(value: float, text: str) 
         *((1e-300, "less than a trillionth of"), (0.0, "less than a trillionth of")),
     ],
 )
-def test_ratio_is_said_in_words(ratio: float, text: str) -> None:
+def test_ratio_has_the_expected_words(ratio: float, text: str) -> None:
     assert format_ratio(ratio) == text
 
 
@@ -71,14 +71,14 @@ def test_many_times_are_rounded() -> None:
 
 
 @given(st.lists(st.floats(0, 1.7e308)))
-def test_powers_of_ten_hold_all_values_above_the_least(values: list[float]) -> None:
+def test_powers_of_ten_enclose_all_values(values: list[float]) -> None:
     low, high = powers_of_ten(values)
     assert 0 < low < high < math.inf
     assert all(low <= value * 1.000001 and value <= high for value in values if 1e-300 < value < 1e300)
 
 
 @given(st.lists(st.sampled_from("0123456789?"), max_size=12))
-def test_labels_of_digits_are_distinct_and_name_them(digits: list[str]) -> None:
+def test_labels_of_digits_are_distinct(digits: list[str]) -> None:
     labels = distinct_digits(digits)
     assert len(set(labels)) == len(digits)
     assert [label[-1] for label in labels] == digits

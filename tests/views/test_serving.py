@@ -1,4 +1,4 @@
-"""What the server sends over http: the page's document with our script in it, and all else as Streamlit sends it."""
+"""What the server sends over HTTP: the page's document with our script in it, and everything else as Streamlit sends it."""
 
 import http.client
 import logging
@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import streamlit as st
 from streamlit.file_util import get_static_dir
 
 from mnist_fc.views import serving
@@ -34,7 +35,7 @@ def fetch(server: Server, path: str, **headers: str) -> tuple[http.client.HTTPRe
         return answer, answer.read()
 
 
-def test_document_is_streamlits_with_one_script_more(server: Server) -> None:
+def test_document_is_streamlits_plus_one_script(server: Server) -> None:
     answer, body = fetch(server, "")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -42,7 +43,7 @@ def test_document_is_streamlits_with_one_script_more(server: Server) -> None:
     assert body.count(SCRIPT) == 1
 
 
-def test_document_is_asked_for_each_time_and_sent_when_it_changed(server: Server) -> None:
+def test_document_is_revalidated_and_sent_if_changed(server: Server) -> None:
     answer, _ = fetch(server, "")
     assert answer.headers["Cache-Control"] == "no-cache"
     for tag in (answer.headers["ETag"], "W/" + answer.headers["ETag"]):
@@ -52,7 +53,7 @@ def test_document_is_asked_for_each_time_and_sent_when_it_changed(server: Server
     assert stale.status == 200
 
 
-def test_all_else_is_served_as_streamlit_serves_it(server: Server) -> None:
+def test_other_paths_are_served_by_streamlit(server: Server) -> None:
     assert fetch(server, "_stcore/health")[1] == b"ok"
     file = next(iter((STATIC / "static" / "js").glob("index.*.js")))
     answer, body = fetch(server, f"static/js/{file.name}")
@@ -60,11 +61,12 @@ def test_all_else_is_served_as_streamlit_serves_it(server: Server) -> None:
     assert body == file.read_bytes()
 
 
-def test_document_that_is_not_as_expected_is_left_alone(
+def test_unexpected_document_is_left_to_streamlit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "index.html").write_text("<html></html>")
-    monkeypatch.setattr(serving, "get_static_dir", lambda: str(tmp_path))
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "index.html").write_text("<html></html>")
+    monkeypatch.setattr(st, "__file__", str(tmp_path / "__init__.py"))
     monkeypatch.setattr(logging.getLogger("mnist_fc"), "propagate", True)  # the log may have been opened by another test
     assert serving.routes() == []
     assert "not as expected" in caplog.text

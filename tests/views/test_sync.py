@@ -1,4 +1,4 @@
-"""views/sync.py: a browser behind a slow network that loses what was never sent, and a person who does not wait for answers."""
+"""views/state/sync.py: a browser behind a slow network that loses updates, and a person who does not wait for answers."""
 
 import random
 from collections import deque
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mnist_fc.views.state.sync import Browser
+from mnist_fc.views.state.sync import BrowserView
 
 PRESETS: dict[str, dict[str, int]] = {"one": {"a": 1, "b": 1}, "two": {"a": 2, "b": 2}}
 
@@ -52,19 +52,19 @@ class Page:
 class Server:
     def __init__(self) -> None:
         self.settings: dict[str, Any] = chosen({}, "preset", "one")
-        self.browser = Browser()
+        self.browser = BrowserView()
 
     def answer(self, messages: list[dict[str, Any]]) -> Answer:
         for message in messages:
             values = {key: message[key] for key in self.settings if key in message}
             for key, value in self.browser.choices(values, message.get("begun", 0), message.get("seen", 0)).items():
                 self.settings = chosen(self.settings, key, value)
-        told = self.browser.tell(self.settings)
-        return [("begun", self.browser.version), *told.items(), ("seen", self.browser.version)]
+        update = self.browser.update(self.settings)
+        return [("begun", self.browser.version), *update.items(), ("seen", self.browser.version)]
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_page_and_server_end_as_the_person_has_chosen(seed: int) -> None:
+def test_page_and_server_agree_with_the_persons_choices(seed: int) -> None:
     chance, page, server = random.Random(seed), Page(), Server()
     page.shown |= dict(server.answer([]))
     wanted = server.settings
@@ -97,10 +97,10 @@ def test_page_and_server_end_as_the_person_has_chosen(seed: int) -> None:
     assert {key: page.shown[key] for key in wanted} == wanted
 
 
-def test_widget_that_comes_back_is_told_its_value_again() -> None:
-    browser = Browser()
-    assert browser.tell({"a": 1, "b": 2}) == {"a": 1, "b": 2}
+def test_widget_that_returns_is_sent_its_value_again() -> None:
+    browser = BrowserView()
+    assert browser.update({"a": 1, "b": 2}) == {"a": 1, "b": 2}
     assert browser.choices({"a": 1, "b": 2}, 1, 1) == {}
-    assert browser.tell({"a": 1}) == {}
+    assert browser.update({"a": 1}) == {}
     assert browser.choices({"a": 1, "b": 2}, 1, 1) == {}, "sent before the browser heard that it is gone"
-    assert browser.tell({"a": 1, "b": 2}) == {"b": 2}
+    assert browser.update({"a": 1, "b": 2}) == {"b": 2}

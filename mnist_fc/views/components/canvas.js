@@ -1,5 +1,5 @@
-// A canvas whose drawing survives latency, reloads and being mounted anew; canvas.py describes the protocol. The drawing itself is
-// the front end of streamlit-drawable-canvas, which this component imports and calls.
+// A canvas whose drawing survives latency, reloads and being mounted again; canvas.py describes the protocol. The strokes are drawn
+// by the front end of streamlit-drawable-canvas, which this component imports and calls; see drawable_canvas.py.
 
 const PAPER = "#ffffff";
 const INK = { type: "Path", stroke: "#000000", fill: null, strokeLineCap: "round", strokeLineJoin: "round" };
@@ -56,7 +56,7 @@ class Canvas {
     this.render();
   }
 
-  // Shows the drawing; not while the pen is down, for that would cut its stroke short.
+  // Shows the drawing, except while the pen is down: that would cut its stroke short.
   render() {
     if (!this.component || this.pen?.isDown) return;
     const { strokes } = this.drawing;
@@ -70,7 +70,7 @@ class Canvas {
     this.dispose = this.component({ data, parentElement: this.root, setStateValue });
   }
 
-  // Has the component say at once what is on the canvas; by itself it would wait for 200 ms, and forget it if loaded meanwhile.
+  // Makes the component report at once what is on the canvas. By itself it waits for 200 ms, and forgets it if loaded meanwhile.
   collect() {
     this.root.querySelector(".dc-toolbar button[aria-label^='Update']").click();
     this.render();
@@ -84,7 +84,7 @@ class Canvas {
     }
   }
 
-  // A button that changes the drawing is not Streamlit's business alone: the press takes its place among the strokes.
+  // Handles the press of a button that changes the drawing before Streamlit does, so that it keeps its place among the strokes.
   press(event) {
     const name = Object.keys(this.data.presses).find((key) => event.target.closest?.(`.st-key-${key} button`));
     if (!name) return;
@@ -96,7 +96,7 @@ class Canvas {
   }
 }
 
-// The drawing: what the server gave last, and the log of what was done to it here since.
+// The drawing: what the server gave last, and the log of what was done to it here since then.
 class Drawing {
   constructor({ key, isKept }) {
     this.storage = isKept ? `mnist_fc drawing ${key}` : null;
@@ -129,13 +129,19 @@ class Drawing {
     this.send({ session: this.session, first: pending[0].number, raw: { objects } });
   }
 
-  // Does what the server does with the log, as far as the history is known here; beyond that the server's next answer says it.
+  // Applies the log as the server does, as far as the history is known here; for the rest the server's next answer corrects it.
   replay() {
-    let now = this.given;
-    const past = [];
+    let now = this.given, numUnknown = Math.max(0, now.numPast - 1);
+    const past = now.before ? [now.before] : [];
     for (const entry of this.log) {
-      if (this.presses[entry.press] === "undo") now = past.pop() ?? beforeLast(now);
-      else {
+      if (this.presses[entry.press] === "undo") {
+        if (past.length) now = past.pop();
+        else if (numUnknown-- > 0) now = beforeLast(now);
+      } else if (entry.open) {
+        now = after(now, entry);
+        past.splice(0, Infinity, ...entry.open.map((_, i) => ({ strokes: entry.open.slice(0, i) })));
+        numUnknown = 0;
+      } else {
         const next = after(now, entry, this.presses[entry.press]);
         if (next !== now) past.push(now);
         now = next;

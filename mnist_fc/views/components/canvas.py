@@ -1,12 +1,14 @@
-"""A canvas to draw on, whose drawing is kept in the session with its history.
+"""A canvas to draw on, whose drawing and history are kept in the session.
 
-The browser logs what is done to the drawing: strokes, and presses of buttons such as Clear, numbered from 1. It shows the
-effect at once and sends the entries that the server has not confirmed: `{"session", "first", "raw": {"objects": [...]}}`,
-`first` being the number of the first of them. An entry is a Fabric.js path, `{"press": button}`, or `{"open": paths}` for the
-drawing that the tab had before a reload. The server applies each number once, in order. It answers `done`, the last number
-applied, and `given`, the drawing after entry number `at`; the browser shows `given` with the later entries applied to it. So a
-late answer never replaces a newer stroke, and a canvas that is mounted anew shows everything. `session` is a random name: a
-server that has restarted, and a page that has been reloaded, get another, and entries that belong to the old one are ignored.
+The browser keeps a log of what the person does to the drawing, numbered from 1: strokes, and presses of buttons such as
+Clear. It shows the effect at once, and sends the entries that the server has not confirmed:
+`{"session", "first", "raw": {"objects": [...]}}`, where `first` is the number of the first entry. An entry is a Fabric.js path,
+`{"press": button}`, or `{"open": paths}` for the drawing that the tab had before a reload.
+
+The server applies each number once, in order. It answers `done`, the number of the last entry applied, and `given`, the
+drawing after entry number `at`, with `before`, the drawing that undo brings back. The browser shows `given` with the later
+entries applied to it. So a late answer never replaces a newer stroke, and a canvas that is mounted again shows everything.
+`session` is a random name: a restarted server or a reloaded page has another one, and entries of the old session are ignored.
 """
 
 import secrets
@@ -17,27 +19,23 @@ from typing import Any, Literal
 
 import numpy as np
 import streamlit as st
-import streamlit_drawable_canvas
 
 from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.drawing.strokes import CANVAS_SIZE, MAX_STROKES, Stroke, canvas_json, check_size, render, strokes_of_canvas
 from mnist_fc.views.components.component import browser_value
+from mnist_fc.views.components.drawable_canvas import front_end, public_canvas
 
 BRUSHES = [6, 10, 14, 20, 26, 34]
 BRUSH = 20
 
 MAX_PAST = 100
-"""Steps that can be undone."""
+"""Changes that can be undone."""
 
-NO_DRAWING = "the canvas sent something that is no drawing"
+NO_DRAWING = "the canvas sent something that is not a drawing"
 
-_FRONT_END = Path(streamlit_drawable_canvas.__file__).parent / "frontend" / "build"
-_SCRIPT = (
-    "_stcore/bidi-components/streamlit-drawable-canvas.streamlit_drawable_canvas/" + next(_FRONT_END.glob("index-*.js")).name
-)
-"""The address of the front end of streamlit-drawable-canvas, which canvas.js imports."""
+_FRONT_END = front_end()
 
-# Its own toolbar would lie unseen over the upper right corner and swallow the strokes that begin there.
+# The toolbar would cover the upper right corner, invisible, and swallow the strokes that begin there.
 _STYLE = """
 .dc-toolbar { display: none !important }
 .dc-canvas { border-radius: 6px }
@@ -47,7 +45,7 @@ _STYLE = """
 _canvas = st.components.v2.component(
     "mnist_fc_canvas",
     html="<div class='canvas-root'></div>",
-    css=next(_FRONT_END.glob("index-*.css")).read_text("utf-8") + _STYLE,
+    css=(_FRONT_END.style if _FRONT_END else "") + _STYLE,
     js="".join(Path(__file__).with_name(name).read_text("utf-8") for name in ("pointers.js", "canvas.js")),
 )
 
@@ -62,9 +60,9 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Press:
-    """What pressing a button does to a canvas, and what the browser shows until the server has done it.
+    """What a button does to a canvas.
 
-    "clear" and "undo" are as their names say; after "cover" the next stroke begins a new drawing.
+    `effect` is what the browser shows until the server has called `act`. After "cover" the next stroke begins a new drawing.
     """
 
     effect: Literal["undo", "clear", "cover"]
@@ -72,10 +70,10 @@ class Press:
 
 
 class Canvas:
-    """One canvas of the page, by its key; all of its state is this session's.
+    """One canvas of the page, by its key. Its state belongs to this session.
 
-    `presses` names the buttons that change it; `first` is on it when the session begins. `on_rejected` is called
-    with what is wrong with a message of the browser.
+    `presses` has the buttons that change it, by key; `first` is the drawing on it when the session begins, which undo keeps.
+    `on_rejected` is called with a description of each message of the browser that was rejected.
     """
 
     def __init__(
@@ -91,17 +89,17 @@ class Canvas:
         self._component = f"{key}_component"
         self._state: dict[str, Any] = st.session_state.setdefault(f"{key}_state", {})
         if not self._state:
-            self._state.update(session=secrets.token_hex(8), done=0, revision=0, problem=None)
-            self.put(first)
+            self._state.update(session=secrets.token_hex(8), done=0, revision=0, problem=None, past=[])
+            self._give(Drawing(tuple(first)))
 
     @property
     def strokes(self) -> list[Stroke]:
-        """What is drawn."""
+        """The strokes of the drawing, also of one that a test digit covers."""
         return list(self._now.strokes)
 
     @property
     def drawing(self) -> np.ndarray:
-        """What is drawn, as a picture: uint8 (280, 280, 4), black on transparent."""
+        """The drawing as a picture: uint8 (280, 280, 4), black on transparent."""
         if self._state.get("picture_of") is not self._now.strokes:
             self._state.update(picture_of=self._now.strokes, picture=render(self._now.strokes))
         picture: np.ndarray = self._state["picture"]
@@ -109,7 +107,7 @@ class Canvas:
 
     @property
     def test_digit(self) -> int | None:
-        """The index of the test image that is shown instead of what is drawn; None if none is."""
+        """The index of the test image that covers the drawing; None if there is none."""
         return self._now.test_digit
 
     @property
@@ -119,18 +117,21 @@ class Canvas:
 
     @property
     def problem(self) -> str | None:
-        """What was wrong with the last message of the browser."""
+        """Why the browser's last message was rejected; None if it was not."""
         problem: str | None = self._state["problem"]
         return problem
 
     def show(self, brush: int = BRUSH, *, is_kept: bool = False) -> None:
-        """Put the canvas on the page; with `is_kept` a reload of the browser's tab keeps the drawing."""
+        """Draw the canvas on the page; with `is_kept`, the drawing survives a reload of the browser's tab."""
         with st.container(key=self._key):
+            if _FRONT_END is None:
+                self._show_public(brush)
+                return
             _canvas(
                 key=self._component,
                 data={
                     "key": self._key,
-                    "script": _SCRIPT,
+                    "script": _FRONT_END.script,
                     "size": CANVAS_SIZE,
                     "brush": brush,
                     "isKept": is_kept,
@@ -144,8 +145,22 @@ class Canvas:
                 height="content",
             )
 
+    def _show_public(self, brush: int) -> None:
+        """Draw the canvas without canvas.js, and apply the strokes that are new on it."""
+        given = self._state["given"]
+        initial = [] if given["isCovered"] else given["strokes"]
+        objects = public_canvas(f"{self._component}_{given['revision']}", CANVAS_SIZE, brush, initial)
+        num_known = len(initial) + self._state.get("public_strokes", {}).get(given["revision"], 0)
+        new = objects[num_known : num_known + MAX_STROKES]
+        self._state["public_strokes"] = {given["revision"]: num_known - len(initial) + len(new)}
+        for entry in new:
+            self._apply_or_reject(entry)
+
     def receive(self) -> None:
-        """Apply the entries that are new: a callback, like those of other widgets, which may come first and call this."""
+        """Apply the new entries of the browser's log.
+
+        This is a callback. Callbacks of other widgets may run before it, and call it if they need the newest strokes.
+        """
         message = browser_value(self._component, "drawing")
         if message is None:
             return
@@ -156,42 +171,37 @@ class Canvas:
             return
         for entry in entries:
             self._state["done"] += 1
-            try:
-                self._apply(entry)
-                self._state["problem"] = None
-            except DrawingError as error:
-                self._give(self._now)  # the browser shows what cannot be read
-                self._reject(str(error))
+            self._apply_or_reject(entry)
 
     def button(self, label: str, key: str, **options: Any) -> None:
-        """A button that changes the canvas; options are those of st.button. In the browser, canvas.js catches the click."""
+        """Draw a button that changes the canvas, with the options of st.button. In the browser, canvas.js handles the click."""
         st.button(label, key=key, on_click=self._press, args=(key,), **options)
 
     def _press(self, name: str) -> None:
-        """Do what the button of that key does, for a client that does not run canvas.js."""
+        """Do what the button with that key does, for a client that does not run canvas.js."""
         self.receive()
         self._presses[name].act(self)
 
     def put(self, strokes: Iterable[Stroke]) -> None:
-        """Begin a new drawing with these strokes: undoing takes them away one by one, and nothing that was before comes back."""
+        """Begin a new drawing with these strokes. Undo removes them one by one; the drawing before is gone."""
         strokes = tuple(strokes)
         self._state["past"] = [Drawing(strokes[:i]) for i in range(len(strokes))][-MAX_PAST:]
         self._give(Drawing(strokes))
 
     def clear(self) -> None:
-        """Take everything away; `undo` brings it back."""
+        """Remove everything; `undo` brings it back."""
         if self._now != Drawing():
             self._remember()
         self._give(Drawing())
 
     def undo(self) -> None:
-        """Go back to what was there before the last stroke, test digit or `clear`."""
+        """Return to the drawing before the last stroke, test digit or `clear`."""
         past: list[Drawing] = self._state["past"]
         self._give(past.pop() if past else self._now)
 
     def cover(self, test_digit: int) -> None:
-        """Show a test digit, by its index, in the place of what is drawn; `undo` uncovers that, however many test digits came."""
-        if self.test_digit is None:
+        """Show a test digit, by its index, instead of the drawing; `undo` brings back what was shown before."""
+        if self.test_digit != test_digit:
             self._remember()
         self._give(replace(self._now, test_digit=test_digit))
 
@@ -201,7 +211,7 @@ class Canvas:
         return now
 
     def _new_entries(self, message: Any) -> list[Any]:
-        """The entries of a message that have not been applied. Raises DrawingError for what is no message of the canvas."""
+        """Return the entries of a message that have not been applied. Raises DrawingError if it is not a message of canvas.js."""
         match message:
             case {"session": str(name), "first": int(first), "raw": {"objects": list(entries)}}:
                 pass
@@ -210,14 +220,22 @@ class Canvas:
         if name != self._state["session"]:
             return []
         if len(entries) > MAX_STROKES:
-            raise DrawingError(f"the canvas sent {len(entries)} changes at once; {MAX_STROKES} are read at the most")
+            raise DrawingError(f"the canvas sent {len(entries)} changes at once, but at most {MAX_STROKES} are allowed")
         num_known = self._state["done"] + 1 - first
         if num_known < 0:
             raise DrawingError(NO_DRAWING)
         return entries[num_known:]
 
+    def _apply_or_reject(self, entry: Any) -> None:
+        try:
+            self._apply(entry)
+            self._state["problem"] = None
+        except DrawingError as error:
+            self._give(self._now)  # the browser shows something that cannot be read
+            self._reject(str(error))
+
     def _apply(self, entry: Any) -> None:
-        """Do what an entry of the log says; raises DrawingError if it says nothing that can be done."""
+        """Apply an entry of the log. Raises DrawingError if it is not one."""
         match entry:
             case {"press": str(name)} if name in self._presses:
                 self._presses[name].act(self)
@@ -231,25 +249,32 @@ class Canvas:
         strokes = (*(() if self.test_digit is not None else self._now.strokes), *new)
         check_size(strokes)
         self._remember()
-        self._state["now"] = Drawing(strokes)  # not given to the browser, which has it
+        self._state["now"] = Drawing(strokes)  # the browser shows it already
 
     def _remember(self) -> None:
         self._state["past"] = [*self._state["past"], self._now][-MAX_PAST:]
 
     def _give(self, drawing: Drawing) -> None:
-        """Let the browser begin from `drawing`."""
+        """Make the browser show `drawing`."""
         self._state["now"] = drawing
         self._state["problem"] = None
         self._state["revision"] += 1
+        past: list[Drawing] = self._state["past"]
         self._state["given"] = {
             "revision": self._state["revision"],
             "at": self._state["done"],
-            "strokes": canvas_json(drawing.strokes)["objects"],
-            "isCovered": drawing.test_digit is not None,
+            **_as_data(drawing),
+            "before": _as_data(past[-1]) if past else None,
+            "numPast": len(past),
         }
 
     def _reject(self, problem: str) -> None:
-        said = problem[:1].upper() + problem[1:]
-        if said != self._state["problem"]:  # each callback that needs the strokes reads the message again
+        sentence = problem[:1].upper() + problem[1:]
+        if sentence != self._state["problem"]:  # each callback that needs the strokes reads the message again
             self._on_rejected(f"a drawing: {problem}")
-        self._state["problem"] = said
+        self._state["problem"] = sentence
+
+
+def _as_data(drawing: Drawing) -> dict[str, Any]:
+    """Return a drawing as canvas.js takes it."""
+    return {"strokes": canvas_json(drawing.strokes)["objects"], "isCovered": drawing.test_digit is not None}

@@ -1,21 +1,21 @@
-// Draws a line chart as SVG. The default function is called when the chart appears and again with each new data; see chart.py.
-// An update draws the curves anew, one path each, and the axes only when they have changed: it costs the processor next to nothing.
-// Two buttons save the chart as it stands; its file is made when they are pressed, here in the browser.
+// Draws a line chart as SVG. The default function is called when the chart appears and again with each new data; see chart.py,
+// also for why no library is used. An update redraws the curves, one path each, and the axes only if they have changed.
+// Two buttons save the chart; its file is made in the browser when one is pressed.
 
 const MARGIN = { top: 8, right: 18, bottom: 32, left: 46 }; // the left one grows with the numbers beside the axis
 const LABEL_GAP = 6; // pixels between a number and its axis
-const ROOM = 5; // pixels around the plot in which the dots at its edge are still drawn
+const ROOM = 5; // pixels around the plot, so that the dots at its edge are drawn in full
 const REACH = 40; // pixels from the pointer within which a point is found
 const MAX_POWERS = 7; // of ten beside a logarithmic axis, and one more
 
-const EDGE = 14; // pixels around all that is in a file
-const TITLE = { "font-size": 16, "font-weight": 600 }; // the letters of a file's title
+const EDGE = 14; // pixels around the content of a file
+const TITLE = { "font-size": 16, "font-weight": 600 }; // the font of a file's title
 const NAME = { "font-size": 12, "font-weight": 400 }; // and of its legend
 const LINE = { title: 21, name: 18 }; // pixels from one line to the next
-const DOT = 4, GAP = 18; // pixels: the radius of a curve's dot in the legend, and what is between one entry and the next
+const DOT = 4, GAP = 18; // pixels: the radius of a curve's dot in the legend, and the space between two entries
 const PNG_SCALE = 2; // pixels of a PNG to one of the page
 
-/** What the page's style sheet says of a chart's parts, and a file has to say itself. */
+/** The properties that the page's style sheet sets for the parts of a chart, which a file must contain itself. */
 const STYLES = {
   "text": ["fill", "font-size"],
   "line": ["stroke"],
@@ -33,7 +33,7 @@ class Chart {
     this.root = root;
     this.svg = root.appendChild(element("svg", { role: "img" }));
     this.axes = this.svg.appendChild(element("g", { class: "axes" }));
-    this.curves = this.svg.appendChild(element("svg", { class: "curves" })); // an svg within an svg cuts off what is outside
+    this.curves = this.svg.appendChild(element("svg", { class: "curves" })); // an svg within an svg clips its content
     this.marker = this.svg.appendChild(element("circle", { class: "marker", r: 5, visibility: "hidden" }));
     this.tip = root.appendChild(document.createElement("div"));
     this.tip.className = "tip";
@@ -116,7 +116,7 @@ class Chart {
     this.axes.replaceChildren(...lines, ...beside, ...below, title, ...marks);
   }
 
-  /** The numbers of an axis, on the page so that they can be measured. */
+  /** Draw the numbers of an axis, so that they can be measured; their positions follow. */
   labels(ticks, axis, anchor) {
     const asPowers = axis.log && ticks.some((value) => value < LEAST || value >= MOST); // all of them alike
     const text = asPowers ? scientific : (value) => short(value, axis);
@@ -131,7 +131,7 @@ class Chart {
     return [element("path", { d: line, stroke: one.color, "data-series": one.name }), ...dots];
   }
 
-  /** Mark the point nearest to the pointer and say its exact values, or none when none is near. */
+  /** Mark the point nearest to the pointer and show its exact values, if one is near. */
   point(left, top) {
     this.pointer = [left, top];
     let nearest = null, shortest = REACH;
@@ -151,15 +151,15 @@ class Chart {
     this.tip.style.top = `${Math.max(0, nearest.top - 34)}px`;
   }
 
-  /** The chart as it stands as an SVG element that needs no page around it, under its title and its legend. */
+  /** Return the chart, with title and legend, as an SVG element that needs no page around it. */
   standalone() {
     const { label, series } = this.data;
-    const { color: paper, backgroundColor: ink } = getComputedStyle(this.tip); // the tip has the page's colours, exchanged
+    const { color: paper, backgroundColor: ink } = getComputedStyle(this.tip); // the tip has the page's colours, swapped
     const [width, height] = ["width", "height"].map((side) => Number(this.svg.getAttribute(side)));
     const entry = (one) => Math.ceil(3.5 * DOT + textWidth(one.name, NAME) + GAP);
     const inside = Math.max(width, ...series.map(entry)); // a long name makes the file wider
     const heading = [];
-    let top = EDGE; // of what comes next
+    let top = EDGE; // of the next part
 
     const title = label.split(/[:,]/)[0];
     const words = `${title[0].toUpperCase()}${title.slice(1)}`.split(" ");
@@ -204,7 +204,7 @@ async function pngAddress(svg) {
   return canvas.toDataURL();
 }
 
-/** A copy of a part of the chart that looks the same where the page's style sheet is not. */
+/** Return a copy of a part of the chart that looks the same without the page's style sheet. */
 function styled(part) {
   const copy = part.cloneNode(true);
   for (const [selector, names] of Object.entries(STYLES)) {
@@ -217,7 +217,7 @@ function styled(part) {
   return copy;
 }
 
-/** `items` in rows no wider than `room`: of each row its items, and where each begins. */
+/** Return `items` in rows no wider than `room`, each item with its left edge. */
 function rows(items, width, room) {
   const made = [];
   let left = Infinity;
@@ -232,7 +232,7 @@ function rows(items, width, room) {
   return made;
 }
 
-/** In pixels, and of the letters that stand in for the page's own, which few have who open a file. */
+/** Return the width of a text in pixels, in a common font: few who open a file have the page's own. */
 function textWidth(text, letters) {
   const context = document.createElement("canvas").getContext("2d");
   context.font = `${letters["font-weight"]} ${letters["font-size"]}px sans-serif`;
@@ -250,7 +250,7 @@ function set(target, attributes) {
   for (const [name, value] of Object.entries(attributes)) target.setAttribute(name, value);
 }
 
-/** From a value of `axis` to its place between the pixels `from` and `to`, and the values to write beside it. */
+/** Return a function from a value of `axis` to its place between the pixels `from` and `to`, and the values of its ticks. */
 function scale(axis, from, to) {
   const turn = axis.log ? Math.log10 : (value) => value;
   const [low, high] = axis.domain.map(turn);
@@ -258,13 +258,13 @@ function scale(axis, from, to) {
   return { place, ticks: axis.ticks ?? (axis.log ? powersOfTen(low, high) : roundNumbers(low, high)) };
 }
 
-/** All of them, or every second, third and so on where there are many. */
+/** Return the powers of ten between two exponents, or every second, third and so on if there are many. */
 function powersOfTen(low, high) {
   const first = Math.ceil(low), every = Math.ceil((Math.floor(high) - first) / MAX_POWERS) || 1;
   return Array.from({ length: Math.floor((Math.floor(high) - first) / every) + 1 }, (_, i) => 10 ** (first + i * every));
 }
 
-/** About five multiples of 1, 2 or 5 times a power of ten. */
+/** Return about five multiples of 1, 2 or 5 times a power of ten. */
 function roundNumbers(low, high) {
   const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.99) * power;

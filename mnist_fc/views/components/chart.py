@@ -1,6 +1,8 @@
-"""Line charts that are cheap to draw again: in a run they are, at every tick, on the cores that train.
+"""Line charts, drawn by chart.js as SVG.
 
-The drawing is chart.js. A general charting library took ten times as long a tick, and training slowed by a quarter.
+They are hand-written although libraries exist, because the page redraws them at every tick of a run, on the processor cores
+that train. Streamlit's charts (Vega-Lite) took 75 % of the browser's time per tick, on two cores with Chromium; training on
+both cores slowed by a quarter. chart.js takes a tenth of the time of Vega-Lite.
 """
 
 import html
@@ -20,18 +22,18 @@ COLORS = (
     *("#4f7df0", "#e07b1a", "#1f9d6b", "#b0509a", "#8a6d1f", "#2f95b5"),
     *("#d0483e", "#6b7280", "#7a58e0", "#e0609f", "#7e9420", "#a35a4a"),
 )
-"""Of curves that have no colour of their own, in their order; legible in both themes."""
+"""The colours of curves that have none of their own, in this order; legible in both themes."""
 
 
 MIN_EXPONENT, MAX_EXPONENT = -300, 300
-"""Of the powers of ten that end an axis: all that a float holds, but for a few."""
+"""The exponents of the powers of ten at the ends of an axis: nearly the whole range of a float."""
 
 
 @dataclass(frozen=True)
 class Series:
     """One curve: `x` and `y` of equal length, finite, in the axes' units. `dots` marks each of its points.
 
-    A logarithmic axis has no place for 0, which is drawn at its lower end.
+    On a logarithmic axis, 0 is drawn at the lower end.
     """
 
     name: str
@@ -48,7 +50,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows: from `domain[0]` to `domain[1]`, above 0 when `log`; round ticks unless some are given."""
+    """An axis from `domain[0]` to `domain[1]`, both above 0 if `log`. Its ticks are round numbers unless `ticks` has others."""
 
     domain: tuple[float, float]
     title: str = ""
@@ -58,8 +60,9 @@ class Axis:
 
 
 def heading(title: str, series: Sequence[Series], number_format: str | None = None) -> None:
-    """A chart's title and legend in one line: each curve in its colour, with its newest value if that has a format and the
-    curve any point.
+    """Draw a chart's title and legend in one line: each curve's name and colour.
+
+    With `number_format`, each curve that has points also shows its newest value.
     """
     legend = " ".join(
         f"<span class='series'><i style='background:{one.color}'></i>{html.escape(one.name)}"
@@ -84,16 +87,16 @@ def powers_of_ten(values: Iterable[float]) -> tuple[float, float]:
 
 
 HEIGHT = 215
-"""Pixels of a chart that has the room."""
+"""The height of a chart in pixels, where there is room."""
 
 
 def line_chart(
     key: str, series: Sequence[Series], x: Axis, y: Axis, label: str, *, height: int = HEIGHT, mark: float | None = None
 ) -> None:
-    """Draw `series`; pointing at a curve says the exact values of its nearest point, and two buttons save the chart as a file.
+    """Draw `series`. Pointing at a curve shows the exact values of its nearest point; two buttons save the chart as a file.
 
-    `label` is for those who cannot see it; up to its first colon or comma it is the title in a file. The file is named after
-    `key`, without its `_curves`. `height` in pixels, `mark` a place on the x axis that is marked by a line.
+    `label` describes the chart to screen readers; up to its first colon or comma it is the title in a saved file. The file is
+    named after `key`, without its `_curves`. `height` is in pixels; `mark` is a value on the x axis that a line marks.
     """
     data = {
         "name": key.removesuffix("_curves"),

@@ -1,4 +1,4 @@
-"""Components of our own: each is drawn in the browser by a script in this folder, from data that Python sends."""
+"""Our own components: each is drawn in the browser by a script in this folder, from data that Python sends."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 NUMBERS = "numbers"
-"""The script whose functions all others can call."""
+"""The script whose functions all other scripts can call."""
 
 
 class Component:
@@ -20,25 +20,25 @@ class Component:
         )
 
     def show(self, key: str, data: Mapping[str, Any], **on_change: Callable[[], None]) -> None:
-        """Draw `data` under `key`. Raise TypeError or ValueError, as `check_plain` does, for data that is not plain JSON.
+        """Draw `data` under `key`. Raises TypeError or ValueError, as `check_plain` does, if it is not plain JSON.
 
-        `on_change` holds what to call for each event, under the name `on_EVENT_change`.
+        `on_change` has the callback for each event, under the name `on_EVENT_change`.
         """
         check_plain(data)
         self._mount(key=key, data=data, **on_change)
 
 
 def script(name: str) -> str:
-    """Return the JavaScript of a component, with the functions that all of them share."""
+    """Return the JavaScript of a component, after the functions that all of them share."""
     folder = Path(__file__).parent
     return "\n".join(folder.joinpath(f"{each}.js").read_text("utf-8") for each in (NUMBERS, name))
 
 
 def check_plain(data: Mapping[str, Any]) -> None:
-    """Raise TypeError for what is not JSON, such as NumPy's scalars, and ValueError for NaN and infinities.
+    """Raise TypeError for values that JSON does not have, such as NumPy's scalars, and ValueError for NaN and infinities.
 
-    Streamlit (1.67) sends the text of a value that JSON does not have, and the NaN that JavaScript cannot parse; the
-    component then fails in the browser.
+    Streamlit (1.67) would send such a value as text, and NaN as it is, which JavaScript cannot parse. The component would then
+    fail in the browser.
     """
     json.dumps(data, allow_nan=False)
 

@@ -1,6 +1,6 @@
-// A confusion matrix whose cells can be pressed. The default function is called when it appears and again with each new data; see
-// mistakes.py. It is a table of buttons, so that it can be read and used without a pointer: one stop of the Tab key, and the arrow
-// keys go from cell to cell.
+// A confusion matrix whose cells can be clicked. The default function is called when it appears and again with each new data; see
+// mistakes.py. It is a table of buttons, so that it works without a pointer: it is one stop of the Tab key, and the arrow keys move
+// from cell to cell.
 
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }; // rows, columns
 
@@ -27,7 +27,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
 }
 
-/** The next cell in one direction that has digits; nothing at the edge. */
+/** Return the next cell in one direction that has digits, or null at the edge. */
 function neighbour(root, button, [down, right]) {
   let [row, column] = button.dataset.place.split("-").map(Number), found;
   do found = root.querySelector(`[data-place="${row += down}-${column += right}"]`);
@@ -63,7 +63,7 @@ function table({ counts, accuracies, chosen }, press) {
   return made;
 }
 
-/** Add texts as cells: to a row, or to a new row of a part of a table. */
+/** Add texts as cells to a row, or to a new row of a part of a table. */
 function row(parent, texts, kind) {
   const line = parent instanceof HTMLTableRowElement ? parent : parent.insertRow();
   for (const text of texts) line.appendChild(document.createElement(kind)).textContent = text;

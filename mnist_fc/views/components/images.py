@@ -8,12 +8,12 @@ from PIL import Image
 
 
 def figure(image: np.ndarray | None, caption: str, label: str) -> str:
-    """A picture with a line under it, which may hold HTML."""
+    """Return a picture with a caption as HTML; the caption may contain HTML."""
     return f"<figure>{picture(image, label)}<figcaption>{caption}</figcaption></figure>"
 
 
 def picture(image: np.ndarray | None, label: str) -> str:
-    """An image, float32 (H, W) in [0, 1], as an <img> that the browser enlarges without blur."""
+    """Return an image, float32 (H, W) in [0, 1], as an <img> that the browser enlarges without blur; None is a black one."""
     values = np.zeros((28, 28), np.uint8) if image is None else (image * 255).round().astype(np.uint8)
     png = io.BytesIO()
     Image.fromarray(values).save(png, "PNG")

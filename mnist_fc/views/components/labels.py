@@ -1,4 +1,4 @@
-"""Labels of widgets' options, which Streamlit tells apart by their labels alone."""
+"""Labels for the options of widgets, which Streamlit tells apart only by their labels."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ ORDINALS = ("first", "second", "third", *(f"{number}th" for number in range(4, 2
 
 
 def distinct_digits(digits: Sequence[str]) -> list[str]:
-    """Return digits, at most 20, as labels of which no two are equal: "first 2", "0", "second 2"."""
+    """Return distinct labels for at most 20 digits, such as "first 2", "0", "second 2"."""
     counts, seen = Counter(digits), Counter[str]()
     labels = []
     for digit in digits:

@@ -1,9 +1,9 @@
-// How components write numbers. This script stands before that of every component; numbers.py writes numbers the same way.
+// How components write numbers. This script precedes that of every component; numbers.py writes numbers the same way.
 
 const DIGITS = 4;
-const LEAST = 1e-4, MOST = 1e6; // a number between them is written out, any other with a power of ten
+const LEAST = 1e-4, MOST = 1e6; // numbers between these are written out, all others with a power of ten
 
-/** A number in at most four significant digits: "0.006578", "12,340", "−5", "3.7 × 10⁻¹²". */
+/** Return a number in at most four significant digits: "0.006578", "12,340", "−5", "3.7 × 10⁻¹²". */
 function formatNumber(value) {
   const rounded = Number(value.toPrecision(DIGITS)), size = Math.abs(rounded);
   if (size === 0) return "0"; // and not "-0"
@@ -11,7 +11,7 @@ function formatNumber(value) {
   return rounded.toLocaleString("en", { maximumSignificantDigits: DIGITS }).replace("-", "−");
 }
 
-/** A number as a power of ten, and what that is multiplied by if it is not 1. */
+/** Return a number as a power of ten, with its factor if that is not 1. */
 function scientific(value) {
   const [factor, power] = value.toExponential(DIGITS - 1).split("e");
   const raised = String(Number(power)).replace(/[-\d]/g, (sign) => (sign === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign]));

@@ -4,7 +4,7 @@ import math
 
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 LEAST, MOST = 1e-4, 1e6
-"""A number between them is written out, any other with a power of ten."""
+"""Numbers between these are written out, all others with a power of ten."""
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SHARES = {1e-3: "thousandth", 1e-6: "millionth", 1e-9: "billionth", 1e-12: "trillionth"}
@@ -13,7 +13,7 @@ SHARES = {1e-3: "thousandth", 1e-6: "millionth", 1e-9: "billionth", 1e-12: "tril
 def format_number(value: float, digits: int = 4) -> str:
     """Return a number in at most `digits` significant digits: "0.006578", "12,340", or with a power of ten.
 
-    What is no finite number is an "overflow".
+    NaN and infinities become "overflow".
     """
     if not math.isfinite(value):
         return "overflow"
@@ -32,14 +32,14 @@ def format_number(value: float, digits: int = 4) -> str:
 
 
 def format_fixed(value: float, *, signed: bool = False) -> str:
-    """Return a number with four decimals, so that numbers in a sum add up; a huge one as `format_number` does."""
+    """Return a number with four decimals, so that the numbers of a sum add up; a huge one as `format_number` does."""
     if not abs(value) < MOST:
         return f"{'+' if signed and value > 0 else ''}{format_number(value)}"
     return f"{value:{'+' if signed else ''}z.4f}".replace("-", MINUS)
 
 
 def format_ratio(ratio: float) -> str:
-    """Return what to write before "that of" or "as much": "3.2 times", "45% of", "1/37 of", "less than a billionth of"."""
+    """Return a ratio in words, to stand before a noun: "3.2 times", "45% of", "1/37 of", "less than a billionth of"."""
     if ratio >= 1:
         return format_times(ratio)
     if ratio >= 0.2:
@@ -49,7 +49,7 @@ def format_ratio(ratio: float) -> str:
 
 
 def format_times(times: float) -> str:
-    """Return how many times something is: "3.2 times", "about 820,000 times", "over a million times"."""
+    """Return a factor in words: "3.2 times", "about 820,000 times", "over a million times"."""
     if times < 100:
         return f"{times:,.1f} times"
     return f"about {format_number(times, 2)} times" if times < 1e6 else "over a million times"

@@ -1,9 +1,9 @@
-// Pictures whose every pixel says its number: weights, contributions, activations. The default function is called when they appear
-// and again with each new data; see pixels.py. Colour is laid over the page's own paper: on a dark one it is brighter.
+// Pictures whose every pixel shows its value: weights, contributions, activations. The default function is called when they appear
+// and again with each new data; see pixels.py. Colours are drawn over the page's background, brighter on a dark one.
 
 const LIGHT = { positive: [224, 108, 20], negative: [46, 104, 224], power: 0.65 };
 const DARK = { positive: [255, 150, 60], negative: [110, 160, 255], power: 0.5 };
-const UNIT = [128, 128, 128, 56]; // of a unit that says next to nothing: it is there all the same
+const UNIT = [128, 128, 128, 56]; // a neuron with an output near zero: it is drawn all the same
 
 export default function ({ data, parentElement, setTriggerValue }) {
   parentElement.pictures ??= new Pictures(parentElement.querySelector(".pixel-pictures"));
@@ -45,32 +45,32 @@ class Pictures {
     this.legend.replaceChildren(formatNumber(-limit), bar, formatNumber(limit));
   }
 
-  /** A gallery is one stop of the Tab key, and the arrow keys go from tile to tile; of grids each is a stop, see `press`. */
+  /** Make a gallery one stop of the Tab key, with arrow keys from tile to tile. Each grid is a stop of its own; see `press`. */
   makeStops() {
     const { click } = this.data, current = this.tiles.includes(this.current) ? this.current : this.tiles[0];
     for (const tile of this.tiles) tile.canvas.tabIndex = click === "cell" || (click && tile === current) ? 0 : -1;
   }
 
-  /** Go to the tile so many places further on. */
+  /** Focus the tile that is `step` places further on. */
   walk(tile, step) {
     const next = this.tiles[this.tiles.indexOf(tile) + step];
     next?.canvas.focus();
   }
 
-  /** The tiles that stand in the first row. */
+  /** The number of tiles in the first row. */
   get numColumns() {
     const top = this.tiles[0].figure.offsetTop;
     return this.tiles.filter(({ figure }) => figure.offsetTop === top).length;
   }
 
-  /** Say the number of one pixel of a tile; of none when there is none there. */
+  /** Show the value of one pixel of a tile; nothing if there is no pixel. */
   point(tile, pixel) {
     this.pointed = tile && [tile, pixel];
     const value = tile?.values[pixel];
     this.tip.hidden = !Number.isFinite(value);
     if (this.tip.hidden) return;
     const { columns } = tile.data, row = Math.floor(pixel / columns), column = pixel % columns;
-    const name = { unit: `unit ${(pixel + 1).toLocaleString("en")}`, digit: `${pixel}`, pixel: `row ${row + 1}, column ${column + 1}` }[tile.data.each];
+    const name = { unit: `neuron ${(pixel + 1).toLocaleString("en")}`, digit: `${pixel}`, pixel: `row ${row + 1}, column ${column + 1}` }[tile.data.each];
     this.tip.textContent = `${name}: ${formatNumber(value)}`;
     const box = tile.canvas.getBoundingClientRect(), own = this.root.getBoundingClientRect();
     const left = box.left - own.left + (column + 0.5) * box.width / columns;
@@ -142,7 +142,7 @@ class Tile {
     if (this.pictures.data.click && Number.isFinite(this.values[pixel])) this.pictures.click([this.data.id, pixel]);
   }
 
-  /** With the keyboard: arrows walk over the tiles of a gallery or the pixels of a grid, Enter chooses what they are at. */
+  /** Handle the keyboard: arrows move over the tiles of a gallery or the pixels of a grid, Enter chooses the current one. */
   press(event) {
     const isGallery = this.pictures.data.click === "tile", columns = isGallery ? this.pictures.numColumns : this.data.columns;
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
@@ -156,13 +156,13 @@ class Tile {
   }
 }
 
-/** Red, green, blue and opacity of a share of the largest value, -1 to 1; small ones are shown stronger than they are, to be seen. */
+/** Return red, green, blue and opacity for a share of the largest value, -1 to 1. Small values are emphasised to be visible. */
 function colour(share, { positive, negative, power }) {
   const strength = Math.min(1, Math.abs(share) || 0) ** power;
   return [...(share < 0 ? negative : positive), Math.round(255 * strength)];
 }
 
-/** The same of a unit, grey where that would hardly be seen; NaN is no unit. */
+/** Return the same for a neuron, grey where that would hardly be visible; NaN means that there is no neuron. */
 function cell(share, colours) {
   const painted = colour(share, colours);
   return Number.isNaN(share) || painted[3] > UNIT[3] ? painted : UNIT;
@@ -172,7 +172,7 @@ function ink(value) {
   return [255, 255, 255, Math.round(255 * Math.min(1, Math.max(0, value) || 0))];
 }
 
-/** Whether the page is dark, by the text of the tip, which has the colour of the page's paper. */
+/** Return whether the page is dark: the text of the tip has the colour of the page's background. */
 function isDark(tip) {
   const [red, green, blue] = getComputedStyle(tip).color.match(/[\d.]+/g).map(Number);
   return red + green + blue < 3 * 128;

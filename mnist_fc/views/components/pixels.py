@@ -1,4 +1,4 @@
-"""Pictures whose every pixel says its number when one points at it, and which can be clicked. The drawing is pixels.js."""
+"""Pictures that show the value of each pixel that one points at, and that can be clicked. They are drawn by pixels.js."""
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
@@ -14,21 +14,21 @@ _pictures = Component("pixels", "<div class='pixel-pictures' role='group'></div>
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture: `values` float (rows, columns), the last row may be filled up with NaN, which is nothing."""
+    """One picture: `values` is float (rows, columns); the last row may end with NaN, which is not drawn."""
 
     values: np.ndarray
     caption: str = ""
     id: int = 0
-    """By which a click on it is told from others; what a tile shows may have changed by then."""
+    """Tells a click on this tile from others, even if the tile shows something else by then."""
     is_ink: bool = False
-    """White on black, as MNIST's digits are, from 0 to 1; else orange above zero and blue below."""
+    """Whether values from 0 to 1 are drawn white on black, as MNIST's digits; else orange is above zero and blue below."""
     each: Literal["pixel", "unit", "digit"] = "pixel"
-    """What one of its pixels stands for."""
+    """What a pixel represents."""
     is_chosen: bool = False
     chosen_cell: int | None = None
-    """The pixel that is framed."""
+    """The pixel with a frame."""
     limit: float | None = None
-    """The value of full colour, where it is not that of all tiles."""
+    """The value with full colour, if the tile has its own scale."""
 
 
 def pictures(
@@ -40,14 +40,14 @@ def pictures(
     on_click: Callable[[int, int], None] | None = None,
     click: Literal["tile", "cell"] = "tile",
 ) -> None:
-    """Draw `tiles`, each `size` pixels wide on the screen; `on_click` is called with the id of the tile and the cell clicked.
+    """Draw `tiles`, each `size` pixels wide; `on_click` is called with the id of the clicked tile and the index of the pixel.
 
-    All have one scale unless a tile says its own, so that they can be compared: full colour is the largest absolute value.
+    Tiles without a scale of their own share one, so that they can be compared: full colour is the largest absolute value.
     """
     sizes = {tile.id: tile.values.size for tile in tiles}
 
     def clicked() -> None:
-        found = place(browser_value(key, "clicked"), sizes)
+        found = clicked_pixel(browser_value(key, "clicked"), sizes)
         if on_click and found:
             on_click(*found)
 
@@ -55,25 +55,25 @@ def pictures(
 
 
 def as_data(tiles: Sequence[Tile], label: str, size: int, click: Literal["tile", "cell"] | None) -> dict[str, Any]:
-    """Return what pixels.js draws; `click` is what a click chooses, None for pictures that cannot be clicked."""
+    """Return the data for pixels.js; `click` is what a click chooses, None if the pictures cannot be clicked."""
     return {
         "label": label,
         "size": size,
         "click": click,
         "legend": not all(tile.is_ink for tile in tiles) and all(tile.limit is None for tile in tiles),
         "limit": full_colour(*(tile.values for tile in tiles)),
-        "tiles": [_sent(tile) for tile in tiles],
+        "tiles": [_tile_data(tile) for tile in tiles],
     }
 
 
 def full_colour(*values: np.ndarray) -> float:
-    """The largest absolute value there is, which has full colour; 1 where there is none but zeros and what is no number."""
+    """Return the largest finite absolute value, which has full colour; 1 if there is none above zero."""
     largest = max((float(np.abs(each[np.isfinite(each)]).max(initial=0.0)) for each in values), default=0.0)
     return largest or 1.0
 
 
 def grid(values: np.ndarray, columns: int) -> np.ndarray:
-    """Values (N,) in rows of `columns`, the last one filled up with NaN."""
+    """Return values (N,) as float32 (rows, `columns`), the last row filled with NaN."""
     rows = -(-len(values) // columns)
     filled = np.full(rows * columns, np.nan, np.float32)
     filled[: len(values)] = values
@@ -81,11 +81,11 @@ def grid(values: np.ndarray, columns: int) -> np.ndarray:
 
 
 def ink(image: np.ndarray, caption: str, index: int, *, is_chosen: bool = False) -> Tile:
-    """A picture of MNIST, uint8 (784,), by its index there."""
+    """Return a tile with an image of MNIST, uint8 (784,), whose id is its index."""
     return Tile(image.reshape(28, 28) / np.float32(255), caption, index, is_ink=True, is_chosen=is_chosen)
 
 
-def _sent(tile: Tile) -> dict[str, Any]:
+def _tile_data(tile: Tile) -> dict[str, Any]:
     values = tile.values.astype(np.float32)
     return {
         "id": tile.id,
@@ -101,8 +101,8 @@ def _sent(tile: Tile) -> dict[str, Any]:
     }
 
 
-def place(clicked: Any, sizes: Mapping[int, int]) -> tuple[int, int] | None:
-    """What a browser sends is not trusted: a place that is not there is none."""
+def clicked_pixel(clicked: Any, sizes: Mapping[int, int]) -> tuple[int, int] | None:
+    """Return the tile's id and the pixel of a click, or None if there is no such pixel: a browser is not trusted."""
     match clicked:
         case [int(tile), int(cell)] if 0 <= cell < sizes.get(tile, 0):
             return tile, cell

@@ -1,18 +1,18 @@
-// Lets one pointer at a time draw. Fabric.js handles mouse and touch events itself, but a stroke never ends there when the mouse-up
-// is lost, after a right click or a touchcancel, and the first touch keeps all others from drawing. So Fabric.js gets none of the
-// browser's own events: from pointer events this makes the mouse events of one well-formed stroke after the other.
+// Lets one pointer at a time draw. Fabric.js handles mouse and touch events itself, but its stroke never ends if the mouse-up is
+// lost, after a right click or a touchcancel, and the first touch blocks all others. So Fabric.js gets none of the browser's own
+// events: this script turns pointer events into the mouse events of one well-formed stroke after the other.
 
 const NATIVE_EVENTS = ["mousedown", "mousemove", "mouseup", "touchstart", "touchmove", "touchend"];
-const RESTING_PIXELS = 6; // a touch that has moved less rests, as a palm does
+const RESTING_PIXELS = 6; // a touch that has moved less is at rest, like a palm
 
 class Pen {
-  // `onStroke` is called whenever a stroke has ended; `signal` takes all listeners away.
+  // `onStroke` is called whenever a stroke has ended; `signal` removes all listeners.
   constructor(surface, onStroke, signal) {
     this.surface = surface;
     this.onStroke = onStroke;
     this.pointer = null; // the id of the pointer that draws
     this.last = null; // its last event
-    this.resting = new Map(); // touches that do not draw: where each began, and whether it is a dot when it ends now
+    this.resting = new Map(); // touches that do not draw: where each began, and whether it becomes a dot if it ends now
     const stage = surface.parentElement;
     for (const type of NATIVE_EVENTS) stage.addEventListener(type, stop, { capture: true, passive: false, signal });
     stage.addEventListener("pointerdown", (event) => this.down(event), { signal });
@@ -23,7 +23,7 @@ class Pen {
       window.addEventListener(type, (event) => this.cancel(event), everywhere);
     window.addEventListener("blur", () => this.finish(), { signal });
     document.addEventListener("visibilitychange", () => this.finish(), { signal });
-    // The menu would get the mouse-up; on touch it comes when a finger rests.
+    // The context menu would receive the mouse-up; on touch it opens when a finger rests.
     window.addEventListener("contextmenu", (event) => this.isBusy && event.preventDefault(), everywhere);
   }
 
@@ -42,7 +42,7 @@ class Pen {
       return;
     }
     this.finish();
-    this.surface.setPointerCapture(event.pointerId); // a disabled button sends no mouse-up, nor does what is outside the window
+    this.surface.setPointerCapture(event.pointerId); // no mouse-up arrives from a disabled button or from outside the window
     this.begin(event);
   }
 
@@ -97,7 +97,7 @@ class Pen {
 }
 
 function stop(event) {
-  if (!event.isTrusted) return; // one of ours
+  if (!event.isTrusted) return; // created by this script
   event.stopPropagation();
   if (event.type === "touchstart") event.preventDefault(); // no mouse events follow, and nothing scrolls
 }

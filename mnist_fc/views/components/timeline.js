@@ -1,12 +1,12 @@
-// What the page shows of a run, and a slider over the moments whose weights were kept, with a button that plays them. The slider
-// lies on the step axis of the charts. The default function is called when it appears and again with each new data, when all of the
-// page is drawn; see moment.py.
+// The name and settings of the run, and a slider over the steps whose weights were kept, with a button that plays them. The slider
+// is aligned with the step axis of the charts. The default function is called when it appears and again with each new data, once
+// the whole page is drawn; see timeline.py.
 
-const FRAME = 450; // milliseconds that a moment is shown while it plays, at least
+const FRAME = 450; // the least number of milliseconds for each step while it plays
 const NEWEST = -1;
-const THUMB = 12; // pixels, as in the style sheet: its middle is where the value is
-const PLOT_RIGHT = 18; // pixels beside the plot of a chart, as in chart.js, which says how many are on its left
-const MOST_BEFORE = 0.35; // of the row: where the charts begin further left, they do not stand beside the drawing but below it
+const THUMB = 12; // pixels, as in the style sheet; its middle marks the value
+const PLOT_RIGHT = 18; // pixels to the right of a chart's plot, as in chart.js, which also tells how many are to its left
+const MOST_BEFORE = 0.35; // a share of the row; charts that begin further left stand below the drawing, not beside it
 
 export default function ({ data, parentElement, setTriggerValue }) {
   parentElement.timeline ??= new Timeline(parentElement.querySelector(".timeline"));
@@ -16,7 +16,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
 class Timeline {
   constructor(root) {
     this.root = root;
-    this.turn = 0; // counts what was asked, so that the page's answer is told from a tick that came between
+    this.turn = 0; // counts the requests, to tell the page's answer from a tick in between
     this.isAnswered = true;
     const shown = add(root, "div", { className: "shown" });
     this.run = add(shown, "span", { className: "run" });
@@ -45,7 +45,7 @@ class Timeline {
   show(data, send) {
     this.data = data;
     this.send = send;
-    this.places = [...data.steps, data.newest]; // the steps, the newest weights' last
+    this.places = [...data.steps, data.newest]; // the kept steps, then the newest weights
     if (data.run) this.run.replaceChildren(element("b", { textContent: data.name }), ` · ${data.settings}`);
     else this.run.replaceChildren("Look back here once training has started.");
     this.run.title = this.run.textContent;
@@ -126,7 +126,7 @@ class Timeline {
     let place = this.place >= end() ? -1 : this.place;
     const next = () => {
       if (!this.root.isConnected) return this.pause();
-      if (!this.isAnswered) return; // the page has not yet drawn the moment before
+      if (!this.isAnswered) return; // the page has not drawn the previous step yet
       place += 1;
       this.choose(place);
       if (place >= end()) this.pause();

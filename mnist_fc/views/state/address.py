@@ -1,8 +1,8 @@
-"""The page's address: the settings by name and the run, so that a reload, another tab or a link opens the page as it is.
+"""The page's address: the settings by name and the run, so that a reload, another tab or a link opens the same page.
 
-`?preset=fast&learning_rate=0.01&hidden_sizes=300,100` sets controls, `hide=learning_rate,seed` takes controls off the page,
-`run=` names the run, and `sweep=` the sweep that its person has started. An address comes from anywhere: each value is checked,
-and what is said of it is shown as text.
+`?preset=fast&learning_rate=0.01&hidden_sizes=300,100` sets controls, `hide=learning_rate,seed` removes controls from the page,
+`run=` names the run, and `sweep=` the sweep that this person started. An address is untrusted: each value is checked, and
+messages show it as literal text.
 """
 
 import secrets
@@ -19,75 +19,78 @@ from mnist_fc.views.state.formatting import escape_markdown
 _address = Component("address", "<i></i>")
 
 NAMES = {"num_epochs": "epochs"}
-"""Fields of a config that go by another name on the page."""
+"""Fields of a config that have another name on the page."""
 
 MAX_SHOWN = 60
-"""Characters of a wrong value that are said again."""
+"""Characters of a wrong value that a message repeats."""
 MAX_PROBLEMS = 8
-"""Of what is wrong with an address; more are counted."""
+"""Messages about one address; any more are counted."""
 MAX_QUERY = 4000
 """Characters of an address that a browser reports."""
 
 
-def name_of(field: str) -> str:
-    """What a field of a config is called in the address."""
+def name_in_address(field: str) -> str:
+    """Return the name of a config's field in the address."""
     return NAMES.get(field, field)
 
 
-FIELD_NAMES = {name_of(field): field for field in FIELDS}
+FIELD_NAMES = {name_in_address(field): field for field in FIELDS}
 
 
 def settings() -> tuple[TrainConfig | None, list[str]]:
-    """What the address says of the settings, None where it says nothing, and what is wrong with it, as Markdown.
+    """Return the settings in the address, None if it has none, and messages in Markdown about what is wrong with it.
 
-    For a value that is out of range the preset's is taken.
+    A value that is out of range is replaced by the preset's.
     """
-    all_said = session.address()
-    said = {name: all_said[name] for name in ("preset", *FIELD_NAMES) if name in all_said}
-    unknown = set(all_said) - {"preset", "run", "sweep", "hide", *FIELD_NAMES}
-    problems = [f"The address names {escape_markdown(name[:MAX_SHOWN])}, which is no setting." for name in sorted(unknown)]
-    if not said:
+    address = session.address()
+    given = {name: address[name] for name in ("preset", *FIELD_NAMES) if name in address}
+    unknown = set(address) - {"preset", "run", "sweep", "hide", *FIELD_NAMES}
+    problems = [
+        f"{escape_markdown(name[:MAX_SHOWN])} in the address is not a setting, so it is ignored." for name in sorted(unknown)
+    ]
+    if not given:
         return None, _few(problems)
-    preset = said.pop("preset", "fast")
+    preset = given.pop("preset", "fast")
     if preset not in PRESETS:
         problems.append(
-            f"preset is {escape_markdown(repr(preset[:MAX_SHOWN]))}; it must be one of {', '.join(PRESETS)}. fast is taken."
+            f"preset is {escape_markdown(repr(preset[:MAX_SHOWN]))}; it must be one of {', '.join(PRESETS)}. Using fast."
         )
         preset = "fast"
     config = PRESETS[preset]
-    for name, text in said.items():
+    for name, text in given.items():
         field = FIELD_NAMES[name]
         try:
             config = config.replace(**{field: parse_value(field, text[:200])})
         except (ConfigError, OverflowError):
             value, default = escape_markdown(repr(text[:MAX_SHOWN])), escape_markdown(format_value(getattr(config, field)))
-            problems.append(f"{escape_markdown(name)} is {value}; it must be {FIELDS[field]}. {default} is taken.")
+            problems.append(f"{escape_markdown(name)} is {value}; it must be {FIELDS[field]}. Using {default}.")
     return config, _few(problems)
 
 
 def hidden(controls: Iterable[str]) -> tuple[set[str], list[str]]:
-    """Which of `controls` the address hides, "all" being all of them; and what is wrong with it, as Markdown."""
+    """Return which of `controls` the address hides, where "all" hides all, and messages in Markdown about unknown names."""
     known = set(controls)
     named = {name.strip() for name in session.address().get("hide", "").split(",") if name.strip()}
     problems = [
-        f"hide names {escape_markdown(name[:MAX_SHOWN])}, which is no control." for name in sorted(named - known - {"all"})
+        f"{escape_markdown(name[:MAX_SHOWN])} in hide= is not a control, so it is ignored."
+        for name in sorted(named - known - {"all"})
     ]
     return known if "all" in named else named & known, _few(problems)
 
 
 def _few(problems: list[str]) -> list[str]:
     more = len(problems) - MAX_PROBLEMS
-    return [*problems[:MAX_PROBLEMS], f"{more:,} more are wrong."] if more > 0 else problems
+    return [*problems[:MAX_PROBLEMS], f"{more:,} more values are wrong."] if more > 0 else problems
 
 
 def show_settings(config: TrainConfig) -> None:
-    """Let the address say `config`, as the preset that is nearest to it and what differs from that."""
+    """Put `config` into the address, as its nearest preset and the settings that differ from that."""
     preset, differing = nearest_preset(config)
-    wanted = {"preset": preset} | {name_of(field): format_value(value) for field, value in differing.items()}
-    said = session.address()
+    wanted = {"preset": preset} | {name_in_address(field): format_value(value) for field, value in differing.items()}
+    given = session.address()
     for name in ("preset", *FIELD_NAMES):
-        said.pop(name, None)
-    said.update(wanted)
+        given.pop(name, None)
+    given.update(wanted)
 
 
 def show() -> None:
@@ -111,7 +114,10 @@ def _adopt() -> None:
     the page was loaded, not the one that it shows by now: address.js reports that, once for a session.
     """
     state, query = st.session_state, browser_value("address", "shown")
-    if state.get("address_is_adopted") or not isinstance(query, str) or len(query) > MAX_QUERY:
+    if state.get("address_is_adopted"):
+        return
+    if not isinstance(query, str) or len(query) > MAX_QUERY:
+        session.log_rejected("an address that is too long or not text")
         return
     shown = dict(parse_qsl(query, keep_blank_values=True))
     state.address_is_adopted = True

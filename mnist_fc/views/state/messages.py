@@ -1,40 +1,47 @@
 """What a browser sends, message by message.
 
-Streamlit (1.67) merges the messages that arrive while the page's script runs: the newest values win, and the order of the changes
-is lost. So the values of some widgets are recorded here until the script asks for them.
+Streamlit (1.67) merges the messages that arrive while the page's script runs: the newest values win, and the order of the
+changes is lost. So the values of some widgets are recorded here, until the script asks for them. If Streamlit's internals do
+not allow that, each run of the script has one message, with the merged values from `st.session_state`.
 """
 
 import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
-from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
-from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
+import streamlit as st
+
+from mnist_fc.views.state import streamlit_patches
+
+if TYPE_CHECKING:
+    from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+    from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 
 MAX_MESSAGES = 1000
-"""Kept for one session; of more the oldest are dropped, and with them only the order of their changes."""
+"""Kept for one session. Beyond that the oldest are dropped, and only the order of their changes is lost."""
 MAX_VALUE_BYTES = 1000
-"""A widget that is recorded has no longer values."""
+"""A longer value of a widget is not recorded: none of the recorded widgets has one."""
 
 TRIGGERS = ("trigger_value", "string_trigger_value", "json_trigger_value")
 
 
 @dataclass(frozen=True)
 class Message:
-    """The values of the recorded widgets in one message, as the browser sent them."""
+    """The values of the recorded widgets in one message of the browser."""
 
     values: dict[str, Any]
-    """By key; of a widget with options the label of the chosen one."""
-    has_click: bool
+    """By key. For a widget with options it is the label of the chosen one; in a merged message, the option itself."""
+    has_click: bool = False
     """Whether a button or a component was clicked; Streamlit then runs callbacks before the script."""
+    is_merged: bool = False
+    """Whether these are Streamlit's merged values, not those of one message."""
 
 
 _recorded_keys: set[str] = set()
-_messages: WeakKeyDictionary[ScriptRequests, deque[Message]] = WeakKeyDictionary()
+_messages: "WeakKeyDictionary[ScriptRequests, deque[Message]]" = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -48,18 +55,40 @@ def take() -> list[Message]:
 
     A callback gets those up to the last click: what the person changed after the click is not part of what the click does.
     """
-    context = get_script_run_ctx()
-    if context is None or context.script_requests is None:
-        return []
+    context = streamlit_patches.script_context()
+    if not _is_recording or context is None or context.script_requests is None:
+        return _merged() if st.runtime.exists() else []
     with _lock:
         waiting = _messages.get(context.script_requests, deque())
         count = len(waiting)
         if not context.has_script_started:
-            count = max((place for place, message in enumerate(waiting, 1) if message.has_click), default=count)
+            count = max((number for number, message in enumerate(waiting, 1) if message.has_click), default=count)
         return [waiting.popleft() for _ in range(count)]
 
 
-def _record(requests: ScriptRequests, states: WidgetStates) -> None:
+def set_value(key: str, value: Any) -> None:
+    """Make a widget show `value`, before it is drawn."""
+    st.session_state[key] = value
+    _known_values()[key] = value
+
+
+def _merged() -> list[Message]:
+    """Return one message if the browser has sent other values than those that are known, else none."""
+    known = _known_values()
+    values = {key: st.session_state[key] for key in _recorded_keys if key in st.session_state}
+    if all(key in known and known[key] == value for key, value in values.items()):
+        return []
+    known.update(values)
+    return [Message(values, is_merged=True)]
+
+
+def _known_values() -> dict[str, Any]:
+    """Return what the recorded widgets show as far as the script knows: what it set, or was sent last."""
+    known: dict[str, Any] = st.session_state.setdefault("known_values", {})
+    return known
+
+
+def _record(requests: "ScriptRequests", states: "WidgetStates") -> None:
     values = {}
     has_click = False
     for state in states.widgets:
@@ -75,8 +104,8 @@ def _key(widget_id: str) -> str:
     return widget_id.split("-", 2)[2] if widget_id.count("-") >= 2 else ""
 
 
-def _value(state: WidgetState) -> Any:
-    """Return the number, truth value or text that a widget holds; of a list of one text that text."""
+def _value(state: "WidgetState") -> Any:
+    """Return the number, truth value or text that a widget holds; for a list of one text, that text."""
     kind = state.WhichOneof("value")
     value: Any = getattr(state, kind) if kind else None
     if kind == "string_array_value":
@@ -87,13 +116,4 @@ def _value(state: WidgetState) -> Any:
     return value
 
 
-_request_rerun = ScriptRequests.request_rerun
-
-
-def _record_and_request(self: ScriptRequests, new_data: RerunData) -> bool:
-    if new_data.widget_states is not None:
-        _record(self, new_data.widget_states)
-    return _request_rerun(self, new_data)
-
-
-ScriptRequests.request_rerun = _record_and_request  # type: ignore[method-assign]
+_is_recording = streamlit_patches.observe_messages(_record) is True

@@ -1,4 +1,4 @@
-"""Which network reads on this session's page: a run's, a file's or the shipped one."""
+"""Which network reads on this session's page: a run's, a loaded file's or the built-in one."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from mnist_fc.analysis.results import test_result
-from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError, preset_of
+from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
@@ -20,64 +20,64 @@ from mnist_fc.views.state.shared import shipped_accuracy, shipped_reader, test_a
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """A network that this session's person brought in a file."""
+    """A network that this session's person loaded from a file."""
 
     name: str
-    """The file's, as text that can be shown."""
+    """The file's name, printable."""
     digest: str
-    """Of what is in it: that of another file is another."""
+    """The SHA-256 of its content."""
     reader: Reader
 
     @cached_property
     def accuracy(self) -> float:
-        """How much of MNIST's test set it reads right; measured when it is asked for first."""
+        """Its accuracy on MNIST's test set, measured on first use."""
         return test_accuracy(self.reader.model)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network that reads on the page: of a run, of a file, or the shipped one where it is of neither."""
+    """A network that reads on the page: of a run, of a file, or the built-in one if it has neither."""
 
     reader: Reader
     run: RunSnapshot | None = None
-    """The run that it is of."""
+    """The run that trained it."""
     step: int = 0
-    """After so many steps of that run."""
+    """The number of steps that the run had taken."""
     is_newest: bool = True
-    """Whether these are the newest weights that there are of it."""
+    """Whether these are the run's newest weights."""
     file: LoadedFile | None = None
-    """The file that it is of."""
+    """The file that it was loaded from."""
 
     @property
     def key(self) -> str:
-        """The same for all weights of one run, and for all files with the same weights and activation."""
+        """A text that is equal for all weights of one run, and for all files with the same content and activation."""
         if self.file:
             return f"file {self.file.digest} {self.reader.model.activation_name}"
         return self.run.id if self.run else "shipped"
 
     @property
     def name(self) -> str:
-        """Which weights these are, as "this run, step 400"."""
+        """Which weights these are, such as "this run, step 400"."""
         if self.file:
             return "the loaded file"
-        return f"this run, step {self.step:,}" if self.run else "the shipped network"
+        return f"this run, step {self.step:,}" if self.run else "the built-in network"
 
     @property
     def layers(self) -> str:
-        """Units of every layer, as "784-500-10"."""
+        """The number of units of every layer, such as "784-500-10"."""
         model = self.reader.model
         return "-".join(map(str, (NUM_INPUTS, *model.hidden_sizes, NUM_CLASSES)))
 
     @property
     def title(self) -> str:
-        """What tells it from others, as "784-500-10, preset fast", in Markdown."""
+        """A short description in Markdown, such as "784-500-10, preset fast"."""
         if self.file:
             return f"{self.layers}, loaded from {escape_markdown(self.file.name)}"
-        return f"{self.layers}, preset {preset_of(self.run.config)}" if self.run else "the shipped network"
+        return f"{self.layers}, preset {self.run.settings.in_words}" if self.run else "the built-in network"
 
     @property
     def accuracy(self) -> str:
-        """On MNIST's test set, as "MNIST 98.1%"; before it has been measured there, on the validation images."""
+        """The accuracy on MNIST's test set, such as "MNIST 98.10%"; on the validation images until that is measured."""
         if self.file:
             return f"MNIST {self.file.accuracy:.2%}"
         if self.run is None:
@@ -92,26 +92,26 @@ class Network:
 
 
 def sources() -> list[Source]:
-    """Those that there are now."""
+    """Return the sources that can be chosen now."""
     snapshot = watched_snapshot()
     has_run = snapshot is not None and snapshot.weights is not None
     return [*(["run"] if has_run else []), "shipped", *(["file"] if loaded_file() else [])]  # type: ignore[list-item]
 
 
 def source() -> Source:
-    """The one that is chosen, or the shipped network where there is none such."""
+    """Return the chosen source, or "shipped" if that is not available."""
     chosen: Source = st.session_state.get("network", "run")
     return chosen if chosen in sources() else "shipped"
 
 
 def loaded_file() -> LoadedFile | None:
-    """The person's own network, where there is one."""
+    """Return the network that the person loaded, if any."""
     file: LoadedFile | None = st.session_state.get("loaded_file")
     return file
 
 
 def network() -> Network:
-    """The network that reads, of the source that is chosen; of a run the weights of the moment chosen, or else the newest."""
+    """Return the network that reads, from the chosen source; of a run, the weights of the chosen moment, else the newest."""
     state = st.session_state
     file = loaded_file()
     if file and state.get("network") == "file":
@@ -122,43 +122,43 @@ def network() -> Network:
     if (step := moment(snapshot)) is not None:
         try:
             return Network(Reader(kept_model(snapshot, step)), snapshot, step, is_newest=False)
-        except (CheckpointError, ConfigError) as error:  # it was there when it was chosen
+        except (CheckpointError, ConfigError) as error:  # the weights could be read when they were chosen
             state.moment = snapshot.id, None
             state.moment_problem = snapshot.id, _not_shown(step, error)
     return Network(newest_reader(snapshot), snapshot, snapshot.weights.step)
 
 
 def newest_reader(run: RunSnapshot) -> Reader:
-    """The newest weights of a run, which has some; they are not copied."""
+    """Return a reader with the newest weights of a run that has some, which are not copied: they can take 57 MB."""
     assert run.weights
     return Reader.from_weights(run.weights.weights, run.config)
 
 
 @lru_cache(maxsize=4)
 def _kept_model(path: Path, _changed_at: int) -> MLP:
-    """The network in a file that was last changed at that time."""
+    """Return the network in a file that was last changed at that time."""
     return checkpoint.load(path)
 
 
 def kept_model(run: RunSnapshot, step: int) -> MLP:
-    """The network of one of the steps whose weights were kept, which nobody may change.
+    """Return the network of a step whose weights were kept. It is shared and must not be changed.
 
-    Raises CheckpointError and ConfigError as `checkpoint.load`, and CheckpointError for a network that is not of this run.
+    Raises CheckpointError and ConfigError as `checkpoint.load` does, and CheckpointError if the network is not of this run.
     """
     path = run.kept[step]
     try:
         changed_at = path.stat().st_mtime_ns
     except OSError:
-        model = checkpoint.load(path)  # which says what is wrong with it
+        model = checkpoint.load(path)  # it raises a CheckpointError that explains the problem
     else:
         model = _kept_model(path, changed_at)
     if (model.hidden_sizes, model.activation_name) != (run.config.hidden_sizes, run.config.activation):
-        raise CheckpointError(f"{run.kept[step]} holds another network than that of this run")
+        raise CheckpointError(f"{run.kept[step]} contains a network with other layers or activation than this run's")
     return model
 
 
 def moment(run: RunSnapshot) -> int | None:
-    """The step of `run` whose weights this session looks at; None for the newest."""
+    """Return the step of `run` whose weights this session looks back on; None for the newest."""
     run_id, step = st.session_state.get("moment", (run.id, None))
     is_newest = run.weights is not None and step == run.weights.step
     is_other = run_id != run.id or st.session_state.get("network", "run") != "run"
@@ -166,15 +166,15 @@ def moment(run: RunSnapshot) -> int | None:
 
 
 def at_moment(run: RunSnapshot) -> RunSnapshot:
-    """Return `run` with its figures as they were at the moment that this session looks at."""
+    """Return `run` with its figures as they were at the moment that this session looks back on."""
     step = moment(run)
     return run if step is None else run.up_to(step)
 
 
 def choose_moment(run: RunSnapshot, step: int) -> str:
-    """Look at the weights of `step` from now on; at the newest if it is not one of the steps that were kept.
+    """Look back on the weights of `step` from now on; on the newest if those of `step` were not kept.
 
-    Returns what is wrong with weights that are not to be had, else nothing.
+    Returns why the weights cannot be shown, else an empty text.
     """
     state = st.session_state
     state.moment = run.id, None

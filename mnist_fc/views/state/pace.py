@@ -1,4 +1,4 @@
-"""How often the page is drawn again."""
+"""How often the page is redrawn."""
 
 import math
 import time
@@ -6,25 +6,25 @@ import time
 from mnist_fc.config import CPU_COUNT
 from mnist_fc.views.state.session import num_present, watched_run
 
-# The page follows a run at this pace: slowly where it must take the time for it from the cores that train, and more slowly yet
-# where a tab has much to draw. So a run takes at most 1.15 times as long.
+# Redrawing takes processor time from training. With these intervals a run takes at most 1.15 times as long as without a page:
+# they are longer where all cores train, and longer still where a tab has much to draw.
 TICK_SECONDS = 0.8
 TICK_SECONDS_ALL_CORES_TRAIN = 2.2
 TICK_SECONDS_WITH_MUCH_TO_DRAW = 3.6
 FIRST_SECONDS = 4.0
 
 FEW_SESSIONS = 8
-"""With more, each is drawn anew more seldom, so that all of them take no more of the server's time than so many."""
+"""With more sessions, each is redrawn less often, so that together they cost the server no more than this many do."""
 
 
 def tick_seconds(*, much_to_draw: bool = False) -> float | None:
-    """How often the page is drawn anew; None while nothing goes on."""
+    """Return the seconds from one redraw of the page to the next; None if no run is active."""
     run = watched_run()
     if run is None or not (run.is_active or run.may_change_externally):
         return None
     if run.may_change_externally:
         return TICK_SECONDS_WITH_MUCH_TO_DRAW
-    is_new = time.monotonic() - run.started_at < FIRST_SECONDS  # most is learned then, and a short run is over
+    is_new = time.monotonic() - run.started_at < FIRST_SECONDS  # the network learns most in its first seconds
     if run.state == "waiting":
         seconds = TICK_SECONDS_ALL_CORES_TRAIN
     elif run.config.threads < CPU_COUNT or is_new:
@@ -35,7 +35,8 @@ def tick_seconds(*, much_to_draw: bool = False) -> float | None:
 
 
 def scale_by_sessions(seconds: float) -> float:
-    """The pace of one page, or a slower one with many; in steps, so that no page is drawn anew as a whole whenever somebody comes
-    or goes.
+    """Return the interval of one page, lengthened if many are open.
+
+    It changes in factors of two, so that a page is not redrawn as a whole whenever somebody comes or goes.
     """
     return seconds * 2.0 ** max(0, math.ceil(math.log2(max(1, num_present()) / FEW_SESSIONS)))

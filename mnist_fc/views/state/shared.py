@@ -1,4 +1,4 @@
-"""What all sessions share: the scheduler, the data and the shipped network, each made when it is first needed."""
+"""What all sessions share: the scheduler, the data and the built-in network, each made when it is first needed."""
 
 import argparse
 import sys
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-import streamlit as st
 import torch
 
 from mnist_fc.config import ConfigError
@@ -18,15 +17,15 @@ from mnist_fc.server.limits import memory_gb
 from mnist_fc.server.log import open_log
 from mnist_fc.server.scheduler import Scheduler, num_slots
 from mnist_fc.training.evaluation import evaluate
-from mnist_fc.views.state.streamlit_patches import follow_reconnections, limit_uploads
+from mnist_fc.views.state.streamlit_patches import follow_reconnections, limit_uploads, presence_check
 
 T = TypeVar("T")
 
 
 class Singleton(Generic[T]):
-    """What is made when it is asked for first, once for all sessions. Raises what making it raises, each time anew.
+    """A value that is made on its first use, once for all sessions. If making it raises an error, the next use tries again.
 
-    st.cache_resource is no place for it: any browser may have all of that cleared, and with it everybody's training.
+    `st.cache_resource` does not serve here: any browser can clear that cache, and with it everybody's training.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -42,25 +41,25 @@ class Singleton(Generic[T]):
             return self._made[0]
 
     def clear(self) -> None:
-        """Forget it; it will be made anew."""
+        """Forget the value; the next use makes another."""
         self._made.clear()
 
 
 @Singleton
 def scheduler() -> Scheduler:
-    """The trainer of this server; the first page that opens starts its processes. Raises ConfigError for wrong options."""
+    """Return the scheduler of this server; the first page that opens starts it. Raises ConfigError for wrong options."""
     open_log()
-    # Reading one image is too little to share among cores, and idle helper threads would spin where training runs.
+    # Reading one image is too little work to share among cores, and idle helper threads would spin beside the training.
     torch.set_num_threads(1)
-    memory_gb()  # the training process takes it: what is wrong with it is said here
-    made = Scheduler(slots=num_slots(_slots_option()), is_present=st.runtime.get_instance().is_active_session)
+    memory_gb()  # the training process uses it; a wrong value is reported here
+    made = Scheduler(slots=num_slots(_slots_option()), is_present=presence_check())
     limit_uploads()
     follow_reconnections()
     return made
 
 
 def _slots_option() -> str | None:
-    """What stands after --slots in `streamlit run app.py -- --slots 2`. Raises ConfigError where nothing does."""
+    """Return the value of --slots in `streamlit run app.py -- --slots 2`. Raises ConfigError if it has none."""
     parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False, add_help=False)
     parser.add_argument("--slots")
     try:
@@ -72,34 +71,34 @@ def _slots_option() -> str | None:
 
 @Singleton
 def mnist() -> Mnist:
-    """The data, once for all sessions. Raises DataError, each time anew until the file is right."""
+    """Return MNIST. Raises DataError until the file is right."""
     return load_mnist()
 
 
 @Singleton
 def shipped_reader() -> Reader:
-    """The network that comes with the program."""
+    """Return the built-in network, which comes with the program."""
     return Reader.load()
 
 
 @Singleton
 def shipped_accuracy() -> float:
-    """How much of MNIST's test set the shipped network reads right, measured here."""
+    """Return the accuracy of the built-in network on MNIST's test set, measured here."""
     return test_accuracy(shipped_reader().model)
 
 
 def test_accuracy(model: MLP) -> float:
-    """How much of MNIST's test set `model` reads right."""
+    """Return the accuracy of `model` on MNIST's test set."""
     images = mnist()
     return evaluate(model, images.test_images, images.test_labels)[1]
 
 
 @lru_cache(maxsize=4)
 def trained_on(num_validation: int, seed: int) -> torch.Tensor:
-    """The indices of the training images that a run with such a split trains on."""
+    """Return the indices, int64 (n,), of the training images that a run with this split trains on."""
     return split_validation(mnist().train_labels, num_validation, seed)[0]
 
 
 def num_train_images() -> int:
-    """Training images in the data, validation images included."""
+    """Return the number of training images in the data, validation images included."""
     return len(mnist().train_labels)

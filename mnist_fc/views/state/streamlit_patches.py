@@ -1,28 +1,193 @@
-"""Everything that relies on the internals of Streamlit."""
+"""Everything that relies on Streamlit's internals, so that a new version of Streamlit has one file to break.
 
+Each function first checks that the internals look as they do in Streamlit 1.67. If they do not, it logs an error that names
+what the page loses, and the page continues in Streamlit's public way: every function says which that is. (The scripts and the
+style sheet of the page also rely on the names in Streamlit's HTML; the tests of the page check those.)
+
+May import: nothing of the project, since everything else of the views may need it.
+"""
+
+import functools
+import inspect
+import logging
+import math
 import threading
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import streamlit as st
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.session_manager import ActiveSessionInfo
-from streamlit.runtime.uploaded_file_manager import UploadedFileRec
-from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
-MAX_BYTES_OF_UPLOADS = 4 * 64 * 2**20
+if TYPE_CHECKING:
+    from streamlit.proto.WidgetStates_pb2 import WidgetStates
+    from streamlit.runtime import Runtime
+    from streamlit.runtime.scriptrunner import ScriptRunContext
+    from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
+    from streamlit.runtime.session_manager import ActiveSessionInfo
+    from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+
+log = logging.getLogger(__name__)
+
+MAX_UPLOADED_BYTES = 4 * 64 * 2**20
+"""Of all files that the server keeps: four of the largest that config.toml allows."""
+
+PRESENCE_SECONDS = 60.0
+"""Without Streamlit's own answer, a session is present for this long after its script ran."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def limit_uploads() -> None:
-    """Of files that browsers send the server keeps the newest of each session, and MAX_BYTES_OF_UPLOADS in all.
+class InternalsChanged(Exception):
+    """Streamlit's internals are not as this module expects."""
 
-    Streamlit bounds each file alone, and keeps whatever a session sends until that ends.
+
+def _guarded(loss: str) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
+    """Return a decorator for functions that rely on Streamlit's internals.
+
+    Where those have changed, the function logs an error that says what follows, which is `loss`, and returns None.
     """
-    manager = st.runtime.get_instance().uploaded_file_mgr
-    if not isinstance(manager, MemoryUploadedFileManager):
-        return
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T | None]:
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> T | None:
+            try:
+                return function(*args, **kwargs)
+            except (InternalsChanged, ImportError, AttributeError, TypeError, ValueError, OSError) as error:
+                log.error("Streamlit %s is not as expected, so %s: %s", st.__version__, loss, error)
+                return None
+
+        return guarded
+
+    return decorate
+
+
+def _check(expected: object, what: str) -> None:
+    if not expected:
+        raise InternalsChanged(what)
+
+
+def _check_signature(function: Callable[..., Any], *names: str) -> None:
+    found = tuple(inspect.signature(function).parameters)
+    _check(found == names, f"{function.__name__} takes {', '.join(found)}, not {', '.join(names)}")
+
+
+# Sessions
+
+
+def _runtime() -> "Runtime":
+    """Return Streamlit's server. Raises RuntimeError where there is none, as under AppTest without a server."""
+    return st.runtime.get_instance()
+
+
+def script_context() -> "ScriptRunContext | None":
+    """Return the context of the script that runs in this thread; None if there is none, or if it is not as expected."""
+    try:
+        from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+        context = get_script_run_ctx(suppress_warning=True)
+    except (ImportError, TypeError):
+        return None
+    names = ("session_id", "script_requests", "has_script_started", "uploaded_file_mgr")
+    return context if context and all(hasattr(context, name) for name in names) else None
+
+
+_last_runs: dict[str, float] = {}
+"""When each session's script last asked for its id, by the monotonic clock; those that are absent are dropped."""
+
+OWN_ID = "own-"
+"""Begins the ids that we give to sessions."""
+
+
+def session_id() -> str:
+    """Return the id of this thread's session, empty outside of one. If Streamlit's own id is out of reach, we give it one."""
+    if context := script_context():
+        own: str = context.session_id
+    elif st.runtime.exists():
+        own = st.session_state.setdefault("own_session_id", f"{OWN_ID}{uuid.uuid4()}")
+    else:
+        return ""
+    now = time.monotonic()
+    _last_runs[own] = now
+    for gone in [known for known, at in list(_last_runs.items()) if now - at > PRESENCE_SECONDS]:
+        _last_runs.pop(gone, None)
+    return own
+
+
+def presence_check() -> Callable[[str], bool]:
+    """Return a function, for any thread, that tells whether a browser has the page of a session open.
+
+    Without Streamlit's answer, a session is present for PRESENCE_SECONDS after its script ran.
+    """
+    is_active = _runtime().is_active_session if _can_ask_for_presence() else None
+
+    def is_present(session_id: str) -> bool:
+        if is_active and not session_id.startswith(OWN_ID):
+            return bool(is_active(session_id))
+        return time.monotonic() - _last_runs.get(session_id, -math.inf) <= PRESENCE_SECONDS
+
+    return is_present
+
+
+@functools.cache
+@_guarded(f"a session counts as gone {PRESENCE_SECONDS:.0f} s after its script ran")
+def _can_ask_for_presence() -> bool:
+    from streamlit.runtime import Runtime
+
+    _check_signature(Runtime.is_active_session, "self", "session_id")
+    return True
+
+
+# Messages of the browser
+
+
+@_guarded("changes that arrive together lose their order")
+def observe_messages(on_message: "Callable[[ScriptRequests, WidgetStates], None]") -> bool:
+    """Call `on_message` with the widgets' values of every message, before Streamlit merges them. Return True.
+
+    The public way is `st.session_state`, which has the merged values: the newest of each widget.
+    """
+    from streamlit.proto.WidgetStates_pb2 import WidgetStates
+    from streamlit.runtime.scriptrunner import RerunData
+    from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
+
+    original = ScriptRequests.request_rerun
+    _check_signature(original, "self", "new_data")
+
+    def request_rerun(self: ScriptRequests, new_data: RerunData) -> bool:
+        if new_data.widget_states is not None:
+            on_message(self, new_data.widget_states)
+        return original(self, new_data)
+
+    # That a request with values is accepted, and that it can be a key of a weak dictionary.
+    _check(original(ScriptRequests(), RerunData(widget_states=WidgetStates())) is True, "a rerun is not accepted")
+    _check("__weakref__" in dir(ScriptRequests) and ScriptRequests.__hash__, "requests cannot be told apart")
+    ScriptRequests.request_rerun = request_rerun  # type: ignore[method-assign]
+    return True
+
+
+# Uploads
+
+
+@_guarded("it keeps all uploaded files until their session ends")
+def limit_uploads() -> bool:
+    """Keep only the newest uploaded file of each session, and MAX_UPLOADED_BYTES of all. Return True.
+
+    Streamlit's own limit is for one file at a time: it keeps whatever a session sends until that ends.
+    """
+    from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+
+    manager = _runtime().uploaded_file_mgr
+    _check(isinstance(manager, MemoryUploadedFileManager), f"uploads are kept by {type(manager).__name__}")
+    assert isinstance(manager, MemoryUploadedFileManager)
+    _check_signature(manager.add_file, "session_id", "file")
+    _check_signature(manager.remove_session_files, "session_id")
+    _check(isinstance(manager.file_storage, dict), "the files are in no dictionary")
     add, lock, num_bytes = manager.add_file, threading.Lock(), dict[str, int]()
 
-    def add_file(session_id: str, file: UploadedFileRec) -> None:
+    def add_file(session_id: str, file: "UploadedFileRec") -> None:
         with lock:
             for ended in num_bytes.keys() - manager.file_storage.keys():
                 del num_bytes[ended]
@@ -30,32 +195,70 @@ def limit_uploads() -> None:
             manager.remove_session_files(session_id)
             num_bytes[session_id] = len(file.data)
             add(session_id, file)
-            while sum(num_bytes.values()) > MAX_BYTES_OF_UPLOADS:
+            while sum(num_bytes.values()) > MAX_UPLOADED_BYTES:
                 oldest = next(iter(num_bytes))
                 del num_bytes[oldest]
                 manager.remove_session_files(oldest)
 
     manager.add_file = add_file  # type: ignore[method-assign]
+    return True
 
 
-def follow_reconnections() -> None:
-    """What the server sends to a session goes to the connection that this has at that moment.
+@_guarded("an uploaded file is kept until its session ends")
+def remove_upload(file_id: str) -> bool:
+    """Remove an uploaded file of this session from the server's memory once it has been read. Return True.
 
-    Streamlit (1.67) goes through a list of connections that it made before. A session that loses its connection and comes back
-    while others are sent to has another by then, and what is drawn for it would be sent to the old one, and be lost.
+    In the public way it stays until the uploader is taken off the page.
     """
-    manager = getattr(st.runtime.get_instance(), "_session_mgr", None)
-    if not isinstance(manager, WebsocketSessionManager):
-        return
-    sessions: WebsocketSessionManager = manager
-    list_sessions = sessions.list_active_sessions
+    context = script_context()
+    _check(context is not None, "there is no script context")
+    assert context is not None
+    remove_file: Callable[[str, str], None] = context.uploaded_file_mgr.remove_file  # type: ignore[attr-defined]
+    _check_signature(remove_file, "session_id", "file_id")
+    remove_file(context.session_id, file_id)
+    return True
 
-    class Connected(list[ActiveSessionInfo]):
-        """Sessions, each with the connection that it has when it is its turn."""
 
-        def __iter__(self) -> Iterator[ActiveSessionInfo]:
+# Connections
+
+
+@_guarded("a session that reconnects while others are sent to may miss what was drawn for it")
+def follow_reconnections() -> bool:
+    """Send what is drawn for a session to the connection that it has at that moment. Return True.
+
+    Streamlit (1.67) iterates over a list of connections that it made before. A session that loses its connection and returns
+    while others are sent to has another one by then; its messages would go to the old one and be lost.
+    """
+    from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
+
+    manager = _runtime()._session_mgr
+    _check(isinstance(manager, WebsocketSessionManager), f"sessions are kept by {type(manager).__name__}")
+    assert isinstance(manager, WebsocketSessionManager)
+    list_sessions, session_info = manager.list_active_sessions, manager.get_active_session_info
+    _check_signature(list_sessions)
+    _check_signature(session_info, "session_id")
+    _check(isinstance(list_sessions(), list), "the sessions are in no list")
+
+    class Connected(list["ActiveSessionInfo"]):
+        """Sessions, each with the connection that it has when the iteration reaches it."""
+
+        def __iter__(self) -> "Iterator[ActiveSessionInfo]":
             for known in super().__iter__():
-                if current := sessions.get_active_session_info(known.session.id):
+                if current := session_info(known.session.id):
                     yield current
 
-    sessions.list_active_sessions = lambda: Connected(list_sessions())  # type: ignore[method-assign]
+    manager.list_active_sessions = lambda: Connected(list_sessions())  # type: ignore[method-assign]
+    return True
+
+
+# The page's document
+
+END_OF_BODY = "</body>"
+
+
+@_guarded("a page that cannot connect to the server does not say so")
+def document_with(script: str) -> str:
+    """Return Streamlit's index.html with a script at its end; the public way is the document as it is."""
+    document = Path(st.__file__).with_name("static").joinpath("index.html").read_text("utf-8")
+    _check(document.count(END_OF_BODY) == 1, "the body of index.html does not end once")
+    return document.replace(END_OF_BODY, f"<script>\n{script}</script>\n{END_OF_BODY}")

@@ -1,9 +1,23 @@
-"""Widgets that the page sets as well as the person.
+"""Widgets that both the person and the page set, kept equal in the browser and on the server over a slow connection.
 
-With every message the browser sends the values of all widgets, also of those that the page has set since and of which the browser
-has not heard yet. Such an echo must not be taken for a choice: it would undo the change. So the page numbers what it tells the
-browser. Two hidden widgets, before and after the others, carry the number back: their values in a message say what the browser
-knew when it sent it. What the page shows is kept in the session; a widget's own value is only what the browser says.
+The problem: with every message the browser sends the values of all widgets, including those that the server has changed
+meanwhile, of which the browser has not heard yet. Such an *echo* of an old value must not be taken for a choice of the person,
+because it would undo the change.
+
+The protocol, for one group of widgets:
+
+1. The server numbers its updates. Two hidden text fields carry the number of the newest update, its *version*, to the browser
+   and back: `begun` is drawn before the widgets of the group and `seen` after them. So a message says that the browser had
+   applied every update up to version `seen`, perhaps a part of the updates after it up to `begun`, and none after `begun`.
+2. For each widget the server remembers the values that it has sent and that are not confirmed yet. A value in a message is
+   an echo if the widget can show it without the person's doing. Every other value is a choice.
+3. Updates can be lost: Streamlit drops what a run of the script has drawn if the next run begins before it was sent. So a
+   value is sent again with each run until the browser has confirmed it.
+4. If a person keeps changing a widget while updates are on their way, the server waits for the browser before it sends one
+   more (see `BrowserView._must_wait`). A hidden component (answer.js) then makes the browser send a message.
+
+The session holds what the page shows. A widget's own value in `st.session_state` is only what the browser reports.
+tests/views/test_sync.py simulates such conversations, with delays, losses and updates that arrive in parts.
 """
 
 from collections import deque
@@ -17,144 +31,148 @@ from mnist_fc.views.components.component import Component
 from mnist_fc.views.state import messages
 
 MAX_UNCONFIRMED = 100
-"""Values that a widget was told and the browser has not confirmed; a browser that answers confirms them within seconds."""
+"""Unconfirmed values of one widget; a browser that answers confirms each within seconds."""
 
-NOT_TOLD: Any = object()
-"""Stands among the values that a widget was told for a version that told it nothing though it should have."""
+WITHHELD: Any = object()
+"""Stands among the unconfirmed values of a widget for a version that should have updated it, but had to wait."""
 
 _answer = Component("answer", "<i></i>")
 
 
-class Browser:
-    """What the browser shows in some widgets, as far as the server knows."""
+class BrowserView:
+    """What the browser shows in a group of widgets, as far as the server knows."""
 
     def __init__(self) -> None:
         self.version = 0
-        """The number of what the browser was told last."""
-        self._sent: dict[str, Any] = {}
-        self._told: dict[str, deque[tuple[int, Any]]] = {}
-        """By key, the values told since the version that the browser last confirmed, oldest first."""
-        self.is_waiting = False
-        """Whether the browser must send a message before it can be told the rest."""
-        self._drawn: set[str] = set()
-        """The widgets that were on the page last; one that is new there begins with what it is told."""
+        """The number of the newest update."""
+        self.needs_answer = False
+        """Whether the browser must send a message before it can get the rest of the update."""
+        self._reported: dict[str, Any] = {}
+        """By key, the values in the browser's last message."""
+        self._unconfirmed: dict[str, deque[tuple[int, Any]]] = {}
+        """By key, the versions and values sent since the version that the browser last confirmed, oldest first."""
+        self._on_page: set[str] = set()
+        """The widgets of the last update. A widget that was not among them starts with the value it is sent."""
 
     def choices(self, values: Mapping[str, Any], begun: int, seen: int) -> dict[str, Any]:
-        """Return which of the `values` of the next message are choices of the person.
-
-        The browser had applied everything up to version `seen`, and perhaps a part of what is newer up to version `begun`.
-        """
+        """Return those of the `values` in the next message that the person chose; see the module for `begun` and `seen`."""
         chosen = {}
         for key, value in values.items():
-            told = self._told.setdefault(key, deque(maxlen=MAX_UNCONFIRMED))
-            heard = _pop_up_to(seen, told)
-            if heard and heard[-1] is not NOT_TOLD:
-                expected = heard[-1:]
-            else:  # which of them have arrived is not known
-                expected = [*heard, *([self._sent[key]] if key in self._sent else [])]
-            if expected and value not in expected:
-                if any(version <= begun and arriving == value for version, arriving in told):
-                    _pop_up_to(begun, told)
+            unconfirmed = self._unconfirmed.setdefault(key, deque(maxlen=MAX_UNCONFIRMED))
+            confirmed = _pop_up_to(seen, unconfirmed)
+            if confirmed and confirmed[-1] is not WITHHELD:
+                echoes = confirmed[-1:]
+            else:  # nothing new, or a version that may follow lost ones: the widget shows any of these
+                echoes = [*confirmed, *([self._reported[key]] if key in self._reported else [])]
+            if echoes and value not in echoes:
+                if any(version <= begun and arriving == value for version, arriving in unconfirmed):
+                    _pop_up_to(begun, unconfirmed)  # an update that has arrived in part, this widget's part included
                 else:
                     chosen[key] = value
-        self._sent = dict(values)
+        self._reported = dict(values)
         return chosen
 
-    def tell(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the browser must be told so that it shows `wanted`, under the next version if there is anything.
+    def update(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values to send so that the browser shows `wanted`, under a new version if there are any.
 
-        What it has not confirmed may have been lost on the way, and is told again.
+        A value that the browser has not confirmed may have been lost, and is sent again.
         """
-        waiting = {key: NOT_TOLD for key, value in wanted.items() if key in self._drawn and self._must_wait(key, value)}
-        untold = {
+        withheld = {key: WITHHELD for key, value in wanted.items() if key in self._on_page and self._must_wait(key, value)}
+        sent = {
             key: value
             for key, value in wanted.items()
-            if key not in waiting and not (key in self._drawn and self._shows(key, value))
+            if key not in withheld and not (key in self._on_page and self._will_show(key, value))
         }
-        self._drawn = set(wanted)
-        if untold or waiting:
+        self._on_page = set(wanted)
+        if sent or withheld:
             self.version += 1
-        for key, value in (untold | waiting).items():
-            self._told.setdefault(key, deque(maxlen=MAX_UNCONFIRMED)).append((self.version, value))
-        self.is_waiting = bool(waiting)
-        return untold
+        for key, value in (sent | withheld).items():
+            self._unconfirmed.setdefault(key, deque(maxlen=MAX_UNCONFIRMED)).append((self.version, value))
+        self.needs_answer = bool(withheld)
+        return sent
 
-    def _shows(self, key: str, value: Any) -> bool:
-        """Return whether a widget shows `value` now, and still will when everything on the way has arrived."""
-        return key in self._sent and all(each == value for each in (self._sent[key], *(told for _, told in self._told[key])))
+    def _will_show(self, key: str, value: Any) -> bool:
+        """Return whether a widget shows `value` now, and still will once everything on the way has arrived."""
+        return key in self._reported and all(
+            each == value for each in (self._reported[key], *(sent for _, sent in self._unconfirmed[key]))
+        )
 
     def _must_wait(self, key: str, value: Any) -> bool:
-        """Return whether to wait for the browser before it is told `value`.
+        """Return whether to wait for the browser's next message before `value` is sent.
 
-        The person has changed the widget before two other values had arrived, and may be changing it still. A third would undo
-        that, and a fourth what is done then, and so on.
+        Two different values on the way to one widget mean that the person changed it before the first arrived, and may be
+        changing it still. A third value would undo such a change when it arrives; what the person does then would bring a
+        fourth, and so on: the widget would flip back and forth for as long as the network is slow.
         """
-        on_the_way = [told for _, told in self._told.get(key, ()) if told is not NOT_TOLD]
+        on_the_way = [sent for _, sent in self._unconfirmed.get(key, ()) if sent is not WITHHELD]
         return len({*on_the_way}) > 1 and on_the_way[-1] != value
 
 
-def _pop_up_to(version: int, told: deque[tuple[int, Any]]) -> list[Any]:
-    """Take away the values that were told up to `version`, and return them."""
+def _pop_up_to(version: int, unconfirmed: deque[tuple[int, Any]]) -> list[Any]:
+    """Remove the values that were sent up to `version`, and return them."""
     popped = []
-    while told and told[0][0] <= version:
-        popped.append(told.popleft()[1])
+    while unconfirmed and unconfirmed[0][0] <= version:
+        popped.append(unconfirmed.popleft()[1])
     return popped
 
 
 class Widgets:
-    """A group of widgets of this session, drawn together by `drawn`."""
+    """A group of widgets of this session, drawn together within `drawn`."""
 
     def __init__(self, name: str, keys: Sequence[str], choose: Callable[[str, Any], None]) -> None:
         self._name = name
         self._begun_key, self._seen_key = f"{name}_begun", f"{name}_seen"
         self._num_questions = 0
-        """How often the browser was asked for a message, which it does not send by itself."""
+        """How often the browser was asked for a message that it does not send by itself."""
         self._keys = keys
         self._choose = choose
-        self._browser = Browser()
-        self._labels: dict[str, dict[str, Any]] = {}
-        """By key, each value that a widget has offered, by its label."""
+        self._browser = BrowserView()
+        self._options: dict[str, dict[str, Any]] = {}
+        """By key, every option that a widget has offered, by its label."""
         messages.record([*keys, self._begun_key, self._seen_key])
 
     def offer(self, key: str, values: Sequence[Any], label: Callable[[Any], str] = str) -> list[Any]:
-        """Return the options of a widget: `values`, after what it offered before, so that no value on the way becomes invalid."""
-        labels = self._labels.setdefault(key, {})
-        labels |= {label(value): value for value in values}
-        return list(labels.values())
+        """Return the options of a widget: what it offered before and `values`, so that no value on the way becomes invalid."""
+        options = self._options.setdefault(key, {})
+        options |= {label(value): value for value in values}
+        return list(options.values())
 
     def receive(self, message: messages.Message) -> None:
-        """Pass on what the person chose with a message."""
+        """Pass on what the person chose with a message. What a browser sends is not trusted: unknown options are ignored."""
         values = {}
         for key in self._keys:
             if key in message.values:
                 value = message.values[key]
-                labels = self._labels.get(key)
-                if labels is None:
+                options = self._options.get(key)
+                if options is None:
                     values[key] = value
-                elif isinstance(value, str) and value in labels:
-                    values[key] = labels[value]
-        begun, seen = (self._version(message.values.get(key)) for key in (self._begun_key, self._seen_key))
+                elif isinstance(value, str) and value in options:
+                    values[key] = options[value]
+                elif message.is_merged and value in options.values():
+                    values[key] = value
+        begun, seen = (_version(message.values.get(key)) for key in (self._begun_key, self._seen_key))
         for key, value in self._browser.choices(values, begun, seen).items():
             self._choose(key, value)
-
-    def _version(self, text: Any) -> int:
-        """Return the version that a hidden widget holds; 0 before it has one."""
-        return int(text) if isinstance(text, str) and text.isdecimal() and text.isascii() and len(text) < 20 else 0
 
     @contextmanager
     def drawn(self, wanted: Mapping[str, Any]) -> Iterator[None]:
         """Draw the widgets within; they show `wanted`, which has a value for each that is drawn."""
-        for key, value in self._browser.tell(wanted).items():
-            st.session_state[key] = value
+        for key, value in self._browser.update(wanted).items():
+            messages.set_value(key, value)
         self._show_version(self._begun_key)
         yield
         self._show_version(self._seen_key)
-        self._num_questions += self._browser.is_waiting
+        self._num_questions += self._browser.needs_answer
         _answer.show(f"{self._name}_answer", {"numQuestions": self._num_questions})
 
     def _show_version(self, key: str) -> None:
-        st.session_state[key] = str(self._browser.version)
+        messages.set_value(key, str(self._browser.version))
         st.text_input("Version of the page", key=key, label_visibility="collapsed")
+
+
+def _version(text: Any) -> int:
+    """Return the version that a hidden text field holds; 0 before it has one."""
+    return int(text) if isinstance(text, str) and text.isdecimal() and text.isascii() and len(text) < 20 else 0
 
 
 def widgets(name: str, keys: Sequence[str], choose: Callable[[str, Any], None]) -> Widgets:
@@ -166,7 +184,7 @@ def widgets(name: str, keys: Sequence[str], choose: Callable[[str, Any], None]) 
 
 
 def receive() -> None:
-    """Take over what the person has chosen in all groups since the last call, in the person's order."""
+    """Pass on what the person has chosen in all groups since the last call, in the order in which it was chosen."""
     groups: dict[str, Widgets] = st.session_state.setdefault("widget_groups", {})
     for message in messages.take():
         for group in groups.values():

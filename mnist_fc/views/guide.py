@@ -1,0 +1,38 @@
+"""The tab Help: everything on the page in words."""
+
+import streamlit as st
+
+ABOUT = """
+- **Train** starts a new network with the settings in the side panel. **Pause** holds it. **Stop** ends it and keeps what it
+  learned. **Close run** ends it and removes it from the page; it stays under Runs. Training runs on this computer's processor.
+  After a reload, the page's address leads back to the run.
+- **One at a time.** While other runs are active, yours waits. The page shows its position in the queue. It starts
+  automatically; **Leave queue** cancels it. A long run lets others have their turn, then resumes. A run stops a minute after
+  its page is closed, unless **Keep training after I close the page** is on. **Resume** continues a stopped run.
+- **The slider** under the buttons looks back, on the same axis as the charts. The drawing, all figures and all tabs then show
+  the network after that many steps. ▶ plays the run from there; at its end, from the first step.
+- **The curves** show the loss (how wrong the answers are) and the accuracy (the share of correct answers). A step is one batch
+  of images. Point at or tap a curve for its values.
+- **Draw** a digit with the mouse, a pen or a finger. Under the digit you see how sure the network is, and its second choice.
+  The bars show all ten probabilities in percent. **Test digit** shows a picture from MNIST instead; **Undo** brings your
+  drawing back.
+- **Pin** keeps up to five drawings. While a network learns, a chart shows how probable the right digit becomes for each.
+- The page shows **?** when it sees no digit. It reads **several digits** side by side as a number.
+- **What the network sees** is your drawing, prepared like MNIST's digits: cropped, scaled, centred, with MNIST's stroke width.
+  These 28 by 28 pixels are its only input. While a run is active, its newest weights read, so the answer changes as it learns.
+- The tabs explain the network. **Why this digit?** shows what each pixel adds to the answer. **Inside** shows every neuron at
+  work. **Gradients** shows how strongly the loss pulls at each layer. **Mistakes** shows what the network misreads.
+  **Look-alikes** shows the training digits most like yours. **Test your handwriting** asks for 0 to 9 and scores every network.
+  While a run is active, slow results are refreshed every few seconds and name their step.
+- **Runs** are kept on disk. Compare, name, pin, delete and repeat them there, or train the blog's two programs. **Resume**
+  continues a run that was interrupted or stopped. The page's address contains the run and all settings: reload it or share it.
+  Add `hide=learning_rate,seed` to remove controls from the page.
+- **Sweep** searches for better settings. **Export and import** offers the network as a checkpoint, ONNX file or script, and
+  loads one of yours. Every chart can be saved as SVG or PNG.
+"""
+
+
+def panel() -> None:
+    """Draw the help."""
+    with st.container(key="help"):
+        st.markdown(ABOUT)
