@@ -29,7 +29,17 @@ hypothesis.settings.register_profile("all", PROFILE, max_examples=100)
 hypothesis.settings.load_profile("standard")  # tests/run all passes --hypothesis-profile all
 
 
-PROCESS_FIXTURES = {"server", "small_server", "proxy", "members", "open_scheduler", "open_trainer", "scheduler", "trainer"}
+PROCESS_FIXTURES = {
+    "server",
+    "small_server",
+    "proxy",
+    "members",
+    "open_scheduler",
+    "open_trainer",
+    "scheduler",
+    "shared_scheduler",
+    "trainer",
+}
 """Fixtures that start other programs."""
 
 

@@ -297,6 +297,7 @@ def test_outliers_are_an_eleventh_class(small_npz: Path, tmp_path: Path, capsys:
     assert "outliers is 'many'; it must be a whole number" in refusal(["train", *options, "--outliers", "many"], capsys)
 
 
+@pytest.mark.integration
 def test_measure_prints_every_condition_and_rate(
     small_npz: Path, tmp_path: Path, pen_strokes: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -404,6 +405,7 @@ def test_a_command_that_is_none_ends_with_code_2(arguments: list[str], capsys: p
     assert "usage: python -m mnist_fc" in capsys.readouterr().err
 
 
+@pytest.mark.integration
 def test_ctrl_c_stops_after_the_step_keeps_the_checkpoint_and_says_so(quick: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mnist_fc", *quick, "--epochs", "100", "--hidden-sizes", "1024,1024", "--json"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -422,6 +424,7 @@ def test_ctrl_c_stops_after_the_step_keeps_the_checkpoint_and_says_so(quick: lis
     assert checkpoint.load(result["checkpoint"]).hidden_sizes == (1024, 1024)
 
 
+@pytest.mark.integration
 def test_the_process_ends_with_the_commands_code(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mnist_fc", "predict", str(tmp_path / "none.png")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -432,6 +435,7 @@ def test_the_process_ends_with_the_commands_code(tmp_path: Path) -> None:
 # The store: going on, and room
 
 
+@pytest.mark.integration
 def test_a_training_killed_in_the_middle_goes_on_to_the_same_losses(quick: list[str], tmp_path: Path) -> None:
     # Several times the second of training after which a state is kept, so that a fast machine is not done before.
     options = [*quick, "--epochs", "100", "--batch-size", "8", "--dropout", "0.2", "--validation", "100"]
