@@ -1,4 +1,4 @@
-"""What a run is at, in one word and in one line: the same in the header, in tables and in the log."""
+"""The status of a run in one word and in one line: the same in the header, in tables and in the log."""
 
 import math
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from mnist_fc.records import EndRecord
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.runs.lock import is_active
 from mnist_fc.runs.reader import StoredRun, read_run
+from mnist_fc.server.job import JobState
 from mnist_fc.server.run import Run, RunSnapshot
 
 Word = Literal[
@@ -30,25 +31,38 @@ Word = Literal[
 
 @dataclass(frozen=True)
 class Status:
-    """What the page is at."""
+    """What the header says of a run."""
 
     word: Word
     line: str
-    """The word, and where in the run that is."""
+    """The word, and how far the run is."""
 
 
 READY = Status("ready", "ready")
 
+WORDS: dict[JobState, Word] = {
+    JobState.WAITING: "waiting",
+    JobState.STARTING: "starting",
+    JobState.RUNNING: "running",
+    JobState.PAUSING: "running",
+    JobState.PAUSED: "paused",
+    JobState.STOPPING: "running",
+    JobState.DONE: "done",
+    JobState.STOPPED: "stopped",
+    JobState.FAILED: "failed",
+    JobState.INTERRUPTED: "interrupted",
+    JobState.EXTERNAL: "running elsewhere",
+}
+"""The word for each state; a run that has been asked to pause or stop still trains."""
+
 
 def status_word(run: RunSnapshot) -> Word:
     """Return the word for a run as it is now."""
-    if run.state == "elsewhere":
-        return "running elsewhere"
-    return "diverged" if has_diverged(run.steps, run.end) else run.state
+    return "diverged" if has_diverged(run.steps, run.end) else WORDS[run.state]
 
 
 def stored_status_word(run: StoredRun, active: Run | None) -> Word:
-    """Return the word for a run in the store; `active` is the same run while it has not ended on this server."""
+    """Return the word for a run in the store; `active` is the same run if it has not ended on this server."""
     if active:
         return status_word(active.snapshot())
     if run.end is None:
@@ -60,10 +74,10 @@ def stored_status_word(run: StoredRun, active: Run | None) -> Word:
 
 @lru_cache(maxsize=1000)
 def _diverged_to_its_end(path: Path, _last_step: int) -> bool:
-    """Return whether a run that took all its steps diverged, which its steps tell: they are read once."""
+    """Return whether a run that took all its steps diverged; its steps are read once to tell."""
     try:
         run = read_run(path)
-    except RunsError:  # it is gone, or was written badly; the table leaves it out when it is drawn next
+    except RunsError:  # it is gone or damaged; the table leaves it out when it is next drawn
         return False
     return has_diverged(run.steps, run.end)
 
@@ -85,7 +99,7 @@ def status(run: RunSnapshot) -> Status:
 
 
 def _epoch_of_divergence(run: RunSnapshot, end: EndRecord) -> int:
-    """Return the epoch of the step that failed, the one after the last that the run has."""
+    """Return the epoch of the step that failed, which follows the last step that the run has."""
     if not run.epochs:
         return 1
     steps_per_epoch = run.epochs[0].step / run.epochs[0].epoch
