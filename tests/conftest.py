@@ -1,6 +1,7 @@
 """Fixtures for all tests: the real data, a server with its page, a browser; and the markers of the tiers."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from tests.support.browser import BROWSER, BROWSER_ARGS, Server, ready, running_
 
 LOAD = Path(__file__).parent / "load"
 
+if sys.platform != "linux":  # these read /proc
+    collect_ignore_glob = ["load/*", "security/test_hostile_*"]
+
 # Neither an example nor its generation has a deadline: both depend on what else the machine does.
 PROFILE = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("standard", PROFILE, max_examples=25)
@@ -25,12 +29,19 @@ hypothesis.settings.register_profile("all", PROFILE, max_examples=100)
 hypothesis.settings.load_profile("standard")  # tests/run all passes --hypothesis-profile all
 
 
+PROCESS_FIXTURES = {"server", "small_server", "proxy", "members", "open_scheduler", "open_trainer", "scheduler", "trainer"}
+"""Fixtures that start other programs."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m selects by these markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that use the fixture `browser`, and everything in tests/load as slow."""
+    """Mark tests by their fixtures as `browser` and `integration`, and everything in tests/load as `slow`."""
     for item in items:
-        if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
+        fixtures = item.fixturenames if isinstance(item, pytest.Function) else []
+        if "browser" in fixtures:
             item.add_marker("browser")
+        if PROCESS_FIXTURES.intersection(fixtures):
+            item.add_marker("integration")
         if LOAD in item.path.parents:
             item.add_marker("slow")
 

@@ -1,4 +1,4 @@
-"""The one test figure of a run. Everything that states it takes it from here."""
+"""What came of a run: its one test figure and its one speed, which everything that names them takes from here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from mnist_fc.analysis.curves import Curve, epoch_curve
-from mnist_fc.records import EndRecord, EpochRecord
+from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,29 @@ def test_result(epochs: Sequence[EpochRecord], end: EndRecord | None) -> TestRes
         if record.test_loss is not None and record.test_accuracy is not None:
             return TestResult(record.step, record.epoch, record.test_loss, record.test_accuracy)
     return None
+
+
+@dataclass(frozen=True)
+class TrainingTime:
+    """How long a run has trained, and how many images it has seen in that time; evaluation and pauses do not count."""
+
+    seconds: float
+    num_images: int
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Images over seconds; None before the first step."""
+        return self.num_images / self.seconds if self.seconds > 0 else None
+
+
+def training_time(batch_size: int, steps: Sequence[StepRecord], end: EndRecord | None) -> TrainingTime:
+    """Return the time of a run with batches of `batch_size`, at its end or by the last of its `steps`."""
+    last = steps[-1] if steps else None
+    step, num_images, seconds = (last.step, last.images_seen, last.seconds) if last else (0, 0, 0.0)
+    if end is None:
+        return TrainingTime(seconds, num_images)
+    # The last step of an epoch, whose batch may be smaller, has a record.
+    return TrainingTime(end.train_seconds, num_images + batch_size * (end.step - step))
 
 
 def test_curve(epochs: Sequence[EpochRecord], end: EndRecord | None, what: Literal["loss", "accuracy"]) -> Curve:

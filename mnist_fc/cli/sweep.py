@@ -13,7 +13,7 @@ from mnist_fc.config import (
 )
 from mnist_fc.runs.store import RunStore, runs_dir
 from mnist_fc.sweep.search import sweep
-from mnist_fc.sweep.space import SweepConfig, TrialRecord, best, config_of, parse_space
+from mnist_fc.sweep.space import SweepConfig, TrialRecord, best_trial, config_of, parse_space
 from mnist_fc.sweep.storage import storage_address
 from mnist_fc.sweep.study import trials
 
@@ -35,7 +35,7 @@ def run_sweep(parsed: argparse.Namespace) -> int:
         if record.state != "running":
             screen.line(_trial_line(record))
     records = trials(config.storage, config.study)
-    winner = best(records)
+    winner = best_trial(records)
     if winner:
         screen.line(f"The best is {_trial_line(winner)}")
         preset, differing = nearest_preset(config_of(config.base, winner))

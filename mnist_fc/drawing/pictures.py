@@ -183,7 +183,7 @@ def _reject_too_large(picture: ImageFile, file: IO[bytes], path: str | Path) -> 
         most = MAX_WEBP_PIXELS
     if width * height > most or picture.width * picture.height > MAX_PIXELS:
         limit = f"{min(most, MAX_PIXELS):,}"
-        raise DrawingError(f"{path} has {width} x {height} pixels; at most {limit} of such a picture can be read")
+        raise DrawingError(f"{path} has {width} x {height} pixels; a picture of its format may have at most {limit}")
 
 
 def _num_scans(file: IO[bytes]) -> int:

@@ -1,6 +1,7 @@
 """The network: a multilayer perceptron, its gradients, its optimizers, and the files that hold its weights.
 
-Start with `mlp.py`; `backprop.py` computes one training step's gradients and `optimizer.py` applies them.
+Start with `mlp.py`; `backprop.py` computes one training step's gradients and `optimizer.py` applies them,
+with the learning rate's course from `schedule.py`.
 `checkpoint.py` reads and writes state dicts, and `torch_pickle.py` reads PyTorch's pickles without running anything in
 them.
 

@@ -32,20 +32,41 @@ MAX_FLOAT32, MAX_INT = 3.5e38, 2**48
 
 
 def read_rows(path: Path, *, with_steps: bool = True) -> list[dict[str, str]]:
-    """The rows of a run's metrics, without one that was not written whole. Raises RunsError."""
+    """The rows of a run's metrics, without one that was not written whole. Raises RunsError.
+
+    Without steps, only the last of the steps' rows is among them.
+    """
+    lines = _read_lines(path)
+    if not with_steps:
+        steps = [number for number, line in enumerate(lines) if number and _is_step(line)]
+        lines = [line for number, line in enumerate(lines) if not number or number in steps[-1:] or not _is_step(line)]
     try:
-        content = read_bounded(path / METRICS_NAME, MAX_METRICS_BYTES)
-        if content.count(b"\r\n") > MAX_ROWS:
-            raise OSError(f"it has more than {MAX_ROWS:,} rows")
-        lines = content.split(b"\r\n")[:-1]  # what follows the last is not whole, or nothing
-        if not with_steps:
-            lines = lines[:1] + [line for line in lines[1:] if line.split(b",", 3)[2:3] == [b""]]
         rows = list(csv.reader(b"\r\n".join(lines).decode("utf-8").split("\r\n"))) if lines else []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error}") from None
     if rows and rows[0] != COLUMNS:
         raise RunsError(f"the run {path.name} cannot be read: the columns of {METRICS_NAME} are not {', '.join(COLUMNS)}")
     return [dict(zip(COLUMNS, row, strict=False)) for row in rows[1:] if len(row) == len(COLUMNS)]
+
+
+def read_learning_rates(path: Path) -> list[tuple[int, float]]:
+    """The number and the learning rate of each step of a run. Raises RunsError, and ValueError for a cell that is no number."""
+    rows = (line.split(b",", 7) for line in _read_lines(path)[1:] if _is_step(line))
+    return [(int(cells[0]), float(cells[6])) for cells in rows if len(cells) == 8]
+
+
+def _read_lines(path: Path) -> list[bytes]:
+    try:
+        content = read_bounded(path / METRICS_NAME, MAX_METRICS_BYTES)
+        if content.count(b"\r\n") > MAX_ROWS:
+            raise OSError(f"it has more than {MAX_ROWS:,} rows")
+    except OSError as error:
+        raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error}") from None
+    return content.split(b"\r\n")[:-1]  # what follows the last is not whole, or nothing
+
+
+def _is_step(line: bytes) -> bool:
+    return line.split(b",", 3)[2:3] not in ([b""], [])
 
 
 R = TypeVar("R", StepRecord, EpochRecord, EndRecord)

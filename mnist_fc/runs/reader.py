@@ -21,7 +21,8 @@ from mnist_fc.records import (
     learning_rate_of,
 )
 from mnist_fc.runs.layout import METRICS_NAME, STATE_NAME, RunMetadata, RunsError, bytes_on_disk, read_metadata
-from mnist_fc.runs.metrics import parse_record, read_rows
+from mnist_fc.runs.metrics import parse_record, read_learning_rates, read_rows
+from mnist_fc.runs.settings import RunSettings
 
 # What is read of a folder from elsewhere has an end.
 MAX_FILES = 1000
@@ -33,12 +34,12 @@ class StoredRun:
     """A run as it was found on disk."""
 
     path: Path
-    config: TrainConfig
+    settings: RunSettings
     metadata: RunMetadata
     num_bytes: int
     """On disk."""
     steps: tuple[StepRecord, ...]
-    """None of them where they were not asked for."""
+    """None but the last where they were not asked for."""
     epochs: tuple[EpochRecord, ...]
     end: EndRecord | None
     """None for one that was cut off, or that goes on."""
@@ -47,6 +48,11 @@ class StoredRun:
     def id(self) -> str:
         """The folder's name."""
         return self.path.name
+
+    @property
+    def config(self) -> TrainConfig:
+        """Its settings as it began."""
+        return self.settings.config
 
 
 def is_resumable(end: EndRecord | None) -> bool:
@@ -76,7 +82,11 @@ def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
                 epochs.append(parse_record(EpochRecord, row))
         except ValueError as error:
             raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error!s:.200}") from None
-    return StoredRun(path, config, read_metadata(path), num_bytes, tuple(steps), tuple(epochs), end)
+    try:
+        settings = RunSettings.of(config, read_learning_rates(path), epochs)
+    except (ValueError, OverflowError) as error:
+        raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error!s:.200}") from None
+    return StoredRun(path, settings, read_metadata(path), num_bytes, tuple(steps), tuple(epochs), end)
 
 
 def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:

@@ -5,20 +5,20 @@ from dataclasses import asdict
 
 import torch
 
-from mnist_fc.config import TrainConfig, preset_of
 from mnist_fc.records import (
     EndRecord,
     EpochRecord,
 )
+from mnist_fc.runs.settings import RunSettings
 
 
-def report(name: str, config: TrainConfig, epochs: Sequence[EpochRecord], end: EndRecord | None) -> str:
+def report(name: str, settings: RunSettings, epochs: Sequence[EpochRecord], end: EndRecord | None) -> str:
     """What a person wants to know of a run, in Markdown."""
-    network = "-".join(map(str, config.layer_sizes))
+    network = "-".join(map(str, settings.config.layer_sizes))
     outcome = (
         "It goes on, or was cut off." if end is None else f"{end.outcome.capitalize()} after {end.step:,} steps. {end.message}"
     )
-    lines = [f"# {name}", "", f"{network}, preset {preset_of(config)}, PyTorch {torch.__version__}. {outcome.strip()}", ""]
+    lines = [f"# {name}", "", f"{network}, preset {settings.in_words}, PyTorch {torch.__version__}. {outcome.strip()}", ""]
     if end and end.test_accuracy is not None:
         lines += [f"Test accuracy {end.test_accuracy:.2%}, {end.train_seconds:.1f} s of training.", ""]
     if epochs:
@@ -32,5 +32,6 @@ def report(name: str, config: TrainConfig, epochs: Sequence[EpochRecord], end: E
             )
         lines.append("")
     lines += ["| setting | value |", "| --- | --- |"]
-    lines += [f"| {field} | {value} |" for field, value in asdict(config).items()]
+    values = asdict(settings.config) | {"learning_rate": settings.learning_rate_in_words}
+    lines += [f"| {field} | {value} |" for field, value in values.items()]
     return "\n".join([*lines, ""])

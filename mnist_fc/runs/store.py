@@ -1,6 +1,6 @@
 """The store of runs: a folder of run folders, kept below a bound, with the oldest that nobody has pinned removed first.
 
-A run that is deleted waits in .deleted until the next is, so that it can be had back.
+Runs that are deleted wait in .deleted until the next run begins, so that they can be brought back.
 """
 
 import math
@@ -66,7 +66,8 @@ class RunStore:
         self.path = path
         self.limit = limit_bytes() if limit is None else limit
         self._lock = threading.RLock()
-        self._known: dict[Path, tuple[object, StoredRun | RunsError]] = {}
+        self._known: dict[Path, dict[Path, tuple[object, StoredRun | RunsError]]] = {}
+        """By folder and path, the runs as they were read last."""
 
     def new_id(self, config: TrainConfig, taken: Container[str] = ()) -> str:
         """A name for a run that is to begin later, which is neither that of a folder here nor `taken`."""
@@ -112,11 +113,11 @@ class RunStore:
 
     def runs(self) -> list[StoredRun]:
         """All that can be read, the newest first, without their steps."""
-        return [run for run in self._all() if isinstance(run, StoredRun)]
+        return [run for run in self._all(self.path) if isinstance(run, StoredRun)]
 
     def unreadable(self) -> list[str]:
         """What is wrong with each of the others, in words."""
-        return [str(run) for run in self._all() if isinstance(run, RunsError)]
+        return [str(run) for run in self._all(self.path) if isinstance(run, RunsError)]
 
     def run(self, run_id: str) -> StoredRun:
         """The run of that id, with its steps."""
@@ -137,31 +138,33 @@ class RunStore:
         self._change(run_id, is_pinned=is_pinned)
 
     def delete(self, run_id: str) -> None:
-        """Take a run out, and do away for good with the one that was deleted before it."""
+        """Take a run out of the store; `restore` brings it back until the next run begins."""
         with self._lock:
             path = self.folder(run_id)
             if is_active(path):
                 raise RunsError(f"the run {run_id} goes on; stop it first")
-            self._remove(self.path / DELETED_NAME)
+            folder = self.path / DELETED_NAME
+            if folder.is_symlink() or not folder.is_dir():
+                self._remove(folder)
             try:
-                (self.path / DELETED_NAME).mkdir()
-                path.rename(self.path / DELETED_NAME / run_id)
+                folder.mkdir(exist_ok=True)
+                path.rename(folder / run_id)
             except OSError as error:
                 raise RunsError(f"the run {run_id} cannot be deleted: {error}") from None
 
-    def deleted(self) -> str | None:
-        """The id of the run that was deleted last, while it can be had back."""
+    def deleted(self) -> list[StoredRun]:
+        """The runs that were deleted and can be brought back, the newest first, without their steps."""
         folder = self.path / DELETED_NAME
-        return None if folder.is_symlink() else next((path.name for path in folder.glob("*") if _is_run(path, path.name)), None)
+        return [] if folder.is_symlink() else [run for run in self._all(folder) if isinstance(run, StoredRun)]
 
-    def restore(self) -> None:
-        """Put back the run that was deleted last."""
+    def restore(self, run_id: str) -> None:
+        """Bring back a run that was deleted since the last run began."""
         with self._lock:
-            run_id = self.deleted()
-            if run_id is None:
-                raise RunsError("the deleted run is gone for good: another was deleted since, or its room was needed")
+            folder = self.path / DELETED_NAME
+            if folder.is_symlink() or not _is_run(folder / run_id, run_id):
+                raise RunsError("the deleted run is gone for good: another has begun since")
             try:
-                (self.path / DELETED_NAME / run_id).rename(self.path / run_id)
+                (folder / run_id).rename(self.path / run_id)
             except OSError as error:
                 raise RunsError(f"the run {run_id} cannot be put back: {error}") from None
 
@@ -179,15 +182,16 @@ class RunStore:
                 num_bytes += bytes_on_disk(found) if stat.S_ISREG(found.st_mode) else 0
         return num_bytes
 
-    def _all(self) -> list[StoredRun | RunsError]:
-        """Every run, the newest first, or what is wrong with it; read again only where something was written since."""
+    def _all(self, folder: Path) -> list[StoredRun | RunsError]:
+        """Every run in `folder`, the newest first, or what is wrong with it; read again only if something was written since."""
         with self._lock:
-            known, self._known = self._known, {}
-            for path in self.path.glob("*"):
+            known, now = self._known.get(folder, {}), {}
+            for path in folder.glob("*"):
                 if _is_run(path, path.name):
                     stamp = fingerprint(path)
-                    self._known[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read(path))
-            newest_first = sorted(self._known.items(), key=lambda item: (_number(item[1][1]), item[0].name), reverse=True)
+                    now[path] = known[path] if path in known and known[path][0] == stamp else (stamp, _read(path))
+            self._known[folder] = now
+            newest_first = sorted(now.items(), key=lambda item: (_number(item[1][1]), item[0].name), reverse=True)
             return [run for _, (_, run) in newest_first]
 
     def _remove(self, path: Path) -> None:

@@ -48,6 +48,7 @@ from mnist_fc.runs.lock import LOCK_SECONDS, WRITTEN_HERE
 from mnist_fc.runs.metrics import COLUMNS, format_cell, read_rows
 from mnist_fc.runs.reader import is_resumable, read_run, read_state
 from mnist_fc.runs.report import report
+from mnist_fc.runs.settings import RunSettings
 from mnist_fc.runs.tensorboard import EventFile
 
 WORDS = (
@@ -123,6 +124,7 @@ class RunFolder:
                     checkpoint.save(folder.checkpoint, {name: array for name, array in state.items() if name.startswith("fc")})
                 else:
                     folder.checkpoint.unlink(missing_ok=True)
+                folder._learning_rates = [(record.step, record.learning_rate) for record in stored.steps if record.step <= step]
                 folder._epochs = [epoch for epoch in stored.epochs if epoch.step <= step]
                 folder._events = EventFile(path, stored.config, purge_from=step + 1)
         except BaseException:
@@ -145,6 +147,8 @@ class RunFolder:
         self._max_kept = max(2, (min(max_bytes, 1e15) - bytes_besides_kept(config)) // (4 * config.num_parameters))
         self._weights: WeightsRecord | None = None
         self._epochs: list[EpochRecord] = []
+        self._learning_rates: list[tuple[int, float]] = []
+        """The number and the learning rate of each step."""
         self._synced_at = time.monotonic()
 
     @property
@@ -181,6 +185,8 @@ class RunFolder:
             if self._events:
                 self._events.write(record)
             match record:
+                case StepRecord():
+                    self._learning_rates.append((record.step, record.learning_rate))
                 case EpochRecord():
                     self._epochs.append(record)
                     self._report(None)
@@ -246,7 +252,8 @@ class RunFolder:
         self._synced_at = time.monotonic()
 
     def _report(self, end: EndRecord | None) -> None:
-        text = report(self.path.name, self._config, self._epochs, end)
+        settings = RunSettings.of(self._config, self._learning_rates, self._epochs)
+        text = report(self.path.name, settings, self._epochs, end)
         atomic_write(self.path / REPORT_NAME, lambda file: file.write(text.encode()))
 
     @contextmanager

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
@@ -21,6 +21,7 @@ from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRe
 from mnist_fc.runs.layout import STATE_NAME, RunsError, fingerprint, kept_checkpoints
 from mnist_fc.runs.lock import is_active
 from mnist_fc.runs.reader import StoredRun, is_resumable, read_run
+from mnist_fc.runs.settings import RunSettings
 from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.estimate import expected_seconds, num_images_of_run
@@ -62,10 +63,11 @@ class RunSnapshot:
         """Whether it has not ended: waiting for its turn, starting, running or paused."""
         return self.state in ACTIVE_STATES
 
-    @property
-    def settings(self) -> TrainConfig:
-        """Its settings as they are now: the learning rate can be changed while it trains."""
-        return self.config.replace(learning_rate=self.learning_rate)
+    @cached_property
+    def settings(self) -> RunSettings:
+        """What it was trained with so far, and is to be trained with next."""
+        learning_rates = ((record.step, record.learning_rate) for record in self.steps)
+        return RunSettings.of(self.config, learning_rates, self.epochs, self.learning_rate if self.is_active else None)
 
     @property
     def last_step(self) -> int:
@@ -123,6 +125,7 @@ class Run(Job):
     def stored(cls, run: StoredRun, stamp: object) -> Self:
         """A run as it is on disk; one without an end was cut off, or goes on elsewhere. `stamp` was taken before it was read."""
         self = cls(run.id, run.config)
+        self.learning_rate = run.settings.latest.learning_rate
         self.path, self._stamp = run.path, stamp
         self._added = run.metadata.added
         self._steps, self._epochs, self._end = list(run.steps), list(run.epochs), run.end
@@ -272,6 +275,7 @@ class Run(Job):
                     self._message = record.message
                     self._state = record.outcome
                     self._last_state = None
+                    self.learning_rate = self.snapshot().settings.latest.learning_rate
             self._changed.notify_all()
 
     def set_state(self, state: State) -> None:

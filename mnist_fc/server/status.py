@@ -1,4 +1,4 @@
-"""What a run is at, in one word and in one line: the same in the header, in tables and in the log."""
+"""The status of a run, in one word and in one line: the same in the header, in tables and in the log."""
 
 import math
 from dataclasses import dataclass
@@ -30,25 +30,25 @@ Word = Literal[
 
 @dataclass(frozen=True)
 class Status:
-    """What the page is at."""
+    """The status of the page."""
 
     word: Word
     line: str
-    """The word, and where in the run that is."""
+    """The word, and the epoch."""
 
 
 READY = Status("ready", "ready")
 
 
 def status_word(run: RunSnapshot) -> Word:
-    """Return the word for a run as it is now."""
+    """Return the word for a run."""
     if run.state == "elsewhere":
         return "running elsewhere"
     return "diverged" if has_diverged(run.steps, run.end) else run.state
 
 
 def stored_status_word(run: StoredRun, active: Run | None) -> Word:
-    """Return the word for a run in the store; `active` is the same run while it has not ended on this server."""
+    """Return the word for a run in the store; `active` is the same run on this server, if it has not ended."""
     if active:
         return status_word(active.snapshot())
     if run.end is None:
@@ -60,16 +60,16 @@ def stored_status_word(run: StoredRun, active: Run | None) -> Word:
 
 @lru_cache(maxsize=1000)
 def _diverged_to_its_end(path: Path, _last_step: int) -> bool:
-    """Return whether a run that took all its steps diverged, which its steps tell: they are read once."""
+    """Return whether a run that took all its steps diverged. Its steps are read once."""
     try:
         run = read_run(path)
-    except RunsError:  # it is gone, or was written badly; the table leaves it out when it is drawn next
+    except RunsError:  # gone or damaged; the table omits it when it is drawn next
         return False
     return has_diverged(run.steps, run.end)
 
 
 def status(run: RunSnapshot) -> Status:
-    """Return the word and the line for a run as it is now."""
+    """Return the word and the line for a run."""
     word = status_word(run)
     epoch = f"epoch {max(1, run.steps[-1].epoch) if run.steps else 1} of {run.config.num_epochs}"
     match word:
@@ -85,7 +85,7 @@ def status(run: RunSnapshot) -> Status:
 
 
 def _epoch_of_divergence(run: RunSnapshot, end: EndRecord) -> int:
-    """Return the epoch of the step that failed, the one after the last that the run has."""
+    """Return the epoch of the step that failed, which follows the run's last one."""
     if not run.epochs:
         return 1
     steps_per_epoch = run.epochs[0].step / run.epochs[0].epoch

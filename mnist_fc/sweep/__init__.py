@@ -1,7 +1,7 @@
 """Hyperparameter search: the space, the Optuna study, and where it is stored.
 
-Start with `space.py`, which parses what a person wants to search. `search.py` runs the trials, `study.py` reads what a
-study has found, and `storage.py` opens its database.
+Start with `space.py`, which parses what to vary. `search.py` runs the trials, `study.py` reads what a study has found,
+`figures.py` draws it, and `storage.py` opens its database.
 
 May import: training, data, config, records, files.
 """

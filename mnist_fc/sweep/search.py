@@ -20,7 +20,7 @@ from optuna.trial import Trial, TrialState
 
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import EndRecord, EpochRecord, Record
-from mnist_fc.sweep.space import LOG_SCALE, Interval, SweepConfig, TrialRecord, Values, config_of, value_to_json
+from mnist_fc.sweep.space import LOG_SCALE, Interval, SweepConfig, TrialRecord, Values, config_of, to_optuna_value
 from mnist_fc.sweep.storage import HEARTBEAT_SECONDS, ignore_heartbeat_warning, open_storage
 from mnist_fc.sweep.study import MESSAGE, SECONDS, join_study, trial_record
 from mnist_fc.training.engine import train
@@ -69,7 +69,7 @@ def _suggest(trial: Trial, config: SweepConfig) -> None:
     for name, varied in config.space.items():
         match varied:
             case Values(options):
-                trial.suggest_categorical(name, [value_to_json(value) for value in options])
+                trial.suggest_categorical(name, [to_optuna_value(value) for value in options])
             case Interval(int(low), int(high)):
                 trial.suggest_int(name, low, high, log=name in LOG_SCALE)
             case Interval(low, high):

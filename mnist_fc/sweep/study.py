@@ -1,11 +1,14 @@
-"""What a study has found: its trials, their importances and its charts."""
+"""Create, join and read studies: what they vary, their trials, and which settings mattered.
+
+Values that come from a storage are checked, since other programs can write there.
+"""
 
 import dataclasses
 import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
@@ -14,7 +17,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_fc.config import FIELDS, Choice, ConfigError, LayerSizes, Range, TrainConfig
+from mnist_fc.config import FIELDS, ConfigError, Range, TrainConfig
 from mnist_fc.sweep.space import (
     MAX_NAME,
     VARIABLE,
@@ -25,10 +28,10 @@ from mnist_fc.sweep.space import (
     TrialRecord,
     Values,
     check_space,
-    describe_space,
+    format_space,
     is_one_line,
-    value_from_json,
-    value_to_json,
+    parse_space_value,
+    to_optuna_value,
 )
 from mnist_fc.sweep.storage import (
     DAMAGED,
@@ -40,25 +43,24 @@ from mnist_fc.sweep.storage import (
     without_password,
 )
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure  # type: ignore[import-untyped]
-
 PRUNER = MedianPruner(n_startup_trials=5, n_warmup_steps=50)
-"""Its steps are per cent of a run, so that runs of different lengths compare.
+"""Ends a trial that, from its middle on, has never been as good as the median of the others at that point.
 
-A run is given up that has, half-way or later, never been as good as the median of the others was there. Not sooner: with the
-"one_cycle" schedule the best runs begin as the slower ones do. Replayed 400 times in random order on 24 learning curves of 10
-epochs each, asking from 30 % on lost the best run in one of nine sweeps, and from half-way on in none; a quarter of the epochs
-was saved.
+Its steps are per cent of a run, so that runs of different lengths can be compared. It does not prune earlier, because with the
+"one_cycle" schedule the best runs start like slower ones. Replayed 400 times in random order on 24 learning curves of 10 epochs,
+pruning from 30 % on lost the best run in one of nine sweeps; pruning from 50 % on lost it in none and saved a quarter of the
+epochs.
 """
 
 MIN_DONE = 10
-"""With fewer trials done, what matters cannot be told from chance."""
+"""With fewer finished trials, importances cannot be told from chance."""
+
 QUANTILE = 0.25
 EVALUATOR = PedAnovaImportanceEvaluator(target_quantile=QUANTILE)
-# What a study and its trials carry besides what Optuna gives them.
+
+# The user attributes that we add to studies and trials.
 DESCRIPTION, SECONDS, MESSAGE = "mnist_fc", "seconds", "message"
-LOST = f"It gave no sign of life for {GRACE_SECONDS} seconds: its process was killed, paused or cut off."
+LOST = f"It sent no heartbeat for {GRACE_SECONDS} seconds: its process was killed, paused or disconnected."
 STATES: dict[TrialState, State] = {
     TrialState.WAITING: "running",
     TrialState.RUNNING: "running",
@@ -69,7 +71,7 @@ STATES: dict[TrialState, State] = {
 
 
 def studies(storage: str) -> list[str]:
-    """The names of the sweeps' studies in a storage, the oldest first; none where there is no file yet. Raises SweepError."""
+    """Return the names of the studies that sweeps made, the oldest first; none if the file does not exist. Raises SweepError."""
     if is_file_missing(storage):
         return []
     with open_storage(storage) as opened:
@@ -81,94 +83,47 @@ def studies(storage: str) -> list[str]:
 
 
 def base_and_space(storage: str, study: str) -> tuple[TrainConfig, Space]:
-    """What a study varies, and what it does not. Raises SweepError, also when there is no such study."""
+    """Return the settings that a study does not vary, and those that it varies. Raises SweepError, also for a missing study."""
     with _loaded(storage, study) as loaded:
-        return _described(loaded)
+        return _read_description(loaded)
 
 
 def trials(storage: str, study: str) -> list[TrialRecord]:
-    """The trials of a study as they are now, by number, whoever runs them. Raises SweepError."""
+    """Return the trials of a study by number, whoever runs them. Raises SweepError."""
     with _loaded(storage, study) as loaded:
         return _records(loaded)
 
 
 def importances(storage: str, study: str) -> dict[str, float]:
-    """How much each varied field mattered for being among the best quarter: shares that sum to 1, the greatest first.
+    """Return how much each varied field mattered for being among the best quarter: shares that sum to 1, the greatest first.
 
-    PED-ANOVA (Watanabe, Bansal & Hutter 2023), on the trials done. Empty with fewer than MIN_DONE, and when they are too
-    much alike. Raises SweepError.
+    Computed by PED-ANOVA (Watanabe, Bansal & Hutter 2023) from the done trials. Empty with fewer than MIN_DONE of them, or
+    if their accuracies are too similar. Raises SweepError.
     """
     with _loaded(storage, study) as loaded:
-        return get_param_importances(loaded, evaluator=EVALUATOR) if _tells_importances(loaded) else {}
-
-
-def importance_plot(storage: str, study: str) -> "Figure | None":
-    """`importances` as a plotly figure; None where they are empty. Raises SweepError."""
-    from optuna.visualization import plot_param_importances
-
-    with _loaded(storage, study) as loaded:
-        if not _tells_importances(loaded):
-            return None
-        return plot_param_importances(loaded, evaluator=EVALUATOR, target_name="validation accuracy")
-
-
-def parallel_coordinates(storage: str, study: str) -> "Figure | None":
-    """A plotly figure with an axis for each varied field and a line for each trial done; None before two. Raises SweepError.
-
-    On each axis the values stand in order, from below: layers and numbers ascending, words as their field has them.
-    """
-    from optuna.visualization import plot_parallel_coordinate
-
-    with _loaded(storage, study) as loaded:
-        if sum(record.state == "done" for record in _records(loaded)) < 2:
-            return None
-        figure = plot_parallel_coordinate(loaded, target_name="validation accuracy")
-        for axis, name in enumerate(figure.layout.xaxis.ticktext):
-            if isinstance(FIELDS.get(name), Choice | LayerSizes):
-                _sort_axis(figure, axis, name)
-        return figure
-
-
-def _sort_axis(figure: "Figure", axis: int, name: str) -> None:
-    """Put the values of an axis into the order of their field; Optuna has them in that of the trials."""
-    labels = sorted((label for label in figure.layout.annotations if label.x == axis), key=lambda label: label.y)
-    heights = [label.y for label in labels]
-    ranked = sorted(labels, key=lambda label: _rank(name, label.text))
-    place = {label.y: height for label, height in zip(ranked, heights, strict=True)}
-    for trace in figure.data:
-        if trace.mode == "lines":
-            old = min(heights, key=lambda height: abs(height - trace.y[axis]))
-            trace.y = [*trace.y[:axis], place[old], *trace.y[axis + 1 :]]
-    for label in labels:
-        label.y = place[label.y]
-
-
-def _rank(name: str, text: str) -> Any:
-    """What the values of a field, as Optuna stores them, are sorted by."""
-    limit = FIELDS[name]
-    return limit.options.index(text) if isinstance(limit, Choice) else value_from_json(name, text)
+        return get_param_importances(loaded, evaluator=EVALUATOR) if _has_importances(loaded) else {}
 
 
 def join_study(config: SweepConfig, storage: BaseStorage) -> Study:
-    """The study, new or as others began it. Raises SweepError when that was with another base or space."""
+    """Create the study, or load it if it exists. Raises SweepError if it has another base or space."""
     study = optuna.create_study(
         storage=storage, study_name=config.study, direction="maximize", load_if_exists=True, pruner=PRUNER
     )
     if DESCRIPTION not in study.user_attrs and not study.get_trials(deepcopy=False):
         study.set_user_attr(DESCRIPTION, _description(config.base, config.space))
-    base, space = _described(study)
+    base, space = _read_description(study)
     if space != config.space:
-        raise SweepError(f"the study {config.study} varies {describe_space(space)}; for another space name another study")
+        raise SweepError(f"the study {config.study} varies {format_space(space)}; to vary anything else, name a new study")
     for name in FIELDS.keys() - space.keys() - {"threads"}:
         old, new = getattr(base, name), getattr(config.base, name)
         if old != new:
-            found = f"{value_to_json(old)}, not {value_to_json(new)}"
-            raise SweepError(f"the study {config.study} has {name} {found}; for that name another study")
+            found = f"{to_optuna_value(old)}, not {to_optuna_value(new)}"
+            raise SweepError(f"the study {config.study} has {name} {found}; to change it, name a new study")
     return study
 
 
 def _description(base: TrainConfig, space: Space) -> dict[str, Any]:
-    """Base and space for the study's own table, where they become JSON."""
+    """Return base and space as values that Optuna stores as JSON."""
     fields = {
         name: [varied.low, varied.high] if isinstance(varied, Interval) else {"options": varied.options}
         for name, varied in space.items()
@@ -176,11 +131,11 @@ def _description(base: TrainConfig, space: Space) -> dict[str, Any]:
     return {"base": dataclasses.asdict(base), "space": fields}
 
 
-def _described(study: Study) -> tuple[TrainConfig, Space]:
-    """The base and space of a study. Raises SweepError for what no sweep can have written."""
+def _read_description(study: Study) -> tuple[TrainConfig, Space]:
+    """Return the base and space of a study. Raises SweepError if no sweep can have written them."""
     description = study.user_attrs.get(DESCRIPTION)
     if description is None or study.directions != [StudyDirection.MAXIMIZE]:
-        raise SweepError(f"the study {study.study_name} was not begun by a sweep of this program")
+        raise SweepError(f"the study {study.study_name} was not created by a sweep of this program")
     try:
         base = TrainConfig.from_json(json.dumps(description["base"]))
         space = {
@@ -191,21 +146,22 @@ def _described(study: Study) -> tuple[TrainConfig, Space]:
     except ConfigError as error:
         raise SweepError(f"the study {study.study_name} is damaged: {error}") from None
     except (LookupError, TypeError, AttributeError):
-        raise SweepError(f"the study {study.study_name} is damaged: it does not say what it varies") from None
+        raise SweepError(f"the study {study.study_name} is damaged: its search space cannot be read") from None
 
 
 def _records(study: Study) -> list[TrialRecord]:
-    base, space = _described(study)
+    """Return the trials of a loaded study by number. Raises SweepError or ConfigError."""
+    base, space = _read_description(study)
     return [trial_record(base, space, trial) for trial in study.get_trials(deepcopy=False)]
 
 
 def trial_record(base: TrainConfig, space: Space, trial: FrozenTrial) -> TrialRecord:
-    """A trial as Optuna has it. Raises ConfigError for what no sweep can have written."""
+    """Convert a trial of Optuna. Raises ConfigError if no sweep can have written it."""
     if unknown := sorted(trial.params.keys() - space.keys()):
         raise ConfigError(f"trial {trial.number} varies {', '.join(unknown)}; the study varies {', '.join(space)}")
     try:
         settings = {
-            name: value_from_json(name, str(value)) if name == "hidden_sizes" else value
+            name: parse_space_value(name, str(value)) if name == "hidden_sizes" else value
             for name, value in sorted(trial.params.items(), key=lambda item: VARIABLE.index(item[0]))
         }
         config = base.replace(**settings)
@@ -229,14 +185,15 @@ def trial_record(base: TrainConfig, space: Space, trial: FrozenTrial) -> TrialRe
     )
 
 
-def _tells_importances(study: Study) -> bool:
-    """Whether there are enough trials, and the best quarter is not all of them."""
+def _has_importances(study: Study) -> bool:
+    """Return whether enough trials are done, and the worst is not as good as the best quarter."""
     done = sorted(r.val_accuracy for r in _records(study) if r.state == "done" and r.val_accuracy is not None)
     return len(done) >= MIN_DONE and done[0] < done[-math.ceil(len(done) * QUANTILE)]
 
 
 @contextmanager
 def _loaded(storage: str, study: str) -> Iterator[Study]:
+    """Load a study, and close its storage afterwards. Raises SweepError, also for damage found while it is used."""
     missing = SweepError(f"there is no study {study} in {without_password(storage)}")
     if is_file_missing(storage):
         raise missing

@@ -15,6 +15,7 @@ from mnist_fc.data.mnist import Mnist, split_validation
 from mnist_fc.network.backprop import Backprop
 from mnist_fc.network.mlp import MLP, initialize
 from mnist_fc.network.optimizer import Optimizer
+from mnist_fc.network.schedule import schedule_factor
 from mnist_fc.records import (
     Histogram,
     HistogramsRecord,
@@ -22,7 +23,6 @@ from mnist_fc.records import (
 )
 from mnist_fc.training.distributed import SINGLE_PROCESS, ProcessGroup, ProcessGroupError
 from mnist_fc.training.evaluation import total_loss_and_correct
-from mnist_fc.training.schedule import schedule_factor
 
 HISTOGRAM_BINS = 64
 

@@ -6,7 +6,7 @@
   const EVERY = 1000; // milliseconds
   const PATIENCE = 4; // checks in a row without a connection before the banner appears: connecting often takes less
   const NEVER_CONNECTED = "The page cannot connect to its server, so it stays empty. A proxy in between must forward websockets, " +
-    "with their Upgrade and Host headers.";
+    "with their Upgrade and Host headers: see mnist_fc/server/README.md.";
   const LOST = "The connection to the server is lost. The page shows the last state it received, and reconnects automatically.";
 
   const banner = document.body.appendChild(document.createElement("div"));

@@ -1,4 +1,4 @@
-"""The side panel: presets and one control for each hyperparameter. What they say is one TrainConfig."""
+"""The side panel: presets and one control for each hyperparameter. Together they make one TrainConfig."""
 
 import html
 from collections.abc import Iterable, Set
@@ -12,7 +12,7 @@ from mnist_fc.views.state import address, formatting, session, shared, sync
 
 PRESET_LINES = {
     "fast": "98 % on the test set in a few seconds.",
-    "best": "The most accurate net here: wide, with dropout, and digits that are bent anew each time. Takes minutes.",
+    "best": "The most accurate network here: wide, with dropout, and digits distorted anew each time. Takes minutes.",
     "blog-pytorch": "The blog's PyTorch program: 784-500-10, all training images, the **test set** after each epoch.",
     "blog-keras": "The blog's Keras program: 784-500-500-10, all training images, the **test set** after each epoch.",
     "custom": "Your own settings.",
@@ -46,7 +46,7 @@ WORDS = {
     "pytorch": "PyTorch's",
     "keras": "Keras's",
 }
-"""Choices as a person reads them."""
+"""Choices as the page writes them."""
 
 assert isinstance(FIELDS["hidden_sizes"], LayerSizes)
 MAX_LAYERS = int(FIELDS["hidden_sizes"].count.high)
@@ -65,22 +65,22 @@ KEYS = ("preset", "num_layers", *SIZE_KEYS, "epochs", *CONTROLLED, "detached")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the side panel says."""
+    """What the side panel shows."""
 
     config: TrainConfig
     """A field without a control (momentum, Adam's epsilon) is as in the preset or the run last chosen."""
     preset: str
     sizes: tuple[int, ...]
-    """Units of MAX_LAYERS layers: those that are taken away come back as they were."""
+    """Sizes of MAX_LAYERS layers: a layer that is removed comes back with its size."""
 
     @classmethod
     def of(cls, config: TrainConfig) -> "Settings":
-        """Return the settings that say `config`; layers that come later are as wide as its last."""
+        """Return the settings that show `config`; layers added later are as wide as its last."""
         sizes = config.hidden_sizes
         return cls(config, preset_of(config), (*sizes, *sizes[-1:] * (MAX_LAYERS - len(sizes))))
 
     def value(self, key: str) -> Any:
-        """Return what the control with that key shows."""
+        """Return the value that the control with that key shows."""
         match key:
             case "preset":
                 return self.preset
@@ -93,7 +93,7 @@ class Settings:
         return getattr(self.config, key)
 
     def chosen(self, key: str, value: Any) -> "Settings":
-        """Return the settings after a person has chosen `value` at a control. Raises ConfigError for a value out of range."""
+        """Return the settings after `value` was chosen at a control. Raises ConfigError for a value out of range."""
         config, sizes = self.config, self.sizes
         match key:
             case "preset" if value in PRESETS:
@@ -118,38 +118,37 @@ MACHINE = ("num_validation", "initialization", "seed", "threads")
 HIDEABLE = ("preset", "hidden_sizes", "epochs", *CONTROLLED, "keep_training")
 """What the address can hide."""
 
-
 NAMES_IN_ADDRESS = {"num_layers": "hidden_sizes", **dict.fromkeys(SIZE_KEYS, "hidden_sizes"), "detached": "keep_training"}
-"""What `hide=` calls a control where that is not its key."""
+"""The name of a control in `hide=` if it is not its key."""
 
 
 def config() -> TrainConfig:
-    """What the controls say, with all that the person has chosen by now."""
+    """Return the config of the controls, with everything chosen by now."""
     sync.receive()
     return _settings().config
 
 
 def set_one(field: str, value: Any) -> None:
-    """Make the control of one field of a config show `value`, as if it had been moved there."""
+    """Set the control of one field of a config to `value`, as if it had been moved there."""
     sync.receive()
     _choose("epochs" if field == "num_epochs" else field, value)
     session.redraw_panel()
 
 
 def set_all(config: TrainConfig) -> None:
-    """Make all controls show `config`."""
+    """Set all controls to `config`."""
     sync.receive()
     st.session_state.settings = Settings.of(config)
     session.redraw_panel()
 
 
 def settings_mark(config: TrainConfig) -> str:
-    """Return a text that is the same for settings that train the same network; the server may allow a run fewer threads."""
+    """Return a text that is equal for settings that train the same network; the server may reduce a run's threads."""
     return config.replace(threads=1).to_json()
 
 
 def _settings() -> Settings:
-    """What this session's panel says; at first what the address says, else the run that it names, else the fast preset."""
+    """Return this session's settings: at first the address's, otherwise those of the run it names, otherwise the fast preset."""
     state = st.session_state
     if "settings" not in state:
         said, state.address_problems = address.settings()
@@ -157,7 +156,7 @@ def _settings() -> Settings:
             session.log_rejected(f"a setting in the address: {formatting.unescape_markdown(problem)}")
         run = session.watched_run()
         if said is None:
-            said = run.config.replace(learning_rate=run.learning_rate) if run else PRESETS["fast"]
+            said = run.snapshot().settings.latest if run else PRESETS["fast"]
         state.settings = Settings.of(said)
         session.set_detached(run is not None and run.is_active and run.detached)
     settings: Settings = state.settings
@@ -169,7 +168,7 @@ def _widgets() -> sync.Widgets:
 
 
 def _choose(key: str, value: Any) -> None:
-    """Take over what the person has chosen at a control. What a browser sends is not trusted."""
+    """Apply what was chosen at a control. The browser's value is not trusted."""
     if key == "detached":
         session.set_detached(value is True)
         _keep_going()
@@ -178,24 +177,24 @@ def _choose(key: str, value: Any) -> None:
         st.session_state.settings = _settings().chosen(key, value)
     except ConfigError as error:
         session.log_rejected(f"a setting: {error}")
-    if key in ("preset", "learning_rate"):
+    if key == "learning_rate":  # a preset is for the next run, whose settings it names
         _send_learning_rate()
 
 
 def in_words(field: str, value: Any) -> str:
-    """A field and its value as a person reads them: "learning rate 0.001", "activation ReLU"."""
+    """Return a field and its value in words: "learning rate 0.001", "activation ReLU"."""
     return f"{field_in_words(field)} {value_in_words(value)}"
 
 
 def field_in_words(field: str) -> str:
-    """A field as a person reads it: "learning rate"."""
-    return {"num_epochs": "epochs", "num_validation": "validation images", "initialization": "first weights"}.get(
+    """Return a field in words: "learning rate"."""
+    return {"num_epochs": "epochs", "num_validation": "validation images", "initialization": "initial weights"}.get(
         field, field.replace("_", " ")
     )
 
 
 def value_in_words(value: Any) -> str:
-    """A field's value as a person reads it: "0.001", "ReLU", "500-500"."""
+    """Return a field's value in words: "0.001", "ReLU", "500-500"."""
     if isinstance(value, tuple):
         return "-".join(map(str, value))
     return WORDS[value] if isinstance(value, str) else _number(value)
@@ -203,14 +202,14 @@ def value_in_words(value: Any) -> str:
 
 @st.fragment
 def panel() -> None:
-    """Draw the controls. A change draws only this panel anew."""
+    """Draw the controls. A change redraws only this panel."""
     said = config()
     hidden, problems = address.hidden(HIDEABLE)
     for problem in [*st.session_state.address_problems, *problems]:
         st.warning(problem)
     address.show_settings(said)
     address.show()
-    # For timeline.js, which compares it with the settings of the run that is shown: the page beside the panel rests meanwhile.
+    # timeline.js compares it with the settings of the run that is shown; the rest of the page is not redrawn meanwhile.
     st.html(f"<i hidden class='panel-settings' data-settings='{html.escape(settings_mark(said))}'></i>")
     no_such_layer = SIZE_KEYS[len(said.hidden_sizes) :]
     on_page = {key for key in KEYS if NAMES_IN_ADDRESS.get(key, key) not in hidden and key not in no_such_layer}
@@ -225,7 +224,7 @@ def _shown(key: str) -> Any:
 
 
 def _draw(on_page: Set[str]) -> None:
-    """Draw the controls that are `on_page`, under their headings and with what follows from them."""
+    """Draw the controls that are `on_page`, under their headings and with the figures that follow from them."""
     settings = _settings()
     config = settings.config
     run = session.watched_run()
@@ -234,12 +233,12 @@ def _draw(on_page: Set[str]) -> None:
             "Preset",
             _widgets().offer("preset", [*PRESETS, "custom"]),
             key="preset",
-            help="A whole set of settings in one choice. Changing any control below makes it custom.",
+            help="A complete set of settings for the next run. Changing any control below makes it custom.",
         )
     if on_page:
         with st.container(key="settings_note"):  # one place for both, so that the controls below stay where they are
             if run and run.is_active:
-                st.caption("The learning rate changes now, the rest with the next run.")
+                st.caption("The learning rate slider changes this run. Everything else is for the next run.")
             elif "preset" in on_page:
                 st.caption(PRESET_LINES[settings.preset])
     if on_page & {"num_layers", "activation"}:
@@ -250,18 +249,18 @@ def _draw(on_page: Set[str]) -> None:
         _training(on_page, config)
     if "detached" in on_page:
         st.toggle(
-            "Go on when I leave",
+            "Keep training after I close the page",
             key="detached",
-            help="A run or sweep whose page is closed for a minute is stopped, for others may be waiting. With this it is not.",
+            help="Without this, a run or sweep stops a minute after its page is closed, to make room for others.",
         )
     if on_page & set(AGAINST_OVERFITTING):
         with st.expander("Against overfitting", key="regularization"):
             _against_overfitting(on_page)
     if on_page & set(MACHINE):
-        with st.expander("Data, start and machine", key="machine"):
+        with st.expander("Data, seed and hardware", key="machine"):
             _data_start_and_machine(on_page)
     if on_page:
-        st.caption("The address of this page says all settings: a link to it opens the page with them.")
+        st.caption("Copy this page's address to share these settings.")
 
 
 def _network(on_page: Set[str], config: TrainConfig) -> None:
@@ -270,15 +269,15 @@ def _network(on_page: Set[str], config: TrainConfig) -> None:
         "num_layers",
         "Hidden layers",
         range(1, MAX_LAYERS + 1),
-        "How many layers stand between the picture and the ten answers.",
+        "How many layers lie between the image and the ten outputs.",
     )
     for i, key in enumerate(SIZE_KEYS, 1):
-        _slider(on_page, key, f"Units in layer {i}", SIZES, "More units can learn more, and take longer.")
+        _slider(on_page, key, f"Neurons in layer {i}", SIZES, "More neurons can learn more, and take longer.")
     _choice(
         on_page,
         "activation",
         "Activation",
-        "What a unit does with its sum. ReLU is fast and learns well; sigmoid is the classic one.",
+        "The function that a neuron applies to its sum. ReLU is fast and learns well; sigmoid is the classic choice.",
     )
     st.caption(f"{'-'.join(map(str, config.layer_sizes))}: {config.num_parameters:,} parameters")
 
@@ -289,19 +288,21 @@ def _training(on_page: Set[str], config: TrainConfig) -> None:
         "learning_rate",
         "Learning rate",
         LEARNING_RATES,
-        "How far each step goes. Too small is slow, too large diverges.",
+        "The size of each step. Too small is slow; too large diverges.",
         _number,
     )
     _slider(on_page, "epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
-    _slider(on_page, "batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster and step less often.")
+    _slider(on_page, "batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster, with fewer steps.")
     steps = config.steps_per_epoch(shared.num_train_images())
     st.caption(f"{steps:,} steps an epoch, {steps * config.num_epochs:,} in all")
-    _choice(on_page, "optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most nets without tuning.")
+    _choice(
+        on_page, "optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most networks without tuning."
+    )
     _choice(
         on_page,
         "schedule",
         "Schedule",
-        "How the learning rate moves in a run: fixed, up and down once, or down along a cosine.",
+        "How the learning rate changes during a run: constant, up and down once, or down along a cosine.",
     )
 
 
@@ -311,21 +312,21 @@ def _against_overfitting(on_page: Set[str]) -> None:
         "dropout",
         "Dropout",
         DROPOUTS,
-        "The share of hidden units left out of each step, so that none is relied on.",
+        "The share of hidden neurons left out of each step, so that the network relies on none of them.",
         _number,
     )
     _choice(
         on_page,
         "augmentation",
         "Augmentation",
-        "Training images moved (shift), also turned, scaled and slanted (affine), or also bent (elastic), each time anew.",
+        "Distorts training images anew each time: shift moves them, affine also turns and scales them, elastic also bends them.",
     )
     _slider(
         on_page,
         "label_smoothing",
         "Label smoothing",
         SMOOTHINGS,
-        "How much of each label is spread over all digits, against overconfidence.",
+        "How much of each label is spread over all digits. It prevents overconfidence.",
         _number,
     )
     _slider(on_page, "weight_decay", "Weight decay", WEIGHT_DECAYS, "How strongly weights are pulled towards zero.", _number)
@@ -337,14 +338,14 @@ def _data_start_and_machine(on_page: Set[str]) -> None:
         "num_validation",
         "Validation images",
         VALIDATIONS,
-        "Held back to measure on. With 0 the net trains on all images, and the test set is measured after each epoch.",
+        "Training images held back for measuring. With 0, all are trained on, and the test set is measured after each epoch.",
         lambda n: f"{n:,}",
     )
     _choice(
         on_page,
         "initialization",
-        "First weights",
-        "Drawn as torch.nn.Linear does, or as Keras does (Glorot uniform, zero biases).",
+        "Initial weights",
+        "Random, as in torch.nn.Linear or as in Keras (Glorot uniform, zero biases).",
     )
     if "seed" in on_page:
         st.number_input(
@@ -352,20 +353,20 @@ def _data_start_and_machine(on_page: Set[str]) -> None:
             0,
             2**31 - 1,
             key="seed",
-            help="The same seed gives the same run on this machine; with the same layers, too, the same first weights.",
+            help="The same seed and settings give the same run on this machine.",
         )
     if (most := shared.scheduler().max_threads) > 1:
         _slider(on_page, "threads", "Threads", range(1, most + 1), "Processor cores to train on.")
     elif "threads" in on_page:
-        st.caption("Threads: 1, as there is one core for each training.")
+        st.caption("Threads: 1, since each training has one core.")
 
 
 def _slider(on_page: Set[str], key: str, label: str, ladder: Iterable[Any], help_line: str, shown: Any = str) -> None:
-    """A ladder of values; one that is not on it (from a run's settings) is put in its place."""
+    """Draw a slider over a ladder of values; a value off the ladder (from a run's settings) is inserted."""
     if key in on_page:
         values = {*ladder, _settings().value(key)}
         if len({shown(value) for value in values}) < len(values):
-            shown = str  # of a value that only its later digits tell from its neighbour
+            shown = str  # two values differ only in later digits
         options = sorted(_widgets().offer(key, sorted(values), shown))
         st.select_slider(label, options, key=key, format_func=shown, help=help_line)
 

@@ -1,4 +1,4 @@
-"""The canvas, and how a network reads what is on it."""
+"""The canvas, and how a network reads what is drawn on it."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from mnist_fc.analysis.probes import MAX_PROBES
 from mnist_fc.drawing.normalize import NormalizationSteps, extract_ink, normalize, resize_canvas, segment_digits
 from mnist_fc.drawing.strokes import CANVAS_SIZE, strokes_of_canvas
 from mnist_fc.reading.reader import Reading, number, percent
-from mnist_fc.views import probes
+from mnist_fc.views import export, probes
 from mnist_fc.views.components.canvas import BRUSH, BRUSHES, Canvas, Press
 from mnist_fc.views.components.images import figure, picture
 from mnist_fc.views.components.labels import distinct_digits
-from mnist_fc.views.state import networks, session, shared, sync
+from mnist_fc.views.state import formatting, networks, session, shared, sync
 
 FIRST_DRAWING: dict[str, Any] = {
     "objects": [
@@ -36,17 +36,17 @@ FIRST_DRAWING: dict[str, Any] = {
 FIRST_STROKES = strokes_of_canvas(FIRST_DRAWING)
 
 SOURCES = {"run": "This run's network", "shipped": "Shipped network", "file": "Loaded file"}
-"""Where a network that reads comes from, as a person reads it."""
+"""Where the network that reads comes from, in words."""
 
 PROBLEMS = {
     "empty": "Draw a digit.",
-    "no digit": "Not a digit.<br>The bars say what<br>it is likest.",
+    "no digit": "Not a digit.<br>The bars show the<br>closest digits.",
     "overflow": "The network's values overflowed, so it cannot read the drawing.",
 }
 
 
 def panel(network: networks.Network) -> list[Reading]:
-    """The canvas with its tools, and what `network` reads, which is returned."""
+    """Draw the canvas with its tools, and return what `network` reads."""
     canvas = _canvas()
     row = st.container(horizontal=True, gap="small", key="drawing")
     with row.container(width=CANVAS_SIZE):
@@ -64,7 +64,7 @@ def panel(network: networks.Network) -> list[Reading]:
     show_steps = st.toggle(
         "How the drawing is prepared",
         key="show_steps",
-        help="Step by step from your drawing to what the network sees, and what it would say without.",
+        help="Step by step from your drawing to what the network sees, and how it reads a plain resize instead.",
     )
     if show_steps:
         _preparation(canvas, readings, network)
@@ -72,7 +72,7 @@ def panel(network: networks.Network) -> list[Reading]:
 
 
 def _preparation(canvas: Canvas, readings: list[Reading], network: networks.Network) -> None:
-    """How what is shown became what the network sees, or why there is nothing to show."""
+    """Draw how the drawing became what the network sees, or say why there is nothing to show."""
     if canvas.test_digit is not None:
         st.caption("A test digit needs no preparation: the network sees it as it is.")
     elif readings[0].image is None:
@@ -82,14 +82,14 @@ def _preparation(canvas: Canvas, readings: list[Reading], network: networks.Netw
 
 
 def _read(canvas: Canvas, network: networks.Network) -> list[Reading]:
-    """What `network` makes of what is shown: the test digit, or else the drawing."""
+    """Return how `network` reads the test digit that is shown, otherwise the drawing."""
     if canvas.test_digit is not None:
         return [network.reader.read_image(_test_image(canvas.test_digit))]
     return network.reader.read_number(canvas.drawing)
 
 
 def to_explain(readings: list[Reading], key: str) -> Reading | None:
-    """The reading that a tab explains, of several digits the one that the person picks there; None, and why, if there is none."""
+    """Return the reading that a tab explains, of several digits the one picked there; say why if there is none."""
     reading = readings[0]
     if len(readings) > 1:
         places = list(range(len(readings)))
@@ -105,7 +105,7 @@ def to_explain(readings: list[Reading], key: str) -> Reading | None:
         )
         reading = readings[place if place in places else 0]
     if reading.problem == "empty":
-        st.info("Draw a digit, and here is what the network makes of it.")
+        st.info("Draw a digit to see it explained.")
         return None
     if reading.problem == "overflow":
         st.info("The network's values overflowed, so there is nothing to explain. Look back at an earlier step.")
@@ -149,14 +149,14 @@ def shown_test_digit() -> int | None:
 
 
 def show_test_digit(index: int) -> None:
-    """Have a test image read in the drawing's place; the drawing stays, and comes back with Undo."""
+    """Show a test image, to be read instead of the drawing; Undo brings the drawing back."""
     canvas = _canvas()
     canvas.receive()
     canvas.cover(int(index))
 
 
 def _choice() -> None:
-    """Which network reads, where there is a choice."""
+    """Draw the choice of the network that reads."""
     sources = networks.sources()
     widgets = sync.widgets("network", ["network_choice"], _choose)
     with st.container(key="network"), widgets.drawn({"network_choice": networks.source()}):
@@ -171,6 +171,10 @@ def _choice() -> None:
             format_func=SOURCES.__getitem__,
             label_visibility="collapsed",
         )
+    if file := networks.loaded_file():
+        with st.container(key="loaded_file", horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(f"Loaded file: **{formatting.escape_markdown(file.name)}**", width="content")
+            st.button("Remove", key="remove_file", icon=":material/close:", on_click=export.remove_file)
 
 
 def _choose(_key: str, source: session.Source) -> None:
@@ -197,13 +201,15 @@ def _result(readings: list[Reading], name: str, test_digit: int | None) -> None:
             pictures = "".join(picture(reading.image, "what the network sees: 28 by 28 pixels") for reading in readings)
             st.html(f"<div class='{'one' if len(readings) == 1 else 'several'}'>{pictures}</div>")
         st.caption("What the network sees")
-        nothing = all(reading.digit is None for reading in readings)
+        digits = [reading for reading in readings if reading.digit is not None]
+        is_pinned = bool(digits) and all(map(probes.is_pinned, digits))
         is_full = len(probes.pinned()) == MAX_PROBES
-        st.button("Pin", key="pin", icon=":material/keep:", disabled=nothing or is_full, on_click=_pin)
+        label = "Pinned" if is_pinned else "Pin"
+        st.button(label, key="pin", icon=":material/keep:", disabled=not digits or is_pinned or is_full, on_click=_pin)
 
 
 def _pin() -> None:
-    """Keep what is drawn now, to be read by every network from now on."""
+    """Pin what is drawn, for every network to read from now on."""
     canvas = _canvas()
     canvas.receive()
     index = canvas.test_digit
@@ -212,7 +218,7 @@ def _pin() -> None:
 
 
 def _said(reading: Reading) -> str:
-    """What there is to say of a reading, in a few short lines."""
+    """Return a reading in a few short lines of HTML."""
     if reading.problem or reading.digit is None or reading.runner_up is None:
         return PROBLEMS[reading.problem or "no digit"]
     sure, next_sure = (percent(reading.probabilities[digit]) for digit in (reading.digit, reading.runner_up))
@@ -250,7 +256,7 @@ def _bar(reading: Reading, digit: int) -> str:
 
 
 def _digits(readings: list[Reading]) -> str:
-    """Each digit of a number: its picture, how it is read and what it might be instead."""
+    """Return HTML for each digit of a number: its picture, how it is read and what it might be instead."""
     cells = (figure(r.image, f"<b>{number([r])}</b> {_said_of_one_of_many(r)}", number([r])) for r in readings)
     return f"<div class='comparison number'>{''.join(cells)}</div>"
 
@@ -260,7 +266,7 @@ def _whole_percent(probability: float) -> str:
 
 
 def _steps(drawing: np.ndarray, readings: list[Reading], network: networks.Network) -> None:
-    """The steps of the preparation as pictures, and the plain resize beside what comes out."""
+    """Draw the steps of the preparation as pictures, and the result beside a plain resize."""
     drawn, resized = extract_ink(drawing), resize_canvas(drawing)
     if drawn is None or resized is None:
         return
@@ -268,13 +274,12 @@ def _steps(drawing: np.ndarray, readings: list[Reading], network: networks.Netwo
     steps = normalize(segment_digits(drawn)[0] if several else drawn)
     st.html(f"<div class='steps'>{''.join(figure(*step) for step in _pictures_of(steps))}</div>")
     if several:
-        st.caption("The steps of the first digit, and its picture below; each is prepared so.")
-    escape_markdown = [network.reader.read_image(resized)]
-    compared = (("Normalised", readings), ("Plain resize", escape_markdown))
+        st.caption("The steps of the first digit, and its picture below. Each digit is prepared in this way.")
+    compared = (("Normalised", readings), ("Plain resize", [network.reader.read_image(resized)]))
     st.html(f"<div class='comparison'>{''.join(_compared(name, which) for name, which in compared)}</div>")
     st.caption(
-        "The pictures differ because MNIST's digits were cropped, scaled to 20 pixels, centred by their weight and written with "
-        "one kind of pen: another place, size or brush is what a network that learned from them hardly knows."
+        "MNIST's digits were cropped, scaled to 20 pixels and centred by weight, and all were written with a similar pen. A "
+        "network that learned from them hardly knows any other place, size or stroke width."
     )
 
 

@@ -55,8 +55,8 @@ def _network(network: networks.Network) -> None:
     )
     _download(
         CONFIG_NAME,
-        "Its activation, which the weights do not contain, and its settings. "
-        "Put it beside model.ckpt: `python -m mnist_fc evaluate model.ckpt` reads both.",
+        "Its activation, which the weights do not contain, and the settings it began with. Put it beside model.ckpt: "
+        "`python -m mnist_fc evaluate model.ckpt` reads both.",
         lambda: _config_of(network),
     )
     _download(
@@ -187,7 +187,7 @@ def _loaded(file: networks.LoadedFile, *, reads: bool) -> None:
             f"**{formatting.escape_markdown(file.name)}**: {loaded.layers}, {accuracy}. "
             + ("It reads your drawing now." if reads else "To read with it, choose **Loaded file** below the drawing.")
         )
-        remove.button("Remove", key="upload_remove", icon=":material/close:", on_click=_remove, width="stretch")
+        remove.button("Remove", key="upload_remove", icon=":material/close:", on_click=remove_file, width="stretch")
 
 
 def _receive() -> None:
@@ -221,7 +221,7 @@ def _set_activation() -> None:
         state.loaded_file = replace(file, reader=Reader(model))
 
 
-def _remove() -> None:
+def remove_file() -> None:
     """Remove the loaded network, and let the one read that did before."""
     state = st.session_state
     state.loaded_file = None

@@ -1,4 +1,4 @@
-"""How much of the gradient reaches each layer, over the steps, and how many units do nothing."""
+"""How much of the gradient reaches each layer over the steps, and how many neurons are dead."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from mnist_fc.analysis.gradients import gradient_flow, is_gradient_lost, weakest
 from mnist_fc.config import TrainConfig
 from mnist_fc.records import StepRecord
 from mnist_fc.server.run import RunSnapshot
-from mnist_fc.views import progress
+from mnist_fc.views import charts
 from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart, powers_of_ten
 from mnist_fc.views.components.numbers import format_ratio
 from mnist_fc.views.controls import WORDS
@@ -17,10 +17,10 @@ from mnist_fc.views.state import networks, session, shared, throttle
 
 
 def panel(network: networks.Network) -> None:
-    """The norms of the run that is watched, what they mean, and the dead units of the network that reads."""
+    """Draw the norms of the run that is shown, what they mean, and the dead neurons of the network that reads."""
     snapshot = session.watched_snapshot()
     if snapshot is None:
-        st.info("Press Train, and here is how strongly the loss pulls at each layer, step by step.")
+        st.info("Press Train to see how strongly the loss pulls at each layer, step by step.")
         return
     if snapshot.steps:
         shown = networks.at_moment(snapshot)
@@ -32,10 +32,10 @@ def panel(network: networks.Network) -> None:
             st.markdown(explain(shown.steps, shown_curves, snapshot.config) if shown.steps else "No step has been taken yet.")
     _dead_units(network)
     st.caption(
-        "The gradient says in which direction, and how strongly, each weight should change; the norm is the length of all of a "
-        "layer's gradient together, smoothed like the loss; the words are about the last steps before the moment shown. The "
-        "gradient is computed from the outputs back to the first layer: each layer multiplies it by its weights and by the slope "
-        "of its activation."
+        "The gradient says how strongly, and in which direction, each weight should change. The norm is the length of a layer's "
+        "whole gradient, smoothed like the loss. The words are about the last steps before the moment shown. The gradient is "
+        "computed backwards, from the output layer to the first. Each layer multiplies it by its weights and by the slope of its "
+        "activation."
     )
 
 
@@ -58,7 +58,7 @@ def _chart(snapshot: RunSnapshot, series: list[Series], shown: list[Series]) -> 
         line_chart(
             "gradient_curves",
             series,
-            Axis(progress.step_domain(snapshot), title="step"),
+            Axis(charts.step_domain(snapshot), title="step"),
             Axis(powers_of_ten(value for one in series for value in one.y), log=True),
             label="gradient norm of each layer over training steps",
             mark=networks.moment(snapshot),
@@ -89,7 +89,7 @@ def explain(steps: Sequence[StepRecord], curves: Sequence[Curve], config: TrainC
         )
     seen = f"The gradient of layer 1 is now {now} that of the output layer"
     if len(flow.norms) <= 2:
-        return f"{seen}.\n\nWith one hidden layer there is no long way on which a gradient could vanish."
+        return f"{seen}.\n\nWith one hidden layer, the network is too shallow for vanishing gradients."
     return f"{seen}: **it comes through all {len(flow.norms)} layers**.\n\n{_slope(config.activation)}"
 
 
@@ -109,9 +109,9 @@ def _course_of_loss(steps: Sequence[StepRecord]) -> str:
 def _slope(activation: str) -> str:
     match activation:
         case "relu" | "leaky_relu" | "gelu":
-            return "The slope of an active unit is about 1, so the way back takes nothing from the gradient."
+            return "The slope of an active neuron is about 1, so the gradient keeps its size on the way back."
         case "tanh":
-            return "Near zero the slope of tanh is 1; only units that are far out pass on less."
+            return "Near zero the slope of tanh is 1; only saturated neurons pass on less."
     return "The slope of sigmoid is at most a quarter: with few layers enough is left, with four it is not."
 
 
@@ -125,8 +125,8 @@ def _dead_units(network: networks.Network) -> None:
         f"{dead:,} of {size:,} in layer {i}" for i, (dead, size) in enumerate(zip(surveyed.num_dead, sizes, strict=True), start=1)
     ]
     with st.container(key="dead_units"):
-        st.markdown(f"**Dead units: {sum(surveyed.num_dead):,}** ({', '.join(parts)}; {name})")
+        st.markdown(f"**Dead neurons: {sum(surveyed.num_dead):,}** ({', '.join(parts)}; {name})")
     st.caption(
-        f"A unit is dead when it says the same of all {len(shared.mnist().test_labels):,} test digits: a ReLU never on, a "
-        "sigmoid that is stuck at one end. No gradient passes through it."
+        f"A dead neuron never changes its output over all {len(shared.mnist().test_labels):,} test digits: a ReLU that is never "
+        "on, or a sigmoid stuck at one end. No gradient passes through it."
     )

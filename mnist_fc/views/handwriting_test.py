@@ -1,4 +1,9 @@
-"""A small test of one's own hand: ten digits drawn as they are asked for, and how each network reads them."""
+"""A small test of one's own handwriting: ten digits drawn as they are asked for, and how each network reads them.
+
+What is drawn stays: every digit has its drawing, finished or not, whichever is asked for.
+"""
+
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -11,10 +16,39 @@ from mnist_fc.views.state import networks, session
 
 KEY = "hand_canvas"
 
+MAX_SETS = 10
+"""Sets of ten digits that are kept besides the one on the page, and sets whose scores are kept."""
+
+Drawings = tuple[tuple[Stroke, ...], ...]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Ten drawings, from 0 to 9, and the one that is asked for; 10 when all are drawn."""
+
+    drawings: Drawings = ((),) * NUM_CLASSES
+    asked: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all ten are drawn."""
+        return self.asked == NUM_CLASSES
+
+    @property
+    def drawn(self) -> Drawings:
+        """The drawings before the one that is asked for."""
+        return self.drawings[: self.asked]
+
+    def with_drawing(self, strokes: list[Stroke]) -> "Digits":
+        """Return the digits with `strokes` for the one that is asked for."""
+        if self.is_complete:
+            return self
+        return replace(self, drawings=(*self.drawn, tuple(strokes), *self.drawings[self.asked + 1 :]))
+
 
 def panel(network: networks.Network) -> None:
     """The canvas for the digit that is asked for, the ten boxes, and the score with every network that has read them."""
-    num_drawn = len(_drawn())
+    digits = _digits()
     readings = _readings(network)
     st.caption(
         "The page asks for 0 to 9 in turn. Write each as you always do. They stay here while the page is open, and every "
@@ -24,45 +58,62 @@ def panel(network: networks.Network) -> None:
     with boxes, st.container(key="hand_boxes"):
         st.html(f"<div class='boxes'>{''.join(_box(digit, readings) for digit in range(NUM_CLASSES))}</div>")
     with asked:
-        if num_drawn < NUM_CLASSES:
-            _ask(num_drawn)
-    with boxes if num_drawn < NUM_CLASSES else asked:
+        if not digits.is_complete:
+            _ask(digits.asked)
+    with asked if digits.is_complete else boxes:
         if readings:
             with st.container(key="hand_score"):
                 st.markdown(f"#### {_score(readings, network)}")
             st.caption(f"Read by {network.name}.")
-        if num_drawn == NUM_CLASSES:
+        if digits.is_complete:
             _others(network)
+        if _past():
+            st.button(
+                "Previous digits",
+                key="hand_restore",
+                icon=":material/history:",
+                help="Bring back the digits from before Start again.",
+                on_click=_restore,
+            )
 
 
 def keep_score(network: networks.Network) -> None:
-    """Let the network that reads now read the ten digits, where they are drawn, and keep its score."""
-    state = st.session_state
-    read_by = network.key, network.name, network.accuracy
-    if len(_drawn()) < NUM_CLASSES or not network.is_newest or state.get("hand_read_by") == read_by:
+    """Let the network that reads now read the ten digits, if they are drawn, and keep its score."""
+    state, digits = st.session_state, _digits()
+    read_by = digits.drawings, network.key, network.name, network.accuracy
+    if not digits.is_complete or not network.is_newest or state.get("hand_read_by") == read_by:
         return
     state.hand_read_by = read_by
-    scores: dict[str, str] = state.setdefault("hand_scores", {})
+    all_scores: dict[Drawings, dict[str, str]] = state.setdefault("hand_scores", {})
+    scores = all_scores.pop(digits.drawings, {})
     scores.pop(network.key, None)  # the newest comes last
     readings = _readings(network)
     scores[network.key] = f"{_score(readings, network)}: {network.title}"
+    all_scores[digits.drawings] = scores
+    while len(all_scores) > MAX_SETS:
+        del all_scores[next(iter(all_scores))]
     state.setdefault("hands_right", {})[network.key] = _num_right(readings)
 
 
 def num_right(key: str) -> int | None:
-    """How many of the person's ten digits the network of that key has read right; None if it has not read them."""
+    """Return how many of the person's ten digits the network of that key has read right; None if it has not read them."""
     right: dict[str, int] = st.session_state.get("hands_right", {})
     return right.get(key)
 
 
-def _drawn() -> list[list[Stroke]]:
-    """The strokes of each digit drawn so far, from 0 on."""
-    drawn: list[list[Stroke]] = st.session_state.setdefault("hand", [])
-    return drawn
+def _digits() -> Digits:
+    digits: Digits = st.session_state.setdefault("hand", Digits())
+    return digits
+
+
+def _past() -> list[Digits]:
+    """The sets that Start again has put away, the newest last."""
+    past: list[Digits] = st.session_state.setdefault("hand_past", [])
+    return past
 
 
 def _readings(network: networks.Network) -> list[Reading]:
-    return [network.reader.read(render(strokes)) for strokes in _drawn()]
+    return [network.reader.read(render(list(strokes))) for strokes in _digits().drawn]
 
 
 def _score(readings: list[Reading], network: networks.Network) -> str:
@@ -77,6 +128,7 @@ def _canvas() -> Canvas:
     """The canvas of this tab, with the buttons that change what is on it."""
     presses = {
         "hand_next": Press("clear", _next),
+        "hand_undo": Press("undo", Canvas.undo),
         "hand_clear": Press("clear", Canvas.clear),
     }
     return Canvas(KEY, presses, on_rejected=session.log_rejected)
@@ -96,8 +148,10 @@ def _ask(digit: int) -> None:
                 type="primary",
                 disabled=not canvas.strokes,
             )
+            st.button("Back", key="hand_back", icon=":material/arrow_back:", disabled=digit == 0, on_click=_back)
+        with st.container(horizontal=True, gap="small"):
+            canvas.button("Undo", "hand_undo", icon=":material/undo:", disabled=not canvas.can_undo)
             canvas.button("Clear", "hand_clear", icon=":material/delete:")
-            st.button("Back", key="hand_back", icon=":material/undo:", disabled=digit == 0, on_click=_back)
     if canvas.problem:
         st.error(f"{canvas.problem}. Press Clear and draw again.")
 
@@ -105,36 +159,53 @@ def _ask(digit: int) -> None:
 def _others(network: networks.Network) -> None:
     """The scores of the networks before, and the ways on."""
     keep_score(network)
-    others = [f"- {line}" for key, line in reversed(st.session_state.hand_scores.items()) if key != network.key]
+    scores: dict[str, str] = st.session_state.get("hand_scores", {}).get(_digits().drawings, {})
+    others = [f"- {line}" for key, line in reversed(scores.items()) if key != network.key]
     if others:
         st.markdown("The same ten digits before:\n" + "\n".join(others))
     with st.container(horizontal=True, gap="small"):
-        st.button("Back", key="hand_back", icon=":material/undo:", on_click=_back)
+        st.button("Back", key="hand_back", icon=":material/arrow_back:", on_click=_back)
         st.button("Start again", key="hand_again", icon=":material/restart_alt:", on_click=_again)
+
+
+def _turn_to(canvas: Canvas, digits: Digits) -> None:
+    """Show `digits`, with the drawing of the one that is asked for on the canvas."""
+    st.session_state.hand = digits
+    canvas.put(() if digits.is_complete else digits.drawings[digits.asked])
 
 
 def _next(canvas: Canvas) -> None:
     if canvas.strokes:
-        _drawn().append(canvas.strokes)
-        canvas.put([])
+        digits = _digits().with_drawing(canvas.strokes)
+        _turn_to(canvas, replace(digits, asked=digits.asked + 1))
+
+
+def _received() -> tuple[Canvas, Digits]:
+    """Return the canvas and the digits with all that the browser has sent by now."""
+    canvas = _canvas()
+    canvas.receive()
+    return canvas, _digits().with_drawing(canvas.strokes)
 
 
 def _back() -> None:
-    """Draw the last digit once more, beginning with what it was; the scores were of other digits."""
-    canvas = _canvas()
-    canvas.receive()
-    canvas.put(_drawn().pop())
-    _forget_scores()
+    canvas, digits = _received()
+    _turn_to(canvas, replace(digits, asked=max(0, digits.asked - 1)))
 
 
 def _again() -> None:
-    st.session_state.hand = []
-    _forget_scores()
+    """Begin with ten new digits; `_restore` brings these back."""
+    canvas, digits = _received()
+    st.session_state.hand_past = [*_past(), digits][-MAX_SETS:]
+    _turn_to(canvas, Digits())
 
 
-def _forget_scores() -> None:
-    st.session_state.hand_scores = {}
-    st.session_state.hand_read_by = None
+def _restore() -> None:
+    """Bring back the digits that were put away last, in exchange for those on the page if anything of them is drawn."""
+    canvas, digits = _received()
+    if past := _past():
+        _turn_to(canvas, past.pop())
+        if any(digits.drawings):
+            past.append(digits)
 
 
 def _box(digit: int, readings: list[Reading]) -> str:

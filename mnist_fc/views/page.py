@@ -12,6 +12,7 @@ from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.reading.reader import Reading
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.views import (
+    charts,
     controls,
     drawing,
     environment,
@@ -22,8 +23,10 @@ from mnist_fc.views import (
     inside,
     look_alikes,
     mistakes,
+    notices,
     probes,
-    progress,
+    rest,
+    run_bar,
     runs,
     speed,
     sweep,
@@ -74,29 +77,30 @@ def draw_page() -> None:
             "Train a fully connected network on real handwritten digits, on this computer's processor, and watch it learn."
         )
         controls.panel()
-    seconds = tick_seconds()
-    st.fragment(live, run_every=seconds)(seconds)
+    seconds, look_seconds = tick_seconds(), rest.look_seconds()
+    st.fragment(live, run_every=seconds)(seconds, look_seconds)
+    st.fragment(rest.look, run_every=look_seconds)(look_seconds)
 
 
-def live(seconds: float | None) -> None:
+def live(seconds: float | None, look_seconds: float | None) -> None:
     """Draw everything beside the side panel, as one fragment: at every tick, stroke and click."""
     sync.receive()
     session.heartbeat()
     session.follow_next()
-    if tick_seconds() != seconds or session.pop_panel_redraw():
+    if (tick_seconds(), rest.look_seconds()) != (seconds, look_seconds) or session.pop_panel_redraw():
         st.rerun()  # a run has begun or ended, so the page ticks at another pace; or the side panel shows old values
     has_ended = pace.tick_seconds() is None  # asked before the weights are read: a run that ends later has newer ones
     network = networks.network()  # once, so that everything shows the same weights
     with st.container(key="training_bar"):
-        progress.bar()
+        run_bar.panel()
     looking_back = st.container(key="looking_back")
     with st.container(key="workspace"):
         left, right = st.columns(2, gap="large")
     with left:
         readings = drawing.panel(network)
     with right:
-        is_complete = progress.charts(probes.panel if probes.pinned() else None)
-        progress.notices()
+        is_complete = charts.panel(probes.panel if probes.pinned() else None)
+        notices.panel()
     tabs(readings, network)
     with looking_back:
         timeline.timeline()  # last: playback moves to the next step once everything of this one is drawn
@@ -121,7 +125,7 @@ def tick_seconds() -> float | None:
     that was sent under an old id.
     """
     tab = st.session_state.get("tabs")
-    paces = [pace.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW), progress.tick_seconds()]
+    paces = [pace.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW), run_bar.tick_seconds()]
     if tab == SWEEP:
         paces.append(sweep.tick_seconds())
     if tab == SPEED:

@@ -1,7 +1,8 @@
-"""Pinned drawings: how sure the network becomes of them while it learns, run after run."""
+"""Pinned drawings: how the probability of the right digit changes while a network learns, run after run."""
 
 import time
 
+import numpy as np
 import streamlit as st
 
 from mnist_fc.analysis.probes import MAX_PROBES, History, Probe
@@ -9,46 +10,50 @@ from mnist_fc.config import NUM_CLASSES, ConfigError
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.reading.reader import Reading, percent
 from mnist_fc.server.run import RunSnapshot
-from mnist_fc.views import progress
+from mnist_fc.views import charts
 from mnist_fc.views.components.chart import Axis, Series, line_chart
 from mnist_fc.views.components.images import picture
 from mnist_fc.views.state import networks
 
 COLORS = ("#d946ef", "#8a6d1f", "#9333ea", "#dc2626", "#b0509a")
-"""Of the curves of up to MAX_PROBES drawings: none is that of a data set, and all can be seen in both themes."""
+"""Colours of up to MAX_PROBES curves: none is that of a data set, and all are legible in both themes."""
 
 SECONDS_A_DRAW = 0.12
-"""For reading the moments that were not read yet; the rest are read when the page has been drawn."""
+"""Time for reading the moments that have not been read; the rest are read after the page has been drawn."""
 
 
 def pinned() -> list[Probe]:
-    """The drawings that are pinned, for as long as the session lasts."""
+    """Return the pinned drawings, which last as long as the session."""
     probes: list[Probe] = st.session_state.setdefault("probes", [])
     return probes
 
 
-def pin(readings: list[Reading], label: int | None) -> None:
-    """Pin the digits that were read, as many as there is room for; what each is meant to be is `label`, else what it is read as.
+def is_pinned(reading: Reading) -> bool:
+    """Return whether what was read is pinned already."""
+    return reading.image is not None and any(np.array_equal(probe.image, reading.image) for probe in pinned())
 
-    What is no digit has no right answer to follow.
+
+def pin(readings: list[Reading], label: int | None) -> None:
+    """Pin the digits that were read and are not pinned yet, as many as there is room for.
+
+    `label` is what each is meant to be; None for what it is read as. What is not a digit has no right answer to follow.
     """
     for reading in readings:
-        if reading.digit is None or reading.image is None or len(pinned()) == MAX_PROBES:
+        if reading.digit is None or reading.image is None or is_pinned(reading) or len(pinned()) == MAX_PROBES:
             continue
         st.session_state.num_pinned = st.session_state.get("num_pinned", 0) + 1
         pinned().append(Probe(st.session_state.num_pinned, reading.image, reading.digit if label is None else label))
 
 
 def panel(snapshot: RunSnapshot | None, height: int) -> bool:
-    """The chart and what it says in words; False if moments of the run are left to read."""
+    """Draw the chart and its words. Return False if moments of the run are left to read."""
     history, is_complete = _history(snapshot) if snapshot else (History(), True)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.html("<div class='chart-heading'><h3>Your drawings</h3>probability of the right digit</div>", width="content")
         with st.popover("Edit pins", key="probes_change"):
             _change()
-    if snapshot:
-        with st.container(key="probe_chart"):
-            _chart(snapshot, history, height)
+    with st.container(key="probe_chart"):  # there before a run is, so that the first pin moves nothing below
+        _chart(snapshot, history, height)
     moment = networks.moment(snapshot) if snapshot else None
     with st.container(key="probes"):
         st.html(f"<div class='probes'>{''.join(_tile(history, i, moment) for i in range(len(pinned())))}</div>")
@@ -56,7 +61,7 @@ def panel(snapshot: RunSnapshot | None, height: int) -> bool:
 
 
 def _history(snapshot: RunSnapshot) -> tuple[History, bool]:
-    """The pinned drawings read by all weights that there are of the run, or by some of them when that takes long."""
+    """Return how the run's kept weights read the pinned drawings, and whether all of them have."""
     state = st.session_state
     if state.get("probe_history_of") != snapshot.id:
         state.probe_history_of, state.probe_history = snapshot.id, History()
@@ -72,11 +77,11 @@ def _history(snapshot: RunSnapshot) -> tuple[History, bool]:
         try:
             history.add(step, networks.kept_model(snapshot, step), pinned())
         except (CheckpointError, ConfigError):
-            history.skip(step, pinned())  # the slider says why to who asks for it
+            history.skip(step, pinned())  # the slider says why when it is moved there
     return history, True
 
 
-def _chart(snapshot: RunSnapshot, history: History, height: int) -> None:
+def _chart(snapshot: RunSnapshot | None, history: History, height: int) -> None:
     series = []
     for i, probe in enumerate(pinned()):
         curve = history.curve(probe)
@@ -86,11 +91,11 @@ def _chart(snapshot: RunSnapshot, history: History, height: int) -> None:
     line_chart(
         "probe_curves",
         series,
-        Axis(progress.step_domain(snapshot), title="step"),
+        Axis(charts.step_domain(snapshot), title="step"),
         Axis((0, 1), percent=True),
         label="probability of the right digit for each pinned drawing over training steps",
         height=height,
-        mark=networks.moment(snapshot),
+        mark=networks.moment(snapshot) if snapshot else None,
     )
 
 
@@ -99,7 +104,7 @@ def _name(index: int) -> str:
 
 
 def _tile(history: History, index: int, moment: int | None) -> str:
-    """One drawing: its picture, how sure the network of that moment is, and since when it has read the drawing right."""
+    """Return one drawing as HTML: its picture, its probability at that moment, and since when it has been read correctly."""
     probe = pinned()[index]
     read = history.reading_at(probe, moment)
     probability, words = "", ""
@@ -126,7 +131,7 @@ def _when_right(history: History, probe: Probe, moment: int | None) -> str:
 
 
 def _change() -> None:
-    """What each drawing is meant to be, and the way to be rid of it."""
+    """Draw a choice of the digit that each drawing is meant to be, and a button that unpins it."""
     st.caption("What is each drawing meant to be?")
     for i, probe in enumerate(pinned()):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):

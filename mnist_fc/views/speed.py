@@ -5,7 +5,7 @@ import streamlit as st
 from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.server.task import SpeedTest
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, fastest_threads
-from mnist_fc.views import controls, progress
+from mnist_fc.views import commands, controls
 from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart
 from mnist_fc.views.state import pace, session, shared
 
@@ -114,7 +114,7 @@ def _measure() -> None:
 def _stop() -> None:
     if test := _measuring():
         shared.scheduler().stop(test)
-        test.wait_until_ended(progress.COMMAND_SECONDS)
+        test.wait_until_ended(commands.COMMAND_SECONDS)
 
 
 def _threads(count: int) -> str:

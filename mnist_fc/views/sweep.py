@@ -22,7 +22,7 @@ from mnist_fc.sweep.space import (
 )
 from mnist_fc.sweep.storage import SweepError
 from mnist_fc.sweep.study import studies as study_names
-from mnist_fc.views import controls, progress, studies, trials
+from mnist_fc.views import commands, controls, studies, trials
 from mnist_fc.views.state import formatting, pace, session, shared
 
 T = TypeVar("T")
@@ -269,4 +269,4 @@ def _so_far(sweep: Sweep, newest: list[TrialRecord], num_ended: int) -> str:
 def _stop() -> None:
     if (sweep := _sweeping()) and session.can_stop(sweep):
         shared.scheduler().stop(sweep)
-        sweep.wait_until_ended(progress.COMMAND_SECONDS)
+        sweep.wait_until_ended(commands.COMMAND_SECONDS)

@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from mnist_fc.config import preset_of
-from mnist_fc.views import controls, progress
+from mnist_fc.views import charts, controls
 from mnist_fc.views.components.component import Component, browser_value
 from mnist_fc.views.state import networks, session
 
@@ -11,9 +10,9 @@ _timeline = Component("timeline", "<div class='timeline'></div>")
 
 
 def timeline() -> None:
-    """Draw the name and settings of the run that is shown, and the slider; without weights to choose from it is disabled.
+    """Draw the name and settings of the run that is shown, and the slider, which is disabled without weights to choose from.
 
-    All that the page reads and draws is with those of the moment chosen.
+    The whole page reads and draws with the weights of the moment chosen.
     """
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
@@ -23,7 +22,7 @@ def timeline() -> None:
         "steps": [step for step in snapshot.kept if step < newest] if snapshot else [],
         "newest": newest,
         "chosen": networks.moment(snapshot) if snapshot else None,
-        "end": progress.step_domain(snapshot)[1],
+        "end": charts.step_domain(snapshot)[1],
         "isLive": snapshot is not None and snapshot.is_active,
         "turn": st.session_state.get("timeline_turn", 0),
     }
@@ -31,8 +30,8 @@ def timeline() -> None:
         data |= {
             "run": snapshot.id,
             "name": session.run_name(run),
-            "settings": f"{'-'.join(map(str, snapshot.config.layer_sizes))}, {preset_of(snapshot.settings)}",
-            "settingsMark": controls.settings_mark(snapshot.settings),
+            "settings": f"{'-'.join(map(str, snapshot.config.layer_sizes))}, {snapshot.settings.in_words}",
+            "settingsMark": controls.settings_mark(snapshot.settings.latest),
         }
     with st.container(key="timeline"):
         _timeline.show("timeline_slider", data, on_moment_change=_choose, on_use_change=_use)
@@ -41,11 +40,11 @@ def timeline() -> None:
 def _use() -> None:
     """Copy the run's settings to the side panel."""
     if (run := session.watched_run()) and browser_value("timeline_slider", "use") == run.id:
-        controls.set_all(run.snapshot().settings)
+        controls.set_all(run.snapshot().settings.latest)
 
 
 def _choose() -> None:
-    """Take over what the browser asks for; a step that was not kept means the newest weights."""
+    """Look at the step that the browser asks for; a step that was not kept means the newest weights."""
     run = session.watched_run()
     match browser_value("timeline_slider", "moment"):
         case {"step": int(step), "turn": int(turn)} if run:

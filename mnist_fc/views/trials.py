@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.sweep.space import Space, TrialRecord, best, config_of
-from mnist_fc.sweep.study import MIN_DONE, importance_plot, parallel_coordinates
+from mnist_fc.sweep.figures import importance_bars, parallel_coordinates
+from mnist_fc.sweep.space import Space, TrialRecord, best_trial, config_of
+from mnist_fc.sweep.study import MIN_DONE, importances
 from mnist_fc.views import controls, studies
 from mnist_fc.views.studies import Study
 
@@ -67,7 +68,7 @@ def _use(study: str, of_study: Study) -> None:
         help="The trial whose settings are copied; the best if empty. Seed and threads stay as they are.",
     )
     by_number = {trial.number: trial for trial in of_study.trials}
-    trial = best(of_study.trials) if number is None else by_number.get(number)
+    trial = best_trial(of_study.trials) if number is None else by_number.get(number)
     name = f"trial {trial.number}" if trial else "the best trial" if number is None else f"trial {number}"
     button.button(
         f"Use settings of {name}" + (", the best" if trial and number is None else ""),
@@ -90,7 +91,7 @@ def _use_settings(study: str, base: TrainConfig, trial: TrialRecord) -> None:
 def _table(study: Study) -> str:
     """Return the trials as an HTML table, running ones first and then the best."""
     rows = sorted(study.trials, key=_rank)
-    first = best(rows)
+    first = best_trial(rows)
     head = "".join(f"<th>{html.escape(controls.field_in_words(name))}</th>" for name in study.space)
     body = "".join(_row(trial, study.space, is_best=trial is first) for trial in rows[:MAX_ROWS])
     more = f"and {len(rows) - MAX_ROWS:,} more, less accurate or older" if len(rows) > MAX_ROWS else ""
@@ -153,7 +154,9 @@ def _tally(rows: list[TrialRecord]) -> str:
 def _lines(study: str, of_study: Study, ticking: bool) -> None:
     st.markdown("#### Settings and results")
     done = _done(of_study)
-    figure = _plot("lines", study, done, lambda: _dress_lines(parallel_coordinates(studies.storage(), study), done), ticking)
+    figure = _plot(
+        "lines", study, done, lambda: _dress_lines(parallel_coordinates(of_study.space, of_study.trials), done), ticking
+    )
     if figure is None:
         st.caption(f"This plot shows a line for each trial as soon as two are done; {_so_many(len(done))} so far.")
         return
@@ -177,7 +180,7 @@ def _lines(study: str, of_study: Study, ticking: bool) -> None:
 def _shares(study: str, of_study: Study, ticking: bool) -> None:
     st.markdown("#### What mattered")
     done = _done(of_study)
-    figure = _plot("shares", study, done, lambda: _dress_shares(importance_plot(studies.storage(), study)), ticking)
+    figure = _plot("shares", study, done, lambda: _dress_shares(importance_bars(importances(studies.storage(), study))), ticking)
     if figure is None:
         why = _so_many(len(done)) if len(done) < MIN_DONE else "the completed ones are too similar"
         st.caption(f"This plot shows which settings mattered most as soon as {MIN_DONE} trials are done; {why}.")
@@ -206,7 +209,7 @@ def _plot(name: str, study: str, done: tuple[float, ...], draw: Callable[[], "Fi
 
 
 def _dress_lines(figure: "Figure | None", done: tuple[float, ...]) -> "Figure | None":
-    """Return Optuna's figure in the page's colours and words, the best lines on top."""
+    """Return the figure in the page's colours and words, the best lines on top."""
     if figure is None:
         return None
     lines = sorted((trace for trace in figure.data if trace.mode == "lines"), key=lambda trace: trace.y[0])[-MAX_LINES:]
@@ -241,7 +244,7 @@ def _dress_lines(figure: "Figure | None", done: tuple[float, ...]) -> "Figure | 
 
 
 def _dress_shares(figure: "Figure | None") -> "Figure | None":
-    """Return Optuna's figure in the page's colours and words."""
+    """Return the figure in the page's colours and words."""
     if figure is None:
         return None
     for trace in figure.data:

@@ -53,10 +53,10 @@ def test_only_the_actual_fault_is_named(runs: Runs, name: str, config: TrainConf
 @pytest.mark.parametrize("name", [name for name in DIVERGING if name != "no number"])  # over before there is a mean to judge
 def test_divergence_is_named_early_and_until_the_end(runs: Runs, name: str) -> None:
     *during, _ = runs(DIVERGING[name]).prefixes()
-    said = [diagnosis.name if diagnosis else None for diagnosis in during]
-    first = said.index("diverges")
+    names = [diagnosis.name if diagnosis else None for diagnosis in during]
+    first = names.index("diverges")
     assert first < 25
-    assert set(said[first:]) == {"diverges"}
+    assert set(names[first:]) == {"diverges"}
 
 
 @pytest.mark.parametrize(("name", "config"), SICK)

@@ -50,9 +50,9 @@ def test_curve_is_the_probability_of_the_right_digit(history: History, models: d
 def test_first_correct_is_the_first_step_reading_the_digit(history: History, models: dict[int, MLP], probes: list[Probe]) -> None:
     for probe in probes:
         with torch.no_grad():
-            said = {step: int(models[step](torch.from_numpy(probe.image.reshape(1, -1))).argmax()) for step in sorted(models)}
-        assert history.first_correct(probe) == next((step for step, digit in said.items() if digit == probe.digit), None)
-        assert said[max(said)] == probe.digit, "a digit that this run never learns shows nothing here"
+            digits = {step: int(models[step](torch.from_numpy(probe.image.reshape(1, -1))).argmax()) for step in sorted(models)}
+        assert history.first_correct(probe) == next((step for step, digit in digits.items() if digit == probe.digit), None)
+        assert digits[max(digits)] == probe.digit, "the run must learn this digit, or the test shows nothing"
 
 
 def test_probe_with_a_changed_digit_keeps_its_readings(history: History, probes: list[Probe]) -> None:

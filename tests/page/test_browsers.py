@@ -20,9 +20,9 @@ from tests.support.browser import (
     running_server,
     start_run,
 )
+from tests.support.faults import LONG
 
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"
-LONG = "?preset=fast&num_validation=100&hidden_sizes=512,512&batch_size=8&epochs=100&threads=1"
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from mnist_fc.network.mlp import MLP
 from mnist_fc.records import EndRecord, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
+from mnist_fc.views.charts import SERIES_COLORS
 from mnist_fc.views.components import component
 from mnist_fc.views.components.chart import Axis, Series
 from mnist_fc.views.components.numbers import MINUS, TIMES
 from mnist_fc.views.components.pixels import Tile, as_data
-from mnist_fc.views.progress import SERIES_COLORS
 from tests.support.browser import (
     ONE,
     SEVEN,

@@ -75,7 +75,7 @@ def press(page: Page, key: str, *keys: str) -> None:
 
 
 def open_all_settings(page: Page) -> None:
-    for heading, key in (("Against overfitting", "augmentation"), ("Data, start and machine", "initialization")):
+    for heading, key in (("Against overfitting", "augmentation"), ("Data, seed and hardware", "initialization")):
         page.get_by_text(heading).click()
         expect(shown(page, key)).to_be_visible()
 

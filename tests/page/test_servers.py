@@ -17,6 +17,7 @@ from tests.support.browser import (
 )
 
 
+@pytest.mark.slow
 def test_missing_data_file_is_reported(browser: Browser, tmp_path: Path) -> None:
     with running_server(tmp_path, MNIST_FC_DATA=str(tmp_path / "missing.npz")) as own:
         page = browser.new_page()

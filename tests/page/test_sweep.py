@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.sweep.search import sweep
-from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best
+from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best_trial
 from mnist_fc.sweep.storage import SWEEPS_VARIABLE, default_storage
 from mnist_fc.sweep.study import MIN_DONE, base_and_space, trials
 from tests.support.browser import CONTRAST_BELOW, Server, choose, click, expect_status, open_tab, ready, running_server
@@ -113,7 +113,7 @@ def test_finished_sweep_shows_plots_and_applies_best_settings(open_page: Callabl
     expect(page.locator(".st-key-sweep_lines .scatterlayer path.js-line")).to_have_count(MIN_DONE + 1)
     expect(page.locator(".st-key-sweep_shares")).to_contain_text("learning rate")
 
-    first = best(trials(storage, "short"))
+    first = best_trial(trials(storage, "short"))
     assert first
     best_row = page.locator(".sweep-table tr.best")
     expect(best_row).to_contain_text(f"{first.number} ★")
@@ -152,14 +152,14 @@ def test_invalid_search_space_is_reported_and_nothing_starts(open_page: Callable
     for text, problem in {
         "256, 5": "hidden_sizes is (5,); it must be 1 to 4 layers of 8 to 2048 units.",
         "<b>*wide*</b>": "hidden_sizes is ('<b>*wide*</b>',); it must be 1 to 4 layers of 8 to 2048 units.",
-        "64..128": "hidden_sizes has no numbers in between; name its values, separated by commas, "
+        "64..128": "hidden_sizes cannot be an interval; list its values, separated by commas, "
         "each 1 to 4 layers of 8 to 2048 units.",
     }.items():
         enter(page, "sweep_hidden_sizes", text)
         expect(said).to_have_text(problem)
     click(page, "start_sweep")
     expect(page.locator(".st-key-stop_sweep")).to_have_count(0)
-    expect(said).to_contain_text("has no numbers in between")
+    expect(said).to_contain_text("cannot be an interval")
     enter(page, "sweep_hidden_sizes", "64, 32-16")
     expect(said).to_have_count(0)
 

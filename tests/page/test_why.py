@@ -259,7 +259,7 @@ def test_sigmoid_network_uses_integrated_gradients_and_shows_the_residual(page: 
 
 def test_blank_canvas_and_scribbles_have_their_own_explanations(page: Page) -> None:
     clear(page)
-    expect(page.get_by_text("Draw a digit, and here is what the network makes of it.")).to_be_visible()
+    expect(page.get_by_text("Draw a digit to see it explained.")).to_be_visible()
     draw(page, [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)])
     expect_reading(page, "?")
     expect(page.get_by_text("The network alone would answer")).to_be_visible()
@@ -344,7 +344,7 @@ def test_gradients_vanish_in_deep_sigmoid_but_not_relu_networks(page: Page, acti
     expect(page.locator(".st-key-gradient_chart .curves path")).to_have_count(5)
     expect(words.locator("p")).to_have_count(2)
     expect(page.locator(".st-key-dead_units")).to_contain_text(
-        re.compile(r"Dead units: \d+ \(\d+ of 500 in layer 1, .*step 275\)")
+        re.compile(r"Dead neurons: \d+ \(\d+ of 500 in layer 1, .*step 275\)")
     )
 
 

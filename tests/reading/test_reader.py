@@ -124,7 +124,7 @@ def test_dot_is_not_a_digit(shipped: Reader, width: int) -> None:
 def test_canvas_nearly_filled_with_ink_is_not_a_digit(shipped: Reader) -> None:
     filled = [Stroke(((0, y), (280, y)), 34) for y in range(0, 280, 25)]
     rgba = render(filled)
-    rgba[:9, :9, 3] = 0  # but for a corner
+    rgba[:9, :9, 3] = 0  # except for a corner
     assert shipped.read(rgba).problem == "no digit"
 
 

@@ -234,20 +234,34 @@ def test_names_and_pins_outlast_the_program(full: RunStore) -> None:
     assert again["2026-01-03"].name == ""
 
 
-def test_a_deleted_run_can_be_had_back_until_another_is_deleted_or_begun(full: RunStore) -> None:
+def test_deleted_runs_can_be_brought_back_until_another_begins(full: RunStore) -> None:
     before = full.run("2026-01-02")
     full.delete("2026-01-02")
-    assert (ids(full), full.deleted()) == (["2026-01-03", "2026-01-01"], "2026-01-02")
-    full.restore()
-    assert full.run("2026-01-02") == before
-    assert full.deleted() is None
-    full.delete("2026-01-02")
     full.delete("2026-01-01")
-    assert (ids(full), full.deleted()) == (["2026-01-03"], "2026-01-01")
+    assert (ids(full), [run.id for run in full.deleted()]) == (["2026-01-03"], ["2026-01-02", "2026-01-01"])
+    full.restore("2026-01-02")
+    assert full.run("2026-01-02") == before
+    assert [run.id for run in full.deleted()] == ["2026-01-01"]
     full.create(CONFIG).close()
-    assert full.deleted() is None
+    assert full.deleted() == []
     with pytest.raises(RunsError, match="gone for good"):
-        full.restore()
+        full.restore("2026-01-01")
+
+
+@pytest.mark.parametrize("run_id", ["", "..", "../2026-01-03", "none"])
+def test_only_deleted_runs_are_brought_back(full: RunStore, run_id: str) -> None:
+    full.delete("2026-01-02")
+    with pytest.raises(RunsError, match="gone for good"):
+        full.restore(run_id)
+
+
+def test_runs_are_not_deleted_into_a_folder_elsewhere(full: RunStore, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (full.path / ".deleted").symlink_to(elsewhere)
+    full.delete("2026-01-02")
+    assert list(elsewhere.iterdir()) == []
+    assert [run.id for run in full.deleted()] == ["2026-01-02"]
 
 
 def test_a_run_that_goes_on_is_not_deleted(full: RunStore) -> None:

@@ -44,11 +44,11 @@ def fuzzing(request: pytest.FixtureRequest) -> Iterator[None]:
 def views(own_store: None) -> SimpleNamespace:
     """Return what can be imported only after Streamlit has run the page, because the canvas is a component."""
     assert not AppTest.from_file(APP, default_timeout=300).run().exception
-    from mnist_fc.views import drawing, mistakes, runs
+    from mnist_fc.views import drawing, mistakes, runs_table
     from mnist_fc.views.components import canvas
 
     return SimpleNamespace(
-        Canvas=canvas.Canvas, Press=canvas.Press, FIRST_DRAWING=drawing.FIRST_DRAWING, press=mistakes._choose, act=runs._act
+        Canvas=canvas.Canvas, Press=canvas.Press, FIRST_DRAWING=drawing.FIRST_DRAWING, press=mistakes._choose, act=runs_table._act
     )
 
 

@@ -36,7 +36,7 @@ from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.scheduler import Scheduler
 from mnist_fc.sweep.search import sweep
-from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best, config_of
+from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best_trial, config_of
 from mnist_fc.sweep.storage import SweepError, default_storage
 from mnist_fc.sweep.study import base_and_space, studies, trials
 from tests.support.hostile import (
@@ -181,7 +181,7 @@ def use(run: Any, stored: StoredRun) -> None:
         epoch_curve(run.epochs, f"val_{what}")
     if run.steps:
         gradient_curves(run.steps)
-    report(stored.id, stored.config, stored.epochs, stored.end)
+    report(stored.id, stored.settings, stored.epochs, stored.end)
     script.render_script(run.config)
     for path in list(run.kept.values())[:1]:
         with suppress(CheckpointError, ConfigError):
@@ -262,7 +262,7 @@ def test_foreign_sweep_storage_is_read_or_rejected(seed: int, storages: tuple[by
         for name in studies(place):
             base, space = base_and_space(place, name)
             found = trials(place, name)
-            if first := best(found):
+            if first := best_trial(found):
                 config_of(base, first)
             assert space
 

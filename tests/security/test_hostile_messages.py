@@ -78,8 +78,9 @@ def test_forged_component_message_changes_nothing_else(
     (going,) = trainer.jobs()
     known = state.setdefault("known_runs", [run.id for run in store.runs()] if "known_runs" not in state else [])
     session.set_address("run", rng.choice([*known, "none"]))
-    whats = ["show", "pin", "rename", "delete", "open", "use", "again"]
-    act = {"what": rng.choice(whats), "run": rng.choice(known), "value": rng.choice([None, "a name", *EVIL_TEXTS])}
+    whats = ["show", "pin", "rename", "delete", "open", "use", "again", "undelete"]
+    values = [None, True, False, 0, "a name", *EVIL_TEXTS]
+    act = {"what": rng.choice(whats), "run": rng.choice(known), "value": rng.choice(values)}
     name, key, value, called = rng.choice(
         [
             ("act", "runs_table", act, views.act),
@@ -101,9 +102,9 @@ def test_forged_component_message_changes_nothing_else(
     for waiting in trainer.jobs()[1:]:  # of "again"
         trainer.stop(waiting)
     assert all(0 <= digit < 10 for digit in state.get("confusion_cell") or [])
-    if deleted := store.deleted():
-        assert deleted in known
-        store.restore()
+    for deleted in store.deleted():
+        assert deleted.id in known
+        store.restore(deleted.id)
 
 
 QUERIES: list[dict[str, str]] = [

@@ -37,7 +37,7 @@ from tests.support.faults import LONG, QUICK, begin_stroke, end_stroke, expect_a
 
 pytestmark = pytest.mark.integration
 
-SECTION = (ROOT / "README.md").read_text().split("\n## In a class\n")[1].split("\n## ")[0]
+SECTION = (ROOT / "mnist_fc/server/README.md").read_text("utf-8").split("\n## In a class\n")[1].split("\n## ")[0]
 COMMANDS, CONFIG = re.findall(r"\n```\w*\n(.*?)```\n", SECTION, re.DOTALL)
 NAME, PASSWORD = "digits.school.example", "a secret"
 

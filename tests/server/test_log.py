@@ -53,6 +53,7 @@ def test_name_from_elsewhere_makes_no_line_of_its_own(
     assert line.isprintable()
 
 
+@pytest.mark.integration
 def test_drawing_and_training_leave_two_lines_with_run_and_session(tmp_path: Path) -> None:
     async def draw_and_train(url: str) -> str:
         session = await Session(url, "preset=fast&epochs=1&hidden_sizes=32").open()

@@ -164,7 +164,11 @@ def numbers(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> list[floa
     return [float(number) for row in rows for column in columns for number in (row[column].split() or ["-1"])]
 
 
-@pytest.mark.parametrize(("size", "changes"), SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("size", "changes"),
+    [pytest.param(*SETTINGS[each], id=each, marks=[] if each == "plain" else pytest.mark.slow) for each in SETTINGS],
+)
 def test_a_team_leaves_one_run_with_the_losses_of_one_process(
     size: int, changes: list[str], small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,6 +200,7 @@ def test_a_team_leaves_one_run_with_the_losses_of_one_process(
         torch.testing.assert_close(weights[name], tensor, rtol=0.1, atol=0.01)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_team_that_is_told_to_stop_keeps_the_checkpoint_and_says_so(
     number: signal.Signals, small_npz: Path, tmp_path: Path
@@ -217,6 +222,7 @@ def test_a_team_that_is_told_to_stop_keeps_the_checkpoint_and_says_so(
     assert checkpoint.load(result["checkpoint"]).hidden_sizes == (256,)
 
 
+@pytest.mark.integration
 def test_a_team_that_diverges_says_so_once(small_npz: Path, tmp_path: Path) -> None:
     command = [*torchrun(2), "-m", "mnist_fc", *options(small_npz, tmp_path / "runs"), *as_options(OVERFLOWING)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -227,6 +233,7 @@ def test_a_team_that_diverges_says_so_once(small_npz: Path, tmp_path: Path) -> N
     assert rows_of(Path(json.loads(line)["run_dir"]))[-1]["outcome"] == "failed"
 
 
+@pytest.mark.integration
 def test_what_a_team_cannot_do_is_said_and_leaves_no_run(tmp_path: Path) -> None:
     command = [*torchrun(2), "-m", "mnist_fc", "train", "--batch-size", "1", "--runs-dir", str(tmp_path / "runs")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -319,6 +326,7 @@ def results_of(members: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return first, second
 
 
+@pytest.mark.integration
 def test_all_processes_get_the_same_records_and_the_same_bits_of_weights(members: Path) -> None:
     first, second = results_of(members)
     for name in ("stopped", "resumed"):
@@ -329,18 +337,21 @@ def test_all_processes_get_the_same_records_and_the_same_bits_of_weights(members
         )
 
 
+@pytest.mark.integration
 def test_when_one_is_told_to_stop_all_stop_a_step_later(members: Path) -> None:
     for result in results_of(members):
         kind, end = result["stopped"][-1]
         assert (kind, end["outcome"], end["step"]) == ("EndRecord", "stopped", 21)
 
 
+@pytest.mark.integration
 def test_the_learning_rate_that_the_first_sets_holds_for_all_from_that_step(members: Path) -> None:
     for result in results_of(members):
         rates = [fields["learning_rate"] for kind, fields in result["stopped"] if kind == "StepRecord"]
         assert rates == [1e-3] * 5 + [0.02] * 16
 
 
+@pytest.mark.integration
 def test_a_team_that_was_stopped_goes_on_to_the_losses_of_one_process(members: Path, small: Mnist) -> None:
     def change(training: Any) -> bool:
         if training.step == 5:
@@ -364,6 +375,7 @@ def test_a_team_that_was_stopped_goes_on_to_the_losses_of_one_process(members: P
     assert got[-1][1]["test_loss"] == pytest.approx(end.test_loss, rel=0.01)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("what", ["data", "settings"])
 def test_processes_that_do_not_have_the_same_are_refused(members: Path, what: str) -> None:
     for result in results_of(members):
@@ -372,5 +384,6 @@ def test_processes_that_do_not_have_the_same_are_refused(members: Path, what: st
         )
 
 
+@pytest.mark.integration
 def test_when_one_ends_the_others_say_so(members: Path) -> None:
     assert (members / "left.txt").read_text("utf-8").startswith("another process of the team has ended or cannot be reached: ")

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageColor
 from playwright.sync_api import Locator, Page, expect
 
+from mnist_fc.views.charts import SERIES_COLORS
 from mnist_fc.views.components import chart, component
 from mnist_fc.views.components.chart import COLORS, Axis, Series
-from mnist_fc.views.progress import SERIES_COLORS
 from tests.support.browser import CONTRAST_BELOW, click, expect_longer_curve, expect_status, slide
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -1,5 +1,6 @@
 """The words about gradients quote the figures of the charts beside them."""
 
+import math
 import re
 from dataclasses import replace
 
@@ -42,13 +43,17 @@ def test_loss_beside_vanishing_gradients_is_that_of_the_chart() -> None:
     assert "stands still" not in words(steps)
 
 
+def test_loss_that_overflowed_is_called_so() -> None:
+    assert "The loss has overflowed." in words([step_record(step, 0.001, math.nan) for step in range(1, 21)])
+
+
 def test_earlier_vanishing_is_quoted_at_its_lowest_point() -> None:
     falling = [step_record(step, 0.5 / 2**step, 2.3) for step in range(1, 11)]
     recovered = [step_record(step, 0.8, 1.8) for step in range(11, 40)]
-    said = words([*falling, *recovered])
-    assert f"around step 10: that of layer 1 was {legend_ratio(falling)}" in said
-    assert re.search(r"Up to step 10 the loss went from 2\.30 to 2\.30\. Layer 1 now has", said)
-    assert legend_ratio([*falling, *recovered]) in said
+    text = words([*falling, *recovered])
+    assert f"around step 10: that of layer 1 was {legend_ratio(falling)}" in text
+    assert re.search(r"Up to step 10 the loss went from 2\.30 to 2\.30\. Layer 1 now has", text)
+    assert legend_ratio([*falling, *recovered]) in text
 
 
 def test_gradient_that_became_zero_is_called_so() -> None:

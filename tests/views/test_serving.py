@@ -14,6 +14,8 @@ from streamlit.file_util import get_static_dir
 from mnist_fc.views import serving
 from tests.support.browser import Server, running_server
 
+pytestmark = pytest.mark.integration
+
 SCRIPT = Path(serving.__file__).with_name("connection.js").read_bytes()
 STATIC = Path(get_static_dir())
 

@@ -131,11 +131,17 @@ class Drawing {
 
   // Applies the log as the server does, as far as the history is known here; for the rest the server's next answer corrects it.
   replay() {
-    let now = this.given;
-    const past = [];
+    let now = this.given, numUnknown = Math.max(0, now.numPast - 1);
+    const past = now.before ? [now.before] : [];
     for (const entry of this.log) {
-      if (this.presses[entry.press] === "undo") now = past.pop() ?? beforeLast(now);
-      else {
+      if (this.presses[entry.press] === "undo") {
+        if (past.length) now = past.pop();
+        else if (numUnknown-- > 0) now = beforeLast(now);
+      } else if (entry.open) {
+        now = after(now, entry);
+        past.splice(0, Infinity, ...entry.open.map((_, i) => ({ strokes: entry.open.slice(0, i) })));
+        numUnknown = 0;
+      } else {
         const next = after(now, entry, this.presses[entry.press]);
         if (next !== now) past.push(now);
         now = next;

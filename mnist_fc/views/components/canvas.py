@@ -5,10 +5,10 @@ Clear. It shows the effect at once, and sends the entries that the server has no
 `{"session", "first", "raw": {"objects": [...]}}`, where `first` is the number of the first entry. An entry is a Fabric.js path,
 `{"press": button}`, or `{"open": paths}` for the drawing that the tab had before a reload.
 
-The server applies each number once, in order. It answers `done`, the number of the last entry applied, and `given`, the drawing
-after entry number `at`. The browser shows `given` with the later entries applied to it. So a late answer never replaces a newer
-stroke, and a canvas that is mounted again shows everything. `session` is a random name: a restarted server or a reloaded page
-has another one, and entries of the old session are ignored.
+The server applies each number once, in order. It answers `done`, the number of the last entry applied, and `given`, the
+drawing after entry number `at`, with `before`, the drawing that undo brings back. The browser shows `given` with the later
+entries applied to it. So a late answer never replaces a newer stroke, and a canvas that is mounted again shows everything.
+`session` is a random name: a restarted server or a reloaded page has another one, and entries of the old session are ignored.
 """
 
 import secrets
@@ -72,8 +72,8 @@ class Press:
 class Canvas:
     """One canvas of the page, by its key. Its state belongs to this session.
 
-    `presses` has the buttons that change it, by key; `first` is the drawing on it when the session begins. `on_rejected` is
-    called with a description of each message of the browser that was rejected.
+    `presses` has the buttons that change it, by key; `first` is the drawing on it when the session begins, which undo keeps.
+    `on_rejected` is called with a description of each message of the browser that was rejected.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class Canvas:
         self._component = f"{key}_component"
         self._state: dict[str, Any] = st.session_state.setdefault(f"{key}_state", {})
         if not self._state:
-            self._state.update(session=secrets.token_hex(8), done=0, revision=0, problem=None)
-            self.put(first)
+            self._state.update(session=secrets.token_hex(8), done=0, revision=0, problem=None, past=[])
+            self._give(Drawing(tuple(first)))
 
     @property
     def strokes(self) -> list[Stroke]:
@@ -200,8 +200,8 @@ class Canvas:
         self._give(past.pop() if past else self._now)
 
     def cover(self, test_digit: int) -> None:
-        """Show a test digit, by its index, instead of the drawing; one `undo` removes any number of test digits."""
-        if self.test_digit is None:
+        """Show a test digit, by its index, instead of the drawing; `undo` brings back what was shown before."""
+        if self.test_digit != test_digit:
             self._remember()
         self._give(replace(self._now, test_digit=test_digit))
 
@@ -259,11 +259,13 @@ class Canvas:
         self._state["now"] = drawing
         self._state["problem"] = None
         self._state["revision"] += 1
+        past: list[Drawing] = self._state["past"]
         self._state["given"] = {
             "revision": self._state["revision"],
             "at": self._state["done"],
-            "strokes": canvas_json(drawing.strokes)["objects"],
-            "isCovered": drawing.test_digit is not None,
+            **_as_data(drawing),
+            "before": _as_data(past[-1]) if past else None,
+            "numPast": len(past),
         }
 
     def _reject(self, problem: str) -> None:
@@ -271,3 +273,8 @@ class Canvas:
         if sentence != self._state["problem"]:  # each callback that needs the strokes reads the message again
             self._on_rejected(f"a drawing: {problem}")
         self._state["problem"] = sentence
+
+
+def _as_data(drawing: Drawing) -> dict[str, Any]:
+    """Return a drawing as canvas.js takes it."""
+    return {"strokes": canvas_json(drawing.strokes)["objects"], "isCovered": drawing.test_digit is not None}

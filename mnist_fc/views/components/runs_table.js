@@ -1,6 +1,9 @@
 // The table of runs: each can be shown among the curves, opened, named, pinned, trained again and deleted, and its settings can be
-// copied to the side panel. The default function is called when it appears and again with each new data; see runs.py. Names are
-// untrusted, so all text is set as text, not as HTML.
+// copied to the side panel. The default function is called when it appears and again with each new data; see runs_table.py. All
+// text is set as text, whoever wrote it.
+//
+// A row that changes is replaced alone, and a row that is new pushes none away from under the pointer. The second click of a double
+// click does nothing.
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".runs");
@@ -22,56 +25,102 @@ function followCut(root) {
 function draw(root) {
   const state = JSON.stringify(root.latest);
   if (root.state === state) return;
-  const focused = root.contains(document.activeElement) ? document.activeElement.dataset.place : undefined;
   root.state = state;
-  const made = table(root);
-  root.replaceChildren(made);
-  root.sizes.observe(made);
-  if (focused) root.querySelector(`[data-place="${CSS.escape(focused)}"]`)?.focus();
+  const focused = root.contains(document.activeElement) ? document.activeElement.dataset.place : undefined;
+  const anchor = root.querySelector("tbody tr:hover, tbody tr:focus-within"), before = anchor?.getBoundingClientRect().top;
+  drawHead(root);
+  drawRows(root);
+  const kept = anchor && findRow(root, anchor.dataset.run);
+  if (kept) root.closest(".stMain")?.scrollBy(0, kept.getBoundingClientRect().top - before);
+  if (focused && !root.contains(document.activeElement)) focusAgain(root, focused);
 }
 
-function table(root) {
-  const { columns, rows } = root.latest;
-  const made = document.createElement("table");
-  const head = made.createTHead().insertRow();
-  head.insertCell(); // above the check boxes
-  for (const text of ["run", ...columns]) head.appendChild(document.createElement("th")).textContent = text;
-  const body = made.createTBody();
-  for (const row of rows) {
-    const line = body.insertRow();
-    line.className = row.isWatched ? "watched" : "";
-    line.dataset.run = row.id;
-    line.dataset.state = row.state;
-    line.insertCell().append(curveBox(root, row));
-    const acts = document.createElement("div");
-    acts.className = "acts";
-    line.insertCell().append(nameField(root, row), acts);
-    for (const text of row.cells) line.insertCell().textContent = text;
-    acts.append(
-      button(root, row, "open", row.isWatched ? "Shown" : "Open", `Show the run ${row.name} on this page`, row.isWatched),
-      button(root, row, "pin", row.isPinned ? "Pinned" : "Pin", `Pin ${row.name}: it is never removed for room`, false, row.isPinned),
-      button(root, row, "use", "Use settings", `Copy the settings of ${row.name} to the side panel`),
-      button(root, row, "again", "Rerun", `Train again with the settings of ${row.name}`),
-      button(root, row, "delete", "Delete", `Delete ${row.name}`, row.isActive),
-    );
+function drawHead(root) {
+  if (!root.table) {
+    root.table = document.createElement("table");
+    root.table.createTHead();
+    root.table.createTBody();
+    root.replaceChildren(root.table);
+    root.sizes.observe(root.table);
   }
-  return made;
+  const columns = root.latest.columns.join("\n");
+  if (root.columns === columns) return;
+  root.columns = columns;
+  const head = document.createElement("tr");
+  head.insertCell(); // above the boxes
+  for (const text of ["run", ...root.latest.columns]) head.appendChild(document.createElement("th")).textContent = text;
+  root.table.tHead.replaceChildren(head);
+}
+
+function drawRows(root) {
+  const body = root.table.tBodies[0];
+  root.latest.rows.forEach((row, i) => {
+    const state = JSON.stringify(row);
+    let line = findRow(root, row.id);
+    if (line?.state !== state) {
+      const made = rowOf(root, row);
+      made.state = state;
+      line?.replaceWith(made);
+      line = made;
+    }
+    if (body.rows[i] !== line) body.insertBefore(line, body.rows[i] ?? null);
+  });
+  while (body.rows.length > root.latest.rows.length) body.deleteRow(-1);
+}
+
+function findRow(root, id) {
+  return Array.from(root.table.tBodies[0].rows).find((line) => line.dataset.run === id);
+}
+
+/** Focus what stands where the focus was; after Delete that is Undo, and after Undo it is Delete. */
+function focusAgain(root, place) {
+  const [what, id] = [place.slice(0, place.indexOf("-")), place.slice(place.indexOf("-") + 1)];
+  const other = { delete: "undelete", undelete: "delete" }[what];
+  const find = (name) => root.querySelector(`[data-place="${CSS.escape(`${name}-${id}`)}"]`);
+  (find(what) ?? (other && find(other)))?.focus({ preventScroll: true });
+}
+
+function rowOf(root, row) {
+  const line = document.createElement("tr");
+  line.className = [row.isWatched && "watched", row.isDeleted && "deleted"].filter(Boolean).join(" ");
+  line.dataset.run = row.id;
+  line.dataset.state = row.state;
+  line.insertCell().append(curveBox(root, row));
+  const acts = document.createElement("div");
+  acts.className = "acts";
+  line.insertCell().append(nameField(root, row), acts);
+  for (const text of row.cells) line.insertCell().textContent = text;
+  if (row.isDeleted) acts.append(button(root, row, "undelete", "Undo", `Bring back ${row.name}`));
+  else acts.append(...buttons(root, row));
+  return line;
+}
+
+function buttons(root, row) {
+  const pinned = { text: row.isPinned ? "Pinned" : "Pin", label: `Pin ${row.name}: it is never removed for room` };
+  return [
+    button(root, row, "open", row.isWatched ? "Shown" : "Open", `Show the run ${row.name} on this page`, { isDisabled: row.isWatched }),
+    button(root, row, "pin", pinned.text, pinned.label, { value: !row.isPinned, isDisabled: !row.isStored, isPressed: row.isPinned }),
+    button(root, row, "use", "Use settings", `Copy the settings of ${row.name} to the side panel`),
+    button(root, row, "again", "Rerun", `Train again with the settings of ${row.name}`),
+    button(root, row, "delete", "Delete", `Delete ${row.name}`, { isDisabled: row.isActive || !row.isStored }),
+  ];
 }
 
 function curveBox(root, row) {
   const label = document.createElement("label"), box = label.appendChild(document.createElement("input"));
   box.type = "checkbox";
-  box.checked = Boolean(row.color);
+  box.checked = Boolean(row.color) && !row.isDeleted;
+  box.disabled = row.isDeleted || !row.isStored;
   box.dataset.place = `show-${row.id}`;
   box.setAttribute("aria-label", `Show the curve of ${row.name}`);
   if (row.color) box.style.accentColor = row.color;
-  box.onchange = () => root.send("show", row.id);
+  box.onchange = () => root.send("show", row.id, box.checked);
   return label;
 }
 
 function nameField(root, row) {
   const field = document.createElement("input");
-  Object.assign(field, { type: "text", value: row.name, maxLength: 60, title: row.id });
+  Object.assign(field, { type: "text", value: row.name, maxLength: 60, title: row.id, readOnly: row.isDeleted || !row.isStored });
   field.dataset.place = `name-${row.id}`;
   field.setAttribute("aria-label", `Name of the run ${row.id}`);
   field.onkeydown = (event) => {
@@ -85,12 +134,12 @@ function nameField(root, row) {
   return field;
 }
 
-function button(root, row, what, text, label, isDisabled = false, isPressed = undefined) {
+function button(root, row, what, text, label, { value = null, isDisabled = false, isPressed = undefined } = {}) {
   const made = document.createElement("button");
   Object.assign(made, { type: "button", textContent: text, disabled: isDisabled, title: label, className: what });
   made.dataset.place = `${what}-${row.id}`;
   made.setAttribute("aria-label", label);
   if (isPressed !== undefined) made.setAttribute("aria-pressed", isPressed);
-  made.onclick = () => root.send(what, row.id);
+  made.onclick = (event) => event.detail > 1 || root.send(what, row.id, what === "again" ? root.latest.turn : value);
   return made;
 }

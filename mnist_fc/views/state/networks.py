@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from mnist_fc.analysis.results import test_result
-from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError, preset_of
+from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
@@ -73,7 +73,7 @@ class Network:
         """A short description in Markdown, such as "784-500-10, preset fast"."""
         if self.file:
             return f"{self.layers}, loaded from {escape_markdown(self.file.name)}"
-        return f"{self.layers}, preset {preset_of(self.run.config)}" if self.run else "the built-in network"
+        return f"{self.layers}, preset {self.run.settings.in_words}" if self.run else "the built-in network"
 
     @property
     def accuracy(self) -> str:

@@ -166,6 +166,11 @@ def num_stopped_with(run_id: str) -> int:
     return sum(not follower.is_active and not follower.has_begun for follower in _followers(run_id))
 
 
+def num_followed_active() -> int:
+    """Return how many of the runs that this session began in turn have not ended."""
+    return sum(run.is_active for run_id in st.session_state.get("followed", []) if (run := scheduler().run(run_id)))
+
+
 def _followers(run_id: str) -> list[Run]:
     """Return the runs that this session shows after the run with this id."""
     followed: list[str] = st.session_state.get("followed", [])

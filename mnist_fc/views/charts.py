@@ -1,0 +1,143 @@
+"""The loss and accuracy curves of the run that is shown, and the axes that other curves over steps share with them."""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import streamlit as st
+
+from mnist_fc.analysis.curves import epoch_curve, train_curve
+from mnist_fc.analysis.results import test_curve
+from mnist_fc.server.run import RunSnapshot
+from mnist_fc.views.components.chart import HEIGHT, Axis, Series, heading, line_chart, powers_of_ten
+from mnist_fc.views.state import networks, session, shared
+
+SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
+"""One colour for each data set, the same everywhere and in both themes."""
+
+LOWER_HEIGHT = 108
+"""Pixels of a chart where there are three of them and the pinned drawings, which take as much room as two charts do."""
+
+
+def panel(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:
+    """Draw the loss and accuracy curves, and `between` them, at the height given, what else is followed over the steps.
+
+    Return False if `between` has more to draw.
+    """
+    snapshot = session.watched_snapshot()
+    height = LOWER_HEIGHT if between else HEIGHT
+    losses, accuracies = series_of(snapshot, "loss"), series_of(snapshot, "accuracy")
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        heading("Loss", at_moment(snapshot, losses), ",.3f")
+        log_scale = st.toggle("Log scale", key="log_scale")
+    with st.container(key="loss_chart"):
+        _chart(snapshot, losses, "loss", height, log_scale=log_scale)
+    is_complete = between(snapshot, height) if between else True
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        heading("Accuracy", at_moment(snapshot, accuracies), ".2%")
+        is_zoomed = st.toggle("Zoom", key="accuracy_zoom")
+    with st.container(key="accuracy_chart"):
+        _chart(snapshot, accuracies, "accuracy", height, is_zoomed=is_zoomed)
+    return is_complete
+
+
+def explanation(snapshot: RunSnapshot | None, drawn: list[str]) -> str:
+    """Return what each curve that is drawn is measured on."""
+    if snapshot is None:
+        return "The curves of a run appear here while it trains."
+    num_test = len(shared.mnist().test_labels)
+    tests_each_epoch = not snapshot.config.num_validation
+    said = {
+        "train": "**Train**: average of recent batches.",
+        "validation": "**Validation**: training images held back, measured after each epoch.",
+        "test": f"**Test**: all {num_test:,} test images, after each epoch as the blog did."
+        if tests_each_epoch
+        else f"**Test**: {num_test:,} images that the run never saw, measured once, at the end.",
+    }
+    lines = [said[name] for name in drawn]
+    if tests_each_epoch:
+        lines.append(f"This run trains on all {shared.num_train_images():,} images, so it has no validation images.")
+    return " ".join(lines)
+
+
+def series_of(snapshot: RunSnapshot | None, what: Literal["loss", "accuracy"]) -> list[Series]:
+    """Return the curves that have points: train, validation, test."""
+    if not snapshot:
+        return []
+    curves = {
+        "train": train_curve(snapshot.steps, f"train_{what}"),
+        "validation": epoch_curve(snapshot.epochs, f"val_{what}"),
+        "test": test_curve(snapshot.epochs, snapshot.end, what),
+    }
+    series = []
+    for name, curve in curves.items():
+        finite = np.isfinite(curve.values)
+        if finite.any():
+            steps, values = curve.steps[finite].tolist(), curve.values[finite].tolist()
+            series.append(Series(name, SERIES_COLORS[name], steps, values, dots=name != "train"))
+    return series
+
+
+def at_moment(snapshot: RunSnapshot | None, series: list[Series]) -> list[Series]:
+    """Return the curves up to the moment that is looked at; some may have no points by then.
+
+    A test result belongs to one network: another moment has none.
+    """
+    if snapshot is None or (step := networks.moment(snapshot)) is None:
+        return series
+    return [one.up_to(step if one.name != "test" or step in one.x else -1) for one in series]
+
+
+def _chart(
+    snapshot: RunSnapshot | None,
+    series: list[Series],
+    what: Literal["loss", "accuracy"],
+    height: int,
+    *,
+    log_scale: bool = False,
+    is_zoomed: bool = False,
+) -> None:
+    if what == "accuracy":
+        domain = accuracy_domain(is_zoomed=is_zoomed)
+    else:
+        domain = loss_domain([value for one in series for value in one.y], log_scale)
+    number_format = ".2%" if what == "accuracy" else ".4g"
+    shown = [one for one in at_moment(snapshot, series) if one.y]
+    newest = ", ".join(f"{one.name} {one.y[-1]:{number_format}}" for one in shown) or "nothing yet"
+    line_chart(
+        f"{what}_curves",
+        series,
+        Axis(step_domain(snapshot), title="step"),
+        Axis(domain, log=log_scale, percent=what == "accuracy"),
+        label=f"{what} over training steps: {newest}",
+        height=height,
+        mark=networks.moment(snapshot) if snapshot else None,
+    )
+
+
+# Axes move in leaps, rarely: a chart whose axes stand still grows without flicker.
+
+
+def step_domain(snapshot: RunSnapshot | None) -> tuple[float, float]:
+    """Return the axis of steps: from 0 to one epoch, then to two, four, eight, ... and at most to the end of the run."""
+    if not snapshot:
+        return 0, 1000
+    steps_per_epoch = snapshot.config.steps_per_epoch(shared.num_train_images())
+    epochs = 1
+    while epochs * steps_per_epoch < snapshot.last_step:
+        epochs *= 2
+    return 0, 1.02 * steps_per_epoch * min(epochs, snapshot.config.num_epochs)  # room for the last dot
+
+
+def loss_domain(values: list[float], log_scale: bool) -> tuple[float, float]:
+    """Return the axis of losses: from 0, or a power of ten, to hold all values and the loss of guessing."""
+    highest = max(2.5, max(values, default=0.0) * 1.02)
+    if not log_scale:
+        return 0, highest if highest == 2.5 else 2.0 ** math.ceil(math.log2(highest))
+    return powers_of_ten([*values, 0.1, highest])
+
+
+def accuracy_domain(*, is_zoomed: bool) -> tuple[float, float]:
+    """Return the axis of accuracies: 0 to 100 %, or on request its upper part, where good networks differ."""
+    return (0.9 if is_zoomed else 0.0), 1.0

@@ -1,0 +1,85 @@
+"""What is wrong with the run or the store, and what helps; in the same place, what the curves show."""
+
+import time
+from functools import lru_cache
+
+import streamlit as st
+
+from mnist_fc.analysis.diagnosis import Diagnosis, diagnose
+from mnist_fc.config import TrainConfig
+from mnist_fc.runs.layout import RunsError
+from mnist_fc.server.run import RunSnapshot
+from mnist_fc.views import charts, commands, controls
+from mnist_fc.views.state import formatting, networks, session, shared
+
+ROOM_SECONDS = 3.0
+"""For so long the store's plan to make room is kept: with a hundred runs it costs as much as to read a drawing."""
+
+NAMES = {"diverges": "Training diverged", "stalls": "Training stalled", "overfits": "The network overfits"}
+"""What a diagnosis is called on the page."""
+
+
+def panel() -> None:
+    """Draw what is wrong with the run or the store, otherwise an explanation of the curves.
+
+    The style sheet gives all of this one space of fixed height, so nothing moves when a notice appears.
+    """
+    snapshot = session.watched_snapshot()
+    with st.container(key="notices", gap="small"):
+        _diagnosis()
+        if problem := networks.moment_problem(snapshot):
+            st.warning(problem)
+        if snapshot and snapshot.storage_problem:
+            st.warning(
+                f"This run is not kept on disk: {formatting.escape_markdown(snapshot.storage_problem)}. "
+                "It stays on the page until the server ends."
+            )
+        if not (snapshot and snapshot.is_active) and (removed := removed_by(controls.config())):
+            st.caption(f"{removed} Pin the runs to keep, in the tab Runs.")
+        with st.container(key="explanation"):
+            st.caption(charts.explanation(snapshot, [one.name for one in charts.series_of(snapshot, "accuracy")]))
+
+
+def _diagnosis() -> None:
+    """Draw what goes wrong with the run, or why it ended, and a button for the setting that helps."""
+    snapshot = session.watched_snapshot()
+    with st.container(key="diagnosis", horizontal=True, vertical_alignment="center", gap="small"):
+        if snapshot is None:
+            return
+        found = diagnose(snapshot.config, snapshot.learning_rate, snapshot.steps, snapshot.epochs, snapshot.end)
+        if snapshot.state == "failed":
+            st.error(formatting.escape_markdown(snapshot.message), icon=":material/error:", width="stretch")
+        elif snapshot.state == "stopped" and snapshot.message:
+            way_on = "Resume continues it" if snapshot.is_resumable else "Train starts a new run"
+            st.info(f"{formatting.escape_markdown(snapshot.message)} {way_on}.", icon=":material/info:", width="stretch")
+            return  # no diagnosis is shown, so no setting either
+        elif found:
+            st.warning(f"**{NAMES[found.name]}.** {found.symptom} {found.cause}", icon=":material/troubleshoot:", width="stretch")
+        if found:
+            _cure(found, snapshot)
+
+
+def _cure(found: Diagnosis, snapshot: RunSnapshot) -> None:
+    """Draw the button that sets the one setting, or once it is set, the button that trains with it."""
+    ((field, value),) = found.change.items()
+    if getattr(controls.config(), field) != value:
+        st.button(f"Set {controls.in_words(field, value)}", key="cure", on_click=controls.set_one, args=(field, value))
+    else:
+        label = "Stop and retrain" if snapshot.is_active else "Retrain"
+        st.button(label, key="retrain", type="primary", on_click=commands.retrain, args=(snapshot.id,))
+
+
+def removed_by(*configs: TrainConfig) -> str:
+    """Return a sentence that names the runs to be removed when runs with such settings begin; empty while there is room."""
+    return _removed_by(int(time.monotonic() / ROOM_SECONDS), *configs)
+
+
+@lru_cache(maxsize=64)
+def _removed_by(_when: int, *configs: TrainConfig) -> str:
+    try:
+        to_remove = shared.scheduler().store.plan_eviction(*configs).to_remove
+    except RunsError as error:
+        return f"The next run will not be kept on disk: {formatting.escape_markdown(str(error))}."
+    names = ", ".join(f"**{formatting.escape_markdown(run.metadata.name or run.id)}**" for run in to_remove[:3])
+    more = f" and {len(to_remove) - 3} more" if len(to_remove) > 3 else ""
+    return f"The store is full: the next run will remove the oldest, {names}{more}." if names else ""

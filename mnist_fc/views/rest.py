@@ -1,0 +1,28 @@
+"""A page at rest: it is not drawn anew, but looks whether the run that it shows has been resumed, or deleted, on another page."""
+
+import streamlit as st
+
+from mnist_fc.views.state import pace, session
+
+LOOK_SECONDS = 3.0
+"""The looks of four pages cost the server less than the noise of its idle load."""
+
+
+def look_seconds() -> float | None:
+    """Return how often the page looks; None where nobody can change the run, or the page is drawn anew anyway."""
+    run = session.watched_run()
+    if run is None or run.is_active or run.may_change_externally or not run.snapshot().is_resumable:
+        return None
+    return pace.scale_by_sessions(LOOK_SECONDS)
+
+
+def look(seconds: float | None) -> None:
+    """Draw the page anew if its run trains again or is gone; a fragment of its own, which draws nothing.
+
+    `seconds` is what `look_seconds` gave when the page was drawn.
+    """
+    if seconds is None:
+        return
+    run = session.watched_run()
+    if run is None or run.is_active:
+        st.rerun()

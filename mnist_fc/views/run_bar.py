@@ -1,0 +1,153 @@
+"""The bar that stays in view: the buttons, the status and the progress of the run that is shown."""
+
+import html
+
+import streamlit as st
+
+from mnist_fc.analysis.results import test_result
+from mnist_fc.server.estimate import num_images_of_run
+from mnist_fc.server.run import RunSnapshot
+from mnist_fc.server.status import READY, Status, status
+from mnist_fc.views import charts, commands
+from mnist_fc.views.state import formatting, networks, pace, session, shared
+
+
+def panel() -> None:
+    """Draw the buttons, the status, and the progress of the run or what prevented it."""
+    snapshot = session.watched_snapshot()
+    active = snapshot is not None and snapshot.is_active
+    can_resume = snapshot is not None and (snapshot.state == "paused" or snapshot.is_resumable)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=commands.train)
+        st.button(
+            "Resume" if can_resume else "Pause",
+            key="pause",
+            icon=":material/resume:" if can_resume else ":material/pause:",
+            disabled=not can_resume and (snapshot is None or snapshot.state not in ("starting", "running")),
+            on_click=commands.resume if can_resume else commands.pause,
+        )
+        waits = snapshot is not None and snapshot.state == "waiting"
+        st.button(
+            "Leave queue" if waits else "Stop",
+            key="stop",
+            icon=":material/logout:" if waits else ":material/stop:",
+            disabled=not active,
+            on_click=commands.stop,
+        )
+        st.button("Close run", key="reset", icon=":material/close:", disabled=snapshot is None, on_click=commands.close)
+        with st.container(key="status", width="content"):
+            of_run = html.escape(snapshot.id) if snapshot else ""
+            now = _status(snapshot)
+            word, _, epoch = html.escape(now.line).partition("epoch ")
+            line = f"{word}<span class='epoch'>epoch {epoch}</span>" if epoch else word
+            st.html(f"<span role='status' data-run='{of_run}' data-state='{now.word}'>{line}</span>")
+        with st.container(key="progress", width="stretch"):
+            problem = _problem(snapshot)
+            st.progress(_progress(snapshot), f":material/warning: {problem}" if problem else _progress_line(snapshot))
+
+
+def _problem(snapshot: RunSnapshot | None) -> str:
+    """Return why Train, Resume or the address led to no run; empty if one did."""
+    active = snapshot is not None and snapshot.is_active
+    if (problem := st.session_state.get("train_problem")) and not active and shared.scheduler().is_busy:
+        return str(problem)
+    of_run, problem = st.session_state.get("resume_problem", (None, ""))
+    if snapshot and not active and of_run == snapshot.id:
+        return str(problem)
+    if snapshot is None and (missing := session.address().get("run")):
+        if st.session_state.get("missing_run") != missing:
+            session.log_rejected(f"a run in the address that is not in the store: {missing[:120]}")
+        st.session_state.missing_run = missing
+        return f"There is no run {formatting.escape_markdown(missing[:120])} in the store; it may have been deleted."
+    return ""
+
+
+def _status(snapshot: RunSnapshot | None) -> Status:
+    """Return the status of the run, or without one, of the person's sweep."""
+    if snapshot:
+        return status(snapshot)
+    if (sweep := session.own_sweep()) and sweep.is_active:
+        return Status("waiting", "waiting") if sweep.is_waiting else Status("running", "running a sweep")
+    return READY
+
+
+def tick_seconds() -> float | None:
+    """Return how often the page is redrawn while it shows the person's sweep; None while it does not."""
+    tells = session.watched_run() is None and (sweep := session.own_sweep()) and sweep.is_active
+    return pace.scale_by_sessions(pace.TICK_SECONDS_ALL_CORES_TRAIN) if tells else None
+
+
+def _progress(snapshot: RunSnapshot | None) -> float:
+    if not snapshot:
+        return 0.0
+    if (step := networks.moment(snapshot)) is not None:
+        return step / _num_steps(snapshot)
+    if snapshot.state == "done":
+        return 1.0
+    return min(1.0, snapshot.steps[-1].images_seen / _total_images(snapshot)) if snapshot.steps else 0.0
+
+
+def _total_images(snapshot: RunSnapshot) -> int:
+    return num_images_of_run(snapshot.config, shared.num_train_images())
+
+
+def _num_steps(snapshot: RunSnapshot) -> int:
+    return snapshot.config.steps_per_epoch(shared.num_train_images()) * snapshot.config.num_epochs
+
+
+def _progress_line(snapshot: RunSnapshot | None) -> str:
+    if not snapshot and (sweep := session.own_sweep()) and sweep.is_active:
+        return f"Your sweep is {'waiting' if sweep.is_waiting else 'running'}: see the tab **Sweep**."
+    if not snapshot:
+        return f"Press Train to watch a network learn from {shared.num_train_images():,} handwritten digits."
+    if (step := networks.moment(snapshot)) is not None:
+        return _line_of_moment(snapshot, step)
+    if (run := session.watched_run()) and (place := session.queue_position(run)):
+        return f"{place[0].upper()}{place[1:]}."
+    if not snapshot.is_active:
+        return f"{_stopped_together(snapshot)}{_line_of_end(snapshot)}"
+    if not snapshot.steps:
+        return "Getting ready."
+    last = snapshot.steps[-1]
+    line = f"Step {snapshot.last_step:,} of {_num_steps(snapshot):,}"
+    if not (rate := snapshot.images_per_second):
+        return line
+    return f"{line} · {rate:,.0f} images/s · {formatting.duration((_total_images(snapshot) - last.images_seen) / rate)} left"
+
+
+def _line_of_moment(snapshot: RunSnapshot, step: int) -> str:
+    """Return the step that is looked back at, with the values that the curves have there."""
+    line = f"Step {step:,} of {_num_steps(snapshot):,}"
+    accuracy, loss = (
+        charts.at_moment(snapshot, charts.series_of(snapshot, "accuracy")),
+        charts.at_moment(snapshot, charts.series_of(snapshot, "loss")),
+    )
+    for series, words in ((accuracy, "train accuracy {:.2%}"), (loss, "loss {:,.3f}")):
+        line += "".join(f" · {words.format(one.y[-1])}" for one in series if one.name == "train" and one.y)
+    return line
+
+
+def _line_of_end(snapshot: RunSnapshot) -> str:
+    """Return the last figures of a run that has ended, or is not trained here."""
+    if not snapshot.steps:
+        return "You left the queue." if _has_left_queue(snapshot) else "It ended before its first step."
+    line = f"Step {snapshot.last_step:,} of {_num_steps(snapshot):,}"
+    if snapshot.state == "interrupted":
+        return f"{line}. The program ended during this run; Resume continues from its last saved state."
+    if snapshot.end is None or (result := test_result(snapshot.epochs, snapshot.end)) is None:
+        return line
+    accuracy = f"est accuracy **{result.accuracy:.2%}** after {result.step:,} steps"
+    if result.step < snapshot.end.step:
+        return f"{line} · t{accuracy}"
+    return f"T{accuracy}, {snapshot.end.train_seconds:.1f} s of training"
+
+
+def _has_left_queue(snapshot: RunSnapshot) -> bool:
+    """Return whether the run left the queue before its turn. The engine tests even a run without steps at its end."""
+    return snapshot.state == "stopped" and not snapshot.message and test_result((), snapshot.end) is None
+
+
+def _stopped_together(snapshot: RunSnapshot) -> str:
+    """Return what was stopped together with the run: "Stopped both. "."""
+    num_others = session.num_stopped_with(snapshot.id)
+    return {0: "", 1: "Stopped both. "}.get(num_others, f"Stopped all {num_others + 1}. ")

@@ -1,0 +1,207 @@
+"""The table of runs: those that wait, those of the store, and those deleted since a run last began; and what its buttons do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from mnist_fc.analysis.results import test_result, training_time
+from mnist_fc.config import FIELDS
+from mnist_fc.records import EndRecord, EpochRecord, StepRecord
+from mnist_fc.runs.layout import RunsError
+from mnist_fc.runs.reader import StoredRun
+from mnist_fc.runs.settings import RunSettings
+from mnist_fc.runs.store import RunStore
+from mnist_fc.server.job import ACTIVE_STATES
+from mnist_fc.server.run import Run
+from mnist_fc.server.scheduler import Scheduler
+from mnist_fc.server.status import status_word, stored_status_word
+from mnist_fc.views import commands, controls, handwriting_test
+from mnist_fc.views.components.component import Component, browser_value
+from mnist_fc.views.state import formatting, session, shared
+
+_table = Component("runs_table", "<div class='runs' role='region' aria-label='Table of runs' tabindex='0'></div>")
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run as the table shows it."""
+
+    id: str
+    name: str
+    """As a person named it; otherwise its id."""
+    settings: RunSettings
+    word: str
+    """What it is at; see status.py."""
+    steps: Sequence[StepRecord]
+    """The last of them, if not all."""
+    epochs: Sequence[EpochRecord]
+    end: EndRecord | None
+    stored: StoredRun | None = None
+    """As it is on disk; None for one that waits for its first turn, or that could not be written."""
+    is_deleted: bool = False
+    """Whether it was deleted, and can be brought back."""
+
+    @property
+    def state(self) -> str:
+        """The word, and how many epochs are done unless all are or the run waits for its first turn."""
+        num_done, num_epochs = len(self.epochs), self.settings.config.num_epochs
+        is_plain = num_done == num_epochs or (self.word == "waiting" and not self.steps)
+        return self.word if is_plain else f"{self.word}, {num_done} of {num_epochs} epochs done"
+
+
+def listed_runs(scheduler: Scheduler) -> list[ListedRun]:
+    """Return the runs of the table, the newest first; those that are not in the store yet come before all others."""
+    store = scheduler.store
+    stored, deleted = store.runs(), store.deleted()
+    known = {run.id for run in stored}
+    queued = [job for job in scheduler.jobs() if isinstance(job, Run) and job.id not in known]
+    on_disk = [(run, False) for run in stored] + [(run, True) for run in deleted if run.id not in known]
+    on_disk.sort(key=lambda each: (each[0].metadata.number, each[0].id), reverse=True)
+    return [
+        *(_listed_job(run) for run in reversed(queued)),
+        *(_listed_stored(scheduler, run, is_deleted=is_deleted) for run, is_deleted in on_disk),
+    ]
+
+
+def _listed_job(run: Run) -> ListedRun:
+    now = run.snapshot()
+    return ListedRun(run.id, run.id, now.settings, status_word(now), now.steps, now.epochs, now.end)
+
+
+def _listed_stored(scheduler: Scheduler, run: StoredRun, *, is_deleted: bool) -> ListedRun:
+    word = "deleted" if is_deleted else stored_status_word(run, scheduler.active_run(run.id))
+    name = run.metadata.name or run.id
+    return ListedRun(run.id, name, run.settings, word, run.steps, run.epochs, run.end, run, is_deleted)
+
+
+def show(runs: Sequence[ListedRun], colors: Mapping[str, str]) -> None:
+    """Draw the table; `colors` are those of the curves that are shown, by the runs' ids."""
+    hands = {run.id: handwriting_test.num_right(run.id) for run in runs}
+    with_hands = any(right is not None for right in hands.values())
+    differing = [field for field in FIELDS if len({_setting(run.settings, field) for run in runs}) > 1]
+    watched = session.watched_run()
+    rows = []
+    for run in runs:
+        right = hands[run.id]
+        rows.append(
+            {
+                "id": run.id,
+                "name": run.name,
+                "isPinned": run.stored is not None and run.stored.metadata.is_pinned,
+                "state": run.word,
+                "isActive": run.word in (*ACTIVE_STATES, "running elsewhere"),
+                "isStored": run.stored is not None,
+                "isDeleted": run.is_deleted,
+                "isWatched": watched is not None and watched.id == run.id,
+                "color": colors.get(run.id),
+                "cells": [
+                    *_figures(run),
+                    *([f"{right} of 10" if right is not None else ""] if with_hands else []),
+                    run.settings.in_words,
+                    *(_setting(run.settings, field) for field in differing),
+                ],
+            }
+        )
+    columns = ["state", "validation", "test", "time", "images/s", *(["your hand"] if with_hands else []), "settings"]
+    columns += [controls.field_in_words(field) for field in differing]
+    turn = st.session_state.get("runs_turn", 0)
+    _table.show("runs_table", {"columns": columns, "rows": rows, "turn": turn}, on_act_change=_act)
+
+
+def _setting(settings: RunSettings, field: str) -> str:
+    if field == "learning_rate":
+        return settings.learning_rate_in_words
+    return controls.value_in_words(getattr(settings.config, field))
+
+
+def _figures(run: ListedRun) -> list[str]:
+    """State, validation and test accuracy, seconds of training, and images per second of that time."""
+    result = test_result(run.epochs, run.end)
+    accuracies = (run.epochs[-1].val_accuracy if run.epochs else None, result.accuracy if result else None)
+    trained = training_time(run.settings.config.batch_size, run.steps, run.end)
+    rate = trained.images_per_second
+    return [
+        run.state,
+        *("" if accuracy is None else f"{accuracy:.2%}" for accuracy in accuracies),
+        f"{trained.seconds:.1f} s" if rate else "",
+        f"{rate:,.0f}" if rate else "",
+    ]
+
+
+# What the buttons do
+
+
+def _act() -> None:
+    """Do what was pressed in the table. What a browser sends is not trusted: the store knows which runs there are.
+
+    A message names the run and what is to become of it, so that one that comes twice changes nothing. "again" has no such
+    end: it carries the table's turn, and each turn begins at most one run.
+    """
+    match browser_value("runs_table", "act"):
+        case {"what": str(what), "run": str(run_id), "value": value}:
+            pass
+        case _:
+            return
+    try:
+        if what in ("use", "again", "open"):
+            _act_on_page(what, run_id, value)
+        else:
+            _act_on_store(what, run_id, value)
+    except RunsError as error:
+        session.log_rejected(f"what was to be done with a run: {error}")
+        st.session_state.runs_problem = formatting.sentence(str(error))
+
+
+def _act_on_page(what: str, run_id: str, value: object) -> None:
+    """Show a run, copy its settings, or train again with them. Raises RunsError where there is no such run."""
+    scheduler = shared.scheduler()
+    turn: int = st.session_state.get("runs_turn", 0)
+    active = scheduler.active_run(run_id)
+    settings = (active.snapshot() if active else scheduler.store.run(run_id)).settings
+    match what:
+        case "open":
+            session.watch(scheduler.run(run_id))
+            session.choose_source("run")
+        case "use":
+            controls.set_all(settings.latest)
+        case "again" if value == turn:
+            st.session_state.runs_turn = turn + 1
+            controls.set_all(settings.latest)
+            commands.start()
+
+
+def _act_on_store(what: str, run_id: str, value: object) -> None:
+    """Change what is shown, kept or known of a run. Raises RunsError for what cannot be done."""
+    state, store = st.session_state, shared.scheduler().store
+    if what != "undelete":
+        store.folder(run_id)
+    match what, value:
+        case "show", bool():
+            others = [one for one in state.get("compared", []) if one != run_id]
+            state.compared = [*others, run_id] if value else others
+        case "pin", bool():
+            store.pin(run_id, value)
+        case "rename", str():
+            store.rename(run_id, "" if value == run_id else value)
+        case "delete", _:
+            _delete(run_id)
+        case "undelete", _:
+            _undelete(store, run_id)
+
+
+def _delete(run_id: str) -> None:
+    scheduler = shared.scheduler()
+    if scheduler.active_run(run_id):  # perhaps without its folder, when that could not be written any more
+        raise RunsError(f"the run {run_id} is running or waiting; stop it first")
+    scheduler.store.delete(run_id)
+    scheduler.evict(run_id)
+    if session.address().get("run") == run_id:
+        st.session_state.deleted_watched = run_id
+        session.watch(None)
+
+
+def _undelete(store: RunStore, run_id: str) -> None:
+    store.restore(run_id)
+    if run_id == st.session_state.get("deleted_watched") and session.watched_run() is None:
+        session.watch(shared.scheduler().run(run_id))
