@@ -244,7 +244,7 @@ def _active(sweep: Sweep) -> None:
     ended = [trial for trial in newest.values() if trial.state != "running"]
     is_own = session.own_sweep() is sweep
     whose = "Your" if is_own else "Somebody else's"
-    st.markdown(f"#### {whose} sweep is {'queued' if sweep.is_waiting else 'running'}")
+    st.markdown(f"#### {whose} sweep is {'waiting' if sweep.is_waiting else 'running'}")
     if not is_own:
         st.caption("One sweep runs at a time. Yours can start when this one has ended.")
     bar, button = st.columns([4, 1], vertical_alignment="bottom")

@@ -102,7 +102,7 @@ def test_finished_sweep_shows_plots_and_applies_best_settings(open_page: Callabl
     expect(
         page.get_by_text(f"This plot shows which settings mattered most as soon as {MIN_DONE} trials are done; there is 1.")
     ).to_be_visible()
-    expect(page.get_by_text("as soon as two are done; there is 1 yet.")).to_be_visible()
+    expect(page.get_by_text("as soon as two are done; there is 1 so far.")).to_be_visible()
     expect(page.locator(".st-key-start_sweep button")).to_be_visible()
     enter(page, "sweep_runs", str(MIN_DONE))
     click(page, "start_sweep")
