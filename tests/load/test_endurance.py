@@ -1,5 +1,6 @@
-"""Runs started and stopped one after the other, a thousand of the scheduler and some on the page (MNIST_FC_STARTS says how many),
-leave no process, no open file, no file and no memory behind.
+"""Many runs that are started and stopped leave no process, no open file, no file and no memory behind.
+
+A thousand are started through the scheduler, and MNIST_FC_STARTS of them (60 by default) on the page.
 """
 
 import asyncio
@@ -20,14 +21,14 @@ from tests.support.soak import memory_mb
 
 NUM_RUNS = 1000
 WARM_UP = 100
-"""Runs after which nothing may grow any more."""
+"""The number of runs after which nothing may grow any more."""
 
 NUM_RUNS_ON_PAGE = int(os.environ.get("MNIST_FC_STARTS", "60"))
 MAX_MB = 50.0
-"""So much more a process may take at the end."""
+"""How much a process may grow after the warm-up."""
 
 LIMIT = 15e6
-"""Bytes of the store: room for some of these runs, which come to 12 MB were they trained to their end."""
+"""Bytes of the store: enough for some of these runs, which would take 12 MB each if they finished."""
 
 STARTS_AND_STOPS = """
 import json
@@ -79,7 +80,7 @@ scheduler.close()
 """
 
 
-def test_a_thousand_starts_and_stops_leave_nothing_behind(small_npz: Path, tmp_path: Path) -> None:
+def test_thousand_starts_and_stops_leave_nothing_behind(small_npz: Path, tmp_path: Path) -> None:
     store, temporary = tmp_path / "runs", tmp_path / "temporary"
     temporary.mkdir()
     output = subprocess.run(
@@ -108,7 +109,7 @@ def test_a_thousand_starts_and_stops_leave_nothing_behind(small_npz: Path, tmp_p
 
 @dataclass(frozen=True)
 class Measured:
-    """A process as the system sees it."""
+    """What the system reports of a process."""
 
     pid: int
     mb: float
@@ -120,7 +121,7 @@ class Measured:
 
 
 async def start_and_stop(server: Server) -> list[tuple[Measured, Measured]]:
-    """Press Train and Stop again and again; server and training process after a quarter of the times, and at the end."""
+    """Press Train and Stop repeatedly; return figures of both processes after a quarter of the runs and at the end."""
     measured = []
     session = await Session(server.url, "preset=fast&hidden_sizes=8&batch_size=8&epochs=100&num_validation=100").open()
     for number in range(1, NUM_RUNS_ON_PAGE + 1):

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from mnist_fc.records import Record, StepRecord
+from mnist_fc.records import EndRecord, Record, StepRecord
+from mnist_fc.runs.lock import is_active
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.dispatcher import SERVER_ERROR
 from mnist_fc.server.run import Run
@@ -65,13 +66,24 @@ def test_failed_run_can_be_resumed_on_the_same_process(scheduler: Scheduler, mon
     assert steps == sorted(set(steps))
 
 
-def test_error_while_an_end_is_written_still_ends_the_run(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: Any) -> None:
-        raise ZeroDivisionError("the writer")
+@pytest.mark.parametrize("kind", [StepRecord, EndRecord])
+def test_error_in_the_writer_fails_the_run_and_closes_its_folder(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, kind: type[Record]
+) -> None:
+    write = RunFolder.write
+
+    def fail(folder: RunFolder, record: Record) -> None:
+        if isinstance(record, kind):
+            raise ZeroDivisionError("the writer")
+        write(folder, record)
 
     monkeypatch.setattr(RunFolder, "write", fail)
-    assert finished(scheduler.start(SHORT)).message == SERVER_ERROR
-    monkeypatch.undo()
+    run = scheduler.start(SHORT)
+    snapshot = finished(run)
+    assert snapshot.state == "failed"
+    assert snapshot.message.startswith(SERVER_ERROR)
+    assert run.path
+    assert not is_active(run.path), "others can have the folder"
 
 
 def test_error_in_a_result_handler_fails_the_speed_test_alone(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:

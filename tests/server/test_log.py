@@ -1,4 +1,4 @@
-"""log.py: each line is one, at the level that was asked for, and nothing that a person drew is in it."""
+"""The log: one line for each message of the wanted level, and nothing that a person drew."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ def logger() -> Iterator[logging.Logger]:
     logger.setLevel(logger.level)
 
 
-def test_log_has_what_is_of_its_level_or_above(
+def test_log_contains_its_level_and_above(
     logger: logging.Logger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for level in LEVELS.options:
@@ -37,13 +37,13 @@ def test_log_has_what_is_of_its_level_or_above(
         assert shown == list(LEVELS.options[LEVELS.options.index(level) :])
 
 
-def test_unknown_level_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_level_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LOG_VARIABLE, "loud")
     with pytest.raises(ConfigError, match=f"{LOG_VARIABLE} is .*loud"):
         open_log()
 
 
-def test_name_from_elsewhere_makes_no_line_of_its_own(
+def test_line_breaks_in_names_make_no_new_line(
     logger: logging.Logger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(LOG_VARIABLE, raising=False)

@@ -1,4 +1,4 @@
-"""status.py and results.py: one word and one test figure for each run, whoever asks."""
+"""One status word and one test result for each run, wherever it is shown."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,7 @@ def snapshot(state: str, num_steps: int = 0, end: EndRecord | None = None, losse
 
 OVERFLOW = f"The loss {NOT_FINITE} at step 21 (epoch 3)."
 CLIMBING = (2.3, *(0.4,) * 14, *(9.0,) * 15)
-"""Of a run that takes all its steps though it has broken."""
+"""The losses of a run that takes all its steps although it has diverged."""
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_every_state_has_its_own_word(run: RunSnapshot, word: str, line: str) ->
 
 
 @pytest.mark.parametrize("outcome", ["done", "stopped", "failed"])
-def test_run_of_the_store_has_the_word_of_the_header(tmp_path: Path, outcome: Any) -> None:
+def test_stored_run_has_the_same_word_as_the_header(tmp_path: Path, outcome: Any) -> None:
     for losses in ((0.5,) * 30, CLIMBING):
         end = end_record(30, outcome, OVERFLOW if outcome == "failed" else "")
         shown = snapshot(outcome, 30, end, losses)
@@ -89,7 +89,7 @@ def test_run_of_the_store_has_the_word_of_the_header(tmp_path: Path, outcome: An
         assert stored_status_word(read_run(folder.path, with_steps=False), None) == status_word(shown)
 
 
-def test_diverged_is_what_the_diagnosis_calls_divergence() -> None:
+def test_diverged_agrees_with_the_diagnosis() -> None:
     run = snapshot("done", 30, end_record(30), CLIMBING)
     found = diagnose(CONFIG, CONFIG.learning_rate, run.steps, run.epochs, run.end)
     assert found
@@ -100,7 +100,7 @@ def test_diverged_is_what_the_diagnosis_calls_divergence() -> None:
     assert not has_diverged(run.steps, end_record(30, "failed", "The process was ended.")), "its process died"
 
 
-def test_test_figure_is_of_the_end_though_it_came_after_an_epochs() -> None:
+def test_test_result_of_the_end_replaces_that_of_an_epoch() -> None:
     epochs = [epoch_record(1, 0.1135), epoch_record(2, 0.1028)]
     stopped = end_record(25, "stopped", test_accuracy=0.0982)
     result = result_of_test(epochs, stopped)
@@ -110,7 +110,7 @@ def test_test_figure_is_of_the_end_though_it_came_after_an_epochs() -> None:
     assert (curve.steps.tolist(), curve.values.tolist()) == ([10, 20, 25], [0.1135, 0.1028, 0.0982])
 
 
-def test_test_figure_is_of_the_last_epoch_until_the_end_has_one() -> None:
+def test_test_result_is_of_the_last_epoch_until_the_end() -> None:
     epochs = [epoch_record(1, 0.1135), epoch_record(2, 0.1028), epoch_record(3)]
     for end in (None, end_record(25, "failed", OVERFLOW)):
         result = result_of_test(epochs, end)
@@ -122,7 +122,7 @@ def test_test_figure_is_of_the_last_epoch_until_the_end_has_one() -> None:
     assert curve_of_test(epochs[:2], done, "accuracy").steps.tolist() == [10, 20], "measured once at the same step"
 
 
-def test_run_up_to_a_step_has_the_figures_of_that_step() -> None:
+def test_run_up_to_a_step_has_its_figures() -> None:
     run = snapshot("done", 30, end_record(30, test_accuracy=0.9))
     then = run.up_to(25)
     assert (then.steps[-1].step, then.epochs[-1].epoch, then.end) == (25, 2, None)
