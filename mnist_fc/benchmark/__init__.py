@@ -1,6 +1,6 @@
-"""Benchmark: this engine beside other programs and beside the lower bound of its own operations, in one run.
+"""Benchmark: an epoch of this engine beside other programs and beside the lower bound of its own operations.
 
-Start with `epochs.py`. `peers.py` is a program of its own that trains with one other library.
+Start with `epochs.py`, which runs the benchmark. `peers.py` is a program of its own that trains with another library.
 
 May import: training, network, data, config, records, files.
 """

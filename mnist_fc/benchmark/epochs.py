@@ -1,7 +1,8 @@
-"""What an epoch of training costs: this engine beside what people would use instead, and beside the floor of the machine.
+"""Time an epoch of this engine, of what people would use instead, and of the lower bound on this machine.
 
-All train on the same images with the blog's settings: batches of 100, Adam at 0.001, float32. The floor is no training: it is
-the matrix products and the optimizer's update, as PyTorch has them, without which there is none. Evaluation is in nobody's time.
+All train on the same images with the blog's settings: batches of 100, Adam at 0.001, float32. The lower bound, called the floor,
+is not a training: it is only the matrix products and the optimizer's update that every training needs, as PyTorch computes
+them. No time includes evaluation.
 """
 
 import functools
@@ -37,7 +38,7 @@ PACKAGES = ("torch", "torchvision", "keras", "tensorflow", "tensorflow-cpu", "ja
 
 @dataclass(frozen=True)
 class Row:
-    """One program's median epoch of `net`, as "784-500-10", and how many times the floor's that is."""
+    """A program's median epoch for `net`, such as "784-500-10", and its ratio to that of the floor."""
 
     name: str
     net: str
@@ -45,32 +46,33 @@ class Row:
     ratio_to_floor: float
 
 
-def benchmark(images: Mnist, threads: int, num_epochs: int, with_peers: bool, say: Callable[[str], None]) -> list[Row]:
-    """Time `num_epochs` epochs of every program, in turn, each after an epoch to warm up; `say` is told what goes on.
+def benchmark(images: Mnist, threads: int, num_epochs: int, with_peers: bool, report: Callable[[str], None]) -> list[Row]:
+    """Time `num_epochs` epochs of every program, after one to warm up, and return a row for each; `report` is told the progress.
 
-    With `with_peers` also other people's programs, in processes of their own, on the embedded MNIST.
+    The programs here take turns, an epoch each, so that a change of the machine's speed affects all. With `with_peers`, other
+    people's programs follow, one after another, in processes of their own and on the MNIST that is included.
     """
     torch.set_num_threads(threads)
     rows = []
     for net, config in NETS.items():
-        say(f"{net}: warming up")
+        report(f"{net}: warming up")
         programs = {name: program(config.replace(threads=threads), images) for name, program in PROGRAMS.items()}
         for epochs in programs.values():
             next(epochs)
         seconds: dict[str, list[float]] = {name: [] for name in programs}
         for epoch in range(num_epochs):
-            say(f"{net}: epoch {epoch + 1} of {num_epochs} of each")
+            report(f"{net}: epoch {epoch + 1} of {num_epochs} of each")
             for name, epochs in programs.items():
                 seconds[name].append(next(epochs))
         if with_peers:
-            seconds |= dict(_time_peers(net, threads, num_epochs, say))
+            seconds |= dict(_time_peers(net, threads, num_epochs, report))
         floor = statistics.median(seconds["floor"])
         rows += [Row(name, net, statistics.median(s), statistics.median(s) / floor) for name, s in seconds.items()]
     return rows
 
 
 def machine() -> str:
-    """This machine and the versions that are measured, in one line."""
+    """Return the processor, the number of cores, the system, and the versions of Python and the packages, in one line."""
     packages = [f"{name} {package_version}" for name in PACKAGES if (package_version := _version(name))]
     return ", ".join(
         [
@@ -83,6 +85,7 @@ def machine() -> str:
 
 
 def _version(package: str) -> str | None:
+    """Return the version of a package, or None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -90,18 +93,18 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    """As the system names it; Python's own `platform.processor()` says no more than "x86_64" on Linux."""
+    """Return the name of the processor. `platform.processor()` returns only "x86_64" on Linux."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text("utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 
-# Each program yields the seconds of one epoch after another, without end.
+# Each program yields the seconds of one epoch after another, endlessly.
 
 
 def _blog_loop(config: TrainConfig, images: Mnist) -> Iterator[float]:
-    """The blog's PyTorch program: torchvision's dataset, picture by picture through ToTensor, a DataLoader, and Adam."""
+    """The blog's PyTorch program: torchvision's dataset, ToTensor for each image, a DataLoader, and Adam."""
     from torchvision import datasets, transforms
 
     class InMemory(datasets.MNIST):
@@ -120,12 +123,12 @@ def _blog_loop(config: TrainConfig, images: Mnist) -> Iterator[float]:
             loss.backward()
             optimizer.step()
             if step % 100 == 0:
-                loss.item()  # the blog printed it
+                loss.item()  # the blog's program prints it
         yield time.perf_counter() - started
 
 
 def _autograd(config: TrainConfig, images: Mnist) -> Iterator[float]:
-    """A plain loop over images that are floats in memory, with autograd and PyTorch's fused Adam."""
+    """A plain loop over float images in memory, with autograd and PyTorch's fused Adam."""
     pixels, labels = images.train_images.float() / 255, images.train_labels
     model = _model(config)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
@@ -140,7 +143,7 @@ def _autograd(config: TrainConfig, images: Mnist) -> Iterator[float]:
 
 
 def _engine(config: TrainConfig, images: Mnist) -> Iterator[float]:
-    """This program, with its records and copies of the weights, from the end of one epoch's evaluation to the next's start."""
+    """This engine with its records and copies of weights, from the end of an evaluation to the start of the next."""
     num_steps = config.steps_per_epoch(len(images.train_labels))
     while True:
         timed, started = 0, time.perf_counter()
@@ -148,15 +151,15 @@ def _engine(config: TrainConfig, images: Mnist) -> Iterator[float]:
             if isinstance(record, EpochRecord):
                 started = time.perf_counter()
             elif isinstance(record, WeightsRecord) and record.step > timed and record.step % num_steps == 0:
-                timed = record.step  # a run's last weights come twice
+                timed = record.step  # a run yields its last weights twice
                 yield time.perf_counter() - started
 
 
 @torch.no_grad()
 def _floor(config: TrainConfig, images: Mnist, product: Callable[[Tensor, Tensor], Tensor] = F.linear) -> Iterator[float]:
-    """The matrix products of forward and backward and one fused Adam over all parameters, and nothing else.
+    """The matrix products of the forward and backward pass and one fused Adam over all parameters, and nothing else.
 
-    `product(x, w)` is x @ w.T; the inputs are random and always the same.
+    `product(x, w)` returns x @ w.T. The inputs are random and the same in every step.
     """
     layers = [layer for layer in _model(config) if isinstance(layer, nn.Linear)]
     inputs = [torch.randn(config.batch_size, size) for size in config.layer_sizes]
@@ -184,20 +187,22 @@ PROGRAMS: dict[str, Callable[[TrainConfig, Mnist], Iterator[float]]] = {
     "floor": _floor,
     **({"floor-onednn": functools.partial(_floor, product=kernels.linear)} if kernels.linear is kernels.onednn_linear else {}),
 }
-"""The floor has PyTorch's own matrix products. Where oneDNN's are faster, as the engine's are, there is one below it."""
+"""The floor uses PyTorch's default matrix products; floor-onednn uses those of the engine, where oneDNN's are available."""
 
 
 def _model(config: TrainConfig) -> nn.Sequential:
+    """Return the network of `config` in plain PyTorch, with ReLUs."""
     *hidden, output = itertools.starmap(nn.Linear, pairwise(config.layer_sizes))
     return nn.Sequential(*itertools.chain.from_iterable((layer, nn.ReLU()) for layer in hidden), output)
 
 
-def _time_peers(net: str, threads: int, num_epochs: int, say: Callable[[str], None]) -> Iterator[tuple[str, list[float]]]:
+def _time_peers(net: str, threads: int, num_epochs: int, report: Callable[[str], None]) -> Iterator[tuple[str, list[float]]]:
+    """Yield the name and the seconds of each epoch of every peer; report those that are not installed or fail."""
     for name, packages in PEERS.items():
         if missing := [package for package in packages if not importlib.util.find_spec(package)]:
-            say(f"{net}: {name} is left out: it needs {' and '.join(missing)}")
+            report(f"{net}: {name} is skipped: it needs {' and '.join(missing)}")
             continue
-        say(f"{net}: {num_epochs} epochs of {name}")
+        report(f"{net}: {num_epochs} epochs of {name}")
         done = subprocess.run(
             [sys.executable, "-m", peers.__name__, name, net, str(threads), str(num_epochs), str(EMBEDDED)],
             env=peers.environment(name, threads),
@@ -206,6 +211,6 @@ def _time_peers(net: str, threads: int, num_epochs: int, say: Callable[[str], No
             check=False,
         )
         if done.returncode:
-            say(f"{net}: {name} is left out: {(done.stderr.strip() or 'it failed').splitlines()[-1]}")
+            report(f"{net}: {name} is skipped: {(done.stderr.strip() or 'it failed').splitlines()[-1]}")
         else:
             yield name, json.loads(done.stdout.splitlines()[-1])

@@ -1,7 +1,6 @@
-"""Other people's programs, timed for the benchmark: `python -m mnist_fc.benchmark.peers` trains one in a process of its own.
+"""Time other people's programs for the benchmark: `python -m mnist_fc.benchmark.peers` trains one of them.
 
-Their packages are nobody's requirement: what is not installed is left out. PyTorch is not imported here unless it is the
-peer's own.
+Their packages are optional. This module does not import PyTorch, so that a process loads only the libraries of its peer.
 """
 
 import json
@@ -17,7 +16,7 @@ from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.files import ROOT
 
 NETS = {"784-500-10": PRESETS["blog-pytorch"], "784-500-500-10": PRESETS["blog-keras"]}
-"""The blog's two nets, with its settings."""
+"""The blog's two networks, with its settings."""
 
 PEERS = {
     "keras-tensorflow": ("keras", "tensorflow"),
@@ -25,22 +24,22 @@ PEERS = {
     "keras-torch": ("keras", "torch"),
     "scikit-learn": ("sklearn",),
 }
-"""Programs by name, with the packages that each needs; Keras's back end comes last."""
+"""The packages that each program needs; the last is the back end of Keras."""
 
 
 def environment(name: str, threads: int) -> dict[str, str]:
-    """The variables of a peer's process: its back end, and as many threads for each library that counts them itself."""
+    """Return the environment of a peer's process: the back end of Keras, and `threads` for every library that has a variable."""
     counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "KERAS_BACKEND": PEERS[name][-1],  # nothing to scikit-learn
+        "KERAS_BACKEND": PEERS[name][-1],  # scikit-learn ignores it
         **dict.fromkeys(counts, str(threads)),
     }
 
 
 def keras_epochs(config: TrainConfig, images: np.ndarray, labels: np.ndarray, num_epochs: int) -> list[float]:
-    """Seconds of each epoch of the blog's Keras program, without its evaluation and its TensorBoard."""
+    """Train the blog's Keras program without evaluation and TensorBoard; return the seconds of each epoch."""
     import keras
 
     seconds: list[float] = []
@@ -60,7 +59,7 @@ def keras_epochs(config: TrainConfig, images: np.ndarray, labels: np.ndarray, nu
 
 
 def scikit_learn_epochs(config: TrainConfig, images: np.ndarray, labels: np.ndarray, num_epochs: int) -> list[float]:
-    """Seconds of each epoch of scikit-learn's MLPClassifier."""
+    """Train scikit-learn's MLPClassifier; return the seconds of each epoch."""
     from sklearn.neural_network import MLPClassifier
 
     model = MLPClassifier(config.hidden_sizes, batch_size=config.batch_size, learning_rate_init=config.learning_rate)
@@ -73,9 +72,9 @@ def scikit_learn_epochs(config: TrainConfig, images: np.ndarray, labels: np.ndar
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train one peer, and print the seconds of each epoch but the first, which warms up, as a JSON list."""
+    """Train one peer; print the seconds of each epoch as a JSON list, without the first, which warms up."""
     name, net, threads, num_epochs, path = arguments
-    if hasattr(os, "sched_setaffinity"):  # the one limit that every library keeps to, when it is set before the import
+    if hasattr(os, "sched_setaffinity"):  # the only limit that all libraries obey, if it is set before they are imported
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(threads)])
     with np.load(path, allow_pickle=False) as arrays:
         images = arrays["x_train"].reshape(-1, 784).astype(np.float32) / 255
