@@ -1,4 +1,4 @@
-"""The command line, `python -m mnist_fc`: see cli/."""
+"""The command line, `python -m mnist_fc`. Start reading in cli/."""
 
 import sys
 

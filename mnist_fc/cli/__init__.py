@@ -1,7 +1,7 @@
 """The command line: `python -m mnist_fc COMMAND`.
 
-Start with `parser.py`, which names every command and option. Each command has a file of its own; `options.py` turns
-settings into options and back, and `console.py` is the only one that knows the terminal.
+Start with `main.py`, which runs a command, and `parser.py`, which lists them. A command's file adds its own options and runs
+it. `options.py` has what several commands share, and `console.py` alone knows the terminal.
 
-May import: everything below server; it knows no page and no training process.
+May import: everything below server. It knows neither the page nor training processes.
 """

@@ -1,14 +1,11 @@
-"""The commands `evaluate` and `measure`."""
+"""The commands `evaluate` and `measure`: test a network on MNIST, and on drawings and pictures without a digit."""
 
 import argparse
 import dataclasses
 
 from mnist_fc.cli.console import Screen, to_json
-from mnist_fc.cli.options import load_data
-from mnist_fc.config import (
-    PRESETS,
-    TrainConfig,
-)
+from mnist_fc.cli.options import Subparsers, add_command, add_data_options, load_data
+from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import pen_digits
 from mnist_fc.data.mnist import DataError, Mnist
 from mnist_fc.network import checkpoint
@@ -19,7 +16,59 @@ from mnist_fc.training.engine import train
 from mnist_fc.training.evaluation import evaluate
 
 
+def add_parser(commands: Subparsers) -> None:
+    """Add the command `evaluate`."""
+    parser = add_command(
+        commands, "evaluate", run_evaluate, "test a network on the test images", "runs/NAME/model.ckpt\nmodel.ckpt --json"
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a model.ckpt, best with the config.json of its run beside it")
+    add_data_options(parser)
+
+
+def run_evaluate(parsed: argparse.Namespace) -> int:
+    """Print the accuracy and the loss of a checkpoint on the test images."""
+    model = checkpoint.load(parsed.checkpoint)
+    images = load_data(parsed)
+    loss, accuracy = evaluate(model, images.test_images, images.test_labels)
+    if parsed.json:
+        print(to_json({"test_accuracy": accuracy, "test_loss": loss}))
+    else:
+        print(f"test accuracy {accuracy:.2%}, test loss {loss:.4f}, on {len(images.test_labels):,} images")
+    return 0
+
+
+def add_measure_parser(commands: Subparsers) -> None:
+    """Add the command `measure`."""
+    parser = add_command(
+        commands,
+        "measure",
+        run_measure,
+        "measure how well networks read drawings, and reject what is not a digit",
+        "--pen-strokes pendigits-orig.tra\nmodel.ckpt --pen-strokes pendigits-orig.tes --all-writers --json",
+    )
+    parser.add_argument(
+        "checkpoints",
+        nargs="*",
+        metavar="CHECKPOINT",
+        help="networks to measure (default: the one included, and one trained with each preset)",
+    )
+    parser.add_argument(
+        "--pen-strokes",
+        metavar="PATH",
+        required=True,
+        help="digits as pen strokes: an .npz file, or UCI's pendigits-orig.tra or pendigits-orig.tes",
+    )
+    parser.add_argument(
+        "--all-writers", action="store_true", help="measure on all writers, not only on those held out of training"
+    )
+    parser.add_argument(
+        "--fashion-mnist", metavar="PATH", help="t10k-images-idx3-ubyte.gz of Fashion-MNIST: pictures to be rejected"
+    )
+    add_data_options(parser)
+
+
 def run_measure(parsed: argparse.Namespace) -> int:
+    """Print tables of what each network reads and of what is rejected, or JSON."""
     images = load_data(parsed)
     screen = Screen(to_stderr=parsed.json)
     digits = pen_digits.load(parsed.pen_strokes)
@@ -71,18 +120,8 @@ def _in_percent(interval: evaluation.Interval | None) -> str:
 
 
 def _trained(config: TrainConfig, images: Mnist) -> Reader:
+    """Train a network and return a reader with its last weights."""
     for record in train(config, images):
         if isinstance(record, WeightsRecord):
             weights = record.weights
     return Reader.from_weights(weights, config)
-
-
-def run_evaluate(parsed: argparse.Namespace) -> int:
-    model = checkpoint.load(parsed.checkpoint)
-    images = load_data(parsed)
-    loss, accuracy = evaluate(model, images.test_images, images.test_labels)
-    if parsed.json:
-        print(to_json({"test_accuracy": accuracy, "test_loss": loss}))
-    else:
-        print(f"test accuracy {accuracy:.2%}, test loss {loss:.4f}, on {len(images.test_labels):,} images")
-    return 0

@@ -1,51 +1,109 @@
-"""Options that several commands share, and settings as options."""
+"""What commands share: how each adds its parser, the options for settings, data and store, and what those options mean."""
 
 import argparse
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
-from mnist_fc.config import (
-    FIELDS,
-    PRESETS,
-    Choice,
-    LayerSizes,
-    parse_value,
-)
+from mnist_fc.config import FIELDS, PRESETS, Choice, LayerSizes, Range, parse_value
 from mnist_fc.data.mnist import Mnist, download_mnist, load_mnist
 from mnist_fc.runs.store import RUNS_VARIABLE
 
-# The option's name where it is not the field's own.
+# What `add_subparsers` returns. argparse has no public name for it, so this serves as an annotation only.
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
 OPTION_NAMES = {"num_epochs": "epochs", "num_validation": "validation"}
+"""The names of options that differ from their field's."""
+
+FIELD_HELP = {
+    "hidden_sizes": "units of each hidden layer, from the first to the last",
+    "activation": "activation function of the hidden layers",
+    "initialization": "library whose initial weights to draw",
+    "dropout": "probability of dropping a hidden unit in a step",
+    "optimizer": "algorithm that updates the weights",
+    "learning_rate": "learning rate at the peak of the schedule",
+    "momentum": "momentum, for sgd",
+    "adam_epsilon": "epsilon, for adam and adamw",
+    "weight_decay": "weight decay, as the optimizer defines it",
+    "schedule": "course of the learning rate",
+    "batch_size": "images in a step",
+    "num_epochs": "passes over the training images",
+    "label_smoothing": "share of the target spread over all digits",
+    "augmentation": "random changes to each training image",
+    "num_validation": "training images to hold out for validation; with 0, epochs are tested on the test images",
+    "threads": "CPU threads",
+    "seed": "seed of all random numbers",
+}
 
 
-def option_name(field: str) -> str:
+def add_command(
+    commands: Subparsers,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    """Add a command that `run` carries out, with the option --json; return its parser. `examples` are lines of arguments."""
+    lines = "\n".join(f"  python -m mnist_fc {name} {line}".rstrip() for line in examples.splitlines())
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"examples:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, and progress to standard error")
+    parser.set_defaults(command=run)
+    return parser
+
+
+def option_of_field(field: str) -> str:
+    """Return the option for a field, without its dashes: "learning-rate"."""
     return OPTION_NAMES.get(field, field).replace("_", "-")
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--data", metavar="PATH", help="an .npz or a folder of IDX files (MNIST_FC_DATA, else the embedded)")
-    source.add_argument("--download", action="store_true", help="fetch the original MNIST files into a cache and use them")
+    """Add --data and --download, which exclude each other."""
+    group = parser.add_argument_group("data")
+    source = group.add_mutually_exclusive_group()
+    source.add_argument(
+        "--data", metavar="PATH", help="an .npz file or a folder of IDX files (default: $MNIST_FC_DATA, else the MNIST included)"
+    )
+    source.add_argument("--download", action="store_true", help="download the original MNIST files, or use those in the cache")
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", choices=PRESETS, default="fast", help="settings to begin with (%(default)s)")
-    for name, limit in FIELDS.items():
-        parser.add_argument(
-            f"--{option_name(name)}",
-            dest=name,
-            metavar="N,N" if isinstance(limit, LayerSizes) else "WORD" if isinstance(limit, Choice) else "N",
-            help=f"{limit}",
+def add_setting_options(parser: argparse.ArgumentParser) -> None:
+    """Add --preset and an option for each field of TrainConfig; shorten the usage line, which they would fill."""
+    parser.usage = "%(prog)s [OPTION ...]"
+    group = parser.add_argument_group("settings", "Without an option, its setting is that of the preset.")
+    group.add_argument("--preset", choices=PRESETS, default="fast", help="settings to start from (default: %(default)s)")
+    for name, field in FIELDS.items():
+        metavar, limits = _metavar_and_limits(field)
+        group.add_argument(
+            f"--{option_of_field(name)}", dest=name, metavar=metavar, help=FIELD_HELP[name] + (f"; {limits}" if limits else "")
         )
 
 
+def _metavar_and_limits(field: Range | Choice | LayerSizes) -> tuple[str, str]:
+    """Return how the help shows the values of a field, and its limits if that does not show them."""
+    match field:
+        case Choice(options):
+            return f"{{{','.join(options)}}}", ""
+        case LayerSizes(count, size):
+            return "N[,N...]", f"{count.low:g} to {count.high:g} layers of {size.low:g} to {size.high:g} units"
+        case Range(kind, low, high):
+            return ("N", f"{kind(low)} to {kind(high)}") if kind is int else ("X", f"{low:g} to {high:g}")
+
+
 def add_store_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs-dir", metavar="DIR", help=f"the store of runs ({RUNS_VARIABLE}, else runs)")
+    """Add --runs-dir."""
+    parser.add_argument("--runs-dir", metavar="DIR", help=f"folder of the runs (default: ${RUNS_VARIABLE}, else runs)")
 
 
 def load_data(parsed: argparse.Namespace) -> Mnist:
+    """Return the data that --data or --download names. Raises DataError."""
     return load_mnist(download_mnist() if parsed.download else parsed.data)
 
 
-def changed_settings(parsed: argparse.Namespace) -> dict[str, Any]:
-    """The fields that options were given for; what is wrong with them TrainConfig says."""
+def given_settings(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields that options were given for, parsed but not checked."""
     return {name: parse_value(name, text) for name in FIELDS if (text := getattr(parsed, name, None)) is not None}

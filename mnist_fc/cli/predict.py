@@ -1,4 +1,4 @@
-"""The command `predict`."""
+"""The command `predict`: read the digits in pictures."""
 
 import argparse
 import sys
@@ -6,17 +6,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from mnist_fc.cli.console import to_json
+from mnist_fc.cli.options import Subparsers, add_command
 from mnist_fc.drawing.pictures import DrawingError, load_picture
 from mnist_fc.reading.reader import EMPTY_READING, Reader, Reading, number, percent
 
 
+def add_parser(commands: Subparsers) -> None:
+    """Add the command `predict`."""
+    parser = add_command(
+        commands, "predict", run_predict, "read the digit or number in each picture", "seven.png\nphoto.jpg scan.png --json"
+    )
+    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a picture file of a digit or of several side by side")
+    parser.add_argument("--checkpoint", metavar="PATH", help="network to read with (default: the one included)")
+
+
 def run_predict(parsed: argparse.Namespace) -> int:
+    """Print what each picture shows. A picture that cannot be read makes the exit code 2; the others are still read."""
     reader = Reader.load(parsed.checkpoint)
     exit_code = 0
     for picture in parsed.pictures:
         try:
             readings = reader.read_number(load_picture(picture))
-        except DrawingError as error:  # the other pictures are read all the same
+        except DrawingError as error:
             print(f"error: {error}", file=sys.stderr)
             exit_code = 2
             continue
@@ -25,7 +36,7 @@ def run_predict(parsed: argparse.Namespace) -> int:
 
 
 def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]:
-    """As JSON; of a number the fields of its digits, and its own digit is none."""
+    """Return a picture's readings for JSON. A number of several digits has its readings in `digits`, and no digit of its own."""
     each = [
         {"digit": r.digit, "probabilities": r.probabilities, "runner_up": r.runner_up, "problem": r.problem} for r in readings
     ]
@@ -36,6 +47,7 @@ def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]
 
 
 def _reading_line(picture: str, readings: Sequence[Reading]) -> str:
+    """Return a picture's readings as a line: the number, or the digit and the runner-up with their probabilities."""
     if len(readings) > 1:
         return f"{picture}: {number(readings)}"
     (reading,) = readings

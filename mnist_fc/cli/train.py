@@ -1,24 +1,30 @@
-"""The command `train`."""
+"""The command `train`: train a network, and keep it in a run folder."""
 
 import argparse
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import FrameType
+from typing import Any
+
+import numpy as np
 
 from mnist_fc.cli.console import Screen, to_json
-from mnist_fc.cli.options import changed_settings, load_data, option_name
-from mnist_fc.config import (
-    CPU_COUNT,
-    DEFAULT_THREADS,
-    PRESETS,
-    ConfigError,
-    Range,
-    TrainConfig,
-    to_number,
+from mnist_fc.cli.options import (
+    Subparsers,
+    add_command,
+    add_data_options,
+    add_setting_options,
+    add_store_option,
+    given_settings,
+    load_data,
+    option_of_field,
 )
+from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, PRESETS, ConfigError, Range, TrainConfig, to_number
 from mnist_fc.data import non_digits, pen_digits
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.records import EndRecord, EpochRecord, StepRecord
+from mnist_fc.records import EndRecord, EpochRecord, StepRecord, step_of
 from mnist_fc.runs.store import RunStore, runs_dir
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.distributed import SINGLE_PROCESS, ProcessGroup, joined
@@ -27,95 +33,103 @@ from mnist_fc.training.train_state import TrainState
 
 OUTLIERS = Range(int, 1, 100_000)
 
+EXIT_CODES = {"done": 0, "failed": 1, "stopped": 130}
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add the command `train`."""
+    parser = add_command(
+        commands,
+        "train",
+        run_train,
+        "train a network and keep it in a run folder",
+        "\n--preset best --epochs 20\n--hidden-sizes 500,500 --learning-rate 1e-3 --json\n--resume RUN",
+    )
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="continue an interrupted or stopped run with its own settings; RUN is the name of its folder",
+    )
+    parser.add_argument(
+        "--pen-strokes",
+        metavar="PATH",
+        help="also train on the digits of this file of pen strokes: an .npz file, or UCI's pendigits-orig.tra; "
+        f"every {pen_digits.HELD_OUT}th writer is held out",
+    )
+    parser.add_argument(
+        "--outliers",
+        metavar="N",
+        help=f"also train on N generated pictures of each kind that is not a digit, as an eleventh class; "
+        f"{OUTLIERS.low:g} to {OUTLIERS.high:g}",
+    )
+    add_store_option(parser)
+    add_data_options(parser)
+    add_setting_options(parser)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a training starts from. Only the first process of a group has the run's folder; a new run has no state."""
+
+    config: TrainConfig
+    images: Mnist
+    folder: RunFolder | None
+    state: dict[str, np.ndarray] | None = None
+
+
+@dataclass
+class _Figures:
+    """The figures of a training for JSON, gathered from its records."""
+
+    train_loss: float | None = None
+    epoch_seconds: list[float] = field(default_factory=list)
+    images_per_second: list[float] = field(default_factory=list)
+
 
 def run_train(parsed: argparse.Namespace) -> int:
-    with joined() as team:
-        return _train_in(team, parsed)
+    """Train a network. Under torchrun, only the first process prints and writes the run."""
+    with joined() as group:
+        screen = Screen(to_stderr=parsed.json, is_silent=group.rank > 0)
+        store = RunStore(runs_dir(parsed.runs_dir))
+        prepared = (_prepare_resumed if parsed.resume else _prepare_new)(parsed, group, store, screen)
+        figures = _Figures()
+        end = _train(prepared, group, screen, figures)
+        if prepared.folder:
+            screen.line(_ending(end, prepared.folder))
+            if parsed.json:
+                print(to_json(_result(prepared.config, prepared.folder, figures, end)), flush=True)
+        return EXIT_CODES[end.outcome]
 
 
-def _train_in(team: ProcessGroup, parsed: argparse.Namespace) -> int:
-    """Train; the first process of the team alone prints and keeps the run."""
-    screen = Screen(to_stderr=parsed.json, is_silent=team.rank > 0)
-    store = RunStore(runs_dir(parsed.runs_dir))
-    folder = state = None
-    if parsed.resume:
-        names = [*changed_settings(parsed), *(name for name in ("pen_strokes", "outliers") if getattr(parsed, name))]
-        if names:
-            options = ", ".join(f"--{option_name(name)}" for name in names)
-            raise ConfigError(f"--resume goes on with the run's own settings, so {options} cannot be given with it")
-        config = store.run(parsed.resume).config
-        images = load_data(parsed)
-        if team.rank == 0:
-            folder, state = store.reopen(parsed.resume)
-        else:
-            state = store.state(parsed.resume)
-    else:
-        # Processes that share a machine share its cores.
-        threads = max(1, min(DEFAULT_THREADS, CPU_COUNT // team.local_size))
-        config = PRESETS[parsed.preset].replace(**{"threads": threads, **changed_settings(parsed)})
-        images, added = _training_data(parsed, config, screen)
-        if team.rank == 0:
-            for run in store.plan_eviction(config).to_remove:
-                screen.line(f"making room in {store.path}: removing the oldest run that is not pinned, {run.id}")
-            folder = store.create(config, added)
-    interrupted = False
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        nonlocal interrupted
-        interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait for the step
-
-    def on_step(training: TrainState) -> bool:
-        screen.steps_per_epoch = training.steps_per_epoch
-        return not interrupted
-
-    # torchrun passes on what it gets, and sends SIGTERM to the others when one process has ended.
-    stop_signals = [signal.SIGINT] if team is SINGLE_PROCESS else [signal.SIGINT, signal.SIGTERM]
-    before = {number: signal.signal(number, interrupt) for number in stop_signals}
-    train_loss: float | None = None
-    epoch_seconds: list[float] = []
-    rates: list[float] = []
-    try:
-        for record in train(config, images, on_step, state, team):
-            if folder:
-                folder.write(record)
-            match record:
-                case StepRecord():
-                    train_loss = record.train_loss
-                    screen.step(record, config)
-                case EpochRecord():
-                    train_loss = record.train_loss
-                    epoch_seconds.append(record.seconds)
-                    rates.append(record.images_per_second)
-                    screen.epoch(record, config)
-                case EndRecord():
-                    end = record
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if folder:
-            folder.close()
-    if folder:
-        screen.line(_ending(end, folder))
-    if folder and parsed.json:
-        result = {
-            "run_dir": str(folder.path),
-            "checkpoint": str(folder.checkpoint),
-            "parameters": config.num_parameters,
-            "epochs": len(epoch_seconds),
-            "train_seconds": end.train_seconds,
-            "seconds_per_epoch": _mean(epoch_seconds),
-            "images_per_second": _mean(rates),
-            "train_loss": train_loss,
-            "test_accuracy": end.test_accuracy,
-            "outcome": end.outcome,
-        }
-        print(to_json(result), flush=True)
-    return {"done": 0, "stopped": 130, "failed": 1}[end.outcome]
+def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, screen: Screen) -> _Prepared:
+    """Create a run, and make room for it in the store."""
+    # Processes on one machine share its cores.
+    threads = max(1, min(DEFAULT_THREADS, CPU_COUNT // group.local_size))
+    config = PRESETS[parsed.preset].replace(**{"threads": threads, **given_settings(parsed)})
+    images, added = _training_data(parsed, config, screen)
+    if group.rank > 0:
+        return _Prepared(config, images, None)
+    for run in store.plan_eviction(config).to_remove:
+        screen.line(f"making room in {store.path}: removing the oldest run that is not pinned, {run.id}")
+    return _Prepared(config, images, store.create(config, added))
 
 
-def _training_data(parsed: argparse.Namespace, config: TrainConfig, screen: "Screen") -> tuple[Mnist, str]:
-    """MNIST and what the options add to it, and that in words."""
+def _prepare_resumed(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, _screen: Screen) -> _Prepared:
+    """Open a run of the store to continue it. Raises ConfigError if options would change its settings or data."""
+    names = [*given_settings(parsed), *(name for name in ("pen_strokes", "outliers") if getattr(parsed, name))]
+    if names:
+        options = ", ".join(f"--{option_of_field(name)}" for name in names)
+        raise ConfigError(f"--resume keeps the run's own settings and data; leave out {options}")
+    config = store.run(parsed.resume).config
+    images = load_data(parsed)
+    if group.rank > 0:
+        return _Prepared(config, images, None, store.state(parsed.resume))
+    folder, state = store.reopen(parsed.resume)
+    return _Prepared(config, images, folder, state)
+
+
+def _training_data(parsed: argparse.Namespace, config: TrainConfig, screen: Screen) -> tuple[Mnist, str]:
+    """Return MNIST with what the options add to it, and a description of that."""
     images, added = load_data(parsed), []
     if parsed.pen_strokes:
         digits, _ = pen_digits.load(parsed.pen_strokes).split()
@@ -125,10 +139,77 @@ def _training_data(parsed: argparse.Namespace, config: TrainConfig, screen: "Scr
         images = pen_digits.add_to(images, digits, config.seed)
     if parsed.outliers is not None:
         count = int(OUTLIERS.check("outliers", to_number(parsed.outliers)))
-        added.append(f"{count:,} pictures of each kind that is no digit")
+        added.append(f"{count:,} pictures of each kind that is not a digit")
         screen.line(f"adding {added[-1]}")
         images = non_digits.add_to(images, count, config)
     return images, "; ".join(added)
+
+
+def _train(prepared: _Prepared, group: ProcessGroup, screen: Screen, figures: _Figures) -> EndRecord:
+    """Train to the end or until Ctrl-C; write every record to the run's folder, and show progress."""
+    config, folder = prepared.config, prepared.folder
+    num_steps = config.num_epochs * config.steps_per_epoch(len(prepared.images.train_labels))
+    screen.start(num_steps, step_of(prepared.state) if prepared.state else 0)
+    try:
+        with _stop_on_signal(group) as on_step:
+            for record in train(config, prepared.images, on_step, prepared.state, group):
+                if folder:
+                    folder.write(record)
+                match record:
+                    case StepRecord():
+                        figures.train_loss = record.train_loss
+                        screen.step(record, config)
+                    case EpochRecord():
+                        figures.train_loss = record.train_loss
+                        figures.epoch_seconds.append(record.seconds)
+                        figures.images_per_second.append(record.images_per_second)
+                        screen.epoch(record, config)
+                    case EndRecord():
+                        end = record
+    finally:
+        screen.close()
+        if folder:
+            folder.close()
+    return end
+
+
+@contextmanager
+def _stop_on_signal(group: ProcessGroup) -> Iterator[Callable[[TrainState], bool]]:
+    """Yield an `on_step` for `train` that ends the training after the step in which Ctrl-C was pressed."""
+    interrupted = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait for the step
+
+    def on_step(_training: TrainState) -> bool:
+        return not interrupted
+
+    # torchrun forwards the signals it gets, and sends SIGTERM to the other processes when one has ended.
+    numbers = [signal.SIGINT] if group is SINGLE_PROCESS else [signal.SIGINT, signal.SIGTERM]
+    handlers = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield on_step
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _result(config: TrainConfig, folder: RunFolder, figures: _Figures, end: EndRecord) -> dict[str, Any]:
+    """Return the result for JSON. Other programs rely on its keys."""
+    return {
+        "run_dir": str(folder.path),
+        "checkpoint": str(folder.checkpoint),
+        "parameters": config.num_parameters,
+        "epochs": len(figures.epoch_seconds),
+        "train_seconds": end.train_seconds,
+        "seconds_per_epoch": _mean(figures.epoch_seconds),
+        "images_per_second": _mean(figures.images_per_second),
+        "train_loss": figures.train_loss,
+        "test_accuracy": end.test_accuracy,
+        "outcome": end.outcome,
+    }
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -136,8 +217,11 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _ending(end: EndRecord, folder: RunFolder) -> str:
-    kept = f"The checkpoint of step {end.step} is {folder.checkpoint}."
+    """Return the last line: how the training ended, its test accuracy, and where the checkpoint is."""
     if end.outcome == "failed":
-        return f"{end.message} {kept.replace('of step', 'of the last finite weights, at most step')}"
+        return f"{end.message} The checkpoint of the last finite weights, at most step {end.step}, is {folder.checkpoint}."
     verb = "Stopped" if end.outcome == "stopped" else "Done"
-    return f"{verb} after {end.train_seconds:.1f} s of training: test accuracy {end.test_accuracy:.2%}. {kept}"
+    return (
+        f"{verb} after {end.train_seconds:.1f} s of training: test accuracy {end.test_accuracy:.2%}. "
+        f"The checkpoint of step {end.step} is {folder.checkpoint}."
+    )

@@ -34,4 +34,6 @@ def report(name: str, settings: RunSettings, epochs: Sequence[EpochRecord], end:
     lines += ["| setting | value |", "| --- | --- |"]
     values = asdict(settings.config) | {"learning_rate": settings.learning_rate_in_words}
     lines += [f"| {field} | {value} |" for field, value in values.items()]
+    if len(settings.learning_rates) > 1:
+        lines += ["", "The learning rate was changed during the run; config.json has the settings that it began with."]
     return "\n".join([*lines, ""])

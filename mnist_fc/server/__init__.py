@@ -1,8 +1,9 @@
-"""The server's side of training: the queue of jobs, the processes that train, and what they may take of the machine.
+"""The server's side of training: the queue of jobs, the processes that train, and the limits on what they take of the machine.
 
-Start with `scheduler.py`, which owns the queue and the processes. `worker.py` is the program that a training process
-runs, `process.py` the server's end of its pipe, and `protocol.py` what passes through it. `job.py`, `run.py` and
-`task.py` are what is queued; `status.py` says in a word what a run is at.
+Start with `scheduler.py`, what the page calls. Below it, `board.py` holds the slots and the queue under one lock, `queue.py`
+decides who is next, and `dispatcher.py` starts jobs and carries out what processes reply. `job.py` has the states of a job;
+`run.py` and `task.py` are the jobs. `process.py` and `worker.py` are the two ends of the pipe to a training process, and
+`protocol.py` what passes through it.
 
 May import: sweep, reading, benchmark, training, export, runs, analysis, data, network, drawing, config, records, files.
 """

@@ -1,62 +1,229 @@
-"""What a training process is asked to do, and who asked."""
+"""Jobs: what a training process is asked to do, who asked, and the state that each job is in."""
 
 import threading
 import time
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
 
-State = Literal["waiting", "starting", "running", "paused", "done", "stopped", "failed", "interrupted", "elsewhere"]
-ACTIVE_STATES = ("waiting", "starting", "running", "paused")
+from mnist_fc.records import EndRecord
+
+
+class JobState(StrEnum):
+    """What a job is doing. The values are also the words that pages and tests compare with."""
+
+    WAITING = "waiting"
+    """It is in the queue."""
+    STARTING = "starting"
+    """It has a slot, whose process has not begun with it yet."""
+    RUNNING = "running"
+    """A process is working on it."""
+    PAUSING = "pausing"
+    """Its process has been asked to pause it."""
+    PAUSED = "paused"
+    """It waits for its owner, with a slot until somebody else needs the slot."""
+    STOPPING = "stopping"
+    """Its end has been requested and is not on record yet."""
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    """Its server ended before it did."""
+    EXTERNAL = "external"
+    """Another program trains it."""
+
+
+_ENDS_OF_PROCESS = {JobState.DONE, JobState.FAILED, JobState.INTERRUPTED}
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    state: frozenset(following)
+    for state, following in {
+        JobState.WAITING: {JobState.STARTING, JobState.PAUSED, JobState.STOPPING, JobState.FAILED, JobState.INTERRUPTED},
+        JobState.STARTING: {JobState.RUNNING, JobState.WAITING, JobState.PAUSING, JobState.STOPPING, *_ENDS_OF_PROCESS},
+        JobState.RUNNING: {JobState.WAITING, JobState.PAUSING, JobState.STOPPING, *_ENDS_OF_PROCESS},
+        JobState.PAUSING: {JobState.PAUSED, JobState.RUNNING, JobState.STOPPING, *_ENDS_OF_PROCESS},
+        JobState.PAUSED: {JobState.RUNNING, JobState.WAITING, JobState.STOPPING, *_ENDS_OF_PROCESS},
+        JobState.STOPPING: {JobState.STOPPED, *_ENDS_OF_PROCESS},
+        JobState.DONE: set[JobState](),
+        # A stored run can be resumed.
+        JobState.STOPPED: {JobState.WAITING},
+        JobState.FAILED: {JobState.WAITING},
+        JobState.INTERRUPTED: {JobState.WAITING},
+        JobState.EXTERNAL: {JobState.WAITING},
+    }.items()
+}
+"""By state, the states that may follow it. `Job` checks every change against this table."""
+
+ACTIVE_STATES = frozenset(
+    {
+        JobState.WAITING,
+        JobState.STARTING,
+        JobState.RUNNING,
+        JobState.PAUSING,
+        JobState.PAUSED,
+        JobState.STOPPING,
+    }
+)
+"""The states of a job that has not ended."""
+
+
+class TransitionError(RuntimeError):
+    """A change of state that TRANSITIONS does not allow: an error in the scheduler."""
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a job ended."""
+
+    outcome: JobState
+    """DONE, STOPPED, FAILED or INTERRUPTED."""
+    message: str = ""
+    """Why it failed or was stopped; empty if its owner stopped it."""
+    record: EndRecord | None = None
+    """The last record of a run that has one."""
 
 
 class Job(ABC):
-    """What a training process is asked to do, and who asked."""
+    """A run, a sweep or a speed test. Methods that change the state are atomic and may be called from any thread.
 
-    name = "Something else"
-    takes_turns = True
-    """Whether it can make room for others, and go on later."""
+    Only `write_end` touches the disk; call it without holding a lock.
+    """
+
+    busy_message = "Another training is running"
+    """The reason to give when only one such job may exist."""
+    can_yield = True
+    """Whether it can give up its slot and resume later."""
 
     def __init__(self, job_id: str, session_id: str) -> None:
         self.id = job_id
         self.session_id = session_id
-        """The session of whoever asked for it; empty where nobody did."""
+        """The session that asked for it; empty if none did."""
         self.detached = False
-        """Whether it goes on when nobody looks at it any more."""
+        """Whether it continues after every session that viewed it has left."""
         self.viewers = {session_id} if session_id else set()
-        """The sessions that have looked at it."""
+        """The sessions that have viewed it."""
         self.seen_at = time.monotonic()
-        """When one of them was last there."""
-        self.has_begun = False
-        """Whether it has had a turn."""
+        """When one of its viewers was last present."""
+        self.started_at = time.monotonic()
+        """When its last slice began."""
+        self.num_slices = 0
+        """How many times it has had a slot."""
         self.depends_on: Job | None = None
-        """What must have ended before its turn can come."""
-        self.is_stopping = False
-        """Whether its end was asked for."""
-        self._why_stopped = ""
+        """The job that must end before this one may start."""
+        self.stop_reason = ""
+        """Why its end was requested; empty if its owner did."""
+        self._state = JobState.WAITING
         self._changed = threading.Condition()
 
     @property
-    @abstractmethod
+    def state(self) -> JobState:
+        """What it is doing now."""
+        return self._state
+
+    @property
     def is_active(self) -> bool:
         """Whether it has not ended."""
+        return self._state in ACTIVE_STATES
 
-    @abstractmethod
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is in the queue."""
+        return self._state is JobState.WAITING
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has ever had a slot."""
+        return self.num_slices > 0
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the job that it depends on has not ended."""
+        return self.depends_on is not None and self.depends_on.is_active
+
+    @property
+    def has_work_left(self) -> bool:
+        """Whether another slice would do anything."""
+        return True
+
+    def follows(self, first: "Job") -> bool:
+        """Return whether it may start only after `first` has ended, directly or through other jobs."""
+        return self.depends_on is not None and (self.depends_on is first or self.depends_on.follows(first))
+
     def mark_queued(self) -> None:
-        """It waits for a training process."""
+        """Wait for a slot, for the first time or again."""
+        self._set_state(JobState.WAITING)
 
-    def request_stop(self, why: str) -> None:
-        """Its end was asked for, because of `why`; nothing where a person wanted it."""
-        self.is_stopping = True
-        self._why_stopped = why
+    def begin_slice(self) -> None:
+        """Take a slot."""
+        with self._changed:
+            self._set_state(JobState.STARTING)
+            self.num_slices += 1
+            self.started_at = time.monotonic()
+            self.depends_on = None
+
+    def confirm_running(self) -> None:
+        """Note that the process has begun; ignored if something else has been requested since."""
+        self._move({JobState.STARTING}, JobState.RUNNING)
+
+    def request_pause(self) -> bool:
+        """Request a pause from the process; return whether there was anything to pause."""
+        return self._move({JobState.STARTING, JobState.RUNNING}, JobState.PAUSING)
+
+    def confirm_paused(self) -> None:
+        """Note that the process has paused; ignored if the run has been resumed since."""
+        self._move({JobState.PAUSING}, JobState.PAUSED)
+
+    def hold(self) -> None:
+        """Be paused without a slot."""
+        self._set_state(JobState.PAUSED)
+
+    def request_resume(self) -> bool:
+        """Request that the process resume; return whether it was paused or about to pause."""
+        return self._move({JobState.PAUSING, JobState.PAUSED}, JobState.RUNNING)
+
+    def request_stop(self, reason: str) -> bool:
+        """Request the end; return False if it has ended or its end has been requested before."""
+        with self._changed:
+            if not self.is_active or self._state is JobState.STOPPING:
+                return False
+            self.stop_reason = reason
+            self._set_state(JobState.STOPPING)
+            return True
 
     @abstractmethod
-    def cancel(self, why: str) -> None:
-        """It ends without a training process, because of `why`; nothing where a person wanted it."""
+    def write_end(self, outcome: JobState, message: str) -> JobEnd:
+        """Write to disk that the job ends without a word from its process, and return the end for `end`. It may be slow."""
 
-    @abstractmethod
-    def fail(self, why: str) -> None:
-        """The process that was at it is gone, because of `why`, a sentence."""
+    def end(self, end: JobEnd) -> None:
+        """Be ended."""
+        self._set_state(end.outcome)
 
     @abstractmethod
     def seconds_left(self, num_train_images: int, pace: float) -> float:
-        """About how long it needs a process, from now on or from its turn on."""
+        """Estimate how many more seconds of a process it needs; `pace` is this machine's seconds per second of `estimate`."""
+
+    def wait_for(self, condition: Callable[[Self], object], timeout: float) -> bool:
+        """Wait at most `timeout` seconds until `condition(job)` holds; return whether it does."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(condition(self)), timeout)
+
+    def wait_until_ended(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds until it has ended; return whether it has."""
+        return self.wait_for(lambda job: not job.is_active, timeout)
+
+    def _move(self, before: set[JobState], after: JobState) -> bool:
+        """Change the state to `after` if it is one of `before`; return whether it was."""
+        with self._changed:
+            if self._state not in before:
+                return False
+            self._set_state(after)
+            return True
+
+    def _set_state(self, state: JobState) -> None:
+        with self._changed:
+            if state is not self._state and state not in TRANSITIONS[self._state]:
+                raise TransitionError(f"job {self.id} is {self._state} and cannot become {state}")
+            self._state = state
+            self._changed.notify_all()

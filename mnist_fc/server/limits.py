@@ -1,4 +1,4 @@
-"""What a training process may take of the machine: memory up to a bound, and the cores that the page leaves to it."""
+"""Limits on what a training process takes of the machine: its memory, and its priority below the page's server."""
 
 import contextlib
 import os
@@ -14,24 +14,29 @@ MEMORY_GB = Range(float, 0.1, 1024)
 """The largest network with the largest batches takes about 2 GB."""
 
 OUT_OF_MEMORY = 86
-"""The exit code of a process that can no longer say it in another way."""
+"""The exit code of a process that has too little memory left to report it in another way."""
+
+ALLOCATION_FAILED = re.compile(
+    r"DefaultCPUAllocator: (can't allocate|not enough) memory|Unable to allocate .* for an array|std::bad_alloc"
+)
+"""What PyTorch's and NumPy's allocators say, also where another library has wrapped their error in a RuntimeError."""
 
 NICENESS = 10
-"""Reading a drawing takes some hundredths of a second, and somebody waits for it; training takes what is left. With thirty people
-drawing, 95 of 100 readings came within 1.3 to 1.9 s without this, and within 0.6 to 1.0 s with it.
+"""Somebody waits for each reading of a drawing, which takes some hundredths of a second; training takes what is left. With
+thirty people drawing, the 95th percentile of the time to a reading was 1.3 to 1.9 s without this and 0.6 to 1.0 s with it.
 """
 
 
 def memory_gb() -> float:
-    """What a training may take besides what its process has from the start: the environment's MNIST_FC_MEMORY_GB, or 4.
+    """Return the limit of a process's memory in GB: the environment's MNIST_FC_MEMORY_GB, or 4.
 
-    Raises ConfigError for what is no such number.
+    Memory that the process has before `limit_memory` does not count. Raises ConfigError if the value is not a number in range.
     """
     return MEMORY_GB.check(MEMORY_VARIABLE, to_number(os.environ.get(MEMORY_VARIABLE) or str(DEFAULT_MEMORY_GB)))
 
 
 def lower_priority() -> None:
-    """Let the page's server go first, and be the one that a system out of memory ends."""
+    """Let the page's server run first, and let this process be the first that a system out of memory kills."""
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     with contextlib.suppress(OSError):  # a system without such a file
@@ -39,7 +44,7 @@ def lower_priority() -> None:
 
 
 def limit_memory() -> None:
-    """From now on this process gets at most `memory_gb` more, where the system can bound that (Linux)."""
+    """Limit this process to `memory_gb` more than it has now, where the system supports that (Linux)."""
     if sys.platform == "linux":
         import resource
 
@@ -49,10 +54,13 @@ def limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
-def out_of_memory(error: Exception) -> str:
-    """What a person is told of an error that says that there is no memory; any other is raised again."""
-    if not (isinstance(error, MemoryError) or re.search("memory|alloc", str(error), re.IGNORECASE)):
-        raise error
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether the error means that memory could not be allocated."""
+    return isinstance(error, MemoryError) or bool(ALLOCATION_FAILED.search(str(error)))
+
+
+def out_of_memory_message() -> str:
+    """Return what to tell the owner of a job that ran out of memory."""
     return (
         f"This training needs more memory than the {memory_gb():g} GB that it may take. Fewer units and smaller batches need "
         f"less; {MEMORY_VARIABLE} allows more."

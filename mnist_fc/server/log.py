@@ -1,4 +1,4 @@
-"""The server's log: a line on standard error for each start, end, failure and refusal. Nothing that a person drew is in it."""
+"""The server's log on standard error: a line for each start, end, failure and rejection, and nothing that a person drew."""
 
 import logging
 import os
@@ -10,9 +10,9 @@ LEVELS = Choice(("debug", "info", "warning", "error", "critical"))
 
 
 def open_log() -> None:
-    """Let the package's loggers write to standard error, at the level that the environment's MNIST_FC_LOG says, or info.
+    """Let the package's loggers write to standard error, at the level of the environment's MNIST_FC_LOG, or info.
 
-    Raises ConfigError for what is no level.
+    Raises ConfigError if the variable names no level.
     """
     level = LEVELS.check(LOG_VARIABLE, (os.environ.get(LOG_VARIABLE) or "info").lower())
     logger = logging.getLogger("mnist_fc")
@@ -24,7 +24,7 @@ def open_log() -> None:
 
 
 class _OneLine(logging.Formatter):
-    """A message is one line, whatever names from elsewhere are in it."""
+    """Formats each message as one line; names from elsewhere may contain line breaks and control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)

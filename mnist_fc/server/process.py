@@ -1,6 +1,6 @@
-"""TrainingProcess: one training process (worker.py) from the server's side, with the thread that receives what it sends.
+"""TrainingProcess: one training process (worker.py) as the server sees it, with the threads that write to it and read from it.
 
-The process is a fresh interpreter that is started before it is needed and loads PyTorch and the data meanwhile.
+The process is a fresh interpreter. It is started before it is needed and loads PyTorch and the data meanwhile.
 """
 
 import contextlib
@@ -12,39 +12,68 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 from mnist_fc.files import ROOT
 from mnist_fc.server.limits import MEMORY_VARIABLE, OUT_OF_MEMORY
-from mnist_fc.server.protocol import RECORDS_FOLLOW
+from mnist_fc.server.protocol import RECORDS_FOLLOW, Command, Ready, Reply
+
+
+class Process(Protocol):
+    """What the scheduler needs of a training process."""
+
+    was_ready: bool
+    """Whether it got as far as taking commands. If it did not, another one would most likely fail in the same way."""
+
+    @property
+    def id(self) -> int:
+        """The system's process id."""
+
+    @property
+    def has_died(self) -> bool:
+        """Whether it has ended."""
+
+    def send(self, command: Command) -> None:
+        """Send a command. Never waits; a process that has just died ignores it, and `on_exit` follows."""
+
+    def end(self) -> None:
+        """Kill it."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended and `on_exit` has returned."""
+
+
+Receive = Callable[[Process, Reply], None]
+OnExit = Callable[[Process, str], None]
+StartProcess = Callable[[Receive, OnExit], Process]
 
 
 class TrainingProcess:
-    """Takes commands from any thread. What it sends goes to `receive(process, name, value)`, and when it has ended, in whatever
-    way, `bury(process, why)` is called last, both from one thread of its own.
+    """A training process. Commands may be sent from any thread.
+
+    One thread of its own calls `receive(process, reply)` for each reply, and last `on_exit(process, reason)` with a sentence,
+    however the process ends. `receive` must not raise: its error would end the process.
     """
 
-    def __init__(
-        self, receive: Callable[["TrainingProcess", str, Any], None], bury: Callable[["TrainingProcess", str], None]
-    ) -> None:
+    def __init__(self, receive: Receive, on_exit: OnExit) -> None:
+        """Start the process. Raises OSError, and RuntimeError if the system allows no further thread."""
         self._receive = receive
-        self._bury = bury
-        self._commands: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
+        self._on_exit = on_exit
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self.was_ready = False
-        """Whether it came so far that it could take a command; one that did not would not the next time."""
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mnist_fc.server.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**_patience(), **os.environ, "PYTHONPATH": path},
+            env={**_spin_limit(), **os.environ, "PYTHONPATH": path},
         )
-        self._sender = threading.Thread(target=self._pass_on, daemon=True)
-        self._receiver = threading.Thread(target=self._listen, daemon=True)
+        self._writer = threading.Thread(target=self._write_loop, daemon=True)
+        self._reader = threading.Thread(target=self._read_loop, daemon=True)
         try:
-            self._sender.start()
-            self._receiver.start()
-        except RuntimeError:  # the system has no room for another thread
+            self._writer.start()
+            self._reader.start()
+        except RuntimeError:
             self._commands.put(None)
             self._process.kill()
             self._process.wait()
@@ -52,70 +81,70 @@ class TrainingProcess:
 
     @property
     def id(self) -> int:
-        """The system's number of it."""
+        """The system's process id."""
         return self._process.pid
 
     @property
     def has_died(self) -> bool:
-        """Whether it is gone, by itself or not."""
+        """Whether it has ended."""
         return self._process.poll() is not None
 
-    def send(self, name: str, *value: Any) -> None:
-        """Never waits. A process that has just died takes no command; `bury` says so soon."""
-        self._commands.put((name, value))
+    def send(self, command: Command) -> None:
+        """Send a command. Never waits; a process that has just died ignores it, and `on_exit` follows."""
+        self._commands.put(command)
 
     def end(self) -> None:
         """Kill it."""
         self._process.kill()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until it has ended and been buried."""
-        self._receiver.join(timeout)
+        """Wait until it has ended and `on_exit` has returned."""
+        self._reader.join(timeout)
 
-    def _pass_on(self) -> None:
-        """A process that still loads reads nothing yet, and a state is more than a pipe holds: so in a thread of its own."""
+    def _write_loop(self) -> None:
+        """Write commands. A thread does, since a loading process does not read and a training state is larger than a pipe."""
         assert self._process.stdin
         while command := self._commands.get():
             with contextlib.suppress(OSError):
                 pickle.dump(command, self._process.stdin)
                 self._process.stdin.flush()
-            del command  # the state of a run is large
-        with contextlib.suppress(OSError):  # A command was still on its way to it.
+            del command  # a training state is large
+        with contextlib.suppress(OSError):  # part of a command may still be buffered
             self._process.stdin.close()
 
-    def _listen(self) -> None:
+    def _read_loop(self) -> None:
         assert self._process.stdout
         try:
             for line in self._process.stdout:
                 if line == RECORDS_FOLLOW:
                     break
             while True:
-                name, value = pickle.load(self._process.stdout)
-                self.was_ready = self.was_ready or name == "ready"
-                self._receive(self, name, value)
+                reply: Reply = pickle.load(self._process.stdout)
+                self.was_ready = self.was_ready or isinstance(reply, Ready)
+                self._receive(self, reply)
         except (EOFError, OSError, pickle.UnpicklingError):
             pass  # The process has ended.
         finally:
-            self._process.kill()  # Should it live on after an error here: nobody reads from it any more.
+            self._process.kill()  # nobody would read from it after an error here
             code = self._process.wait()
             self._process.stdout.close()
             self._commands.put(None)
-            self._sender.join()
-            self._bury(self, f"The training process {how_it_died(code)}.")
+            self._writer.join()
+            self._on_exit(self, f"The training process {how_it_died(code)}.")
 
 
-def _patience() -> dict[str, str]:
-    """How long PyTorch's threads spin while they wait for each other.
+def _spin_limit() -> dict[str, str]:
+    """Return the environment variable that limits how long PyTorch's threads spin while they wait for each other.
 
-    libgomp's own 300,000 rounds are milliseconds, in which a thread keeps from its core the very one that it waits for, where
-    others work too: beside other programs on both cores five epochs took 73 s, with 10,000 rounds 29 s, with none 6 s. On
-    cores of its own training takes 1.07 times as long with 10,000 rounds, and 1.45 times with none.
+    libgomp's default of 300,000 rounds is milliseconds. Where other programs share the cores, a spinning thread keeps its core
+    from the very thread that it waits for: beside other programs on both cores five epochs took 73 s, with 10,000 rounds 29 s,
+    with none 6 s. On cores of its own training takes 1.07 times as long with 10,000 rounds, and 1.45 times with none.
     """
     return {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": "10000"}
 
 
 def how_it_died(code: int) -> str:
-    """An exit code in words."""
+    """Describe an exit code, to follow "The training process"."""
     if code == OUT_OF_MEMORY:
         return f"had less memory than it needs; {MEMORY_VARIABLE} allows more"
     name = {s.value: s.name for s in signal.Signals}.get(-code, f"signal {-code}")

@@ -1,12 +1,12 @@
-"""Jobs: what is asked of a training process, as the server has received it so far: a run, a test of speed, or a sweep.
+"""Run: a training run as the server knows it, whether it waits, trains here or was read from the store.
 
-Each is written by the trainer, under a lock of its own, and read through immutable snapshots.
+Pages read it through immutable snapshots.
 """
 
 import contextlib
 import math
+import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,18 +20,18 @@ from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs.layout import STATE_NAME, RunsError, fingerprint, kept_checkpoints
 from mnist_fc.runs.lock import is_active
-from mnist_fc.runs.reader import StoredRun, is_resumable, read_run
+from mnist_fc.runs.reader import StoredRun, is_resumable
 from mnist_fc.runs.settings import RunSettings
 from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.estimate import expected_seconds, num_images_of_run
-from mnist_fc.server.job import ACTIVE_STATES, Job, State
+from mnist_fc.server.job import ACTIVE_STATES, Job, JobEnd, JobState
 
 BYTES_OF_STEP = 500
-"""A StepRecord with its numbers."""
+"""The memory of a StepRecord with its numbers."""
 
 RATE_RECORDS = 30
-"""The speed of a run is that of so many records, half an epoch."""
+"""How many records the speed of a run is taken over: half an epoch."""
 
 
 @dataclass(frozen=True)
@@ -40,27 +40,27 @@ class RunSnapshot:
 
     id: str
     config: TrainConfig
-    """As the run began."""
+    """The settings that the run began with."""
     learning_rate: float
-    """The schedule's highest, as last set."""
-    state: State
+    """The schedule's peak, as last set."""
+    state: JobState
     message: str
-    """Why a run failed, or was stopped when nobody pressed Stop; else empty."""
+    """Why the run failed, or was stopped though nobody pressed Stop; else empty."""
     storage_problem: str
-    """Why the run is not in the store on disk, else empty."""
+    """Why the run is not in the store on disk; empty if it is."""
     is_resumable: bool
-    """Whether it was cut off or stopped, and can go on from its last state."""
+    """Whether it was interrupted or stopped, and can be resumed from its last state."""
     steps: tuple[StepRecord, ...]
     epochs: tuple[EpochRecord, ...]
     weights: WeightsRecord | None
     """The newest copy."""
     kept: dict[int, Path]
-    """By step, in order: the checkpoints of the weights that were kept on disk."""
+    """The checkpoints that were kept on disk, by step in ascending order."""
     end: EndRecord | None
 
     @property
     def is_active(self) -> bool:
-        """Whether it has not ended: waiting for its turn, starting, running or paused."""
+        """Whether it has not ended."""
         return self.state in ACTIVE_STATES
 
     @cached_property
@@ -71,7 +71,7 @@ class RunSnapshot:
 
     @property
     def last_step(self) -> int:
-        """The last step of which anything is known."""
+        """The last step that any record tells of; 0 before the first."""
         last_records = (self.steps[-1] if self.steps else None, self.weights, self.end)
         return max((record.step for record in last_records if record), default=0)
 
@@ -83,7 +83,7 @@ class RunSnapshot:
 
     @property
     def images_per_second(self) -> float | None:
-        """As it trained last; None before it has."""
+        """The speed over the last RATE_RECORDS records; None before the first."""
         if not self.steps:
             return None
         last, earlier = self.steps[-1], self.steps[-min(RATE_RECORDS, len(self.steps))]
@@ -93,27 +93,28 @@ class RunSnapshot:
 
 
 class Run(Job):
-    """One run. Written by the trainer, read through `snapshot`."""
+    """One run, written by the scheduler and read through `snapshot`.
 
-    name = "A run goes on"
+    Two locks keep pages from waiting for the disk: `_changed` guards what `snapshot` reads and is held for moments, `_writing`
+    guards the folder and is held while it is written. Whoever needs both takes `_writing` first.
+    """
+
+    busy_message = "Another run is training"
 
     def __init__(self, run_id: str, config: TrainConfig, session_id: str = "") -> None:
         super().__init__(run_id, session_id)
         self.config = config
         self.learning_rate = config.learning_rate
-        self.started_at = time.monotonic()
-        """When its turn last began."""
-        self._folder: RunFolder | None = None
+        """The schedule's peak, as last set."""
         self.path: Path | None = None
-        """Where it is in the store; None before its turn, and when it could not be written there."""
+        """Its folder in the store; None before its first slice, and if the folder could not be created."""
         self.storage_problem = ""
-        """Why it is not in the store on disk, else empty."""
-        self._stamp: object = None
+        """Why it is not in the store on disk; empty if it is."""
+        self._writing = threading.Lock()
+        self._folder: RunFolder | None = None
+        self._fingerprint: object = None
         self._added = ""
-        self._state: State = "waiting"
         self._message = ""
-        self.pause_requested = False
-        """Whether its person wants it paused."""
         self._steps: list[StepRecord] = []
         self._epochs: list[EpochRecord] = []
         self._weights: WeightsRecord | None = None
@@ -122,71 +123,71 @@ class Run(Job):
         self._end: EndRecord | None = None
 
     @classmethod
-    def stored(cls, run: StoredRun, stamp: object) -> Self:
-        """A run as it is on disk; one without an end was cut off, or goes on elsewhere. `stamp` was taken before it was read."""
+    def stored(cls, run: StoredRun, read_at: object) -> Self:
+        """Return a run as it is on disk; `read_at` is the fingerprint of its folder from before it was read.
+
+        A run without an end was interrupted, or another program is training it.
+        """
         self = cls(run.id, run.config)
         self.learning_rate = run.settings.latest.learning_rate
-        self.path, self._stamp = run.path, stamp
+        self.path, self._fingerprint = run.path, read_at
         self._added = run.metadata.added
         self._steps, self._epochs, self._end = list(run.steps), list(run.epochs), run.end
-        self.has_begun = True
+        self.num_slices = 1
         self._kept = kept_checkpoints(run.path)
         if run.end:
-            self._state, self._message = run.end.outcome, run.end.message
+            self._state, self._message = JobState(run.end.outcome), run.end.message
         else:
-            self._state = "elsewhere" if is_active(run.path) else "interrupted"
+            self._state = JobState.EXTERNAL if is_active(run.path) else JobState.INTERRUPTED
         self._weights = _newest_weights(run)
         return self
 
     def has_changed_on_disk(self) -> bool:
-        """Whether another program has gone on with it, or ended, since it was read or written here."""
-        if self.path is None or self.is_active or self._stamp is None:
+        """Return whether another program has resumed or ended the run since it was read or written here."""
+        if self.path is None or self.is_active or self._fingerprint is None:
             return False
-        is_elsewhere = self._state == "elsewhere"
-        return fingerprint(self.path) != self._stamp or (is_elsewhere and not _was_active(self.path, int(time.monotonic())))
+        is_external = self._state is JobState.EXTERNAL
+        return fingerprint(self.path) != self._fingerprint or (is_external and not _was_active(self.path, int(time.monotonic())))
 
-    def resume_stored(self, folder: RunFolder, learning_rate: float, session_id: str) -> None:
-        """Be a run that waits to start again from what `folder` has, and is written to it."""
-        stored = read_run(folder.path)
+    def resume_from(self, folder: RunFolder, stored: StoredRun, learning_rate: float, session_id: str) -> None:
+        """Wait to start again from what `stored` holds, and be written to `folder`."""
         with self._changed:
-            self._folder, self._state, self._message, self._end = folder, "waiting", "", None
+            self.mark_queued()
+            self._folder, self._message, self._end = folder, "", None
             self._steps, self._epochs = list(stored.steps), list(stored.epochs)
             self._kept = folder.kept
-            self.storage_problem = self._why_stopped = ""
+            self.storage_problem = self.stop_reason = ""
             self.depends_on = None
-            self.is_stopping = self.pause_requested = False
             self.learning_rate = learning_rate
             self.session_id = session_id
             self.viewers |= {session_id} if session_id else set()
             self.seen_at = time.monotonic()
-            self._changed.notify_all()
 
-    def begin_slice(self, store: RunStore) -> dict[str, np.ndarray] | None:
-        """Be about to train; return the state to go on from, None for the beginning. A new run gets its folder now: one that
-        waits takes no room. Raises RunsError for a state that cannot be read.
+    def prepare(self, store: RunStore) -> dict[str, np.ndarray] | None:
+        """Return the state to train from, None for the beginning. Slow: reads the state, or creates a new run's folder.
+
+        The folder is created now because a run that waits should take no space. Raises RunsError if the state cannot be read.
         """
-        is_new = self._folder is None and not (self._steps or self.storage_problem)
-        folder, problem = None, ""
-        if is_new:
-            try:
-                folder = store.create(self.config, run_id=self.id)
-            except OSError as error:  # RunsError too: it trains all the same, and is not kept
-                problem = str(error)
-        state = self._folder.state() if self._folder else self._last_state
+        with self._writing:
+            if self._folder is None and not (self._steps or self.storage_problem):
+                self._create_folder(store)
+            state, self._last_state = self._folder.state() if self._folder else self._last_state, None
         if state is None and self._steps:
             raise RunsError(f"the state of the run {self.id} after step {self._steps[-1].step:,} is gone")
-        with self._changed:
-            if is_new:
-                self._folder, self.storage_problem = folder, problem
-                self.path = folder.path if folder else None
-            self._last_state = None
-            self._state = "starting"
-            self.started_at = time.monotonic()
-            self._changed.notify_all()
         return state
 
+    def _create_folder(self, store: RunStore) -> None:
+        folder, problem = None, ""
+        try:
+            folder = store.create(self.config, run_id=self.id)
+        except OSError as error:  # the run trains all the same, and is not kept
+            problem = str(error)
+        with self._changed:
+            self._folder, self.storage_problem = folder, problem
+            self.path = folder.path if folder else None
+
     def snapshot(self) -> RunSnapshot:
-        """The run as it is now."""
+        """Return the run as it is now. Never waits for the disk."""
         with self._changed:
             return RunSnapshot(
                 id=self.id,
@@ -203,61 +204,57 @@ class Run(Job):
                 end=self._end,
             )
 
-    @property
-    def state(self) -> State:
-        """What it is at."""
-        return self._state
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it has not ended: waiting for its turn, starting, running or paused."""
-        return self._state in ACTIVE_STATES
-
     def _is_resumable(self) -> bool:
-        is_free = self.path is not None and not self.is_active and self._state != "elsewhere"
+        is_free = self.path is not None and not self.is_active and self._state is not JobState.EXTERNAL
         return is_free and not self._added and is_resumable(self._end)
 
     @property
     def num_bytes(self) -> int:
-        """About what it takes in memory."""
-        copies = (self._weights is not None) + 3 * (self._last_state is not None)  # a state has two moments besides
+        """About how much memory it takes."""
+        copies = (self._weights is not None) + 3 * (self._last_state is not None)  # a state holds two moments as well
         return 4 * self.config.num_parameters * copies + BYTES_OF_STEP * len(self._steps)
 
-    def forget_weights(self) -> None:
-        """While no process is at it: it has them again, from its folder, when its turn comes or when it ends before."""
-        with self._changed:
-            if self._folder and self._weights:
-                with contextlib.suppress(RunsError):  # the folder keeps them, and the next record will say why
-                    self._folder.forget_weights()
+    @property
+    def num_releasable_bytes(self) -> int:
+        """How much `release_weights` would free."""
+        return 4 * self.config.num_parameters * (self._folder is not None and self._weights is not None)
+
+    def release_weights(self) -> None:
+        """Keep the weights on disk alone, if no process is working on the run. Slow.
+
+        The run gets weights again with its next slice, or from its folder when it ends before.
+        """
+        with self._writing:
+            if not (self._folder and self._weights and self._state in (JobState.WAITING, JobState.PAUSED)):
+                return
+            with contextlib.suppress(RunsError):  # the folder keeps them in memory, and the next record will fail with why
+                self._folder.forget_weights()
+            with self._changed:
                 self._weights, self._kept = None, self._folder.kept
 
     @property
     def may_change_externally(self) -> bool:
-        """Whether another program trains it, or somebody else may let it go on: it was cut off."""
-        return self._state in ("elsewhere", "interrupted")
+        """Whether another process owns the run, or it was interrupted and may be resumed elsewhere."""
+        return self._state in (JobState.EXTERNAL, JobState.INTERRUPTED)
 
     def seconds_left(self, num_train_images: int, pace: float) -> float:
-        """As fast as it trained last; before its first step as long as other networks let expect."""
+        """Estimate from its own speed, and before its first step from the speed of earlier runs."""
         now = self.snapshot()
         seen = now.steps[-1].images_seen if now.steps else 0
         num_left = max(0, num_images_of_run(self.config, num_train_images) - seen)
         rate = now.images_per_second
         return num_left / rate if rate else pace * expected_seconds(self.config, num_left)
 
-    def wait_for(self, condition: Callable[["Run"], bool], timeout: float) -> bool:
-        """Wait until `condition(run)` holds, at most `timeout` seconds; whether it does."""
-        with self._changed:
-            return self._changed.wait_for(lambda: condition(self), timeout)
-
-    def wait_until_state(self, *states: State, timeout: float) -> bool:
-        """Wait until the run is in one of `states`, at most `timeout` seconds; whether it is."""
-        return self.wait_for(lambda run: run._state in states, timeout)
+    def wait_until_state(self, *states: str, timeout: float) -> bool:
+        """Wait at most `timeout` seconds until the run is in one of `states`; return whether it is."""
+        return self.wait_for(lambda run: run.state in states, timeout)
 
     def receive(self, record: Record) -> None:
-        """Add a record, to the store on disk first."""
-        if isinstance(record, EndRecord) and record.outcome == "stopped":
-            record = replace(record, message=self._why_stopped)
-        self._store(record)
+        """Add a record, first to the folder, then to what `snapshot` shows. Slow."""
+        if isinstance(record, EndRecord):
+            self.end(self.write_end_record(record))
+            return
+        self._write(record)
         with self._changed:
             match record:
                 case StepRecord():
@@ -269,81 +266,79 @@ class Run(Job):
                     if self._folder:
                         self._kept = self._folder.kept
                 case StateRecord() if self._folder is None:
-                    self._last_state = record.state  # what is not on disk is to go on all the same when its turn comes again
-                case EndRecord():
-                    self._end = record
-                    self._message = record.message
-                    self._state = record.outcome
-                    self._last_state = None
-                    self.learning_rate = self.snapshot().settings.latest.learning_rate
+                    self._last_state = record.state  # without a folder, the next slice starts from memory
             self._changed.notify_all()
 
-    def set_state(self, state: State) -> None:
-        """The process says that it runs or is paused."""
-        with self._changed:
-            self._state = state
-            self._changed.notify_all()
+    def write_end_record(self, record: EndRecord) -> JobEnd:
+        """Write the end that the process reported, and return it for `end`. Slow."""
+        if record.outcome == "stopped":
+            record = replace(record, message=self.stop_reason)
+        self._write(record)
+        return JobEnd(JobState(record.outcome), record.message, record)
 
-    def mark_queued(self) -> None:
-        """It waits for a training process, for the first time or again."""
-        self.set_state("waiting")
-
-    def cancel(self, why: str) -> None:
-        """It is stopped while no process is at it."""
-        self._why_stopped = why or self._why_stopped
-        self.receive(self._end_here("stopped", self._why_stopped))
-
-    def fail(self, why: str) -> None:
-        """The process had no time to send the end, which is told here, so that the run ends in the store as on the page."""
-        step = self._steps[-1].step if self._steps else 0
-        way_on = "Train starts anew"
-        if self.path and not self.storage_problem:
-            has_state = (self.path / STATE_NAME).exists()
-            way_on = f"Resume {'goes on from its last state' if has_state else 'begins it again'}, {way_on}"
-        self.receive(self._end_here("failed", f"{why} The page has what it had sent, up to step {step}; {way_on}."))
-
-    def _end_here(self, outcome: Literal["stopped", "failed"], message: str) -> EndRecord:
+    def write_end(self, outcome: JobState, message: str) -> JobEnd:
+        """Write that the run ends without a word from its process, or that it is interrupted, which leaves no record. Slow."""
+        if outcome is JobState.INTERRUPTED:
+            with self._writing:
+                self._close_folder()
+            return JobEnd(outcome)
         last = self._steps[-1] if self._steps else None
         step, epoch, seconds = (last.step, last.epoch, last.seconds) if last else (0, 0, 0.0)
-        return EndRecord(step, epoch, outcome, message, seconds, None, None)
+        if outcome is JobState.FAILED:
+            advice = "Train starts anew"
+            if self.path and not self.storage_problem:
+                has_state = (self.path / STATE_NAME).exists()
+                advice = f"Resume {'continues from its last state' if has_state else 'begins it again'}, {advice}"
+            message = f"{message} The page has what it had sent, up to step {step}; {advice}."
+        end_outcome: Literal["stopped", "failed"] = "failed" if outcome is JobState.FAILED else "stopped"
+        return self.write_end_record(EndRecord(step, epoch, end_outcome, message, seconds, None, None))
 
-    def interrupt(self) -> None:
-        """It ends without an end, and can go on later."""
+    def end(self, end: JobEnd) -> None:
+        """Be ended, as `snapshot` shows it."""
         with self._changed:
-            self._state = "interrupted"
-            self._close_folder()
-            self._changed.notify_all()
+            self._end, self._message, self._last_state = end.record, end.message, None
+            super().end(end)
+            if end.record:  # a rate that was set and trained no step is forgotten
+                self.learning_rate = self.snapshot().settings.latest.learning_rate
+
+    def _write(self, record: Record) -> None:
+        """Write a record to the folder. A folder that cannot be written costs the run nothing but its place in the store."""
+        with self._writing:
+            if self._folder is None:
+                return
+            try:
+                self._folder.write(record)
+            except RunsError as error:
+                self._close_folder()
+                with self._changed:
+                    self.storage_problem = str(error)
+                    self._fingerprint = None  # what is on disk by then is less than what is here
+            except Exception:
+                self._close_folder()
+                raise
+            else:
+                if isinstance(record, EndRecord):
+                    self._close_folder()
 
     def _close_folder(self) -> None:
-        if self._folder:
+        """Let go of the folder; call with `_writing` held."""
+        if folder := self._folder:
             with contextlib.suppress(OSError):  # what could not be written is lost with the rest
-                self._folder.close()
-            self._stamp = fingerprint(self._folder.path) if self._weights else ()  # those are on disk, and read again
-            self._folder = None
-
-    def _store(self, record: Record) -> None:
-        """A store that cannot be written is said on the page and costs the run nothing."""
-        if self._folder is None:
-            return
-        try:
-            self._folder.write(record)
-        except RunsError as error:
-            self.storage_problem = str(error)
-            self._close_folder()
-            self._stamp = None  # what is on disk by then is less than what is here
-        else:
-            if isinstance(record, EndRecord):
-                self._close_folder()
+                folder.close()
+            found = fingerprint(folder.path)
+            with self._changed:
+                self._fingerprint = found if self._weights else ()  # released weights are read again from the disk
+                self._folder = None
 
 
 @lru_cache(maxsize=64)
 def _was_active(path: Path, _second: int) -> bool:
-    """Whether a run goes on in another program; a page asks many times a second."""
+    """Return whether another program is writing the run; cached, since a page asks many times a second."""
     return is_active(path)
 
 
 def _newest_weights(run: StoredRun) -> WeightsRecord | None:
-    """Of a run on disk: those of its last epoch, or kept later; None where there are none that can be read."""
+    """Return the newest weights on disk that can be read, kept ones or those of the last epoch; None if there are none."""
     candidates = dict(kept_checkpoints(run.path))
     if run.epochs:
         candidates.setdefault(run.epochs[-1].step, run.path / checkpoint.CHECKPOINT_NAME)

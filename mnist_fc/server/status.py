@@ -11,6 +11,7 @@ from mnist_fc.records import EndRecord
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.runs.lock import is_active
 from mnist_fc.runs.reader import StoredRun, read_run
+from mnist_fc.server.job import JobState
 from mnist_fc.server.run import Run, RunSnapshot
 
 Word = Literal[
@@ -39,16 +40,29 @@ class Status:
 
 READY = Status("ready", "ready")
 
+WORDS: dict[JobState, Word] = {
+    JobState.WAITING: "waiting",
+    JobState.STARTING: "starting",
+    JobState.RUNNING: "running",
+    JobState.PAUSING: "running",
+    JobState.PAUSED: "paused",
+    JobState.STOPPING: "running",
+    JobState.DONE: "done",
+    JobState.STOPPED: "stopped",
+    JobState.FAILED: "failed",
+    JobState.INTERRUPTED: "interrupted",
+    JobState.EXTERNAL: "running elsewhere",
+}
+"""The word for each state; a run that has been asked to pause or stop still trains."""
+
 
 def status_word(run: RunSnapshot) -> Word:
-    """Return the word for a run."""
-    if run.state == "elsewhere":
-        return "running elsewhere"
-    return "diverged" if has_diverged(run.steps, run.end) else run.state
+    """Return the word for a run as it is now."""
+    return "diverged" if has_diverged(run.steps, run.end) else WORDS[run.state]
 
 
 def stored_status_word(run: StoredRun, active: Run | None) -> Word:
-    """Return the word for a run in the store; `active` is the same run on this server, if it has not ended."""
+    """Return the word for a run in the store; `active` is the same run if it has not ended on this server."""
     if active:
         return status_word(active.snapshot())
     if run.end is None:
@@ -60,10 +74,10 @@ def stored_status_word(run: StoredRun, active: Run | None) -> Word:
 
 @lru_cache(maxsize=1000)
 def _diverged_to_its_end(path: Path, _last_step: int) -> bool:
-    """Return whether a run that took all its steps diverged. Its steps are read once."""
+    """Return whether a run that took all its steps diverged; its steps are read once to tell."""
     try:
         run = read_run(path)
-    except RunsError:  # gone or damaged; the table omits it when it is drawn next
+    except RunsError:  # it is gone or damaged; the table leaves it out when it is next drawn
         return False
     return has_diverged(run.steps, run.end)
 

@@ -1,69 +1,40 @@
-"""Jobs other than runs: tests of speed, and sweeps."""
+"""Jobs other than runs: speed tests and sweeps."""
 
+import logging
 import math
 import os
 import time
 from dataclasses import replace
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from mnist_fc.config import CPU_COUNT, ConfigError, TrainConfig
 from mnist_fc.server.estimate import SECONDS_PER_SPEED_RECORD, expected_seconds, num_images_of_run
-from mnist_fc.server.job import Job
+from mnist_fc.server.job import Job, JobEnd, JobState
+from mnist_fc.sweep.search import STOPPED, TIME_IS_UP, ParkedTrial, discard
 from mnist_fc.sweep.space import SweepConfig, TrialRecord
+from mnist_fc.sweep.storage import DAMAGED, SweepError
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, thread_counts
 
 C = TypeVar("C", TrainConfig, SweepConfig)
 R = TypeVar("R", SpeedRecord, TrialRecord)
 
+log = logging.getLogger(__name__)
+
 
 class Task(Job, Generic[C, R]):
-    """What the process does besides runs: a measurement of its speed, or a sweep."""
+    """A sweep or a speed test: settings, the records so far, and why it ended early."""
 
     def __init__(self, config: C, session_id: str = "") -> None:
         super().__init__(os.urandom(6).hex(), session_id)
         self.config: C = config
         self.problem = ""
-        """Why it ended before its time, else empty."""
+        """Why it ended early; empty if it did not, or if its owner stopped it."""
         self._records: list[R] = []
-        self._state: Literal["waiting", "running", "ended"] = "waiting"
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it has not ended."""
-        return self._state != "ended"
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether it ended with a problem, and not because its end was asked for."""
-        return bool(self.problem) and self.problem != self._why_stopped
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether its turn has not come."""
-        return self._state == "waiting"
-
-    def mark_queued(self) -> None:
-        """It waits for a training process, for the first time or again."""
-        self._set("waiting")
-
-    def begin_slice(self) -> None:
-        """A process is at it from now on."""
-        self._set("running")
-
-    def _set(self, state: Literal["waiting", "running", "ended"]) -> None:
-        with self._changed:
-            self._state = state
-            self._changed.notify_all()
 
     def records(self) -> list[R]:
-        """What has come of it so far."""
+        """Return the records so far."""
         with self._changed:
             return list(self._records)
-
-    def wait_until_ended(self, timeout: float) -> bool:
-        """Wait until it has ended, at most `timeout` seconds; whether it has."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self.is_active, timeout)
 
     def receive(self, record: R) -> None:
         """Add a record."""
@@ -71,67 +42,82 @@ class Task(Job, Generic[C, R]):
             self._records.append(record)
             self._changed.notify_all()
 
-    def end(self, problem: str) -> None:
-        """There is no more to come."""
+    def write_end(self, outcome: JobState, message: str) -> JobEnd:
+        """Return the end; what there is of a task is in memory."""
+        return JobEnd(outcome, message)
+
+    def end_as_reported(self, problem: str) -> JobEnd:
+        """Return the end that its process reported: a problem, a requested end, or nothing left to do."""
+        if problem:
+            return JobEnd(JobState.FAILED, problem)
+        return JobEnd(JobState.STOPPED if self.state is JobState.STOPPING else JobState.DONE, self.stop_reason)
+
+    def end(self, end: JobEnd) -> None:
+        """Be ended."""
         with self._changed:
-            self.problem = problem or self._why_stopped
-            self._state = "ended"
-            self._changed.notify_all()
-
-    def cancel(self, why: str) -> None:
-        """It ends while no process is at it."""
-        self._why_stopped = why or self._why_stopped
-        self.end("")
-
-    def fail(self, why: str) -> None:
-        """It ends with its process."""
-        self.end(why)
+            self.problem = end.message
+            super().end(end)
 
 
 class SpeedTest(Task[TrainConfig, SpeedRecord]):
-    """A measurement of this machine's speed, with at most `threads` of its cores."""
+    """A measurement of this machine's speed with 1 to `threads` threads."""
 
-    name = "The speed of this machine is being measured"
-    takes_turns = False
+    busy_message = "The speed of this machine is being measured"
+    can_yield = False
 
     def __init__(self, config: TrainConfig, session_id: str = "", threads: int = CPU_COUNT) -> None:
         super().__init__(config, session_id)
         self.thread_counts = thread_counts(threads)
-        """What it measures, each with all of BATCH_SIZES."""
+        """The numbers of threads that it measures, each with all of BATCH_SIZES."""
 
     @property
     def num_records(self) -> int:
-        """How many figures it has when it is done."""
+        """How many records it has when it is done."""
         return len(self.thread_counts) * len(BATCH_SIZES)
 
     def seconds_left(self, num_train_images: int, pace: float) -> float:  # noqa: ARG002 (the same on every machine)
-        """Each figure takes its time; of a large network more than this."""
+        """Estimate from the number of records to come; those of a large network take longer than this."""
         return SECONDS_PER_SPEED_RECORD * (self.num_records - len(self._records))
 
 
 class Sweep(Task[SweepConfig, TrialRecord]):
-    """A search for better settings; a record whenever a trial begins, has done an epoch, or ends."""
+    """A search for better settings; a record whenever a trial begins, completes an epoch, or ends.
 
-    name = "A sweep goes on"
+    Between two slices it holds the training state of the trial in progress, of at most 172 MB. A server has one sweep.
+    """
+
+    busy_message = "Another sweep is running"
 
     def __init__(self, config: SweepConfig, session_id: str = "") -> None:
         super().__init__(config, session_id)
+        self.parked: ParkedTrial | None = None
+        """The trial in progress while no process is working on it."""
         self._seconds = 0.0
-        self._began_at = 0.0
+        self._slice_began_at = 0.0
 
-    def begin_slice(self) -> None:
-        """A process is at it from now on."""
-        self._began_at = time.monotonic()
-        super().begin_slice()
+    def confirm_running(self) -> None:
+        """Note that the process has begun; from now on the time of this slice counts."""
+        with self._changed:
+            self._slice_began_at = time.monotonic()
+            super().confirm_running()
 
-    def mark_queued(self) -> None:
-        """It waits for a process; that costs none of its minutes."""
-        if not self.is_waiting:
-            self._seconds += time.monotonic() - self._began_at
-        super().mark_queued()
+    def end_slice(self, parked: ParkedTrial | None) -> None:
+        """Keep the trial in progress for the next slice, and count the time of this one."""
+        self.parked = parked
+        self._seconds += time.monotonic() - self._slice_began_at
 
-    def rest(self) -> SweepConfig | None:
-        """What is left of it to do; None for nothing."""
+    def take_parked(self) -> ParkedTrial | None:
+        """Return the trial to resume, and keep it no longer: it is with the process from now on."""
+        parked, self.parked = self.parked, None
+        return parked
+
+    @property
+    def has_work_left(self) -> bool:
+        """Whether there are trials to run and time to run them."""
+        return self.remaining() is not None
+
+    def remaining(self) -> SweepConfig | None:
+        """Return the config with the trials and minutes that are left; None if either has run out."""
         num_left = self.config.num_runs - len({record.number for record in self.records() if record.state != "running"})
         minutes = self.config.minutes
         left = None if minutes is None else minutes - self._seconds / 60
@@ -139,12 +125,21 @@ class Sweep(Task[SweepConfig, TrialRecord]):
             return None
         try:
             return replace(self.config, num_runs=num_left, minutes=left)
-        except ConfigError:  # less than a sweep can be asked for
+        except ConfigError:  # less time than a sweep can be given
             return None
 
+    def write_end(self, outcome: JobState, message: str) -> JobEnd:
+        """Mark the parked trial failed in the study, if there is one. Slow: another process may be writing to the storage."""
+        if parked := self.take_parked():
+            try:
+                discard(self.config, parked, TIME_IS_UP if outcome is JobState.DONE else STOPPED)
+            except (SweepError, OSError, *DAMAGED):
+                log.exception("trial %d of study %r cannot be marked as stopped", parked.number, self.config.study)
+        return super().write_end(outcome, message)
+
     def seconds_left(self, num_train_images: int, pace: float) -> float:
-        """As if each trial were a run with the settings that are not varied; at most the minutes."""
-        if (config := self.rest()) is None:
+        """Estimate as if each trial were a run with the settings that are not varied, within the minutes that are left."""
+        if (config := self.remaining()) is None:
             return 0.0
         one = pace * expected_seconds(config.base, num_images_of_run(config.base, num_train_images))
         return min(config.num_runs * one, math.inf if config.minutes is None else 60 * config.minutes)

@@ -1,12 +1,11 @@
-"""The training process, `python -m mnist_fc.server.worker`: commands in on standard input, records out on standard output.
+"""The training process, `python -m mnist_fc.server.worker`: commands on standard input, replies on standard output.
 
-Both are streams of pickled pairs (name, value) between this process and the one that started it; see process.py. The records
-begin after the line RECORDS_FOLLOW: what a library prints while it is imported comes before it. Training runs on the main
-thread: PyTorch's worker threads belong to the thread that first used them. The process ends when its standard input does, so
-it never outlives the page's server, however that ends. What it may take of the machine is bounded; see limits.py.
+Both are streams of pickled messages (protocol.py) between this process and its server; see process.py. The replies follow the
+line RECORDS_FOLLOW. Training runs on the main thread, since PyTorch's worker threads belong to the thread that first used
+them. The process ends when its standard input does, so it never outlives the server, however that ends. limits.py bounds what
+it takes of the machine.
 """
 
-import collections
 import contextlib
 import os
 import pickle
@@ -16,271 +15,210 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from enum import Enum
+from typing import IO
 
-import numpy as np
-import torch
-
-from mnist_fc.config import PRESETS, TrainConfig
+from mnist_fc.config import PRESETS
 from mnist_fc.data.mnist import DataError, Mnist, load_mnist
-from mnist_fc.records import EndRecord, HistogramsRecord, StateRecord, StepRecord, WeightsRecord
-from mnist_fc.server.limits import OUT_OF_MEMORY, limit_memory, lower_priority, out_of_memory
-from mnist_fc.server.protocol import RECORDS_FOLLOW
+from mnist_fc.records import EndRecord, StateRecord, WeightsRecord
+from mnist_fc.server.limits import OUT_OF_MEMORY, is_out_of_memory, limit_memory, lower_priority, out_of_memory_message
+from mnist_fc.server.outbox import Outbox
+from mnist_fc.server.protocol import (
+    RECORDS_FOLLOW,
+    Command,
+    Ended,
+    MeasureSpeed,
+    Pause,
+    Paused,
+    Ready,
+    Result,
+    Resume,
+    Running,
+    RunRecord,
+    SetLearningRate,
+    StartRun,
+    StartSweep,
+    Stop,
+    Yield,
+    Yielded,
+)
 from mnist_fc.sweep.search import sweep
-from mnist_fc.sweep.space import SweepConfig, TrialRecord
-from mnist_fc.sweep.storage import DAMAGED, SweepError
+from mnist_fc.sweep.storage import SweepError
 from mnist_fc.training.engine import train
-from mnist_fc.training.throughput import SpeedRecord, measure
+from mnist_fc.training.throughput import measure
 from mnist_fc.training.train_state import StateError, TrainState
 
-# While a run goes on its newest weights are copied out this often, and of a large network so seldom that it is not slowed.
+# While a run trains, its newest weights are sent this often, and those of a large network less often, to keep its speed.
 LIVE_SECONDS = 1.0
 LIVE_BYTES_PER_SECOND = 20e6
 
-# Every wake of the sending thread, and of the reader at the other end, takes a core from the training for a moment, and all
-# its threads wait for that core: a record each took a sixth of the speed. So records wait for each other this long.
-GATHER_SECONDS = 0.4
-
-
 LAST_SECONDS, LAST_SHARE = 3.0, 0.1
-"""A run with no more than that to do does it, though others wait."""
+"""A run that needs no more than this to finish does not yield."""
 
 
-class Outbox:
-    """Sends messages from a thread of its own, so that a slow reader never slows training.
+class Request(Enum):
+    """What the server wants of the job in progress."""
 
-    Records wait in order, however many; of the weights only the newest wait and those to keep, and of the states the newest, so
-    the memory is bounded.
-    """
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._waiting: collections.deque[tuple[str, Any]] = collections.deque()
-        self._is_urgent = False
-        self._changed = threading.Condition()
-        threading.Thread(target=self._send, daemon=True).start()
-
-    def put(self, name: str, value: Any = None) -> None:
-        """Send a message soon; never waits for the reader."""
-        with self._changed:
-            if _is_passing(value) or isinstance(value, WeightsRecord):
-                self._waiting = collections.deque(
-                    m for m in self._waiting if not (type(m[1]) is type(value) and _is_passing(m[1]))
-                )
-            self._waiting.append((name, value))
-            self._is_urgent = self._is_urgent or not isinstance(value, (StepRecord, WeightsRecord, StateRecord, HistogramsRecord))
-            if self._is_urgent or len(self._waiting) == 1:
-                self._changed.notify()
-
-    def _send(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                self._changed.wait_for(lambda: self._is_urgent, GATHER_SECONDS)
-                messages, self._waiting = self._waiting, collections.deque()
-                self._is_urgent = False
-            try:
-                for message in messages:
-                    pickle.dump(message, self._stream, protocol=5)
-                self._stream.flush()
-            except OSError:
-                return  # The reader is gone, and `_receive` ends the process.
-            except MemoryError:
-                os._exit(OUT_OF_MEMORY)  # Nobody would hear of this process any more.
-
-
-def _is_passing(value: Any) -> bool:
-    """Whether it is of no use once there is a newer one."""
-    return isinstance(value, StateRecord) or (isinstance(value, WeightsRecord) and not value.is_kept)
-
-
-def is_almost_done(training: TrainState) -> bool:
-    """Whether others may as well wait for it, if the steps to come are as long as those before."""
-    num_left = training.num_steps - training.step
-    return num_left <= LAST_SHARE * training.num_steps and training.seconds / training.step * num_left <= LAST_SECONDS
-
-
-class Search:
-    """A sweep that the process is at, or that lets others have their turn: in the middle of a trial, which waits in memory."""
-
-    def __init__(self, sweep_id: str, config: SweepConfig, data: Mnist, goes_on: Callable[[str], bool]) -> None:
-        self.id = sweep_id
-        self._threads = config.base.threads
-        self._goes_on, self._is_stopped = goes_on, False
-        self._rested, self._rests_since = 0.0, 0.0
-        self._records = sweep(config, data, self._before_step, clock=lambda: time.monotonic() - self._rested)
-
-    def _before_step(self, _training: TrainState) -> bool:
-        self._is_stopped = self._is_stopped or not self._goes_on(self.id)
-        return not self._is_stopped
-
-    def records(self) -> Iterator[TrialRecord]:
-        """Those of a turn, until `rest`."""
-        if self._rests_since:
-            self._rested += time.monotonic() - self._rests_since
-            torch.set_num_threads(self._threads)  # whoever had a turn may have had others
-        return self._records
-
-    def rest(self) -> None:
-        """Others have their turn; that costs none of its minutes."""
-        self._rests_since = time.monotonic()
-
-    def close(self) -> None:
-        """Its trial is stopped, if there is one; where that cannot be written, who asks next finds it to be gone."""
-        with contextlib.suppress(SweepError, OSError, *DAMAGED):
-            self._records.close()
+    CONTINUE = "continue"
+    YIELD = "yield"
+    STOP = "stop"
 
 
 class Worker:
-    """Does one run, test of speed or sweep after another, as commands say; a command that names what does not go on is void."""
+    """Does one run, sweep or speed test after another. Commands about any other job than the one in progress are ignored."""
 
-    def __init__(self, commands: "queue.SimpleQueue[tuple[str, Any]]", outbox: Outbox) -> None:
+    def __init__(self, commands: "queue.SimpleQueue[Command]", outbox: Outbox) -> None:
         self._commands = commands
         self._outbox = outbox
         self._data: Mnist | None = None
-        self._is_to_yield = False
-        self._resting: Search | None = None
+        self._request = Request.CONTINUE
 
     def work(self) -> None:
-        """Get ready for a run, say so, and do the runs that are asked for, for as long as the process lives."""
-        with contextlib.suppress(DataError):  # Said when a run is asked for; by then the file may be there.
+        """Get ready, report it, and do the jobs that arrive for as long as the process lives."""
+        with contextlib.suppress(DataError):  # reported when a job needs the data; the file may be there by then
             next(train(PRESETS["fast"], self._load_data()))
         limit_memory()
-        self._outbox.put("ready")
+        self._outbox.put(Ready())
         while True:
-            name, value = self._commands.get()
-            self._is_to_yield = False
-            match name:
-                case "start":
-                    self._run(*value)
-                case "measure":
-                    self._measure(*value)
-                case "sweep":
-                    self._sweep(*value)
-                case "stop":
-                    self._give_up(*value)
+            self.do(self._commands.get())
+
+    def do(self, command: Command) -> None:
+        """Do the job that a command starts; ignore a command about a job that is over."""
+        self._request = Request.CONTINUE
+        match command:
+            case StartRun():
+                self._run(command)
+            case StartSweep():
+                self._sweep(command)
+            case MeasureSpeed():
+                self._measure(command)
 
     def _load_data(self) -> Mnist:
         self._data = self._data or load_mnist()
         return self._data
 
-    def _run(self, run_id: str, config: TrainConfig, state: dict[str, np.ndarray] | None) -> None:
+    def _run(self, start: StartRun) -> None:
         sent_at = time.monotonic()
         now: TrainState | None = None
 
         def on_step(training: TrainState) -> bool:
             nonlocal sent_at, now
             now = training
-            if not self._commands.empty() and not self._obey(run_id, training):
+            self._handle_commands(start.job_id, training)
+            if self._request is not Request.CONTINUE:
                 return False
             if time.monotonic() - sent_at > max(LIVE_SECONDS, 4 * training.model.num_parameters / LIVE_BYTES_PER_SECOND):
-                self._outbox.put("record", WeightsRecord(training.step, training.epoch, training.weights()))
+                weights = WeightsRecord(training.step, training.epoch, training.weights())
+                self._outbox.put(RunRecord(start.job_id, weights))
                 sent_at = time.monotonic()
             return True
 
         try:
-            records = train(config, self._load_data(), on_step, state)
-            self._outbox.put("record", next(records))  # the first weights, so that a run that runs can read
-            self._outbox.put("running")
+            records = train(start.config, self._load_data(), on_step, start.state)
+            self._outbox.put(RunRecord(start.job_id, next(records)))  # the weights first: a running run can read drawings
+            self._outbox.put(Running(start.job_id))
             for record in records:
-                self._outbox.put("record", record)
-                if self._is_to_yield and isinstance(record, StateRecord):  # it can go on from there
-                    self._outbox.put("yielded")
+                self._outbox.put(RunRecord(start.job_id, record))
+                if self._request is Request.YIELD and isinstance(record, StateRecord):  # the next slice resumes from it
+                    self._outbox.put(Yielded(start.job_id))
                     return
         except (DataError, StateError) as error:
-            self._outbox.put("record", EndRecord(0, 0, "failed", f"{error}.", 0.0, None, None))
+            self._fail(start.job_id, f"{error}.", None)
         except (MemoryError, RuntimeError) as error:
-            step, epoch, seconds = (now.step, now.epoch, now.seconds) if now else (0, 0, 0.0)
-            self._outbox.put("record", EndRecord(step, epoch, "failed", out_of_memory(error), seconds, None, None))
+            if not is_out_of_memory(error):
+                raise
+            self._fail(start.job_id, out_of_memory_message(), now)
 
-    def _measure(self, test_id: str, config: TrainConfig, max_threads: int) -> None:
-        def results() -> Iterator[SpeedRecord]:
-            for record in measure(config, self._load_data(), max_threads):
-                yield record
-                if not self._goes_on(test_id):
+    def _fail(self, job_id: str, message: str, training: TrainState | None) -> None:
+        step, epoch, seconds = (training.step, training.epoch, training.seconds) if training else (0, 0, 0.0)
+        self._outbox.put(RunRecord(job_id, EndRecord(step, epoch, "failed", message, seconds, None, None)))
+
+    def _measure(self, command: MeasureSpeed) -> None:
+        def results() -> Iterator[Result]:
+            for record in measure(command.config, self._load_data(), command.max_threads):
+                yield Result(command.job_id, record)
+                self._handle_commands(command.job_id)
+                if self._request is Request.STOP:
                     break
 
-        self._send_results(results())
+        self._send_results(command.job_id, results())
 
-    def _sweep(self, sweep_id: str, config: SweepConfig) -> None:
-        search, self._resting = self._resting, None
-        if search and search.id != sweep_id:
-            search.close()
-            search = None
+    def _sweep(self, start: StartSweep) -> None:
+        def on_step(_training: TrainState) -> bool:
+            self._handle_commands(start.job_id)
+            return self._request is not Request.STOP
 
-        def results() -> Iterator[TrialRecord]:
-            going = search or Search(sweep_id, config, self._load_data(), self._goes_on)
-            for record in going.records():
-                yield record
-                if self._is_to_yield:
-                    going.rest()
-                    self._resting = going
-                    break
+        def should_yield() -> bool:
+            return self._request is Request.YIELD
 
-        self._send_results(results())
+        def results() -> Iterator[Result | Yielded]:
+            records = sweep(start.config, self._load_data(), on_step, parked=start.parked, should_yield=should_yield)
+            while True:
+                try:
+                    yield Result(start.job_id, next(records))
+                except StopIteration as stopped:
+                    if stopped.value or self._request is Request.YIELD:
+                        yield Yielded(start.job_id, stopped.value)
+                    return
 
-    def _give_up(self, task_id: str) -> None:
-        """Of a sweep that waits for its turn nothing more is to come."""
-        if self._resting and self._resting.id == task_id:
-            self._resting.close()
-            self._resting = None
+        self._send_results(start.job_id, results())
 
-    def _send_results(self, records: Iterator[Any]) -> None:
+    def _send_results(self, job_id: str, replies: Iterator[Result | Yielded]) -> None:
+        """Send the replies about a sweep or a speed test, and its end unless it has yielded."""
         problem = ""
+        self._outbox.put(Running(job_id))
         try:
-            for record in records:
-                self._outbox.put("result", record)
-        except (DataError, SweepError) as error:
+            for reply in replies:
+                self._outbox.put(reply)
+                if isinstance(reply, Yielded):
+                    return
+        except (DataError, SweepError, StateError) as error:
             problem = f"{error}."
         except (MemoryError, RuntimeError) as error:
-            problem = out_of_memory(error)
-        if self._is_to_yield and not problem:
-            self._outbox.put("yielded")
-        else:
-            self._outbox.put("ended", problem)
+            if not is_out_of_memory(error):
+                raise
+            problem = out_of_memory_message()
+        self._outbox.put(Ended(job_id, problem))
 
-    def _goes_on(self, task_id: str) -> bool:
-        """Carry out the commands that wait; False to stop."""
-        while not self._commands.empty():
-            name, (named_task, *_) = self._commands.get()
-            match name:
-                case "stop" if named_task == task_id:
-                    self._is_to_yield = False
-                    return False
-                case "stop":
-                    self._give_up(named_task)
-                case "yield" if named_task == task_id:
-                    self._is_to_yield = True
-        return True
+    def _handle_commands(self, job_id: str, run: TrainState | None = None) -> None:
+        """Carry out the commands that have arrived about the job in progress, and set `_request`.
 
-    def _obey(self, run_id: str, training: TrainState) -> bool:
-        """Carry out the commands that wait, and while paused those to come; False to stop or yield."""
-        paused = False
-        while paused or not self._commands.empty():
-            name, (named_run, *value) = self._commands.get()
-            match name:
-                case "stop" if named_run != run_id:
-                    self._give_up(named_run)
-                case _ if named_run != run_id:
-                    pass
-                case "stop":
-                    return False
-                case "yield":
-                    if paused or not is_almost_done(training):
-                        self._is_to_yield = True
-                        return False
-                case "learning_rate":
-                    training.learning_rate = value[0]
-                case "pause" | "resume":
-                    paused = name == "pause"
-                    if paused:  # the page reads with the newest weights while nothing newer can come
-                        self._outbox.put("record", WeightsRecord(training.step, training.epoch, training.weights()))
-                    self._outbox.put("paused" if paused else "running")
-        return True
+        A `run`, unlike a sweep and a speed test, can also be paused: then wait for further commands.
+        """
+        is_paused = False
+        while is_paused or not self._commands.empty():
+            command = self._commands.get()
+            if command.job_id != job_id:
+                continue
+            match command:
+                case Stop():
+                    self._request = Request.STOP
+                    return
+                case Yield() if run is None or is_paused or not is_almost_done(run):
+                    self._request = Request.YIELD
+                    is_paused = False
+                case SetLearningRate(learning_rate=learning_rate) if run:
+                    run.learning_rate = learning_rate
+                case Pause() if run and self._request is Request.CONTINUE:
+                    is_paused = True
+                    # The page reads with the newest weights while none newer can come.
+                    self._outbox.put(RunRecord(job_id, WeightsRecord(run.step, run.epoch, run.weights())))
+                    self._outbox.put(Paused(job_id))
+                case Resume() if is_paused:
+                    is_paused = False
+                    self._outbox.put(Running(job_id))
 
 
-def _receive(stream: IO[bytes], put: Callable[[tuple[str, Any]], object]) -> None:
-    """Pass commands on until there can be no more; then nobody is left to train for."""
+def is_almost_done(training: TrainState) -> bool:
+    """Return whether others may as well wait for it, if its remaining steps take as long as the steps so far."""
+    num_left = training.num_steps - training.step
+    if num_left > LAST_SHARE * training.num_steps or not training.step:
+        return False
+    return training.seconds / training.step * num_left <= LAST_SECONDS
+
+
+def _read_commands(stream: IO[bytes], put: Callable[[Command], object]) -> None:
+    """Pass on commands until the server has closed the stream, then end the process: nobody is left to train for."""
     try:
         with contextlib.suppress(EOFError, OSError):
             while True:
@@ -292,17 +230,17 @@ def _receive(stream: IO[bytes], put: Callable[[tuple[str, Any]], object]) -> Non
 
 
 def main() -> None:
-    """Serve the process that started this one, until it is gone."""
+    """Serve the process that started this one, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches this process too; the server decides
     lower_priority()
-    records = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=2**20)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write among the records
-    records.write(b"\n" + RECORDS_FOLLOW)
-    # Not sys.stdin, for which an interpreter that ends with an error would wait while `_receive` reads from it.
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=2**20)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write among the replies
+    replies.write(b"\n" + RECORDS_FOLLOW)
+    # Not sys.stdin: an interpreter that ends with an error would wait for its lock, which `_read_commands` holds.
     stdin = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
-    commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(stdin, commands.put), daemon=True).start()
-    Worker(commands, Outbox(records)).work()
+    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+    threading.Thread(target=_read_commands, args=(stdin, commands.put), daemon=True).start()
+    Worker(commands, Outbox(replies)).work()
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def panel(runs: Sequence[ListedRun]) -> None:
     st.caption(
         "This page grew out of a blog post with two programs. Here both are trained on this machine, one after the other. Each "
         "trains on all 60,000 images with Adam at 0.001, batches of 100 and ten epochs. The accuracy is that of the test set "
-        "after the last epoch; it varies by a few tenths of a percent from seed to seed. The time is that of the training alone."
+        "after the last epoch. It varies by a few tenths of a percent from seed to seed. The time is that of the training alone."
     )
     st.button("Train both", key="train_blog", icon=":material/play_arrow:", on_click=_train)
     if problem := st.session_state.pop("blog_problem", ""):

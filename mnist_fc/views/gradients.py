@@ -127,6 +127,6 @@ def _dead_units(network: networks.Network) -> None:
     with st.container(key="dead_units"):
         st.markdown(f"**Dead neurons: {sum(surveyed.num_dead):,}** ({', '.join(parts)}; {name})")
     st.caption(
-        f"A dead neuron never changes its output over all {len(shared.mnist().test_labels):,} test digits: a ReLU that is never "
-        "on, or a sigmoid stuck at one end. No gradient passes through it."
+        f"A dead neuron never changes its output over all {len(shared.mnist().test_labels):,} test digits. It is a ReLU that is "
+        "never on, or a sigmoid stuck at one end. No gradient passes through it."
     )

@@ -82,7 +82,7 @@ def _chart(test: SpeedTest, records: list[SpeedRecord]) -> None:
 
 
 def _advice(test: SpeedTest, records: list[SpeedRecord]) -> None:
-    """Which number of threads suits the settings that were measured, and a button that takes it."""
+    """Draw which number of threads suits the measured settings, and a button that sets it."""
     best = fastest_threads(records, test.config.batch_size)
     one = next(r for r in records if r.batch_size == best.batch_size and r.threads == 1)
     times = f", {best.images_per_second / one.images_per_second:.1f} times as many as with 1" if best.threads > 1 else ""

@@ -1,7 +1,8 @@
-"""The command line: what it prints, what it leaves, how it refuses and how it is interrupted."""
+"""The command line: what it prints, what it writes, which errors it reports, and how it is interrupted."""
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -42,7 +43,7 @@ TRAIN_KEYS = {
 
 @pytest.fixture
 def quick(small_npz: Path, tmp_path: Path) -> list[str]:
-    """A small training of two epochs, kept in a store of its own."""
+    """The arguments of a small training of two epochs, in a store of its own."""
     return [
         *("train", "--preset", "blog-pytorch", "--hidden-sizes", "16,12", "--epochs", "2", "--threads", "1"),
         *("--data", str(small_npz), "--runs-dir", str(tmp_path / "runs")),
@@ -56,20 +57,20 @@ def picture(tmp_path: Path, seven: list[Stroke]) -> str:
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> tuple[list[str], list[str]]:
-    """The lines on standard output and standard error of a command that returns `code`."""
+    """Run a command that returns `code`; return its lines on standard output and standard error."""
     assert main(arguments) == code
     captured = capsys.readouterr()
     return captured.out.splitlines(), captured.err.splitlines()
 
 
-def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that says what was wrong."""
+def error_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that fails; return its one line on standard error."""
     out, (line,) = run(arguments, capsys, code=2)
     assert out == []
     return line
 
 
-def test_a_training_leaves_a_run_and_ends_with_one_json_object(
+def test_train_writes_a_run_and_ends_with_json(
     quick: list[str], tmp_path: Path, small: Mnist, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, err = run([*quick, "--json"], capsys)
@@ -87,7 +88,7 @@ def test_a_training_leaves_a_run_and_ends_with_one_json_object(
     assert [line.split()[:2] for line in err[:2]] == [["epoch", "1/2"], ["epoch", "2/2"]]
 
 
-def test_without_json_a_line_an_epoch_and_where_the_checkpoint_is(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_prints_each_epoch_and_the_checkpoint(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     out, err = run(quick, capsys)
     assert err == []
     assert len(out) == 3
@@ -97,7 +98,7 @@ def test_without_json_a_line_an_epoch_and_where_the_checkpoint_is(quick: list[st
     assert out[2].endswith("model.ckpt.")
 
 
-def test_validation_is_never_called_test(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_validation_accuracy_is_not_called_test(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = run([*quick, "--validation", "500"], capsys)
     assert "  validation " in out[0]
     assert "test" not in out[0]
@@ -147,7 +148,7 @@ def test_options_reach_the_config_of_the_run(quick: list[str], tmp_path: Path, c
     )
 
 
-def test_a_training_that_diverges_says_why_and_keeps_finite_weights(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_diverging_training_reports_why_and_keeps_finite_weights(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     out, err = run([*quick, *as_options(OVERFLOWING), "--json"], capsys, code=1)
     result = json.loads(out[-1])
     assert (result["outcome"], result["test_accuracy"]) == ("failed", None)
@@ -170,28 +171,28 @@ def test_a_training_that_diverges_says_why_and_keeps_finite_weights(quick: list[
         ("--seed", "-1", "seed is -1; it must be a whole number from 0 to 2.14748e+09"),
     ],
 )
-def test_a_value_out_of_range_is_one_line_with_field_value_and_range(
+def test_out_of_range_value_is_reported_with_its_range(
     quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
 ) -> None:
-    assert refusal([*quick, option, value], capsys) == f"error: {message}"
+    assert error_line([*quick, option, value], capsys) == f"error: {message}"
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_store_that_cannot_be_written_is_one_line(quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_store_is_reported_in_one_line(quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("not a folder")
-    line = refusal([*quick, "--runs-dir", str(tmp_path / "file")], capsys)
+    line = error_line([*quick, "--runs-dir", str(tmp_path / "file")], capsys)
     assert line.startswith(f"error: the runs folder {tmp_path / 'file'} cannot be written: ")
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+def test_missing_data_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     arguments = {"train": ["train", "--runs-dir", str(tmp_path / "runs")], "evaluate": ["evaluate", str(checkpoint.SHIPPED)]}
-    line = refusal([*arguments[command], "--data", str(tmp_path / "none.npz")], capsys)
+    line = error_line([*arguments[command], "--data", str(tmp_path / "none.npz")], capsys)
     assert line == f"error: the data file {tmp_path / 'none.npz'} does not exist"
     assert not (tmp_path / "runs").exists()
 
 
-def test_evaluate_measures_a_checkpoint_on_the_test_images(
+def test_evaluate_prints_accuracy_and_loss_on_the_test_images(
     small: Mnist, small_npz: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     loss, accuracy = evaluate(checkpoint.load(checkpoint.SHIPPED), small.test_images, small.test_labels)
@@ -212,11 +213,11 @@ def test_json_of_an_overflowing_network_has_null_for_its_loss(
 
 
 @pytest.mark.parametrize("command", [["evaluate"], ["predict", "picture.png", "--checkpoint"]])
-def test_a_bad_checkpoint_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+def test_bad_checkpoint_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     path = tmp_path / "model.ckpt"
-    assert refusal([*command, str(path)], capsys) == f"error: the checkpoint {path} does not exist"
+    assert error_line([*command, str(path)], capsys) == f"error: the checkpoint {path} does not exist"
     path.write_text("no network")
-    assert refusal([*command, str(path)], capsys) == f"error: {path} is cut short or no checkpoint that torch.save wrote"
+    assert error_line([*command, str(path)], capsys) == f"error: {path} is cut short or no checkpoint that torch.save wrote"
 
 
 def test_predict_reads_each_picture(picture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,7 +236,7 @@ def test_predict_reads_each_picture(picture: str, tmp_path: Path, capsys: pytest
     assert empty == f"{blank}: nothing to read"
 
 
-def test_predict_reads_a_photograph_of_ink_on_paper_in_uneven_light(
+def test_predict_reads_a_photograph_in_uneven_light(
     tmp_path: Path, seven: list[Stroke], capsys: pytest.CaptureFixture[str]
 ) -> None:
     light = np.linspace(1, 0.45, 280)[:, None] * np.linspace(1, 0.7, 280) * 240
@@ -246,7 +247,7 @@ def test_predict_reads_a_photograph_of_ink_on_paper_in_uneven_light(
     assert line.startswith(f"{tmp_path / 'photo.jpg'}: 7 (")
 
 
-def test_predict_reads_a_number_and_says_what_is_no_digit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_reads_numbers_and_rejects_scribbles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ones = [Stroke(((x, 90), (x, 190)), 10) for x in (60, 140, 220)]
     scribble = [Stroke(((60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)), 20)]
     pictures = []
@@ -277,7 +278,7 @@ def pen_strokes(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_pen_strokes_of_all_writers_but_those_held_out_are_trained_on(
+def test_train_adds_pen_strokes_except_of_held_out_writers(
     small_npz: Path, tmp_path: Path, pen_strokes: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--data", str(small_npz), "--epochs", "1", "--hidden-sizes", "8", "--runs-dir", str(tmp_path / "runs")]
@@ -293,8 +294,8 @@ def test_outliers_are_an_eleventh_class(small_npz: Path, tmp_path: Path, capsys:
     (*_, result), _ = run(["train", *options, "--validation", "0", "--outliers", "5", "--json"], capsys)
     path = json.loads(result)["checkpoint"]
     assert checkpoint.load(path, 11).layers[-1].out_features == 11
-    assert refusal(["evaluate", path], capsys) == f"error: {path} has 11 outputs; a network for digits has 10"
-    assert "outliers is 'many'; it must be a whole number" in refusal(["train", *options, "--outliers", "many"], capsys)
+    assert error_line(["evaluate", path], capsys) == f"error: {path} has 11 outputs; a network for digits has 10"
+    assert "outliers is 'many'; it must be a whole number" in error_line(["train", *options, "--outliers", "many"], capsys)
 
 
 @pytest.mark.integration
@@ -317,24 +318,24 @@ def test_measure_prints_every_condition_and_rate(
     assert network["drawings_read"]["natural"] == 1
     assert measured["refused"]["digits: natural drawings"] == 0
     assert measured["refused"]["scribbles: random walks"] > 0.8
-    assert refusal(["measure", "--pen-strokes", str(tmp_path / "none.npz")], capsys).endswith("none.npz do not exist")
+    assert error_line(["measure", "--pen-strokes", str(tmp_path / "none.npz")], capsys).endswith("none.npz do not exist")
 
 
-def test_a_file_of_few_writers_is_measured_only_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_measure_needs_all_writers_for_a_file_of_few(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "one.tra"
     path.write_text('.SEGMENT DIGIT 0 ? "1"\n.COMMENT 1 3 1\n.PEN_DOWN\n0 100\n0 0\n.PEN_UP\n')
-    assert "too few writers to hold one out; measure on all with --all-writers" in refusal(
+    assert "too few writers to hold one out; measure on all with --all-writers" in error_line(
         ["measure", "--pen-strokes", str(path)], capsys
     )
 
 
-def test_a_bad_picture_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_picture_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "seven.png"
-    assert refusal(["predict", str(path)], capsys) == f"error: the picture {path} does not exist"
+    assert error_line(["predict", str(path)], capsys) == f"error: the picture {path} does not exist"
     path.write_text("7")
-    assert refusal(["predict", str(path)], capsys).startswith(f"error: {path} is not a readable picture")
+    assert error_line(["predict", str(path)], capsys).startswith(f"error: {path} is not a readable picture")
     Image.new("1", (10_000, 10_000)).save(path)
-    assert "10000 x 10000 pixels" in refusal(["predict", str(path)], capsys)
+    assert "10000 x 10000 pixels" in error_line(["predict", str(path)], capsys)
 
 
 class TestBenchmark:
@@ -343,7 +344,7 @@ class TestBenchmark:
         """An epoch of each program on a few images."""
         return ["benchmark", "--epochs", "1", "--threads", "1", "--data", str(small_npz)]
 
-    def test_it_ends_with_one_json_object(self, once: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    def test_benchmark_ends_with_json(self, once: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         (line,), err = run([*once, "--json"], capsys)
         result = json.loads(line)
         assert set(result) == {"threads", "machine", "rows"}
@@ -360,9 +361,7 @@ class TestBenchmark:
         assert len(names) == len(set(names))
         assert err[0].startswith(machine())
 
-    def test_without_json_there_is_a_table_for_each_net_the_fastest_first(
-        self, once: list[str], capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_tables_list_the_fastest_program_first(self, once: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         out, err = run(once, capsys)
         assert err == []
         assert out[0].startswith(machine())
@@ -386,19 +385,19 @@ class TestBenchmark:
             ("--threads", f"{CPU_COUNT + 1}", f"threads is {CPU_COUNT + 1}; it must be {FIELDS['threads']}"),
         ],
     )
-    def test_a_value_out_of_range_is_one_line_with_field_value_and_range(
+    def test_out_of_range_value_is_reported_with_its_range(
         self, once: list[str], capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
     ) -> None:
-        assert refusal([*once, option, value], capsys) == f"error: {message}"
+        assert error_line([*once, option, value], capsys) == f"error: {message}"
 
-    def test_missing_data_ends_with_one_line_and_code_2(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_missing_data_is_reported_in_one_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         out, err = run(["benchmark", "--data", str(tmp_path / "none.npz"), "--json"], capsys, code=2)
         assert out == []
         assert err[-1] == f"error: the data file {tmp_path / 'none.npz'} does not exist"
 
 
 @pytest.mark.parametrize("arguments", [[], ["dance"], ["train", "--preset", "slow"], ["evaluate"]])
-def test_a_command_that_is_none_ends_with_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_command_ends_with_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
@@ -406,7 +405,7 @@ def test_a_command_that_is_none_ends_with_code_2(arguments: list[str], capsys: p
 
 
 @pytest.mark.integration
-def test_ctrl_c_stops_after_the_step_keeps_the_checkpoint_and_says_so(quick: list[str], tmp_path: Path) -> None:
+def test_ctrl_c_stops_after_the_step_and_keeps_the_checkpoint(quick: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mnist_fc", *quick, "--epochs", "100", "--hidden-sizes", "1024,1024", "--json"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
@@ -425,19 +424,19 @@ def test_ctrl_c_stops_after_the_step_keeps_the_checkpoint_and_says_so(quick: lis
 
 
 @pytest.mark.integration
-def test_the_process_ends_with_the_commands_code(tmp_path: Path) -> None:
+def test_process_ends_with_the_exit_code_of_the_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mnist_fc", "predict", str(tmp_path / "none.png")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == f"error: the picture {tmp_path / 'none.png'} does not exist\n"
 
 
-# The store: going on, and room
+# The store: resuming and eviction
 
 
 @pytest.mark.integration
-def test_a_training_killed_in_the_middle_goes_on_to_the_same_losses(quick: list[str], tmp_path: Path) -> None:
-    # Several times the second of training after which a state is kept, so that a fast machine is not done before.
+def test_killed_training_resumes_to_the_same_losses(quick: list[str], tmp_path: Path) -> None:
+    # Training takes several seconds. The state is saved after one, so even a fast machine is killed in the middle.
     options = [*quick, "--epochs", "100", "--batch-size", "8", "--dropout", "0.2", "--validation", "100"]
     command = [sys.executable, "-m", "mnist_fc"]
     process = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -466,24 +465,24 @@ def test_a_training_killed_in_the_middle_goes_on_to_the_same_losses(quick: list[
     assert after.end.test_loss == pytest.approx(whole.end.test_loss, rel=1e-5)
 
 
-def test_a_run_that_cannot_go_on_is_one_line(quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_that_cannot_resume_is_reported_in_one_line(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(quick, capsys)
     (done,) = (tmp_path / "runs").iterdir()
     resume = ["train", *quick[-4:], "--resume"]
-    assert refusal([*resume, done.name], capsys) == f"error: the run {done.name} has come to its end"
-    assert refusal([*resume, "../runs"], capsys) == "error: there is no such run in the store"
-    assert "so --epochs, --outliers cannot be given" in refusal([*resume, done.name, "--epochs", "3", "--outliers", "2"], capsys)
+    assert error_line([*resume, done.name], capsys) == f"error: the run {done.name} has come to its end"
+    assert error_line([*resume, "../runs"], capsys) == "error: there is no such run in the store"
+    assert "leave out --epochs, --outliers" in error_line([*resume, done.name, "--epochs", "3", "--outliers", "2"], capsys)
 
 
-def test_what_a_run_learned_from_besides_mnist_is_kept_with_it(
-    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_added_data_is_recorded_with_the_run(quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run([*quick, "--outliers", "20"], capsys)
     (done,) = (tmp_path / "runs").iterdir()
-    assert read_run(done).metadata.added == "20 pictures of each kind that is no digit"
+    assert read_run(done).metadata.added == "20 pictures of each kind that is not a digit"
 
 
-def test_the_oldest_run_is_named_before_it_is_removed_for_room(
+def test_evicted_run_is_named(
     quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(quick, capsys)
@@ -505,7 +504,7 @@ SWEEP = [
 ]
 
 
-def test_a_sweep_prints_each_trial_and_the_command_that_trains_the_best(
+def test_sweep_prints_trials_and_the_command_for_the_best(
     small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = ["--data", str(small_npz), "--runs-dir", str(tmp_path)]
@@ -513,11 +512,12 @@ def test_a_sweep_prints_each_trial_and_the_command_that_trains_the_best(
     assert err == []
     assert [line.split(":")[0] for line in out[:3]] == ["trial 0", "trial 1", "trial 2"]
     assert out[3].startswith("The best is trial ")
-    command = out[4].removeprefix("Train it: python -m mnist_fc ").split()
+    assert re.match(r"Its accuracy is on 200 validation images and the highest of [123], so it is optimistic: ", out[4])
+    command = out[5].removeprefix("Train it: python -m mnist_fc ").split()
     run([*command, "--epochs", "1", *where], capsys)
     out, _ = run([*SWEEP, *where, "--json"], capsys)
     result = json.loads(out[-1])
-    assert [trial["number"] for trial in result["trials"]] == list(range(6))  # the study was gone on with
+    assert [trial["number"] for trial in result["trials"]] == list(range(6))  # the second sweep continued the study
     assert (tmp_path / "sweeps.db").exists()
     assert result["best"]["learning_rate"] == 0.01
 
@@ -531,9 +531,9 @@ def test_a_sweep_prints_each_trial_and_the_command_that_trains_the_best(
         (["--storage", "mysql://me:secret@nowhere/x"], "nowhere"),
     ],
 )
-def test_a_sweep_that_cannot_be_is_one_line(
+def test_invalid_sweep_is_reported_in_one_line(
     small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
 ) -> None:
-    line = refusal([*SWEEP, "--data", str(small_npz), "--runs-dir", str(tmp_path), *options], capsys)
+    line = error_line([*SWEEP, "--data", str(small_npz), "--runs-dir", str(tmp_path), *options], capsys)
     assert said in line
     assert "secret" not in line

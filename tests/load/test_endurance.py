@@ -1,4 +1,4 @@
-"""Runs started and stopped one after the other, a thousand of the trainer and some on the page (MNIST_FC_STARTS says how many),
+"""Runs started and stopped one after the other, a thousand of the scheduler and some on the page (MNIST_FC_STARTS says how many),
 leave no process, no open file, no file and no memory behind.
 """
 
@@ -37,14 +37,14 @@ from pathlib import Path
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.runs.store import RunStore
-from mnist_fc.server.scheduler import Trainer
+from mnist_fc.server.scheduler import Scheduler
 
 num_runs, warm_up, limit = map(int, sys.argv[2:5])
 
 
-def measured(trainer):
+def measured(scheduler):
     figures = {}
-    for name, process in (("server", "self"), ("training process", str(trainer.process_ids[0]))):
+    for name, process in (("server", "self"), ("training process", str(scheduler.process_ids[0]))):
         status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
         figures[name] = {
             "id": int(status["Pid"]),
@@ -56,26 +56,26 @@ def measured(trainer):
     return figures | {"children": len(children)}
 
 
-trainer = Trainer(RunStore(Path(sys.argv[1]), limit=limit))
+scheduler = Scheduler(RunStore(Path(sys.argv[1]), limit=limit))
 config = TrainConfig(hidden_sizes=(8,), batch_size=8, num_epochs=100, num_validation=100, threads=1)
 outcomes = []
 for i in range(num_runs):
     if i == warm_up:
-        print(json.dumps(measured(trainer)), flush=True)
-    run = trainer.start(config)
+        print(json.dumps(measured(scheduler)), flush=True)
+    run = scheduler.start(config)
     if i % 10 == 1:
         assert run.wait_until_state("running", timeout=300)
     if i % 10 == 2:
         assert run.wait_for(lambda run: bool(run._steps), 300)
     if i % 10 == 3:
-        trainer.pause(run)
+        scheduler.pause(run)
         assert run.wait_until_state("paused", timeout=300)
-    trainer.stop(run)
+    scheduler.stop(run)
     assert run.wait_until_state("stopped", "done", "failed", timeout=300), run.snapshot().state
     outcomes.append(run.snapshot().state)
-print(json.dumps(measured(trainer)))
+print(json.dumps(measured(scheduler)))
 print(json.dumps(outcomes))
-trainer.close()
+scheduler.close()
 """
 
 

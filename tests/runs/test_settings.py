@@ -64,6 +64,7 @@ def test_changed_run_says_so_in_the_same_words_everywhere(tmp_path: Path, small:
     report = (path / "report.md").read_text("utf-8")
     assert f"preset {words}, PyTorch" in report
     assert "| learning_rate | 0.001 → 0.003 |" in report
+    assert "config.json has the settings that it began with" in report
     assert stored.settings.preset == "custom"
     assert stored.settings.latest == shown.settings.latest == config.replace(learning_rate=0.003)
 

@@ -13,7 +13,7 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.reader import read_run
 from mnist_fc.runs.writer import RunFolder
-from mnist_fc.server.job import State
+from mnist_fc.server.job import JobState
 from mnist_fc.server.run import Run, RunSnapshot
 from mnist_fc.server.status import status, status_word, stored_status_word
 
@@ -36,11 +36,11 @@ def end_record(step: int, outcome: Any = "done", message: str = "", test_accurac
     return EndRecord(step, -(-step // STEPS_PER_EPOCH), outcome, message, 0.01 * step, test_loss, test_accuracy)
 
 
-def snapshot(state: State, num_steps: int = 0, end: EndRecord | None = None, losses: tuple[float, ...] = ()) -> RunSnapshot:
+def snapshot(state: str, num_steps: int = 0, end: EndRecord | None = None, losses: tuple[float, ...] = ()) -> RunSnapshot:
     run = Run("a run", CONFIG).snapshot()
     steps = tuple(step_record(step, losses[step - 1] if losses else 0.5) for step in range(1, num_steps + 1))
     epochs = tuple(epoch_record(epoch) for epoch in range(1, num_steps // STEPS_PER_EPOCH + 1))
-    return replace(run, state=state, steps=steps, epochs=epochs, end=end, message=end.message if end else "")
+    return replace(run, state=JobState(state), steps=steps, epochs=epochs, end=end, message=end.message if end else "")
 
 
 OVERFLOW = f"The loss {NOT_FINITE} at step 21 (epoch 3)."
@@ -56,8 +56,10 @@ CLIMBING = (2.3, *(0.4,) * 14, *(9.0,) * 15)
         (snapshot("starting"), "starting", "starting"),
         (snapshot("running"), "running", "running, epoch 1 of 3"),
         (snapshot("running", 12), "running", "running, epoch 2 of 3"),
+        (snapshot("pausing", 12), "running", "running, epoch 2 of 3"),
+        (snapshot("stopping", 12), "running", "running, epoch 2 of 3"),
         (snapshot("paused", 12), "paused", "paused, epoch 2 of 3"),
-        (snapshot("elsewhere", 12), "running elsewhere", "running elsewhere, epoch 2 of 3"),
+        (snapshot("external", 12), "running elsewhere", "running elsewhere, epoch 2 of 3"),
         (snapshot("interrupted", 12), "interrupted", "interrupted in epoch 2 of 3"),
         (snapshot("stopped", 12, end_record(12, "stopped")), "stopped", "stopped in epoch 2 of 3"),
         (snapshot("stopped", 0, end_record(0, "stopped")), "stopped", "stopped before it began"),

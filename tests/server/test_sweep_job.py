@@ -1,43 +1,19 @@
-"""Sweeps through the trainer's real process: what comes of them, and what is left after every way in which one can end."""
+"""Sweeps on a real training process: their trials, and what is left after every way in which one can end."""
 
-import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mnist_fc.config import TrainConfig
-from mnist_fc.data.mnist import DATA_VARIABLE
-from mnist_fc.runs.store import RunStore
 from mnist_fc.server.scheduler import JobRejected, Scheduler
-from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values
+from mnist_fc.sweep.space import Interval, Space, SweepConfig, TrialRecord, Values
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import trials
-from tests.support.waiting import wait_for, wait_until, wait_until_ended
-
-SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
-LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)
-"""Ten seconds or more, so that what is done to it comes while it goes on."""
-
-
-@pytest.fixture(scope="module")
-def shared_trainer(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scheduler]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(DATA_VARIABLE, str(small_npz))
-        with contextlib.closing(Scheduler(RunStore(tmp_path_factory.mktemp("store")))) as trainer:
-            yield trainer
-
-
-@pytest.fixture
-def trainer(shared_trainer: Scheduler) -> Iterator[Scheduler]:
-    """The trainer that the tests share, with nothing going on before and after."""
-    yield shared_trainer
-    for job in reversed(shared_trainer.jobs()):  # those that wait first, or they would begin
-        shared_trainer.stop(job)
-        wait_until_ended(job)
+from tests.server.conftest import Open
+from tests.support.jobs import LONG, NEVER, SHORT, end_slice
+from tests.support.waiting import finished, wait_for, wait_for_steps, wait_until, wait_until_ended
 
 
 @pytest.fixture
@@ -51,72 +27,70 @@ def long(short: SweepConfig) -> SweepConfig:
     return replace(short, base=LONG, study="long", space={"learning_rate": Interval(1e-4, 1e-3)})
 
 
-def test_each_trial_begins_does_its_epochs_and_ends_as_the_storage_says(trainer: Scheduler, short: SweepConfig) -> None:
-    runs = trainer.store.runs()
-    sweep = trainer.start_sweep(short)
-    assert trainer.sweep is sweep
+def test_records_of_a_sweep_match_the_storage(scheduler: Scheduler, short: SweepConfig) -> None:
+    runs = scheduler.store.runs()
+    sweep = scheduler.start_sweep(short)
+    assert scheduler.sweep is sweep
     wait_until_ended(sweep)
-    assert (sweep.problem, sweep.is_active, trainer.is_busy) == ("", False, False)
+    assert (sweep.problem, sweep.is_active, scheduler.is_busy) == ("", False, False)
     for number in range(3):
         states = [(record.epoch, record.state) for record in sweep.records() if record.number == number]
         assert states == [(0, "running"), (1, "running"), (2, "running"), (2, "done")]
     assert [record for record in sweep.records() if record.state == "done"] == trials(short.storage, "short")
-    assert trainer.store.runs() == runs, "trials leave no run"
+    assert scheduler.store.runs() == runs, "trials leave no run"
 
 
-def test_one_that_is_stopped_ends_within_its_epoch_and_leaves_no_trial_running(trainer: Scheduler, long: SweepConfig) -> None:
-    sweep = trainer.start_sweep(long)
+def test_stopped_sweep_ends_within_its_epoch(scheduler: Scheduler, long: SweepConfig) -> None:
+    sweep = scheduler.start_sweep(long)
     wait_for(sweep, lambda: sweep._records)
-    trainer.stop(sweep)
+    scheduler.stop(sweep)
     wait_until_ended(sweep)
     assert sweep.problem == ""
     (trial,) = trials(long.storage, "long")
     assert sweep.records()[-1] == trial
     assert (trial.state, trial.message) == ("failed", "stopped")
     assert trial.epoch < LONG.num_epochs
-    following = trainer.start(SHORT)
+    following = scheduler.start(SHORT)
     wait_until(following, "done")
 
 
-def test_a_command_for_what_does_not_go_on_does_not_stop_it(trainer: Scheduler, short: SweepConfig, long: SweepConfig) -> None:
-    before = trainer.start_sweep(short)
+def test_command_for_an_ended_sweep_does_not_stop_the_next(scheduler: Scheduler, short: SweepConfig, long: SweepConfig) -> None:
+    before = scheduler.start_sweep(short)
     wait_until_ended(before)
-    sweep = trainer.start_sweep(long)
+    sweep = scheduler.start_sweep(long)
     wait_for(sweep, lambda: sweep._records)
-    trainer.stop(before)
+    scheduler.stop(before)
     wait_for(sweep, lambda: sweep._records[-1].epoch > 0)
     assert sweep.is_active
 
 
-def test_there_is_one_and_a_run_that_is_begun_meanwhile_waits(trainer: Scheduler, short: SweepConfig, long: SweepConfig) -> None:
-    sweep = trainer.start_sweep(long)
-    with pytest.raises(JobRejected, match="A sweep goes on"):
-        trainer.start_sweep(short)
-    run = trainer.start(SHORT)
+def test_second_sweep_is_rejected_and_a_run_waits(scheduler: Scheduler, short: SweepConfig, long: SweepConfig) -> None:
+    sweep = scheduler.start_sweep(long)
+    with pytest.raises(JobRejected, match="Another sweep is running"):
+        scheduler.start_sweep(short)
+    run = scheduler.start(SHORT)
     wait_for(sweep, lambda: sweep._records)
-    assert trainer.jobs() == [sweep, run]
-    trainer.stop(sweep)
+    assert scheduler.jobs() == [sweep, run]
+    scheduler.stop(sweep)
     wait_until(run, "done")
 
 
-def test_it_waits_for_the_run_that_goes_on(trainer: Scheduler, short: SweepConfig) -> None:
-    run = trainer.start(LONG)
-    sweep = trainer.start_sweep(short)
+def test_sweep_queues_behind_a_run(scheduler: Scheduler, short: SweepConfig) -> None:
+    run = scheduler.start(LONG)
+    sweep = scheduler.start_sweep(short)
     assert sweep.is_waiting
-    trainer.stop(run)
+    scheduler.stop(run)
     wait_until_ended(sweep)
     assert len(trials(short.storage, "short")) == short.num_runs
 
 
-def test_one_whose_process_is_killed_says_so_and_the_next_works(
-    trainer: Scheduler, short: SweepConfig, long: SweepConfig
-) -> None:
-    sweep = trainer.start_sweep(long)
+def test_killed_process_fails_its_sweep_and_is_replaced(scheduler: Scheduler, short: SweepConfig, long: SweepConfig) -> None:
+    sweep = scheduler.start_sweep(long)
     wait_for(sweep, lambda: sweep._records)
-    os.kill(trainer.process_ids[0], signal.SIGKILL)
+    os.kill(scheduler.process_ids[0], signal.SIGKILL)
     wait_until_ended(sweep)
     assert sweep.problem.startswith("The training process was ended by SIGKILL")
-    following = trainer.start_sweep(short)
+    following = scheduler.start_sweep(short)
     wait_until_ended(following)
     assert following.problem == ""
     assert len(trials(short.storage, "short")) == short.num_runs
@@ -129,20 +103,84 @@ def test_one_whose_process_is_killed_says_so_and_the_next_works(
         ("nosuch://me:secret@host/db", "the storage nosuch://***@host/db "),
     ],
 )
-def test_a_storage_that_cannot_be_used_is_said_without_its_password(
-    trainer: Scheduler, short: SweepConfig, address: str, problem: str
+def test_unusable_storage_is_reported_without_its_password(
+    scheduler: Scheduler, short: SweepConfig, address: str, problem: str
 ) -> None:
-    sweep = trainer.start_sweep(replace(short, storage=address))
+    sweep = scheduler.start_sweep(replace(short, storage=address))
     wait_until_ended(sweep)
     assert sweep.problem.startswith(problem)
     assert "secret" not in sweep.problem
     assert sweep.records() == []
 
 
-def test_a_study_of_another_space_is_said_and_not_touched(trainer: Scheduler, short: SweepConfig) -> None:
-    wait_until_ended(trainer.start_sweep(short))
+def test_study_of_another_space_is_reported_and_not_changed(scheduler: Scheduler, short: SweepConfig) -> None:
+    wait_until_ended(scheduler.start_sweep(short))
     before = trials(short.storage, "short")
-    sweep = trainer.start_sweep(replace(short, space={"dropout": Interval(0.0, 0.5)}))
+    sweep = scheduler.start_sweep(replace(short, space={"dropout": Interval(0.0, 0.5)}))
     wait_until_ended(sweep)
     assert "the study short varies" in sweep.problem
     assert trials(short.storage, "short") == before
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> SweepConfig:
+    return SweepConfig(SHORT, {"learning_rate": Interval(1e-4, 1e-2)}, "slices", default_storage(tmp_path), num_runs=4)
+
+
+def test_sweep_yields_and_completes_all_trials(open_scheduler: Open, search: SweepConfig) -> None:
+    scheduler = open_scheduler(slice_seconds=0)
+    sweep = scheduler.start_sweep(search, "ann")
+    wait_for(sweep, lambda: sweep._records)
+    run = scheduler.start(SHORT, "ben")
+    finished(run)
+    wait_until_ended(sweep)
+    assert sweep.problem == ""
+    ended = [record for record in sweep.records() if record.state == "done"]
+    assert [record.number for record in ended] == [0, 1, 2, 3]
+    stored: list[TrialRecord] = trials(search.storage, "slices")
+    assert stored == ended
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_trial_yields_in_the_middle_and_resumes(open_scheduler: Open, search: SweepConfig, slots: int) -> None:
+    scheduler = open_scheduler(slice_seconds=0, slots=slots)
+    sweep = scheduler.start_sweep(replace(search, base=LONG, num_runs=1), "ann")
+    others = [scheduler.start(LONG, "ben")] if slots == 2 else []  # which has the other slot
+    wait_for(sweep, lambda: sweep._records)
+    run = scheduler.start(SHORT, "cleo")
+    assert finished(run).state == "done"
+    assert sweep.is_active
+    for other in others:
+        scheduler.stop(other)
+    wait_until_ended(sweep)
+    assert [(record.number, record.epoch) for record in sweep.records()] == [
+        (0, epoch) for epoch in [*range(LONG.num_epochs + 1), LONG.num_epochs]
+    ]
+    assert sweep.records()[-1].state == "done"
+
+
+def test_stopped_sweep_leaves_no_parked_trial_running(open_scheduler: Open, search: SweepConfig) -> None:
+    scheduler = open_scheduler(slice_seconds=NEVER)
+    sweep = scheduler.start_sweep(replace(search, base=LONG), "ann")
+    wait_for(sweep, lambda: sweep._records)
+    run = scheduler.start(LONG, "ben")
+    end_slice(scheduler)
+    wait_for_steps(run, 1)
+    assert sweep.is_waiting
+    scheduler.stop(sweep)
+    assert (sweep.is_active, sweep.problem) == (False, "")
+    scheduler.stop(run)
+    assert finished(run).state == "stopped"
+    assert [trial.state for trial in trials(search.storage, "slices")] == ["failed"]
+
+
+def test_minutes_of_a_sweep_count_its_own_slices(open_scheduler: Open, search: SweepConfig) -> None:
+    scheduler = open_scheduler(slice_seconds=0)
+    sweep = scheduler.start_sweep(replace(search, num_runs=1000, minutes=4 / 60), "ann")
+    wait_for(sweep, lambda: sweep._records)
+    while sweep.is_active:
+        assert finished(scheduler.start(SHORT, "ben")).state == "done"
+    assert sweep.problem == ""
+    ended = trials(search.storage, "slices")
+    assert 1 <= len(ended) < 1000
+    assert {trial.state for trial in ended} <= {"done", "pruned", "failed"}

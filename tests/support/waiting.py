@@ -1,8 +1,8 @@
-"""Waiting for jobs of the scheduler. A test fails as soon as the job has ended otherwise."""
+"""Waiting for jobs of the scheduler. A wait that can no longer succeed fails at once: as soon as the job has ended."""
 
 from collections.abc import Callable
 
-from mnist_fc.server.job import Job, State
+from mnist_fc.server.job import Job
 from mnist_fc.server.run import Run, RunSnapshot
 
 TIMEOUT = 300.0
@@ -16,8 +16,8 @@ def wait_for(job: Job, condition: Callable[[], object]) -> None:
         assert condition(), f"the condition did not become true; the job is {_state_of(job)}"
 
 
-def wait_until(run: Run, *states: State) -> None:
-    """Wait until the run is in one of the states; fail as soon as it ends in another."""
+def wait_until(run: Run, *states: str) -> None:
+    """Wait until the run is in one of the states; fail at once if it ends in another."""
     wait_for(run, lambda: run.state in states)
 
 
@@ -39,7 +39,5 @@ def finished(run: Run) -> RunSnapshot:
 
 
 def _state_of(job: Job) -> str:
-    if isinstance(job, Run):
-        snapshot = job.snapshot()
-        return f"{snapshot.state}: {snapshot.message}"
-    return f"{'active' if job.is_active else 'over'}: {getattr(job, 'problem', '')}"
+    message = job.snapshot().message if isinstance(job, Run) else getattr(job, "problem", "")
+    return f"{job.state}: {message}"

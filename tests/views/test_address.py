@@ -111,7 +111,7 @@ def test_address_is_shown_as_literal_text() -> None:
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> State:
-    """The state of a session without a page, whose address names a run."""
+    """Return the state of a session without a page, whose address names a run."""
     made = State()
     monkeypatch.setattr(st, "session_state", made)
     monkeypatch.setattr(st, "query_params", {"run": "A"})

@@ -17,6 +17,7 @@ from mnist_fc.config import FIELDS, PRESETS, Choice
 from mnist_fc.files import ROOT
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord
+from mnist_fc.server.job import JobState
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import controls
 from mnist_fc.views.components.pixels import full_colour, grid
@@ -133,7 +134,7 @@ def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytes
 
 @pytest.fixture
 def run(app: AppTest) -> Iterator[RunSnapshot]:
-    """An active run, as it was at one moment."""
+    """Return an active run, as it was at one moment."""
     going = shared.scheduler().start(PRESETS["best"].replace(hidden_sizes=(16,), activation="tanh", threads=1))
     assert going.wait_for(lambda run: 20 in run.snapshot().kept, 300)
     yield going.snapshot()
@@ -143,7 +144,7 @@ def run(app: AppTest) -> Iterator[RunSnapshot]:
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> State:
-    """The state of a session that has no page."""
+    """Return the state of a session without a page."""
     made = State()
     monkeypatch.setattr(st, "session_state", made)
     return made
@@ -176,7 +177,7 @@ def test_expensive_result_is_recomputed_seldom_while_a_run_is_active(run: RunSna
     clock += 0.2 * throttle.LEISURE
     assert ask("a unit", later) == (4, "this run, step 20"), "it has waited long enough"
     assert ask("another unit", networks.Network(reader, None)) == (5, "the built-in network")
-    over = replace(run, state="done")
+    over = replace(run, state=JobState.DONE)
     assert ask("another unit", networks.Network(reader, over, 20)) == (2, "this run, step 20")
     assert ask("another unit", networks.Network(reader, over, 30)) == (6, "this run, step 30"), "there is no run to slow down"
 
@@ -198,7 +199,7 @@ def test_accuracy_belongs_to_the_weights_that_read(run: RunSnapshot) -> None:
     epochs = tuple(
         EpochRecord(step, epoch, 1.0, 1.0, 1.0, 0.5, 0.4, 0.8 + epoch / 100, None, None) for epoch, step in ((1, 100), (2, 200))
     )
-    validated = replace(run, state="done", epochs=epochs, end=EndRecord(230, 3, "stopped", "", 1.0, 0.3, 0.91235))
+    validated = replace(run, state=JobState.DONE, epochs=epochs, end=EndRecord(230, 3, "stopped", "", 1.0, 0.3, 0.91235))
     tested = replace(
         validated,
         epochs=tuple(replace(epoch, val_accuracy=None, test_loss=0.2, test_accuracy=0.7 + epoch.epoch / 100) for epoch in epochs),
@@ -212,7 +213,7 @@ def test_accuracy_belongs_to_the_weights_that_read(run: RunSnapshot) -> None:
     assert named(validated, 50, is_newest=False) == "MNIST not measured"
     assert named(tested, 200, is_newest=False) == "MNIST 72.00%"
     assert named(tested, 150, is_newest=False) == "MNIST not measured"
-    assert named(replace(tested, state="running", end=None), 230) == "MNIST 72.00% after epoch 2"
+    assert named(replace(tested, state=JobState.RUNNING, end=None), 230) == "MNIST 72.00% after epoch 2"
 
 
 def test_missing_or_foreign_kept_weights_are_rejected(run: RunSnapshot, state: State) -> None:

@@ -37,7 +37,7 @@ DRAW = """async ([script, data, width]) => {
 
 @pytest.fixture
 def trained(page: Page) -> Page:
-    """A page on which a network has just learned for one epoch."""
+    """Return a page on which a network has just been trained for one epoch."""
     return train(page)
 
 
@@ -55,7 +55,7 @@ def button(page: Page, name: str, kind: str) -> Locator:
 
 
 def saved(page: Page, name: str, kind: str, folder: Path) -> Path:
-    """What a button downloads, under the name it proposes."""
+    """Return the file that a button downloads, under its proposed name."""
     with page.expect_download() as download:
         button(page, name, kind).click()
     path = folder / download.value.suggested_filename
@@ -72,7 +72,7 @@ def size(svg: ET.Element) -> tuple[int, int]:
 
 
 def color(page: Page, selector: str, name: str) -> tuple[int, ...]:
-    """A computed colour, red, green and blue in 0..255."""
+    """Return a computed colour: red, green and blue from 0 to 255."""
     return ImageColor.getrgb(page.locator(selector).first.evaluate("(element, name) => getComputedStyle(element)[name]", name))
 
 
@@ -198,7 +198,7 @@ def test_chart_can_be_saved_by_touch(open_page: Callable[..., Page], trained: Pa
 
 
 def comparison() -> dict[str, Any]:
-    """Twelve runs over seconds, as a chart is told of them."""
+    """Return the data of a chart with twelve runs over seconds."""
     runs = [
         Series(f"784-{100 + 100 * i}-10, <adam> & 0.00{i}", COLORS[i], [float(x) for x in range(31)], [2.3 - i / 6] * 31)
         for i in range(11)

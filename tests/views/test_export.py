@@ -33,7 +33,7 @@ def saved(value: object) -> bytes:
 
 
 def repacked(content: bytes, name: str, replacement: bytes) -> bytes:
-    """A checkpoint with another entry in the place of the one that is called so."""
+    """Return a checkpoint whose entry with this name has other content."""
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(packed := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as new:
         entries = old.infolist()
         assert any(entry.filename.endswith(name) for entry in entries)

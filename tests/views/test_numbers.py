@@ -18,7 +18,7 @@ POWER = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 
 def parse_value(text: str) -> float:
-    """The number that a text of `format_number` says."""
+    """Return the number in a text of `format_number`."""
     factor, _, power = text.replace(MINUS, "-").replace(",", "").rpartition("10") if re.search("[⁰-⁹¹²³]", text) else ("", "", "")
     if not power:
         return float(text.replace(MINUS, "-").replace(",", ""))

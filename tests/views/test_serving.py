@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def fetch(server: Server, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-    """The answer to a GET of `path` under the base path, and its body."""
+    """Return the response to a GET of `path` under the base path, and its body."""
     with closing(http.client.HTTPConnection("localhost", urlsplit(server.url).port or 0, timeout=60)) as connection:
         connection.request("GET", f"/digits/{path}", headers={name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()

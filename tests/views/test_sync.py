@@ -1,4 +1,4 @@
-"""views/state/sync.py: a browser behind a slow network that loses updates, and a person who does not wait for answers."""
+"""views/state/sync.py: a browser behind a slow network that loses updates, and a person who does not wait for updates."""
 
 import random
 from collections import deque
@@ -13,40 +13,40 @@ PRESETS: dict[str, dict[str, int]] = {"one": {"a": 1, "b": 1}, "two": {"a": 2, "
 
 
 def chosen(settings: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """What the settings are after a choice: a preset sets the rest, and the rest makes a preset of it or a custom one."""
+    """Return the settings after a choice: a preset sets `a` and `b`; they in turn make it one of the presets or custom."""
     settings = settings | ({"preset": value, **PRESETS[value]} if key == "preset" else {key: value})
     rest = {key: settings[key] for key in ("a", "b")}
     return settings | {"preset": next((name for name, preset in PRESETS.items() if preset == rest), "custom")}
 
 
-Answer = list[tuple[str, Any]]
-"""What the server tells, widget by widget; the first and the last are versions."""
+Update = list[tuple[str, Any]]
+"""An update of the server, widget by widget; the first and the last are versions."""
 
 
 @dataclass
 class Page:
-    """A browser's page: what its widgets show, and what is on the way to and from it.
+    """A browser's page: what its widgets show, and what is on its way to and from it.
 
-    A part of an answer may be there before the rest, for an instant, in which the page may send but nobody acts.
+    For an instant, a part of an update may have arrived before the rest: the page may send a message then, but nobody acts.
     """
 
     shown: dict[str, Any] = field(default_factory=dict)
     messages: deque[dict[str, Any]] = field(default_factory=deque)
-    answers: deque[Answer] = field(default_factory=deque)
+    updates: deque[Update] = field(default_factory=deque)
 
     def choose(self, key: str, value: Any) -> None:
         self.shown[key] = value
         self.messages.append(dict(self.shown))
 
-    def hear(self, chance: random.Random) -> None:
-        """Apply an answer, or a part of it and the rest later."""
-        if self.answers:
-            answer = self.answers[0]
-            count = chance.choice([len(answer), chance.randint(1, len(answer))])
-            self.shown |= dict(answer[:count])
-            del answer[:count]
-            if not answer:
-                self.answers.popleft()
+    def receive(self, chance: random.Random) -> None:
+        """Apply an update, or only a part of it and the rest later."""
+        if self.updates:
+            update = self.updates[0]
+            count = chance.choice([len(update), chance.randint(1, len(update))])
+            self.shown |= dict(update[:count])
+            del update[:count]
+            if not update:
+                self.updates.popleft()
 
 
 class Server:
@@ -54,7 +54,7 @@ class Server:
         self.settings: dict[str, Any] = chosen({}, "preset", "one")
         self.browser = BrowserView()
 
-    def answer(self, messages: list[dict[str, Any]]) -> Answer:
+    def respond(self, messages: list[dict[str, Any]]) -> Update:
         for message in messages:
             values = {key: message[key] for key in self.settings if key in message}
             for key, value in self.browser.choices(values, message.get("begun", 0), message.get("seen", 0)).items():
@@ -66,10 +66,10 @@ class Server:
 @pytest.mark.parametrize("seed", range(300))
 def test_page_and_server_agree_with_the_persons_choices(seed: int) -> None:
     chance, page, server = random.Random(seed), Page(), Server()
-    page.shown |= dict(server.answer([]))
+    page.shown |= dict(server.respond([]))
     wanted = server.settings
     for _ in range(40):
-        match chance.choice(["choose", "choose", "tick", "serve", "serve and lose", "hear", "hear"]):
+        match chance.choice(["choose", "choose", "tick", "serve", "serve and lose", "receive", "receive"]):
             case "choose" if page.shown["begun"] == page.shown["seen"]:
                 key = chance.choice(["preset", "a", "b"])
                 options = list(PRESETS) if key == "preset" else [1, 2, 3]
@@ -80,19 +80,19 @@ def test_page_and_server_agree_with_the_persons_choices(seed: int) -> None:
                 page.messages.append(dict(page.shown))
             case "serve" | "serve and lose" as what if page.messages:
                 taken = [page.messages.popleft() for _ in range(chance.randint(1, len(page.messages)))]
-                answer = server.answer(taken)
+                update = server.respond(taken)
                 if what == "serve":
-                    page.answers.append(answer)
-                else:  # the next run of the script begins before this is sent, and draws the same widgets
-                    page.answers.append(server.answer([]))
-            case "hear":
-                page.hear(chance)
+                    page.updates.append(update)
+                else:  # the next run of the script begins before this update is sent, and draws the same widgets
+                    page.updates.append(server.respond([]))
+            case "receive":
+                page.receive(chance)
     for _ in range(4):
         page.messages.append(dict(page.shown))
         while page.messages:
-            page.answers.append(server.answer([page.messages.popleft()]))
-        while page.answers:
-            page.hear(chance)
+            page.updates.append(server.respond([page.messages.popleft()]))
+        while page.updates:
+            page.receive(chance)
     assert server.settings == wanted
     assert {key: page.shown[key] for key in wanted} == wanted
 

@@ -1,0 +1,88 @@
+"""An error in the server itself, while it handles a reply, fails one job and nothing else."""
+
+import csv
+from typing import Any
+
+import pytest
+
+from mnist_fc.records import Record, StepRecord
+from mnist_fc.runs.writer import RunFolder
+from mnist_fc.server.dispatcher import SERVER_ERROR
+from mnist_fc.server.run import Run
+from mnist_fc.server.scheduler import Scheduler
+from mnist_fc.server.task import SpeedTest
+from tests.support.jobs import LONG, SHORT
+from tests.support.waiting import finished, wait_until_ended
+
+
+def test_error_in_a_record_handler_fails_the_run_alone(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process_id = scheduler.process_ids[0]
+    receive = Run.receive
+    broken = scheduler.start(LONG)
+
+    def raise_at_step_5(run: Run, record: Record) -> None:
+        if run is broken and isinstance(record, StepRecord) and record.step == 5:
+            raise ZeroDivisionError("the record handler")
+        receive(run, record)
+
+    monkeypatch.setattr(Run, "receive", raise_at_step_5)
+    following = scheduler.start(SHORT)
+    snapshot = finished(broken)
+    assert snapshot.state == "failed"
+    assert snapshot.message.startswith(SERVER_ERROR)
+    assert "memory" not in snapshot.message
+    assert [step.step for step in snapshot.steps] == [1, 2, 3, 4]
+    assert finished(following).state == "done"
+    assert scheduler.process_ids[0] == process_id, "the process is kept"
+    (logged,) = [record for record in caplog.records if record.exc_info]
+    assert broken.id in logged.getMessage()
+    assert logged.exc_info
+    assert logged.exc_info[0] is ZeroDivisionError
+    assert broken.path
+    with (broken.path / "metrics.csv").open(newline="") as file:
+        assert list(csv.DictReader(file))[-1]["message"] == snapshot.message
+
+
+def test_failed_run_can_be_resumed_on_the_same_process(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    receive = Run.receive
+    has_raised: list[bool] = []
+
+    def raise_once(run: Run, record: Record) -> None:
+        if isinstance(record, StepRecord) and record.step == 5 and not has_raised:
+            has_raised.append(True)
+            raise ZeroDivisionError("the record handler")
+        receive(run, record)
+
+    monkeypatch.setattr(Run, "receive", raise_once)
+    run = scheduler.start(SHORT)
+    assert finished(run).state == "failed"
+    scheduler.resume_stored(run)  # replies of the slice before may still be on their way
+    snapshot = finished(run)
+    assert snapshot.state == "done"
+    steps = [step.step for step in snapshot.steps]
+    assert steps == sorted(set(steps))
+
+
+def test_error_while_an_end_is_written_still_ends_the_run(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError("the writer")
+
+    monkeypatch.setattr(RunFolder, "write", fail)
+    assert finished(scheduler.start(SHORT)).message == SERVER_ERROR
+    monkeypatch.undo()
+
+
+def test_error_in_a_result_handler_fails_the_speed_test_alone(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError("the result handler")
+
+    process_id = scheduler.process_ids[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(SpeedTest, "receive", fail)
+        test = scheduler.measure_speed(SHORT)
+        wait_until_ended(test)
+    assert (test.state, test.problem) == ("failed", SERVER_ERROR)
+    assert finished(scheduler.start(SHORT)).state == "done"
+    assert scheduler.process_ids[0] == process_id

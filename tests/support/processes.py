@@ -1,0 +1,38 @@
+"""Looking at and killing processes of the system."""
+
+import contextlib
+import os
+import select
+import signal
+from pathlib import Path
+
+from tests.support.waiting import TIMEOUT
+
+
+def wait_for_end(pidfd: int) -> None:
+    """Wait for the end of the process that `pidfd` was opened for while it lived."""
+    ended, _, _ = select.select([pidfd], [], [], TIMEOUT)
+    os.close(pidfd)
+    assert ended
+
+
+def kill(pid: int) -> None:
+    """Kill a process and wait until it has ended."""
+    pidfd = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    wait_for_end(pidfd)
+
+
+def children() -> set[int]:
+    """Return the processes that this one has started and that are not reaped yet."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                found.add(int(stat.parent.name))
+    return found
+
+
+def num_descriptors() -> int:
+    """Return how many files this process has open."""
+    return len(os.listdir("/proc/self/fd"))
