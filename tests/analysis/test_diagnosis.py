@@ -36,6 +36,7 @@ def test_healthy_run_is_never_accused(runs: Runs, name: str) -> None:
     assert run.named() == set()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("preset", ["fast", "blog-pytorch"])
 def test_preset_is_never_accused_in_its_first_full_epoch(mnist: Mnist, preset: str) -> None:
     config = PRESETS[preset].replace(threads=1)
@@ -69,6 +70,7 @@ def test_advice_is_one_valid_setting_that_differs(runs: Runs, name: str, config:
             assert getattr(config.replace(**diagnosis.change), field) == value
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("name", "config"), SICK)
 def test_following_the_advice_cures_the_fault(runs: Runs, name: str, config: TrainConfig) -> None:
     """The fault that was named. A network that learns again may overfit later."""

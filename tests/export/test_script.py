@@ -190,6 +190,7 @@ def test_scripts_pass_ruff_format_and_check(many_scripts: list[str], tmp_path: P
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.integration
 def test_scripts_pass_mypy(tmp_path: Path) -> None:
     for name, config in (CASES | PRESETS).items():
         (tmp_path / f"train_{name.replace('-', '_')}.py").write_text(render_script(config), "utf-8")
@@ -257,12 +258,14 @@ def test_settings_without_effect_do_not_appear() -> None:
 # The script run by itself.
 
 
+@pytest.mark.integration
 def test_script_saves_a_checkpoint_that_loads(trained: Trained) -> None:
     assert trained.network.hidden_sizes == trained.config.hidden_sizes
     assert trained.network.activation_name == trained.config.activation
     assert {path.name for path in trained.folder.iterdir()} == {"train.py", "model.ckpt", "config.json"}
 
 
+@pytest.mark.integration
 def test_printed_accuracy_is_the_accuracy_of_the_network(trained: Trained, small: Mnist) -> None:
     lines = trained.output.splitlines()
     _, test_accuracy = evaluate(trained.network, small.test_images, small.test_labels)
@@ -275,6 +278,7 @@ def test_printed_accuracy_is_the_accuracy_of_the_network(trained: Trained, small
         assert lines[-2] == f"epoch 1: {lines[-1]}"
 
 
+@pytest.mark.integration
 def test_loss_is_printed_every_hundred_steps(trained: Trained) -> None:
     num_steps = trained.config.steps_per_epoch(2000)
     steps = re.findall(r"^epoch 1, step (\d+): loss \d\.\d{4}$", trained.output, re.MULTILINE)
@@ -474,6 +478,7 @@ def test_dropout_acts_in_training_and_not_in_evaluation(module_of: Callable[[Tra
     assert shares["evaluate"] == [0.0] * 2 * 2
 
 
+@pytest.mark.integration
 def test_script_reaches_the_engines_accuracy_on_mnist(run_here: Callable[..., str], mnist: Mnist, tmp_path: Path) -> None:
     config = PRESETS["fast"].replace(threads=1)
     *_, end = train(config, mnist)

@@ -73,6 +73,7 @@ class TestTrials:
         second = run_sweep(default_storage(tmp_path / "b"), other, num_runs=12)
         assert [trial.val_accuracy for trial in first] == [trial.val_accuracy for trial in second]
 
+    @pytest.mark.integration
     def test_seed_determines_the_trials(self, tmp_path: Path, small: Mnist) -> None:
         tried = {}
         for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -91,6 +92,7 @@ class TestTrials:
         good = [[2e-3 < t.settings["learning_rate"] < 0.1 for t in some] for some in (at_random, chosen)]
         assert sum(good[1]) / len(good[1]) > max(0.7, sum(good[0]) / len(good[0]))
 
+    @pytest.mark.integration
     def test_bad_trials_are_pruned_half_way_after_five_are_done(self, storage: str, small: Mnist) -> None:
         records = run_sweep(
             storage, small, base=BASE.replace(num_epochs=6), space={"learning_rate": Values((BAD, *GOOD))}, num_runs=20
@@ -236,6 +238,7 @@ def start(small_npz: Path) -> Start:
 
 
 class TestProcesses:
+    @pytest.mark.integration
     @pytest.mark.parametrize("kind", ["sqlite", "journal"])
     def test_two_processes_share_a_study_from_the_start(self, tmp_path: Path, start: Start, kind: str) -> None:
         storage = default_storage(tmp_path / "runs") if kind == "sqlite" else str(tmp_path / "runs" / "sweeps.journal")
@@ -257,6 +260,7 @@ class TestProcesses:
         # Both processes have the same seed.
         assert len({trial.settings["learning_rate"] for trial in found}) == 12
 
+    @pytest.mark.integration
     def test_next_sweep_fails_the_trial_of_a_killed_process(
         self, tmp_path: Path, storage: str, small: Mnist, start: Start
     ) -> None:
