@@ -1,7 +1,7 @@
 """Training: `train(config, data)` is a generator that yields records, and nothing else here has effects.
 
 Start with `engine.py`, the loop. `train_state.py` holds everything a run needs to resume bit for bit, `schedule.py` the
-learning rate's course, `evaluation.py` loss and accuracy over many images, `distributed.py` several processes under
+learning rate over a run, `evaluation.py` loss and accuracy over many images, `distributed.py` several processes under
 torchrun, and `throughput.py` images per second by threads and batch size.
 
 May import: data, network, drawing, config, records, files.
