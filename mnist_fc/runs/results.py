@@ -1,4 +1,4 @@
-"""The one test figure of a run, which all that names it takes from here."""
+"""The test result of a run: every place that shows it takes it from here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs.layout import STATE_NAME, RunsError, fingerprint, kept_checkpoints
-from mnist_fc.runs.lock import is_active
+from mnist_fc.runs.lock import is_locked
 from mnist_fc.runs.reader import StoredRun, is_resumable, read_run
 from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
@@ -131,7 +131,7 @@ class Run(Job):
         if run.end:
             self._state, self._message = run.end.outcome, run.end.message
         else:
-            self._state = "elsewhere" if is_active(run.path) else "interrupted"
+            self._state = "elsewhere" if is_locked(run.path) else "interrupted"
         self._weights = _newest_weights(run)
         return self
 
@@ -335,7 +335,7 @@ class Run(Job):
 @lru_cache(maxsize=64)
 def _was_active(path: Path, _second: int) -> bool:
     """Whether a run goes on in another program; a page asks many times a second."""
-    return is_active(path)
+    return is_locked(path)
 
 
 def _newest_weights(run: StoredRun) -> WeightsRecord | None:

@@ -465,7 +465,7 @@ def test_a_run_that_cannot_go_on_is_one_line(quick: list[str], tmp_path: Path, c
     run(quick, capsys)
     (done,) = (tmp_path / "runs").iterdir()
     resume = ["train", *quick[-4:], "--resume"]
-    assert refusal([*resume, done.name], capsys) == f"error: the run {done.name} has come to its end"
+    assert refusal([*resume, done.name], capsys) == f"error: the run {done.name} cannot resume: it is done or has diverged"
     assert refusal([*resume, "../runs"], capsys) == "error: there is no such run in the store"
     assert "so --epochs, --outliers cannot be given" in refusal([*resume, done.name, "--epochs", "3", "--outliers", "2"], capsys)
 

@@ -777,7 +777,7 @@ def test_a_run_that_was_stopped_goes_on_to_its_end(trainer: Scheduler) -> None:
     expect_the_same_losses(run)
     assert trainer.store.run(run.id).end == after.end
     assert not after.is_resumable
-    with pytest.raises(RunsError, match="has come to its end"):
+    with pytest.raises(RunsError, match="is done or has diverged"):
         trainer.resume_stored(run)
 
 
@@ -807,7 +807,7 @@ def test_a_run_that_goes_on_elsewhere_does_not_go_on_here(trainer: Scheduler, st
     with contextlib.closing(Scheduler(RunStore(store))) as another:
         run = another.run(going.id)
         assert run
-        with pytest.raises(RunsError, match="goes on in another program"):
+        with pytest.raises(RunsError, match="is running in another program"):
             another.resume_stored(run)
         before = len(run.snapshot().steps)
         wait_for_steps(going, 1)
