@@ -1,6 +1,6 @@
-"""TrainConfig: each hyperparameter with its range and default, checked in one place; and the presets.
+"""TrainConfig: every hyperparameter with its range and default, checked in one place; and the presets.
 
-The config is the only thing that travels down to the training process, and it says all that a run depends on besides the data.
+The config is all that is sent down to a training process, and all that a run depends on besides the data.
 """
 
 import dataclasses
@@ -20,20 +20,20 @@ Initialization = Literal["pytorch", "keras"]
 
 CPU_COUNT = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-# A batch of a hundred digits is too little work to share among more.
+# A batch of a hundred digits is too little work for more threads.
 DEFAULT_THREADS = min(CPU_COUNT, 4)
 
 NUM_INPUTS, NUM_CLASSES = 28 * 28, 10
 
 MAX_CONFIG_BYTES = 2**16
-"""Of a config as JSON, which has a thousand."""
+"""A config as JSON has about a thousand bytes."""
 
 MAX_SHOWN = 100
-"""Characters of a wrong value that are said again."""
+"""Characters of a wrong value that an error repeats."""
 
 
 class ConfigError(ValueError):
-    """A hyperparameter out of its range; the message names the field, the value and the range."""
+    """A hyperparameter is out of range; the message names the field, the value and the range."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words."""
+    """One of several words."""
 
     options: tuple[str, ...]
 
@@ -65,7 +65,7 @@ class Choice:
         return f"one of {', '.join(self.options)}"
 
     def check(self, name: str, value: Any) -> str:
-        """Return `value`; raise ConfigError unless it is one of the words."""
+        """Return `value`; raise ConfigError unless it is one of the options."""
         if not isinstance(value, str) or value not in self.options:
             raise ConfigError(f"{name} is {_shown(value)}; it must be {self}")
         return value
@@ -82,7 +82,7 @@ class LayerSizes:
         return f"{self.count.low:g} to {self.count.high:g} layers of {self.size.low:g} to {self.size.high:g} units"
 
     def check(self, name: str, value: Any) -> tuple[int, ...]:
-        """Return `value` as a tuple; raise ConfigError unless it has as many sizes as layers may be, each in its range."""
+        """Return `value` as a tuple; raise ConfigError unless the number of sizes and each size are in range."""
         try:
             self.count.check(name, len(value))
             return tuple(int(self.size.check(name, size)) for size in value)
@@ -115,15 +115,15 @@ FIELDS: dict[str, Range | Choice | LayerSizes] = {
 class TrainConfig:
     """All that a run depends on besides the data.
 
-    Raises ConfigError for a value outside LIMITS. Optimizers, schedules and their constants are PyTorch's own
-    (`torch.optim.Adam`, `AdamW`, `SGD`); `momentum` serves sgd alone and `adam_epsilon` adam and adamw.
+    Raises ConfigError for a value that FIELDS does not allow. Optimizers, schedules and their constants are those of PyTorch
+    (`torch.optim.Adam`, `AdamW`, `SGD`). Only sgd uses `momentum`, and only adam and adamw use `adam_epsilon`.
     """
 
     hidden_sizes: tuple[int, ...] = (500,)
     activation: Activation = "relu"
     initialization: Initialization = "pytorch"
     dropout: float = 0.0
-    """Probability that a hidden unit is left out of a training step."""
+    """Probability that a training step drops a hidden unit."""
     optimizer: Optimizer = "adam"
     learning_rate: float = 1e-3
     """The schedule's highest learning rate."""
@@ -136,7 +136,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     augmentation: Augmentation = "none"
     num_validation: int = 5000
-    """Images split off the training images to validate on; 0 trains on all and shows the test set after each epoch."""
+    """How many training images are held out for validation. With 0, all are trained on and each epoch ends with the test set."""
     threads: int = DEFAULT_THREADS
     seed: int = 0
 
@@ -146,31 +146,31 @@ class TrainConfig:
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
-        """Units of every layer: 784 inputs, the hidden layers, 10 outputs."""
+        """The number of units in every layer: 784 inputs, the hidden layers, 10 outputs."""
         return (NUM_INPUTS, *self.hidden_sizes, NUM_CLASSES)
 
     def steps_per_epoch(self, num_images: int) -> int:
-        """How many batches an epoch has when the data has `num_images` training images, validation images included."""
+        """Return the number of batches in an epoch, given the number of training images with those held out for validation."""
         return max(1, math.ceil((num_images - self.num_validation) / self.batch_size))
 
     @property
     def num_parameters(self) -> int:
-        """Weights and biases of the network."""
+        """The number of weights and biases."""
         return sum((num_in + 1) * num_out for num_in, num_out in pairwise(self.layer_sizes))
 
     def replace(self, **changes: Any) -> "TrainConfig":
-        """A copy with `changes`; raises ConfigError as the constructor does."""
+        """Return a copy with `changes`; raise ConfigError as the constructor does."""
         return dataclasses.replace(self, **changes)
 
     def to_json(self) -> str:
-        """All fields as a JSON object."""
+        """Return all fields as a JSON object."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "TrainConfig":
-        """Raise ConfigError for text that is not a JSON object of known fields in their ranges.
+        """Parse a JSON object; raise ConfigError unless it has only known fields with values in range.
 
-        More threads than this machine has are brought down to what it has: they change the speed, not the network.
+        `threads` is lowered to what this machine has: it changes the speed, not the network.
         """
         try:
             values = json.loads(text)
@@ -199,17 +199,17 @@ PRESETS: dict[str, TrainConfig] = {
         augmentation="elastic",
     ),
 }
-"""The two programs of the blog post as they were, and two of our own."""
+"""The two programs of the blog post as they are, and two of our own."""
 
 
 def _shown(value: Any) -> str:
-    """A wrong value, said again in one short line, however deep it is or long."""
+    """Return a wrong value as one short line, however deep or long it is."""
     text = reprlib.repr(value) if isinstance(value, (list, dict)) else repr(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def parse_value(name: str, text: str) -> Any:
-    """What `text` says for the field `name`, as "0.001", "relu" or "500,500"; not checked: text that is no number stays text."""
+    """Return the value that `text`, such as "0.001", "relu" or "500,500", has as field `name`, unchecked."""
     limit = FIELDS[name]
     if isinstance(limit, LayerSizes):
         return tuple(to_number(part) for part in text.split(","))
@@ -217,12 +217,12 @@ def parse_value(name: str, text: str) -> Any:
 
 
 def format_value(value: Any) -> str:
-    """The text that `value_of` gives `value` for."""
+    """Return the text that `parse_value` parses to `value`."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def to_number(text: str) -> Any:
-    """The number that `text` is; other text as it is, for a check to say what is wrong with it."""
+    """Return `text` as a number, or unchanged if it is not one, so that a later check can report it."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -232,7 +232,7 @@ def to_number(text: str) -> Any:
 
 
 def nearest_preset(config: TrainConfig) -> tuple[str, dict[str, Any]]:
-    """The preset that differs from `config` in the fewest fields, and those fields as `config` has them."""
+    """Return the preset that differs from `config` in the fewest fields, and the values of `config` in those fields."""
     values = dataclasses.asdict(config)
     differing = {
         name: {field: value for field, value in values.items() if value != getattr(preset, field)}
@@ -243,7 +243,7 @@ def nearest_preset(config: TrainConfig) -> tuple[str, dict[str, Any]]:
 
 
 def preset_of(config: TrainConfig) -> str:
-    """The name of the preset that `config` equals but for seed and threads, or "custom"."""
+    """Return the name of the preset that equals `config` except for seed and threads, or "custom"."""
     for name, preset in PRESETS.items():
         if config == preset.replace(seed=config.seed, threads=config.threads):
             return name

@@ -1,4 +1,4 @@
-"""What a run yields: records, small and frozen, which travel from the engine to the page, the command line and the store."""
+"""The records that a run yields: small and frozen, on their way from the engine to the page, the command line and the store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,46 +6,56 @@ from typing import Literal
 
 import numpy as np
 
+Outcome = Literal["done", "stopped", "failed"]
+
 NOT_FINITE = "stopped being a finite number"
-"""What the message of a run that diverged says of its loss."""
+"""Part of the message of every run that diverged."""
 
 Weights = dict[str, np.ndarray]
-"""A state dict as float32 arrays, which travel between processes."""
+"""A state dict as float32 arrays, which can be sent to other processes."""
 
 KEPT_STEPS = frozenset({0, 5, 10, 20, 50, 100, 200, 400})
-"""Steps after which the weights are worth keeping, besides epochs' ends: densely while the network learns most."""
+"""Steps after which the weights are kept, besides the ends of epochs: densely while the network learns most."""
 
 MAX_KEPT = 40
-"""A run yields at most so many weights to keep."""
+"""A run yields at most this many weights to keep."""
 
 NUM_NUMBERS = 10
-"""In a state's `numbers`: the step, seconds, the epoch's beginning, the learning rate, and two means of three numbers."""
+"""Length of a state's `numbers`: step, seconds, start of the epoch, learning rate, and two means of three numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """The training since the record before; losses and accuracies are means over those images, as the network saw them."""
+    """The training since the previous record.
+
+    `train_loss` and `train_accuracy` are means over the images since then, distorted and with units dropped out as the settings
+    say, each image measured just before the step that learns from it. The loss is the plain cross-entropy, as the validation
+    loss is: label smoothing changes the gradients alone.
+    """
 
     step: int
     epoch: int
     images_seen: int
     seconds: float
-    """Spent in training steps since the run began; evaluation and pauses do not count."""
+    """Spent in training steps since the run began, without evaluation and pauses."""
     train_loss: float
     train_accuracy: float
     learning_rate: float
     gradient_norms: tuple[float, ...]
-    """Of this step, layer by layer from the input."""
+    """Euclidean norm of each layer's gradient in this step, from the input on; inf once the gradient overflows."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """The end of an epoch. Validation is None in a run that trains on all images, and the test set is None in the others."""
+    """The end of an epoch. A run that trains on all images has no validation results, and the others have no test results.
+
+    `train_loss` and `train_accuracy` are means over the epoch, as in StepRecord; all losses are plain cross-entropies.
+    """
 
     step: int
     epoch: int
     seconds: float
-    """Of this epoch, training steps alone."""
+    """Spent in the training steps of this epoch."""
     images_per_second: float
     train_loss: float
     train_accuracy: float
@@ -57,18 +67,18 @@ class EpochRecord:
 
 @dataclass(frozen=True, slots=True)
 class WeightsRecord:
-    """A whole copy of the weights after `step` steps."""
+    """A copy of the weights after `step` steps."""
 
     step: int
     epoch: int
     weights: Weights
     is_kept: bool = False
-    """Whether it is one of those that show how the run went; the others matter until the next comes."""
+    """Whether to keep it to show the course of the run; the others matter only until the next comes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How the finite values of a tensor are spread: `counts`, (bins,) int64, over equal parts from `low` to `high`."""
+    """The distribution of a tensor's finite values: `counts`, (bins,) int64, in bins of equal width from `low` to `high`."""
 
     low: float
     high: float
@@ -89,7 +99,7 @@ class HistogramsRecord:
 
 @dataclass(frozen=True, slots=True)
 class StateRecord:
-    """All that `train` needs to go on from `step` as if nothing had happened; the names are Training's own."""
+    """All that `train` needs to resume from `step` to the same losses; TrainState defines the names."""
 
     step: int
     epoch: int
@@ -98,11 +108,11 @@ class StateRecord:
 
 @dataclass(frozen=True, slots=True)
 class EndRecord:
-    """The last record of a run. A run that failed has no test result, and a message that says why and what helps."""
+    """The last record of a run. A failed run has no test result, but a message that says why it failed and what helps."""
 
     step: int
     epoch: int
-    outcome: Literal["done", "stopped", "failed"]
+    outcome: Outcome
     message: str
     train_seconds: float
     test_loss: float | None
@@ -113,10 +123,10 @@ Record = StepRecord | EpochRecord | WeightsRecord | HistogramsRecord | StateReco
 
 
 def step_of(state: Mapping[str, np.ndarray]) -> int:
-    """The step that a state was taken after."""
+    """Return the step that `state` was taken after."""
     return int(state["numbers"][0])
 
 
 def learning_rate_of(state: Mapping[str, np.ndarray]) -> float:
-    """The schedule's highest learning rate as it was when a state was taken."""
+    """Return the schedule's highest learning rate at the time of `state`."""
     return float(state["numbers"][3])

@@ -1,4 +1,4 @@
-"""config.py: every limit, the presets and the JSON form."""
+"""config.py: every range, the presets and JSON."""
 
 import dataclasses
 import json
@@ -73,7 +73,7 @@ def test_both_ends_of_a_range_are_accepted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RANGES)
-def test_just_outside_a_range_is_refused_with_field_value_and_range(name: str) -> None:
+def test_values_out_of_range_are_rejected_with_the_range(name: str) -> None:
     limit = RANGES[name]
     step_out = (lambda end, way: end + math.copysign(1, way)) if limit.kind is int else math.nextafter
     for value in (step_out(limit.low, -math.inf), step_out(limit.high, math.inf)):
@@ -84,18 +84,18 @@ def test_just_outside_a_range_is_refused_with_field_value_and_range(name: str) -
 
 @pytest.mark.parametrize("name", RANGES)
 @pytest.mark.parametrize("value", [True, math.nan, math.inf, -math.inf, "1", None, (1,), 1j, 10**400], ids=lambda v: str(v)[:9])
-def test_what_is_no_finite_number_is_no_number(name: str, value: object) -> None:
+def test_values_that_are_not_finite_numbers_are_rejected(name: str, value: object) -> None:
     assert refusal(**{name: value}).startswith(f"{name} is {value!r:.100}")
 
 
 @pytest.mark.parametrize("name", [name for name, limit in RANGES.items() if limit.kind is int and limit.high > limit.low])
-def test_fractions_are_no_whole_numbers(name: str) -> None:
+def test_fractions_are_not_whole_numbers(name: str) -> None:
     value = RANGES[name].low + 0.5
     assert refusal(**{name: value}).startswith(f"{name} is {value}; it must be a whole number from ")
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_choices_are_exactly_their_words(name: str) -> None:
+def test_a_choice_accepts_exactly_its_options(name: str) -> None:
     for word in CHOICES[name].options:
         assert getattr(TrainConfig().replace(**{name: word}), name) == word
     for value in ("", "RELU", 1, None, ["relu"]):
@@ -112,7 +112,7 @@ def test_one_to_four_hidden_layers_are_accepted(sizes: Any) -> None:
 @pytest.mark.parametrize(
     "sizes", [(), (8,) * 5, (7,), (2049,), (500, 7), (500.5,), (True,), (math.nan,), ("500",), "500", 500, None, (None,)]
 )
-def test_other_hidden_layers_are_refused(sizes: Any) -> None:
+def test_other_hidden_layers_are_rejected(sizes: Any) -> None:
     assert refusal(hidden_sizes=sizes) == f"hidden_sizes is {sizes!r}; it must be 1 to 4 layers of 8 to 2048 units"
 
 
@@ -136,12 +136,12 @@ def test_blog_keras_is_the_second_program_of_the_blog() -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_is_known_by_its_values_whatever_its_seed_and_threads(name: str) -> None:
+def test_presets_are_recognized_whatever_their_seed_and_threads(name: str) -> None:
     assert preset_of(PRESETS[name].replace(seed=77, threads=CPU_COUNT)) == name
     assert preset_of(PRESETS[name].replace(seed=77, threads=1)) == name
 
 
-def test_what_equals_no_preset_is_custom() -> None:
+def test_other_settings_are_custom() -> None:
     assert preset_of(PRESETS["blog-pytorch"].replace(learning_rate=2e-3)) == "custom"
 
 
@@ -161,13 +161,13 @@ def test_any_json_is_a_config_or_a_config_error(value: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "no", '{"seed": 1', "\0", "[" * 200_000, '{"seed": ' + "1" * 5000 + "}"], ids=range(7))
-def test_what_is_not_json_says_so(text: str) -> None:
+def test_malformed_json_is_reported(text: str) -> None:
     with pytest.raises(ConfigError, match="not JSON"):
         TrainConfig.from_json(text)
 
 
 @pytest.mark.parametrize("text", ["[]", "1", "null", '"fast"'])
-def test_json_that_is_no_object_says_so(text: str) -> None:
+def test_json_other_than_an_object_is_reported(text: str) -> None:
     with pytest.raises(ConfigError, match="must be a JSON object"):
         TrainConfig.from_json(text)
 
@@ -178,7 +178,7 @@ def test_an_unknown_field_is_named_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "true", '"1"', "null", "[1]"])
-def test_numbers_in_json_are_numbers(value: str) -> None:
+def test_json_values_of_other_types_are_rejected(value: str) -> None:
     for name in ("learning_rate", "seed", "threads"):
         with pytest.raises(ConfigError, match=f"^{name} is "):
             TrainConfig.from_json(f'{{"{name}": {value}}}')

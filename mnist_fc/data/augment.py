@@ -1,4 +1,4 @@
-"""Whole-batch augmentation: every image of a batch moved at random in one call."""
+"""Augmentation: random distortions of all images of a batch in one call."""
 
 import math
 
@@ -9,15 +9,15 @@ from torch import Tensor
 from mnist_fc.config import Augmentation
 
 MAX_SHIFT = 1.0
-"""Pixels, each way."""
+"""Pixels in each direction."""
 MAX_ROTATION = math.radians(12.0)
 MAX_SCALE = 0.12
 MAX_SHEAR = 0.15
 
 ELASTIC_STRENGTH = 0.8
-"""Standard deviation of a pixel's displacement each way, in pixels."""
+"""Standard deviation of a pixel's displacement along each axis, in pixels."""
 ELASTIC_SMOOTHNESS = 4.0
-"""Pixels over which neighbours move alike: the Gaussian's sigma of Simard, Steinkraus & Platt 2003."""
+"""Sigma of the Gaussian that smooths the displacements, in pixels (Simard, Steinkraus & Platt 2003)."""
 
 ALL_ROWS = slice(None)
 
@@ -28,8 +28,8 @@ def augment(
     """Change `images`, (N, 784) float32 in [0, 1], in place.
 
     "shift" moves each by up to MAX_SHIFT pixels; "affine" also rotates, scales and shears it; "elastic" also bends it, as a
-    hand does (Simard, Steinkraus & Platt 2003). What moves in is paper. `images` may be some `rows` of a batch of `batch_size`:
-    they are changed as they would be among all, for which the random numbers are drawn.
+    hand does (Simard, Steinkraus & Platt 2003). Pixels from outside are 0. `images` may be some `rows` of a batch of
+    `batch_size`: random numbers are drawn for the whole batch, so each image changes as it does in the whole batch.
     """
     if kind == "none":
         return
@@ -46,7 +46,7 @@ def augment(
 
 
 def _transforms(count: int, kind: Augmentation, generator: torch.Generator, rows: slice) -> Tensor:
-    """(rows of count, 2, 3) matrices from output to input coordinates, which run from -1 to 1 across the 28 pixels."""
+    """Return matrices, (rows of count, 2, 3), from output to input coordinates; these run from -1 to 1 across the 28 pixels."""
     numbers = torch.rand(6, count, generator=generator)[:, rows].mul_(2).sub_(1)
     rotation, scale_x, scale_y, shear, shift_x, shift_y = numbers
     offset = torch.stack([shift_x, shift_y], 1) * (MAX_SHIFT / 14)
@@ -64,9 +64,9 @@ def _transforms(count: int, kind: Augmentation, generator: torch.Generator, rows
 
 
 def _elastic_field(count: int, generator: torch.Generator, rows: slice = ALL_ROWS) -> Tensor:
-    """(rows of count, 28, 28, 2) random displacements, smooth over each image, with mean 0 and variance 1 in every pixel.
+    """Return random displacements, (rows of count, 28, 28, 2), smooth over each image, with mean 0 and variance 1 in every pixel.
 
-    Smoothing a random number a pixel with a wide Gaussian leaves little to choose; so the numbers are drawn at control
+    A random number per pixel would be wasted, because a wide Gaussian smooths most of them away. So they are drawn at control
     points one sigma apart, and the Gaussian spreads them.
     """
     noise = torch.randn(2, count, len(_SPREAD), len(_SPREAD), generator=generator)[:, rows]
@@ -75,7 +75,7 @@ def _elastic_field(count: int, generator: torch.Generator, rows: slice = ALL_ROW
 
 
 def _spread() -> Tensor:
-    """(control points, 28): how much each moves each pixel of a row; the squares of a pixel's weights add up to 1."""
+    """Return how much each control point moves each pixel of a row, (points, 28); the squares of a pixel's weights sum to 1."""
     centers = torch.arange(-0.5, 28.5, ELASTIC_SMOOTHNESS)
     weights = torch.exp(-(((torch.arange(28) - centers[:, None]) / ELASTIC_SMOOTHNESS) ** 2) / 2)
     return weights / weights.square().sum(0).sqrt()

@@ -1,6 +1,6 @@
-"""MNIST: load, verify, split. Images stay uint8 until a batch is taken.
+"""Load, verify and split MNIST. Images stay uint8 until they are in a batch.
 
-Not covered: data of another size or with other classes. A file of one's own must hold 28 x 28 images of ten classes.
+Other data must have the same form: 28 x 28 images of ten classes.
 """
 
 import gzip
@@ -61,12 +61,12 @@ class Mnist:
     test_images: Tensor
     test_labels: Tensor
     num_added: int = 0
-    """The last so many training images are not the data's own; none of them validates."""
+    """How many training images, the last ones, were added; none of them is used for validation."""
     num_classes: int = NUM_CLASSES
-    """One more where what is no digit was added, as a class of its own."""
+    """11 if images that are not digits were added, as a class of their own."""
 
     def with_added(self, images: Tensor, labels: Tensor) -> "Mnist":
-        """The same with more training images, (N, 784) uint8, and their labels, (N,) int64; none of them validates."""
+        """Return a copy with more training images, (N, 784) uint8, and labels, (N,) int64; none is used for validation."""
         return replace(
             self,
             train_images=torch.cat([self.train_images, images]),
@@ -76,10 +76,10 @@ class Mnist:
 
 
 def load_mnist(path: str | Path | None = None) -> Mnist:
-    """Read and check the data at `path`, else at the environment's MNIST_FC_DATA, else the embedded MNIST.
+    """Read and check the data at `path`, falling back to the environment variable MNIST_FC_DATA, then to the embedded MNIST.
 
     `path` is an .npz with x_train, y_train, x_test, y_test, or a folder of the four IDX files, plain or gzipped.
-    Raises DataError when it is missing, damaged or of another layout, and for embedded data that is not MNIST to the bit.
+    Raises DataError when it is missing, damaged or of another layout, or if the embedded data is not MNIST to the bit.
     """
     source = Path(path or os.environ.get(DATA_VARIABLE) or EMBEDDED)
     try:
@@ -99,12 +99,11 @@ def load_mnist(path: str | Path | None = None) -> Mnist:
 
 
 def download_mnist(folder: str | Path | None = None) -> Path:
-    """Fetch the four original files with torchvision, showing its progress bar; return the folder to `load`.
+    """Download the four original files with torchvision and its progress bar; return the folder for `load_mnist`.
 
-    `folder` defaults to the user's cache. Files that are there and whole are not fetched again. Raises DataError when
-    they cannot be had.
+    `folder` defaults to the user's cache. Files that are there are not downloaded again. Raises DataError if a download fails.
     """
-    from torchvision.datasets import MNIST  # imported here: it takes two seconds, and training needs it for nothing else
+    from torchvision.datasets import MNIST  # imported here: it takes two seconds, and nothing else needs it
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnist_fc"
     root = Path(folder or cache)
@@ -116,7 +115,7 @@ def download_mnist(folder: str | Path | None = None) -> Path:
 
 
 def split_validation(labels: Tensor, num_validation: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices to train on and to validate on, both int64: a seeded draw with the same number of each digit as near as may be.
+    """Return the indices to train on and to validate on, both int64, drawn so that each digit is validated about equally often.
 
     Raises DataError unless at least one image is left to train on.
     """
@@ -133,7 +132,7 @@ def split_validation(labels: Tensor, num_validation: int, seed: int) -> tuple[Te
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        # opened here, because np.load leaves a file open that is no whole archive
+        # opened here, because np.load does not close a file that it cannot read
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if missing := [name for name in SHA256 if name not in file]:
                 raise DataError(f"{path} has no array named {', '.join(missing)}")
@@ -141,7 +140,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     except DAMAGE as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is damaged or no .npz file; replace it with a whole copy") from None
+        raise DataError(f"{path} is damaged or not an .npz file; replace it with an intact copy") from None
     return _check_layout(arrays, path)
 
 
@@ -164,11 +163,11 @@ def read_idx(path: Path) -> np.ndarray:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged ({error}); replace it with a whole copy") from None
+        raise DataError(f"{path} is damaged ({error}); replace it with an intact copy") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     if len(content) < 4 or content[:3] != b"\0\0\x08" or not 1 <= content[3] <= 3 or len(content) < 4 + 4 * content[3]:
-        raise DataError(f"{path} is no IDX file of unsigned bytes")
+        raise DataError(f"{path} is not an IDX file of unsigned bytes")
     shape = struct.unpack_from(f">{content[3]}I", content, 4)
     values = content[4 + 4 * len(shape) :]
     if len(values) != int(np.prod(shape, dtype=object)):
@@ -182,7 +181,7 @@ def _check_layout(arrays: dict[str, np.ndarray], source: Path) -> dict[str, np.n
         if images.ndim != 3 or images.shape[1:] != (28, 28) or images.dtype != np.uint8:
             raise DataError(f"{source}: x_{part} is {images.dtype} {images.shape}; it must be uint8 (N, 28, 28)")
         if labels.ndim != 1 or labels.dtype.kind not in "ui":
-            raise DataError(f"{source}: y_{part} is {labels.dtype} {labels.shape}; it must be whole numbers (N,)")
+            raise DataError(f"{source}: y_{part} is {labels.dtype} {labels.shape}; it must be integers (N,)")
         if not 1 <= len(images) <= MAX_IMAGES or len(images) != len(labels):
             raise DataError(f"{source}: {len(images)} {part} images and {len(labels)} labels do not go together")
         if labels.min() < 0 or labels.max() >= NUM_CLASSES:
@@ -193,4 +192,4 @@ def _check_layout(arrays: dict[str, np.ndarray], source: Path) -> dict[str, np.n
 def _verify(arrays: dict[str, np.ndarray], path: Path) -> None:
     for name, expected in SHA256.items():
         if hashlib.sha256(np.ascontiguousarray(arrays[name]).data).hexdigest() != expected:
-            raise DataError(f"{path} has been altered: the checksum of {name} differs; replace it with a whole copy")
+            raise DataError(f"{path} has been altered: the checksum of {name} differs; replace it with an intact copy")

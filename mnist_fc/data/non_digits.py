@@ -1,7 +1,7 @@
-"""What is no digit, made up in many kinds: scribbles, letters and signs, shapes, textures, pictures, digits taken apart.
+"""Generate images that are not digits: scribbles, letters and signs, shapes, textures, pictures, scrambled digits.
 
-From these the rule learns that says "not a digit"; see rejection.py. Letters and signs that some hand would mean as a digit
-are left out: B, D, I, O, S, Z, b, g, i, l, o, q, s, z, the square, the bar, the hook.
+The rule that says "not a digit" is fitted to these; see rejection.py. Letters and signs that resemble some hand's digits are
+left out: B, D, I, O, S, Z, b, g, i, l, o, q, s, z, the square, the bar, the hook.
 """
 
 import math
@@ -65,20 +65,20 @@ cross 3,0 3,10|7,0 7,10|0,5 10,5
 """
 
 NO_DIGIT = NUM_CLASSES
-"""The class of what is no digit, after the ten."""
+"""The class of images that are not digits, after the ten."""
 
 Random = np.random.Generator
 Plane = np.ndarray
 
 
 def generate(count: int, seed: int, kinds: tuple[str, ...] = ()) -> np.ndarray:
-    """`count` images that are no digits, float32 (count, 28, 28), in turn of `kinds`, else of all KINDS."""
+    """Return images that are not digits, float32 (count, 28, 28), taking turns among `kinds`, by default all GENERATORS."""
     random = np.random.default_rng(seed)
     makers = [GENERATORS[name] for name in kinds or GENERATORS]
     images: list[np.ndarray] = []
     while len(images) < count:
         rgba = makers[len(images) % len(makers)](random)
-        # Mostly as a drawing is prepared; sometimes as small pictures come, whole.
+        # Mostly normalized as a drawing is; sometimes only resized, as small pictures are.
         image = resize_canvas(rgba) if random.random() < 0.15 else to_image(rgba)
         if image is not None:
             images.append(image)
@@ -86,14 +86,14 @@ def generate(count: int, seed: int, kinds: tuple[str, ...] = ()) -> np.ndarray:
 
 
 def _on_canvas(strokes: list[Plane], random: Random) -> Plane:
-    """Strokes in any unit, each (points, 2), drawn somewhere on the canvas with some brush."""
+    """Draw strokes in any unit, each (points, 2), in a random place on the canvas with a random brush."""
     size = random.uniform(0.3, 0.85) * CANVAS_SIZE
     width = random.uniform(6, min(34, size / 5))
     return render(place(strokes, size, width, random.uniform(0.2, 0.8, 2)))
 
 
 def _smooth(points: Plane, num_points: int = 80) -> Plane:
-    """A curve through (points, 2): Catmull & Rom 1974."""
+    """Return a curve through (points, 2), (num_points, 2): Catmull & Rom 1974."""
     ends = np.concatenate([points[:1], points, points[-1:]])
     t = np.linspace(0, len(points) - 1 - 1e-6, num_points)
     i, u = t.astype(int), (t % 1)[:, None]
@@ -103,7 +103,7 @@ def _smooth(points: Plane, num_points: int = 80) -> Plane:
 
 
 def _turned(points: Plane, random: Random, degrees: float) -> Plane:
-    """Rotated, slanted and stretched at random, about as one hand differs from another."""
+    """Return (points, 2), rotated, slanted and stretched at random, about as one hand differs from another."""
     turn = rotation(random.uniform(-degrees, degrees))
     slant = np.array([[random.uniform(0.6, 1.1), 0], [random.uniform(-0.3, 0.3), 1]])
     turned: Plane = points @ slant @ turn
@@ -111,7 +111,7 @@ def _turned(points: Plane, random: Random, degrees: float) -> Plane:
 
 
 def _scribble(random: Random) -> Plane:
-    """One or two long curves through many random points, as when one wipes a pen clean."""
+    """Draw one or two long curves through many random points."""
     spread = random.uniform(0.4, 1, 2)
     return _on_canvas(
         [_smooth(random.random((random.integers(7, 22), 2)) * spread, 200) for _ in range(random.integers(1, 3))], random
@@ -119,26 +119,26 @@ def _scribble(random: Random) -> Plane:
 
 
 def _curves(random: Random) -> Plane:
-    """Some short curves that lie across each other."""
+    """Draw a few short curves that cross each other."""
     return _on_canvas([_smooth(random.random((4, 2)), 40) for _ in range(random.integers(2, 7))], random)
 
 
 def _wander(random: Random) -> Plane:
-    """A pen that turns this way and that, and crosses its own way."""
+    """Draw the random walk of a pen, which crosses its own path."""
     num_points = random.integers(60, 300)
     turns = np.cumsum(random.normal(0, random.uniform(0.1, 0.9), num_points)) + random.uniform(-0.2, 0.2) * np.arange(num_points)
     return _on_canvas([np.cumsum(np.stack([np.cos(turns), np.sin(turns)], 1), 0)], random)
 
 
 def _lines(random: Random) -> Plane:
-    """Straight lines from anywhere to anywhere, in one go or with the pen lifted."""
+    """Draw straight lines between random points, in one stroke or in several."""
     points = random.random((random.integers(6, 14), 2))
     strokes = [points] if random.random() < 0.5 else list(points[: len(points) // 2 * 2].reshape(-1, 2, 2))
     return _on_canvas(strokes, random)
 
 
 def _hatching(random: Random) -> Plane:
-    """To and fro, as one fills an area."""
+    """Draw a zigzag, as if to fill an area."""
     count = random.integers(5, 16)
     along, across = np.linspace(0, 1, count), np.arange(count) % 2 * random.uniform(0.4, 2)
     points = np.stack([along, across], 1) + random.normal(0, 0.06, (count, 2))
@@ -148,7 +148,7 @@ def _hatching(random: Random) -> Plane:
 
 
 def _loops(random: Random) -> Plane:
-    """Spirals, springs, knots and clouds."""
+    """Draw a spiral, a spring, a knot or a cloud."""
     t = np.linspace(0, 2 * math.pi, 160)
     kind = random.integers(4)
     if kind == 0:
@@ -168,7 +168,7 @@ def _loops(random: Random) -> Plane:
 
 
 def _sign(random: Random) -> Plane:
-    """A letter or a sign by an unsteady hand."""
+    """Draw a letter or a sign with an unsteady hand."""
     strokes = _SIGNS[random.integers(len(_SIGNS))]
     shaky = [stroke + random.normal(0, 0.45, stroke.shape) for stroke in strokes]
     if random.random() < 0.4:
@@ -179,7 +179,7 @@ def _sign(random: Random) -> Plane:
 
 
 def _word(random: Random) -> Plane:
-    """Two or three signs beside each other."""
+    """Draw two or three signs beside each other."""
     strokes, x = [], 0.0
     for index in random.integers(len(_SIGNS), size=random.integers(2, 4)):
         strokes += [np.array([x, 0]) + stroke + random.normal(0, 0.4, stroke.shape) for stroke in _SIGNS[index]]
@@ -188,7 +188,7 @@ def _word(random: Random) -> Plane:
 
 
 def _dots(random: Random) -> Plane:
-    """A tap of the brush, or some."""
+    """Draw one to nine dots."""
     num_dots = random.choice([1, 1, 2, 3, 4, 6, 9])
     width = random.uniform(8, MAX_WIDTH)
     places = random.uniform(0.1, 0.9, (num_dots, 2)) * CANVAS_SIZE
@@ -197,7 +197,7 @@ def _dots(random: Random) -> Plane:
 
 
 def _silhouette(random: Random) -> Plane:
-    """A filled shape of a few corners, symmetric as things are, with what lies within it: clothes, cars, leaves, stones."""
+    """Draw a filled, mostly symmetric shape, plain or with an inner structure, like clothes, cars, leaves and stones."""
     plane: Plane = np.zeros((CANVAS_SIZE, CANVAS_SIZE), np.uint8)
     half = random.integers(3, 9)
     heights = np.sort(random.uniform(0, 1, half))
@@ -225,7 +225,7 @@ def _silhouette(random: Random) -> Plane:
 
 
 def _noise(random: Random, blur: float) -> Plane:
-    """Random brightness, (280, 280) in [0, 1], smooth over `blur` pixels."""
+    """Return random brightness, (280, 280) in [0, 1], smooth over `blur` pixels."""
     noise = cv2.GaussianBlur(random.normal(0, 1, (CANVAS_SIZE, CANVAS_SIZE)).astype(np.float32), (0, 0), blur)
     low, high = np.percentile(noise, [1, 99])
     scaled: Plane = ((noise - low) / (high - low)).clip(0, 1)
@@ -233,7 +233,7 @@ def _noise(random: Random, blur: float) -> Plane:
 
 
 def _texture(random: Random) -> Plane:
-    """Clouds, grains, stripes and checks, over all the canvas or a part of it."""
+    """Draw clouds, grains, stripes or checks, on all of the canvas or a part of it."""
     y, x = np.mgrid[:CANVAS_SIZE, :CANVAS_SIZE] / CANVAS_SIZE
     kind = random.integers(3)
     if kind == 0:
@@ -271,14 +271,14 @@ GENERATORS: dict[str, Callable[[Random], Plane]] = {
     "silhouettes": _silhouette,
     "textures": _texture,
 }
-"""How each kind is drawn: uint8 (280, 280, 4)."""
+"""The function that draws each kind, uint8 (280, 280, 4)."""
 
 
 def add_to(mnist: Mnist, count: int, config: TrainConfig) -> Mnist:
-    """MNIST with what is no digit as an eleventh class: `count` images of each kind and three times as many digits taken apart.
+    """Return MNIST with an eleventh class: `count` non-digits of each kind, and three times as many scrambled digits.
 
-    Half of the digits that a run with `config` trains on come again as drawings of them are prepared. None of what is added
-    validates, and nothing is made of what does.
+    Half of the digits that a run with `config` trains on are added again, normalized as drawings of them would be. None of the
+    added images is used for validation, and none is derived from a validation image.
     """
     labels = mnist.train_labels[: len(mnist.train_labels) - mnist.num_added]
     trained, _ = split_validation(labels, config.num_validation, config.seed)
@@ -292,7 +292,7 @@ def add_to(mnist: Mnist, count: int, config: TrainConfig) -> Mnist:
 
 
 def scramble_digits(images: np.ndarray, seed: int) -> np.ndarray:
-    """Digits that are none any more, as many as `images`, float32 (N, 28, 28): quarters changed about, or two in one place."""
+    """Turn digits, float32 (N, 28, 28), into as many non-digits: with quarters exchanged, or with another digit on top."""
     random = np.random.default_rng(seed)
     others = images[random.permutation(len(images))].swapaxes(1, 2)
     shifts = random.integers(-5, 6, len(images))

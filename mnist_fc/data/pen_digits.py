@@ -1,7 +1,7 @@
-"""Digits that people wrote with a pen on a tablet, drawn on the page's canvas as a person draws them: any size, place, brush.
+"""Digits that people wrote with a pen on a tablet, redrawn on the page's canvas in any size, place and brush.
 
 The digits: E. Alpaydin, F. Alimoglu, "Pen-Based Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998,
-doi 10.24432/C5MG6K, CC BY 4.0. They do not come with the program.
+doi 10.24432/C5MG6K, CC BY 4.0. They are not shipped with the program.
 """
 
 import re
@@ -18,10 +18,10 @@ from mnist_fc.drawing.normalize import normalize_all
 from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render, rotation
 
 HELD_OUT = 5
-"""Every so many writers one is held out of training, to measure on."""
+"""One in this many writers is held out of training, for evaluation."""
 
 NUM_DRAWINGS = 4
-"""How often each digit is drawn for training, each time in another size and place, with another brush and slant."""
+"""How often each digit is drawn for training, each time with another size, place, brush and slant."""
 
 MAX_COORDINATE = 1e6
 
@@ -30,36 +30,36 @@ MAX_BYTES = 200 * 2**20
 
 @dataclass(frozen=True)
 class PenDigits:
-    """Digits as strokes, and who wrote which."""
+    """Digits as strokes, with their writers."""
 
     strokes: list[list[np.ndarray]]
-    """Of each digit its strokes, each float32 (points, 2): x to the right, y down, in any unit."""
+    """The strokes of each digit, each float32 (points, 2): x to the right, y down, in any unit."""
     labels: np.ndarray
     """int64 (N,), 0 to 9."""
     writers: np.ndarray
-    """int64 (N,), the writer's number."""
+    """The number of each digit's writer, int64 (N,)."""
 
-    def of(self, chosen: np.ndarray) -> "PenDigits":
-        """The digits where `chosen`, bool (N,), is True."""
+    def select(self, chosen: np.ndarray) -> "PenDigits":
+        """Return the digits where `chosen`, bool (N,), is True."""
         strokes = [digit for digit, is_chosen in zip(self.strokes, chosen, strict=True) if is_chosen]
         return PenDigits(strokes, self.labels[chosen], self.writers[chosen])
 
     def split(self) -> tuple["PenDigits", "PenDigits"]:
-        """Those to train on and those of the writers held out: of the sorted numbers every fifth, so the same always."""
+        """Split into digits to train on and those of held-out writers: every fifth of the sorted writers, so always the same."""
         held_out = np.isin(self.writers, np.unique(self.writers)[HELD_OUT - 1 :: HELD_OUT])
-        return self.of(~held_out), self.of(held_out)
+        return self.select(~held_out), self.select(held_out)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """How digits are drawn on the canvas; of each pair, any value between the two is as likely."""
+    """How digits are drawn on the canvas; values are drawn uniformly from each pair's interval."""
 
     size: tuple[float, float] = (0.6, 0.75)
-    """Of the digit's longest side, as a share of the canvas's."""
+    """The digit's longest side as a share of the canvas's side."""
     brush: tuple[float, float] = (20, 20)
-    """Pixels of the canvas, which has 280."""
+    """Width in pixels of the canvas, which has 280."""
     rotation: float = 0.0
-    """Degrees, each way."""
+    """Degrees in each direction."""
     place: str = "middle"
     """"middle", a "corner", or "anywhere"."""
 
@@ -79,19 +79,19 @@ def load(path: str | Path) -> PenDigits:
     """Read a UNIPEN file of the UCI repository (`pendigits-orig.tra`, unpacked), or the same as arrays in an .npz.
 
     The .npz has points (P, 2), x to the right and y up; stroke_end, offsets into points; digit_end, offsets into strokes;
-    label and writer, one a digit. Raises DataError for a file that is missing, damaged or something else.
+    label and writer, one per digit. Raises DataError for a file that is missing, damaged or something else.
     """
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path} is larger than {MAX_BYTES // 2**20} MB, which no file of pen strokes is")
+            raise DataError(f"{path} is larger than {MAX_BYTES // 2**20} MB, and no file of pen strokes is that large")
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"the pen strokes {path} do not exist") from None
     except OSError as error:
         raise DataError(f"the pen strokes {path} cannot be read: {error}") from None
     if content[:2] == b"\x1f\x9d":
-        raise DataError(f"{path} is packed; unpack it first: gzip -d {path.name}")
+        raise DataError(f"{path} is compressed; uncompress it first: gzip -d {path.name}")
     digits = _read_npz(path) if content[:2] == b"PK" else _read_unipen(content, path)
     if not digits.strokes or not all(digit and all(len(stroke) for stroke in digit) for digit in digits.strokes):
         raise DataError(f"{path} has digits without strokes, or none at all")
@@ -109,9 +109,9 @@ def _read_npz(path: Path) -> PenDigits:
             points, stroke_end, digit_end, labels, writers = (file[name] for name in names)
         whole = (stroke_end, digit_end, labels, writers)
         if points.ndim != 2 or any(array.ndim != 1 or array.dtype.kind not in "iu" for array in whole):
-            raise DataError(f"{path} holds other arrays than those of pen strokes")
+            raise DataError(f"{path} holds arrays that are not pen strokes")
         if not (points.dtype.kind in "iuf" and np.abs(points.astype(float)).max(initial=0) < MAX_COORDINATE):
-            raise DataError(f"{path} has points that are no numbers, or none of a tablet")
+            raise DataError(f"{path} has points that are not numbers, or not on a tablet")
         if stroke_end[-1] != len(points) or digit_end[-1] != len(stroke_end) - 1 or stroke_end[0] or digit_end[0]:
             raise DataError(f"{path} has offsets that do not reach from the first to the last point")
         points = points.astype(np.float32) * np.array([1, -1], np.float32)
@@ -122,13 +122,16 @@ def _read_npz(path: Path) -> PenDigits:
     except (OSError, IndexError, *DAMAGE) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is damaged or holds no pen strokes") from None
+        raise DataError(f"{path} is damaged or does not hold pen strokes") from None
     return PenDigits(digits, labels.astype(np.int64), writers.astype(np.int64))
 
 
 def _read_unipen(content: bytes, path: Path) -> PenDigits:
-    """`.SEGMENT DIGIT 0-1 ? "4"` begins a digit, `.COMMENT 4 12 224` names its writer, 12, and points stand between
-    `.PEN_DOWN` and `.PEN_UP`; the format is that of Guyon et al. 1994."""
+    """Parse UNIPEN text (Guyon et al. 1994). Raises DataError.
+
+    `.SEGMENT DIGIT 0-1 ? "4"` starts a digit, `.COMMENT 4 12 224` names its writer, 12, and points are between `.PEN_DOWN` and
+    `.PEN_UP`.
+    """
     text = content.decode("latin-1")
     strokes: list[list[np.ndarray]] = []
     labels, writers = [], []
@@ -140,21 +143,21 @@ def _read_unipen(content: bytes, path: Path) -> PenDigits:
         try:
             points = [np.array(down.split(), np.float32).reshape(-1, 2) * np.array([1, -1], np.float32) for down in downs]
         except ValueError:
-            raise DataError(f"{path} has points that are no pairs of numbers in {segment.splitlines()[0]}") from None
+            raise DataError(f"{path} has points that are not pairs of numbers in {segment.splitlines()[0]}") from None
         if len(downs) != len(re.findall(r"\.PEN_DOWN\b", segment)):
             raise DataError(f"{path} has a stroke that does not end, or with something else in it, in {segment.splitlines()[0]}")
         if not all(np.abs(stroke).max(initial=0) < MAX_COORDINATE for stroke in points):
-            raise DataError(f"{path} has points that are none of a tablet in {segment.splitlines()[0]}")
+            raise DataError(f"{path} has points that are not on a tablet in {segment.splitlines()[0]}")
         strokes.append(points)
         labels.append(int(label[1]))
         writers.append(int(comment[1]))
     if not strokes:
-        raise DataError(f"{path} is no file of pen strokes: no .npz, and no line that begins with .SEGMENT")
+        raise DataError(f"{path} is not a file of pen strokes: neither an .npz nor text with a line that starts with .SEGMENT")
     return PenDigits(strokes, np.array(labels, np.int64), np.array(writers, np.int64))
 
 
 def draw(digit: Sequence[np.ndarray], condition: Condition, random: np.random.Generator) -> np.ndarray:
-    """Draw a digit's strokes on the canvas in one way that `condition` allows: uint8 (280, 280, 4), black on transparent."""
+    """Draw a digit's strokes on the canvas at random within `condition`; return uint8 (280, 280, 4), black on transparent."""
     turn = rotation(random.uniform(-condition.rotation, condition.rotation))
     turned = [stroke @ turn for stroke in digit]
     size = random.uniform(*condition.size) * CANVAS_SIZE
@@ -164,13 +167,13 @@ def draw(digit: Sequence[np.ndarray], condition: Condition, random: np.random.Ge
 
 
 def images(digits: PenDigits, condition: Condition, seed: int) -> np.ndarray:
-    """The digits drawn and prepared, float32 (N, 784)."""
+    """Return the digits drawn and normalized, float32 (N, 784)."""
     random = np.random.default_rng(seed)
     return normalize_all(draw(digit, condition, random) for digit in digits.strokes).reshape(-1, 784)
 
 
 def add_to(mnist: Mnist, digits: PenDigits, seed: int = 0) -> Mnist:
-    """MNIST with the digits, each drawn NUM_DRAWINGS times, among its training images; none of them validates."""
+    """Return MNIST with each digit drawn NUM_DRAWINGS times among its training images; none is used for validation."""
     drawn = np.concatenate([images(digits, CONDITIONS["mixed"], seed + i) for i in range(NUM_DRAWINGS)])
     pixels = torch.from_numpy((drawn * 255).round().astype(np.uint8))
     labels = torch.from_numpy(np.tile(digits.labels, NUM_DRAWINGS))

@@ -1,7 +1,7 @@
-"""Forward and backward of one batch, written out.
+"""The forward and backward pass of one batch, written out.
 
-This is what autograd would do for an MLP with softmax cross-entropy, without building a graph and with faster matrix products:
-a step takes half the time of one with autograd. The tests hold it to autograd.
+It computes what autograd would for an MLP with softmax cross-entropy, but builds no graph and uses faster matrix products, so a
+step takes half the time. The tests compare it with autograd.
 """
 
 from collections.abc import Callable
@@ -27,21 +27,21 @@ FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(slots=True)
 class _HiddenLayer:
-    """What the forward pass leaves for the backward pass, each (batch, size)."""
+    """What the backward pass needs of the forward pass, each (batch, size)."""
 
     z: Tensor
     a: Tensor
     mask: Tensor | None
-    """What dropout multiplied the activations by."""
+    """What dropout multiplied the activations by; None without dropout."""
     output: Tensor
-    """What the next layer got."""
+    """The input of the next layer."""
 
 
 class Backprop:
-    """One batch size's forward and backward through `model`.
+    """The forward and backward pass through `model` for one batch size.
 
-    `load` a batch into `images`, (batch, 784) float32 in [0, 1], change those if you like, then `run`. With `rows` it takes those
-    of the batch alone, all other sizes here are theirs, and loss and gradients are their shares in those of the whole batch.
+    `load` a batch into `images`, (batch, 784) float32 in [0, 1], distort those if you like, then `run`. With `rows`, only those
+    rows of the batch are loaded, and loss and gradients are their share of the whole batch's, to be summed over processes.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Backprop:
         self._smoothed = (one_hot * (1 - smoothing) + smoothing / num_classes) / -batch_size if smoothing else self._one_hot
 
     def load(self, images: Tensor, labels: Tensor, batch: Tensor) -> None:
-        """Take the images, (N, 784) uint8, and labels, (N,) int64, at the indices `batch`, (batch size,)."""
+        """Load the images, (N, 784) uint8, and labels, (N,) int64, at the indices `batch`, (batch size,)."""
         batch = batch[self._rows]
         torch.index_select(images, 0, batch, out=self._pixels)
         self.images.copy_(self._pixels).mul_(1 / 255)
@@ -74,14 +74,14 @@ class Backprop:
 
     @torch.no_grad()
     def run(self) -> tuple[float, int]:
-        """Leave the batch's gradients in the parameters' `grad`; return its mean loss and how many it got right."""
+        """Set the parameters' `grad`; return the batch's mean loss, without label smoothing, and how many images it got right."""
         hidden, logits = self._forward()
         loss, dlogits = self._loss(logits)
         self._backward(hidden, dlogits)
         return loss, int(logits.argmax(1).eq_(self._labels).sum())
 
     def _forward(self) -> tuple[list[_HiddenLayer], Tensor]:
-        """What each hidden layer did, and the logits, (batch, 10)."""
+        """Return the values of each hidden layer, and the logits, (batch, classes)."""
         *hidden_layers, output_layer = self._layers
         hidden = []
         inputs = self.images
@@ -91,7 +91,7 @@ class Backprop:
             mask = None
             inputs = a
             if self._keep < 1:
-                # For the whole batch: so a row's units are left out whichever process has it.
+                # Drawn for the whole batch, so that a row loses the same units in whichever process it is.
                 drawn = torch.empty(self._batch_size, layer.out_features).bernoulli_(self._keep, generator=self._generator)
                 mask = drawn[self._rows].div_(self._keep)
                 inputs = a * mask
@@ -111,7 +111,7 @@ class Backprop:
         return torch.dot(targets.view(-1), log_probabilities.view(-1)).item(), dlogits
 
     def _backward(self, hidden: list[_HiddenLayer], dz: Tensor) -> None:
-        """From the logits' gradient `dz`, (batch, 10), down to the first layer."""
+        """Propagate the logits' gradient `dz`, (batch, classes), down to the first layer."""
         for i, layer in reversed(list(enumerate(self._layers))):
             inputs = hidden[i - 1].output if i else self.images
             layer.weight.grad = kernels.linear(dz.t(), inputs.t())

@@ -1,7 +1,7 @@
-"""model.ckpt and the config beside it, written whole or not at all, and read without trusting them.
+"""model.ckpt and the config beside it: written atomically, and read without trusting them.
 
-A checkpoint is a plain state dict: fc1.weight, fc1.bias, fc2.weight, ... in float32, shape (out, in). It does not say which
-activation it was trained with; config.json beside it does, and without one the activation is ReLU.
+A checkpoint is a plain state dict: fc1.weight, fc1.bias, fc2.weight, ... in float32, shape (out, in). It does not name the
+activation: config.json beside it does, and without that file it is ReLU.
 """
 
 import io
@@ -21,25 +21,25 @@ from torch import Tensor
 from mnist_fc.config import MAX_CONFIG_BYTES, NUM_CLASSES, NUM_INPUTS, Activation, ConfigError, LayerSizes, TrainConfig
 from mnist_fc.files import ASSETS, atomic_write, open_regular_file, read_bounded
 from mnist_fc.network.mlp import MLP
-from mnist_fc.network.torch_pickle import View, unpickled
+from mnist_fc.network.torch_pickle import View, parse_pickle
 
 CHECKPOINT_NAME = "model.ckpt"
 CONFIG_NAME = "config.json"
 SHIPPED = ASSETS / CHECKPOINT_NAME
 
-# Four layers of 2048 units come to 57 MB.
+# Four layers of 2048 units take 57 MB.
 MAX_BYTES = 64 * 2**20
 
 MAX_PICKLE_BYTES = 2**17
-"""Names and shapes alone come to a thousand bytes; the objects that a pickle can ask for take a hundred times its own size."""
+"""Names and shapes take about a thousand bytes. The objects that a pickle describes may take a hundred times its size."""
 
 MAX_DIRECTORY_BYTES = 2**17
-"""Of the archive that a checkpoint is; a thousand bytes in a network of this kind."""
+"""The directory of a checkpoint's zip archive takes about a thousand bytes."""
 
 MAX_SHOWN = 12
-"""Names that are said of a wrong state dict."""
+"""How many names of a wrong state dict an error lists."""
 
-# What zipfile, `unpickled` and `View.tensor` raise for wrong bytes.
+# What zipfile, `parse_pickle` and `View.tensor` raise for wrong bytes.
 MALFORMED = (
     *(zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
     struct.error,
@@ -47,18 +47,18 @@ MALFORMED = (
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint of an MLP for MNIST; the message names it and says what is wrong."""
+    """A file is not a checkpoint of an MLP for MNIST; the message names the file and says what is wrong."""
 
 
 def save(path: Path, weights: Mapping[str, Tensor | np.ndarray]) -> None:
-    """Write a state dict to `path`. Raises OSError when it cannot; what was there before stays then."""
-    # In memory first: torch.save turns the OSError of a full disk into a RuntimeError of its own.
+    """Write a state dict to `path`. Raises OSError; then what was at `path` stays."""
+    # In memory first: torch.save would turn the OSError of a full disk into a RuntimeError.
     content = to_bytes(weights)
     atomic_write(path, lambda file: file.write(content))
 
 
 def to_bytes(weights: Mapping[str, Tensor | np.ndarray]) -> bytes:
-    """What `save` writes."""
+    """Return the content of the file that `save` writes."""
     content = io.BytesIO()
     torch.save({name: torch.as_tensor(value) for name, value in weights.items()}, content)
     return content.getvalue()
@@ -67,8 +67,8 @@ def to_bytes(weights: Mapping[str, Tensor | np.ndarray]) -> bytes:
 def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
     """Read a checkpoint of a network with `num_classes` outputs, with the activation that config.json beside it names.
 
-    Nothing but tensors is made of it. Raises CheckpointError for a file that is missing, cut short, of another shape, not
-    finite, or that holds anything else; and ConfigError for a config that is out of range.
+    Creates nothing but tensors. Raises CheckpointError for a file that is missing, truncated, of another shape, not finite, or
+    that holds anything else, and ConfigError for a config that is out of range.
     """
     path = Path(path)
     state = load_tensors(path, MAX_BYTES)
@@ -82,64 +82,64 @@ def load(path: str | Path, num_classes: int = NUM_CLASSES) -> MLP:
 
 
 def from_bytes(content: bytes, name: str, activation: Activation) -> MLP:
-    """The network with ten outputs whose checkpoint `content` is; it is called `name` in what is said of it.
+    """Return the network with ten outputs whose checkpoint is `content`; error messages call it `name`.
 
-    Nothing but tensors is made of it, and no file is written. Raises CheckpointError as `load`.
+    Creates nothing but tensors, and writes no file. Raises CheckpointError as `load` does.
     """
-    state = tensors_of(io.BytesIO(content), name, MAX_BYTES)
+    state = read_tensors(io.BytesIO(content), name, MAX_BYTES)
     return _model(state, _hidden_sizes(state, name, NUM_CLASSES), activation, NUM_CLASSES)
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Of one that is not empty; by its extremes, for `isfinite` takes twice a tensor's own memory."""
+    """Check a tensor that is not empty by its extremes: `isfinite` would take twice the tensor's memory."""
     low, high = tensor.aminmax()
     return math.isfinite(low) and math.isfinite(high)
 
 
 def _model(state: dict[str, Tensor], hidden_sizes: tuple[int, ...], activation: Activation, num_classes: int) -> MLP:
-    """The network of weights that were checked: the very tensors, unless they are views of what is larger or smaller."""
+    """Return the network of checked weights; it takes over the tensors that own their memory and copies the others."""
     model = MLP(hidden_sizes, activation, num_classes)
     own = {
-        name: tensor if _is_whole(tensor) else tensor.clone(memory_format=torch.contiguous_format)
+        name: tensor if _owns_memory(tensor) else tensor.clone(memory_format=torch.contiguous_format)
         for name, tensor in state.items()
     }
     model.load_state_dict(own, assign=True)
     return model.eval()
 
 
-def _is_whole(tensor: Tensor) -> bool:
+def _owns_memory(tensor: Tensor) -> bool:
     return tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
 def load_tensors(path: Path, max_bytes: int) -> dict[str, Tensor]:
-    """The tensors by name that the file `path` holds, and no more of it than `max_bytes`. Raises CheckpointError as `load`."""
+    """Return the tensors, by name, in the file `path` of at most `max_bytes`. Raises CheckpointError as `load` does."""
     try:
         with open_regular_file(path) as file:
-            return tensors_of(file, str(path), max_bytes)
+            return read_tensors(file, str(path), max_bytes)
     except FileNotFoundError:
         raise CheckpointError(f"the checkpoint {path} does not exist") from None
     except OSError as error:
         raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from None
 
 
-def tensors_of(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
-    """The tensors by name that a file holds; it is called `name` in what is said of it. Raises CheckpointError as `load`.
+def read_tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
+    """Return the tensors, by name, in a file of at most `max_bytes`; error messages call it `name`. Raises CheckpointError.
 
-    Not by torch.load: with weights_only it runs no code, but what it permits makes an array of any size of a few bytes, hashes
-    for ever, and writes storages out number by number to say what is wrong with them.
+    It does not use torch.load, which with weights_only runs no code, but lets a few bytes allocate an array of any size or hash
+    forever, and prints whole storages in its error messages.
     """
     try:
-        _refuse_other_directory(file)
+        _check_directory(file)
         with zipfile.ZipFile(file) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
             if max(sum(entry.file_size for entry in entries.values()), file.seek(0, os.SEEK_END)) > max_bytes:
-                raise CheckpointError(f"{name} is larger than {max_bytes / 2**20:.0f} MB, which no network of this kind is")
+                raise CheckpointError(f"{name} is larger than {max_bytes / 2**20:.0f} MB, and no network of this kind is")
             (described,) = [entry for entry in entries.values() if entry.filename.endswith("/data.pkl")]
             if described.file_size > MAX_PICKLE_BYTES:
                 raise CheckpointError(f"{name} holds more besides tensors than any network of this kind")
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
                 raise zipfile.BadZipFile("torch.save compresses nothing")
-            state = unpickled(archive.read(described))
+            state = parse_pickle(archive.read(described))
             if not isinstance(state, dict) or not state or not all(isinstance(value, View) for value in state.values()):
                 raise CheckpointError(f"{name} is no state dict of tensors")
             records: dict[str, np.ndarray] = {}
@@ -157,7 +157,7 @@ def tensors_of(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor]:
 
 
 def _record(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
-    """The bytes of an entry, uint8 (N,), which are never there twice."""
+    """Return the bytes of an entry, uint8 (N,), without a second copy in memory."""
     content = np.empty(entry.file_size, np.uint8)
     filled = 0
     with archive.open(entry) as file:
@@ -169,14 +169,14 @@ def _record(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     return content
 
 
-def _refuse_other_directory(file: IO[bytes]) -> None:
-    """See that the archive's directory is where torch.save puts it, and that zipfile will find no more than a few names there."""
+def _check_directory(file: IO[bytes]) -> None:
+    """Raise BadZipFile unless the archive's only directory is at its end, as torch.save writes it, and is small."""
     num_bytes = file.seek(0, os.SEEK_END)
     file.seek(max(0, num_bytes - 98))
     tail = file.read(98).rjust(98, b"\0")
     signature, *_, count, size, offset, comment = struct.unpack("<4s4H2LH", tail[-22:])
     end = num_bytes - 22
-    if tail[-42:-38] == b"PK\6\7":  # the same once more, for large files
+    if tail[-42:-38] == b"PK\6\7":  # the 64-bit directory end, which repeats the numbers
         (again_at,) = struct.unpack("<Q", tail[-34:-26])
         again = struct.unpack("<4sQ", tail[:12]) + struct.unpack("<3Q", tail[32:56])
         end = num_bytes - 98
@@ -187,7 +187,7 @@ def _refuse_other_directory(file: IO[bytes]) -> None:
 
 
 def _hidden_sizes(state: dict[str, Tensor], name: str, num_classes: int) -> tuple[int, ...]:
-    """The hidden sizes that a state dict's shapes give, once names, shapes, dtypes and values are right."""
+    """Return the hidden sizes by a state dict's shapes, after checking names, shapes, dtypes and values."""
     num_layers = len(state) // 2
     names = [f"fc{i}.{part}" for i in range(1, num_layers + 1) for part in ("weight", "bias")]
     if set(state) != set(names):
@@ -212,7 +212,7 @@ def _hidden_sizes(state: dict[str, Tensor], name: str, num_classes: int) -> tupl
         hidden_sizes = LayerSizes().check("hidden_sizes", tuple(sizes[1:-1]))
     except ConfigError as error:
         raise CheckpointError(f"{name}: {error}") from None
-    # Only now: a file of a few bytes can hold a tensor of any size, all of it one number.
+    # Last: a file of a few bytes can describe a tensor of any size that repeats one number.
     if broken := [key for key in names if not _is_finite(state[key])]:
         raise CheckpointError(f"{name} has values that are not finite numbers in {', '.join(broken)}")
     return hidden_sizes

@@ -1,4 +1,4 @@
-"""MLP, the fully connected network, and how its weights begin."""
+"""The fully connected network, and the initialization of its weights."""
 
 import math
 from itertools import pairwise
@@ -21,9 +21,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class MLP(nn.Module):
-    """784 inputs, one to four hidden layers, a logit for each class; layers are named fc1, fc2, ... as the state dict is.
+    """A network of 784 inputs, one to four hidden layers and one logit per class. Layers are named fc1, fc2, ...
 
-    Weights are uninitialized until `initialize` or `load_state_dict`.
+    The weights are uninitialized until `initialize` or `load_state_dict`.
     """
 
     def __init__(self, hidden_sizes: tuple[int, ...], activation: Activation = "relu", num_classes: int = NUM_CLASSES) -> None:
@@ -37,16 +37,16 @@ class MLP(nn.Module):
 
     @property
     def layers(self) -> list[nn.Linear]:
-        """The fully connected layers from input to output."""
+        """The fully connected layers, from input to output."""
         return [module for module in self.children() if isinstance(module, nn.Linear)]
 
     @property
     def num_parameters(self) -> int:
-        """Weights and biases."""
+        """The number of weights and biases."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, (N, classes) float32, of images, (N, 784) float32 in [0, 1]."""
+        """Return the logits, (N, classes) float32, of images, (N, 784) float32 in [0, 1]."""
         *hidden, output = self.layers
         for layer in hidden:
             images = self.activation(layer(images))
@@ -54,13 +54,13 @@ class MLP(nn.Module):
         return logits
 
     def state_copy(self) -> dict[str, Tensor]:
-        """A state dict that shares no memory with the model."""
+        """Return a state dict that shares no memory with the model."""
         return {name: tensor.clone() for name, tensor in self.state_dict().items()}
 
 
 @torch.no_grad()
 def initialize(model: MLP, scheme: Initialization, generator: torch.Generator) -> None:
-    """Draw the first weights in place.
+    """Draw the initial weights in place.
 
     "pytorch": weights and biases uniform within 1/sqrt(inputs), as `torch.nn.Linear` does.
     "keras": Glorot-uniform weights (Glorot & Bengio 2010) and zero biases, as `keras.layers.Dense` does.

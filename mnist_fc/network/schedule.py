@@ -1,10 +1,10 @@
-"""The learning rate's course over a run."""
+"""The learning rate over a run."""
 
 import math
 
 
 def schedule_factor(schedule: str, progress: float) -> float:
-    """What the highest learning rate is multiplied by at `progress`, 0 to 1, of the run.
+    """Return the factor of the highest learning rate at `progress`, 0 to 1, of the run.
 
     "one_cycle" is Smith & Topin 2018 with PyTorch's shape: cosine up from 1/25 over the first 30 %, then cosine down to 0.
     """

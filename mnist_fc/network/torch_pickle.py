@@ -24,11 +24,13 @@ STORAGES = {
     "BoolStorage": torch.bool,
 }
 
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+
 FUNCTIONS = ("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict")
 
 
 class Storage(NamedTuple):
-    """A row of `num_values` numbers, and which record of the archive has their bytes."""
+    """A sequence of `num_values` numbers in the archive entry `record`."""
 
     record: str
     dtype: torch.dtype
@@ -36,7 +38,7 @@ class Storage(NamedTuple):
 
 
 class View(NamedTuple):
-    """A tensor as it was described."""
+    """A tensor as the pickle describes it."""
 
     storage: Storage
     offset: int
@@ -45,13 +47,13 @@ class View(NamedTuple):
 
     @property
     def record(self) -> str:
-        """Which record of the archive has its bytes."""
+        """The archive entry that has its bytes."""
         return self.storage.record
 
     def tensor(self, content: np.ndarray) -> Tensor:
-        """The tensor over the bytes of its record, uint8 (N,), which it shares.
+        """Return the tensor; it shares memory with `content`, the bytes of its entry, uint8 (N,).
 
-        Raises RuntimeError and ValueError for a view that does not fit in it.
+        Raises RuntimeError or ValueError if it does not fit in them.
         """
         dtype = self.storage.dtype
         whole = torch.from_numpy(content).view(dtype) if len(content) else torch.empty(0, dtype=dtype)
@@ -60,19 +62,18 @@ class View(NamedTuple):
         return whole.as_strided(self.size, self.stride, self.offset)
 
 
-def unpickled(content: bytes) -> Any:
-    """The value that a pickle describes, each tensor as a View, whose numbers are not checked.
+def parse_pickle(content: bytes) -> Any:
+    """Return the value that a pickle describes, with each tensor as an unchecked View.
 
-    Raises pickle.UnpicklingError for what is neither a plain value nor a tensor; ValueError, TypeError, LookupError or
-    AttributeError for what is no pickle.
+    Raises pickle.UnpicklingError for anything but plain values and tensors, and ValueError, TypeError, LookupError or
+    AttributeError for a malformed pickle.
     """
     stack: list[Any] = []
     marks: list[int] = []
     memo: dict[int, Any] = {}
-    constants = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 
     def items() -> list[Any]:
-        """Those above the last mark, which go from the stack with it."""
+        """Pop the values above the last mark, and the mark."""
         start = marks.pop()
         taken = stack[start:]
         del stack[start:]
@@ -90,11 +91,9 @@ def unpickled(content: bytes) -> Any:
             case "BINUNICODE" | "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
                 stack.append(argument)
             case "NONE" | "NEWTRUE" | "NEWFALSE" | "EMPTY_TUPLE":
-                stack.append(constants[opcode.name])
-            case "EMPTY_DICT":
-                stack.append({})
-            case "EMPTY_LIST":
-                stack.append([])
+                stack.append(CONSTANTS[opcode.name])
+            case "EMPTY_DICT" | "EMPTY_LIST":
+                stack.append({} if opcode.name == "EMPTY_DICT" else [])
             case "TUPLE":
                 stack.append(tuple(items()))
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
@@ -111,14 +110,14 @@ def unpickled(content: bytes) -> Any:
                 added = items() if opcode.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
                 _set(stack[-1], added)
             case "GLOBAL":
-                stack.append(_named(argument))
+                stack.append(_parse_global(argument))
             case "BINPERSID":
-                stack.append(_stored(stack.pop()))
+                stack.append(_parse_storage(stack.pop()))
             case "REDUCE":
                 arguments = stack.pop()
-                stack.append(_made(stack.pop(), arguments))
+                stack.append(_parse_call(stack.pop(), arguments))
             case "BUILD":
-                stack.pop()  # what a module says of its version
+                stack.pop()  # a state dict's metadata
             case other:
                 raise pickle.UnpicklingError(f"it has the operation {other}")
     raise ValueError("it does not end")
@@ -126,18 +125,18 @@ def unpickled(content: bytes) -> Any:
 
 def _set(target: Any, added: list[Any]) -> None:
     for key, value in zip(added[::2], added[1::2], strict=True):
-        if not isinstance(target, dict) or not isinstance(key, (str, int)):  # to hash what is deep may take for ever
+        if not isinstance(target, dict) or not isinstance(key, (str, int)):  # hashing a deep key may take forever
             raise TypeError("only a dict has items, by name or number")
         target[key] = value
 
 
 class _Function(str):
-    """The name of what is to be called, which nothing is."""
+    """The name of a function, which is never called."""
 
     __slots__ = ()
 
 
-def _named(name: str) -> torch.dtype | _Function:
+def _parse_global(name: str) -> torch.dtype | _Function:
     if name in FUNCTIONS:
         return _Function(name)
     module, _, kind = name.partition(" ")
@@ -146,15 +145,15 @@ def _named(name: str) -> torch.dtype | _Function:
     return STORAGES[kind]
 
 
-def _stored(said: Any) -> Storage:
-    match said:
+def _parse_storage(reference: Any) -> Storage:
+    match reference:
         case ("storage", torch.dtype() as dtype, str(record), str(), int(count)):
             return Storage(record, dtype, count)
-    raise pickle.UnpicklingError("it refers to what is no storage")
+    raise pickle.UnpicklingError("it refers to something that is not a storage")
 
 
-def _made(function: Any, arguments: Any) -> Any:
-    """What a call would give."""
+def _parse_call(function: Any, arguments: Any) -> Any:
+    """Return what a call would return."""
     match function, arguments:
         case _Function("collections OrderedDict"), ():
             return {}
@@ -163,4 +162,4 @@ def _made(function: Any, arguments: Any) -> Any:
         case _Function("torch._utils _rebuild_tensor_v2"), (Storage() as storage, int(offset), tuple(size), tuple(stride), *_):
             if all(isinstance(number, int) for number in (*size, *stride)):
                 return View(storage, offset, size, stride)
-    raise pickle.UnpicklingError("it calls what makes no tensor")
+    raise pickle.UnpicklingError("it calls something that does not create a tensor")

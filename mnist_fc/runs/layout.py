@@ -1,4 +1,4 @@
-"""The files of a run's folder and what is known about the run besides its records."""
+"""The files of a run's folder, their sizes, and the run's metadata."""
 
 import json
 import os
@@ -17,31 +17,31 @@ from mnist_fc.records import (
 METADATA_NAME, METRICS_NAME, STATE_NAME, REPORT_NAME, LOCK_NAME = "about.json", "metrics.csv", "state.ckpt", "report.md", ".lock"
 
 MAX_NAME = 60
-"""Characters of the name that a person gives a run."""
+"""Length of a run's name in characters."""
 
 MAX_NUMBER = 10**9
-"""Of a run in its store."""
+"""The highest number of a run in its store."""
 
 MAX_ADDED = 200
-"""Characters of what a run learned from besides MNIST."""
+"""Length of the description of added training data in characters."""
 
 
 class RunsError(OSError):
-    """A run cannot be written or read; the message names the file or folder and says why."""
+    """A run cannot be written or read; the message names the file or folder and the reason."""
 
 
 @dataclass(frozen=True)
 class RunMetadata:
-    """What is known of a run besides its settings."""
+    """What is known about a run besides its settings and records."""
 
     name: str = ""
-    """As a person calls it, at most MAX_NAME printable characters; empty for the folder's name."""
+    """The name that a person gave it, at most MAX_NAME printable characters; empty for the folder's name."""
     is_pinned: bool = False
-    """Whether it stays when room is made."""
+    """Whether it is never evicted."""
     added: str = ""
-    """What it learned from besides MNIST, in words; empty for nothing."""
+    """What it was trained on besides MNIST, in words; empty for nothing."""
     number: int = 0
-    """Above that of every run that was in the store when it began: clocks are set back, and two runs can begin in one second."""
+    """Higher than that of every earlier run in the store; times do not order runs, since clocks are set back."""
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and isinstance(self.added, str) and isinstance(self.is_pinned, bool)):
@@ -54,33 +54,33 @@ class RunMetadata:
 
 
 def bytes_of(config: TrainConfig) -> int:
-    """About what a run with these settings comes to on disk, and no less."""
+    """Return an upper bound, not far off, of the bytes that a run with these settings takes on disk."""
     num_kept = min(MAX_KEPT, len(KEPT_STEPS) + config.num_epochs + 1)
     return 4 * config.num_parameters * num_kept + bytes_besides_kept(config)
 
 
 def bytes_besides_kept(config: TrainConfig) -> int:
-    """model.ckpt, the state with its two moments, each of these once more while it is replaced; and an epoch's records."""
+    """Return the bytes of model.ckpt and of the state with its two moments, each twice while replaced, and of all records."""
     return 4 * config.num_parameters * 8 + 100_000 * (config.num_epochs + 1) + 2_000_000
 
 
 def bytes_on_disk(found: os.stat_result) -> int:
-    """What a file takes; much of its size may be a hole."""
+    """Return the bytes that a file takes on disk: fewer than its size if it has holes."""
     return min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))
 
 
 def fingerprint(path: Path) -> tuple[tuple[int, int], ...]:
-    """Changes whenever a run's metrics or what is known of it does."""
+    """Return a value that changes whenever a run's metrics or metadata do: times and sizes of their files."""
     stamps = []
     for name in (METRICS_NAME, METADATA_NAME):
-        with suppress(OSError):  # there is none, or no folder
+        with suppress(OSError):  # the file or the folder is missing
             found = (path / name).stat(follow_symlinks=False)
             stamps.append((found.st_mtime_ns, found.st_size))
     return tuple(stamps)
 
 
 def read_metadata(path: Path) -> RunMetadata:
-    """What is known of the run in `path`; nothing where that is missing. Raises RunsError for a file that says something else."""
+    """Return the metadata of the run in `path`, or the default if it has none. Raises RunsError for a malformed file."""
     try:
         return RunMetadata(**json.loads(read_bounded(path / METADATA_NAME, MAX_CONFIG_BYTES)))
     except FileNotFoundError:
@@ -89,15 +89,15 @@ def read_metadata(path: Path) -> RunMetadata:
         raise RunsError(f"the run {path.name} cannot be read: {METADATA_NAME}: {error!s:.200}") from None
 
 
-def write_metadata(path: Path, about: RunMetadata) -> None:
-    """Replace what is known of the run in `path`. Raises RunsError."""
+def write_metadata(path: Path, value: RunMetadata) -> None:
+    """Replace the metadata of the run in `path`. Raises RunsError."""
     try:
-        atomic_write(path / METADATA_NAME, lambda file: file.write(json.dumps(asdict(about), indent=2).encode()))
+        atomic_write(path / METADATA_NAME, lambda file: file.write(json.dumps(asdict(value), indent=2).encode()))
     except OSError as error:
         raise RunsError(f"the run folder {path} cannot be written: {error}") from None
 
 
 def kept_checkpoints(path: Path) -> dict[int, Path]:
-    """By step, in order: the checkpoints that are kept of a run's way."""
+    """Return the checkpoints kept during a run, by step, in order."""
     found = ((re.fullmatch(r"step-(\d{6,9})\.ckpt", file.name), file) for file in path.glob("step-*.ckpt"))
     return dict(sorted((int(match[1]), file) for match, file in found if match))

@@ -1,40 +1,102 @@
-"""metrics.csv: one row per record, read back without trust."""
+"""metrics.csv: one row per record. It is read without trust, and whatever a run writes can be read."""
 
-import builtins
 import csv
+import math
+import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mnist_fc.files import read_bounded
-from mnist_fc.records import (
-    EndRecord,
-    EpochRecord,
-    StepRecord,
-)
+from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.layout import METRICS_NAME, RunsError
 
-COLUMNS = [
-    *("step", "epoch", "images_seen", "seconds", "train_loss", "train_accuracy", "learning_rate", "gradient_norms"),
-    *("images_per_second", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "outcome", "message", "train_seconds"),
-]
-
 MAX_METRICS_BYTES = 8 * 2**20
-"""A hundred epochs come to 1 MB."""
+"""A hundred epochs take 1 MB."""
 
 MAX_ROWS = 20_000
-"""A hundred epochs come to 6,000."""
+"""A hundred epochs take 6,000."""
+
 MAX_LAYERS = 8
 MAX_MESSAGE = 2000
 
-MAX_FLOAT32, MAX_INT = 3.5e38, 2**48
-"""Nothing that is measured or counted is above."""
+MAX_COUNT = 2**48
+
+MAX_VALUE = 5e38
+"""No finite value that a run measures is larger: the largest is the norm of two float32 norms, 4.9e38."""
+
+OUTCOMES = ("done", "stopped", "failed")
+
+
+def _parse_count(cell: str) -> int:
+    count = int(cell)
+    if not 0 <= count <= MAX_COUNT:
+        raise ValueError
+    return count
+
+
+def _parse_value(cell: str) -> float:
+    """Parse what a clock, the settings or counting gives: it is finite whatever the network does."""
+    value = _parse_measured(cell)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _parse_measured(cell: str) -> float:
+    """Parse what comes out of the network, whose values may have overflowed to inf or nan before the run ended."""
+    value = float(cell)
+    if math.isfinite(value) and abs(value) > MAX_VALUE:
+        raise ValueError
+    return value
+
+
+def _parse_optional(cell: str) -> float | None:
+    return _parse_measured(cell) if cell else None
+
+
+def _parse_norms(cell: str) -> tuple[float, ...]:
+    return tuple(map(_parse_measured, cell.split(maxsplit=MAX_LAYERS)))
+
+
+def _parse_outcome(cell: str) -> str:
+    if cell not in OUTCOMES:
+        raise ValueError
+    return cell
+
+
+def _parse_message(cell: str) -> str:
+    return cell[:MAX_MESSAGE]
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "step": _parse_count,
+    "epoch": _parse_count,
+    "images_seen": _parse_count,
+    "seconds": _parse_value,
+    "train_loss": _parse_measured,
+    "train_accuracy": _parse_value,
+    "learning_rate": _parse_value,
+    "gradient_norms": _parse_norms,
+    "images_per_second": _parse_value,
+    "val_loss": _parse_optional,
+    "val_accuracy": _parse_optional,
+    "test_loss": _parse_optional,
+    "test_accuracy": _parse_optional,
+    "outcome": _parse_outcome,
+    "message": _parse_message,
+    "train_seconds": _parse_value,
+}
+"""How each column is read, in the order of the file. Each parser raises ValueError for a cell that no run writes."""
+
+COLUMNS = list(PARSERS)
 
 
 def read_rows(path: Path, *, with_steps: bool = True) -> list[dict[str, str]]:
-    """The rows of a run's metrics, without one that was not written whole. Raises RunsError.
+    """Return the complete rows of the metrics of the run in `path`. Raises RunsError.
 
-    Without steps, only the last of the steps' rows is among them.
+    The last row is incomplete when the writer was killed. Without `with_steps`, only the last of the steps' rows is included.
     """
     lines = _read_lines(path)
     if not with_steps:
@@ -73,32 +135,27 @@ R = TypeVar("R", StepRecord, EpochRecord, EndRecord)
 
 
 def parse_record(kind: type[R], row: dict[str, str]) -> R:
-    """The record that a row was written from. Raises ValueError for a cell that it cannot have."""
+    """Return the record that `row` was written from. Raises ValueError for a cell that no run writes."""
     values: dict[str, Any] = {}
     for field in fields(kind):
-        cell = row[field.name]
-        match field.type:
-            case builtins.int:
-                values[field.name] = int(cell)
-            case builtins.float:
-                values[field.name] = float(cell)
-            case _ if field.name == "gradient_norms":
-                values[field.name] = tuple(map(float, cell.split(maxsplit=MAX_LAYERS)))
-            case _ if field.name in ("outcome", "message"):
-                values[field.name] = cell[:MAX_MESSAGE]
-            case _:
-                values[field.name] = float(cell) if cell else None
-    for name, value in values.items():
-        for number in value if isinstance(value, tuple) else (value,):
-            is_wrong = isinstance(number, int) and not 0 <= number <= MAX_INT
-            if is_wrong or (isinstance(number, float) and abs(number) > MAX_FLOAT32):
-                raise ValueError(f"{name} is {number!r:.40}")
-    if values.get("outcome", "done") not in ("done", "stopped", "failed"):
-        raise ValueError(f"outcome is {values['outcome']!r}")
+        try:
+            values[field.name] = PARSERS[field.name](row[field.name])
+        except ValueError:
+            raise ValueError(f"{field.name} is {row[field.name]!r:.40}, which no run writes") from None
     return kind(**values)
 
 
-def format_cell(value: object) -> str:
+def format_row(record: StepRecord | EpochRecord | EndRecord) -> list[str]:
+    """Return the cells of a record's row; columns that it does not have stay empty."""
+    return [_format_cell(getattr(record, column, None)) for column in COLUMNS]
+
+
+def _format_cell(value: object) -> str:
     if value is None:
         return ""
-    return " ".join(f"{v:.6g}" for v in value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return " ".join(f"{number:.6g}" for number in value)
+    if isinstance(value, str):
+        # "\r\n" ends a row, and UTF-8 has no surrogates, which file names in a message may hold.
+        return re.sub(r"\r+\n", "\n", value).encode("utf-8", "replace").decode()[:MAX_MESSAGE]
+    return str(value)

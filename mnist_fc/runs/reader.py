@@ -1,4 +1,4 @@
-"""Read a stored run back, without trust."""
+"""Read a stored run without trusting it: everything is checked and bounded."""
 
 import os
 import stat
@@ -24,25 +24,24 @@ from mnist_fc.runs.layout import METRICS_NAME, STATE_NAME, RunMetadata, RunsErro
 from mnist_fc.runs.metrics import parse_record, read_learning_rates, read_rows
 from mnist_fc.runs.settings import RunSettings
 
-# What is read of a folder from elsewhere has an end.
 MAX_FILES = 1000
-"""A run leaves some fifty."""
+"""A run has about fifty files."""
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as it was found on disk."""
+    """A run as it is on disk."""
 
     path: Path
     settings: RunSettings
     metadata: RunMetadata
     num_bytes: int
-    """On disk."""
+    """Bytes on disk."""
     steps: tuple[StepRecord, ...]
-    """None but the last where they were not asked for."""
+    """Only the last one if the run was read without steps."""
     epochs: tuple[EpochRecord, ...]
     end: EndRecord | None
-    """None for one that was cut off, or that goes on."""
+    """None if the run was interrupted or is running."""
 
     @property
     def id(self) -> str:
@@ -56,12 +55,12 @@ class StoredRun:
 
 
 def is_resumable(end: EndRecord | None) -> bool:
-    """Whether a run that ended so can go on: one that is done has nothing left to do, and one that diverged would again."""
+    """Return whether a run with this end can resume: a finished run has nothing left to do, and a diverged one would again."""
     return end is None or end.outcome == "stopped" or (end.outcome == "failed" and NOT_FINITE not in end.message)
 
 
 def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
-    """The run in the folder `path`. Raises RunsError when it is none, or does not hold what it should."""
+    """Return the run in the folder `path`. Raises RunsError for a folder that is not a run, or is malformed."""
     try:
         num_bytes = _num_bytes(path)
         config = TrainConfig.from_json(read_bounded(path / checkpoint.CONFIG_NAME, MAX_CONFIG_BYTES))
@@ -90,15 +89,16 @@ def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
 
 
 def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
-    """The newest state in the run folder `path`; None where there is none. Raises RunsError for a file that is no state of a
-    run with such settings, as far as can be told without the data.
+    """Return the newest state in the run folder `path`, or None if there is none.
+
+    Raises RunsError unless it is the state of a run with these settings, as far as can be told without the data.
     """
     if not (path / STATE_NAME).exists():
         return None
     try:
         tensors = checkpoint.load_tensors(path / STATE_NAME, _bytes_of_state(config))
         if sum(tensor.nbytes for tensor in tensors.values()) > _bytes_of_state(config):
-            raise ValueError("it holds one number in place of many")
+            raise ValueError("it repeats one number in place of many")
         state = {name: tensor.numpy() for name, tensor in tensors.items()}
         numbers = state["numbers"]
         if numbers.shape != (NUM_NUMBERS,) or numbers.dtype != np.float64 or not np.isfinite(numbers).all():
@@ -112,22 +112,23 @@ def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
 
 
 def _bytes_of_state(config: TrainConfig) -> int:
-    """No state of a run with these settings is larger: weights, two moments and what little there is besides."""
+    """Return an upper bound of a state's bytes: weights, two moments, and little besides."""
     return 12 * config.num_parameters + 2**20
 
 
 def _num_bytes(path: Path) -> int:
-    """Bytes that the files in a run's folder take on disk. Raises OSError, also for what no run leaves there: a link leads
-    elsewhere, a pipe or a device has no end.
+    """Return the bytes that a run's folder takes on disk.
+
+    Raises OSError, also if it holds what no run leaves there: links lead elsewhere, and pipes and devices never end.
     """
     num_bytes = 0
     with os.scandir(path) as entries:
         for number, entry in enumerate(entries, start=1):
             if number > MAX_FILES:
                 raise RunsError(f"the run {path.name} cannot be read: its folder has more than {MAX_FILES:,} files")
-            with suppress(FileNotFoundError):  # it is gone: one that is written takes the place of another
+            with suppress(FileNotFoundError):  # gone: a new file has replaced it
                 found = entry.stat(follow_symlinks=False)
                 if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-                    raise RunsError(f"the run {path.name} cannot be read: {entry.name} is a link or no plain file")
+                    raise RunsError(f"the run {path.name} cannot be read: {entry.name} is not a regular file")
                 num_bytes += bytes_on_disk(found)
     return num_bytes

@@ -13,10 +13,12 @@ from mnist_fc.runs.settings import RunSettings
 
 
 def report(name: str, settings: RunSettings, epochs: Sequence[EpochRecord], end: EndRecord | None) -> str:
-    """What a person wants to know of a run, in Markdown."""
+    """Return a summary of a run in Markdown: network, outcome, epochs and settings."""
     network = "-".join(map(str, settings.config.layer_sizes))
     outcome = (
-        "It goes on, or was cut off." if end is None else f"{end.outcome.capitalize()} after {end.step:,} steps. {end.message}"
+        "It is running, or was interrupted."
+        if end is None
+        else f"{end.outcome.capitalize()} after {end.step:,} steps. {end.message}"
     )
     lines = [f"# {name}", "", f"{network}, preset {settings.in_words}, PyTorch {torch.__version__}. {outcome.strip()}", ""]
     if end and end.test_accuracy is not None:

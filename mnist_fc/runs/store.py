@@ -1,6 +1,6 @@
-"""The store of runs: a folder of run folders, kept below a bound, with the oldest that nobody has pinned removed first.
+"""The store of runs: a folder of run folders, of limited total size. The oldest runs that are not pinned are evicted first.
 
-Runs that are deleted wait in .deleted until the next run begins, so that they can be brought back.
+Deleted runs stay in .deleted until the next run begins, so that they can be restored.
 """
 
 import math
@@ -21,7 +21,7 @@ import numpy as np
 from mnist_fc.config import TrainConfig
 from mnist_fc.network.checkpoint import CONFIG_NAME
 from mnist_fc.runs.layout import MAX_NUMBER, RunsError, bytes_of, bytes_on_disk, fingerprint, read_metadata, write_metadata
-from mnist_fc.runs.lock import is_active
+from mnist_fc.runs.lock import is_locked
 from mnist_fc.runs.reader import StoredRun, read_run, read_state
 from mnist_fc.runs.writer import RunFolder, new_id
 
@@ -33,12 +33,12 @@ REMOVED_PREFIX = ".removed-"
 
 
 def runs_dir(path: str | Path | None = None) -> Path:
-    """`path`, else the environment's MNIST_FC_RUNS, else runs/ in the working folder."""
+    """Return `path`, falling back to the environment variable MNIST_FC_RUNS, then to runs/ in the working folder."""
     return Path(path or os.environ.get(RUNS_VARIABLE) or "runs")
 
 
 def limit_bytes() -> float:
-    """What the store may take, by the environment's MNIST_FC_RUNS_GB or by default. Raises RunsError when that is no number."""
+    """Return the store's limit by the environment variable MNIST_FC_RUNS_GB, or the default. Raises RunsError."""
     text = os.environ.get(LIMIT_VARIABLE) or DEFAULT_LIMIT_GB
     try:
         limit = float(text) * 1e9
@@ -51,16 +51,16 @@ def limit_bytes() -> float:
 
 @dataclass(frozen=True)
 class EvictionPlan:
-    """What has to be done before a run can be written."""
+    """What to remove before a run can be written, and the space that it then has."""
 
     to_remove: tuple[StoredRun, ...]
-    """The oldest runs that nobody has pinned, and that do not go on."""
+    """The oldest runs that are neither pinned nor running."""
     max_bytes: float
-    """What is there for the run then."""
+    """The space for the run after that."""
 
 
 class RunStore:
-    """All runs below one folder. Its methods may be called from any thread; they raise RunsError for what cannot be done."""
+    """All runs in one folder. Methods may be called from any thread; they raise RunsError when something cannot be done."""
 
     def __init__(self, path: Path, limit: float | None = None) -> None:
         self.path = path
@@ -70,79 +70,79 @@ class RunStore:
         """By folder and path, the runs as they were read last."""
 
     def new_id(self, config: TrainConfig, taken: Container[str] = ()) -> str:
-        """A name for a run that is to begin later, which is neither that of a folder here nor `taken`."""
-        while (run_id := new_id(config)) in taken or os.path.exists(self.path / run_id):  # which is false where it cannot be told
+        """Return an id for a run that starts later: neither a folder here nor one of those `taken`."""
+        while (run_id := new_id(config)) in taken or os.path.exists(self.path / run_id):  # false if it cannot be told
             pass
         return run_id
 
     def create(self, config: TrainConfig, added: str = "", run_id: str | None = None) -> RunFolder:
-        """Begin a run, after removing what `plan_eviction` says and what was deleted before; see RunFolder for the rest."""
+        """Start a run, after removing what `plan_eviction` lists and the deleted run; see RunFolder for the rest."""
         with self._lock:
-            room = self.plan_eviction(config)
-            for path in [*(run.path for run in room.to_remove), self.path / DELETED_NAME]:
+            plan = self.plan_eviction(config)
+            for path in [*(run.path for run in plan.to_remove), self.path / DELETED_NAME]:
                 self._remove(path)
             number = min(1 + max((run.metadata.number for run in self.runs()), default=0), MAX_NUMBER)
-            return RunFolder(self.path, config, run_id, added=added, number=number, max_bytes=room.max_bytes)
+            return RunFolder(self.path, config, run_id, added=added, number=number, max_bytes=plan.max_bytes)
 
     def reopen(self, run_id: str) -> tuple[RunFolder, dict[str, np.ndarray] | None]:
-        """Go on with a run; see RunFolder.reopen."""
+        """Resume a run; see RunFolder.reopen."""
         path = self.folder(run_id)
-        others = self._num_other_bytes() + sum(_reserved_bytes(run) for run in self.runs() if run.id != run_id)
+        others = self._num_other_bytes() + sum(reserved_bytes(run) for run in self.runs() if run.id != run_id)
         return RunFolder.reopen(path, max_bytes=self.limit - others)
 
     def state(self, run_id: str) -> dict[str, np.ndarray] | None:
-        """What a run can go on from; None for its beginning."""
+        """Return the state that a run can resume from, or None for its start."""
         return read_state(self.folder(run_id), self.run(run_id).config)
 
     def plan_eviction(self, *configs: TrainConfig) -> EvictionPlan:
-        """What has to go before runs with these settings can be written. Raises RunsError where the pinned runs take it all."""
+        """Plan what to remove so that runs with these settings fit. Raises RunsError if too much is pinned or running."""
         runs = self.runs()
-        total = self._num_other_bytes() + sum(map(_reserved_bytes, runs))
+        total = self._num_other_bytes() + sum(map(reserved_bytes, runs))
         needed = min(sum(map(bytes_of, configs)), self.limit)
         to_remove = []
         for run in reversed(runs):
-            if total + needed > self.limit and not run.metadata.is_pinned and not is_active(run.path):
+            if total + needed > self.limit and not run.metadata.is_pinned and not is_locked(run.path):
                 to_remove.append(run)
-                total -= _reserved_bytes(run)
+                total -= reserved_bytes(run)
         if self.limit - total < min(needed, self.limit / 20):
             raise RunsError(
-                f"the store {self.path} is full: runs that are pinned or go on take {total / 1e9:.2f} of its "
+                f"the store {self.path} is full: pinned and running runs take {total / 1e9:.2f} of its "
                 f"{self.limit / 1e9:g} GB; unpin or delete some, or allow more with {LIMIT_VARIABLE}"
             )
         return EvictionPlan(tuple(to_remove), self.limit - total)
 
     def runs(self) -> list[StoredRun]:
-        """All that can be read, the newest first, without their steps."""
+        """Return all readable runs, newest first, without their steps."""
         return [run for run in self._all(self.path) if isinstance(run, StoredRun)]
 
     def unreadable(self) -> list[str]:
-        """What is wrong with each of the others, in words."""
+        """Return what is wrong with each of the other runs."""
         return [str(run) for run in self._all(self.path) if isinstance(run, RunsError)]
 
     def run(self, run_id: str) -> StoredRun:
-        """The run of that id, with its steps."""
+        """Return a run with its steps."""
         return read_run(self.folder(run_id))
 
     def folder(self, run_id: str) -> Path:
-        """Where the run of that id is; an id comes from an address, and is not trusted."""
+        """Return the folder of a run. The id may come from an address, so it is not trusted."""
         if not _is_run(self.path / run_id, run_id):
             raise RunsError("there is no such run in the store")
         return self.path / run_id
 
     def rename(self, run_id: str, name: str) -> None:
-        """Call a run something else; nothing for its folder's name."""
+        """Rename a run; an empty name stands for the folder's name."""
         self._change(run_id, name=name)
 
     def pin(self, run_id: str, is_pinned: bool) -> None:
-        """Let a run stay when room is made, or no longer."""
+        """Protect a run from eviction, or no longer."""
         self._change(run_id, is_pinned=is_pinned)
 
     def delete(self, run_id: str) -> None:
-        """Take a run out of the store; `restore` brings it back until the next run begins."""
+        """Move a run to .deleted, where `restore` finds it until the next run begins."""
         with self._lock:
             path = self.folder(run_id)
-            if is_active(path):
-                raise RunsError(f"the run {run_id} goes on; stop it first")
+            if is_locked(path):
+                raise RunsError(f"the run {run_id} is running; stop it first")
             folder = self.path / DELETED_NAME
             if folder.is_symlink() or not folder.is_dir():
                 self._remove(folder)
@@ -153,20 +153,20 @@ class RunStore:
                 raise RunsError(f"the run {run_id} cannot be deleted: {error}") from None
 
     def deleted(self) -> list[StoredRun]:
-        """The runs that were deleted and can be brought back, the newest first, without their steps."""
+        """Return the deleted runs that can be restored, newest first, without their steps."""
         folder = self.path / DELETED_NAME
         return [] if folder.is_symlink() else [run for run in self._all(folder) if isinstance(run, StoredRun)]
 
     def restore(self, run_id: str) -> None:
-        """Bring back a run that was deleted since the last run began."""
+        """Restore a run that was deleted since the last run began."""
         with self._lock:
             folder = self.path / DELETED_NAME
             if folder.is_symlink() or not _is_run(folder / run_id, run_id):
-                raise RunsError("the deleted run is gone for good: another has begun since")
+                raise RunsError("the deleted run is gone: another run has begun since")
             try:
                 (folder / run_id).rename(self.path / run_id)
             except OSError as error:
-                raise RunsError(f"the run {run_id} cannot be put back: {error}") from None
+                raise RunsError(f"the run {run_id} cannot be restored: {error}") from None
 
     def _change(self, run_id: str, **changes: Any) -> None:
         with self._lock:
@@ -174,7 +174,7 @@ class RunStore:
             write_metadata(path, replace(read_metadata(path), **changes))
 
     def _num_other_bytes(self) -> int:
-        """Of what is in the store beside runs: studies of sweeps."""
+        """Return the bytes of the files beside runs: studies of sweeps."""
         num_bytes = 0
         for path in self.path.glob("*"):
             with suppress(OSError):  # the journal of a database comes and goes
@@ -183,7 +183,7 @@ class RunStore:
         return num_bytes
 
     def _all(self, folder: Path) -> list[StoredRun | RunsError]:
-        """Every run in `folder`, the newest first, or what is wrong with it; read again only if something was written since."""
+        """Return every run in `folder` or what is wrong with it, newest first. Only runs that have changed are read again."""
         with self._lock:
             known, now = self._known.get(folder, {}), {}
             for path in folder.glob("*"):
@@ -195,9 +195,9 @@ class RunStore:
             return [run for _, (_, run) in newest_first]
 
     def _remove(self, path: Path) -> None:
-        """For good; a folder that is half removed when the program is killed is no run, and goes with the next."""
+        """Remove a folder for good. What a killed process leaves of it is not a run, and is removed the next time."""
         try:
-            with suppress(FileNotFoundError, NotADirectoryError):  # another program was first, or there never was one
+            with suppress(FileNotFoundError, NotADirectoryError):  # another process was first, or it never existed
                 path.rename(self.path / f"{REMOVED_PREFIX}{secrets.token_hex(8)}")
             for removed in self.path.glob(f"{REMOVED_PREFIX}*"):
                 if removed.is_symlink():
@@ -212,10 +212,10 @@ def _is_run(path: Path, name: str) -> bool:
     return bool(re.fullmatch(r"\w[\w.-]{0,120}", name, re.ASCII)) and not path.is_symlink() and os.path.isfile(path / CONFIG_NAME)
 
 
-def _reserved_bytes(run: StoredRun) -> int:
-    """Bytes that a run takes, or will have taken when it is done."""
-    goes_on = run.end is None and is_active(run.path)
-    return max(run.num_bytes, bytes_of(run.config)) if goes_on else run.num_bytes
+def reserved_bytes(run: StoredRun) -> int:
+    """Return the bytes that a run takes, or will take when it is done."""
+    is_running = run.end is None and is_locked(run.path)
+    return max(run.num_bytes, bytes_of(run.config)) if is_running else run.num_bytes
 
 
 def _number(run: StoredRun | RunsError) -> int:

@@ -1,8 +1,8 @@
-"""A run's records as a TensorBoard event file: `tensorboard --logdir runs` shows all runs, while they go on and afterwards.
+"""A run's records as a TensorBoard event file: `tensorboard --logdir runs` shows all runs, during training and afterwards.
 
-Scalars, histograms, pictures of first-layer weights, the graph, and the hyperparameters with the metrics they led to. A record is
-in the file when `write` returns, so a process that is killed loses none; TensorBoard passes over one that was cut short.
-TensorFlow is never imported, not even where it is installed.
+It holds scalars, histograms, pictures of first-layer weights, the graph, and the hyperparameters with the metrics they led to. A
+record is in the file when `write` returns, so a killed process loses none, and TensorBoard skips one that is incomplete.
+TensorFlow is never imported, even where it is installed.
 """
 
 import io
@@ -36,13 +36,13 @@ from mnist_fc.config import FIELDS, Activation, Choice, LayerSizes, Range, Train
 from mnist_fc.records import EndRecord, EpochRecord, Histogram, HistogramsRecord, Record, StepRecord, Weights, WeightsRecord
 
 DESCRIPTIONS = {
-    "loss/train": "Mean cross-entropy of the training images since the point before, as the network saw them.",
+    "loss/train": "Mean cross-entropy of the training images since the previous point, without label smoothing.",
     "loss/validation": "Mean cross-entropy of the validation images at the end of an epoch.",
     "loss/test": "Mean cross-entropy of the test images.",
-    "accuracy/train": "Fraction of the training images since the point before that the network read right, as it saw them.",
-    "accuracy/validation": "Fraction of the validation images read right at the end of an epoch.",
-    "accuracy/test": "Fraction of the test images read right.",
-    "learning_rate": "Of the step, as the schedule had it.",
+    "accuracy/train": "Fraction of the training images since the previous point that were classified correctly.",
+    "accuracy/validation": "Fraction of the validation images classified correctly at the end of an epoch.",
+    "accuracy/test": "Fraction of the test images classified correctly.",
+    "learning_rate": "The learning rate of the step, by the schedule.",
     "images_per_second": "Over the training steps of an epoch.",
     "gradient_norm": "Euclidean norm of the gradient of a layer's weights and biases, of this step.",
     "weights": "At the end of an epoch.",
@@ -50,19 +50,19 @@ DESCRIPTIONS = {
     "pictures": "What first-layer units look for: weights above zero are orange, below zero blue, at zero white; full colour is "
     "the largest of these weights.",
 }
-"""By tag, or by its part before the slash."""
+"""By tag, or by the part of the tag before the slash."""
 
 METRICS = ("accuracy/test", "accuracy/validation", "accuracy/train", "loss/test", "loss/validation", "loss/train")
-"""What the table of hyperparameters shows beside them."""
+"""What TensorBoard's table of hyperparameters shows beside them."""
 
 FILE_NAME = "events.out.tfevents"
-"""Before the time, in nanoseconds."""
+"""The time in nanoseconds follows."""
 
 PICTURE_COLUMNS = 8
 PICTURE_UNITS = 64
-"""The first ones: units begin as random as each other, so these are as good a sample as any."""
+"""The first units are shown: all start equally random, so these are as good a sample as any."""
 
-# Shades either side of white; more would make the picture of what is mostly noise larger, and hardly better.
+# Shades on each side of white. More would enlarge the picture, most of which is noise, and hardly improve it.
 SHADES = 31
 POSITIVE, NEGATIVE, WHITE, GAP = (224, 108, 20), (46, 104, 224), (255, 255, 255), (90, 90, 90)
 PALETTE = np.rint(
@@ -80,25 +80,25 @@ OPERATIONS: dict[Activation, str] = {
 
 
 class EventFile:
-    """An event file of its own in a run's folder, which must exist. Methods raise OSError when the file cannot be written."""
+    """A new event file in a run's folder, which must exist. Methods raise OSError when the file cannot be written."""
 
     def __init__(self, folder: Path, config: TrainConfig, *, purge_from: int | None = None) -> None:
-        """Begin a run; or go on with it: TensorBoard drops what earlier files in the folder hold of step `purge_from` and later.
+        """Start a run, or resume it: TensorBoard then drops what earlier files hold of step `purge_from` and later.
 
-        What has been said of the run stays: its graph, its hyperparameters, and that it failed, if it did.
+        The graph, the hyperparameters and the failure of an earlier part remain.
         """
         self._activation = config.activation
         self._has_graph = bool(purge_from)
         self._weights: WeightsRecord | None = None
         self._newest: dict[str, int] = {}
-        """By tag, the step of the newest value."""
+        """The step of the newest value, by tag."""
         # TensorBoard reads a folder's files in the order of their names, and the clock may have been set back since the last.
         earlier = [int(file.suffix[1:]) for file in folder.glob(f"{FILE_NAME}.*") if file.suffix[1:].isdecimal()]
         self._file = (folder / f"{FILE_NAME}.{max([time.time_ns(), *(time_ns + 1 for time_ns in earlier)])}").open("xb")
         self._writer = RecordWriter(self._file)
         try:
             self._add(0, file_version="brain.Event:2")
-            # The first START is taken for the beginning of the run, those after it for restarts.
+            # TensorBoard takes the first START for the start of the run, and later ones for restarts.
             self._add(purge_from or 0, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
             if not self._has_graph:
                 self._add(0, summary=_experiment())
@@ -109,11 +109,11 @@ class EventFile:
             raise
 
     def write(self, record: Record) -> None:
-        """Add a record: its numbers, or when an epoch or the run ends a picture of the newest weights. States are passed over."""
+        """Add a record's numbers, and at the end of an epoch or the run a picture of the newest weights. States are skipped."""
         match record:
             case WeightsRecord():
                 if not self._has_graph:
-                    # The shapes are those of the network itself: it has an output more where it learns what is no digit.
+                    # The weights have the right shapes: with non-digits the network has an output more than the settings say.
                     self._add(0, graph_def=_graph(record.weights, self._activation).SerializeToString())
                     self._has_graph = True
                 self._weights = record
@@ -139,16 +139,16 @@ class EventFile:
                 self._add(step, summary=_summary(self._scalars(step, results) + self._pictures(step)))
             case EndRecord(step=step):
                 results = {"loss/test": record.test_loss, "accuracy/test": record.test_accuracy}
-                # TensorBoard keeps the first end that it reads, and a run that was stopped can go on to another.
+                # TensorBoard keeps the first end that it reads, and a stopped run can resume to another.
                 ends = [] if record.outcome == "stopped" else [_session_end(is_success=record.outcome == "done")]
                 self._add(step, summary=_summary(self._scalars(step, results) + self._pictures(step) + ends))
 
     def forget_weights(self) -> None:
-        """They take room; there is no picture of them any more."""
+        """Release the memory of the newest weights; they will not be pictured."""
         self._weights = None
 
     def close(self) -> None:
-        """Nothing can be written after it."""
+        """Close the file; nothing can be written afterwards."""
         self._file.close()
 
     def _add(self, step: int, **what: Any) -> None:
@@ -156,7 +156,7 @@ class EventFile:
         self._writer.flush()
 
     def _scalars(self, step: int, scalars: Mapping[str, float | None]) -> list[Any]:
-        """Those that there are, without what the end of an epoch has said already of the same step."""
+        """Return values for the scalars that are not None and not already written for this step."""
         return [
             self._value(tag, step, "scalars", summary_pb2.DATA_CLASS_SCALAR, simple_value=value)
             for tag, value in scalars.items()
@@ -170,7 +170,7 @@ class EventFile:
         ]
 
     def _pictures(self, step: int) -> list[Any]:
-        """Of the weights as they are after `step`: none of those of a step before, and none again."""
+        """Return a picture of the weights after `step`, unless there are none of this step or they were pictured before."""
         tag = "pictures/fc1.weight"
         if self._weights is None or self._weights.step != step or self._newest.get(tag) == step:
             return []
@@ -178,7 +178,7 @@ class EventFile:
         return [self._value(tag, step, "images", summary_pb2.DATA_CLASS_BLOB_SEQUENCE, image=image)]
 
     def _value(self, tag: str, step: int, plugin: str, data_class: int, **content: Any) -> Any:
-        """A value of one of TensorBoard's plugins, with its description when it is the first of its tag."""
+        """Return a value for one of TensorBoard's plugins, with a description if it is the first of its tag."""
         if tag not in self._newest:
             content["metadata"] = summary_pb2.SummaryMetadata(
                 plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=plugin),
@@ -207,7 +207,7 @@ def _histogram(histogram: Histogram) -> Any:
 
 
 def _picture(weights: np.ndarray) -> Any:
-    """The weights of the first units as a grid of 28 x 28 pictures, of `weights` (units, 784)."""
+    """Return the first units' weights, of `weights` (units, 784), as a grid of 28 x 28 pictures."""
     shown = weights[:PICTURE_UNITS].reshape(-1, 28, 28)
     limit = np.abs(shown).max() or 1.0
     rows = math.ceil(len(shown) / PICTURE_COLUMNS)
@@ -217,14 +217,14 @@ def _picture(weights: np.ndarray) -> Any:
     image = Image.fromarray(np.ascontiguousarray(grid))
     image.putpalette(PALETTE.tobytes())
     content = io.BytesIO()
-    image.save(content, "png", compress_type=zlib.Z_RLE)  # a search for longer repeats takes five times as long and finds none
+    image.save(content, "png", compress_type=zlib.Z_RLE)  # searching for longer repeats takes five times as long and finds none
     return summary_pb2.Summary.Image(
         width=image.width, height=image.height, colorspace=3, encoded_image_string=content.getvalue()
     )
 
 
 def _graph(weights: Weights, activation: Activation) -> Any:
-    """The way from images to logits, as TensorFlow writes it, for any number of images."""
+    """Return the graph from images to logits, as TensorFlow writes it, for any number of images."""
     num_layers = len(weights) // 2
     output = "images"
     nodes = [_node(output, "Placeholder", (-1, weights["fc1.weight"].shape[1]))]
@@ -244,7 +244,7 @@ def _graph(weights: Weights, activation: Activation) -> Any:
 
 
 def _node(name: str, operation: str, shape: tuple[int, ...], *inputs: str, **attributes: Any) -> Any:
-    """A node and the shape of its output, -1 for the number of images."""
+    """Return a node with the shape of its output, -1 for the number of images."""
     sizes = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in shape]
     shapes = attr_value_pb2.AttrValue.ListValue(shape=[tensor_shape_pb2.TensorShapeProto(dim=sizes)])
     attributes |= {
@@ -255,7 +255,7 @@ def _node(name: str, operation: str, shape: tuple[int, ...], *inputs: str, **att
 
 
 def _experiment() -> Any:
-    """The hyperparameters that there are, and the metrics; the same for every run."""
+    """Return the names and ranges of all hyperparameters, and the metrics; they are the same for every run."""
     return hparams.hparams_config_pb(
         [hparams.HParam(name, _domain(limit), description=str(limit)) for name, limit in FIELDS.items()],
         [hparams.Metric(tag, description=DESCRIPTIONS[tag]) for tag in METRICS],
@@ -270,7 +270,7 @@ def _domain(limit: Range | Choice | LayerSizes) -> Any:
             interval = hparams.IntInterval if kind is int else hparams.RealInterval
             return interval(kind(low), kind(high))
         case LayerSizes():
-            return None  # sizes are written out as text, of which there are too many to list
+            return None  # sizes are written as text, with too many values to list
 
 
 def _session_start(config: TrainConfig) -> Any:

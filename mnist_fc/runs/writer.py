@@ -1,8 +1,6 @@
-"""A run on disk: a folder with its config, its metrics, one row a record, its checkpoint, the weights to keep of its way, the
-state that it can be resumed from, a TensorBoard event file, a report, and what a person says about it.
+"""Write a run's folder: config, metrics, checkpoint, kept snapshots, state to resume from, TensorBoard file, report and metadata.
 
-Whatever is written is added to the end of a file or takes the place of a whole one, so that a folder can be read at any moment,
-and after a kill at any moment. What is read is not trusted: it is checked, and nothing is unpickled.
+Every write appends to a file or replaces one atomically, so a folder can be read at any moment, also after a kill.
 """
 
 import csv
@@ -45,7 +43,7 @@ from mnist_fc.runs.layout import (
     write_metadata,
 )
 from mnist_fc.runs.lock import LOCK_SECONDS, WRITTEN_HERE
-from mnist_fc.runs.metrics import COLUMNS, format_cell, read_rows
+from mnist_fc.runs.metrics import COLUMNS, format_row, read_rows
 from mnist_fc.runs.reader import is_resumable, read_run, read_state
 from mnist_fc.runs.report import report
 from mnist_fc.runs.settings import RunSettings
@@ -60,13 +58,13 @@ WORDS = (
 
 
 SYNC_SECONDS = 1.0
-"""While a run goes on, what was written so long ago outlasts a loss of power, too."""
+"""While a run is running, metrics older than this survive a power failure."""
 
 
 class RunFolder:
-    """A run that is being written, by nobody else meanwhile.
+    """A run that this process is writing, and no other.
 
-    Raises RunsError when something cannot be written; what is there by then stays readable.
+    Methods raise RunsError when something cannot be written; what was written before stays readable.
     """
 
     _events: EventFile | None = None
@@ -81,45 +79,45 @@ class RunFolder:
         number: int = 0,
         max_bytes: float = math.inf,
     ) -> None:
-        """Begin a new run in `store`, in a folder that is called `run_id` where that is given; see About for `added`, `number`.
+        """Start a new run in `store`, in a folder called `run_id` if given; see RunMetadata for `added` and `number`.
 
-        `max_bytes` is what it may take, at the cost of the weights kept.
+        It keeps fewer snapshots if it would take more than `max_bytes` otherwise.
         """
         path = _new_folder(store, config, run_id)
         try:
             self._open(path, config, max_bytes)
-            with self._saying_why():
+            with self._reporting_errors():
                 write_metadata(self.path, RunMetadata(added=added, number=number))
                 self._append(COLUMNS)
                 self._events = EventFile(self.path, config)
-                # Last, for it makes the folder a run.
+                # Last, because a folder with a config counts as a run.
                 atomic_write(self.path / checkpoint.CONFIG_NAME, lambda file: file.write(config.to_json().encode()))
         except BaseException:
-            with suppress(OSError, AttributeError):  # it may not have come so far as to be open
+            with suppress(OSError, AttributeError):  # opening may have failed half-way
                 self.close()
             shutil.rmtree(path, ignore_errors=True)
             raise
 
     @classmethod
     def reopen(cls, path: Path, *, max_bytes: float = math.inf) -> tuple[Self, dict[str, np.ndarray] | None]:
-        """Go on with a run that was cut off or stopped, from the state that is returned; None for its beginning.
+        """Resume an interrupted or stopped run; return its folder, and the state to resume from, or None for its start.
 
-        What was written after that state is dropped. Raises RunsError for a run that cannot go on.
+        What was written after that state is dropped. Raises RunsError for a run that cannot resume.
         """
         stored = read_run(path)
         if not is_resumable(stored.end):
-            raise RunsError(f"the run {path.name} has come to its end")
+            raise RunsError(f"the run {path.name} cannot resume: it is done or has diverged")
         if stored.metadata.added:
             raise RunsError(
-                f"the run {path.name} cannot go on: it learned from {stored.metadata.added}, which the store does not keep"
+                f"the run {path.name} cannot resume: it was trained on {stored.metadata.added}, which the store does not keep"
             )
         folder = cls.__new__(cls)
         folder._open(path, stored.config, max_bytes)
         try:
             state = read_state(path, stored.config)
             step = step_of(state) if state else -1
-            with folder._saying_why():
-                folder._cut_after(step)
+            with folder._reporting_errors():
+                folder._truncate_after(step)
                 if state:
                     checkpoint.save(folder.checkpoint, {name: array for name, array in state.items() if name.startswith("fc")})
                 else:
@@ -139,7 +137,7 @@ class RunFolder:
         try:
             self._lock.acquire(timeout=LOCK_SECONDS)
         except Timeout:
-            raise RunsError(f"the run {path.name} goes on in another program") from None
+            raise RunsError(f"the run {path.name} is running in another program") from None
         except OSError as error:
             raise RunsError(f"the run folder {path} cannot be written: {error}") from None
         WRITTEN_HERE.add(path.absolute())
@@ -153,35 +151,36 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the newest weights are, from the end of the first epoch on at the latest."""
+        """The file of the newest weights. It exists from the end of the first epoch at the latest."""
         return self.path / checkpoint.CHECKPOINT_NAME
 
     @property
     def kept(self) -> dict[int, Path]:
-        """By step, in order: the checkpoints of the weights that are kept of its way."""
+        """The checkpoints of kept weights, by step, in order."""
         return dict(self._kept)
 
     def state(self) -> dict[str, np.ndarray] | None:
-        """The newest that was written; None where there is none. Raises RunsError."""
+        """Return the newest state written, or None. Raises RunsError."""
         return read_state(self.path, self._config)
 
     def write(self, record: Record) -> None:
-        """Add a record: a row of metrics, or weights to keep, or the state; the newest weights are the checkpoint whenever an
-        epoch or the run ends. Nothing can be added after an EndRecord.
+        """Add a record: a row of metrics, weights to keep, or the state.
+
+        When an epoch or the run ends, the newest weights become the checkpoint. Nothing can be added after an EndRecord.
         """
-        with self._saying_why():
+        with self._reporting_errors():
             match record:
                 case WeightsRecord():
                     self._weights = record
                     if record.is_kept:
                         self._keep(record)
                 case StateRecord():
-                    self._sync()  # a state is of use with the rows that came before it
+                    self._sync()  # a state is useful only with the rows before it
                     checkpoint.save(self.path / STATE_NAME, record.state)
                 case StepRecord() | EpochRecord() | EndRecord():
                     if not isinstance(record, StepRecord):
                         self._save_weights()
-                    self._append([format_cell(getattr(record, column, None)) for column in COLUMNS])
+                    self._append(format_row(record))
             if self._events:
                 self._events.write(record)
             match record:
@@ -196,8 +195,8 @@ class RunFolder:
                     self.close()
 
     def forget_weights(self) -> None:
-        """Have the newest weights on disk alone. Raises RunsError."""
-        with self._saying_why():
+        """Write the newest weights to disk and release their memory. Raises RunsError."""
+        with self._reporting_errors():
             if self._weights:
                 self._keep(self._weights)
             self._save_weights()
@@ -205,7 +204,7 @@ class RunFolder:
             self._events.forget_weights()
 
     def close(self) -> None:
-        """Let others have it. Without an EndRecord it counts as cut off."""
+        """Release the folder. Without an EndRecord the run counts as interrupted."""
         try:
             if self._events:
                 self._events.close()
@@ -229,9 +228,9 @@ class RunFolder:
             for step in list(self._kept)[1:-1:2]:
                 self._kept.pop(step).unlink()
 
-    def _cut_after(self, step: int) -> None:
-        """Drop what was written of later steps, and of the end."""
-        for left_over in self.path.glob(".*.*"):  # of a writer that was killed
+    def _truncate_after(self, step: int) -> None:
+        """Drop everything written after `step`, and the end."""
+        for left_over in self.path.glob(".*.*"):  # by a writer that was killed
             left_over.unlink()
         rows = [row for row in read_rows(self.path) if int(row["step"]) <= step and not row["outcome"]]
         text = io.StringIO(newline="")
@@ -257,7 +256,7 @@ class RunFolder:
         atomic_write(self.path / REPORT_NAME, lambda file: file.write(text.encode()))
 
     @contextmanager
-    def _saying_why(self) -> Iterator[None]:
+    def _reporting_errors(self) -> Iterator[None]:
         try:
             yield
         except RunsError:
@@ -267,7 +266,7 @@ class RunFolder:
 
 
 def new_id(config: TrainConfig) -> str:
-    """A name for a run that begins now: date, preset and a word."""
+    """Return an id for a run that starts now: date, preset and a random word."""
     return f"{datetime.now().astimezone():%Y-%m-%d-%H%M%S}-{preset_of(config)}-{secrets.choice(WORDS)}"
 
 

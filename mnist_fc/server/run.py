@@ -19,7 +19,7 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs.layout import STATE_NAME, RunsError, fingerprint, kept_checkpoints
-from mnist_fc.runs.lock import is_active
+from mnist_fc.runs.lock import is_locked
 from mnist_fc.runs.reader import StoredRun, is_resumable
 from mnist_fc.runs.settings import RunSettings
 from mnist_fc.runs.store import RunStore
@@ -138,7 +138,7 @@ class Run(Job):
         if run.end:
             self._state, self._message = JobState(run.end.outcome), run.end.message
         else:
-            self._state = JobState.EXTERNAL if is_active(run.path) else JobState.INTERRUPTED
+            self._state = JobState.EXTERNAL if is_locked(run.path) else JobState.INTERRUPTED
         self._weights = _newest_weights(run)
         return self
 
@@ -334,7 +334,7 @@ class Run(Job):
 @lru_cache(maxsize=64)
 def _was_active(path: Path, _second: int) -> bool:
     """Return whether another program is writing the run; cached, since a page asks many times a second."""
-    return is_active(path)
+    return is_locked(path)
 
 
 def _newest_weights(run: StoredRun) -> WeightsRecord | None:

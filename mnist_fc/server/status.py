@@ -9,7 +9,7 @@ from typing import Literal
 from mnist_fc.analysis.diagnosis import has_diverged
 from mnist_fc.records import EndRecord
 from mnist_fc.runs.layout import RunsError
-from mnist_fc.runs.lock import is_active
+from mnist_fc.runs.lock import is_locked
 from mnist_fc.runs.reader import StoredRun, read_run
 from mnist_fc.server.job import JobState
 from mnist_fc.server.run import Run, RunSnapshot
@@ -66,7 +66,7 @@ def stored_status_word(run: StoredRun, active: Run | None) -> Word:
     if active:
         return status_word(active.snapshot())
     if run.end is None:
-        return "running elsewhere" if is_active(run.path) else "interrupted"
+        return "running elsewhere" if is_locked(run.path) else "interrupted"
     if run.end.outcome == "done":
         return "diverged" if _diverged_to_its_end(run.path, run.end.step) else "done"
     return "diverged" if has_diverged((), run.end) else run.end.outcome

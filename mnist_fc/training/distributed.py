@@ -1,7 +1,12 @@
-"""The processes that train one network together, as PyTorch's torchrun starts them: each takes its own rows of every batch.
+"""Data-parallel training by several processes, which PyTorch's torchrun starts: each has its own shard of every batch.
 
-They hold the same network and draw the same random numbers; all that travels between them is sums, by gloo, PyTorch's own
-library for processors. They are started by torchrun, or by whatever else sets its environment variables, never by this package.
+They hold the same network and draw the same random numbers, and exchange only sums, by gloo, PyTorch's own backend for CPUs.
+This package never starts them: torchrun does, or whatever else sets its environment variables.
+
+Several processes add the same numbers as one, but in another order. Rounding makes the losses of the first steps differ by
+about 1e-7 of their value, and training amplifies that as it does any small change: after two epochs on 2,000 images the
+difference was at most 1e-5 on an AMD EPYC and 4e-4 on an Intel Xeon. The tests allow 1e-5 in the first five steps, where an
+error in the sums would show, and 1 % afterwards.
 """
 
 import hashlib
@@ -13,28 +18,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# torch.distributed is imported where there is a team alone.
+# torch.distributed takes long to import, so only a group of several processes imports it.
 
 
 class ProcessGroupError(RuntimeError):
-    """The processes cannot train together, or one of them has ended; the message says which."""
+    """The processes cannot train together, or one of them has ended; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """This process among `size` of them, from 0; the first alone writes and prints. One alone has nothing to send."""
+    """This process, number `rank` from 0, among `size` processes. Only the first writes files and prints."""
 
     rank: int = 0
     size: int = 1
     local_size: int = 1
-    """How many of them share this machine."""
+    """How many of the processes share this machine."""
 
-    def rows(self, count: int) -> slice:
-        """Which of a batch of `count` are this process's own: none, in some, when there are fewer than processes."""
+    def shard(self, count: int) -> slice:
+        """Return this process's rows of a batch of `count`: none in some processes if there are fewer rows than processes."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def all_reduce_sum_(self, tensor: Tensor) -> None:
-        """Make `tensor` the sum of those of all processes, the same bits in each. Raises ProcessGroupError when one has ended."""
+        """Replace `tensor` by the sum over all processes, to the same bits in each. Raises ProcessGroupError if one has ended."""
         if self.size == 1:
             return
         from torch import distributed
@@ -42,10 +47,10 @@ class ProcessGroup:
         try:
             distributed.all_reduce(tensor)
         except RuntimeError as error:
-            raise ProcessGroupError(f"another process of the team has ended or cannot be reached: {error}") from None
+            raise ProcessGroupError(f"another process of the group has ended or cannot be reached: {error}") from None
 
     def all_equal(self, content: Iterable[bytes]) -> bool:
-        """Whether all processes have the same content."""
+        """Return whether all processes have the same content."""
         digest = hashlib.sha256()
         for part in content:
             digest.update(part)
@@ -60,7 +65,7 @@ SINGLE_PROCESS = ProcessGroup()
 
 @contextmanager
 def joined() -> Iterator[ProcessGroup]:
-    """The team that torchrun started this process for, until the end of the block; ALONE where it did not.
+    """Join the group that torchrun started this process for, until the end of the block; without torchrun, SINGLE_PROCESS.
 
     Raises ProcessGroupError when the others cannot be reached.
     """
@@ -70,13 +75,13 @@ def joined() -> Iterator[ProcessGroup]:
     from torch import distributed
 
     try:
-        team = ProcessGroup(*(int(os.environ.get(name, "1")) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
+        group = ProcessGroup(*(int(os.environ.get(name, "1")) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
         distributed.init_process_group("gloo")
     except (RuntimeError, ValueError) as error:
-        raise ProcessGroupError(f"the other processes that torchrun's variables speak of cannot be joined: {error}") from None
+        raise ProcessGroupError(f"the other processes that torchrun's variables name cannot be joined: {error}") from None
     try:
-        yield team
-        # torchrun ends the others as soon as one has ended with an exit code, and the first may still be writing.
-        team.all_reduce_sum_(torch.zeros(1))
+        yield group
+        # All wait for the first: torchrun ends the others as soon as one fails, and the first may still be writing.
+        group.all_reduce_sum_(torch.zeros(1))
     finally:
         distributed.destroy_process_group()

@@ -6,7 +6,6 @@ A step costs little more than its matrix products and one fused optimizer update
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from mnist_fc.records import (
     NOT_FINITE,
     EndRecord,
     EpochRecord,
+    Outcome,
     Record,
     StateRecord,
     StepRecord,
@@ -29,9 +29,12 @@ from mnist_fc.training.train_state import RunningMean, TrainState
 
 RECORDS_PER_EPOCH = 60
 
+FIRST_STEPS = 20
+"""The loss falls fastest at the start, so each of these steps has a record of its own."""
+
 STATE_SECONDS = 1.0
 STATE_BYTES_PER_SECOND = 5e6
-"""A run yields the state that it can be resumed from this often, and a large one so seldom that it is not slowed."""
+"""How often a run yields the state that it can resume from. A large state comes less often, so that it does not slow the run."""
 
 
 def _continue(_training: TrainState) -> bool:
@@ -44,104 +47,146 @@ def train(
     data: Mnist,
     on_step: Callable[[TrainState], bool] = _continue,
     state: Mapping[str, np.ndarray] | None = None,
-    team: ProcessGroup = SINGLE_PROCESS,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[Record]:
-    """Train as `config` says and yield records; the last is an EndRecord, just after the last finite weights that there were.
+    """Train as `config` says and yield records. The last is an EndRecord, just after the last finite weights.
 
-    `on_step` is called before every step: it may wait (a pause), set `training.learning_rate`, or return False to
-    stop. With the `state` of a run that was cut off or stopped it goes on from there, to the same losses. The same config and
-    data give the same losses on the same machine. Raises DataError when `data` has too few images, and StateError for a state
-    that does not fit.
+    `on_step` is called before every step. It may block (a pause), set `training.learning_rate`, or return False to stop.
+    With the `state` of an interrupted or stopped run, training resumes from there to the same losses. The same config and data
+    give the same losses on the same machine. Raises DataError when `data` has too few images, and StateError for a state that
+    does not fit.
 
-    In a `team` every process calls it alike, and all get the same records, but for seconds and the moments of states. What
-    the first sets as the learning rate holds for all, and when one is to stop all do, a step later. Raises ProcessGroupError when
-    their settings or data differ, or when one ends.
+    In a `group` every process makes the same call, and all get the same records, except for seconds and for the moments of
+    states. The learning rate that the first process sets holds for all. When one stops, all stop one step later. Raises
+    ProcessGroupError when their settings or data differ, or when a process ends.
     """
-    training = TrainState(config, data, team)
+    training = TrainState(config, data, group)
     if state is not None:
         training.restore(state)
-    if team.size > 1:
-        training.check_team()
-    newest = WeightsRecord(training.step, training.epoch, training.weights(), is_kept=training.step == 0)
-    yield newest
-    # All of KEPT_STEPS, so many epochs' ends, and the end of the run.
-    epochs_apart = math.ceil(config.num_epochs / (MAX_KEPT - len(KEPT_STEPS) - 1))
-    every = _steps_per_record(training)
-    state_seconds = max(STATE_SECONDS, 12 * training.model.num_parameters / STATE_BYTES_PER_SECOND)
-    state_at = training.seconds
-    test_loss = test_accuracy = None
-    outcome: Literal["done", "stopped", "failed"] = "done"
-    message = ""
+    training.check_group()
+    recorder = _Recorder(training)
+    outcome: Outcome = "done"
+    yield recorder.first_weights()
     while training.step < training.num_steps:
-        if training.seconds - state_at > state_seconds:
-            yield StateRecord(training.step, training.epoch, training.state())
-            state_at = training.seconds
+        if recorder.is_state_due():
+            yield recorder.state()
         if not training.should_continue(on_step(training)):
             outcome = "stopped"
             break
         if not training.take_step(training.next_batch()):
-            outcome, message = "failed", _divergence_message(training)
+            outcome = "failed"
             break
-        test_loss = test_accuracy = None
-        if training.step <= 20 or training.step % every == 0 or training.ends_epoch:
-            yield StepRecord(
-                step=training.step,
-                epoch=training.epoch,
-                images_seen=training.images_seen,
-                seconds=training.seconds,
-                train_loss=training.since_record.loss,
-                train_accuracy=training.since_record.accuracy,
-                learning_rate=training.step_learning_rate,
-                gradient_norms=training.gradient_norms(),
-            )
-            training.since_record = RunningMean()
+        yield from recorder.after_step()
+    yield from recorder.at_end(outcome)
+
+
+class _Recorder:
+    """Decides which records a run yields when, and makes them from its state."""
+
+    def __init__(self, training: TrainState) -> None:
+        self._training = training
+        self._steps_per_record = _steps_per_record(training)
+        # All of KEPT_STEPS, the ends of epochs this far apart, and the end of the run are MAX_KEPT at most.
+        self._epochs_per_kept = math.ceil(training.config.num_epochs / (MAX_KEPT - len(KEPT_STEPS) - 1))
+        self._state_seconds = max(STATE_SECONDS, 12 * training.model.num_parameters / STATE_BYTES_PER_SECOND)
+        self._state_at = training.seconds
+        self._newest = self._weights(is_kept=training.step == 0)
+        self._test_result: tuple[float, float] | None = None
+        """Loss and accuracy of the weights as they are, once they are known."""
+
+    def first_weights(self) -> WeightsRecord:
+        """Return the weights that the training starts or resumes from."""
+        return self._newest
+
+    def is_state_due(self) -> bool:
+        """Return whether the last state was yielded so long ago that it is time for another."""
+        return self._training.seconds - self._state_at > self._state_seconds
+
+    def state(self) -> StateRecord:
+        """Return the state to resume from."""
+        self._state_at = self._training.seconds
+        return StateRecord(self._training.step, self._training.epoch, self._training.state())
+
+    def after_step(self) -> Iterator[Record]:
+        """Yield what there is to record of the step last taken, and of the epoch if the step ends one."""
+        training = self._training
+        self._test_result = None
+        if training.step <= FIRST_STEPS or training.step % self._steps_per_record == 0 or training.ends_epoch:
+            yield self._step()
         if (training.step in KEPT_STEPS or training.ends_epoch) and training.weights_are_finite():
-            is_kept = training.step in KEPT_STEPS or training.epoch % epochs_apart == 0
-            newest = WeightsRecord(training.step, training.epoch, training.weights(), is_kept)
-            yield newest
+            self._newest = self._weights(
+                is_kept=training.step in KEPT_STEPS or training.epoch % self._epochs_per_kept == 0,
+            )
+            yield self._newest
         if training.ends_epoch:
             yield training.histograms()
-            val_loss, val_accuracy = training.validate()
-            if not config.num_validation:
-                test_loss, test_accuracy = training.test()
-            yield EpochRecord(
-                step=training.step,
-                epoch=training.epoch,
-                seconds=training.epoch_seconds,
-                images_per_second=training.since_epoch.count / training.epoch_seconds,
-                train_loss=training.since_epoch.loss,
-                train_accuracy=training.since_epoch.accuracy,
-                val_loss=val_loss,
-                val_accuracy=val_accuracy,
-                test_loss=test_loss,
-                test_accuracy=test_accuracy,
-            )
-    if not training.weights_are_finite():
-        outcome, message = "failed", message or _divergence_message(training)
-    elif newest.step < training.step:
-        newest = WeightsRecord(training.step, training.epoch, training.weights())
-    if outcome == "stopped":
-        yield StateRecord(training.step, training.epoch, training.state())
-    yield replace(newest, is_kept=True)
-    if outcome == "failed":
-        test_loss = test_accuracy = None
-    elif test_loss is None:
-        test_loss, test_accuracy = training.test()
-    yield EndRecord(
-        step=training.step,
-        epoch=training.epoch,
-        outcome=outcome,
-        message=message,
-        train_seconds=training.seconds,
-        test_loss=test_loss,
-        test_accuracy=test_accuracy,
-    )
+            yield self._epoch()
+
+    def at_end(self, outcome: Outcome) -> Iterator[Record]:
+        """Yield the state of a stopped run, the last finite weights, and how the run ended."""
+        training = self._training
+        if not training.weights_are_finite():
+            outcome = "failed"
+        elif self._newest.step < training.step:
+            self._newest = self._weights(is_kept=True)
+        if outcome == "stopped":
+            yield self.state()
+        yield replace(self._newest, is_kept=True)
+        test_loss, test_accuracy = (None, None) if outcome == "failed" else self._test()
+        yield EndRecord(
+            step=training.step,
+            epoch=training.epoch,
+            outcome=outcome,
+            message=_divergence_message(training) if outcome == "failed" else "",
+            train_seconds=training.seconds,
+            test_loss=test_loss,
+            test_accuracy=test_accuracy,
+        )
+
+    def _weights(self, *, is_kept: bool) -> WeightsRecord:
+        return WeightsRecord(self._training.step, self._training.epoch, self._training.weights(), is_kept)
+
+    def _step(self) -> StepRecord:
+        training, mean = self._training, self._training.since_record
+        training.since_record = RunningMean()
+        return StepRecord(
+            step=training.step,
+            epoch=training.epoch,
+            images_seen=training.images_seen,
+            seconds=training.seconds,
+            train_loss=mean.loss,
+            train_accuracy=mean.accuracy,
+            learning_rate=training.step_learning_rate,
+            gradient_norms=training.gradient_norms(),
+        )
+
+    def _epoch(self) -> EpochRecord:
+        training = self._training
+        val_loss, val_accuracy = training.validate()
+        test_loss, test_accuracy = (None, None) if training.config.num_validation else self._test()
+        return EpochRecord(
+            step=training.step,
+            epoch=training.epoch,
+            seconds=training.epoch_seconds,
+            images_per_second=training.since_epoch.count / training.epoch_seconds,
+            train_loss=training.since_epoch.loss,
+            train_accuracy=training.since_epoch.accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            test_loss=test_loss,
+            test_accuracy=test_accuracy,
+        )
+
+    def _test(self) -> tuple[float, float]:
+        if self._test_result is None:
+            self._test_result = self._training.test()
+        return self._test_result
 
 
 def _steps_per_record(training: TrainState) -> int:
-    """So many that an epoch has RECORDS_PER_EPOCH, fewer where a step is so long that records would be seconds apart.
+    """Return how many steps lie between two records: an epoch has RECORDS_PER_EPOCH, or more where steps take long.
 
-    The estimate stands in for the clock, so that the same seed gives the same records.
+    An estimate stands in for the clock, so that the same seed gives the same records.
     """
     parameters, batch_size = training.model.num_parameters, training.config.batch_size
     seconds_per_step = 6 * parameters * batch_size / 5e10 + 28 * parameters / 1e10

@@ -8,14 +8,14 @@ from mnist_fc.network.mlp import MLP
 
 
 def evaluate(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean loss and accuracy of `model` on uint8 images (N, 784), in batches that keep memory small."""
+    """Return mean loss and accuracy of `model` on uint8 images (N, 784) with int64 labels (N,), in batches to save memory."""
     total_loss, num_correct = total_loss_and_correct(model, images, labels)
     return total_loss / len(labels), num_correct / len(labels)
 
 
 @torch.no_grad()
 def total_loss_and_correct(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, int]:
-    """Sum of the losses and number of images that `model` gets right."""
+    """Return the sum of the losses and the number of images that `model` classifies correctly."""
     total_loss, num_correct = 0.0, 0
     for image_batch, label_batch in zip(images.split(1000), labels.split(1000), strict=True):
         logits = model(image_batch.float().mul_(1 / 255))

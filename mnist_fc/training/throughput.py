@@ -1,4 +1,4 @@
-"""How many images a second this machine trains on, with so many threads and batches of such a size."""
+"""Images per second in training on this machine, by number of threads and batch size."""
 
 import statistics
 import time
@@ -13,14 +13,14 @@ from mnist_fc.training.train_state import TrainState
 
 BATCH_SIZES = (32, 64, 128, 256, 512, 1024, 2048)
 
-# Long enough for a steady figure: at least so many seconds and so many steps each, after half as many to warm up.
+# At least this many seconds and steps give a steady figure, after half as many to warm up.
 SECONDS = 0.25
 STEPS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedRecord:
-    """What was measured for one number of threads and one batch size."""
+    """The measurement for one number of threads and one batch size."""
 
     threads: int
     batch_size: int
@@ -28,15 +28,15 @@ class SpeedRecord:
 
 
 def thread_counts(cores: int = CPU_COUNT) -> list[int]:
-    """1 to `cores`; on a machine with more than eight the powers of two, and all."""
+    """Return 1 to `cores`; for more than eight cores, the powers of two and `cores`."""
     return list(range(1, cores + 1)) if cores <= 8 else sorted({*(2**i for i in range(cores.bit_length())), cores})
 
 
 def measure(config: TrainConfig, data: Mnist, max_threads: int = CPU_COUNT) -> Iterator[SpeedRecord]:
-    """Train the network of `config` for a moment with each of `thread_counts` and every batch size; the engine's own steps.
+    """Take training steps of the network of `config` with each of `thread_counts` and every batch size, and yield the speeds.
 
-    A figure is that of the median step. The learning rate is the least that there is, for a step whose loss diverges is
-    not a whole one.
+    Each figure is that of the median step. The learning rate is the lowest allowed, because a step whose loss diverges is
+    incomplete.
     """
     rates = FIELDS["learning_rate"]
     assert isinstance(rates, Range)
@@ -51,7 +51,7 @@ def measure(config: TrainConfig, data: Mnist, max_threads: int = CPU_COUNT) -> I
 
 
 def fastest_threads(records: list[SpeedRecord], batch_size: int) -> SpeedRecord:
-    """The fastest of `records`, not empty, among those of the batch size nearest to `batch_size`, the smaller of two."""
+    """Return the fastest of `records` among those of the batch size nearest to `batch_size`, or the smaller of two."""
     nearest = min({record.batch_size for record in records}, key=lambda size: (abs(size - batch_size), size))
     return max((r for r in records if r.batch_size == nearest), key=lambda r: r.images_per_second)
 

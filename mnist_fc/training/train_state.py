@@ -1,4 +1,4 @@
-"""The state of a training run: weights, moments, the random order and the means since the last record."""
+"""The state of a training run: weights, moments, the order of the images, and the means since the last record."""
 
 import math
 import time
@@ -28,12 +28,12 @@ HISTOGRAM_BINS = 64
 
 
 class StateError(ValueError):
-    """A state that does not fit the settings; the message says what is wrong with it."""
+    """A state does not fit the settings; the message says what is wrong with it."""
 
 
 @dataclass
 class RunningMean:
-    """Loss and accuracy over images, whatever the sizes of the batches they came in."""
+    """Mean loss and accuracy over images, whatever the sizes of their batches."""
 
     count: int = 0
     total_loss: float = 0.0
@@ -54,21 +54,21 @@ class RunningMean:
 
 
 class TrainState:
-    """The state of one run between two steps, the same in each process of the `team` that trains it."""
+    """The state of one run between two steps. It is the same in every process of the `group` that trains it."""
 
-    def __init__(self, config: TrainConfig, data: Mnist, team: ProcessGroup = SINGLE_PROCESS) -> None:
+    def __init__(self, config: TrainConfig, data: Mnist, group: ProcessGroup = SINGLE_PROCESS) -> None:
         torch.set_num_threads(config.threads)
-        torch.set_flush_denormal(True)  # late in a run, gradients so small that the CPU treats them one by one
+        torch.set_flush_denormal(True)  # late in a run, gradients become denormal, which CPUs compute slowly
         self.config = config
         self.learning_rate = config.learning_rate
-        """The schedule's highest learning rate; a new value holds from the next step on."""
+        """The schedule's highest learning rate; a new value applies from the next step on."""
         self.step_learning_rate = 0.0
-        """Of the step last taken."""
+        """The learning rate of the step last taken."""
         self.step = 0
         self.seconds = 0.0
         self._data = data
-        self._team = team
-        self._wants_stop = self._team_stops = False
+        self._group = group
+        self._wants_stop = self._group_stops = False
         self._flat = torch.empty(0)
         self._generator = torch.Generator().manual_seed(config.seed)
         num_own = len(data.train_labels) - data.num_added
@@ -85,7 +85,7 @@ class TrainState:
         self._order = torch.empty(0, dtype=torch.int64)
         self._epoch_started = 0.0
         self.since_record, self.since_epoch = RunningMean(), RunningMean()
-        """Over the images since the record before, and since the epoch began."""
+        """Means over the images since the last record, and since the epoch began."""
 
     @property
     def epoch(self) -> int:
@@ -93,11 +93,11 @@ class TrainState:
         return math.ceil(self.step / self.steps_per_epoch)
 
     def weights(self) -> Weights:
-        """A whole copy of the weights as they are now."""
+        """Return a copy of the weights."""
         return {name: tensor.numpy() for name, tensor in self.model.state_copy().items()}
 
     def weights_are_finite(self) -> bool:
-        """Whether no weight has run out of range."""
+        """Return whether no weight has overflowed."""
         return all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
 
     @property
@@ -107,26 +107,26 @@ class TrainState:
 
     @property
     def epoch_seconds(self) -> float:
-        """Spent in the steps of this epoch."""
+        """Seconds spent in the steps of this epoch."""
         return self.seconds - self._epoch_started
 
     @property
     def images_seen(self) -> int:
-        """Since the run began."""
+        """Images trained on since the run began, each as often as it was seen."""
         return (self.epoch - 1) * len(self._train_indices) + self.since_epoch.count
 
     def take_step(self, batch: Tensor) -> bool:
-        """Train on the images at the indices `batch`; False, and the network has not changed, if their loss is not finite.
+        """Train on the images at the indices `batch`, (N,); return False, and change nothing, if the loss is not finite.
 
-        Each process of the team takes its own rows; the step is that of the whole batch.
+        Each process of the group computes its own shard; the step is that of the whole batch.
         """
         started = time.perf_counter()
         backprop = self._passes.get(len(batch)) or self._new_pass(len(batch))
         backprop.load(self._data.train_images, self._data.train_labels, batch)
-        augment(backprop.images, self.config.augmentation, self._generator, len(batch), self._team.rows(len(batch)))
+        augment(backprop.images, self.config.augmentation, self._generator, len(batch), self._group.shard(len(batch)))
         loss, num_correct = backprop.run()
-        if self._team.size > 1:
-            loss, num_correct = self._add_up(loss, num_correct)
+        if self._group.size > 1:
+            loss, num_correct = self._all_reduce(loss, num_correct)
         is_finite = math.isfinite(loss)
         if is_finite:
             self.step_learning_rate = self.scheduled_learning_rate()
@@ -138,17 +138,17 @@ class TrainState:
         return is_finite
 
     def should_continue(self, wanted: bool) -> bool:
-        """Whether to take the step to come, which this process has `wanted` or not.
+        """Return whether to take the next step, which this process has `wanted` or not.
 
-        In a team all stop before the same step: the others learn with the next step that one of them wants no more.
+        A group stops before the same step: a process that wants to stop tells the others with its next step.
         """
-        if self._team.size == 1:
+        if self._group.size == 1:
             return wanted
         self._wants_stop = not wanted
-        return not self._team_stops
+        return not self._group_stops
 
     def next_batch(self) -> Tensor:
-        """The indices of the training images of the step to come; each epoch has them all, in an order of its own."""
+        """Return the indices of the next step's images, (N,) int64; each epoch has all images in a new order."""
         if self.ends_epoch:
             self._order = torch.randperm(len(self._train_indices), generator=self._generator)
             self._epoch_started = self.seconds
@@ -157,11 +157,11 @@ class TrainState:
         return self._train_indices[self._order[first : first + self.config.batch_size]]
 
     def scheduled_learning_rate(self) -> float:
-        """The learning rate of the step to come."""
+        """Return the learning rate of the next step."""
         return self.learning_rate * schedule_factor(self.config.schedule, self.step / self.num_steps)
 
     def histograms(self) -> HistogramsRecord:
-        """Of the weights as they are now, and of the gradients of the step last taken."""
+        """Return histograms of the weights, and of the gradients of the step last taken."""
         parameters = dict(self.model.named_parameters())
         return HistogramsRecord(
             self.step,
@@ -171,22 +171,22 @@ class TrainState:
         )
 
     def gradient_norms(self) -> tuple[float, ...]:
-        """Of the step last taken: Euclidean norms, layer by layer from the input."""
+        """Return the Euclidean norm of each layer's gradient in the step last taken, from the input on."""
         norms = [
             torch.linalg.vector_norm(gradient) for gradient in (p.grad for p in self.model.parameters()) if gradient is not None
         ]
         return tuple(math.hypot(weight, bias) for weight, bias in zip(norms[0::2], norms[1::2], strict=True))
 
     def validate(self) -> tuple[float, float] | tuple[None, None]:
-        """Loss and accuracy on the validation images; None where there are none."""
+        """Return mean loss and accuracy on the validation images, or None for both if there are none."""
         return self._evaluate(*self._validation) if self.config.num_validation else (None, None)
 
     def test(self) -> tuple[float, float]:
-        """Mean loss and accuracy, a fraction, on the test images."""
+        """Return mean loss and accuracy on the test images."""
         return self._evaluate(self._data.test_images, self._data.test_labels)
 
     def state(self) -> dict[str, np.ndarray]:
-        """All that changes in a run, as whole copies."""
+        """Return copies of all that changes during a run."""
         means = [(mean.count, mean.total_loss, mean.num_correct) for mean in (self.since_record, self.since_epoch)]
         numbers = [self.step, self.seconds, self._epoch_started, self.learning_rate, *means[0], *means[1]]
         tensors = {
@@ -198,7 +198,7 @@ class TrainState:
         return {name: tensor.numpy().copy() for name, tensor in tensors.items()} | {"numbers": np.array(numbers, np.float64)}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where `state` was taken. Raises StateError for one that is not of a run with this config and data."""
+        """Resume from `state`. Raises StateError unless it is of a run with this config and data."""
         own = self.state()
         if state.keys() != own.keys():
             raise StateError(f"its {', '.join(sorted(state.keys() ^ own.keys()))} is not that of a run with these settings")
@@ -227,56 +227,58 @@ class TrainState:
         self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
         self._optimizer.restore(tensors)
 
-    def check_team(self) -> None:
-        """Raise ProcessGroupError unless all processes of the team have the same settings, data and weights to begin with."""
+    def check_group(self) -> None:
+        """Raise ProcessGroupError unless all processes of the group have the same PyTorch, settings, data and initial weights."""
+        if self._group.size == 1:
+            return
         data = self._data
         tensors = data.train_images, data.train_labels, data.test_images, data.test_labels
         contents = {
             "PyTorch": [torch.__version__.encode()],
             "settings": [self.config.replace(threads=1).to_json().encode()],
             "data": (tensor.numpy().tobytes() for tensor in tensors),
-            # But for the seconds, each process's own.
-            "weights to begin with": (array.tobytes() for name, array in self.state().items() if name != "numbers"),
+            # Without the numbers: each process has its own seconds.
+            "initial weights": (array.tobytes() for name, array in self.state().items() if name != "numbers"),
         }
         for name, content in contents.items():
-            if not self._team.all_equal(content):
+            if not self._group.all_equal(content):
                 raise ProcessGroupError(
-                    f"not all processes of the team have the same {name}; each needs the same command and data"
+                    f"not all processes of the group have the same {name}; each needs the same command and data"
                 )
 
-    def _add_up(self, loss: float, num_correct: int) -> tuple[float, int]:
-        """Make the gradients those of the whole batch, and return its loss and how many it got right.
+    def _all_reduce(self, loss: float, num_correct: int) -> tuple[float, int]:
+        """Sum the gradients over the group; return the whole batch's loss and number of images classified correctly.
 
-        All in one sum, for a sum costs as much as a small network's step: also whether any process wants to stop, and the
-        learning rate of the first, whose bytes the others add zeros to.
+        One sum carries everything, because each costs as much as a small network's step: also whether any process wants to
+        stop, and the bytes of the first process's learning rate, to which the others add zeros.
         """
         parameters = list(self.model.parameters())
-        learning_rate = torch.tensor([self.learning_rate if self._team.rank == 0 else 0.0], dtype=torch.float64)
+        learning_rate = torch.tensor([self.learning_rate if self._group.rank == 0 else 0.0], dtype=torch.float64)
         parts = [
             *(parameter.grad.flatten() for parameter in parameters if parameter.grad is not None),
             torch.tensor([loss, num_correct, self._wants_stop], dtype=torch.float32),
             learning_rate.view(torch.uint8).float(),
         ]
         flat = torch.cat(parts, out=self._flat)
-        self._team.all_reduce_sum_(flat)
+        self._group.all_reduce_sum_(flat)
         *gradients, numbers, rate_bytes = flat.split([len(part) for part in parts])
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient.view_as(parameter)
         loss, num_correct, num_stops = numbers.tolist()
-        self._team_stops = num_stops > 0
+        self._group_stops = num_stops > 0
         self.learning_rate = rate_bytes.to(torch.uint8).view(torch.float64).item()
         return loss, int(num_correct)
 
     def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
-        """As `evaluate`, each process of the team on its own rows."""
-        rows = self._team.rows(len(labels))
+        """Do as `evaluate`, with each process of the group on its own shard."""
+        rows = self._group.shard(len(labels))
         totals = torch.tensor(total_loss_and_correct(self.model, images[rows], labels[rows]), dtype=torch.float64)
-        self._team.all_reduce_sum_(totals)
+        self._group.all_reduce_sum_(totals)
         total_loss, num_correct = totals.tolist()
         return total_loss / len(labels), num_correct / len(labels)
 
     def _new_pass(self, batch_size: int) -> Backprop:
-        backprop = Backprop(self.model, self.config, batch_size, self._generator, self._team.rows(batch_size))
+        backprop = Backprop(self.model, self.config, batch_size, self._generator, self._group.shard(batch_size))
         self._passes[batch_size] = backprop
         return backprop
 

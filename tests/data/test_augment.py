@@ -1,4 +1,4 @@
-"""augment.py: digits move by no more than they should and stay digits."""
+"""augment.py: digits are distorted within the limits and stay digits."""
 
 import pytest
 import torch
@@ -52,14 +52,14 @@ def test_every_image_is_changed_in_its_own_way(images: Tensor, kind: Augmentatio
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pixels_stay_between_paper_and_ink(images: Tensor, kind: Augmentation) -> None:
+def test_pixels_stay_between_0_and_1(images: Tensor, kind: Augmentation) -> None:
     changed = augmented(images, kind)
     assert changed.min() >= 0
     assert changed.max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_moves_in_is_paper(images: Tensor, kind: Augmentation) -> None:
+def test_pixels_from_outside_are_0(images: Tensor, kind: Augmentation) -> None:
     assert augmented(torch.zeros(50, 784), kind).count_nonzero() == 0
     corners = augmented(images, kind).view(-1, 28, 28)[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     assert corners.mean() < 0.001
@@ -71,7 +71,7 @@ def test_the_same_seed_changes_images_in_the_same_way(images: Tensor, kind: Augm
     assert not torch.equal(augmented(images, kind, seed=1), augmented(images, kind, seed=2))
 
 
-def test_a_shift_moves_a_digit_by_up_to_its_limit_both_ways_and_loses_hardly_any_ink(images: Tensor) -> None:
+def test_a_shift_reaches_its_limits_and_keeps_the_ink(images: Tensor) -> None:
     changed = augmented(images, "shift")
     moved = centers_of_mass(changed) - centers_of_mass(images)
     assert moved.abs().max() <= MAX_SHIFT + 0.01
@@ -80,7 +80,7 @@ def test_a_shift_moves_a_digit_by_up_to_its_limit_both_ways_and_loses_hardly_any
     torch.testing.assert_close(changed.sum(1), images.sum(1), rtol=0.05, atol=0)
 
 
-def test_an_affine_change_moves_turns_and_scales_within_its_limits(images: Tensor) -> None:
+def test_an_affine_change_stays_within_its_limits(images: Tensor) -> None:
     changed = augmented(images, "affine")
     ink = changed.sum(1) / images.sum(1)
     largest = 1 / (1 - MAX_SCALE) ** 2
@@ -91,7 +91,7 @@ def test_an_affine_change_moves_turns_and_scales_within_its_limits(images: Tenso
     assert (centers_of_mass(changed) - centers_of_mass(images)).abs().max() < MAX_SHIFT + 1.5
 
 
-def test_an_affine_change_leaves_a_centered_disc_a_disc_nearly_as_large() -> None:
+def test_an_affine_change_barely_resizes_a_centered_disc() -> None:
     y, x = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
     disc = ((x - 13.5) ** 2 + (y - 13.5) ** 2 <= 36).float().view(1, -1).repeat(200, 1)
     changed = augmented(disc, "affine").view(-1, 28, 28)
@@ -101,14 +101,14 @@ def test_an_affine_change_leaves_a_centered_disc_a_disc_nearly_as_large() -> Non
         assert widths.max() <= 12 * (1 + 0.35)
 
 
-def test_an_elastic_field_has_mean_0_and_standard_deviation_1_in_every_pixel(field: Tensor) -> None:
+def test_an_elastic_field_is_standardized_in_every_pixel(field: Tensor) -> None:
     assert field.shape == (4000, 28, 28, 2)
     torch.testing.assert_close(field.mean(0), torch.zeros(28, 28, 2), rtol=0, atol=0.06)
     torch.testing.assert_close(field.std(0), torch.ones(28, 28, 2), rtol=0, atol=0.06)
 
 
 @pytest.mark.parametrize("axis", [1, 2])
-def test_an_elastic_field_moves_neighbours_alike_and_pixels_far_apart_not(field: Tensor, axis: int) -> None:
+def test_an_elastic_field_moves_only_neighbours_alike(field: Tensor, axis: int) -> None:
     def squared_difference(distance: int) -> Tensor:
         """Means over the images: 0 of pixels that move as one, 2 of those that have nothing to do with each other."""
         near, far = field.narrow(axis, 0, 28 - distance), field.narrow(axis, distance, 28 - distance)
@@ -119,13 +119,13 @@ def test_an_elastic_field_moves_neighbours_alike_and_pixels_far_apart_not(field:
     assert squared_difference(20).min() > 1.8
 
 
-def test_an_elastic_field_moves_every_image_and_direction_by_itself(field: Tensor) -> None:
+def test_an_elastic_field_is_independent_between_images_and_axes(field: Tensor) -> None:
     none = torch.zeros(28, 28)
     torch.testing.assert_close((field[..., 0] * field[..., 1]).mean(0), none, rtol=0, atol=0.06)
     torch.testing.assert_close((field[1:] * field[:-1]).mean(0), none.unsqueeze(2).expand(28, 28, 2), rtol=0, atol=0.06)
 
 
-def test_an_elastic_change_bends_every_image_that_the_affine_one_moves(images: Tensor) -> None:
+def test_an_elastic_change_bends_every_image(images: Tensor) -> None:
     elastic, affine = augmented(images, "elastic"), augmented(images, "affine")
     assert (elastic - affine).abs().amax(1).min() > 0.2
     # Both move it to the same place: on the whole they are more like each other than like the image.
@@ -133,7 +133,7 @@ def test_an_elastic_change_bends_every_image_that_the_affine_one_moves(images: T
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_an_elastic_change_displaces_pixels_as_far_as_it_says(axis: int) -> None:
+def test_an_elastic_change_displaces_pixels_by_its_strength(axis: int) -> None:
     ramp = torch.arange(28.0).view(28, 1).expand(28, 28) if axis == 0 else torch.arange(28.0).expand(28, 28)
     ramps = ramp.reshape(1, 784).repeat(2000, 1) / 28
     moved = (augmented(ramps, "elastic") - augmented(ramps, "affine")).view(-1, 28, 28)[:, 10:18, 10:18] * 28

@@ -1,4 +1,4 @@
-"""data.py: what is embedded is MNIST; other data is read or refused with the reason; the split."""
+"""mnist.py: the embedded data is MNIST, other data is read or rejected with the reason, and the split is even."""
 
 import functools
 import gzip
@@ -79,7 +79,7 @@ def test_embedded_data_has_the_documented_shapes_and_types(mnist: Mnist) -> None
     ]
 
 
-def test_one_altered_pixel_of_the_embedded_data_is_noticed(mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_altered_pixel_of_the_embedded_data_is_found(mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with np.load(EMBEDDED) as file:
         arrays = dict(file)
     arrays["x_test"][5000, 14, 14] ^= 1
@@ -89,7 +89,7 @@ def test_one_altered_pixel_of_the_embedded_data_is_noticed(mnist: Mnist, tmp_pat
         load_mnist()
 
 
-def test_the_embedded_file_cut_short_is_damaged(tmp_path: Path) -> None:
+def test_a_truncated_embedded_file_is_reported_as_damaged(tmp_path: Path) -> None:
     whole = EMBEDDED.read_bytes()
     for length in (0, 1, 100, len(whole) // 2, len(whole) - 1):
         path = tmp_path / "mnist.npz"
@@ -103,7 +103,7 @@ def test_missing_data_is_named(tmp_path: Path) -> None:
         load_mnist(tmp_path / "none.npz")
 
 
-def test_an_npz_of_ones_own_is_read_by_its_path(small: Mnist, small_npz: Path) -> None:
+def test_another_npz_is_read_by_its_path(small: Mnist, small_npz: Path) -> None:
     assert_same(load_mnist(small_npz), small)
     assert_same(load_mnist(str(small_npz)), small)
 
@@ -118,14 +118,14 @@ def test_an_idx_folder_gives_the_same_as_the_npz(small: Mnist, small_arrays: Arr
     assert_same(load_mnist(write_idx(tmp_path, small_arrays, zipped=zipped)), small)
 
 
-def test_a_folder_without_one_of_the_files_says_which(small_arrays: Arrays, tmp_path: Path) -> None:
+def test_a_missing_idx_file_is_named(small_arrays: Arrays, tmp_path: Path) -> None:
     (write_idx(tmp_path, small_arrays) / STEMS["y_test"]).unlink()
     with pytest.raises(DataError, match=r"has neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte.gz"):
         load_mnist(tmp_path)
 
 
 @pytest.mark.parametrize("change", [-1, 1], ids=["too few", "too many"])
-def test_idx_values_must_be_as_many_as_announced(small_arrays: Arrays, tmp_path: Path, change: int) -> None:
+def test_an_idx_file_must_hold_the_announced_values(small_arrays: Arrays, tmp_path: Path, change: int) -> None:
     content = idx_bytes(small_arrays["x_train"])
     (write_idx(tmp_path, small_arrays) / STEMS["x_train"]).write_bytes(content[:-1] if change < 0 else content + b"\0")
     with pytest.raises(DataError, match=rf"announces 2000 x 28 x 28 values and holds {2000 * 784 + change}"):
@@ -133,13 +133,13 @@ def test_idx_values_must_be_as_many_as_announced(small_arrays: Arrays, tmp_path:
 
 
 @pytest.mark.parametrize("start", [b"", b"\0\0", b"\0\0\x0d\3", b"\1\0\x08\3", b"\0\0\x08\0", b"\0\0\x08\xff", b"PK\3\4"])
-def test_another_magic_number_is_no_idx(small_arrays: Arrays, tmp_path: Path, start: bytes) -> None:
+def test_a_wrong_magic_number_is_rejected(small_arrays: Arrays, tmp_path: Path, start: bytes) -> None:
     (write_idx(tmp_path, small_arrays) / STEMS["x_test"]).write_bytes(start)
-    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte is no IDX file"):
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte is not an IDX file"):
         load_mnist(tmp_path)
 
 
-def test_a_gzipped_file_cut_short_is_damaged(small_arrays: Arrays, tmp_path: Path) -> None:
+def test_a_truncated_gzip_file_is_reported_as_damaged(small_arrays: Arrays, tmp_path: Path) -> None:
     path = write_idx(tmp_path, small_arrays, zipped=True) / f"{STEMS['x_train']}.gz"
     whole = path.read_bytes()
     for length in (1, 11, len(whole) // 2, len(whole) - 1):
@@ -148,7 +148,7 @@ def test_a_gzipped_file_cut_short_is_damaged(small_arrays: Arrays, tmp_path: Pat
             load_mnist(tmp_path)
 
 
-def test_images_and_labels_must_be_as_many(small_arrays: Arrays, tmp_path: Path) -> None:
+def test_images_and_labels_must_match_in_number(small_arrays: Arrays, tmp_path: Path) -> None:
     for folder, change in {
         "idx": {"y_train": small_arrays["y_train"][:-1]},
         "npz": {"x_test": small_arrays["x_test"][1:]},
@@ -168,14 +168,14 @@ def test_images_and_labels_must_be_as_many(small_arrays: Arrays, tmp_path: Path)
         ("x_train", np.zeros((2000, 784), np.uint8), r"x_train is uint8 \(2000, 784\)"),
         ("x_test", np.zeros((500, 28, 28), np.float32), r"x_test is float32"),
         ("x_test", np.zeros((0, 28, 28), np.uint8), r"0 test images"),
-        ("y_test", np.zeros(500, np.float64), r"y_test is float64 .* must be whole numbers"),
+        ("y_test", np.zeros(500, np.float64), r"y_test is float64 .* must be integers"),
         ("y_test", np.zeros((500, 1), np.uint8), r"y_test is uint8 \(500, 1\)"),
         ("y_train", np.full(2000, 10, np.uint8), r"y_train has labels from 10 to 10; they must be 0 to 9"),
         ("y_train", np.full(2000, -1), r"y_train has labels from -1 to -1"),
         ("y_test", np.full(500, 2**63, np.uint64), r"y_test has labels from 9223372036854775808"),
     ],
 )
-def test_another_layout_says_what_it_is_and_must_be(
+def test_a_wrong_layout_is_reported_with_the_right_one(
     small_arrays: Arrays, tmp_path: Path, name: str, array: np.ndarray, reason: str
 ) -> None:
     with pytest.raises(DataError, match=reason):
@@ -198,7 +198,7 @@ class WritesAFile:
         return Path.touch, (self.path,)
 
 
-def test_pickled_objects_are_refused_and_not_run(small_arrays: Arrays, tmp_path: Path) -> None:
+def test_pickled_objects_are_rejected_without_running(small_arrays: Arrays, tmp_path: Path) -> None:
     hostile = np.array([WritesAFile(tmp_path / "ran")], dtype=object)
     path = write_npz(tmp_path / "m.npz", small_arrays | {"y_train": hostile})
     with pytest.raises(DataError, match=r"m.npz is damaged"):
@@ -206,7 +206,7 @@ def test_pickled_objects_are_refused_and_not_run(small_arrays: Arrays, tmp_path:
     assert not (tmp_path / "ran").exists()
 
 
-def test_other_files_are_no_data(tmp_path: Path) -> None:
+def test_other_files_are_rejected(tmp_path: Path) -> None:
     np.save(tmp_path / "array.npy", np.zeros(3))
     (tmp_path / "notes.npz").write_text("not an archive")
     for name in ("array.npy", "notes.npz"):
@@ -214,7 +214,7 @@ def test_other_files_are_no_data(tmp_path: Path) -> None:
             load_mnist(tmp_path / name)
 
 
-def test_wrong_bytes_anywhere_are_a_data_error_or_still_data(small_arrays: Arrays, tmp_path: Path) -> None:
+def test_corrupted_bytes_raise_data_errors_or_leave_data(small_arrays: Arrays, tmp_path: Path) -> None:
     arrays = {name: array[:20] for name, array in small_arrays.items()}
     np.savez_compressed(tmp_path / "m.npz", allow_pickle=False, **arrays)
     whole = (tmp_path / "m.npz").read_bytes()
@@ -233,7 +233,7 @@ def test_wrong_bytes_anywhere_are_a_data_error_or_still_data(small_arrays: Array
 
 
 @given(num_validation=st.integers(0, 1999), seed=st.integers(0, 2**31 - 1))
-def test_a_split_is_disjoint_complete_and_as_equal_as_may_be(small: Mnist, num_validation: int, seed: int) -> None:
+def test_a_split_is_disjoint_complete_and_balanced(small: Mnist, num_validation: int, seed: int) -> None:
     train_indices, val_indices = split_validation(small.train_labels, num_validation, seed)
     assert len(val_indices) == num_validation
     assert torch.equal(torch.cat([train_indices, val_indices]).sort().values, torch.arange(2000))
@@ -243,24 +243,24 @@ def test_a_split_is_disjoint_complete_and_as_equal_as_may_be(small: Mnist, num_v
     assert drawn.max() - fewest_of_those_left <= 1
 
 
-def test_the_split_of_the_real_data_has_as_many_of_each_digit(mnist: Mnist) -> None:
+def test_the_split_of_mnist_is_balanced(mnist: Mnist) -> None:
     _, val_indices = split_validation(mnist.train_labels, 5000, seed=0)
     assert torch.bincount(mnist.train_labels[val_indices]).tolist() == [500] * 10
 
 
-def test_the_same_seed_gives_the_same_split_and_another_seed_another(small: Mnist) -> None:
+def test_the_seed_decides_the_split(small: Mnist) -> None:
     first, again, other = (split_validation(small.train_labels, 500, seed)[1] for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_no_validation_images_leaves_all_to_train_on(small: Mnist) -> None:
+def test_without_validation_all_images_are_trained_on(small: Mnist) -> None:
     train_indices, val_indices = split_validation(small.train_labels, 0, seed=0)
     assert torch.equal(train_indices, torch.arange(2000))
     assert val_indices.shape == (0,)
 
 
-def test_a_split_that_leaves_nothing_to_train_on_is_refused(small: Mnist) -> None:
+def test_a_split_without_training_images_is_rejected(small: Mnist) -> None:
     with pytest.raises(DataError, match=r"2000 validation images cannot be split off 2000 training images"):
         split_validation(small.train_labels, 2000, seed=0)
 
@@ -290,13 +290,13 @@ def test_downloaded_files_are_read(small: Mnist, tmp_path: Path, capfd: pytest.C
 
 
 @pytest.mark.usefixtures("mirror")
-def test_files_that_are_there_are_not_downloaded_again(small: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_files_are_not_downloaded_again(small: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     download_mnist(tmp_path / "cache")
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [])
     assert_same(load_mnist(download_mnist(tmp_path / "cache")), small)
 
 
-def test_a_download_that_cannot_be_had_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
         monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{closed.getsockname()[1]}/"])

@@ -1,4 +1,4 @@
-"""outliers.py: what is made up is never blank, of the right kind, and the same for the same seed; digits taken apart are none."""
+"""non_digits.py: images are never blank, of the right kind, and decided by the seed; scrambled digits are not digits."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_images_of_each_kind_are_never_blank(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", GENERATORS)
-def test_the_same_seed_gives_the_same_images_and_another_others(kind: str) -> None:
+def test_the_seed_decides_the_images(kind: str) -> None:
     first, again, other = (generate(5, seed, (kind,)) for seed in (3, 3, 4))
     assert np.array_equal(first, again)
     assert not (first == other).all((1, 2)).any()
@@ -51,20 +51,20 @@ def test_no_two_of_a_kind_are_alike(kind: str) -> None:
     assert images.std(0).max() > 0.15
 
 
-def test_all_kinds_come_unless_some_are_named() -> None:
+def test_all_kinds_appear_unless_some_are_named() -> None:
     images = generate(2 * len(GENERATORS), 0)
     assert images.shape == (2 * len(GENERATORS), 28, 28)
     ink = images.sum((1, 2))
     assert ink.max() > 3 * ink.min()  # dots and textures among them
 
 
-def test_letters_that_some_hand_means_as_a_digit_are_left_out() -> None:
+def test_letters_that_resemble_digits_are_left_out() -> None:
     names = {line.split(" ", 1)[0] for line in SIGNS.strip().splitlines()}
     assert len(names) > 40
     assert not names & {*"BDIOSZbgiloqsz"}
 
 
-def test_taken_apart_digits_are_as_many_and_none_is_what_it_was(small: Mnist) -> None:
+def test_every_digit_is_scrambled(small: Mnist) -> None:
     digits = digits_of(small, 300)
     kept = digits.copy()
     apart = scramble_digits(digits, 0)
@@ -76,13 +76,13 @@ def test_taken_apart_digits_are_as_many_and_none_is_what_it_was(small: Mnist) ->
     assert (np.abs(apart - digits).sum((1, 2)) > 1).all()
 
 
-def test_taken_apart_is_the_same_for_the_same_seed_and_another_for_another(small: Mnist) -> None:
+def test_the_seed_decides_the_scrambling(small: Mnist) -> None:
     first, again, other = (scramble_digits(digits_of(small, 100), seed) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert (np.abs(first - other).sum((1, 2)) > 1).mean() > 0.9
 
 
-def test_half_of_those_taken_apart_have_all_their_ink_still_in_other_places(small: Mnist) -> None:
+def test_half_of_the_scrambled_digits_keep_their_ink(small: Mnist) -> None:
     digits = digits_of(small, 300)
     apart = scramble_digits(digits, 0)
     within = digits[:, 4:24, 4:24]
@@ -93,7 +93,7 @@ def test_half_of_those_taken_apart_have_all_their_ink_still_in_other_places(smal
 
 
 @torch.inference_mode()
-def test_the_shipped_network_knows_fewer_of_the_digits_taken_apart(small: Mnist) -> None:
+def test_the_shipped_network_recognizes_fewer_scrambled_digits(small: Mnist) -> None:
     network = checkpoint.load(checkpoint.SHIPPED)
     digits, labels = digits_of(small, 300), small.train_labels[:300]
     known, still_known = (
@@ -104,7 +104,7 @@ def test_the_shipped_network_knows_fewer_of_the_digits_taken_apart(small: Mnist)
     assert still_known < 0.7
 
 
-def test_added_outliers_are_an_eleventh_class_that_does_not_validate(small: Mnist) -> None:
+def test_added_non_digits_are_an_eleventh_class_without_validation(small: Mnist) -> None:
     more = add_to(small, 3, TrainConfig(num_validation=100))
     assert more.num_classes == NO_DIGIT + 1 == 11
     assert torch.equal(more.train_images[:2000], small.train_images)

@@ -1,4 +1,4 @@
-"""pen.py: strokes are read from either format or refused with the reason; drawn as the condition says; added to MNIST."""
+"""pen_digits.py: strokes are read or rejected with the reason, drawn as a condition says, and added to MNIST."""
 
 import random
 import re
@@ -74,7 +74,7 @@ def assert_same(left: PenDigits, right: PenDigits) -> None:
 
 
 @pytest.mark.parametrize("form", ["npz", "unipen"])
-def test_either_format_gives_the_digits_as_they_were_written(arrays: Arrays, unipen: str, tmp_path: Path, form: str) -> None:
+def test_both_formats_give_the_digits_as_written(arrays: Arrays, unipen: str, tmp_path: Path, form: str) -> None:
     digits = pen_digits.load(write_npz(tmp_path, arrays) if form == "npz" else write_text(tmp_path, unipen))
     assert_same(digits, written())
     assert digits.labels.dtype == digits.writers.dtype == np.int64
@@ -122,18 +122,18 @@ def test_a_missing_array_is_named(arrays: Arrays, tmp_path: Path, name: str) -> 
         ("digit_end", np.array(3)),
     ],
 )
-def test_arrays_that_are_no_pen_strokes_are_refused(arrays: Arrays, tmp_path: Path, name: str, array: np.ndarray) -> None:
+def test_arrays_that_are_not_pen_strokes_are_rejected(arrays: Arrays, tmp_path: Path, name: str, array: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"pen.npz "):
         pen_digits.load(write_npz(tmp_path, arrays | {name: array}))
 
 
-def test_digits_without_strokes_are_refused(arrays: Arrays, tmp_path: Path) -> None:
+def test_digits_without_strokes_are_rejected(arrays: Arrays, tmp_path: Path) -> None:
     none = {"digit_end": np.array([0]), "label": np.zeros(0, int), "writer": np.zeros(0, int)}
     with pytest.raises(DataError, match=r"pen.npz has "):
         pen_digits.load(write_npz(tmp_path, arrays | none))
 
 
-def test_an_npz_cut_short_is_damaged(arrays: Arrays, tmp_path: Path) -> None:
+def test_a_truncated_npz_is_reported_as_damaged(arrays: Arrays, tmp_path: Path) -> None:
     path = write_npz(tmp_path, arrays)
     whole = path.read_bytes()
     for length in (2, 100, len(whole) // 2, len(whole) - 1):
@@ -143,7 +143,7 @@ def test_an_npz_cut_short_is_damaged(arrays: Arrays, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["stored", "deflated"])
-def test_wrong_bytes_anywhere_are_a_data_error_or_still_digits(arrays: Arrays, tmp_path: Path, packed: bool) -> None:
+def test_corrupted_bytes_raise_data_errors_or_leave_digits(arrays: Arrays, tmp_path: Path, packed: bool) -> None:
     path = write_npz(tmp_path, arrays)
     if packed:
         np.savez_compressed(path, allow_pickle=False, **arrays)
@@ -167,20 +167,20 @@ def test_wrong_bytes_anywhere_are_a_data_error_or_still_digits(arrays: Arrays, t
     [
         ('"7"', '"x"', "without a label"),
         (".COMMENT 7 31 224", ".COMMENT by the seventh writer", "without a label or without a writer"),
-        (" 80 -15 ", " 80 -15 4 ", "points that are no pairs of numbers"),
-        (" 80 -15 ", " 80 1.2.3 ", "points that are no pairs of numbers"),
+        (" 80 -15 ", " 80 -15 4 ", "points that are not pairs of numbers"),
+        (" 80 -15 ", " 80 1.2.3 ", "points that are not pairs of numbers"),
         (" 80 -15 ", " 80 up ", "."),
         (".PEN_DOWN", ".PEN_SIDE", "without strokes"),
     ],
 )
-def test_a_text_with_something_else_in_it_says_what(unipen: str, tmp_path: Path, before: str, after: str, reason: str) -> None:
+def test_malformed_text_is_reported_with_its_fault(unipen: str, tmp_path: Path, before: str, after: str, reason: str) -> None:
     assert before in unipen
     with pytest.raises(DataError, match=rf"pendigits-orig.tra has .*{reason}"):
         pen_digits.load(write_text(tmp_path, unipen.replace(before, after)))
 
 
 @pytest.mark.parametrize("left", ["comment", "first stroke", "second stroke"])
-def test_a_text_cut_short_within_a_digit_is_refused(unipen: str, tmp_path: Path, left: str) -> None:
+def test_a_text_truncated_within_a_digit_is_rejected(unipen: str, tmp_path: Path, left: str) -> None:
     seven, pen_downs = unipen.index('"7"'), [match.end() for match in re.finditer(r"\.PEN_DOWN", unipen)]
     end = {"comment": seven + 8, "first stroke": pen_downs[1] + 9, "second stroke": pen_downs[2] + 9}[left]
     with pytest.raises(DataError, match=r"pendigits-orig.tra has "):
@@ -188,15 +188,15 @@ def test_a_text_cut_short_within_a_digit_is_refused(unipen: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize("content", [b"", b"seven\n", b"1,2,3\n", bytes(range(256)), b"\0" * 100])
-def test_a_file_of_something_else_is_no_pen_strokes(tmp_path: Path, content: bytes) -> None:
+def test_a_file_of_another_kind_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "notes.txt").write_bytes(content)
-    with pytest.raises(DataError, match=r"notes.txt is no file of pen strokes"):
+    with pytest.raises(DataError, match=r"notes.txt is not a file of pen strokes"):
         pen_digits.load(tmp_path / "notes.txt")
 
 
-def test_a_packed_file_says_how_to_unpack_it(tmp_path: Path) -> None:
+def test_a_compressed_file_says_how_to_uncompress_it(tmp_path: Path) -> None:
     (tmp_path / "pendigits-orig.tra.Z").write_bytes(b"\x1f\x9d\x90" + bytes(50))
-    with pytest.raises(DataError, match=r"tra.Z is packed; unpack it first: gzip -d pendigits-orig.tra.Z"):
+    with pytest.raises(DataError, match=r"tra.Z is compressed; uncompress it first: gzip -d pendigits-orig.tra.Z"):
         pen_digits.load(tmp_path / "pendigits-orig.tra.Z")
 
 
@@ -207,7 +207,7 @@ def test_a_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
         pen_digits.load(tmp_path / "none.npz")
 
 
-def test_every_fifth_writer_is_held_out_and_nobody_is_on_both_sides() -> None:
+def test_every_fifth_writer_is_held_out() -> None:
     writers = np.random.default_rng(0).permutation(np.repeat(np.arange(3, 47, 2), 4))
     digits = PenDigits([written().strokes[0]] * len(writers), np.arange(len(writers)) % 10, writers)
     train, held_out = digits.split()
@@ -268,7 +268,7 @@ def test_mixed_drawings_are_of_all_sizes_everywhere() -> None:
     assert boxes[:, 1].max() > 260
 
 
-def test_in_a_corner_the_ink_touches_two_edges_of_the_canvas_and_all_corners_are_had() -> None:
+def test_corner_drawings_touch_two_edges_in_every_corner() -> None:
     corners = set()
     for seed in range(30):
         left, right, top, bottom = box(drawn(written().strokes[3], "corner", seed))
@@ -279,14 +279,14 @@ def test_in_a_corner_the_ink_touches_two_edges_of_the_canvas_and_all_corners_are
 
 
 @pytest.mark.parametrize("name", ["natural", "thin", "thick", "rotated"])
-def test_in_the_middle_the_paper_is_about_as_wide_on_either_side(name: str) -> None:
+def test_middle_drawings_have_similar_margins(name: str) -> None:
     for seed in range(10):
         left, right, top, bottom = box(drawn(written().strokes[2], name, seed))
         for before, after in ((left, CANVAS_SIZE - right), (top, CANVAS_SIZE - bottom)):
             assert before / (before + after) == pytest.approx(0.5, abs=0.23)
 
 
-def test_a_line_is_turned_by_no_more_than_the_condition_says() -> None:
+def test_a_line_rotates_within_the_conditions_limit() -> None:
     angles = []
     for seed in range(40):
         rows, columns = np.nonzero(drawn([np.array([[0, 0], [0, 100]], np.float32)], "rotated", seed))
@@ -296,7 +296,7 @@ def test_a_line_is_turned_by_no_more_than_the_condition_says() -> None:
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_images_are_what_a_network_reads_and_the_same_for_the_same_seed(name: str) -> None:
+def test_images_are_normalized_and_repeat_with_the_seed(name: str) -> None:
     first, again = (pen_digits.images(written(), CONDITIONS[name], seed) for seed in (3, 3))
     assert first.shape == (len(WRITTEN), 784)
     assert first.dtype == np.float32
@@ -311,7 +311,7 @@ def test_another_seed_gives_other_images() -> None:
     assert (np.abs(first - other).sum(1) > 1).all()
 
 
-def test_added_digits_come_after_mnists_own_which_stay_as_they_were(small: Mnist) -> None:
+def test_added_digits_follow_mnists_unchanged_images(small: Mnist) -> None:
     own_images, own_labels = small.train_images.clone(), small.train_labels.clone()
     more = pen_digits.add_to(small, written(), seed=5)
     assert more.num_added == NUM_DRAWINGS * len(WRITTEN)
@@ -325,12 +325,12 @@ def test_added_digits_come_after_mnists_own_which_stay_as_they_were(small: Mnist
     assert small.train_images.shape == (2000, 784)
 
 
-def test_each_time_a_digit_is_added_it_is_drawn_anew(small: Mnist) -> None:
+def test_each_copy_of_an_added_digit_is_drawn_anew(small: Mnist) -> None:
     images = pen_digits.add_to(small, written()).train_images[2000:].reshape(NUM_DRAWINGS, len(WRITTEN), 784)
     for digit in range(len(WRITTEN)):
         assert len(images[:, digit].unique(dim=0)) == NUM_DRAWINGS
 
 
-def test_what_was_added_before_still_does_not_validate(small: Mnist) -> None:
+def test_images_added_earlier_stay_out_of_validation(small: Mnist) -> None:
     twice = pen_digits.add_to(pen_digits.add_to(small, written()), written(), seed=9)
     assert len(twice.train_labels) - twice.num_added == 2000

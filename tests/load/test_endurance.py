@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mnist_fc.runs.lock import is_active
+from mnist_fc.runs.lock import is_locked
 from mnist_fc.runs.store import RunStore
 from tests.support.browser import Server
 from tests.support.client import Session
@@ -103,7 +103,7 @@ def test_thousand_starts_and_stops_leave_nothing_behind(small_npz: Path, tmp_pat
     runs = RunStore(store, limit=LIMIT).runs()
     assert sorted(path.name for path in store.iterdir()) == sorted(run.id for run in runs)
     assert sum(run.num_bytes for run in runs) <= LIMIT
-    assert all(run.end and not is_active(run.path) for run in runs)
+    assert all(run.end and not is_locked(run.path) for run in runs)
     assert len(runs) > 1
 
 
@@ -147,4 +147,4 @@ def test_starts_and_stops_on_the_page_leave_nothing_behind(small_npz: Path, tmp_
         assert process_after.mb - process_before.mb < MAX_MB
     assert sum(line.endswith(" begins") for line in lines) == NUM_RUNS_ON_PAGE
     assert sum("ends at step" in line for line in lines) == NUM_RUNS_ON_PAGE
-    assert all(not is_active(run.path) for run in RunStore(tmp_path / "runs").runs())
+    assert all(not is_locked(run.path) for run in RunStore(tmp_path / "runs").runs())

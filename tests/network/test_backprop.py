@@ -1,4 +1,4 @@
-"""backprop.py held to autograd in float64, through layers and losses that are PyTorch's own."""
+"""backprop.py compared with autograd in float64, through PyTorch's own layers and losses."""
 
 import itertools
 
@@ -68,20 +68,20 @@ def assert_is_autograd(config: TrainConfig, model: MLP, small: Mnist, batch: Ten
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_loss_and_gradients_are_those_of_autograd(small: Mnist, activation: str, depth: int, label_smoothing: float) -> None:
+def test_loss_and_gradients_are_autograds(small: Mnist, activation: str, depth: int, label_smoothing: float) -> None:
     config = TrainConfig(hidden_sizes=SIZES[:depth], activation=activation, label_smoothing=label_smoothing)  # type: ignore[arg-type]
     assert_is_autograd(config, new_model(config), small, torch.arange(64))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_with_dropout_they_are_those_of_autograd_with_the_same_units_left_out(small: Mnist, activation: str) -> None:
+def test_dropout_gradients_are_autograds_with_the_same_masks(small: Mnist, activation: str) -> None:
     config = TrainConfig(hidden_sizes=SIZES[:3], activation=activation, dropout=0.3)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(7)
     masks = [torch.empty(64, size).bernoulli_(0.7, generator=generator) / 0.7 for size in config.hidden_sizes]
     assert_is_autograd(config, new_model(config), small, torch.arange(64), masks)
 
 
-def test_dropout_leaves_out_as_many_units_as_it_says(small: Mnist) -> None:
+def test_dropout_drops_the_configured_share_of_units(small: Mnist) -> None:
     config = TrainConfig(hidden_sizes=(400,), activation="sigmoid", dropout=0.2)
     model = new_model(config)
     backprop = Backprop(model, config, 1, torch.Generator().manual_seed(0))
@@ -97,13 +97,13 @@ def test_dropout_leaves_out_as_many_units_as_it_says(small: Mnist) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 17, 100])
-def test_a_batch_of_another_size_is_a_pass_of_its_own(small: Mnist, batch_size: int) -> None:
+def test_batches_of_several_sizes_do_not_interfere(small: Mnist, batch_size: int) -> None:
     config = TrainConfig(hidden_sizes=(40, 24))
     model = new_model(config)
     assert_is_autograd(config, model, small, torch.arange(64))
     assert_is_autograd(config, model, small, torch.arange(100, 100 + batch_size))
 
 
-def test_batches_may_be_taken_in_any_order(small: Mnist) -> None:
+def test_batches_may_be_in_any_order(small: Mnist) -> None:
     config = TrainConfig(hidden_sizes=(40,))
     assert_is_autograd(config, new_model(config), small, torch.randperm(2000, generator=torch.Generator().manual_seed(0))[:64])

@@ -1,4 +1,4 @@
-"""checkpoint.py: other programs read it, and it reads nothing that is not a network."""
+"""checkpoint.py: other programs read its files, and it reads nothing that is not a network."""
 
 import pickle
 import random
@@ -40,7 +40,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "model.ckpt"
 
 
-def test_the_blogs_own_class_loads_it_and_gives_the_same_logits(path: Path, small: Mnist) -> None:
+def test_the_blogs_own_class_loads_it_with_equal_logits(path: Path, small: Mnist) -> None:
     model = new_model((500,))
     checkpoint.save(path, model.state_copy())
     blog = BlogNet()
@@ -50,14 +50,14 @@ def test_the_blogs_own_class_loads_it_and_gives_the_same_logits(path: Path, smal
 
 
 @pytest.mark.parametrize("hidden_sizes", [(8,), (500, 500), (16, 12, 10, 9)])
-def test_a_network_comes_back_as_it_was_saved(path: Path, hidden_sizes: tuple[int, ...]) -> None:
+def test_a_saved_network_loads_unchanged(path: Path, hidden_sizes: tuple[int, ...]) -> None:
     model, loaded = new_model(hidden_sizes), checkpoint.load(saved(path, hidden_sizes))
     assert loaded.hidden_sizes == hidden_sizes
     assert not loaded.training
     assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
 
 
-def test_arrays_are_saved_as_tensors_are(path: Path) -> None:
+def test_arrays_are_saved_like_tensors(path: Path) -> None:
     checkpoint.save(path, {name: tensor.numpy() for name, tensor in new_model((8,)).state_copy().items()})
     assert torch.equal(checkpoint.load(path).layers[0].weight, new_model((8,)).layers[0].weight)
 
@@ -81,13 +81,13 @@ def test_a_config_that_cannot_be_read_is_named(path: Path) -> None:
         checkpoint.load(path)
 
 
-def test_the_shipped_network_reads_more_than_97_percent_of_the_test_set(mnist: Mnist) -> None:
+def test_the_shipped_network_exceeds_97_percent_on_the_test_set(mnist: Mnist) -> None:
     _, accuracy = evaluate(checkpoint.load(checkpoint.SHIPPED), mnist.test_images, mnist.test_labels)
     assert accuracy > 0.97
 
 
 @pytest.mark.parametrize("place", ["beside the weights", "instead of the weights"])
-def test_pickled_code_is_refused_and_not_run(path: Path, tmp_path: Path, place: str) -> None:
+def test_pickled_code_is_rejected_without_running(path: Path, tmp_path: Path, place: str) -> None:
     code = WritesAFile(tmp_path / "ran")
     torch.save(plain_state() | {"code": code} if place == "beside the weights" else code, path)
     with pytest.raises(CheckpointError, match="holds more than tensors; it is not loaded, because that could run code"):
@@ -95,14 +95,14 @@ def test_pickled_code_is_refused_and_not_run(path: Path, tmp_path: Path, place: 
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_bare_pickle_is_refused_and_not_run(path: Path, tmp_path: Path) -> None:
+def test_a_bare_pickle_is_rejected_without_running(path: Path, tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(WritesAFile(tmp_path / "ran")))
     with pytest.raises(CheckpointError, match=r"no checkpoint that torch\.save wrote"):
         checkpoint.load(path)
     assert not (tmp_path / "ran").exists()
 
 
-def test_cut_short_at_any_length_it_is_refused(path: Path) -> None:
+def test_a_file_truncated_anywhere_is_rejected(path: Path) -> None:
     whole = saved(path).read_bytes()
     for length in [*range(0, len(whole), 97), *range(len(whole) - 150, len(whole))]:
         path.write_bytes(whole[:length])
@@ -110,7 +110,7 @@ def test_cut_short_at_any_length_it_is_refused(path: Path) -> None:
             checkpoint.load(path)
 
 
-def test_wrong_bytes_anywhere_are_refused_or_leave_a_network(path: Path) -> None:
+def test_corrupted_bytes_are_rejected_or_leave_a_network(path: Path) -> None:
     whole = saved(path).read_bytes()
     chance = random.Random(0)
     num_refused = 0
@@ -147,7 +147,7 @@ def test_wrong_bytes_anywhere_are_refused_or_leave_a_network(path: Path) -> None
         ({7: torch.zeros(1)}, r"it must have fc1.weight, fc1.bias, fc2.weight"),
     ],
 )
-def test_another_state_dict_is_refused_with_the_reason(path: Path, change: dict[Any, Any], reason: str) -> None:
+def test_a_wrong_state_dict_is_rejected_with_the_reason(path: Path, change: dict[Any, Any], reason: str) -> None:
     torch.save(plain_state() | change, path)
     with pytest.raises(CheckpointError, match=reason) as caught:
         checkpoint.load(path)
@@ -155,20 +155,20 @@ def test_another_state_dict_is_refused_with_the_reason(path: Path, change: dict[
 
 
 @pytest.mark.parametrize("value", [{}, [], torch.zeros(3), "text", None, 7], ids=str)
-def test_what_is_no_state_dict_is_refused(path: Path, value: object) -> None:
+def test_other_values_than_state_dicts_are_rejected(path: Path, value: object) -> None:
     torch.save(value, path)
     with pytest.raises(CheckpointError, match="no state dict of tensors"):
         checkpoint.load(path)
 
 
 @pytest.mark.parametrize("sizes", [(), (7,), (2049,), (8, 8, 8, 8, 8)])
-def test_a_network_outside_the_limits_is_refused(path: Path, sizes: tuple[int, ...]) -> None:
+def test_a_network_out_of_range_is_rejected(path: Path, sizes: tuple[int, ...]) -> None:
     torch.save(new_model(sizes).state_dict(), path)
     with pytest.raises(CheckpointError, match="must be 1 to 4 layers of 8 to 2048 units"):
         checkpoint.load(path)
 
 
-def test_a_small_file_that_poses_as_a_huge_network_is_refused(path: Path) -> None:
+def test_a_small_file_describing_a_huge_network_is_rejected(path: Path) -> None:
     num_units, zero = 10**9, torch.zeros(1)
     state = {
         "fc1.weight": zero.expand(num_units, 784),
@@ -182,7 +182,7 @@ def test_a_small_file_that_poses_as_a_huge_network_is_refused(path: Path) -> Non
         checkpoint.load(path)
 
 
-def test_a_file_that_unpacks_to_more_than_a_network_is_refused(path: Path) -> None:
+def test_a_decompression_bomb_is_rejected(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model/data.pkl", bytes(100 * 2**20))
     assert path.stat().st_size < 2**20
@@ -190,12 +190,12 @@ def test_a_file_that_unpacks_to_more_than_a_network_is_refused(path: Path) -> No
         checkpoint.load(path)
 
 
-def test_the_largest_network_that_can_be_trained_is_not_too_large(path: Path) -> None:
+def test_the_largest_network_that_can_be_trained_loads(path: Path) -> None:
     loaded = checkpoint.load(saved(path, (2048,) * 4))
     assert loaded.hidden_sizes == (2048,) * 4
 
 
-def test_a_missing_file_a_folder_and_a_text_are_no_checkpoints(path: Path) -> None:
+def test_missing_files_folders_and_texts_are_rejected(path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model.ckpt does not exist"):
         checkpoint.load(path)
     path.mkdir()
@@ -207,7 +207,7 @@ def test_a_missing_file_a_folder_and_a_text_are_no_checkpoints(path: Path) -> No
         checkpoint.load(path)
 
 
-def test_a_disk_that_is_full_leaves_the_old_file_whole(path: Path) -> None:
+def test_a_full_disk_leaves_the_old_checkpoint(path: Path) -> None:
     before = saved(path).read_bytes()
     with files_no_larger_than(4096), pytest.raises(OSError, match="File too large"):
         checkpoint.save(path, new_model((500,)).state_copy())

@@ -1,4 +1,4 @@
-"""model.py: names, shapes, the forward pass and how weights begin."""
+"""mlp.py: names, shapes, the forward pass and the initial weights."""
 
 import math
 
@@ -58,7 +58,7 @@ def test_a_copy_of_the_state_does_not_change_with_the_model() -> None:
     assert torch.equal(copy["fc1.weight"], before)
 
 
-def test_pytorch_initialization_is_uniform_within_one_over_the_root_of_the_inputs() -> None:
+def test_pytorch_initialization_is_uniform_within_its_bound() -> None:
     for layer in new_model((500, 300)).layers:
         bound = 1 / math.sqrt(layer.in_features)
         assert layer.weight.abs().max() <= bound
@@ -75,7 +75,7 @@ def test_keras_initialization_is_glorot_uniform_with_zero_biases() -> None:
         assert layer.bias.count_nonzero() == 0
 
 
-def test_the_same_seed_gives_the_same_first_weights_and_another_seed_others() -> None:
+def test_the_seed_decides_the_initial_weights() -> None:
     first, again, other = (new_model(seed=seed).layers[0].weight for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

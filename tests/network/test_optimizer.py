@@ -1,4 +1,4 @@
-"""optimizer.py held to torch.optim."""
+"""optimizer.py compared with torch.optim."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def reference(config: TrainConfig, parameters: list[torch.Tensor]) -> torch.opti
 @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("kind", OPTIMIZERS.options)
-def test_steps_are_those_of_torch_optim_at_every_learning_rate(kind: str, momentum: float, weight_decay: float) -> None:
+def test_steps_equal_those_of_torch_optim(kind: str, momentum: float, weight_decay: float) -> None:
     config = TrainConfig(optimizer=kind, momentum=momentum, weight_decay=weight_decay, adam_epsilon=1e-7)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(0)
     ours = [torch.randn(shape, generator=generator, requires_grad=True) for shape in SHAPES]

@@ -1,4 +1,4 @@
-"""unpickling.py: what torch.save writes of tensors comes back as torch.load has it, and nothing else is made or called."""
+"""torch_pickle.py: it reads tensors as torch.load does, and neither creates nor calls anything else."""
 
 import io
 import pickle
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_fc.network import checkpoint
-from mnist_fc.network.torch_pickle import STORAGES, unpickled
+from mnist_fc.network.torch_pickle import STORAGES, parse_pickle
 from tests.support.files import WritesAFile
 
 
@@ -30,27 +30,27 @@ def pickle_of(value: object) -> bytes:
     name=st.text(st.characters(exclude_categories=["Cs"])),
     data=st.data(),
 )
-def test_tensors_of_every_kind_and_layout_come_back(dtype: torch.dtype, shape: list[int], name: str, data: Any) -> None:
+def test_tensors_of_every_dtype_and_layout_are_read(dtype: torch.dtype, shape: list[int], name: str, data: Any) -> None:
     tensor = torch.arange(2 * 4**4).to(dtype)[3 : 3 + torch.Size(shape).numel()].view(shape)
     tensor = tensor.permute(data.draw(st.permutations(range(len(shape))))) if shape else tensor
     content = io.BytesIO()
     torch.save({name: tensor, "again": torch.nn.Parameter(torch.ones(2))}, content)
-    loaded = checkpoint.tensors_of(content, "some.ckpt", 2**20)
+    loaded = checkpoint.read_tensors(content, "some.ckpt", 2**20)
     assert list(loaded) == [name, "again"]
     assert torch.equal(loaded[name], tensor)
     assert loaded[name].dtype == dtype
 
 
-def test_plain_values_come_back() -> None:
+def test_plain_values_are_read() -> None:
     value = {"a": [1, -5, 2.5, "text", None, True, False, (), (1,), (1, 2, 3, 4)], 7: {}, "large": 10**12}
-    assert unpickled(pickle_of(value)) == value
+    assert parse_pickle(pickle_of(value)) == value
 
 
-def test_what_is_to_be_called_is_not(tmp_path: Path) -> None:
+def test_functions_in_a_pickle_are_never_called(tmp_path: Path) -> None:
     for code in (WritesAFile(tmp_path / "ran"), {"a": [WritesAFile(tmp_path / "ran")]}):
         for protocol in range(6):
             with pytest.raises((pickle.UnpicklingError, ValueError)):
-                unpickled(pickle.dumps(code, protocol))
+                parse_pickle(pickle.dumps(code, protocol))
     assert not (tmp_path / "ran").exists()
 
 
@@ -67,7 +67,7 @@ def test_what_is_to_be_called_is_not(tmp_path: Path) -> None:
         pytest.param(b"", id="nothing"),
     ],
 )
-def test_an_operation_that_would_take_all_memory_or_for_ever_is_refused(operations: bytes) -> None:
+def test_operations_that_exhaust_memory_or_time_are_rejected(operations: bytes) -> None:
     wrong = (pickle.UnpicklingError, ValueError, TypeError, LookupError, AttributeError)
     with pytest.raises(wrong):
-        unpickled(b"\x80\x02" + operations + b"0.")
+        parse_pickle(b"\x80\x02" + operations + b"0.")

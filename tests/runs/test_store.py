@@ -1,4 +1,4 @@
-"""store.py: what is in the store, what is removed for room and what is not, and having back what was deleted."""
+"""store.py: listing, evicting, deleting and restoring runs."""
 
 import json
 import os
@@ -57,9 +57,7 @@ def ids(store: RunStore) -> list[str]:
     return [run.id for run in store.runs()]
 
 
-def test_runs_are_listed_the_newest_first_and_read_again_when_something_was_written(
-    store: RunStore, records: list[Record]
-) -> None:
+def test_runs_are_listed_newest_first_and_reread_after_changes(store: RunStore, records: list[Record]) -> None:
     assert store.runs() == []
     for name in ("2026-01-01", "2026-01-02", "2026-01-03"):
         add(store, records, name)
@@ -75,7 +73,7 @@ def test_runs_are_listed_the_newest_first_and_read_again_when_something_was_writ
     assert all(run.num_bytes == sum(file.stat().st_size for file in run.path.iterdir()) for run in store.runs())
 
 
-def test_a_run_begun_after_the_clock_was_set_back_is_the_newest(store: RunStore, records: list[Record]) -> None:
+def test_a_run_started_after_setting_back_the_clock_is_newest(store: RunStore, records: list[Record]) -> None:
     for name in ("2026-10-25-025959", "2036-01-01", "2026-10-25-020000"):
         add(store, records, name)
     assert ids(store) == ["2026-10-25-020000", "2036-01-01", "2026-10-25-025959"]
@@ -86,16 +84,14 @@ def test_a_run_begun_after_the_clock_was_set_back_is_the_newest(store: RunStore,
     assert [run.id for run in store.plan_eviction(CONFIG).to_remove] == ["2026-10-25-025959"]
 
 
-def test_runs_begun_in_one_second_are_in_the_order_that_they_began_in(store: RunStore, records: list[Record]) -> None:
+def test_runs_started_in_one_second_keep_their_order(store: RunStore, records: list[Record]) -> None:
     begun = [store.create(CONFIG) for _ in range(20)]
     for folder in begun:
         folder.close()
     assert ids(store) == [folder.path.name for folder in reversed(begun)]
 
 
-def test_runs_of_before_they_were_numbered_are_the_oldest_in_the_order_of_their_names(
-    store: RunStore, records: list[Record]
-) -> None:
+def test_unnumbered_runs_are_oldest_in_order_of_name(store: RunStore, records: list[Record]) -> None:
     for name in ("2026-01-02", "2026-01-01", "2027-01-01"):
         write_metadata(add(store, records, name), RunMetadata())
     add(store, records, "2025-01-01")
@@ -103,7 +99,7 @@ def test_runs_of_before_they_were_numbered_are_the_oldest_in_the_order_of_their_
 
 
 @pytest.mark.parametrize("number", [MAX_NUMBER, MAX_NUMBER + 1, 10**4000, -1, 1.5, True, "1"])
-def test_a_number_from_elsewhere_keeps_no_run_from_beginning(store: RunStore, records: list[Record], number: object) -> None:
+def test_an_invalid_number_does_not_prevent_a_new_run(store: RunStore, records: list[Record], number: object) -> None:
     path = add(store, records, "2026-01-01")
     (path / "about.json").write_text(json.dumps({"number": number}))
     begun = store.create(CONFIG)
@@ -112,7 +108,7 @@ def test_a_number_from_elsewhere_keeps_no_run_from_beginning(store: RunStore, re
     assert ("2026-01-01" in ids(store)) == (number == MAX_NUMBER)
 
 
-def test_what_cannot_be_read_is_named_and_hides_nothing_else(full: RunStore) -> None:
+def test_an_unreadable_run_is_named_and_hides_no_other(full: RunStore) -> None:
     (full.path / "2026-01-02" / "config.json").write_text("{}{")
     os.utime(full.path / "2026-01-02" / "metrics.csv", ns=(1, 1))
     assert ids(full) == ["2026-01-03", "2026-01-01"]
@@ -124,13 +120,13 @@ def test_what_cannot_be_read_is_named_and_hides_nothing_else(full: RunStore) -> 
     "run_id",
     ["", "..", ".", "../runs/2026-01-01", "2026-01-01/../2026-01-02", ".deleted", "/etc", "x" * 300, "a\0", "näh"],
 )
-def test_an_id_that_is_no_name_of_a_run_finds_nothing(full: RunStore, run_id: str) -> None:
+def test_an_invalid_id_finds_nothing(full: RunStore, run_id: str) -> None:
     for act in (full.run, full.delete, lambda name: full.pin(name, True)):
         with pytest.raises(RunsError, match="no such run"):
             act(run_id)
 
 
-def test_a_link_to_elsewhere_is_no_run(full: RunStore, tmp_path: Path) -> None:
+def test_a_link_is_not_a_run(full: RunStore, tmp_path: Path) -> None:
     (full.path / "2026-01-01").rename(tmp_path / "elsewhere")
     (full.path / "2026-01-01").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RunsError, match="no such run"):
@@ -140,7 +136,7 @@ def test_a_link_to_elsewhere_is_no_run(full: RunStore, tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "config.json").exists()
 
 
-# Room
+# Eviction
 
 
 def bounded(full: RunStore, room_for_runs: float) -> RunStore:
@@ -148,11 +144,11 @@ def bounded(full: RunStore, room_for_runs: float) -> RunStore:
     return RunStore(full.path, limit=3 * SIZE + room_for_runs * bytes_of(CONFIG))
 
 
-def test_nothing_is_removed_while_there_is_room(full: RunStore) -> None:
+def test_nothing_is_evicted_while_there_is_space(full: RunStore) -> None:
     assert bounded(full, 1.01).plan_eviction(CONFIG).to_remove == ()
 
 
-def test_the_oldest_runs_go_first_and_no_more_than_needed(full: RunStore) -> None:
+def test_the_oldest_runs_are_evicted_first_and_no_more_than_needed(full: RunStore) -> None:
     room = (bytes_of(CONFIG) - 1.5 * SIZE) / bytes_of(CONFIG)
     store = bounded(full, room)
     assert [run.id for run in store.plan_eviction(CONFIG).to_remove] == ["2026-01-01", "2026-01-02"]
@@ -161,7 +157,7 @@ def test_the_oldest_runs_go_first_and_no_more_than_needed(full: RunStore) -> Non
     assert [name for name in ids(store) if name.startswith("2026-01")] == ["2026-01-03"]
 
 
-def test_pinned_runs_and_those_that_go_on_stay(full: RunStore) -> None:
+def test_pinned_and_running_runs_are_not_evicted(full: RunStore) -> None:
     full.pin("2026-01-01", True)
     going = full.create(CONFIG)
     write_metadata(going.path.rename(full.path / "2026-01-00"), RunMetadata())  # the oldest
@@ -170,7 +166,7 @@ def test_pinned_runs_and_those_that_go_on_stay(full: RunStore) -> None:
     assert bounded(full, 0.95).plan_eviction(CONFIG).to_remove[0].id == "2026-01-00"
 
 
-def test_a_store_full_of_pinned_runs_says_what_to_do(full: RunStore) -> None:
+def test_a_store_full_of_pinned_runs_suggests_a_remedy(full: RunStore) -> None:
     for name in ids(full):
         full.pin(name, True)
     store = RunStore(full.path, limit=3 * SIZE + 1000)
@@ -179,7 +175,7 @@ def test_a_store_full_of_pinned_runs_says_what_to_do(full: RunStore) -> None:
     assert len(ids(store)) == 3
 
 
-def test_the_bound_holds_for_runs_begun_together(tmp_path: Path, small: Mnist) -> None:
+def test_the_limit_holds_for_runs_started_together(tmp_path: Path, small: Mnist) -> None:
     config = CONFIG.replace(hidden_sizes=(512,), num_epochs=3)
     store = RunStore(tmp_path, limit=bytes_of(config) * 1.5)
     folders = [store.create(config), store.create(config)]
@@ -189,21 +185,21 @@ def test_the_bound_holds_for_runs_begun_together(tmp_path: Path, small: Mnist) -
     assert sum(run.num_bytes for run in store.runs()) <= store.limit
 
 
-def test_two_programs_make_room_at_once(full: RunStore) -> None:
+def test_two_programs_may_evict_at_once(full: RunStore) -> None:
     stores = [bounded(full, 0.8), bounded(full, 0.8)]
     with ThreadPoolExecutor(2) as pool:
         for folder in pool.map(lambda store: store.create(CONFIG), stores):
             folder.close()
 
 
-def test_what_a_killed_removal_left_goes_with_the_next(full: RunStore) -> None:
+def test_the_next_removal_finishes_a_killed_one(full: RunStore) -> None:
     (full.path / ".removed-x").mkdir()
     (full.path / ".removed-x" / "step-000000.ckpt").write_bytes(b"x")
     full.delete("2026-01-01")
     assert not (full.path / ".removed-x").exists()
 
 
-def test_the_bound_holds_for_a_run_that_alone_would_break_it(tmp_path: Path, small: Mnist) -> None:
+def test_the_limit_holds_for_one_run_that_would_exceed_it(tmp_path: Path, small: Mnist) -> None:
     config = CONFIG.replace(hidden_sizes=(512,), num_epochs=3)
     store = RunStore(tmp_path, limit=bytes_of(config) * 0.6)
     folder = store.create(config)
@@ -213,7 +209,7 @@ def test_the_bound_holds_for_a_run_that_alone_would_break_it(tmp_path: Path, sma
     assert store.runs()[0].end
 
 
-def test_the_estimate_of_a_run_is_no_less_than_it_takes(tmp_path: Path, small: Mnist) -> None:
+def test_the_estimated_size_of_a_run_is_an_upper_bound(tmp_path: Path, small: Mnist) -> None:
     for config in (CONFIG, CONFIG.replace(hidden_sizes=(256, 256), num_epochs=20)):
         folder = RunFolder(tmp_path, config)
         for record in train(config, small):
@@ -224,7 +220,7 @@ def test_the_estimate_of_a_run_is_no_less_than_it_takes(tmp_path: Path, small: M
 # Names, pins, deletion
 
 
-def test_names_and_pins_outlast_the_program(full: RunStore) -> None:
+def test_names_and_pins_persist(full: RunStore) -> None:
     full.rename("2026-01-02", "  The <b>best</b>\n ")
     full.pin("2026-01-02", True)
     full.rename("2026-01-03", "x")
@@ -234,7 +230,7 @@ def test_names_and_pins_outlast_the_program(full: RunStore) -> None:
     assert again["2026-01-03"].name == ""
 
 
-def test_deleted_runs_can_be_brought_back_until_another_begins(full: RunStore) -> None:
+def test_deleted_runs_can_be_restored_until_another_begins(full: RunStore) -> None:
     before = full.run("2026-01-02")
     full.delete("2026-01-02")
     full.delete("2026-01-01")
@@ -244,14 +240,14 @@ def test_deleted_runs_can_be_brought_back_until_another_begins(full: RunStore) -
     assert [run.id for run in full.deleted()] == ["2026-01-01"]
     full.create(CONFIG).close()
     assert full.deleted() == []
-    with pytest.raises(RunsError, match="gone for good"):
+    with pytest.raises(RunsError, match="is gone: another run has begun"):
         full.restore("2026-01-01")
 
 
 @pytest.mark.parametrize("run_id", ["", "..", "../2026-01-03", "none"])
-def test_only_deleted_runs_are_brought_back(full: RunStore, run_id: str) -> None:
+def test_only_deleted_runs_are_restored(full: RunStore, run_id: str) -> None:
     full.delete("2026-01-02")
-    with pytest.raises(RunsError, match="gone for good"):
+    with pytest.raises(RunsError, match="is gone: another run has begun"):
         full.restore(run_id)
 
 
@@ -264,16 +260,16 @@ def test_runs_are_not_deleted_into_a_folder_elsewhere(full: RunStore, tmp_path: 
     assert [run.id for run in full.deleted()] == ["2026-01-02"]
 
 
-def test_a_run_that_goes_on_is_not_deleted(full: RunStore) -> None:
+def test_a_running_run_cannot_be_deleted(full: RunStore) -> None:
     going = full.create(CONFIG)
-    with pytest.raises(RunsError, match="goes on; stop it first"):
+    with pytest.raises(RunsError, match="is running; stop it first"):
         full.delete(going.path.name)
     going.close()
     full.delete(going.path.name)
     assert len(ids(full)) == 3
 
 
-def test_a_run_is_read_again_only_when_it_has_changed(store: RunStore, records: list[Record]) -> None:
+def test_only_changed_runs_are_read_again(store: RunStore, records: list[Record]) -> None:
     """What was read is remembered until it changes: the list is asked for at every tick of the page."""
     path = add(store, records, "2026-02-000")
     for i in range(1, 100):
@@ -286,17 +282,17 @@ def test_a_run_is_read_again_only_when_it_has_changed(store: RunStore, records: 
     assert [before is after for before, after in zip(known, store.runs(), strict=True)] == [False] + [True] * 99
 
 
-# Where it is
+# Path and limit
 
 
-def test_the_store_is_the_one_named_else_the_environments_else_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stores_path_falls_back_to_the_environment_then_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runs_dir() == Path("runs")
     monkeypatch.setenv("MNIST_FC_RUNS", "/elsewhere")
     assert runs_dir() == Path("/elsewhere")
     assert runs_dir("here") == Path("here")
 
 
-def test_the_bound_is_the_environments_else_two_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_falls_back_to_two_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert limit_bytes() == 2e9
     monkeypatch.setenv("MNIST_FC_RUNS_GB", "0.5")
     assert limit_bytes() == 5e8
@@ -306,7 +302,7 @@ def test_the_bound_is_the_environments_else_two_gigabytes(monkeypatch: pytest.Mo
             limit_bytes()
 
 
-def test_nothing_in_the_store_holds_more_than_tensors(full: RunStore) -> None:
+def test_checkpoints_in_the_store_hold_only_tensors(full: RunStore) -> None:
     for path in full.path.rglob("*.ckpt"):
         state = torch.load(path, weights_only=True)
         assert all(isinstance(value, torch.Tensor) for value in state.values())

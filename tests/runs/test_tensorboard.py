@@ -1,4 +1,4 @@
-"""events.py: what TensorBoard itself reads of a run, also of one that was killed, resumed, or had no room."""
+"""tensorboard.py: what TensorBoard itself reads of a run, also of one that was killed, resumed, or met a full disk."""
 
 import io
 import json
@@ -183,7 +183,7 @@ def test_every_number_is_read_back_at_its_step(store: Path, runs: dict[str, list
         assert scalars(store / name) == expected
 
 
-def test_numbers_out_of_float32s_range_are_infinite(tmp_path: Path, runs: dict[str, list[Record]]) -> None:
+def test_numbers_beyond_float32_become_infinite(tmp_path: Path, runs: dict[str, list[Record]]) -> None:
     record = replace(of(StepRecord, runs["validated"])[0], gradient_norms=(math.inf, 1e300, math.nan))
     write(tmp_path, VALIDATED, [record])
     values = [scalars(tmp_path)[f"gradient_norm/fc{i}"][0][1] for i in (1, 2, 3)]
@@ -217,7 +217,7 @@ def test_histograms_count_every_weight_and_every_gradient(store: Path, runs: dic
             assert np.abs(counts - last.bucket).sum() <= 2, "rounding moves a weight at most"
 
 
-def test_a_gradient_that_is_zero_everywhere_is_shown_as_one_bucket_of_zeros(tmp_path: Path) -> None:
+def test_a_zero_gradient_is_one_bucket(tmp_path: Path) -> None:
     counts = torch.histc(torch.zeros(30), 64, 0.0, 0.0).long().numpy()
     nothing = Histogram(0.0, 0.0, counts, 0.0, 0.0)
     write(tmp_path / "run", VALIDATED, [HistogramsRecord(15, 1, {}, {"fc1.bias": nothing})])
@@ -226,7 +226,7 @@ def test_a_gradient_that_is_zero_everywhere_is_shown_as_one_bucket_of_zeros(tmp_
     assert buckets == [[0.0, 0.0, 30.0]]
 
 
-def test_each_epoch_leaves_a_picture_of_what_first_layer_units_look_for(store: Path, runs: dict[str, list[Record]]) -> None:
+def test_each_epoch_leaves_a_picture_of_first_layer_weights(store: Path, runs: dict[str, list[Record]]) -> None:
     for name, (rows, units) in {"validated": (3, 20), "on all images": (8, 64)}.items():
         events = read(store / name).Images("pictures/fc1.weight")
         assert [event.step for event in events] == [record.step for record in of(EpochRecord, runs[name])]
@@ -246,7 +246,7 @@ def test_each_epoch_leaves_a_picture_of_what_first_layer_units_look_for(store: P
             assert (pixels[:, :-1, :28, 28].reshape(-1, 3) == 90).all()
 
 
-def test_a_run_that_stops_within_an_epoch_leaves_a_picture_of_its_end(tmp_path: Path, small: Mnist) -> None:
+def test_a_run_stopped_within_an_epoch_leaves_a_final_picture(tmp_path: Path, small: Mnist) -> None:
     write(tmp_path, VALIDATED, list(train(VALIDATED, small, stop_after(17))))
     assert [event.step for event in read(tmp_path).Images("pictures/fc1.weight")] == [15, 17]
 
@@ -304,7 +304,7 @@ def test_tensorboard_shows_both_runs_and_every_kind_of_record(client: Client, ru
             assert [sum(count for _, _, count in buckets) for _, _, buckets in histograms] == [array.size] * 2
 
 
-def test_the_table_of_hyperparameters_has_each_runs_values_and_results(store: Path, runs: dict[str, list[Record]]) -> None:
+def test_the_hyperparameter_table_has_values_and_results(store: Path, runs: dict[str, list[Record]]) -> None:
     groups = session_groups(store)
     assert groups.keys() == CONFIGS.keys()
     for name, config in CONFIGS.items():
@@ -316,7 +316,7 @@ def test_the_table_of_hyperparameters_has_each_runs_values_and_results(store: Pa
         assert len(metrics) == (6 if config.num_validation else 4)
 
 
-def test_each_hyperparameter_says_what_it_may_be(client: Client) -> None:
+def test_each_hyperparameter_has_its_range(client: Client) -> None:
     experiment = posted(client, "experiment", includeMetrics=True)
     about = {each["name"]: each for each in experiment["hparamInfos"]}
     assert about.keys() == FIELDS.keys()
@@ -327,7 +327,7 @@ def test_each_hyperparameter_says_what_it_may_be(client: Client) -> None:
     assert all(metric["description"] for metric in experiment["metricInfos"])
 
 
-def test_the_status_says_whether_a_run_came_to_its_end_or_failed(tmp_path: Path, small: Mnist) -> None:
+def test_the_status_tells_success_from_failure(tmp_path: Path, small: Mnist) -> None:
     diverging = VALIDATED.replace(**OVERFLOWING)
     ends = {
         "DONE": (VALIDATED, list(train(VALIDATED, small))),
@@ -361,7 +361,7 @@ def record_ends(content: bytes) -> list[int]:
     return ends[1:]
 
 
-def test_each_record_is_one_record_of_the_file(content: bytes, runs: dict[str, list[Record]]) -> None:
+def test_each_record_is_one_event(content: bytes, runs: dict[str, list[Record]]) -> None:
     told = [each for each in runs["validated"] if not isinstance(each, (WeightsRecord, StateRecord))]
     # The version, the start, the hyperparameters that there are, those of this run, and the graph.
     assert len(record_ends(content)) == 5 + len(told)
@@ -369,7 +369,7 @@ def test_each_record_is_one_record_of_the_file(content: bytes, runs: dict[str, l
 
 
 @given(st.floats(0, 1), st.integers(-20, 20) | st.integers(-5000, 5000))
-def test_a_file_that_is_cut_short_anywhere_has_all_records_before(
+def test_a_truncated_file_keeps_all_records_before_the_cut(
     tmp_path_factory: pytest.TempPathFactory, store: Path, content: bytes, place: float, offset: int
 ) -> None:
     ends = record_ends(content)
@@ -397,7 +397,7 @@ for step in count(1):
 """
 
 
-def test_a_writer_that_is_killed_leaves_every_record_that_it_wrote(tmp_path: Path) -> None:
+def test_a_killed_writer_loses_no_record(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout
@@ -412,7 +412,7 @@ def test_a_writer_that_is_killed_leaves_every_record_that_it_wrote(tmp_path: Pat
     assert len(losses) <= told + 1
 
 
-def test_a_resumed_run_shows_its_new_way_and_no_longer_the_old(
+def test_a_resumed_run_replaces_the_old_course(
     tmp_path: Path, small: Mnist, runs: dict[str, list[Record]], caplog: pytest.LogCaptureFixture
 ) -> None:
     old = runs["validated"]
@@ -448,7 +448,7 @@ def test_a_resumed_run_shows_its_new_way_and_no_longer_the_old(
     assert status(tmp_path, "run") == "SUCCESS"
 
 
-def test_a_run_resumed_after_the_clock_was_set_back_shows_its_new_way(tmp_path: Path, runs: dict[str, list[Record]]) -> None:
+def test_resuming_after_setting_back_the_clock_replaces_the_course(tmp_path: Path, runs: dict[str, list[Record]]) -> None:
     write(tmp_path / "run", VALIDATED, runs["validated"])
     (file,) = (tmp_path / "run").iterdir()
     file.rename(tmp_path / "run" / f"events.out.tfevents.{time.time_ns() + 3_600_000_000_000}")
@@ -457,7 +457,7 @@ def test_a_run_resumed_after_the_clock_was_set_back_shows_its_new_way(tmp_path: 
     assert {tag: points for tag, points in scalars(tmp_path / "run").items() if points} == expected_scalars(again)
 
 
-def test_a_run_that_begins_again_shows_nothing_of_before(tmp_path: Path, runs: dict[str, list[Record]]) -> None:
+def test_a_restarted_run_shows_nothing_of_before(tmp_path: Path, runs: dict[str, list[Record]]) -> None:
     write(tmp_path / "run", VALIDATED, runs["validated"])
     again = [record for record in runs["validated"] if record.step <= 5]
     write(tmp_path / "run", VALIDATED, again, purge_from=0)
@@ -467,7 +467,7 @@ def test_a_run_that_begins_again_shows_nothing_of_before(tmp_path: Path, runs: d
     assert 'name: "logits"' in client.get("/data/plugin/graphs/graph", query_string={"run": "run"}).text
 
 
-def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path: Path, runs: dict[str, list[Record]]) -> None:
+def test_a_full_disk_is_reported_and_events_stay(tmp_path: Path, runs: dict[str, list[Record]]) -> None:
     steps = of(StepRecord, runs["validated"])
     events = EventFile(tmp_path, VALIDATED)
     for record in steps[:10]:
@@ -482,14 +482,14 @@ def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path: Path, runs: di
     assert len(scalars(tmp_path)["loss/train"]) == 10
 
 
-def test_a_file_that_cannot_be_begun_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     with files_no_larger_than(500), pytest.raises(OSError, match="File too large"):
         EventFile(tmp_path, VALIDATED)
     with pytest.raises(FileNotFoundError):
         EventFile(tmp_path / "nowhere", VALIDATED)
 
 
-def test_tensorflow_is_left_alone_where_it_is_installed(tmp_path: Path, store: Path) -> None:
+def test_tensorflow_is_never_imported(tmp_path: Path, store: Path) -> None:
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow is imported')")
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mnist_fc.records import EndRecord, Record, StepRecord
-from mnist_fc.runs.lock import is_active
+from mnist_fc.runs.lock import is_locked
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.dispatcher import SERVER_ERROR
 from mnist_fc.server.run import Run
@@ -83,7 +83,7 @@ def test_error_in_the_writer_fails_the_run_and_closes_its_folder(
     assert snapshot.state == "failed"
     assert snapshot.message.startswith(SERVER_ERROR)
     assert run.path
-    assert not is_active(run.path), "others can have the folder"
+    assert not is_locked(run.path), "others can have the folder"
 
 
 def test_error_in_a_result_handler_fails_the_speed_test_alone(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:

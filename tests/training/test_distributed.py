@@ -1,4 +1,4 @@
-"""team.py, and the training of one network by several processes that torchrun starts: held to the training by one."""
+"""distributed.py: several processes that torchrun starts train as one process does."""
 
 import csv
 import json
@@ -34,26 +34,27 @@ def torchrun(size: int) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(size)]
 
 
-# The rows of one process
+# The shard of one process
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("count", [0, 1, 2, 44, 100])
 @pytest.mark.parametrize("size", SIZES)
-def test_every_row_is_that_of_one_process_and_the_shares_are_even(size: int, count: int) -> None:
-    shares = [range(count)[ProcessGroup(rank, size).rows(count)] for rank in range(size)]
+def test_shards_cover_every_row_once_and_evenly(size: int, count: int) -> None:
+    shares = [range(count)[ProcessGroup(rank, size).shard(count)] for rank in range(size)]
     assert [row for share in shares for row in share] == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 @pytest.mark.parametrize("count", [2, 50])
 @pytest.mark.parametrize("kind", ["shift", "affine", "elastic"])
-def test_an_image_is_augmented_alike_whichever_process_has_it(small: Mnist, kind: Augmentation, count: int) -> None:
+def test_augmentation_does_not_depend_on_the_process(small: Mnist, kind: Augmentation, count: int) -> None:
     whole = small.train_images[:count] / 255
     original, generator = whole.clone(), torch.Generator().manual_seed(3)
     augment(whole, kind, generator)
     parts = []
     for rank in range(3):
-        rows = ProcessGroup(rank, 3).rows(count)
+        rows = ProcessGroup(rank, 3).shard(count)
         part, own = original[rows].clone(), torch.Generator().manual_seed(3)
         augment(part, kind, own, count, rows)
         parts.append(part)
@@ -65,9 +66,7 @@ def test_an_image_is_augmented_alike_whichever_process_has_it(small: Mnist, kind
 @pytest.mark.parametrize("batch_size", [2, 50])
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_the_shares_of_loss_and_gradients_add_up_to_those_of_the_batch(
-    small: Mnist, activation: Any, dropout: float, batch_size: int
-) -> None:
+def test_loss_and_gradients_of_shards_sum_to_the_batchs(small: Mnist, activation: Any, dropout: float, batch_size: int) -> None:
     config = TrainConfig(hidden_sizes=(40, 24), activation=activation, dropout=dropout, label_smoothing=0.1)
     model = MLP(config.hidden_sizes, config.activation)
     initialize(model, "pytorch", torch.Generator().manual_seed(1))
@@ -82,7 +81,7 @@ def test_the_shares_of_loss_and_gradients_add_up_to_those_of_the_batch(
         return loss, num_correct, gradients, generator.get_state()
 
     loss, num_correct, gradients, state = run(slice(None))
-    shares = [run(ProcessGroup(rank, 3).rows(batch_size)) for rank in range(3)]
+    shares = [run(ProcessGroup(rank, 3).shard(batch_size)) for rank in range(3)]
     assert sum(share[0] for share in shares) == pytest.approx(loss, rel=1e-5)
     assert sum(share[1] for share in shares) == num_correct
     for gradient, *parts in zip(gradients, *(share[2] for share in shares), strict=True):
@@ -93,18 +92,18 @@ def test_the_shares_of_loss_and_gradients_add_up_to_those_of_the_batch(
 # Joining
 
 
-def test_a_process_that_torchrun_did_not_start_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torchrun_a_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    with joined() as team:
-        assert team is SINGLE_PROCESS
+    with joined() as group:
+        assert group is SINGLE_PROCESS
         tensor = torch.arange(3.0)
-        team.all_reduce_sum_(tensor)
+        group.all_reduce_sum_(tensor)
         assert tensor.tolist() == [0, 1, 2]
-        assert team.rows(7) == slice(0, 7)
+        assert group.shard(7) == slice(0, 7)
 
 
 @pytest.mark.parametrize("variables", [{"RANK": "first", "WORLD_SIZE": "2"}, {"RANK": "0", "WORLD_SIZE": "2"}])
-def test_variables_that_lead_to_no_team_are_refused(
+def test_variables_of_no_reachable_group_are_rejected(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("MASTER_ADDR", "MASTER_PORT"):
@@ -114,7 +113,7 @@ def test_variables_that_lead_to_no_team_are_refused(
     with pytest.raises(ProcessGroupError, match="cannot be joined"), joined():
         pass
     assert main(["train"]) == 2
-    assert capsys.readouterr().err.startswith("error: the other processes that torchrun's variables speak of cannot be joined: ")
+    assert capsys.readouterr().err.startswith("error: the other processes that torchrun's variables name cannot be joined: ")
 
 
 # The command line
@@ -164,22 +163,21 @@ def numbers(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> list[floa
     return [float(number) for row in rows for column in columns for number in (row[column].split() or ["-1"])]
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(
     ("size", "changes"),
     [pytest.param(*SETTINGS[each], id=each, marks=[] if each == "plain" else pytest.mark.slow) for each in SETTINGS],
 )
-def test_a_team_leaves_one_run_with_the_losses_of_one_process(
+def test_a_group_leaves_one_run_with_one_processs_losses(
     size: int, changes: list[str], small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*options(small_npz, tmp_path / "one"), *changes]) == 0
     one = json.loads(capsys.readouterr().out)
-    command = [*torchrun(size), "-m", "mnist_fc", *options(small_npz, tmp_path / "team"), *changes]
+    command = [*torchrun(size), "-m", "mnist_fc", *options(small_npz, tmp_path / "group"), *changes]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     result = json.loads(line)
-    assert list((tmp_path / "team").iterdir()) == [Path(result["run_dir"])]
+    assert list((tmp_path / "group").iterdir()) == [Path(result["run_dir"])]
     assert done.stderr.count("epoch   1/2") == 1
     assert (result["outcome"], result["epochs"], result["parameters"]) == ("done", 2, one["parameters"])
     assert result["test_accuracy"] == pytest.approx(one["test_accuracy"], abs=5 / 500)
@@ -202,9 +200,7 @@ def test_a_team_leaves_one_run_with_the_losses_of_one_process(
 
 @pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_team_that_is_told_to_stop_keeps_the_checkpoint_and_says_so(
-    number: signal.Signals, small_npz: Path, tmp_path: Path
-) -> None:
+def test_a_group_told_to_stop_keeps_its_checkpoint(number: signal.Signals, small_npz: Path, tmp_path: Path) -> None:
     command = [*torchrun(2), "-m", "mnist_fc", *options(small_npz, tmp_path / "runs"), "--epochs", "100", "--hidden-sizes", "256"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
@@ -223,7 +219,7 @@ def test_a_team_that_is_told_to_stop_keeps_the_checkpoint_and_says_so(
 
 
 @pytest.mark.integration
-def test_a_team_that_diverges_says_so_once(small_npz: Path, tmp_path: Path) -> None:
+def test_a_diverging_group_reports_it_once(small_npz: Path, tmp_path: Path) -> None:
     command = [*torchrun(2), "-m", "mnist_fc", *options(small_npz, tmp_path / "runs"), *as_options(OVERFLOWING)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -234,7 +230,7 @@ def test_a_team_that_diverges_says_so_once(small_npz: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.integration
-def test_what_a_team_cannot_do_is_said_and_leaves_no_run(tmp_path: Path) -> None:
+def test_a_group_with_wrong_settings_leaves_no_run(tmp_path: Path) -> None:
     command = [*torchrun(2), "-m", "mnist_fc", "train", "--batch-size", "1", "--runs-dir", str(tmp_path / "runs")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -243,20 +239,20 @@ def test_what_a_team_cannot_do_is_said_and_leaves_no_run(tmp_path: Path) -> None
     assert not (tmp_path / "runs").exists()
 
 
-# What each process of a team gets
+# What each process of a group gets
 
 
 MEMBER = '''
 import dataclasses, hashlib, json, os, sys
 from pathlib import Path
 
-from mnist_fc import data
 from mnist_fc.config import TrainConfig
+from mnist_fc.data.mnist import load_mnist
 from mnist_fc.training.engine import train
 from mnist_fc.records import StateRecord
 from mnist_fc.training.distributed import ProcessGroupError, joined
 
-images, folder = data.load(sys.argv[1]), Path(sys.argv[2])
+images, folder = load_mnist(sys.argv[1]), Path(sys.argv[2])
 config = TrainConfig.from_json(sys.argv[3])
 
 
@@ -273,32 +269,32 @@ def plain(value):
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else hashlib.sha256(value.tobytes()).hexdigest()
 
 
-with joined() as team:
+with joined() as group:
     def change(training):
-        if team.rank == 0 and training.step == 5:
+        if group.rank == 0 and training.step == 5:
             training.learning_rate = 0.02
-        return not (team.rank == 1 and training.step >= 20)
+        return not (group.rank == 1 and training.step >= 20)
 
     def end(training):
-        if team.rank == 1 and training.step == 7:
+        if group.rank == 1 and training.step == 7:
             os._exit(0)
         return True
 
-    stopped = list(train(config, images, change, team=team))
+    stopped = list(train(config, images, change, group=group))
     *_, state = (record for record in stopped if isinstance(record, StateRecord))
-    results = {"stopped": told(stopped), "resumed": told(train(config, images, state=state.state, team=team))}
+    results = {"stopped": told(stopped), "resumed": told(train(config, images, state=state.state, group=group))}
     others = dataclasses.replace(images, train_labels=9 - images.train_labels)
     for name, arguments in {
-        "other data": (config, others if team.rank else images),
-        "other settings": (config.replace(learning_rate=1e-3 * (1 + team.rank)), images),
+        "other data": (config, others if group.rank else images),
+        "other settings": (config.replace(learning_rate=1e-3 * (1 + group.rank)), images),
     }.items():
         try:
-            next(train(*arguments, team=team))
+            next(train(*arguments, group=group))
         except ProcessGroupError as error:
             results[name] = str(error)
-    (folder / f"{team.rank}.json").write_text(json.dumps(results, default=plain))
+    (folder / f"{group.rank}.json").write_text(json.dumps(results, default=plain))
     try:
-        list(train(config, images, end, team=team))
+        list(train(config, images, end, group=group))
     except ProcessGroupError as error:
         (folder / "left.txt").write_text(str(error))
         os._exit(0)
@@ -327,7 +323,7 @@ def results_of(members: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @pytest.mark.integration
-def test_all_processes_get_the_same_records_and_the_same_bits_of_weights(members: Path) -> None:
+def test_all_processes_get_bitwise_equal_records(members: Path) -> None:
     first, second = results_of(members)
     for name in ("stopped", "resumed"):
         assert first[name] == second[name]
@@ -338,21 +334,21 @@ def test_all_processes_get_the_same_records_and_the_same_bits_of_weights(members
 
 
 @pytest.mark.integration
-def test_when_one_is_told_to_stop_all_stop_a_step_later(members: Path) -> None:
+def test_when_one_stops_all_stop_a_step_later(members: Path) -> None:
     for result in results_of(members):
         kind, end = result["stopped"][-1]
         assert (kind, end["outcome"], end["step"]) == ("EndRecord", "stopped", 21)
 
 
 @pytest.mark.integration
-def test_the_learning_rate_that_the_first_sets_holds_for_all_from_that_step(members: Path) -> None:
+def test_the_first_processs_learning_rate_holds_for_all(members: Path) -> None:
     for result in results_of(members):
         rates = [fields["learning_rate"] for kind, fields in result["stopped"] if kind == "StepRecord"]
         assert rates == [1e-3] * 5 + [0.02] * 16
 
 
 @pytest.mark.integration
-def test_a_team_that_was_stopped_goes_on_to_the_losses_of_one_process(members: Path, small: Mnist) -> None:
+def test_a_stopped_group_resumes_to_one_processs_losses(members: Path, small: Mnist) -> None:
     def change(training: Any) -> bool:
         if training.step == 5:
             training.learning_rate = 0.02
@@ -377,13 +373,13 @@ def test_a_team_that_was_stopped_goes_on_to_the_losses_of_one_process(members: P
 
 @pytest.mark.integration
 @pytest.mark.parametrize("what", ["data", "settings"])
-def test_processes_that_do_not_have_the_same_are_refused(members: Path, what: str) -> None:
+def test_processes_with_different_data_or_settings_are_rejected(members: Path, what: str) -> None:
     for result in results_of(members):
         assert result[f"other {what}"] == (
-            f"not all processes of the team have the same {what}; each needs the same command and data"
+            f"not all processes of the group have the same {what}; each needs the same command and data"
         )
 
 
 @pytest.mark.integration
-def test_when_one_ends_the_others_say_so(members: Path) -> None:
-    assert (members / "left.txt").read_text("utf-8").startswith("another process of the team has ended or cannot be reached: ")
+def test_when_one_process_ends_the_others_report_it(members: Path) -> None:
+    assert (members / "left.txt").read_text("utf-8").startswith("another process of the group has ended or cannot be reached: ")

@@ -1,4 +1,4 @@
-"""The measurement of speed: what is measured, and what is read from it."""
+"""throughput.py: what is measured, and what follows from it."""
 
 import pytest
 import torch
@@ -28,28 +28,26 @@ class TestThreadCounts:
         ("cores", "counts"),
         [(9, [1, 2, 4, 8, 9]), (12, [1, 2, 4, 8, 12]), (16, [1, 2, 4, 8, 16]), (100, [1, 2, 4, 8, 16, 32, 64, 100])],
     )
-    def test_of_many_cores_there_are_the_powers_of_two_and_all(self, cores: int, counts: list[int]) -> None:
+    def test_many_cores_are_counted_in_powers_of_two(self, cores: int, counts: list[int]) -> None:
         assert thread_counts(cores) == counts
 
-    def test_they_ascend_from_one_to_all_without_a_number_twice(self) -> None:
+    def test_counts_ascend_without_duplicates(self) -> None:
         for cores in range(1, 300):
             counts = thread_counts(cores)
             assert (counts[0], counts[-1]) == (1, cores)
             assert counts == sorted(set(counts))
             assert len(counts) <= 10
 
-    def test_they_are_of_this_machine_unless_said(self) -> None:
+    def test_counts_default_to_this_machine(self) -> None:
         assert thread_counts() == thread_counts(CPU_COUNT)
 
 
 class TestMeasure:
-    def test_there_is_a_record_for_every_number_of_threads_and_batch_size_in_order(
-        self, measured: list[tuple[SpeedRecord, int]]
-    ) -> None:
+    def test_every_number_of_threads_and_batch_size_is_measured(self, measured: list[tuple[SpeedRecord, int]]) -> None:
         found = [(record.threads, record.batch_size) for record, _ in measured]
         assert found == [(threads, size) for threads in thread_counts() for size in BATCH_SIZES]
 
-    def test_the_training_had_the_threads_that_the_record_names(self, measured: list[tuple[SpeedRecord, int]]) -> None:
+    def test_training_used_the_threads_of_the_record(self, measured: list[tuple[SpeedRecord, int]]) -> None:
         assert [record.threads for record, _ in measured] == [threads for _, threads in measured]
 
     def test_rates_are_positive(self, measured: list[tuple[SpeedRecord, int]]) -> None:
@@ -77,9 +75,9 @@ class TestFastestThreads:
             *((321, SpeedRecord(4, 512, 3000.0)), (4096, SpeedRecord(4, 512, 3000.0))),
         ],
     )
-    def test_it_is_the_highest_rate_of_the_nearest_batch_size(self, batch_size: int, fastest: SpeedRecord) -> None:
+    def test_the_highest_rate_of_the_nearest_batch_size_wins(self, batch_size: int, fastest: SpeedRecord) -> None:
         assert fastest_threads(list(self.RECORDS), batch_size) == fastest
         assert fastest_threads(list(reversed(self.RECORDS)), batch_size) == fastest
 
-    def test_records_that_are_still_coming_in_will_do(self) -> None:
+    def test_incomplete_records_suffice(self) -> None:
         assert fastest_threads(list(self.RECORDS[:1]), 4096) == self.RECORDS[0]
