@@ -52,7 +52,7 @@ def panel() -> None:
             if len(runs) > MAX_LISTED:
                 st.toggle(f"All {len(runs)} runs", key="all_runs")
             _messages(scheduler.store, kept)
-        _curves([run for run in kept if run.id in colors], colors)
+        _curves([run for run in runs if run.id in colors], colors)
     st.divider()
     blog.panel(runs)
 
@@ -99,21 +99,28 @@ def _colors(runs: Sequence[ListedRun]) -> dict[str, str]:
 
 
 def _curves(runs: Sequence[ListedRun], colors: dict[str, str]) -> None:
-    """The curves of several runs on one pair of axes, all smoothed alike."""
+    """Draw the curves of several runs on one pair of axes, all smoothed alike.
+
+    A run that was deleted has no curve, but keeps its place in the legend: a page that became shorter would move its rows.
+    """
     with st.container(horizontal=True, vertical_alignment="center", key="compare"):
         what: Any = _choose("What", ["loss", "accuracy"], "compare_what")
         of = _choose("Of which images", ["train", "validation", "test"], "compare_of")
         over: Any = _choose("Over", ["step", "seconds"], "compare_over")
         is_zoomed = what == "accuracy" and st.toggle("Zoom", key="compare_zoom")
-    series = []
+    series, legend = [], []
     for run in runs:
+        if run.is_deleted:
+            legend.append(Series(f"{run.name} (deleted)", colors[run.id], [], []))
+            continue
         here = shared.scheduler().run(run.id)
         curve = _curve(here.snapshot(), what, of, over) if here else Curve(np.empty(0), np.empty(0))
         finite = np.isfinite(curve.values)
         if finite.any():
             x, y = curve.steps[finite].tolist(), curve.values[finite].tolist()
             series.append(Series(run.name, colors[run.id], x, y, dots=of != "train"))
-    heading(f"{what.capitalize()}, {of}", series, ".2%" if what == "accuracy" else ",.3f")
+            legend.append(series[-1])
+    heading(f"{what.capitalize()}, {of}", legend, ".2%" if what == "accuracy" else ",.3f")
     with st.container(key="compare_chart"):  # the style sheet keeps its height when there is no curve
         if series:
             _chart(series, what, of, over, is_zoomed=is_zoomed)

@@ -60,6 +60,7 @@ function drawRows(root) {
     if (line?.state !== state) {
       const made = rowOf(root, row);
       made.state = state;
+      if (row.isDeleted && line) made.style.height = `${line.offsetHeight}px`; // it has fewer buttons, which may take fewer lines
       line?.replaceWith(made);
       line = made;
     }
