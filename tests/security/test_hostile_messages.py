@@ -67,7 +67,7 @@ def test_too_deeply_nested_canvas_message_is_rejected(state: State, views: Simpl
         state["canvas_component"] = {"drawing": {"raw": nested(5000)}}
         canvas = views.Canvas("canvas")
         canvas.receive()
-        assert canvas.problem == "The canvas sent something that is no drawing"
+        assert canvas.problem == "The canvas sent something that is not a drawing"
 
 
 @for_many_seeds
