@@ -38,7 +38,7 @@ FIVE: list[Point] = [
 
 NUM_STROKE_FRAMES = 24
 STROKE_MS, MOVE_MS, READ_MS = 50, 40, 1500
-MAX_TICK_MS = 250
+MAX_TICK_MS = 200
 """No state of the page is shown for longer while a network trains; it lasts 800 ms or more."""
 
 POINTER: list[Point] = [(0, 0), (0, 17), (4, 13), (7, 20), (10, 19), (7, 12), (12, 12)]
@@ -65,7 +65,7 @@ class Recording:
             self.durations[-1] = max(self.durations[-1], min(at_most, self.durations[-1] + milliseconds))
         else:
             self.frames.append(frame)
-            self.durations.append(milliseconds)
+            self.durations.append(min(at_most, milliseconds))
 
     def move(self, to: Point, milliseconds: int, num_frames: int) -> None:
         """Move the mouse in a straight line, with a frame at each of `num_frames` points of it."""
