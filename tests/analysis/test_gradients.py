@@ -43,6 +43,7 @@ def weakest_of(steps: list[StepRecord]) -> GradientFlow:
     return flow
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("initialization", ["pytorch", "keras"])
 @pytest.mark.parametrize("sizes", ["deep", "wide"])
 def test_gradients_vanish_in_deep_sigmoid_networks_alone(beginnings: Beginnings, initialization: str, sizes: str) -> None:
