@@ -25,7 +25,7 @@ def real_error(allocate: Callable[[], object]) -> BaseException:
     [
         MemoryError(),
         real_error(lambda: torch.empty(2**60)),
-        real_error(lambda: np.empty(2**60)),
+        real_error(lambda: np.empty(2**58)),
         real_error(lambda: bytearray(2**62)),
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
         RuntimeError("Unable to allocate 7.45 GiB for an array with shape (1000000000,) and data type float64"),
