@@ -12,9 +12,8 @@ import pytest
 from mnist_fc.data.mnist import DATA_VARIABLE
 from mnist_fc.runs.store import RunStore
 from mnist_fc.server.scheduler import Scheduler
+from tests.support.jobs import Open
 from tests.support.waiting import wait_until_ended
-
-Open = Callable[..., Scheduler]
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ import pytest
 
 from mnist_fc.server.queue import MAX_PER_SESSION
 from mnist_fc.server.scheduler import JobRejected
-from tests.server.conftest import Open
-from tests.support.jobs import LONG, SHORT
+from tests.support.jobs import LONG, SHORT, Open
 from tests.support.settings import OVERFLOWING
 from tests.support.waiting import finished, wait_for, wait_until
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from mnist_fc.server.limits import MEMORY_VARIABLE, is_out_of_memory
-from tests.server.conftest import Open
-from tests.support.jobs import LONG, SHORT
+from tests.support.jobs import LONG, SHORT, Open
 from tests.support.waiting import finished, wait_for_steps
 
 

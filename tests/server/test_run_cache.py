@@ -4,8 +4,7 @@ from mnist_fc.records import StepRecord
 from mnist_fc.server.job import JobEnd, JobState
 from mnist_fc.server.run import BYTES_OF_STEP, Run
 from mnist_fc.server.run_cache import RunCache
-from tests.server.conftest import Open
-from tests.support.jobs import LONG, NEVER, SHORT, end_slice, losses
+from tests.support.jobs import LONG, NEVER, SHORT, Open, end_slice, losses
 from tests.support.waiting import finished, wait_for, wait_for_steps, wait_until
 
 

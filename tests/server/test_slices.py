@@ -11,8 +11,7 @@ from mnist_fc.server.protocol import Yield
 from mnist_fc.server.run import Run
 from mnist_fc.server.scheduler import Scheduler
 from mnist_fc.training.engine import train
-from tests.server.conftest import Open
-from tests.support.jobs import LONG, MOMENT, NEVER, SHORT, end_slice, losses
+from tests.support.jobs import LONG, MOMENT, NEVER, SHORT, Open, end_slice, losses
 from tests.support.waiting import finished, wait_for, wait_for_steps, wait_until
 
 YIELDING = SHORT.replace(hidden_sizes=(128,), batch_size=8, num_epochs=24, dropout=0.2, schedule="one_cycle")

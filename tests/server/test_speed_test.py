@@ -6,8 +6,7 @@ from mnist_fc.server.job import JobEnd, JobState
 from mnist_fc.server.scheduler import JobRejected, Scheduler
 from mnist_fc.server.task import SpeedTest
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, thread_counts
-from tests.server.conftest import Open
-from tests.support.jobs import LONG, SHORT
+from tests.support.jobs import LONG, SHORT, Open
 from tests.support.processes import children, kill
 from tests.support.waiting import finished, wait_for, wait_until, wait_until_ended
 

@@ -11,8 +11,7 @@ from mnist_fc.server.scheduler import JobRejected, Scheduler
 from mnist_fc.sweep.space import Interval, Space, SweepConfig, TrialRecord, Values
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import trials
-from tests.server.conftest import Open
-from tests.support.jobs import LONG, NEVER, SHORT, end_slice
+from tests.support.jobs import LONG, NEVER, SHORT, Open, end_slice
 from tests.support.waiting import finished, wait_for, wait_for_steps, wait_until, wait_until_ended
 
 

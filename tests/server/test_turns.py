@@ -11,8 +11,7 @@ from mnist_fc.server.scheduler import SLOTS_VARIABLE, JobRejected, num_slots
 from mnist_fc.sweep.space import Interval, Space, SweepConfig
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.views.state.shared import _slots_option
-from tests.server.conftest import Open
-from tests.support.jobs import LONG, SHORT
+from tests.support.jobs import LONG, SHORT, Open
 from tests.support.waiting import finished, wait_for_steps, wait_until
 
 

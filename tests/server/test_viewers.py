@@ -1,7 +1,6 @@
 """Jobs end when every session that viewed them has left."""
 
-from tests.server.conftest import Open
-from tests.support.jobs import LONG, MOMENT
+from tests.support.jobs import LONG, MOMENT, Open
 from tests.support.waiting import finished, wait_for_steps, wait_until
 
 

@@ -11,7 +11,7 @@ import contextlib
 import html
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, Self
@@ -45,6 +45,59 @@ class Node:
     run_id: str
 
 
+class PageTree:
+    """The elements and blocks of a page, by their path."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[Path, Node] = {}
+
+    def ids(self) -> set[str]:
+        """Return the ids of all widgets and containers."""
+        return {id_of(node.content) for node in self.nodes.values()}
+
+    def elements(self) -> Iterator[Element]:
+        """Yield all elements."""
+        yield from (node.content for node in self.nodes.values() if isinstance(node.content, Element))
+
+    def find(self, key: str, kind: str | None = None) -> tuple[str, Node | None]:
+        """Return the id and the node of the widget with that key and, if given, of that kind."""
+        for node in self.nodes.values():
+            id_ = id_of(node.content)
+            if _key(id_) == key and (kind is None or (isinstance(node.content, Element) and node.content.HasField(kind))):  # type: ignore[arg-type]
+                return id_, node
+        return "", None
+
+    def bodies(self, key: str) -> Iterator[str]:
+        """Yield the texts of the elements in the containers with that key."""
+        for container in [path for path, node in self.nodes.items() if _key(id_of(node.content)) == key]:
+            for path in sorted(path for path in self.nodes if path[: len(container)] == container):
+                content = self.nodes[path].content
+                if isinstance(content, Element):
+                    shown = getattr(content, str(content.WhichOneof("type")))
+                    yield str(getattr(shown, "body", "") or getattr(shown, "text", ""))
+
+    def remove(self, path: Path) -> None:
+        """Remove a node and everything below it."""
+        for other in [other for other in self.nodes if other[: len(path)] == path]:
+            del self.nodes[other]
+
+    def remove_stale(self, run_id: str) -> None:
+        """Remove what a run of the whole script has not sent."""
+        self._remove_others(set(self.nodes), run_id)
+
+    def remove_stale_fragments(self, run_id: str, fragment_ids: list[str]) -> None:
+        """Remove what a run of fragments has not sent, inside the blocks that it has sent."""
+        fresh = {path for path, node in self.nodes.items() if node.run_id == run_id and node.fragment_id in fragment_ids}
+        inside = {path for path in self.nodes if any(path[:depth] in fresh for depth in range(len(path)))}
+        inside = {path for path in inside if isinstance(self.nodes[path].content, Block) or self.nodes[path].fragment_id}
+        self._remove_others(inside, run_id)
+
+    def _remove_others(self, paths: set[Path], run_id: str) -> None:
+        for path in paths:
+            if path in self.nodes and self.nodes[path].run_id != run_id:
+                self.remove(path)
+
+
 @dataclass
 class CanvasLog:
     """The state of canvas.js: the server's last drawing, and the strokes since then, by number."""
@@ -75,6 +128,44 @@ class CanvasLog:
         return {"session": self.session, "first": self.done + 1, "raw": {"objects": pending}}
 
 
+class Ticker:
+    """Reruns fragments at their own intervals, as the front end does."""
+
+    def __init__(self, rerun: Callable[[str], Awaitable[None]]) -> None:
+        self._rerun = rerun
+        self._tasks: dict[str, tuple[float, asyncio.Task[None]]] = {}
+
+    @property
+    def shortest_interval(self) -> float | None:
+        """Return the shortest interval in seconds, or None while nothing is rerun."""
+        return min((seconds for seconds, _ in self._tasks.values()), default=None)
+
+    def start(self, fragment_id: str, seconds: float) -> None:
+        """Rerun a fragment every `seconds`, unless it already is."""
+        if fragment_id not in self._tasks or self._tasks[fragment_id][0] != seconds:
+            self.stop(fragment_id)
+            self._tasks[fragment_id] = seconds, asyncio.create_task(self._run(fragment_id, seconds))
+
+    def stop(self, fragment_id: str) -> None:
+        """Stop rerunning a fragment."""
+        if fragment_id in self._tasks:
+            self._tasks.pop(fragment_id)[1].cancel()
+
+    def stop_all(self) -> None:
+        """Stop rerunning all fragments."""
+        for fragment_id in list(self._tasks):
+            self.stop(fragment_id)
+
+    async def _run(self, fragment_id: str, seconds: float) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            loop = asyncio.get_running_loop()
+            due = loop.time()
+            while True:
+                due += seconds
+                await asyncio.sleep(due - loop.time())
+                await self._rerun(fragment_id)
+
+
 class Session:
     """One tab with the page. All of its methods belong to one event loop."""
 
@@ -92,10 +183,10 @@ class Session:
 
     def _forget(self) -> None:
         """Reset to a page that has just been opened."""
-        self._nodes: dict[Path, Node] = {}
+        self._tree = PageTree()
         self._widgets: dict[str, WidgetState] = {}
         self._canvases: dict[str, CanvasLog] = {}
-        self._tickers: dict[str, tuple[float, asyncio.Task[None]]] = {}
+        self._ticker = Ticker(lambda fragment_id: self._send(fragment_id, is_auto_rerun=True))
         self._run_id = ""
         self._page_hash = ""
         self._answer: Literal["due", "begun", "there"] = "due"
@@ -136,7 +227,7 @@ class Session:
         self._receiver = asyncio.create_task(self._receive(self._socket))
 
     async def _disconnect(self) -> None:
-        self._stop_ticking()
+        self._ticker.stop_all()
         if self._socket:
             await self._socket.close(1001)
         if self._receiver:
@@ -146,11 +237,11 @@ class Session:
 
     def has(self, key: str) -> bool:
         """Return whether there is a container or widget with that key."""
-        return any(_key(id_of(node.content)) == key for node in self._nodes.values())
+        return any(_key(id_) == key for id_ in self._tree.ids())
 
     def html(self, key: str) -> str:
         """Return the HTML and Markdown in the container with that key; empty if there is none."""
-        return " ".join(body for path in self._paths(key) for body in self._bodies(path))
+        return " ".join(self._tree.bodies(key))
 
     def text(self, key: str) -> str:
         """Return the text in the container with that key."""
@@ -158,18 +249,17 @@ class Session:
 
     def alerts(self) -> list[str]:
         """Return the texts of all alerts."""
-        contents = [node.content for node in self._nodes.values()]
-        return [content.alert.body for content in contents if isinstance(content, Element) and content.HasField("alert")]
+        return [element.alert.body for element in self._tree.elements() if element.HasField("alert")]
 
     def is_enabled(self, key: str) -> bool:
         """Return whether there is an enabled button with that key."""
-        _, node = self._widget(key, None)
+        _, node = self._tree.find(key)
         return node is not None and isinstance(node.content, Element) and not node.content.button.disabled
 
     @property
     def tick_seconds(self) -> float | None:
         """Return the shortest interval in seconds at which the page reruns by itself, or None."""
-        return min((seconds for seconds, _ in self._tickers.values()), default=None)
+        return self._ticker.shortest_interval
 
     async def settle(self) -> None:
         """Wait until the last request has been answered; automatic reruns may continue."""
@@ -195,7 +285,7 @@ class Session:
     async def click(self, key: str) -> None:
         """Press a button as soon as it is enabled."""
         await self.wait_for(lambda page: page.is_enabled(key), f"the enabled button {key}")
-        id_, node = self._widget(key, None)
+        id_, node = self._tree.find(key)
         assert node
         self._widgets[id_] = WidgetState(id=id_, trigger_value=True)
         await self._send(node.fragment_id)
@@ -203,8 +293,8 @@ class Session:
 
     async def open_tab(self, name: str) -> None:
         """Open a tab of the page by its name."""
-        await self.wait_for(lambda page: page._widget("tabs", None)[1] is not None, "the tabs")
-        id_, node = self._widget("tabs", None)
+        await self.wait_for(lambda page: page._tree.find("tabs")[1] is not None, "the tabs")
+        id_, node = self._tree.find("tabs")
         assert node
         self._widgets[id_] = WidgetState(id=id_, string_value=name)
         await self._send(node.fragment_id)
@@ -215,7 +305,7 @@ class Session:
         key = f"{canvas}_component"
         log = self._canvases[key]
         log.add(fabric_path(points, width))
-        id_, node = self._widget(key, "bidi_component")
+        id_, node = self._tree.find(key, "bidi_component")
         assert node
         self._widgets[id_] = WidgetState(id=id_, json_value=json.dumps({"drawing": log.message()}, separators=(",", ":")))
         await self._send(node.fragment_id)
@@ -223,7 +313,7 @@ class Session:
     def drawing(self, canvas: str = "canvas") -> list[dict[str, Any]] | None:
         """Return the strokes on a canvas as Fabric.js paths, or None if it is not on the page."""
         key = f"{canvas}_component"
-        return self._canvases[key].drawing() if self._widget(key, "bidi_component")[1] else None
+        return self._canvases[key].drawing() if self._tree.find(key, "bidi_component")[1] else None
 
     # The protocol
 
@@ -271,12 +361,12 @@ class Session:
                 self.id = message.new_session.initialize.session_id
                 self._page_hash = message.new_session.page_script_hash
                 if not run.fragment_ids:
-                    self._stop_ticking()
+                    self._ticker.stop_all()
             case "auto_rerun":
-                self._tick(message.auto_rerun.fragment_id, message.auto_rerun.interval)
+                self._ticker.start(message.auto_rerun.fragment_id, message.auto_rerun.interval)
             case "stop_auto_rerun":
                 for fragment_id in message.stop_auto_rerun.fragment_ids:
-                    self._stop_ticking(fragment_id)
+                    self._ticker.stop(fragment_id)
             case "delta":
                 self._take_delta(tuple(message.metadata.delta_path), message)
             case "script_finished":
@@ -286,15 +376,11 @@ class Session:
         delta = message.delta
         kind = delta.WhichOneof("type")
         if kind == "add_block":
-            self._nodes[path] = Node(delta.add_block, delta.fragment_id, self._run_id)
+            self._tree.nodes[path] = Node(delta.add_block, delta.fragment_id, self._run_id)
         elif kind == "new_element":
-            self._remove(path)
-            self._nodes[path] = Node(delta.new_element, delta.fragment_id, self._run_id)
+            self._tree.remove(path)
+            self._tree.nodes[path] = Node(delta.new_element, delta.fragment_id, self._run_id)
             self._mount(delta.new_element)
-
-    def _remove(self, path: Path) -> None:
-        for other in [other for other in self._nodes if other[: len(path)] == path]:
-            del self._nodes[other]
 
     def _finish(self, message: ForwardMsg) -> None:
         """Handle the end of a script run: what it has not sent again is no longer on the page."""
@@ -303,21 +389,13 @@ class Session:
         if self._answer == "begun":
             self._answer = "there"
         if message.script_finished in (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY):
-            self._clear_stale(message.metadata.run.script_run_id, list(message.metadata.run.fragment_ids))
-
-    def _clear_stale(self, run_id: str, fragment_ids: list[str]) -> None:
-        """Remove what the run has not sent; for a fragment only what is inside its blocks."""
-        if fragment_ids:
-            fresh = {path for path, node in self._nodes.items() if node.run_id == run_id and node.fragment_id in fragment_ids}
-            cleared = {path for path in self._nodes if any(path[:depth] in fresh for depth in range(len(path)))}
-            cleared = {path for path in cleared if isinstance(self._nodes[path].content, Block) or self._nodes[path].fragment_id}
-        else:
-            cleared = set(self._nodes) if run_id == self._run_id else set()
-        for path in cleared:
-            if path in self._nodes and self._nodes[path].run_id != run_id:
-                self._remove(path)
-        there = {id_of(node.content) for node in self._nodes.values()}
-        self._widgets = {id_: state for id_, state in self._widgets.items() if id_ in there}
+            run = message.metadata.run
+            if run.fragment_ids:
+                self._tree.remove_stale_fragments(run.script_run_id, list(run.fragment_ids))
+            elif run.script_run_id == self._run_id:
+                self._tree.remove_stale(run.script_run_id)
+            there = self._tree.ids()
+            self._widgets = {id_: state for id_, state in self._widgets.items() if id_ in there}
 
     def _mount(self, element: Element) -> None:
         """Handle a new element; a widget gets its default, or the value that the page sets."""
@@ -331,47 +409,6 @@ class Session:
         state = widget_state(element)
         if state and (state.id not in self._widgets or getattr(element, str(element.WhichOneof("type"))).set_value):
             self._widgets[state.id] = state
-
-    def _tick(self, fragment_id: str, seconds: float) -> None:
-        if fragment_id in self._tickers and self._tickers[fragment_id][0] == seconds:
-            return
-        self._stop_ticking(fragment_id)
-
-        async def tick() -> None:
-            with contextlib.suppress(ConnectionClosed):
-                loop = asyncio.get_running_loop()
-                due = loop.time()
-                while True:
-                    due += seconds
-                    await asyncio.sleep(due - loop.time())
-                    await self._send(fragment_id, is_auto_rerun=True)
-
-        self._tickers[fragment_id] = seconds, asyncio.create_task(tick())
-
-    def _stop_ticking(self, fragment_id: str | None = None) -> None:
-        for each in [fragment_id] if fragment_id else list(self._tickers):
-            if each in self._tickers:
-                self._tickers.pop(each)[1].cancel()
-
-    # The tree
-
-    def _widget(self, key: str, kind: str | None) -> tuple[str, Node | None]:
-        """Return the id and the node of the widget with that key and, if given, of that kind."""
-        for node in self._nodes.values():
-            id_ = id_of(node.content)
-            if _key(id_) == key and (kind is None or (isinstance(node.content, Element) and node.content.HasField(kind))):  # type: ignore[arg-type]
-                return id_, node
-        return "", None
-
-    def _paths(self, key: str) -> list[Path]:
-        return [path for path, node in self._nodes.items() if _key(id_of(node.content)) == key]
-
-    def _bodies(self, container: Path) -> Iterator[str]:
-        for path in sorted(path for path in self._nodes if path[: len(container)] == container):
-            content = self._nodes[path].content
-            if isinstance(content, Element):
-                shown = getattr(content, str(content.WhichOneof("type")))
-                yield str(getattr(shown, "body", "") or getattr(shown, "text", ""))
 
 
 def id_of(content: Element | Block) -> str:

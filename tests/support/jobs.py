@@ -1,11 +1,14 @@
 """Runs to give to a scheduler, and what is asked of them afterwards."""
 
 import threading
+from collections.abc import Callable
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.server.run import Run, RunSnapshot
 from mnist_fc.server.scheduler import Scheduler
 from tests.support.waiting import TIMEOUT
+
+Open = Callable[..., Scheduler]
 
 SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
 LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)
