@@ -35,7 +35,7 @@ FIRST_DRAWING: dict[str, Any] = {
 """A 3, there when the page opens."""
 FIRST_STROKES = strokes_of_canvas(FIRST_DRAWING)
 
-SOURCES = {"run": "This run's network", "shipped": "Shipped network", "file": "Loaded file"}
+SOURCES = {"run": "This run's network", "shipped": "Built-in network", "file": "Loaded file"}
 """Where the network that reads comes from, in words."""
 
 PROBLEMS = {

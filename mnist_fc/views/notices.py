@@ -46,7 +46,9 @@ def _diagnosis() -> None:
     with st.container(key="diagnosis", horizontal=True, vertical_alignment="center", gap="small"):
         if snapshot is None:
             return
-        found = diagnose(snapshot.config, snapshot.learning_rate, snapshot.steps, snapshot.epochs, snapshot.end)
+        # A failure is shown whatever moment is looked back at, so its remedy stays too.
+        shown = snapshot if snapshot.state == "failed" else networks.at_moment(snapshot)
+        found = diagnose(shown.config, shown.learning_rate, shown.steps, shown.epochs, shown.end)
         if snapshot.state == "failed":
             st.error(formatting.escape_markdown(snapshot.message), icon=":material/error:", width="stretch")
         elif snapshot.state == "stopped" and snapshot.message:

@@ -164,7 +164,7 @@ def test_drawing_during_training_uses_the_newest_weights(page: Page) -> None:
     first = by.inner_text()
     expect(by).not_to_have_text(first)
     expect_reading(page, "7")
-    page.locator(".st-key-network").get_by_text("Shipped network").click()
+    page.locator(".st-key-network").get_by_text("Built-in network").click()
     expect(by).to_have_text("the built-in network")
     expect_reading(page, "7")
 

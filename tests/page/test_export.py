@@ -201,7 +201,7 @@ def test_uploaded_checkpoint_reads_as_before_with_its_activation(page: Page, tmp
     expect(said(page)).to_contain_text(accuracy)
     expect(page.locator(".st-key-upload_activation input")).to_have_value("tanh")
 
-    page.locator(".st-key-network").get_by_text("Shipped network").click()
+    page.locator(".st-key-network").get_by_text("Built-in network").click()
     reads(page, "the built-in network")
     expect(said(page)).to_contain_text("choose Loaded file below the drawing")
     page.locator(".st-key-network").get_by_text("Loaded file").click()

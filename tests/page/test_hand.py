@@ -102,7 +102,7 @@ def test_hand_test_uses_chosen_network_and_brush(page: Page) -> None:
     draw_next(page, ONE)
     read_by = page.locator("[data-testid=stCaptionContainer]", has_text="Read by")
     expect(read_by).to_contain_text("Read by this run")
-    page.locator(".st-key-network").get_by_text("Shipped network").click()
+    page.locator(".st-key-network").get_by_text("Built-in network").click()
     expect(read_by).to_contain_text("Read by the built-in network")
     expect(page.locator(".st-key-hand_score")).to_contain_text("MNIST 99.")
     slide(page, "brush", "Home")

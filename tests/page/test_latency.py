@@ -224,10 +224,10 @@ def test_clicks_faster_than_answers_keep_run_and_network(open_slow: Callable[...
     expect(by).to_contain_text("this run, step")
     assert config_of_run(page, server).num_epochs == 100
     network = page.locator(".st-key-network")
-    network.get_by_text("Shipped network").click()
+    network.get_by_text("Built-in network").click()
     network.get_by_text("This run's network").click()
-    network.get_by_text("Shipped network").click()
-    shipped = network.get_by_role("radio", name="Shipped network")
+    network.get_by_text("Built-in network").click()
+    shipped = network.get_by_role("radio", name="Built-in network")
     expect(by).to_have_text("the built-in network")
     expect(shipped).to_be_checked()
     click(page, "stop")

@@ -140,7 +140,7 @@ def test_every_button_works_in_two_tabs_of_one_person(
 
     for tab, points, digit in ((first, SEVEN, "7"), (second, ONE, "1")):
         tab.bring_to_front()
-        tab.locator(".st-key-network").get_by_text("Shipped network").click()
+        tab.locator(".st-key-network").get_by_text("Built-in network").click()
         click(tab, "clear")
         expect_reading(tab, "")
         draw(tab, points)

@@ -111,6 +111,6 @@ def test_rate_set_for_a_step_that_never_came_does_not_count() -> None:
     run = Run("a run", CONFIG)
     run.learning_rate = 0.003
     assert run.snapshot().settings.latest.learning_rate == 0.003
-    run.receive(EndRecord(0, 0, "stopped", "", 0.0, None, None))
+    run.receive(EndRecord(0, 0, "failed", "", 0.0, None, None))
     assert run.snapshot().settings.latest.learning_rate == CONFIG.learning_rate
     assert run.learning_rate == CONFIG.learning_rate

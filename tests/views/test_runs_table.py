@@ -177,4 +177,4 @@ def test_deleted_runs_are_gone_when_the_next_run_begins(views: SimpleNamespace, 
     store.create(CONFIG).close()
     assert run_id not in [run.id for run in views.runs_table.listed_runs(shared.scheduler())]
     act(views, state, "undelete", run_id)
-    assert "gone for good" in state["runs_problem"]
+    assert "another run has begun since" in state["runs_problem"]
