@@ -1,4 +1,4 @@
-"""BackgroundThread: does slow things, one after the other, that must not happen under a lock."""
+"""BackgroundThread: runs slow functions, one after the other, that must not run under a lock."""
 
 import logging
 import queue

@@ -64,7 +64,7 @@ class Board:
         """Jobs without a slot in order of arrival: in the queue, or paused."""
         self._num_slices = 0
         self._last_slices: dict[str, int] = {}
-        """By session that has a job, the number of its last slice."""
+        """The number of the last slice, by session that has a job."""
 
     @property
     def process_ids(self) -> list[int]:

@@ -1,7 +1,7 @@
-"""Dispatcher: starts the jobs that get a slot, and carries out what their processes reply.
+"""Dispatcher: starts the jobs that get a slot, and handles the replies of their processes.
 
 Three kinds of threads meet here: pages call the scheduler, each process has a thread that delivers its replies, and one
-background thread does what is slow before a slice starts. Nothing slow happens under the board's lock, which every page takes.
+background thread does the slow work before a slice starts. Nothing slow happens under the board's lock, which every page takes.
 So a slice starts in three steps: the board assigns a slot; the background thread creates or reads the run's folder, and starts
 a process if there is none; then the process is given the job.
 """
@@ -53,13 +53,13 @@ class Dispatcher:
     def __init__(self, store: RunStore, num_slots: int, slice_seconds: float, start_process: StartProcess) -> None:
         """Start the processes."""
         self.max_threads = max(1, CPU_COUNT // num_slots)
-        """How many threads one training may have."""
+        """The most threads that one training may have."""
         self.background = BackgroundThread()
         self.board = Board(slice_seconds, lambda slot, job: self.background.submit(partial(self._start_slice, slot, job)))
         self._store = store
         self._start_process = start_process
         self.on_yield: Callable[[], None] = lambda: None
-        """Called with the lock held whenever a job has yielded its slot."""
+        """Function that is called with the lock held whenever a job has yielded its slot."""
         self.board.slots += [Slot(start_process(self._receive, self._on_exit)) for _ in range(num_slots)]
 
     def bounded(self, config: TrainConfig) -> TrainConfig:
@@ -152,7 +152,7 @@ class Dispatcher:
         process.end()
         process.join()
 
-    # What processes reply, on the thread of each
+    # Replies of processes, each on the thread of its process
 
     def _receive(self, process: Process, reply: Reply) -> None:
         with self.board.lock:

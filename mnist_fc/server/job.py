@@ -17,13 +17,13 @@ class JobState(StrEnum):
     WAITING = "waiting"
     """It is in the queue."""
     STARTING = "starting"
-    """It has a slot, whose process has not begun with it yet."""
+    """It has a slot, but its process has not started it yet."""
     RUNNING = "running"
     """A process is working on it."""
     PAUSING = "pausing"
     """Its process has been asked to pause it."""
     PAUSED = "paused"
-    """It waits for its owner, with a slot until somebody else needs the slot."""
+    """It waits for its owner, and keeps its slot until another job needs the slot."""
     STOPPING = "stopping"
     """Its end has been requested and is not on record yet."""
     DONE = "done"
@@ -54,7 +54,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
         JobState.EXTERNAL: {JobState.WAITING},
     }.items()
 }
-"""By state, the states that may follow it. `Job` checks every change against this table."""
+"""The states that may follow each state. `Job` checks every change against this table."""
 
 ACTIVE_STATES = frozenset(
     {
@@ -109,7 +109,7 @@ class Job(ABC):
         self.started_at = time.monotonic()
         """When its last slice began."""
         self.num_slices = 0
-        """How many times it has had a slot."""
+        """The number of times that it has had a slot."""
         self.depends_on: Job | None = None
         """The job that must end before this one may start."""
         self.stop_reason = ""
@@ -152,11 +152,11 @@ class Job(ABC):
         return self.depends_on is not None and (self.depends_on is first or self.depends_on.follows(first))
 
     def mark_queued(self) -> None:
-        """Wait for a slot, for the first time or again."""
+        """Mark the job as waiting for a slot, for the first time or again."""
         self._set_state(JobState.WAITING)
 
     def begin_slice(self) -> None:
-        """Take a slot."""
+        """Mark the job as started in a slot."""
         with self._changed:
             self._set_state(JobState.STARTING)
             self.num_slices += 1
@@ -176,7 +176,7 @@ class Job(ABC):
         self._move({JobState.PAUSING}, JobState.PAUSED)
 
     def hold(self) -> None:
-        """Be paused without a slot."""
+        """Mark the job as paused without a slot."""
         self._set_state(JobState.PAUSED)
 
     def request_resume(self) -> bool:
@@ -194,10 +194,10 @@ class Job(ABC):
 
     @abstractmethod
     def write_end(self, outcome: JobState, message: str) -> JobEnd:
-        """Write to disk that the job ends without a word from its process, and return the end for `end`. It may be slow."""
+        """Write an end that the process did not report to disk, and return it for `end`. May be slow."""
 
     def end(self, end: JobEnd) -> None:
-        """Be ended."""
+        """Set the end."""
         self._set_state(end.outcome)
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What the log says of jobs: their names and how they end."""
+"""Log texts about jobs: their names and how they end."""
 
 import logging
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def name_of(job: Job) -> str:
-    """Return what a job is called in the log."""
+    """Return the name of a job in the log."""
     match job:
         case Run():
             layers = "-".join(map(str, job.config.layer_sizes))
@@ -25,8 +25,8 @@ def name_of(job: Job) -> str:
 
 
 def name_of_session(session_id: str) -> str:
-    """Return what a session is called in the log; its whole id would let a reader of the log pose as it."""
-    return f"session {session_id[:8]}" if session_id else "nobody"
+    """Return the name of a session in the log; its full id would let a reader of the log pose as it."""
+    return f"session {session_id[:8]}" if session_id else "no session"
 
 
 def log_end(job: Job) -> None:
@@ -34,7 +34,7 @@ def log_end(job: Job) -> None:
     level = logging.ERROR if job.state is JobState.FAILED else logging.INFO
     match job:
         case Run() if job.state is JobState.INTERRUPTED:
-            log.info("%s is cut off: the server ends", name_of(job))
+            log.info("%s is interrupted: the server ends", name_of(job))
         case Run():
             now = job.snapshot()
             word = status_word(now)

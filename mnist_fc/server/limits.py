@@ -1,4 +1,4 @@
-"""Limits on what a training process takes of the machine: its memory, and its priority below the page's server."""
+"""Limits on a training process: its memory, and its priority below the page's server."""
 
 import contextlib
 import os
@@ -19,10 +19,10 @@ OUT_OF_MEMORY = 86
 ALLOCATION_FAILED = re.compile(
     r"DefaultCPUAllocator: (can't allocate|not enough) memory|Unable to allocate .* for an array|std::bad_alloc"
 )
-"""What PyTorch's and NumPy's allocators say, also where another library has wrapped their error in a RuntimeError."""
+"""The messages of PyTorch's and NumPy's allocators, also where another library has wrapped their error in a RuntimeError."""
 
 NICENESS = 10
-"""Somebody waits for each reading of a drawing, which takes some hundredths of a second; training takes what is left. With
+"""People wait for each reading of a drawing, which takes some hundredths of a second; training gets the remaining time. With
 thirty people drawing, the 95th percentile of the time to a reading was 1.3 to 1.9 s without this and 0.6 to 1.0 s with it.
 """
 
@@ -60,7 +60,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory_message() -> str:
-    """Return what to tell the owner of a job that ran out of memory."""
+    """Return the message for the owner of a job that ran out of memory."""
     return (
         f"This training needs more memory than the {memory_gb():g} GB that it may take. Fewer units and smaller batches need "
         f"less; {MEMORY_VARIABLE} allows more."

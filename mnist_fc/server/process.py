@@ -20,10 +20,10 @@ from mnist_fc.server.protocol import RECORDS_FOLLOW, Command, Ready, Reply
 
 
 class Process(Protocol):
-    """What the scheduler needs of a training process."""
+    """The interface of a training process that the scheduler needs."""
 
     was_ready: bool
-    """Whether it got as far as taking commands. If it did not, another one would most likely fail in the same way."""
+    """Whether it has ever been ready for commands. If not, another process would most likely fail in the same way."""
 
     @property
     def id(self) -> int:
@@ -125,7 +125,7 @@ class TrainingProcess:
         except (EOFError, OSError, pickle.UnpicklingError):
             pass  # The process has ended.
         finally:
-            self._process.kill()  # nobody would read from it after an error here
+            self._process.kill()  # after an error here, no thread would read its output
             code = self._process.wait()
             self._process.stdout.close()
             self._commands.put(None)

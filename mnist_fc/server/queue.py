@@ -40,11 +40,11 @@ class Place:
     """Where a job stands in the queue."""
 
     number: int
-    """From 1, which is next."""
+    """Its position, counted from 1."""
     of: int
-    """How many jobs wait."""
+    """The number of jobs in the queue."""
     seconds: float
-    """About how long until it starts, if nobody leaves."""
+    """The estimated time until it starts, if no other job leaves the queue."""
 
 
 def fair_order(queued: Iterable[Queued], last_slices: Mapping[str, int]) -> list[Queued]:

@@ -31,7 +31,7 @@ BYTES_OF_STEP = 500
 """The memory of a StepRecord with its numbers."""
 
 RATE_RECORDS = 30
-"""How many records the speed of a run is taken over: half an epoch."""
+"""The number of records over which the speed of a run is measured: half an epoch."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RunSnapshot:
     """The schedule's peak, as last set."""
     state: JobState
     message: str
-    """Why the run failed, or was stopped though nobody pressed Stop; else empty."""
+    """Why the run failed, or was stopped without a press of Stop; else empty."""
     storage_problem: str
     """Why the run is not in the store on disk; empty if it is."""
     is_resumable: bool
@@ -96,7 +96,7 @@ class Run(Job):
     """One run, written by the scheduler and read through `snapshot`.
 
     Two locks keep pages from waiting for the disk: `_changed` guards what `snapshot` reads and is held for moments, `_writing`
-    guards the folder and is held while it is written. Whoever needs both takes `_writing` first.
+    guards the folder and is held while it is written. A thread that needs both takes `_writing` first.
     """
 
     busy_message = "Another run is training"
@@ -150,7 +150,7 @@ class Run(Job):
         return fingerprint(self.path) != self._fingerprint or (is_external and not _was_active(self.path, int(time.monotonic())))
 
     def resume_from(self, folder: RunFolder, stored: StoredRun, learning_rate: float, session_id: str) -> None:
-        """Wait to start again from what `stored` holds, and be written to `folder`."""
+        """Queue the run to resume from what `stored` holds, and to be written to `folder`."""
         with self._changed:
             self.mark_queued()
             self._folder, self._message, self._end = folder, "", None
@@ -210,7 +210,7 @@ class Run(Job):
 
     @property
     def num_bytes(self) -> int:
-        """About how much memory it takes."""
+        """An estimate of the memory that it takes."""
         copies = (self._weights is not None) + 3 * (self._last_state is not None)  # a state holds two moments as well
         return 4 * self.config.num_parameters * copies + BYTES_OF_STEP * len(self._steps)
 
@@ -220,7 +220,7 @@ class Run(Job):
         return 4 * self.config.num_parameters * (self._folder is not None and self._weights is not None)
 
     def release_weights(self) -> None:
-        """Keep the weights on disk alone, if no process is working on the run. Slow.
+        """Keep the weights only on disk, if no process is working on the run. Slow.
 
         The run gets weights again with its next slice, or from its folder when it ends before.
         """
@@ -277,7 +277,7 @@ class Run(Job):
         return JobEnd(JobState(record.outcome), record.message, record)
 
     def write_end(self, outcome: JobState, message: str) -> JobEnd:
-        """Write that the run ends without a word from its process, or that it is interrupted, which leaves no record. Slow."""
+        """Write an end that the process did not report; an interruption leaves no record. Slow."""
         if outcome is JobState.INTERRUPTED:
             with self._writing:
                 self._close_folder()
@@ -285,7 +285,7 @@ class Run(Job):
         last = self._steps[-1] if self._steps else None
         step, epoch, seconds = (last.step, last.epoch, last.seconds) if last else (0, 0, 0.0)
         if outcome is JobState.FAILED:
-            advice = "Train starts anew"
+            advice = "Train starts a new run"
             if self.path and not self.storage_problem:
                 has_state = (self.path / STATE_NAME).exists()
                 advice = f"Resume {'continues from its last state' if has_state else 'begins it again'}, {advice}"
@@ -294,7 +294,7 @@ class Run(Job):
         return self.write_end_record(EndRecord(step, epoch, end_outcome, message, seconds, None, None))
 
     def end(self, end: JobEnd) -> None:
-        """Be ended, as `snapshot` shows it."""
+        """Set the end, which `snapshot` then shows."""
         with self._changed:
             self._end, self._message, self._last_state = end.record, end.message, None
             super().end(end)
@@ -302,7 +302,7 @@ class Run(Job):
                 self.learning_rate = self.snapshot().settings.latest.learning_rate
 
     def _write(self, record: Record) -> None:
-        """Write a record to the folder. A folder that cannot be written costs the run nothing but its place in the store."""
+        """Write a record to the folder. If the folder cannot be written, the run continues without a place in the store."""
         with self._writing:
             if self._folder is None:
                 return
@@ -321,7 +321,7 @@ class Run(Job):
                     self._close_folder()
 
     def _close_folder(self) -> None:
-        """Let go of the folder; call with `_writing` held."""
+        """Close the folder; call with `_writing` held."""
         if folder := self._folder:
             with contextlib.suppress(OSError):  # what could not be written is lost with the rest
                 folder.close()

@@ -6,7 +6,7 @@ from mnist_fc.server.run import Run
 
 MAX_RUNS = 100
 MAX_BYTES = 60e6
-"""Of runs without a slot, and their weights."""
+"""Memory of the runs without a slot, including their weights."""
 
 
 class RunCache:

@@ -1,9 +1,8 @@
-"""Scheduler: what the page asks of the server's training, and the runs that the server knows.
+"""Scheduler: the page's interface to the training on the server, and to the runs that the server knows.
 
 Each training process is a slot for one job. Jobs that find no free slot queue, and the queue is fair: everyone's first job runs
-before anyone's second. A job whose slice is over yields to others and resumes later; a job that nobody views any more is
-cancelled. Pages read immutable snapshots and never wait for training or for the disk. dispatcher.py does the work, queue.py
-decides.
+before anyone's second. A job whose slice is over yields to others and resumes later; a job without viewers is cancelled. Pages
+read immutable snapshots and never wait for training or for the disk. dispatcher.py does the work, and queue.py decides.
 """
 
 import atexit
@@ -47,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 class JobRejected(RuntimeError):
-    """A job that is not even queued; the message says why."""
+    """A job was rejected before it was queued; the message says why."""
 
 
 def num_slots(text: str | None = None) -> int:
@@ -79,9 +78,9 @@ class Scheduler:
     ) -> None:
         self.store = store or RunStore(runs_dir())
         self.speed_test: SpeedTest | None = None
-        """The newest, whoever asked for it: it measures the machine."""
+        """The newest of all sessions: it measures the machine."""
         self.sweep: Sweep | None = None
-        """The newest, whoever asked for it."""
+        """The newest of all sessions."""
         self._is_present = is_present
         self._away_seconds = away_seconds
         self._housekeeping_seconds = min(HOUSEKEEPING_SECONDS, max(0.02, min(slice_seconds, away_seconds) / 4))
@@ -101,7 +100,7 @@ class Scheduler:
 
     @property
     def max_threads(self) -> int:
-        """How many threads one training may have."""
+        """The most threads that one training may have."""
         return self._dispatcher.max_threads
 
     @property
@@ -216,12 +215,12 @@ class Scheduler:
         self._board.enqueue(*jobs)
         self._wake.notify_all()
 
-    # What sessions do with a job
+    # Actions of sessions on a job
 
     def touch(self, job: Job, session_id: str) -> None:
         """Note that a session views a job, which keeps it and the other jobs of its owner alive.
 
-        A speed test keeps only itself alive: anybody sees it.
+        A speed test keeps only itself alive: every session sees it.
         """
         with self._lock:
             for other in self.jobs():
@@ -296,7 +295,7 @@ class Scheduler:
             if not job.viewers or job.detached or self.has_viewers(job):
                 job.seen_at = now
             elif now - job.seen_at >= self._away_seconds and job.state is not JobState.STOPPING:
-                log.info("%s is stopped: nobody views it any more", name_of(job))
+                log.info("%s is stopped: no session views it any more", name_of(job))
                 self.stop(job, f"Stopped: its page had been closed for {self._away_seconds:.0f} s.")
 
     def close(self) -> None:

@@ -74,7 +74,7 @@ def stored_status_word(run: StoredRun, active: Run | None) -> Word:
 
 @lru_cache(maxsize=1000)
 def _diverged_to_its_end(path: Path, _last_step: int) -> bool:
-    """Return whether a run that took all its steps diverged; its steps are read once to tell."""
+    """Return whether a run that took all its steps diverged; reads its steps once to find out."""
     try:
         run = read_run(path)
     except RunsError:  # it is gone or damaged; the table leaves it out when it is next drawn

@@ -43,7 +43,7 @@ class Task(Job, Generic[C, R]):
             self._changed.notify_all()
 
     def write_end(self, outcome: JobState, message: str) -> JobEnd:
-        """Return the end; what there is of a task is in memory."""
+        """Return the end; a task has nothing on disk."""
         return JobEnd(outcome, message)
 
     def end_as_reported(self, problem: str) -> JobEnd:
@@ -53,7 +53,7 @@ class Task(Job, Generic[C, R]):
         return JobEnd(JobState.STOPPED if self.state is JobState.STOPPING else JobState.DONE, self.stop_reason)
 
     def end(self, end: JobEnd) -> None:
-        """Be ended."""
+        """Set the end."""
         with self._changed:
             self.problem = end.message
             super().end(end)
@@ -81,7 +81,7 @@ class SpeedTest(Task[TrainConfig, SpeedRecord]):
 
 
 class Sweep(Task[SweepConfig, TrialRecord]):
-    """A search for better settings; a record whenever a trial begins, completes an epoch, or ends.
+    """A search for better settings. It gets a record whenever a trial begins, completes an epoch, or ends.
 
     Between two slices it holds the training state of the trial in progress, of at most 172 MB. A server has one sweep.
     """

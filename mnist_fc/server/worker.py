@@ -2,8 +2,8 @@
 
 Both are streams of pickled messages (protocol.py) between this process and its server; see process.py. The replies follow the
 line RECORDS_FOLLOW. Training runs on the main thread, since PyTorch's worker threads belong to the thread that first used
-them. The process ends when its standard input does, so it never outlives the server, however that ends. limits.py bounds what
-it takes of the machine.
+them. The process ends when its standard input does, so it never outlives the server, however that ends. limits.py bounds its
+memory and priority.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ LAST_SECONDS, LAST_SHARE = 3.0, 0.1
 
 
 class Request(Enum):
-    """What the server wants of the job in progress."""
+    """The server's request about the job in progress."""
 
     CONTINUE = "continue"
     YIELD = "yield"
@@ -218,7 +218,7 @@ def is_almost_done(training: TrainState) -> bool:
 
 
 def _read_commands(stream: IO[bytes], put: Callable[[Command], object]) -> None:
-    """Pass on commands until the server has closed the stream, then end the process: nobody is left to train for."""
+    """Pass on commands until the server has closed the stream, then end the process, since its server is gone."""
     try:
         with contextlib.suppress(EOFError, OSError):
             while True:

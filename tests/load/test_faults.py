@@ -76,7 +76,7 @@ def test_training_process_killed_in_any_state_is_reported(
     expect(said).to_contain_text("was ended by SIGKILL, which is what a system out of memory does")
     has_state = (run_of(page, own_folder / "runs") / STATE_NAME).exists()
     way_on = "goes on from its last state" if has_state else "begins it again"
-    expect(said).to_contain_text(re.compile(rf"up to step \d+; Resume {way_on}, Train starts anew"))
+    expect(said).to_contain_text(re.compile(rf"up to step \d+; Resume {way_on}, Train starts a new run"))
     if state in ("paused", "saving"):
         click(page, "pause")
         expect_status(page, "running")
@@ -116,7 +116,7 @@ def test_signal_ends_server_and_training_process_cleanly(
         server.process.send_signal(number)
         assert server.process.wait(AT_ONCE_SECONDS) == 0
         assert training_processes(tmp_path) == []
-        assert "is cut off: the server ends" in server.log.read_text()
+        assert "is interrupted: the server ends" in server.log.read_text()
         page.context.close()
 
 

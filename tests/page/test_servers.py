@@ -53,7 +53,7 @@ def test_run_of_closed_page_stops_unless_detached(browser: Browser, tmp_path: Pa
         addresses = [page.url for page in pages]
         for page in pages:
             page.context.close()
-        wait_until(lambda: "is stopped: nobody looks at it any more" in own.log.read_text())
+        wait_until(lambda: "is stopped: no session views it any more" in own.log.read_text())
         back = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         back.goto(addresses[0])
         ready(back)
