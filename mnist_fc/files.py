@@ -39,7 +39,7 @@ def atomic_write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def _sync_folder(folder: Path) -> None:
     """Put the names in `folder` on disk: without that a power failure may undo a replacement.
 
-    Does nothing where the system has no way to: Windows opens no folders, some network file systems do not sync them, and
+    Does nothing where the system does not support it: Windows opens no folders, some network file systems do not sync them, and
     a folder may be writable but not readable.
     """
     if os.name == "nt":
@@ -58,8 +58,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def open_regular_file(path: str | Path) -> IO[bytes]:
-    """Open a file to read. Raises OSError, also unless it is a regular file: pipes never end, and devices have effects."""
-    # Without O_NONBLOCK, opening a pipe waits for somebody to write to it.
+    """Open a file to read. Raises OSError, also if it is not a regular file: pipes never end, and devices have effects."""
+    # Without O_NONBLOCK, opening a pipe waits for a writer.
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()

@@ -1,8 +1,9 @@
-"""Analysis: why a network answers as it does, what it makes of the whole test set, and what goes wrong in a run.
+"""Analysis: why a network answers as it does, how it reads the whole test set, and what goes wrong in a run.
 
-Of a network: start with `attribution.py` (which pixels speak for a digit) and `survey.py` (the test set through it).
-`probes.py` follows pinned drawings over a run. Of a run: `curves.py` smooths its records for charts, `results.py` has its one
-test figure, `gradients.py` tells whether gradients vanish, and `diagnosis.py` finds faults and names remedies.
+To study a network, start with `attribution.py` (which pixels speak for a digit) and `survey.py` (the test set through it).
+`probes.py` follows pinned drawings over a run. To study a run, start with `curves.py`, which smooths its records for charts.
+`results.py` has its one test figure, `gradients.py` tells whether gradients vanish, and `diagnosis.py` finds faults and names
+remedies.
 
 May import: network, config, records, files.
 """

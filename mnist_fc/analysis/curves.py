@@ -34,7 +34,7 @@ def train_curve(records: Sequence[StepRecord], field: str, over: Literal["step",
 
 
 def gradient_curves(records: Sequence[StepRecord]) -> list[Curve]:
-    """Return the norm of each layer's gradient over steps, from the input to the output, smoothed and thinned likewise."""
+    """Return the norm of each layer's gradient over steps, from the input to the output, smoothed and thinned in the same way."""
     steps = np.array([record.step for record in records], np.float64)
     norms = np.array([record.gradient_norms for record in records], np.float64)
     return [thin(Curve(steps, smooth(layer_norms))) for layer_norms in norms.T]

@@ -102,7 +102,7 @@ def diagnose(
 def has_diverged(steps: Sequence[StepRecord], end: EndRecord | None) -> bool:
     """Return whether a run ended by diverging: its loss overflowed, or was still far too high after the last step.
 
-    A run that somebody stopped, or whose process died, ended for that reason.
+    A run that was stopped, or whose process died, did not end by diverging.
     """
     if end is None or end.outcome == "stopped":
         return False

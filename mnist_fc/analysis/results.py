@@ -1,4 +1,4 @@
-"""What came of a run: its one test figure and its one speed, which everything that names them takes from here."""
+"""The results of a run: its one test figure and its one speed. All code that shows them takes them from here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

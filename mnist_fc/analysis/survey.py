@@ -1,4 +1,4 @@
-"""Survey many images with one network: what it reads, which units are dead, and which images activate a unit or are alike.
+"""Survey many images with one network: its readings, its dead units, and the images that activate a unit or are alike.
 
 Images are uint8 (N, 784) with N >= 1. They pass through in batches, to bound the memory. Where a network's values overflow, as
 those of a diverging run do, nothing is raised, and values that are not numbers are ranked last.

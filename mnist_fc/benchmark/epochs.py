@@ -100,11 +100,11 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-# Each program yields the seconds of one epoch after another, endlessly.
+# Each program yields the seconds of each epoch, endlessly.
 
 
 def _blog_loop(config: TrainConfig, images: Mnist) -> Iterator[float]:
-    """The blog's PyTorch program: torchvision's dataset, ToTensor for each image, a DataLoader, and Adam."""
+    """Time the blog's PyTorch program: torchvision's dataset, ToTensor for each image, a DataLoader, and Adam."""
     from torchvision import datasets, transforms
 
     class InMemory(datasets.MNIST):
@@ -128,7 +128,7 @@ def _blog_loop(config: TrainConfig, images: Mnist) -> Iterator[float]:
 
 
 def _autograd(config: TrainConfig, images: Mnist) -> Iterator[float]:
-    """A plain loop over float images in memory, with autograd and PyTorch's fused Adam."""
+    """Time a plain loop over float images in memory, with autograd and PyTorch's fused Adam."""
     pixels, labels = images.train_images.float() / 255, images.train_labels
     model = _model(config)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
@@ -143,7 +143,7 @@ def _autograd(config: TrainConfig, images: Mnist) -> Iterator[float]:
 
 
 def _engine(config: TrainConfig, images: Mnist) -> Iterator[float]:
-    """This engine with its records and copies of weights, from the end of an evaluation to the start of the next."""
+    """Time this engine with its records and copies of weights, from the end of an evaluation to the start of the next."""
     num_steps = config.steps_per_epoch(len(images.train_labels))
     while True:
         timed, started = 0, time.perf_counter()
@@ -157,7 +157,7 @@ def _engine(config: TrainConfig, images: Mnist) -> Iterator[float]:
 
 @torch.no_grad()
 def _floor(config: TrainConfig, images: Mnist, product: Callable[[Tensor, Tensor], Tensor] = F.linear) -> Iterator[float]:
-    """The matrix products of the forward and backward pass and one fused Adam over all parameters, and nothing else.
+    """Time the matrix products of the forward and backward pass and one fused Adam over all parameters, and nothing else.
 
     `product(x, w)` returns x @ w.T. The inputs are random and the same in every step.
     """

@@ -1,4 +1,4 @@
-"""What a terminal shows of a training, and results as JSON for programs."""
+"""The output of commands: lines and progress on a terminal, and results as JSON for programs."""
 
 import json
 import math

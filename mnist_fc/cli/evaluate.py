@@ -91,7 +91,7 @@ def run_measure(parsed: argparse.Namespace) -> int:
     ]
     screen.line(
         f"share read right, with its 95% interval over writers: n = {len(digits.labels):,} drawings per condition, "
-        f"{len(images.test_labels):,} MNIST test images; a refused one is wrong; unruled is the network without the rule"
+        f"{len(images.test_labels):,} MNIST test images; a rejected image counts as wrong; unruled is without the rejection rule"
     )
     width = max(len(network.name) for network in networks)
     screen.line(" " * width + "".join(f"{name:>12}" for name in (*pen_digits.CONDITIONS, "1st/2nd", "MNIST", "unruled")))
@@ -100,14 +100,14 @@ def run_measure(parsed: argparse.Namespace) -> int:
         screen.line(f"{network.name:<{width}}" + "".join(f"{share:>12.2%}" for share in shares))
         intervals = (*network.drawings_read_interval.values(), network.runner_up_right_interval)
         screen.line(" " * width + "".join(f"{_in_percent(interval):>12}" for interval in intervals))
-    screen.line("expected calibration error of what is not refused")
+    screen.line("expected calibration error, without rejected images")
     for network in networks:
         screen.line(
             f"{network.name:<{width}} MNIST {network.mnist_calibration_error:.2%}, "
             f"natural drawings {network.natural_calibration_error:.2%}"
         )
     refused = evaluation.rejection_rates(drawings, images, fashion_mnist)
-    screen.line("refused as no digit, whichever network reads")
+    screen.line("share rejected as not a digit, the same for every network")
     for kind, share in refused.items():
         screen.line(f"{share:>8.2%}  {kind}")
     if parsed.json:

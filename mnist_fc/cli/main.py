@@ -23,7 +23,7 @@ EXPECTED_ERRORS = (
     SweepError,
     ProcessGroupError,
 )
-"""Errors whose message tells a person what to do. Any other is a defect, and ends with its traceback."""
+"""Errors whose message tells a person what to do. Any other error is a defect and ends with its traceback."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

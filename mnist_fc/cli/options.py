@@ -1,4 +1,4 @@
-"""What commands share: how each adds its parser, the options for settings, data and store, and what those options mean."""
+"""The code that commands share: it adds their parsers and their options for settings, data and store, and reads those options."""
 
 import argparse
 from collections.abc import Callable

@@ -69,7 +69,7 @@ def add_parser(commands: Subparsers) -> None:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What a training starts from. Only the first process of a group has the run's folder; a new run has no state."""
+    """The starting point of a training. Only the first process of a group has the run's folder; a new run has no state."""
 
     config: TrainConfig
     images: Mnist

@@ -101,7 +101,7 @@ def load_mnist(path: str | Path | None = None) -> Mnist:
 def download_mnist(folder: str | Path | None = None) -> Path:
     """Download the four original files with torchvision and its progress bar; return the folder for `load_mnist`.
 
-    `folder` defaults to the user's cache. Files that are there are not downloaded again. Raises DataError if a download fails.
+    `folder` defaults to the user's cache. Existing files are not downloaded again. Raises DataError if a download fails.
     """
     from torchvision.datasets import MNIST  # imported here: it takes two seconds, and nothing else needs it
 

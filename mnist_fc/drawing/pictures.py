@@ -25,7 +25,7 @@ MAX_WEBP_PIXELS = 4_000_000
 MAX_JPEG_PIXELS = 50_000_000
 """A JPEG is shrunk while it is decoded, except for a progressive one, which is held at full size meanwhile."""
 MAX_JPEG_WORK = 200_000_000
-"""Pixels times scans over them."""
+"""The limit of pixels times the scans over them."""
 
 ORIENTATION = 0x0112
 """EXIF's tag for how the camera was held."""

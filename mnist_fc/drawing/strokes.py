@@ -42,7 +42,7 @@ def strokes_of_canvas(json_data: Any) -> list[Stroke]:
     """
     objects = json_data.get("objects") if isinstance(json_data, dict) else None
     if not isinstance(objects, list):
-        raise DrawingError("the canvas sent something that is no drawing")
+        raise DrawingError("the canvas sent something that is not a drawing")
     _check_count(len(objects))
     strokes: list[Stroke] = []
     for item in objects:

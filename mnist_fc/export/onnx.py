@@ -30,7 +30,7 @@ def to_onnx(model: MLP) -> bytes:
     """Return `model` as an ONNX file: images (N, 784) in [0, 1] to logits (N, classes), both float32, for any N."""
     num_inputs, num_classes = model.layers[0].in_features, model.layers[-1].out_features
     about_images = "28 x 28 pixels, row by row from the top left, 0 paper to 1 ink"
-    about_logits = "one for each digit from 0 to 9" + (", and one for no digit" if num_classes > NUM_CLASSES else "")
+    about_logits = "one for each digit from 0 to 9" + (", and one for not a digit" if num_classes > NUM_CLASSES else "")
     graph = helper.make_graph(
         _nodes(model),
         "mlp",

@@ -22,12 +22,12 @@ FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": lambda z: F.leaky_relu_(z, LEAKY_SLOPE),
     "gelu": F.gelu,
 }
-"""z -> a, computed in place of z; but for gelu, whose gradient needs both."""
+"""z -> a, computed in place of z, except for gelu, whose gradient needs both."""
 
 
 @dataclass(slots=True)
 class _HiddenLayer:
-    """What the backward pass needs of the forward pass, each (batch, size)."""
+    """The values of the forward pass that the backward pass needs, each (batch, size)."""
 
     z: Tensor
     a: Tensor

@@ -141,7 +141,7 @@ def read_tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor
                 raise zipfile.BadZipFile("torch.save compresses nothing")
             state = parse_pickle(archive.read(described))
             if not isinstance(state, dict) or not state or not all(isinstance(value, View) for value in state.values()):
-                raise CheckpointError(f"{name} is no state dict of tensors")
+                raise CheckpointError(f"{name} is not a state dict of tensors")
             records: dict[str, np.ndarray] = {}
             for view in state.values():
                 if view.record not in records:
@@ -153,7 +153,7 @@ def read_tensors(file: IO[bytes], name: str, max_bytes: int) -> dict[str, Tensor
     except pickle.UnpicklingError:
         raise CheckpointError(f"{name} holds more than tensors; it is not loaded, because that could run code") from None
     except MALFORMED:
-        raise CheckpointError(f"{name} is cut short or no checkpoint that torch.save wrote") from None
+        raise CheckpointError(f"{name} is truncated or not a checkpoint written by torch.save") from None
 
 
 def _record(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
@@ -206,7 +206,7 @@ def _hidden_sizes(state: dict[str, Tensor], name: str, num_classes: int) -> tupl
                 raise CheckpointError(f"{name}: fc{i} is {kind}; it must be torch.float32, torch.strided on cpu")
         sizes.append(weight.shape[0])
     if sizes[-1] != num_classes:
-        what = "digits" if num_classes == NUM_CLASSES else "telling what is no digit"
+        what = "digits" if num_classes == NUM_CLASSES else "rejecting what is not a digit"
         raise CheckpointError(f"{name} has {sizes[-1]} outputs; a network for {what} has {num_classes}")
     try:
         hidden_sizes = LayerSizes().check("hidden_sizes", tuple(sizes[1:-1]))

@@ -34,7 +34,7 @@ def public_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) ->
 
 
 def onednn_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Do as `public_linear` by oneDNN, without a gradient.
+    """Compute `public_linear` with oneDNN, without a gradient.
 
     torch.compile uses this operation. Eager PyTorch uses MKL's matrix products, which leave AVX-512 unused on AMD processors and
     take twice as long. oneDNN takes transposed operands without copying them.
@@ -200,7 +200,7 @@ def choose(name: str, private: Kernel, public: Kernel, probe: Callable[[Kernel],
 
 
 def _few(*shape: int, phase: float) -> Tensor:
-    """Return numbers from -1 to 1 that are the same each time; to draw them would change the caller's random numbers."""
+    """Return numbers from -1 to 1, always the same; drawing them at random would change the caller's random numbers."""
     return torch.arange(math.prod(shape), dtype=torch.float32).add_(phase).mul_(2.4).sin_().view(shape)
 
 

@@ -1,4 +1,4 @@
-"""Measure how well networks read what people draw, and how well the rejection rule refuses what is not a digit."""
+"""Measure how well networks read what people draw, and how well the rejection rule rejects what is not a digit."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ NUM_SCRIBBLES = 1000
 NUM_BINS = 15
 
 SEED = 20_000
-"""Of the evaluated drawings. Training draws with other seeds, so no network has seen one of them."""
+"""The seed of the evaluated drawings. Training draws with other seeds, so no network has seen one of them."""
 
 T_QUANTILES = (
     *(12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23),
@@ -35,7 +35,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ReaderScores:
-    """How well one network reads. Shares are from 0 to 1, and a refused image counts as read wrong.
+    """How well one network reads. Shares are from 0 to 1, and a rejected image counts as read wrong.
 
     Intervals are 95 % confidence intervals by `writer_interval`, and None if there is only one writer.
     """
@@ -53,9 +53,9 @@ class ReaderScores:
     test_read: float
     """Share of MNIST's test images that are read right."""
     mnist_calibration_error: float
-    """Of the test images that are read as a digit."""
+    """That of the test images that are read as a digit; see `calibration_error`."""
     natural_calibration_error: float
-    """Of the natural drawings that are read as a digit."""
+    """That of the natural drawings that are read as a digit."""
     runner_up_right: float
     """Share of the natural drawings whose digit is the one read or the runner-up."""
     runner_up_right_interval: Interval | None
@@ -124,7 +124,7 @@ def load_idx_images(path: str | Path) -> np.ndarray:
 
 
 def rejection_rates(drawings: dict[str, np.ndarray], mnist: Mnist, fashion_mnist: np.ndarray | None) -> dict[str, float]:
-    """Return the share that the rule refuses as "not a digit", by kind of image. It is the same for every network.
+    """Return the share that the rule rejects as "not a digit", by kind of image. It is the same for every network.
 
     `drawings` are those of `draw_all`, and `fashion_mnist` the images of Fashion-MNIST, uint8 (N, 28, 28).
     """

@@ -29,7 +29,7 @@ MAX_DIGITS = 12
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network reads in a drawing.
+    """The result of reading a drawing with a network.
 
     A drawing that is not a digit has no `digit`. An empty canvas has no image either, and its probabilities are zeros. They
     are zeros too if the network's values overflow, as those of a diverging run do.
@@ -37,7 +37,7 @@ class Reading:
 
     digit: int | None
     probabilities: tuple[float, ...]
-    """Of the digits 0 to 9, given that it is one of them."""
+    """Those of the digits 0 to 9, given that it is one of them."""
     runner_up: int | None
     """The digit with the second highest probability."""
     image: np.ndarray | None

@@ -12,7 +12,7 @@ from mnist_fc.files import open_regular_file
 from mnist_fc.runs.layout import LOCK_NAME
 
 LOCK_SECONDS = 0.5
-"""How long a writer waits for the lock: whoever asks for it holds it for a moment."""
+"""How long a writer waits for the lock: a process that only checks it holds it for a moment."""
 
 WRITTEN_HERE: set[Path] = set()
 """The folders of the runs that this process is writing."""
@@ -22,11 +22,11 @@ def is_locked(path: Path) -> bool:
     """Return whether a process, this one or another, is writing the run in `path` now."""
     if path.absolute() in WRITTEN_HERE:
         return True
-    if not (path / LOCK_NAME).exists():  # asking would create the file and its folder
+    if not (path / LOCK_NAME).exists():  # a check would create the file and its folder
         return False
     try:
         return _is_held(path / LOCK_NAME)
-    except OSError:  # what cannot be opened is not being written either
+    except OSError:  # a file that cannot be opened is not being written either
         return False
 
 
@@ -34,7 +34,7 @@ if sys.platform == "win32":
 
     def _is_held(path: Path) -> bool:
         try:
-            # Others who ask hold it for a moment, too.
+            # Other processes that check the lock also hold it for a moment.
             with FileLock(path).acquire(timeout=0.05, poll_interval=0.005):
                 return False
         except Timeout:
@@ -43,7 +43,7 @@ if sys.platform == "win32":
 else:
 
     def _is_held(path: Path) -> bool:
-        """Ask with a shared lock, which others who ask may hold at the same time."""
+        """Check with a shared lock, which other processes that check may hold at the same time."""
         with open_regular_file(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -112,7 +112,7 @@ def read_rows(path: Path, *, with_steps: bool = True) -> list[dict[str, str]]:
 
 
 def read_learning_rates(path: Path) -> list[tuple[int, float]]:
-    """The number and the learning rate of each step of a run. Raises RunsError, and ValueError for a cell that is no number."""
+    """Return the number and the learning rate of each step. Raises RunsError, and ValueError for a cell that is not a number."""
     rows = (line.split(b",", 7) for line in _read_lines(path)[1:] if _is_step(line))
     return [(int(cells[0]), float(cells[6])) for cells in rows if len(cells) == 8]
 
@@ -124,7 +124,7 @@ def _read_lines(path: Path) -> list[bytes]:
             raise OSError(f"it has more than {MAX_ROWS:,} rows")
     except OSError as error:
         raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error}") from None
-    return content.split(b"\r\n")[:-1]  # what follows the last is not whole, or nothing
+    return content.split(b"\r\n")[:-1]  # the text after the last line end is empty or an incomplete row
 
 
 def _is_step(line: bytes) -> bool:

@@ -107,7 +107,7 @@ def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
     except CheckpointError as error:
         raise RunsError(str(error)) from None
     except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise RunsError(f"{path / STATE_NAME} is no state of a run: {error!s:.200}") from None
+        raise RunsError(f"{path / STATE_NAME} is not the state of a run: {error!s:.200}") from None
     return state
 
 

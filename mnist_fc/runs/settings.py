@@ -1,4 +1,4 @@
-"""What a run was trained with: its settings as it began, and each learning rate to which it was changed on the way."""
+"""The settings of a run: its settings as it began, and each learning rate to which it was changed on the way."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ MAX_SHOWN = 3
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run was trained with. Everything that names or copies a run's settings takes them from here."""
+    """The settings that a run was trained with. Everything that names or copies a run's settings takes them from here."""
 
     config: TrainConfig
     """As the run began."""

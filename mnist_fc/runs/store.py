@@ -67,7 +67,7 @@ class RunStore:
         self.limit = limit_bytes() if limit is None else limit
         self._lock = threading.RLock()
         self._known: dict[Path, dict[Path, tuple[object, StoredRun | RunsError]]] = {}
-        """By folder and path, the runs as they were read last."""
+        """The runs as they were last read, by folder and path."""
 
     def new_id(self, config: TrainConfig, taken: Container[str] = ()) -> str:
         """Return an id for a run that starts later: neither a folder here nor one of those `taken`."""
@@ -134,7 +134,7 @@ class RunStore:
         self._change(run_id, name=name)
 
     def pin(self, run_id: str, is_pinned: bool) -> None:
-        """Protect a run from eviction, or no longer."""
+        """Protect a run from eviction, or end its protection."""
         self._change(run_id, is_pinned=is_pinned)
 
     def delete(self, run_id: str) -> None:

@@ -59,8 +59,8 @@ def sweep(
 
     The objective is the validation accuracy after the last epoch, and the sampler is the tree-structured Parzen estimator
     (Bergstra et al. 2011; Optuna's TPESampler). A trial's settings depend on the seed, its number and the trials before it,
-    so the same seed gives the same trials in a new study that nobody else searches. A trial that diverges counts as pruned in
-    Optuna, so that the sampler avoids it. A trial that is stopped says nothing about its settings and is left out.
+    so the same seed gives the same trials in a new study that no other process searches. A trial that diverges counts as
+    pruned in Optuna, so that the sampler avoids it. A trial that is stopped says nothing about its settings and is left out.
 
     `on_step` is called before every step, as in `engine.train`; the sweep ends when it returns False. The sweep gives up its
     process instead when `should_yield()` is true, which is asked before every step and after every trial. It then returns the

@@ -1,4 +1,4 @@
-"""What a sweep searches, how it is written, and the records of its trials."""
+"""The search space of a sweep, its notation as text, and the records of its trials."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class SweepConfig:
     num_runs: int = 20
     """How many trials this sweep begins, however they end. Trials that others add to the study do not count."""
     minutes: float | None = None
-    """The longest time it may take, without the time in which others had their turn. The running trial is stopped then."""
+    """The longest time it may take, without the time in which other jobs had the slot. The running trial is stopped then."""
     seed: int = 0
     """The seed of the search. The networks use the base's seed."""
 

@@ -89,7 +89,7 @@ def base_and_space(storage: str, study: str) -> tuple[TrainConfig, Space]:
 
 
 def trials(storage: str, study: str) -> list[TrialRecord]:
-    """Return the trials of a study by number, whoever runs them. Raises SweepError."""
+    """Return all trials of a study by number, also those of other processes. Raises SweepError."""
     with _loaded(storage, study) as loaded:
         return _records(loaded)
 

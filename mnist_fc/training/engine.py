@@ -92,7 +92,7 @@ class _Recorder:
         self._state_at = training.seconds
         self._newest = self._weights(is_kept=training.step == 0)
         self._test_result: tuple[float, float] | None = None
-        """Loss and accuracy of the weights as they are, once they are known."""
+        """Loss and accuracy of the current weights on the test images, once they are known."""
 
     def first_weights(self) -> WeightsRecord:
         """Return the weights that the training starts or resumes from."""

@@ -138,7 +138,7 @@ class TrainState:
         return is_finite
 
     def should_continue(self, wanted: bool) -> bool:
-        """Return whether to take the next step, which this process has `wanted` or not.
+        """Return whether to take the next step; `wanted` is whether this process wants it.
 
         A group stops before the same step: a process that wants to stop tells the others with its next step.
         """
@@ -270,7 +270,7 @@ class TrainState:
         return loss, int(num_correct)
 
     def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Do as `evaluate`, with each process of the group on its own shard."""
+        """Evaluate like `evaluate`, but with each process of the group on its own shard."""
         rows = self._group.shard(len(labels))
         totals = torch.tensor(total_loss_and_correct(self.model, images[rows], labels[rows]), dtype=torch.float64)
         self._group.all_reduce_sum_(totals)

@@ -72,7 +72,7 @@ def test_file_describes_its_inputs_and_outputs(num_classes: int) -> None:
         assert value.doc_string in file.doc_string
     assert "28 x 28 pixels, row by row" in images.doc_string
     assert "0 paper to 1 ink" in images.doc_string
-    assert ("no digit" in logits.doc_string) == (num_classes == 11)
+    assert ("not a digit" in logits.doc_string) == (num_classes == 11)
     assert [node.op_type for node in file.graph.node] == ["Gemm", "LeakyRelu", "Gemm", "LeakyRelu", "Gemm"]
     weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in file.graph.initializer}
     assert list(weights) == list(model.state_dict())

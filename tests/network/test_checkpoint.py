@@ -97,7 +97,7 @@ def test_pickled_code_is_rejected_without_running(path: Path, tmp_path: Path, pl
 
 def test_a_bare_pickle_is_rejected_without_running(path: Path, tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(WritesAFile(tmp_path / "ran")))
-    with pytest.raises(CheckpointError, match=r"no checkpoint that torch\.save wrote"):
+    with pytest.raises(CheckpointError, match=r"not a checkpoint written by torch\.save"):
         checkpoint.load(path)
     assert not (tmp_path / "ran").exists()
 
@@ -106,7 +106,7 @@ def test_a_file_truncated_anywhere_is_rejected(path: Path) -> None:
     whole = saved(path).read_bytes()
     for length in [*range(0, len(whole), 97), *range(len(whole) - 150, len(whole))]:
         path.write_bytes(whole[:length])
-        with pytest.raises(CheckpointError, match="is cut short or no checkpoint"):
+        with pytest.raises(CheckpointError, match="is truncated or not a checkpoint"):
             checkpoint.load(path)
 
 
@@ -142,7 +142,7 @@ def test_corrupted_bytes_are_rejected_or_leave_a_network(path: Path) -> None:
         ({"fc1.weight": torch.zeros(8, 784, device="meta")}, "holds more than tensors"),
         ({"fc1.weight": torch.full((8, 784), torch.nan)}, r"not finite numbers in fc1.weight"),
         ({"fc2.bias": torch.full((10,), -torch.inf)}, r"not finite numbers in fc2.bias"),
-        ({"fc1.weight": [0.0] * 8}, r"no state dict of tensors"),
+        ({"fc1.weight": [0.0] * 8}, r"not a state dict of tensors"),
         ({"fc3.weight": torch.zeros(10, 10)}, r"it must have fc1.weight, fc1.bias, fc2.weight"),
         ({7: torch.zeros(1)}, r"it must have fc1.weight, fc1.bias, fc2.weight"),
     ],
@@ -157,7 +157,7 @@ def test_a_wrong_state_dict_is_rejected_with_the_reason(path: Path, change: dict
 @pytest.mark.parametrize("value", [{}, [], torch.zeros(3), "text", None, 7], ids=str)
 def test_other_values_than_state_dicts_are_rejected(path: Path, value: object) -> None:
     torch.save(value, path)
-    with pytest.raises(CheckpointError, match="no state dict of tensors"):
+    with pytest.raises(CheckpointError, match="not a state dict of tensors"):
         checkpoint.load(path)
 
 
@@ -203,7 +203,7 @@ def test_missing_files_folders_and_texts_are_rejected(path: Path) -> None:
         checkpoint.load(path)
     path.rmdir()
     path.write_text("fc1.weight")
-    with pytest.raises(CheckpointError, match=r"model.ckpt is cut short or no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"model.ckpt is truncated or not a checkpoint"):
         checkpoint.load(path)
 
 

@@ -235,13 +235,13 @@ def test_invalid_file_is_rejected_with_a_reason(page: Page, tmp_path: Path) -> N
     expect(said(page)).to_contain_text("good.ckpt: 784-1024-128-10, MNIST 99.")
     whole = saved(state_of())
     wrong = {
-        "text.ckpt": (b"This is no network.", "is cut short or no checkpoint that torch.save wrote"),
+        "text.ckpt": (b"This is no network.", "is truncated or not a checkpoint written by torch.save"),
         "code.pt": (saved({"fc1.weight": WritesAFile(tmp_path / "ran")}), "holds more than tensors; it is not loaded"),
-        "bare.pt": (pickle.dumps(WritesAFile(tmp_path / "ran")), "is cut short or no checkpoint"),
-        "cut.pth": (whole[: len(whole) // 2], "is cut short or no checkpoint"),
+        "bare.pt": (pickle.dumps(WritesAFile(tmp_path / "ran")), "is truncated or not a checkpoint"),
+        "cut.pth": (whole[: len(whole) // 2], "is truncated or not a checkpoint"),
         "wide.ckpt": (saved(state_of() | {"fc1.weight": torch.zeros(8, 783)}), ": fc1 has weights (8, 783) and biases (8,)"),
         "eleven.ckpt": (saved(state_of(num_classes=11)), "has 11 outputs; a network for digits has 10"),
-        "<b>_a_</b> **b**.ckpt": (b"", "is cut short or no checkpoint"),
+        "<b>_a_</b> **b**.ckpt": (b"", "is truncated or not a checkpoint"),
     }
     for name, (content, reason) in wrong.items():
         bring(page, content, name)
