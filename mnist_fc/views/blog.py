@@ -20,7 +20,7 @@ COLUMNS = ("program", "network", "the blog's accuracy", "here", "time of ten epo
 
 
 def panel(runs: Sequence[ListedRun]) -> None:
-    """The button that trains both, and the table."""
+    """Draw the button that trains both, and the table."""
     st.markdown("#### The blog's two programs")
     st.caption(
         "This page grew out of a blog post with two programs. Here both are trained on this machine, one after the other. Each "

@@ -1,4 +1,4 @@
-"""The loss and accuracy curves of the run that is shown, and the axes that other curves over steps share with them."""
+"""The loss and accuracy curves of the run that is shown, and the axes that other curves over steps share."""
 
 import math
 from collections.abc import Callable
@@ -17,11 +17,11 @@ SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour for each data set, the same everywhere and in both themes."""
 
 LOWER_HEIGHT = 108
-"""Pixels of a chart where there are three of them and the pinned drawings, which take as much room as two charts do."""
+"""The height in pixels of each of three charts that, with the pinned drawings, take as much room as two charts."""
 
 
 def panel(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:
-    """Draw the loss and accuracy curves, and `between` them, at the height given, what else is followed over the steps.
+    """Draw the loss and accuracy curves. `between` draws something else over the steps between the two, at a given height.
 
     Return False if `between` has more to draw.
     """
@@ -116,7 +116,7 @@ def _chart(
     )
 
 
-# Axes move in leaps, rarely: a chart whose axes stand still grows without flicker.
+# Axes change rarely and in large steps, so that a growing chart does not flicker.
 
 
 def step_domain(snapshot: RunSnapshot | None) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What the buttons do with a run: begin it, pause it, resume it, stop it and take it off the page."""
+"""The actions of the buttons on a run: begin it, pause it, resume it, stop it and take it off the page."""
 
 import streamlit as st
 
@@ -9,7 +9,7 @@ from mnist_fc.views import controls
 from mnist_fc.views.state import formatting, session, shared
 
 COMMAND_SECONDS = 0.4
-"""How long a click waits for the training process to have done as it was told, which takes a step."""
+"""How long a click waits for the training process to carry out the request, which takes a step."""
 
 
 def train() -> None:

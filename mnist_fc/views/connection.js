@@ -1,6 +1,6 @@
 // Shows a banner while the page has no connection to the server. Streamlit itself shows a skeleton or greys the page; its dialog
 // comes later, and closes when it is clicked away. The state of the connection is an attribute of Streamlit's root element: if a
-// new version of Streamlit does not have it, the banner stays away.
+// new version of Streamlit does not have it, the banner never appears.
 
 (() => {
   const EVERY = 1000; // milliseconds

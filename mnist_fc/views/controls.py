@@ -12,7 +12,7 @@ from mnist_fc.views.state import address, formatting, session, shared, sync
 
 PRESET_LINES = {
     "fast": "98 % on the test set in a few seconds.",
-    "best": "The most accurate network here: wide, with dropout, and digits distorted anew each time. Takes minutes.",
+    "best": "The most accurate network here: wide, with dropout, and digits distorted differently each time. Takes minutes.",
     "blog-pytorch": "The blog's PyTorch program: 784-500-10, all training images, the **test set** after each epoch.",
     "blog-keras": "The blog's Keras program: 784-500-500-10, all training images, the **test set** after each epoch.",
     "custom": "Your own settings.",
@@ -65,7 +65,7 @@ KEYS = ("preset", "num_layers", *SIZE_KEYS, "epochs", *CONTROLLED, "detached")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the side panel shows."""
+    """The settings that the side panel shows."""
 
     config: TrainConfig
     """A field without a control (momentum, Adam's epsilon) is as in the preset or the run last chosen."""
@@ -116,7 +116,7 @@ class Settings:
 AGAINST_OVERFITTING = ("dropout", "augmentation", "label_smoothing", "weight_decay")
 MACHINE = ("num_validation", "initialization", "seed", "threads")
 HIDEABLE = ("preset", "hidden_sizes", "epochs", *CONTROLLED, "keep_training")
-"""What the address can hide."""
+"""The controls that the address can hide."""
 
 NAMES_IN_ADDRESS = {"num_layers": "hidden_sizes", **dict.fromkeys(SIZE_KEYS, "hidden_sizes"), "detached": "keep_training"}
 """The name of a control in `hide=` if it is not its key."""
@@ -168,7 +168,7 @@ def _widgets() -> sync.Widgets:
 
 
 def _choose(key: str, value: Any) -> None:
-    """Apply what was chosen at a control. The browser's value is not trusted."""
+    """Apply the value chosen at a control. The browser's value is not trusted."""
     if key == "detached":
         session.set_detached(value is True)
         _keep_going()
@@ -219,7 +219,7 @@ def panel() -> None:
 
 
 def _shown(key: str) -> Any:
-    """Return what a control shows."""
+    """Return the value that a control shows."""
     return session.is_detached() if key == "detached" else _settings().value(key)
 
 
@@ -319,7 +319,7 @@ def _against_overfitting(on_page: Set[str]) -> None:
         on_page,
         "augmentation",
         "Augmentation",
-        "Distorts training images anew each time: shift moves them, affine also turns and scales them, elastic also bends them.",
+        "Distorts training images at random: shift moves them, affine also turns and scales them, elastic also bends them.",
     )
     _slider(
         on_page,

@@ -1,4 +1,4 @@
-"""The canvas, and how a network reads what is drawn on it."""
+"""The canvas, and the readings of what is drawn on it."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ FIRST_DRAWING: dict[str, Any] = {
 FIRST_STROKES = strokes_of_canvas(FIRST_DRAWING)
 
 SOURCES = {"run": "This run's network", "shipped": "Built-in network", "file": "Loaded file"}
-"""Where the network that reads comes from, in words."""
+"""The source of the network that reads, in words."""
 
 PROBLEMS = {
     "empty": "Draw a digit.",
@@ -89,7 +89,7 @@ def _read(canvas: Canvas, network: networks.Network) -> list[Reading]:
 
 
 def to_explain(readings: list[Reading], key: str) -> Reading | None:
-    """Return the reading that a tab explains, of several digits the one picked there; say why if there is none."""
+    """Return the reading that a tab explains; of several digits, the one picked there. Draw the reason if there is none."""
     reading = readings[0]
     if len(readings) > 1:
         places = list(range(len(readings)))
@@ -114,7 +114,7 @@ def to_explain(readings: list[Reading], key: str) -> Reading | None:
 
 
 def _canvas() -> Canvas:
-    """The page's canvas, with the buttons that change what is on it."""
+    """Return the page's canvas, with the buttons that change its drawing."""
     presses = {
         "undo": Press("undo", Canvas.undo),
         "clear": Press("clear", Canvas.clear),

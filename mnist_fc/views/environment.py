@@ -1,4 +1,4 @@
-"""Tells the browser which texts of the page it may translate."""
+"""Tell the browser which texts of the page it may translate."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How much of the gradient reaches each layer over the steps, and how many neurons are dead."""
+"""The share of the gradient that reaches each layer over the steps, and the number of dead neurons."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def panel(network: networks.Network) -> None:
 
 
 def _series(curves: Sequence[Curve], config: TrainConfig) -> list[Series]:
-    """The curve of each layer, as far as its norms are finite."""
+    """Return the curve of each layer, without norms that are not finite."""
     num_hidden = len(config.hidden_sizes)
     series = []
     for i, curve in enumerate(curves):
@@ -52,7 +52,7 @@ def _series(curves: Sequence[Curve], config: TrainConfig) -> list[Series]:
 
 
 def _chart(snapshot: RunSnapshot, series: list[Series], shown: list[Series]) -> None:
-    """The curves of the whole run; the values beside their names are those of `shown`, which ends at the moment shown."""
+    """Draw the curves of the whole run; the values beside their names are those of `shown`, which ends at the moment shown."""
     heading("Gradient norms", shown or [one.up_to(-1) for one in series], ".2g")
     with st.container(key="gradient_chart"):
         line_chart(
@@ -70,10 +70,10 @@ def _name(index: int, num_hidden: int) -> str:
 
 
 def explain(steps: Sequence[StepRecord], curves: Sequence[Curve], config: TrainConfig) -> str:
-    """What the curves show at their newest point, in two paragraphs."""
+    """Return what the curves show at their newest point, in two paragraphs."""
     flow, weakest = gradient_flow(curves), weakest_flow(curves)
     if flow is None or weakest is None or is_gradient_lost(steps):
-        return "**In some layer no gradient is left**: it is zero or no finite number.\n\nNo layer before it learns any more."
+        return "**In some layer no gradient is left**: it is zero or not a finite number.\n\nNo layer before it learns any more."
     now = format_ratio(flow.ratio)
     if flow.vanishes:
         return (
@@ -99,7 +99,7 @@ def _passes_on(config: TrainConfig) -> str:
 
 
 def _course_of_loss(steps: Sequence[StepRecord]) -> str:
-    """How the training loss that the chart shows went up to the last of `steps`."""
+    """Return how the training loss that the chart shows developed up to the last of `steps`."""
     values = train_curve(steps, "train_loss").finite().values
     if not len(values):
         return "The loss has overflowed"

@@ -1,6 +1,6 @@
-"""A small test of one's own handwriting: ten digits drawn as they are asked for, and how each network reads them.
+"""A small test of the person's handwriting: ten digits drawn as they are asked for, and the readings of each network.
 
-What is drawn stays: every digit has its drawing, finished or not, whichever is asked for.
+Drawings are kept: every digit has its drawing, finished or not, also while another digit is asked for.
 """
 
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ class Digits:
 
 
 def panel(network: networks.Network) -> None:
-    """The canvas for the digit that is asked for, the ten boxes, and the score with every network that has read them."""
+    """Draw the canvas for the digit that is asked for, the ten boxes, and the score with every network that has read them."""
     digits = _digits()
     readings = _readings(network)
     st.caption(
@@ -107,7 +107,7 @@ def _digits() -> Digits:
 
 
 def _past() -> list[Digits]:
-    """The sets that Start again has put away, the newest last."""
+    """Return the sets that Start again has put away, the newest last."""
     past: list[Digits] = st.session_state.setdefault("hand_past", [])
     return past
 
@@ -125,7 +125,7 @@ def _num_right(readings: list[Reading]) -> int:
 
 
 def _canvas() -> Canvas:
-    """The canvas of this tab, with the buttons that change what is on it."""
+    """Return the canvas of this tab, with the buttons that change its drawing."""
     presses = {
         "hand_next": Press("clear", _next),
         "hand_undo": Press("undo", Canvas.undo),
@@ -157,7 +157,7 @@ def _ask(digit: int) -> None:
 
 
 def _others(network: networks.Network) -> None:
-    """The scores of the networks before, and the ways on."""
+    """Draw the scores of earlier networks, and the buttons."""
     keep_score(network)
     scores: dict[str, str] = st.session_state.get("hand_scores", {}).get(_digits().drawings, {})
     others = [f"- {line}" for key, line in reversed(scores.items()) if key != network.key]

@@ -1,4 +1,4 @@
-"""Inside the network: the drawing on its way through the layers, and what one neuron does with it."""
+"""Inside the network: the drawing on its way through the layers, and the arithmetic of one neuron."""
 
 import math
 

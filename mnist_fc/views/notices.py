@@ -1,4 +1,4 @@
-"""What is wrong with the run or the store, and what helps; in the same place, what the curves show."""
+"""Notices about problems of the run or the store, with remedies; in the same place, the explanation of the curves."""
 
 import time
 from functools import lru_cache
@@ -13,10 +13,10 @@ from mnist_fc.views import charts, commands, controls
 from mnist_fc.views.state import formatting, networks, session, shared
 
 ROOM_SECONDS = 3.0
-"""For so long the store's plan to make room is kept: with a hundred runs it costs as much as to read a drawing."""
+"""How long the store's plan to make room is kept: with a hundred runs, planning costs as much as reading a drawing."""
 
 NAMES = {"diverges": "Training diverged", "stalls": "Training stalled", "overfits": "The network overfits"}
-"""What a diagnosis is called on the page."""
+"""The name of each diagnosis on the page."""
 
 
 def panel() -> None:

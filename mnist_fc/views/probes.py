@@ -1,4 +1,4 @@
-"""Pinned drawings: how the probability of the right digit changes while a network learns, run after run."""
+"""Pinned drawings: the probability of the right digit while a network learns, for each run."""
 
 import time
 

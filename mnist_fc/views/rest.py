@@ -1,15 +1,15 @@
-"""A page at rest: it is not drawn anew, but looks whether the run that it shows has been resumed, or deleted, on another page."""
+"""A page without an active run is not redrawn. It checks whether its run has been resumed or deleted on another page."""
 
 import streamlit as st
 
 from mnist_fc.views.state import pace, session
 
 LOOK_SECONDS = 3.0
-"""The looks of four pages cost the server less than the noise of its idle load."""
+"""The checks of four pages cost the server less than the noise of its idle load."""
 
 
 def look_seconds() -> float | None:
-    """Return how often the page looks; None where nobody can change the run, or the page is drawn anew anyway."""
+    """Return the seconds between two checks; None if no page can change the run, or if the page is redrawn anyway."""
     run = session.watched_run()
     if run is None or run.is_active or run.may_change_externally or not run.snapshot().is_resumable:
         return None
@@ -17,7 +17,7 @@ def look_seconds() -> float | None:
 
 
 def look(seconds: float | None) -> None:
-    """Draw the page anew if its run trains again or is gone; a fragment of its own, which draws nothing.
+    """Redraw the page if its run trains again or is gone. This runs in a fragment of its own, which draws nothing.
 
     `seconds` is what `look_seconds` gave when the page was drawn.
     """

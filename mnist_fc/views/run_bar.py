@@ -148,6 +148,6 @@ def _has_left_queue(snapshot: RunSnapshot) -> bool:
 
 
 def _stopped_together(snapshot: RunSnapshot) -> str:
-    """Return what was stopped together with the run: "Stopped both. "."""
+    """Return the runs that were stopped together with the run, in words: "Stopped both. "."""
     num_others = session.num_stopped_with(snapshot.id)
     return {0: "", 1: "Stopped both. "}.get(num_others, f"Stopped all {num_others + 1}. ")

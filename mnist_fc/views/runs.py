@@ -29,7 +29,7 @@ Over = Literal["step", "seconds"]
 
 
 def panel() -> None:
-    """The table, the curves of those that are ticked, and the blog's two programs.
+    """Draw the table, the curves of the ticked runs, and the blog's two programs.
 
     Messages stand below the table: one that came above it would move its rows under the pointer.
     """
@@ -48,7 +48,7 @@ def panel() -> None:
         colors = _colors(runs)
         with st.container(key="runs"):
             runs_table.show(runs if st.session_state.get("all_runs") else runs[:MAX_LISTED], colors)
-        with st.container():  # what comes and goes in it remounts nothing below
+        with st.container():  # changes in it remount nothing below
             if len(runs) > MAX_LISTED:
                 st.toggle(f"All {len(runs)} runs", key="all_runs")
             _messages(scheduler.store, kept)
@@ -62,7 +62,7 @@ def _num_bytes(runs: Sequence[ListedRun]) -> int:
 
 
 def _messages(store: RunStore, kept: Sequence[ListedRun]) -> None:
-    """What could not be done or read, and which runs would be removed first."""
+    """Draw the errors of actions and of unreadable runs, and which runs would be removed first."""
     if problem := st.session_state.pop("runs_problem", ""):
         st.warning(problem)
     for problem in store.unreadable()[:3]:

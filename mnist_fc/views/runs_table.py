@@ -1,4 +1,4 @@
-"""The table of runs: those that wait, those of the store, and those deleted since a run last began; and what its buttons do."""
+"""The table of runs, with the actions of its buttons: waiting runs, those of the store, and those deleted since a run last began."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ class ListedRun:
 
     id: str
     name: str
-    """As a person named it; otherwise its id."""
+    """The name that a person gave it; otherwise its id."""
     settings: RunSettings
     word: str
-    """What it is at; see status.py."""
+    """Its status in one word; see status.py."""
     steps: Sequence[StepRecord]
-    """The last of them, if not all."""
+    """All of its steps, or only the last."""
     epochs: Sequence[EpochRecord]
     end: EndRecord | None
     stored: StoredRun | None = None
@@ -116,7 +116,7 @@ def _setting(settings: RunSettings, field: str) -> str:
 
 
 def _figures(run: ListedRun) -> list[str]:
-    """State, validation and test accuracy, seconds of training, and images per second of that time."""
+    """Return state, validation and test accuracy, seconds of training, and images per second of that time."""
     result = test_result(run.epochs, run.end)
     accuracies = (run.epochs[-1].val_accuracy if run.epochs else None, result.accuracy if result else None)
     trained = training_time(run.settings.config.batch_size, run.steps, run.end)
@@ -129,14 +129,14 @@ def _figures(run: ListedRun) -> list[str]:
     ]
 
 
-# What the buttons do
+# Actions of the buttons
 
 
 def _act() -> None:
-    """Do what was pressed in the table. What a browser sends is not trusted: the store knows which runs there are.
+    """Carry out the action pressed in the table. The browser is not trusted: the store knows which runs exist.
 
-    A message names the run and what is to become of it, so that one that comes twice changes nothing. "again" has no such
-    end: it carries the table's turn, and each turn begins at most one run.
+    A message names the run and its new state, so that a repeated message changes nothing. "again" has no such state: it
+    carries the table's turn, and each turn begins at most one run.
     """
     match browser_value("runs_table", "act"):
         case {"what": str(what), "run": str(run_id), "value": value}:
@@ -149,12 +149,12 @@ def _act() -> None:
         else:
             _act_on_store(what, run_id, value)
     except RunsError as error:
-        session.log_rejected(f"what was to be done with a run: {error}")
+        session.log_rejected(f"an action on a run: {error}")
         st.session_state.runs_problem = formatting.sentence(str(error))
 
 
 def _act_on_page(what: str, run_id: str, value: object) -> None:
-    """Show a run, copy its settings, or train again with them. Raises RunsError where there is no such run."""
+    """Show a run, copy its settings, or train again with them. Raises RunsError if there is no such run."""
     scheduler = shared.scheduler()
     turn: int = st.session_state.get("runs_turn", 0)
     active = scheduler.active_run(run_id)
@@ -172,7 +172,7 @@ def _act_on_page(what: str, run_id: str, value: object) -> None:
 
 
 def _act_on_store(what: str, run_id: str, value: object) -> None:
-    """Change what is shown, kept or known of a run. Raises RunsError for what cannot be done."""
+    """Show, keep, name, delete or restore a run. Raises RunsError for an action that is not possible."""
     state, store = st.session_state, shared.scheduler().store
     if what != "undelete":
         store.folder(run_id)

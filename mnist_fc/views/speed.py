@@ -1,4 +1,4 @@
-"""How fast this machine trains: images per second over batch sizes, one curve for each number of threads."""
+"""The training speed of this machine: images per second over batch sizes, one curve for each number of threads."""
 
 import streamlit as st
 
@@ -11,7 +11,7 @@ from mnist_fc.views.state import pace, session, shared
 
 
 def panel() -> None:
-    """Draw the newest measurement of this machine, whoever started it, and the button for the next."""
+    """Draw the newest measurement of this machine, from any session, and the button for the next."""
     test, max_threads = shared.scheduler().speed_test, shared.scheduler().max_threads
     if measuring := _measuring():
         shared.scheduler().touch(measuring, session.session_id())
@@ -19,7 +19,7 @@ def panel() -> None:
         f"Training images per second, for batches of {BATCH_SIZES[0]} to {BATCH_SIZES[-1]:,} images"
         + (f" and 1 to {max_threads} threads" if max_threads > 1 else "")
         + ". The network of the side panel takes real training steps for some seconds; runs wait meanwhile. "
-        "You see the newest figures, whoever measured them. Other busy programs lower them."
+        "The page shows the newest figures from any session. Other busy programs lower them."
     )
     if measuring:
         st.button("Stop measuring", key="stop_measuring", icon=":material/stop:", on_click=_stop)
@@ -103,7 +103,7 @@ def _advice(test: SpeedTest, records: list[SpeedRecord]) -> None:
 def _measure() -> None:
     st.session_state.speed_problem = None
     if _measuring():
-        return  # somebody else has just started one, which the page shows
+        return  # another session has just started one, which the page shows
     try:
         test = shared.scheduler().measure_speed(controls.config(), session.session_id())
         test.detached = session.is_detached()

@@ -14,7 +14,7 @@ from mnist_fc.views import controls
 from mnist_fc.views.state import shared, throttle
 
 READ_SECONDS, MAX_WAIT_SECONDS = 2.0, 60.0
-"""For how long at least and at most a result is used although the study may have changed."""
+"""The shortest and the longest time for which a result is used although the study may have changed."""
 LEISURE_AT_REST = 5
 """While nothing trains here, reading takes at most one part in this many of a core's time."""
 
@@ -101,6 +101,6 @@ def throttled(key: Hashable, version: Hashable, compute: Callable[[], T], *, may
 
 
 def _max_age(seconds: float) -> float:
-    """Return for how many seconds a result may be used that took `seconds` to compute."""
+    """Return for how many seconds to use a result that took `seconds` to compute."""
     leisure = throttle.LEISURE if shared.scheduler().is_busy else LEISURE_AT_REST
     return min(max(READ_SECONDS, leisure * seconds), MAX_WAIT_SECONDS)

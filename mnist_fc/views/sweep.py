@@ -1,4 +1,4 @@
-"""Sweep: what to vary and for how long, the trials of a study as they come, and the best settings."""
+"""Sweep: the form for its settings, the trials of a study as they run, and the best settings."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -54,7 +54,7 @@ REST_SECONDS = 5.0
 
 
 def panel() -> None:
-    """Draw the form or the active sweep, and the trials of a study, whoever runs them."""
+    """Draw the form or the active sweep, and the trials of a study, also those of other processes."""
     st.caption(ABOUT)
     if sweep := _sweeping():
         _active(sweep)
@@ -213,7 +213,7 @@ def _start() -> None:
     state = st.session_state
     state.sweep_problem = None
     if _sweeping():
-        return  # somebody else has just started one, which the page shows
+        return  # another session has just started one, which the page shows
     try:
         config = _config(_new_name(study_names(studies.storage())))
         sweep = shared.scheduler().start_sweep(config, session.session_id())
@@ -243,7 +243,7 @@ def _active(sweep: Sweep) -> None:
     newest = {trial.number: trial for trial in sweep.records()}
     ended = [trial for trial in newest.values() if trial.state != "running"]
     is_own = session.own_sweep() is sweep
-    whose = "Your" if is_own else "Somebody else's"
+    whose = "Your" if is_own else "Another person's"
     st.markdown(f"#### {whose} sweep is {'waiting' if sweep.is_waiting else 'running'}")
     if not is_own:
         st.caption("One sweep runs at a time. Yours can start when this one has ended.")

@@ -1,4 +1,4 @@
-"""Why this digit: what each pixel adds to the score of the digit read, of the runner-up, and to the difference."""
+"""Why this digit: the contribution of each pixel to the score of the digit read, of the runner-up, and to the difference."""
 
 import math
 

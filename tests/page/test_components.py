@@ -233,7 +233,7 @@ def test_non_finite_gradients_are_reported_in_words(open_page: Callable[..., Pag
     page = open_page(query="?run=overflowing")
     open_tab(page, "Gradients")
     panel = page.get_by_role("tabpanel", name="Gradients")
-    expect(panel).to_contain_text("no finite number")
+    expect(panel).to_contain_text("not a finite number")
     expect(panel.locator(".line-chart")).to_have_count(0)
 
 

@@ -180,7 +180,7 @@ def test_another_persons_sweep_is_visible_but_not_stoppable(open_page: Callable[
     expect(owner.get_by_role("heading", name="Your sweep is running")).to_be_visible()
     expect(owner.locator(".st-key-progress")).to_contain_text("Your sweep is running")
     open_tab(page, "Sweep")
-    expect(page.get_by_role("heading", name="Somebody else's sweep is running")).to_be_visible()
+    expect(page.get_by_role("heading", name="Another person's sweep is running")).to_be_visible()
     expect(page.locator(".st-key-stop_sweep, .st-key-start_sweep")).to_have_count(0)
     owner.reload()
     ready(owner)

@@ -1,4 +1,4 @@
-"""Components: what the page draws in the browser with its own scripts, and how values and events pass to and from them.
+"""Components: parts of the page that its own scripts draw in the browser, with the values and events that they exchange.
 
 Start with `component.py`. A component is a JavaScript file; most have a Python file of the same name, the others are used by
 one view, which their first lines name. `numbers.py` and `numbers.js` write numbers the same way on both sides. `canvas.py`

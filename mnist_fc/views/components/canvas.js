@@ -56,7 +56,7 @@ class Canvas {
     this.render();
   }
 
-  // Shows the drawing, except while the pen is down: that would cut its stroke short.
+  // Show the drawing, except while the pen is down: that would cut its stroke short.
   render() {
     if (!this.component || this.pen?.isDown) return;
     const { strokes } = this.drawing;
@@ -70,7 +70,7 @@ class Canvas {
     this.dispose = this.component({ data, parentElement: this.root, setStateValue });
   }
 
-  // Makes the component report at once what is on the canvas. By itself it waits for 200 ms, and forgets it if loaded meanwhile.
+  // Make the component report its drawing at once. By itself it waits for 200 ms, and loses the drawing if loaded meanwhile.
   collect() {
     this.root.querySelector(".dc-toolbar button[aria-label^='Update']").click();
     this.render();
@@ -84,7 +84,7 @@ class Canvas {
     }
   }
 
-  // Handles the press of a button that changes the drawing before Streamlit does, so that it keeps its place among the strokes.
+  // Handle the press of a button that changes the drawing before Streamlit does, so that it keeps its place among the strokes.
   press(event) {
     const name = Object.keys(this.data.presses).find((key) => event.target.closest?.(`.st-key-${key} button`));
     if (!name) return;
@@ -96,7 +96,7 @@ class Canvas {
   }
 }
 
-// The drawing: what the server gave last, and the log of what was done to it here since then.
+// The drawing: the last one from the server, and the log of the changes made here since then.
 class Drawing {
   constructor({ key, isKept }) {
     this.storage = isKept ? `mnist_fc drawing ${key}` : null;
@@ -129,7 +129,7 @@ class Drawing {
     this.send({ session: this.session, first: pending[0].number, raw: { objects } });
   }
 
-  // Applies the log as the server does, as far as the history is known here; for the rest the server's next answer corrects it.
+  // Apply the log as the server does. Only a part of the history is known here; the server's next answer corrects the rest.
   replay() {
     let now = this.given, numUnknown = Math.max(0, now.numPast - 1);
     const past = now.before ? [now.before] : [];

@@ -52,7 +52,7 @@ _canvas = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is on the canvas: strokes, or a test digit that covers them."""
+    """The content of the canvas: strokes, or a test digit that covers them."""
 
     strokes: tuple[Stroke, ...] = ()
     test_digit: int | None = None
@@ -60,7 +60,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Press:
-    """What a button does to a canvas.
+    """The action of a button on a canvas.
 
     `effect` is what the browser shows until the server has called `act`. After "cover" the next stroke begins a new drawing.
     """
@@ -178,7 +178,7 @@ class Canvas:
         st.button(label, key=key, on_click=self._press, args=(key,), **options)
 
     def _press(self, name: str) -> None:
-        """Do what the button with that key does, for a client that does not run canvas.js."""
+        """Carry out the action of the button with that key, for a client that does not run canvas.js."""
         self.receive()
         self._presses[name].act(self)
 

@@ -18,7 +18,7 @@ PACKAGE = "streamlit_drawable_canvas"
 log = logging.getLogger(__name__)
 
 NAMES = ("canvas-root", "dc-toolbar", "dc-canvas", "upper-canvas", "initialDrawing", "returnImageData", "as default")
-"""What canvas.js, the style sheet and the tests use of the front end."""
+"""The names in the front end that canvas.js, the style sheet and the tests use."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How the page writes numbers; numbers.js writes them the same way in the browser."""
+"""The number formats of the page; numbers.js writes them the same way in the browser."""
 
 import math
 

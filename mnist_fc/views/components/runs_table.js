@@ -1,8 +1,8 @@
 // The table of runs: each can be shown among the curves, opened, named, pinned, trained again and deleted, and its settings can be
 // copied to the side panel. The default function is called when it appears and again with each new data; see runs_table.py. All
-// text is set as text, whoever wrote it.
+// text is set as text, since people can write anything into it.
 //
-// A row that changes is replaced alone, and a row that is new pushes none away from under the pointer. The second click of a double
+// Only the row that changes is replaced, and a new row does not move the row under the pointer. The second click of a double
 // click does nothing.
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -10,11 +10,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (!root.send) followCut(root);
   root.send = (what, run, value = null) => setTriggerValue("act", { what, run, value });
   root.latest = data;
-  if (root.querySelector("input[type=text]:focus")) return; // somebody is typing a name; the table is redrawn afterwards
+  if (root.querySelector("input[type=text]:focus")) return; // a name is being typed; the table is redrawn afterwards
   draw(root);
 }
 
-/** Marks the table while columns are out of view on its right, for the style sheet to show. */
+/** Mark the table while columns are out of view on its right, for the style sheet to show. */
 function followCut(root) {
   const mark = () => root.classList.toggle("cut", root.scrollLeft + root.clientWidth < root.scrollWidth - 1);
   root.addEventListener("scroll", mark);
@@ -73,7 +73,7 @@ function findRow(root, id) {
   return Array.from(root.table.tBodies[0].rows).find((line) => line.dataset.run === id);
 }
 
-/** Focus what stands where the focus was; after Delete that is Undo, and after Undo it is Delete. */
+/** Focus the control in the place of the focused one: after Delete that is Undo, and after Undo it is Delete. */
 function focusAgain(root, place) {
   const [what, id] = [place.slice(0, place.indexOf("-")), place.slice(place.indexOf("-") + 1)];
   const other = { delete: "undelete", undelete: "delete" }[what];

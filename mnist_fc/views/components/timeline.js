@@ -30,7 +30,7 @@ class Timeline {
     this.scale = add(root, "div", { className: "scale" });
     this.ticks = add(this.scale, "div", { className: "ticks" });
     this.input = add(this.scale, "input", { type: "range", min: 0, step: "any" });
-    this.input.setAttribute("aria-label", "Look back: the network after so many steps");
+    this.input.setAttribute("aria-label", "Look back at an earlier step of the network");
     this.input.addEventListener("input", () => {
       this.pause();
       this.choose(this.nearest(Number(this.input.value)));
@@ -91,7 +91,7 @@ class Timeline {
     return distances.lastIndexOf(Math.min(...distances));
   }
 
-  /** Arrow keys go from one moment to the next: between two there is nothing. */
+  /** Move from one moment to the next with the arrow keys: there is nothing between two. */
   walk(event) {
     const last = this.places.length - 1;
     const place = {
@@ -104,7 +104,7 @@ class Timeline {
     this.choose(Math.max(0, Math.min(last, place)));
   }
 
-  /** Look at one moment, by its place among them; while the page answers, only the newest wish waits. */
+  /** Look at the moment with this index; while the page answers, only the newest request waits. */
   choose(place) {
     this.place = place;
     const step = place >= this.data.steps.length ? NEWEST : this.data.steps[place];

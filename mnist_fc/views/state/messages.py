@@ -1,4 +1,4 @@
-"""What a browser sends, message by message.
+"""The messages of a browser, one by one.
 
 Streamlit (1.67) merges the messages that arrive while the page's script runs: the newest values win, and the order of the
 changes is lost. So the values of some widgets are recorded here, until the script asks for them. If Streamlit's internals do
@@ -83,7 +83,7 @@ def _merged() -> list[Message]:
 
 
 def _known_values() -> dict[str, Any]:
-    """Return what the recorded widgets show as far as the script knows: what it set, or was sent last."""
+    """Return the last known values of the recorded widgets: those that the script set, or was sent last."""
     known: dict[str, Any] = st.session_state.setdefault("known_values", {})
     return known
 

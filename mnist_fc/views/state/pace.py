@@ -1,4 +1,4 @@
-"""How often the page is redrawn."""
+"""The intervals at which the page is redrawn."""
 
 import math
 import time
@@ -37,6 +37,6 @@ def tick_seconds(*, much_to_draw: bool = False) -> float | None:
 def scale_by_sessions(seconds: float) -> float:
     """Return the interval of one page, lengthened if many are open.
 
-    It changes in factors of two, so that a page is not redrawn as a whole whenever somebody comes or goes.
+    It changes in factors of two, so that a page is not redrawn as a whole whenever a session begins or ends.
     """
     return seconds * 2.0 ** max(0, math.ceil(math.log2(max(1, num_present()) / FEW_SESSIONS)))

@@ -61,7 +61,7 @@ def own_sweep() -> Sweep | None:
 
 
 def can_stop(sweep: Sweep) -> bool:
-    """Return whether this session may stop a sweep: it is this person's, or nobody is viewing it."""
+    """Return whether this session may stop a sweep: it is this person's, or no session is viewing it."""
     return sweep is own_sweep() or not scheduler().has_viewers(sweep)
 
 

@@ -1,4 +1,4 @@
-"""What all sessions share: the scheduler, the data and the built-in network, each made when it is first needed."""
+"""The objects that all sessions share: the scheduler, the data and the built-in network, each made when it is first needed."""
 
 import argparse
 import sys
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class Singleton(Generic[T]):
     """A value that is made on its first use, once for all sessions. If making it raises an error, the next use tries again.
 
-    `st.cache_resource` does not serve here: any browser can clear that cache, and with it everybody's training.
+    `st.cache_resource` does not serve here: any browser can clear that cache, and with it the training of all sessions.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:

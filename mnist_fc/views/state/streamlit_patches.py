@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_UPLOADED_BYTES = 4 * 64 * 2**20
-"""Of all files that the server keeps: four of the largest that config.toml allows."""
+"""The total size of the files that the server keeps: four of the largest that config.toml allows."""
 
 PRESENCE_SECONDS = 60.0
 """Without Streamlit's own answer, a session is present for this long after its script ran."""

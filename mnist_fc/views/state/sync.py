@@ -40,7 +40,7 @@ _answer = Component("answer", "<i></i>")
 
 
 class BrowserView:
-    """What the browser shows in a group of widgets, as far as the server knows."""
+    """What the server knows about the values that the browser shows in a group of widgets."""
 
     def __init__(self) -> None:
         self.version = 0
@@ -48,9 +48,9 @@ class BrowserView:
         self.needs_answer = False
         """Whether the browser must send a message before it can get the rest of the update."""
         self._reported: dict[str, Any] = {}
-        """By key, the values in the browser's last message."""
+        """The values in the browser's last message, by key."""
         self._unconfirmed: dict[str, deque[tuple[int, Any]]] = {}
-        """By key, the versions and values sent since the version that the browser last confirmed, oldest first."""
+        """The versions and values sent since the version that the browser last confirmed, by key, oldest first."""
         self._on_page: set[str] = set()
         """The widgets of the last update. A widget that was not among them starts with the value it is sent."""
 
@@ -128,7 +128,7 @@ class Widgets:
         self._choose = choose
         self._browser = BrowserView()
         self._options: dict[str, dict[str, Any]] = {}
-        """By key, every option that a widget has offered, by its label."""
+        """Every option that a widget has offered, by the widget's key and the option's label."""
         messages.record([*keys, self._begun_key, self._seen_key])
 
     def offer(self, key: str, values: Sequence[Any], label: Callable[[Any], str] = str) -> list[Any]:
@@ -138,7 +138,7 @@ class Widgets:
         return list(options.values())
 
     def receive(self, message: messages.Message) -> None:
-        """Pass on what the person chose with a message. What a browser sends is not trusted: unknown options are ignored."""
+        """Pass on the choices of the person in a message. The browser is not trusted: unknown options are ignored."""
         values = {}
         for key in self._keys:
             if key in message.values:

@@ -27,16 +27,16 @@ class Result(Generic[T]):
     """A computed value, and when it was computed."""
 
     version: Hashable
-    """Of what it was computed from; None if that has no version."""
+    """The version of its input; None if the input has none."""
     value: T
     computed_at: float
-    """By the monotonic clock, in seconds."""
+    """On the monotonic clock, in seconds."""
     seconds: float
     """How long the computation took."""
 
 
 MaxAge = Callable[[float], float]
-"""Given the seconds that a computation took, for how many seconds its result may be used although there is a newer version."""
+"""A function from the seconds that a computation took to the seconds for which its result may be used, even if outdated."""
 
 
 class Throttle:
@@ -118,7 +118,7 @@ def throttled(name: str, about: Hashable, network: Network, compute: Callable[[]
     """
     may_be_old = network.is_newest and network.run is not None and network.run.is_active
     result = results.get(
-        # An earlier step that somebody looks back on is a key of its own, beside the newest of the same run.
+        # An earlier step has its own key, beside the newest step of the same run.
         (name, about, network.key, None if network.is_newest else network.step),
         network.step,
         lambda: (compute(), network.name),
@@ -128,5 +128,5 @@ def throttled(name: str, about: Hashable, network: Network, compute: Callable[[]
 
 
 def survey(network: Network) -> tuple[Survey, str]:
-    """Return what `network` makes of all test images, and the name of the network that did; see `throttled`."""
+    """Return how `network` reads all test images, and the name of the network that read them; see `throttled`."""
     return throttled("survey", None, network, lambda: survey_images(network.reader.model, mnist().test_images))
