@@ -136,7 +136,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     augmentation: Augmentation = "none"
     num_validation: int = 5000
-    """How many training images are held out for validation. With 0, all are trained on and each epoch ends with the test set."""
+    """The number of training images held out for validation. With 0, all are trained on and each epoch ends with the test set."""
     threads: int = DEFAULT_THREADS
     seed: int = 0
 

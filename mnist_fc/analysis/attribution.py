@@ -36,7 +36,7 @@ class LayerActivity:
 
 @dataclass(frozen=True)
 class Attribution:
-    """How much each pixel contributes to the logits of some digits. A logit is the sum of its pixels and its base."""
+    """The contribution of each pixel to the logits of some digits. A logit is the sum of its pixels and its base."""
 
     pixels: np.ndarray
     """float64 (digits, 28, 28)."""

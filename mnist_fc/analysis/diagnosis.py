@@ -73,9 +73,9 @@ class Diagnosis:
 
     name: Literal["diverges", "stalls", "overfits"]
     symptom: str
-    """What can be seen, with the figures of this run."""
+    """The visible symptom, with the figures of this run."""
     cause: str
-    """The likely one."""
+    """The likely cause."""
     change: dict[str, Any]
     """The one setting that helps most in a new run: a field of TrainConfig and its value."""
 

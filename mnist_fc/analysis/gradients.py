@@ -1,4 +1,4 @@
-"""How much of the gradient reaches each layer, taken from the curves that the page draws."""
+"""The share of the gradient that reaches each layer, taken from the curves that the page draws."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

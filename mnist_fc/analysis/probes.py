@@ -28,7 +28,7 @@ class Probe:
 
 
 class History:
-    """How the networks of one run have read probes, by step. A probe whose digit is changed keeps its readings."""
+    """The readings of probes by the networks of one run, by step. A probe whose digit is changed keeps its readings."""
 
     def __init__(self) -> None:
         self._readings: dict[int, dict[int, np.ndarray]] = {}

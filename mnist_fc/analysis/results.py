@@ -35,7 +35,7 @@ def test_result(epochs: Sequence[EpochRecord], end: EndRecord | None) -> TestRes
 
 @dataclass(frozen=True)
 class TrainingTime:
-    """How long a run has trained, and how many images it has seen in that time; evaluation and pauses do not count."""
+    """The time that a run has trained, and the number of images seen in that time; evaluation and pauses do not count."""
 
     seconds: float
     num_images: int

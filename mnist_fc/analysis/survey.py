@@ -23,14 +23,14 @@ DEAD_RANGE = 1e-3
 
 @dataclass(frozen=True)
 class Survey:
-    """What a network reads in N images, and which of its units are dead."""
+    """The readings of N images by a network, and its dead units."""
 
     digits: np.ndarray
     """The digit read in each image, int64 (N,)."""
     confidences: np.ndarray
     """The probability of that digit, float32 (N,). 0 where the network's values overflow."""
     is_dead: tuple[np.ndarray, ...]
-    """Which units of each hidden layer are dead, each bool (units,). See DEAD_RANGE."""
+    """The dead units of each hidden layer, each bool (units,). See DEAD_RANGE."""
 
     @property
     def num_dead(self) -> tuple[int, ...]:

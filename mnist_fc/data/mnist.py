@@ -61,7 +61,7 @@ class Mnist:
     test_images: Tensor
     test_labels: Tensor
     num_added: int = 0
-    """How many training images, the last ones, were added; none of them is used for validation."""
+    """The number of added training images, which come last; none of them is used for validation."""
     num_classes: int = NUM_CLASSES
     """11 if images that are not digits were added, as a class of their own."""
 

@@ -21,7 +21,7 @@ HELD_OUT = 5
 """One in this many writers is held out of training, for evaluation."""
 
 NUM_DRAWINGS = 4
-"""How often each digit is drawn for training, each time with another size, place, brush and slant."""
+"""The number of times that each digit is drawn for training, each time with another size, place, brush and slant."""
 
 MAX_COORDINATE = 1e6
 
@@ -52,7 +52,7 @@ class PenDigits:
 
 @dataclass(frozen=True)
 class Condition:
-    """How digits are drawn on the canvas; values are drawn uniformly from each pair's interval."""
+    """The way in which digits are drawn on the canvas; values are drawn uniformly from each pair's interval."""
 
     size: tuple[float, float] = (0.6, 0.75)
     """The digit's longest side as a share of the canvas's side."""

@@ -32,7 +32,7 @@ class _HiddenLayer:
     z: Tensor
     a: Tensor
     mask: Tensor | None
-    """What dropout multiplied the activations by; None without dropout."""
+    """The factors by which dropout multiplied the activations; None without dropout."""
     output: Tensor
     """The input of the next layer."""
 

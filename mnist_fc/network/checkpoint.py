@@ -37,7 +37,7 @@ MAX_DIRECTORY_BYTES = 2**17
 """The directory of a checkpoint's zip archive takes about a thousand bytes."""
 
 MAX_SHOWN = 12
-"""How many names of a wrong state dict an error lists."""
+"""The number of names of a wrong state dict that an error lists."""
 
 # What zipfile, `parse_pickle` and `View.tensor` raise for wrong bytes.
 MALFORMED = (

@@ -35,7 +35,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ReaderScores:
-    """How well one network reads. Shares are from 0 to 1, and a rejected image counts as read wrong.
+    """The scores of one network. Shares are from 0 to 1, and a rejected image counts as read wrong.
 
     Intervals are 95 % confidence intervals by `writer_interval`, and None if there is only one writer.
     """

@@ -41,7 +41,7 @@ class Reading:
     runner_up: int | None
     """The digit with the second highest probability."""
     image: np.ndarray | None
-    """What the network saw: float32 (28, 28), from 0 (paper) to 1 (ink)."""
+    """The image that the network saw: float32 (28, 28), from 0 (paper) to 1 (ink)."""
     problem: Literal["empty", "no digit", "overflow"] | None = None
     """Why no digit was read."""
     log_odds: float = -math.inf

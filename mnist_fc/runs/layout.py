@@ -32,14 +32,14 @@ class RunsError(OSError):
 
 @dataclass(frozen=True)
 class RunMetadata:
-    """What is known about a run besides its settings and records."""
+    """The data about a run besides its settings and records."""
 
     name: str = ""
     """The name that a person gave it, at most MAX_NAME printable characters; empty for the folder's name."""
     is_pinned: bool = False
     """Whether it is never evicted."""
     added: str = ""
-    """What it was trained on besides MNIST, in words; empty for nothing."""
+    """The data it was trained on besides MNIST, in words; empty if none."""
     number: int = 0
     """Higher than that of every earlier run in the store; times do not order runs, since clocks are set back."""
 

@@ -1,4 +1,4 @@
-"""Which process writes a run."""
+"""The lock that tells which process writes a run."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from mnist_fc.files import open_regular_file
 from mnist_fc.runs.layout import LOCK_NAME
 
 LOCK_SECONDS = 0.5
-"""How long a writer waits for the lock: a process that only checks it holds it for a moment."""
+"""The time that a writer waits for the lock: a process that only checks it holds it for a moment."""
 
 WRITTEN_HERE: set[Path] = set()
 """The folders of the runs that this process is writing."""

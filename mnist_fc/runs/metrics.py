@@ -88,7 +88,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "message": _parse_message,
     "train_seconds": _parse_value,
 }
-"""How each column is read, in the order of the file. Each parser raises ValueError for a cell that no run writes."""
+"""The parser of each column, in the order of the file. It raises ValueError for a cell that no run writes."""
 
 COLUMNS = list(PARSERS)
 

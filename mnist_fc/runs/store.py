@@ -51,7 +51,7 @@ def limit_bytes() -> float:
 
 @dataclass(frozen=True)
 class EvictionPlan:
-    """What to remove before a run can be written, and the space that it then has."""
+    """The runs to remove before a run can be written, and the space that it then has."""
 
     to_remove: tuple[StoredRun, ...]
     """The oldest runs that are neither pinned nor running."""

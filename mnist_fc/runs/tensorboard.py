@@ -54,10 +54,10 @@ DESCRIPTIONS = {
     "pictures": "What first-layer units look for: weights above zero are orange, below zero blue, at zero white; full colour is "
     "the largest of these weights.",
 }
-"""By tag, or by the part of the tag before the slash."""
+"""The descriptions, by tag or by the part of the tag before the slash."""
 
 METRICS = ("accuracy/test", "accuracy/validation", "accuracy/train", "loss/test", "loss/validation", "loss/train")
-"""What TensorBoard's table of hyperparameters shows beside them."""
+"""The metrics that TensorBoard's table of hyperparameters shows beside them."""
 
 FILE_NAME = "events.out.tfevents"
 """The time in nanoseconds follows."""

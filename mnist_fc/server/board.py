@@ -29,7 +29,7 @@ class Slot:
     is_handed_over: bool = False
     """Whether the process has been given the job; until then the background thread prepares the slice."""
     began_at: float | None = None
-    """When the process first replied about the job: loading does not count as part of a slice."""
+    """The time when the process first replied about the job: loading does not count as part of a slice."""
     abandoned_id: str = ""
     """The id of a job that the server has failed and its process has not yet ended; the slot is not free before."""
 
@@ -79,7 +79,7 @@ class Board:
 
     @property
     def num_pending(self) -> int:
-        """How many jobs have no slot."""
+        """The number of jobs without a slot."""
         return len(self._pending)
 
     def slot_of(self, job: Job) -> Slot | None:

@@ -12,7 +12,7 @@ from mnist_fc.records import EndRecord
 
 
 class JobState(StrEnum):
-    """What a job is doing. The values are also the words that pages and tests compare with."""
+    """The state of a job. The values are also the words that pages and tests compare with."""
 
     WAITING = "waiting"
     """It is in the queue."""
@@ -75,7 +75,7 @@ class TransitionError(RuntimeError):
 
 @dataclass(frozen=True)
 class JobEnd:
-    """How a job ended."""
+    """The end of a job."""
 
     outcome: JobState
     """DONE, STOPPED, FAILED or INTERRUPTED."""
@@ -105,9 +105,9 @@ class Job(ABC):
         self.viewers = {session_id} if session_id else set()
         """The sessions that have viewed it."""
         self.seen_at = time.monotonic()
-        """When one of its viewers was last present."""
+        """The time when one of its viewers was last present."""
         self.started_at = time.monotonic()
-        """When its last slice began."""
+        """The time when its last slice began."""
         self.num_slices = 0
         """The number of times that it has had a slot."""
         self.depends_on: Job | None = None
@@ -119,7 +119,7 @@ class Job(ABC):
 
     @property
     def state(self) -> JobState:
-        """What it is doing now."""
+        """The current state."""
         return self._state
 
     @property

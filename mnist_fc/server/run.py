@@ -65,7 +65,7 @@ class RunSnapshot:
 
     @cached_property
     def settings(self) -> RunSettings:
-        """What it was trained with so far, and is to be trained with next."""
+        """The settings that it was trained with so far, and that the next step uses."""
         learning_rates = ((record.step, record.learning_rate) for record in self.steps)
         return RunSettings.of(self.config, learning_rates, self.epochs, self.learning_rate if self.is_active else None)
 
@@ -216,7 +216,7 @@ class Run(Job):
 
     @property
     def num_releasable_bytes(self) -> int:
-        """How much `release_weights` would free."""
+        """The memory that `release_weights` would free."""
         return 4 * self.config.num_parameters * (self._folder is not None and self._weights is not None)
 
     def release_weights(self) -> None:

@@ -34,13 +34,13 @@ SLOTS = Range(int, 1, CPU_COUNT)
 """Each needs a core of its own: two trainings that share cores slow each other down more than tenfold."""
 
 SLICE_SECONDS = 30.0
-"""How long a job may keep its slot while others wait."""
+"""The time that a job may keep its slot while others wait."""
 
 AWAY_SECONDS = 60.0
-"""How long a job continues after its viewers have left."""
+"""The time that a job continues after its viewers have left."""
 
 HOUSEKEEPING_SECONDS = 2.0
-"""How often to look for slices that are over and viewers that have left. Each look slows training a little."""
+"""The time between two checks for slices that are over and viewers that have left. Each check slows training a little."""
 
 log = logging.getLogger(__name__)
 

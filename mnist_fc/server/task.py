@@ -72,7 +72,7 @@ class SpeedTest(Task[TrainConfig, SpeedRecord]):
 
     @property
     def num_records(self) -> int:
-        """How many records it has when it is done."""
+        """The number of records when it is done."""
         return len(self.thread_counts) * len(BATCH_SIZES)
 
     def seconds_left(self, num_train_images: int, pace: float) -> float:  # noqa: ARG002 (the same on every machine)

@@ -93,7 +93,7 @@ def discard(config: SweepConfig, parked: ParkedTrial, message: str) -> None:
 
 @dataclass
 class _Search:
-    """What the trials of one call of `sweep` share."""
+    """The data that the trials of one call of `sweep` share."""
 
     config: SweepConfig
     data: Mnist

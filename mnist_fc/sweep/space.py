@@ -37,7 +37,7 @@ class Interval:
 
 
 Space = Mapping[str, Values | Interval]
-"""What to vary, by field."""
+"""The values to vary, by field."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SweepConfig:
     storage: str
     """The SQLAlchemy address of the study's database; without a "://", the path of an Optuna journal file."""
     num_runs: int = 20
-    """How many trials this sweep begins, however they end. Trials that others add to the study do not count."""
+    """The number of trials that this sweep begins, whatever their end. Trials that others add to the study do not count."""
     minutes: float | None = None
     """The longest time it may take, without the time in which other jobs had the slot. The running trial is stopped then."""
     seed: int = 0
@@ -87,10 +87,10 @@ class TrialRecord:
     settings: dict[str, Any]
     """The varied fields only. A trial that is just beginning may not have all of them yet."""
     epoch: int
-    """How many epochs it has finished."""
+    """The number of finished epochs."""
     num_epochs: int
     val_accuracy: float | None
-    """On the validation images, after the newest epoch."""
+    """That on the validation images, after the newest epoch."""
     seconds: float
     """Time in training steps up to the end of the newest epoch."""
     message: str = ""

@@ -31,7 +31,7 @@ GRACE_SECONDS = 180
 """A trial without a heartbeat for this long is marked as failed when a sweep of the study begins its next trial."""
 
 LOCK_SECONDS = 60
-"""How long a process waits for others that write to the same SQLite file."""
+"""The time that a process waits for others that write to the same SQLite file."""
 
 # What Optuna raises when it reads values that it did not write.
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError)

@@ -32,7 +32,7 @@ class ProcessGroup:
     rank: int = 0
     size: int = 1
     local_size: int = 1
-    """How many of the processes share this machine."""
+    """The number of processes that share this machine."""
 
     def shard(self, count: int) -> slice:
         """Return this process's rows of a batch of `count`: none in some processes if there are fewer rows than processes."""

@@ -34,7 +34,7 @@ FIRST_STEPS = 20
 
 STATE_SECONDS = 1.0
 STATE_BYTES_PER_SECOND = 5e6
-"""How often a run yields the state that it can resume from. A large state comes less often, so that it does not slow the run."""
+"""The time between two states that a run yields to resume from. Large states come less often, so as not to slow the run."""
 
 
 def _continue(_training: TrainState) -> bool:

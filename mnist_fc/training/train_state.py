@@ -28,7 +28,7 @@ HISTOGRAM_BINS = 64
 
 
 class StateError(ValueError):
-    """A state does not fit the settings; the message says what is wrong with it."""
+    """A state does not fit the settings; the message says why."""
 
 
 @dataclass

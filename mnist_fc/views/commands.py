@@ -9,7 +9,7 @@ from mnist_fc.views import controls
 from mnist_fc.views.state import formatting, session, shared
 
 COMMAND_SECONDS = 0.4
-"""How long a click waits for the training process to carry out the request, which takes a step."""
+"""The time that a click waits for the training process to carry out the request, which takes a step."""
 
 
 def train() -> None:

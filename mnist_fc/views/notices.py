@@ -13,7 +13,7 @@ from mnist_fc.views import charts, commands, controls
 from mnist_fc.views.state import formatting, networks, session, shared
 
 ROOM_SECONDS = 3.0
-"""How long the store's plan to make room is kept: with a hundred runs, planning costs as much as reading a drawing."""
+"""The time that the store's plan to make room is kept: with a hundred runs, planning costs as much as reading a drawing."""
 
 NAMES = {"diverges": "Training diverged", "stalls": "Training stalled", "overfits": "The network overfits"}
 """The name of each diagnosis on the page."""

@@ -1,4 +1,4 @@
-"""The table of runs, with the actions of its buttons: waiting runs, those of the store, and those deleted since a run last began."""
+"""The table of runs: waiting ones, those of the store, and those deleted since a run last began; and its buttons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -23,7 +23,7 @@ class Tile:
     is_ink: bool = False
     """Whether values from 0 to 1 are drawn white on black, as MNIST's digits; else orange is above zero and blue below."""
     each: Literal["pixel", "unit", "digit"] = "pixel"
-    """What a pixel represents."""
+    """The meaning of a pixel, in words."""
     is_chosen: bool = False
     chosen_cell: int | None = None
     """The pixel with a frame."""

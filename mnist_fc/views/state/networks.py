@@ -1,4 +1,4 @@
-"""Which network reads on this session's page: a run's, a loaded file's or the built-in one."""
+"""The network that reads on this session's page: a run's, a loaded file's or the built-in one."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -57,7 +57,7 @@ class Network:
 
     @property
     def name(self) -> str:
-        """Which weights these are, such as "this run, step 400"."""
+        """The name of these weights, such as "this run, step 400"."""
         if self.file:
             return "the loaded file"
         return f"this run, step {self.step:,}" if self.run else "the built-in network"

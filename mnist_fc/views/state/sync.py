@@ -123,7 +123,7 @@ class Widgets:
         self._name = name
         self._begun_key, self._seen_key = f"{name}_begun", f"{name}_seen"
         self._num_questions = 0
-        """How often the browser was asked for a message that it does not send by itself."""
+        """The number of times that the browser was asked for a message that it does not send by itself."""
         self._keys = keys
         self._choose = choose
         self._browser = BrowserView()

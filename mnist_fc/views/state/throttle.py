@@ -32,7 +32,7 @@ class Result(Generic[T]):
     computed_at: float
     """On the monotonic clock, in seconds."""
     seconds: float
-    """How long the computation took."""
+    """The duration of the computation."""
 
 
 MaxAge = Callable[[float], float]
