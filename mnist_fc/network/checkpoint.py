@@ -165,7 +165,7 @@ def _record(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
             content[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
             filled += len(part)
     if filled < len(content):
-        raise EOFError("it is cut short")
+        raise EOFError("it is truncated")
     return content
 
 

@@ -91,7 +91,7 @@ def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
 def read_state(path: Path, config: TrainConfig) -> dict[str, np.ndarray] | None:
     """Return the newest state in the run folder `path`, or None if there is none.
 
-    Raises RunsError unless it is the state of a run with these settings, as far as can be told without the data.
+    Raises RunsError unless it is the state of a run with these settings; the data is not checked.
     """
     if not (path / STATE_NAME).exists():
         return None
