@@ -194,7 +194,7 @@ class Job(ABC):
 
     @abstractmethod
     def write_end(self, outcome: JobState, message: str) -> JobEnd:
-        """Write an end that the process did not report to disk, and return it for `end`. May be slow."""
+        """Write to disk an end that the process did not report, and return it for `end`. May be slow."""
 
     def end(self, end: JobEnd) -> None:
         """Set the end."""
