@@ -16,6 +16,9 @@ from mnist_fc.server.protocol import Command, Stop, Yield
 from mnist_fc.server.queue import Active, Place, Queued, expected_wait, fair_order, is_wanted_by_others, next_job, should_yield
 from mnist_fc.server.run import Run
 
+MAX_REMEMBERED_SESSIONS = 1000
+"""The most recent sessions; the last slices of others are forgotten."""
+
 log = logging.getLogger(__name__)
 
 
@@ -64,7 +67,7 @@ class Board:
         """Jobs without a slot in order of arrival: in the queue, or paused."""
         self._num_slices = 0
         self._last_slices: dict[str, int] = {}
-        """The number of the last slice, by session that has a job."""
+        """The number of the last slice by session, the latest last; also of sessions whose jobs have ended."""
 
     @property
     def process_ids(self) -> list[int]:
@@ -132,10 +135,15 @@ class Board:
                 slot.assign(job)
                 job.begin_slice()
                 self._num_slices += 1
-                sessions = {other.session_id for other in self.jobs()}
-                self._last_slices = {session: number for session, number in self._last_slices.items() if session in sessions}
-                self._last_slices[job.session_id] = self._num_slices
+                self._note_slice(job.session_id)
                 self._on_assigned(slot, job)
+
+    def _note_slice(self, session_id: str) -> None:
+        """Note that a session has a slice now. It counts after its jobs have ended, so that short jobs starve no long one."""
+        self._last_slices.pop(session_id, None)
+        self._last_slices[session_id] = self._num_slices
+        while len(self._last_slices) > MAX_REMEMBERED_SESSIONS:
+            del self._last_slices[next(iter(self._last_slices))]
 
     def place(self, job: Job, num_train_images: int) -> Place | None:
         """Return where a job stands in the queue; None if it is not in the queue."""

@@ -60,7 +60,12 @@ class Dispatcher:
         self._start_process = start_process
         self.on_yield: Callable[[], None] = lambda: None
         """Function that is called with the lock held whenever a job has yielded its slot."""
-        self.board.slots += [Slot(start_process(self._receive, self._on_exit)) for _ in range(num_slots)]
+        try:
+            for _ in range(num_slots):
+                self.board.slots.append(Slot(start_process(self._receive, self._on_exit)))
+        except (OSError, RuntimeError):
+            self.close()
+            raise
 
     def bounded(self, config: TrainConfig) -> TrainConfig:
         """Return the settings with no more threads than one training may have."""

@@ -284,9 +284,16 @@ class Scheduler:
                     self._wake.wait(self._housekeeping_seconds if self.is_busy else None)
                 if self._board.is_closing:
                     return
-                self._board.dispatch()
-                self._board.request_yields()
-            self._cancel_abandoned()
+            try:
+                self._keep_house()
+            except Exception:
+                log.exception("housekeeping failed; it is tried again")
+
+    def _keep_house(self) -> None:
+        with self._lock:
+            self._board.dispatch()
+            self._board.request_yields()
+        self._cancel_abandoned()
 
     def _cancel_abandoned(self) -> None:
         """Stop the jobs whose viewers have been away for too long."""

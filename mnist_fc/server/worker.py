@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import IO
@@ -225,8 +226,10 @@ def _read_commands(stream: IO[bytes], put: Callable[[Command], object]) -> None:
                 put(pickle.load(stream))
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
-    finally:
-        os._exit(0)
+    except (pickle.UnpicklingError, AttributeError, ImportError, IndexError, TypeError, ValueError):  # no command of this program
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 def main() -> None:

@@ -81,7 +81,7 @@ def _progress(snapshot: RunSnapshot | None) -> float:
     if not snapshot:
         return 0.0
     if (step := networks.moment(snapshot)) is not None:
-        return step / _num_steps(snapshot)
+        return min(1.0, step / _num_steps(snapshot))  # a run with added data has more steps than computed from MNIST
     if snapshot.state == "done":
         return 1.0
     return min(1.0, snapshot.steps[-1].images_seen / _total_images(snapshot)) if snapshot.steps else 0.0

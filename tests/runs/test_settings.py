@@ -17,7 +17,7 @@ from mnist_fc.server.run import Run
 from mnist_fc.server.scheduler import Scheduler
 from mnist_fc.training.engine import train
 from mnist_fc.training.train_state import TrainState
-from tests.support.waiting import wait_for_steps, wait_until_ended
+from tests.support.waiting import wait_for, wait_for_steps, wait_until_ended
 
 CHANGES = {1: 0.003, 35: 0.002}
 """Learning rates by the step before which they are set."""
@@ -92,7 +92,7 @@ def test_changed_rate_outlasts_the_memory_of_the_server(scheduler: Scheduler, ac
     wait_for_steps(run, 30)
     scheduler.set_learning_rate(run, 0.003)
     assert run.snapshot().settings.in_words == "custom, learning rate 0.001 → 0.003"
-    wait_for_steps(run, 30)
+    wait_for(run, lambda: run.snapshot().steps[-1].learning_rate == 0.003)
     scheduler.stop(run)
     wait_until_ended(run)
     ended = run.snapshot().settings
