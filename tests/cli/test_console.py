@@ -20,6 +20,8 @@ if sys.platform == "win32":
 import fcntl
 import termios
 
+pytestmark = pytest.mark.integration
+
 COMMANDS = ("train", "sweep", "evaluate", "predict", "measure", "benchmark")
 
 

@@ -134,7 +134,7 @@ def test_exported_programs_have_panel_settings_and_run_settings(page: Page, tmp_
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-8-500-500-500-10")
     click(page, "test_digit_button")  # reruns the page beside the panel
     expect(page.locator(".st-key-take_script_of_run")).to_be_visible()
-    expect(page.get_by_text("784-8-500-500-500-10, as a short program")).to_be_visible()
+    expect(page.get_by_text("784-8-500-500-500-10, as a short PyTorch program")).to_be_visible()
     texts = {key: download(page, key, tmp_path).read_text() for key in ("take_train_py", "take_script_of_run")}
     for text in texts.values():
         compile(text, "train.py", "exec")

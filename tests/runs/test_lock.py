@@ -6,6 +6,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from mnist_fc.files import ROOT
 from mnist_fc.records import Record
 from mnist_fc.runs.lock import is_locked
@@ -20,6 +22,7 @@ def test_asking_for_the_lock_creates_nothing_and_blocks_nobody(tmp_path: Path, n
         assert not any(pool.map(lambda _: is_locked(folder.path), range(400)))
 
 
+@pytest.mark.integration
 def test_one_program_at_a_time_writes_a_run(tmp_path: Path, new_run: NewRun, records: list[Record]) -> None:
     folder = new_run(tmp_path, CONFIG)
     code = (

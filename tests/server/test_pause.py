@@ -11,6 +11,8 @@ from mnist_fc.runs.store import RunStore
 from mnist_fc.server.scheduler import Scheduler
 from tests.support.waiting import wait_for_steps, wait_until
 
+pytestmark = pytest.mark.integration
+
 LONG = TrainConfig(hidden_sizes=(2048, 1024), batch_size=8, num_epochs=100, num_validation=200, threads=1)
 """So large that its live weights are sent a second or more apart."""
 

@@ -23,7 +23,7 @@ from tests.support.jobs import LONG, SHORT, wait_until_handed_over
 from tests.support.processes import children, kill, num_descriptors, wait_for_end
 from tests.support.waiting import TIMEOUT, finished, wait_for, wait_for_steps, wait_until, wait_until_ended
 
-pytestmark = pytest.mark.usefixtures("noise_npz")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("noise_npz")]
 
 
 @pytest.mark.parametrize("state", ["running", "paused"])

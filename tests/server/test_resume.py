@@ -21,7 +21,7 @@ from mnist_fc.training.engine import train
 from tests.support.jobs import LONG, SHORT, losses
 from tests.support.waiting import TIMEOUT, finished, wait_for, wait_for_steps, wait_until
 
-pytestmark = pytest.mark.usefixtures("noise_npz")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("noise_npz")]
 
 RESUMED = SHORT.replace(hidden_sizes=(128,), batch_size=8, num_epochs=100, dropout=0.2, schedule="one_cycle")
 """Many times the second of training after which a state is kept, so that a fast machine is not done before."""

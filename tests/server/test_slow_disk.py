@@ -18,6 +18,8 @@ from mnist_fc.server.scheduler import Scheduler
 from tests.support.jobs import LONG, NEVER, SHORT, end_slice
 from tests.support.waiting import TIMEOUT, finished, wait_for, wait_for_steps, wait_until
 
+pytestmark = pytest.mark.integration
+
 AT_ONCE = 30.0
 """Seconds. Far more than a busy machine needs, and far less than the disk, which blocks until the test releases it."""
 

@@ -14,6 +14,8 @@ from mnist_fc.sweep.space import Interval, Space, SweepConfig, TrialRecord
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import trials
 
+pytestmark = pytest.mark.integration
+
 BASE = TrainConfig(hidden_sizes=(16,), batch_size=100, num_epochs=3, num_validation=500, threads=1, dropout=0.2)
 SPACE: Space = {"learning_rate": Interval(1e-4, 1e-2)}
 STEPS_PER_EPOCH = 15

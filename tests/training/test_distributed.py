@@ -163,6 +163,7 @@ def numbers(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> list[floa
     return [float(number) for row in rows for column in columns for number in (row[column].split() or ["-1"])]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("size", "changes"),
     [pytest.param(*SETTINGS[each], id=each, marks=[] if each == "plain" else pytest.mark.slow) for each in SETTINGS],
