@@ -72,8 +72,9 @@ def sweep(
     Raises SweepError, also if the study was created with another base or space; DataError and StateError as `engine.train`.
     """
     with open_storage(config.storage, to_write=True) as storage:
+        study = join_study(config, storage)
         deadline = math.inf if config.minutes is None else time.monotonic() + 60 * config.minutes
-        search = _Search(config, data, on_step, should_yield, deadline, storage, join_study(config, storage))
+        search = _Search(config, data, on_step, should_yield, deadline, storage, study)
         for _ in range(config.num_runs):
             if parked is None and (search.time_is_up() or should_yield()):
                 return None

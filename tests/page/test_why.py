@@ -332,7 +332,7 @@ def test_units_are_reached_with_the_keyboard(page: Page) -> None:
 @pytest.mark.parametrize(("activation", "vanishes"), [("sigmoid", True), ("ReLU", False)])
 def test_gradients_vanish_in_deep_sigmoid_but_not_relu_networks(page: Page, activation: str, vanishes: bool) -> None:
     open_tab(page, "Gradients")
-    expect(page.get_by_text("Press Train, and here is")).to_be_visible()
+    expect(page.get_by_text("Press Train to see how strongly")).to_be_visible()
     slide(page, "num_layers", "End")
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-500-500-500-500-10")
     choose(page, "activation", activation)

@@ -149,6 +149,7 @@ def ready(page: Page) -> None:
     expect(page.locator(".st-key-probabilities .bar")).to_have_count(10, timeout=180 * SECONDS)  # the first page imports PyTorch
     expect(page.locator(".st-key-canvas canvas.upper-canvas")).to_be_visible()
     expect(page.locator(".st-key-accuracy_chart .axes text").first).to_be_visible()
+    expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")  # nothing is about to be replaced
 
 
 def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-canvas") -> None:
