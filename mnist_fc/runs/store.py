@@ -148,6 +148,7 @@ class RunStore:
                 self._remove(folder)
             try:
                 folder.mkdir(exist_ok=True)
+                self._remove(folder / run_id)  # a run may have got the id of one that was deleted in the same second
                 path.rename(folder / run_id)
             except OSError as error:
                 raise RunsError(f"the run {run_id} cannot be deleted: {error}") from None
