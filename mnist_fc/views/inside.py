@@ -77,7 +77,7 @@ def _way_through(model: MLP, image: np.ndarray, network: networks.Network, surve
         )
     st.caption(
         "Each small square is a neuron; its colour is its output: orange above zero, blue below, grey at zero. "
-        "The strongest of each layer has full colour. Point at a neuron for its value; **click or tap it** to see what it does."
+        "The strongest of each layer has full colour. Point at or tap a neuron for its value; **click or tap it** to see more."
     )
     with st.container(key="activations"):
         pictures("activation_grids", tiles, label="the activations of all neurons", size=142, on_click=_choose, click="cell")

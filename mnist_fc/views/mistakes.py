@@ -31,7 +31,7 @@ def panel(network: networks.Network) -> None:
         st.markdown(f"#### {num_wrong:,} of {len(labels):,} test digits are misread")
         st.caption(
             f"By {by}, which must answer 0 to 9. A row is what people wrote, a column is what the network read. "
-            "**Click a cell** to see its digits; click again to see all mistakes."
+            "**Press a cell** to see its digits; press it again to see all mistakes."
         )
         with st.container(key="confusion"):
             _confusion(labels, surveyed)
