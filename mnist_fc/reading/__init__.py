@@ -1,7 +1,7 @@
 """Reading: a drawing becomes a digit with its probabilities and runner-up, or "not a digit".
 
-Start with `reader.py`. `rejection.py` is the rule that tells digits from everything else, and `evaluation.py` measures how
-well the drawings of many writers are read.
+Start with `reader.py`, which also decides that a drawing is not a digit. `rejection.py` computes the score and has the
+threshold for that decision, and `evaluation.py` measures how well the drawings of many writers are read.
 
 May import: training, analysis, data, network, drawing, config, records, files.
 """

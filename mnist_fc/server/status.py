@@ -31,11 +31,11 @@ Word = Literal[
 
 @dataclass(frozen=True)
 class Status:
-    """The status of the page."""
+    """The status of a run, or of a page without one."""
 
     word: Word
     line: str
-    """The word, and the epoch."""
+    """The text shown: the word, mostly with the epoch."""
 
 
 READY = Status("ready", "ready")
