@@ -159,15 +159,8 @@ def test_invalid_message_closes_only_its_own_connection(server: Server, other: P
     assert loses_its_connection(server, garbage)
 
 
-LOST = pytest.mark.xfail(
-    strict=False, reason="after states too deep, the server now and then loses the end of a script run: open"
-)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "states", [pytest.param(each, id=name, marks=[LOST] if name == "no JSON" else []) for name, each in STATES.items()]
-)
+@pytest.mark.parametrize("states", STATES.values(), ids=list(STATES))
 def test_messages_full_of_states_cost_little(server: Server, other: Page, states: list[dict[str, Any]]) -> None:
     with costs_little(server):
         is_answered(server, *[rerun(states)] * 3)

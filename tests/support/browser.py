@@ -1,5 +1,6 @@
 """A server of the page with its training process, and what a person does in the browser."""
 
+import collections
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -132,6 +134,9 @@ def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[S
         if not any(b"URL:" in line for line in process.stdout):
             process.wait()
             raise AssertionError(f"the server did not start:\n{log.read_text()}")
+        # Nobody reads the rest, but a full pipe would stop the server: Streamlit prints errors of a script there.
+        rest = threading.Thread(target=collections.deque, args=(process.stdout, 0), daemon=True)
+        rest.start()
         SERVERS.append(server)
         try:
             yield server
@@ -143,6 +148,8 @@ def running_server(folder: Path, *inside: str, **environment: str) -> Iterator[S
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
+            finally:
+                rest.join(60)  # it ends with the output, before the pipe is closed
 
 
 def ready(page: Page) -> None:
