@@ -75,7 +75,7 @@ def test_training_process_killed_in_any_state_is_reported(
     said = page.locator(".st-key-diagnosis")
     expect(said).to_contain_text("was ended by SIGKILL, which is what a system out of memory does")
     has_state = (run_of(page, own_folder / "runs") / STATE_NAME).exists()
-    way_on = "goes on from its last state" if has_state else "begins it again"
+    way_on = "continues from its last state" if has_state else "begins it again"
     expect(said).to_contain_text(re.compile(rf"up to step \d+; Resume {way_on}, Train starts a new run"))
     if state in ("paused", "saving"):
         click(page, "pause")
