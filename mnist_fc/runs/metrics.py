@@ -93,12 +93,30 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 COLUMNS = list(PARSERS)
 
 
-def read_rows(path: Path, *, with_steps: bool = True) -> list[dict[str, str]]:
-    """Return the complete rows of the metrics of the run in `path`. Raises RunsError.
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the complete rows of the metrics of the run in `path`. Raises RunsError."""
+    return parse_rows(path, read_lines(path))
 
-    The last row is incomplete when the writer was killed. Without `with_steps`, only the last of the steps' rows is included.
+
+def read_lines(path: Path) -> list[bytes]:
+    """Return the complete lines of the metrics of the run in `path`; a killed writer leaves the last one incomplete.
+
+    Raises RunsError.
     """
-    lines = _read_lines(path)
+    try:
+        content = read_bounded(path / METRICS_NAME, MAX_METRICS_BYTES)
+        if content.count(b"\r\n") > MAX_ROWS:
+            raise OSError(f"it has more than {MAX_ROWS:,} rows")
+    except OSError as error:
+        raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error}") from None
+    return content.split(b"\r\n")[:-1]
+
+
+def parse_rows(path: Path, lines: list[bytes], *, with_steps: bool = True) -> list[dict[str, str]]:
+    """Return the rows of `lines`, the metrics of the run in `path`. Raises RunsError.
+
+    Without `with_steps`, only the last of the steps' rows is included.
+    """
     if not with_steps:
         steps = [number for number, line in enumerate(lines) if number and _is_step(line)]
         lines = [line for number, line in enumerate(lines) if not number or number in steps[-1:] or not _is_step(line)]
@@ -111,20 +129,10 @@ def read_rows(path: Path, *, with_steps: bool = True) -> list[dict[str, str]]:
     return [dict(zip(COLUMNS, row, strict=False)) for row in rows[1:] if len(row) == len(COLUMNS)]
 
 
-def read_learning_rates(path: Path) -> list[tuple[int, float]]:
-    """Return the number and the learning rate of each step. Raises RunsError, and ValueError for a cell that is not a number."""
-    rows = (line.split(b",", 7) for line in _read_lines(path)[1:] if _is_step(line))
+def parse_learning_rates(lines: list[bytes]) -> list[tuple[int, float]]:
+    """Return the number and the learning rate of each step. Raises ValueError for a cell that is not a number."""
+    rows = (line.split(b",", 7) for line in lines[1:] if _is_step(line))
     return [(int(cells[0]), float(cells[6])) for cells in rows if len(cells) == 8]
-
-
-def _read_lines(path: Path) -> list[bytes]:
-    try:
-        content = read_bounded(path / METRICS_NAME, MAX_METRICS_BYTES)
-        if content.count(b"\r\n") > MAX_ROWS:
-            raise OSError(f"it has more than {MAX_ROWS:,} rows")
-    except OSError as error:
-        raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error}") from None
-    return content.split(b"\r\n")[:-1]  # the text after the last line end is empty or an incomplete row
 
 
 def _is_step(line: bytes) -> bool:

@@ -21,7 +21,7 @@ from mnist_fc.records import (
     learning_rate_of,
 )
 from mnist_fc.runs.layout import METRICS_NAME, STATE_NAME, RunMetadata, RunsError, bytes_on_disk, read_metadata
-from mnist_fc.runs.metrics import parse_record, read_learning_rates, read_rows
+from mnist_fc.runs.metrics import parse_learning_rates, parse_record, parse_rows, read_lines
 from mnist_fc.runs.settings import RunSettings
 
 MAX_FILES = 1000
@@ -69,7 +69,8 @@ def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
     except (OSError, ConfigError) as error:
         raise RunsError(f"the run {path.name} cannot be read: {checkpoint.CONFIG_NAME}: {error}") from None
     steps, epochs, end = [], [], None
-    for row in read_rows(path, with_steps=with_steps):
+    lines = read_lines(path)
+    for row in parse_rows(path, lines, with_steps=with_steps):
         try:
             if row["outcome"]:
                 end = parse_record(EndRecord, row)
@@ -82,7 +83,7 @@ def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:
         except ValueError as error:
             raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error!s:.200}") from None
     try:
-        settings = RunSettings.of(config, read_learning_rates(path), epochs)
+        settings = RunSettings.of(config, parse_learning_rates(lines), epochs)
     except (ValueError, OverflowError) as error:
         raise RunsError(f"the run {path.name} cannot be read: {METRICS_NAME}: {error!s:.200}") from None
     return StoredRun(path, settings, read_metadata(path), num_bytes, tuple(steps), tuple(epochs), end)
