@@ -102,8 +102,8 @@ class Board:
             self.dispatch()
             for job in jobs:
                 if job.is_waiting:
-                    order = [queued.job_id for queued in fair_order(self._queued(), self._last_slices)]
-                    log.info("%s waits, place %d of %d", name_of(job), order.index(job.id) + 1, len(order))
+                    order = self._order()
+                    log.info("%s waits, place %d of %d", name_of(job), order.index(job) + 1, len(order))
 
     def release(self, run: Run) -> None:
         """Put a paused run without a slot at the end of the queue."""
@@ -150,10 +150,9 @@ class Board:
         with self.lock:
             if job not in self._pending or not job.is_waiting:
                 return None
-            waiting = {other.id: other for other in self._pending}
-            order = fair_order(self._queued(), self._last_slices)
-            index = [queued.job_id for queued in order].index(job.id)
-            ahead = [waiting[queued.job_id].seconds_left(num_train_images, self.pace) for queued in order[:index]]
+            order = self._order()
+            index = order.index(job)
+            ahead = [other.seconds_left(num_train_images, self.pace) for other in order[:index]]
             active = [self._seconds_until_free(slot, num_train_images) for slot in self.slots]
             return Place(index + 1, len(order), expected_wait(active, ahead, len(self.slots), self.slice_seconds))
 
@@ -216,6 +215,11 @@ class Board:
         if is_wanted_by_others(_active(slot.job), self._queued()):
             seconds = min(seconds, max(0.0, self.slice_seconds - slot.seconds(time.monotonic())))
         return seconds
+
+    def _order(self) -> list[Job]:
+        """Return the jobs of the queue in the order in which they start."""
+        by_id = {job.id: job for job in self._pending}
+        return [by_id[queued.job_id] for queued in fair_order(self._queued(), self._last_slices)]
 
     def _queued(self) -> list[Queued]:
         return [Queued(job.id, job.session_id, job.is_blocked) for job in self._pending if job.is_waiting]

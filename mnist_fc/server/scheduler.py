@@ -130,7 +130,7 @@ class Scheduler:
         return self._library.active(run_id)
 
     def evict(self, run_id: str) -> None:
-        """Forget a run that is no longer in the store."""
+        """Drop a run that is no longer in the store from memory."""
         self._library.discard(run_id)
 
     # New jobs

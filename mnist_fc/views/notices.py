@@ -26,7 +26,7 @@ def panel() -> None:
     """
     snapshot = session.watched_snapshot()
     with st.container(key="notices", gap="small"):
-        _diagnosis()
+        _diagnosis(snapshot)
         if problem := networks.moment_problem(snapshot):
             st.warning(problem)
         if snapshot and snapshot.storage_problem:
@@ -40,9 +40,8 @@ def panel() -> None:
             st.caption(charts.explanation(snapshot, [one.name for one in charts.series_of(snapshot, "accuracy")]))
 
 
-def _diagnosis() -> None:
+def _diagnosis(snapshot: RunSnapshot | None) -> None:
     """Draw what goes wrong with the run, or why it ended, and a button for the setting that helps."""
-    snapshot = session.watched_snapshot()
     with st.container(key="diagnosis", horizontal=True, vertical_alignment="center", gap="small"):
         if snapshot is None:
             return

@@ -73,8 +73,8 @@ def _status(snapshot: RunSnapshot | None) -> Status:
 
 def tick_seconds() -> float | None:
     """Return how often the page is redrawn while it shows the person's sweep; None while it does not."""
-    tells = session.watched_run() is None and (sweep := session.own_sweep()) and sweep.is_active
-    return pace.scale_by_sessions(pace.TICK_SECONDS_ALL_CORES_TRAIN) if tells else None
+    shows_sweep = session.watched_run() is None and (sweep := session.own_sweep()) and sweep.is_active
+    return pace.scale_by_sessions(pace.TICK_SECONDS_ALL_CORES_TRAIN) if shows_sweep else None
 
 
 def _progress(snapshot: RunSnapshot | None) -> float:
@@ -136,10 +136,10 @@ def _line_of_end(snapshot: RunSnapshot) -> str:
         return f"{line}. The program ended during this run; Resume continues from its last saved state."
     if snapshot.end is None or (result := test_result(snapshot.epochs, snapshot.end)) is None:
         return line
-    accuracy = f"est accuracy **{result.accuracy:.2%}** after {result.step:,} steps"
+    accuracy = f"**{result.accuracy:.2%}** after {result.step:,} steps"
     if result.step < snapshot.end.step:
-        return f"{line} · t{accuracy}"
-    return f"T{accuracy}, {snapshot.end.train_seconds:.1f} s of training"
+        return f"{line} · test accuracy {accuracy}"
+    return f"Test accuracy {accuracy}, {snapshot.end.train_seconds:.1f} s of training"
 
 
 def _has_left_queue(snapshot: RunSnapshot) -> bool:
