@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
-from streamlit.proto.BackMsg_pb2 import BackMsg
+from playwright.sync_api import Browser, Locator, Page, expect
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
@@ -40,6 +40,7 @@ from tests.support.browser import (
 )
 from tests.support.layout import IN_EVERY_LOOK
 from tests.support.settings import OVERFLOWING
+from tests.support.tampering import tamper_with
 
 TABS = {"Why this digit?": "why_sums", "Inside": "gallery", "Gradients": "", "Mistakes": "misread", "Look-alikes": "nearest"}
 """The explaining tabs, and the last element of each without a run."""
@@ -533,22 +534,12 @@ def test_forged_clicks_change_nothing(browser: Browser, server: Server) -> None:
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     waiting = list(GARBAGE)
 
-    def tamper(route: WebSocketRoute) -> None:
-        upstream = route.connect_to_server()
+    def change(state: WidgetState) -> None:
+        if state.json_trigger_value and waiting:
+            (event,) = json.loads(state.json_trigger_value)
+            state.json_trigger_value = json.dumps([{**event, "value": waiting.pop()}])
 
-        def forward(message: str | bytes) -> None:
-            assert isinstance(message, bytes)
-            content = BackMsg.FromString(message)
-            for state in content.rerun_script.widget_states.widgets:
-                if state.json_trigger_value and waiting:
-                    (event,) = json.loads(state.json_trigger_value)
-                    state.json_trigger_value = json.dumps([{**event, "value": waiting.pop()}])
-            upstream.send(content.SerializeToString())
-
-        route.on_message(forward)
-        upstream.on_message(route.send)
-
-    page.route_web_socket(re.compile("_stcore/stream"), tamper)
+    tamper_with(page, change)
     page.goto(server.url)
     ready(page)
     slide(page, "epochs", "Home")

@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 import streamlit as st
 import torch
-from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.files import ROOT
 from mnist_fc.network import checkpoint
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
@@ -25,9 +23,7 @@ from mnist_fc.views.state import shared
 from tests.support.files import WritesAFile
 from tests.support.hostile import BOUNDARIES, CONFIG, memory_limit, tree
 from tests.support.hostile_files import NAMES, SHAPES
-from tests.support.session import State
-
-APP = str(ROOT / "app.py")
+from tests.support.session import State, new_app
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +39,7 @@ def fuzzing(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def views(own_store: None) -> SimpleNamespace:
     """Return what can be imported only after Streamlit has run the page, because the canvas is a component."""
-    assert not AppTest.from_file(APP, default_timeout=300).run().exception
+    assert not new_app().run().exception
     from mnist_fc.views import drawing, mistakes, runs_table
     from mnist_fc.views.components import canvas
 

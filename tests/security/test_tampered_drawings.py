@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, WebSocketRoute, expect
-from streamlit.proto.BackMsg_pb2 import BackMsg
+from playwright.sync_api import Browser, Page, expect
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from tests.support.browser import (
     ONE,
@@ -20,28 +20,19 @@ from tests.support.browser import (
     expect_reading,
     ready,
 )
+from tests.support.tampering import tamper_with
 
 
 def tampered_page(browser: Browser, server: Server, drawing: object) -> Page:
     """Open a page whose messages with strokes are replaced on their way to the server."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
 
-    def tamper(route: WebSocketRoute) -> None:
-        upstream = route.connect_to_server()
+    def change(state: WidgetState) -> None:
+        if '"path"' in state.json_value:
+            sent = json.loads(state.json_value)["drawing"]
+            state.json_value = json.dumps({"drawing": {**sent, **drawing} if isinstance(drawing, dict) else drawing})
 
-        def forward(message: str | bytes) -> None:
-            assert isinstance(message, bytes)
-            content = BackMsg.FromString(message)
-            for state in content.rerun_script.widget_states.widgets:
-                if '"path"' in state.json_value:
-                    sent = json.loads(state.json_value)["drawing"]
-                    state.json_value = json.dumps({"drawing": {**sent, **drawing} if isinstance(drawing, dict) else drawing})
-            upstream.send(content.SerializeToString())
-
-        route.on_message(forward)
-        upstream.on_message(route.send)
-
-    page.route_web_socket(re.compile("_stcore/stream"), tamper)
+    tamper_with(page, change)
     page.goto(server.url)
     ready(page)
     return page

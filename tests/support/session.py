@@ -1,11 +1,27 @@
-"""A session's state without a page."""
+"""The page's script without a browser, and a session's state without a page."""
 
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import TrainConfig
+from mnist_fc.files import ROOT
 from mnist_fc.views import controls
+
+
+def new_app(**query: str) -> AppTest:
+    """Return the page's script, not yet run, at an address with these parameters."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
+    for name, text in query.items():
+        app.query_params[name] = text
+    return app
+
+
+def opened_app(**query: str) -> AppTest:
+    """Return the page's script after its first run, which must not fail."""
+    app = new_app(**query).run()
+    assert not app.exception
+    return app
 
 
 class State(dict[str, Any]):

@@ -8,24 +8,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset, parse_value
-from mnist_fc.files import ROOT
 from mnist_fc.views import controls
 from mnist_fc.views.state import address, formatting, session
-from tests.support.session import State, said
-
-APP = str(ROOT / "app.py")
-
+from tests.support.session import State, opened_app, said
 
 pytestmark = pytest.mark.usefixtures("own_store")
-
-
-def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=300)
-    for name, text in query.items():
-        app.query_params[name] = text
-    app.run()
-    assert not app.exception
-    return app
 
 
 def query(app: AppTest) -> dict[str, str]:
@@ -49,10 +36,10 @@ CONFIGS = [
 def test_address_opens_page_with_its_settings(config: TrainConfig) -> None:
     preset, differing = nearest_preset(config)
     names = {"num_epochs": "epochs"}
-    app = opened(preset=preset, **{names.get(field, field): format_value(value) for field, value in differing.items()})
+    app = opened_app(preset=preset, **{names.get(field, field): format_value(value) for field, value in differing.items()})
     assert said(app) == config
     assert warnings(app) == ""
-    assert said(opened(**query(app))) == config
+    assert said(opened_app(**query(app))) == config
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -62,7 +49,7 @@ def test_every_field_round_trips_through_its_text(config: TrainConfig) -> None:
 
 
 def test_address_follows_the_controls() -> None:
-    app = opened()
+    app = opened_app()
     assert query(app) == {"preset": "fast"}
     app.select_slider(key="learning_rate").set_value(0.03).run()
     app.select_slider(key="epochs").set_value(10).run()
@@ -89,21 +76,21 @@ def test_address_follows_the_controls() -> None:
     ],
 )
 def test_value_out_of_range_is_replaced_by_the_presets(name: str, text: str, limits: str) -> None:
-    app = opened(preset="best", **{name: text})
+    app = opened_app(preset="best", **{name: text})
     assert said(app) == PRESETS["best"]
     assert f"it must be {limits}" in warnings(app)
     assert formatting.escape_markdown(name) in warnings(app)
 
 
 def test_unknown_names_are_reported_and_ignored() -> None:
-    app = opened(preset="huge", learning_rat="0.1", hide="seed,sead")
+    app = opened_app(preset="huge", learning_rat="0.1", hide="seed,sead")
     assert said(app) == PRESETS["fast"]
     for part in (r"preset is \'huge\'", r"learning\_rat", "sead in hide= is not a control"):
         assert part.replace("\\_", "_") in warnings(app).replace("\\_", "_")
 
 
 def test_address_is_shown_as_literal_text() -> None:
-    app = opened(**{"[x](http://evil)": "1", "learning_rate": "![x](http://evil) <b> :smile: $x$"})
+    app = opened_app(**{"[x](http://evil)": "1", "learning_rate": "![x](http://evil) <b> :smile: $x$"})
     assert "](http" not in warnings(app)
     assert "<b>" not in warnings(app)
     assert ":smile:" not in warnings(app)
@@ -142,7 +129,7 @@ def test_hidden_control_keeps_its_setting(name: str) -> None:
         kinds = ("select_slider", "selectbox", "number_input", "toggle")
         return {str(one.key) for kind in kinds for one in app.sidebar.get(kind)}
 
-    shown, app = opened(dropout="0.3"), opened(dropout="0.3", hide=name)
+    shown, app = opened_app(dropout="0.3"), opened_app(dropout="0.3", hide=name)
     assert said(app) == said(shown)
     gone = keys(shown) - keys(app)
     assert gone
@@ -155,7 +142,7 @@ def test_hidden_control_keeps_its_setting(name: str) -> None:
 
 
 def test_link_can_hide_all_controls() -> None:
-    app = opened(preset="blog-keras", hide="all")
+    app = opened_app(preset="blog-keras", hide="all")
     assert said(app) == PRESETS["blog-keras"]
     kinds = ("select_slider", "selectbox", "number_input", "toggle", "expander", "subheader")
     assert not [one for kind in kinds for one in app.sidebar.get(kind)]

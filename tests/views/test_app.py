@@ -22,7 +22,7 @@ from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import controls
 from mnist_fc.views.components.pixels import full_colour, grid
 from mnist_fc.views.state import networks, shared, throttle
-from tests.support.session import State, said
+from tests.support.session import State, new_app, said
 
 APP = str(ROOT / "app.py")
 NUMBERS = ["num_layers", "size_0", "learning_rate", "epochs", "batch_size", "dropout", "label_smoothing", "weight_decay"]
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("own_store")
 
 @pytest.fixture
 def app() -> AppTest:
-    opened = AppTest.from_file(APP, default_timeout=300).run()
+    opened = new_app().run()
     assert not opened.exception
     return opened
 
@@ -101,7 +101,7 @@ def test_removed_layers_return_with_their_sizes(app: AppTest) -> None:
 def test_settings_between_the_ladders_values_are_shown(app: AppTest) -> None:
     odd = PRESETS["fast"].replace(hidden_sizes=(123,), learning_rate=0.00123, batch_size=99, num_epochs=7, dropout=0.25)
     run = shared.scheduler().start(odd)
-    opened = AppTest.from_file(APP, default_timeout=300)
+    opened = new_app()
     opened.query_params["run"] = run.id
     opened.run()
     assert not opened.exception
@@ -111,7 +111,7 @@ def test_settings_between_the_ladders_values_are_shown(app: AppTest) -> None:
 
 
 def test_address_without_a_valid_run_opens_a_ready_page() -> None:
-    opened = AppTest.from_file(APP, default_timeout=300)
+    opened = new_app()
     opened.query_params["run"] = "../../etc/passwd"
     opened.run()
     assert not opened.exception
@@ -123,7 +123,7 @@ def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytes
     broken.write_bytes((Path(APP).parent / "assets" / "mnist.npz").read_bytes()[:1000])
     monkeypatch.setenv("MNIST_FC_DATA", str(broken))
     shared.mnist.clear()
-    opened = AppTest.from_file(APP, default_timeout=300).run()
+    opened = new_app().run()
     assert not opened.exception
     assert len(opened.error) == 1
     assert "is damaged or no" in opened.error[0].value
@@ -259,7 +259,7 @@ def test_every_tab_sends_plain_data_and_shows_no_nan(value: float | None) -> Non
         broken = {name: array.copy() for name, array in weights.weights.items()}
         broken["fc1.weight"][3, 405] = broken["fc2.weight"][5, :] = value
         made._weights = replace(weights, weights=broken)
-    app = AppTest.from_file(APP, default_timeout=300)
+    app = new_app()
     app.query_params["run"] = made.id
     app.session_state["probes"] = [Probe(1, np.eye(28, dtype=np.float32), 1)]
     assert not app.run().exception

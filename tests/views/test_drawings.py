@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from mnist_fc.drawing.strokes import Stroke
-from mnist_fc.files import ROOT
 from mnist_fc.reading.reader import Reading
-from tests.support.session import State
+from tests.support.session import State, new_app
 
 STROKES = [Stroke(((20.0 + 10 * i, 20.0), (200.0, 200.0)), 20) for i in range(12)]
 
@@ -19,7 +17,7 @@ STROKES = [Stroke(((20.0 + 10 * i, 20.0), (200.0, 200.0)), 20) for i in range(12
 @pytest.fixture(scope="module")
 def views(own_store: None) -> SimpleNamespace:
     """What can be imported only after Streamlit has run the page, since the canvas is a component."""
-    assert not AppTest.from_file(str(ROOT / "app.py"), default_timeout=300).run().exception
+    assert not new_app().run().exception
     from mnist_fc.views import handwriting_test, probes
     from mnist_fc.views.components.canvas import Canvas
 

@@ -3,23 +3,20 @@
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from mnist_fc.files import ROOT
 from mnist_fc.views.state import shared
+from tests.support.session import new_app
 from tests.support.training_runs import DIVERGING
-
-APP = str(ROOT / "app.py")
 
 pytestmark = pytest.mark.usefixtures("own_store")
 
 
 def test_diagnosis_is_of_the_moment_looked_back_at(small_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNIST_FC_DATA", str(small_npz))
-    AppTest.from_file(APP, default_timeout=300).run()  # starts the server that trains
+    new_app().run()  # starts the server that trains
     run = shared.scheduler().start(DIVERGING["adam, 1 layer"])
     assert run.wait_until_state("done", timeout=300)
-    page = AppTest.from_file(APP, default_timeout=300)
+    page = new_app()
     page.query_params["run"] = run.id
     page.run()
     assert not page.exception

@@ -6,13 +6,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS
-from mnist_fc.files import ROOT
 from mnist_fc.server.run import Run
 from mnist_fc.views import rest
 from mnist_fc.views.state import networks, session, shared
-from tests.support.session import State, said
+from tests.support.session import State, new_app, said
 
-APP = str(ROOT / "app.py")
 LONG = PRESETS["best"].replace(hidden_sizes=(16,), threads=1)
 
 pytestmark = pytest.mark.usefixtures("own_store")
@@ -20,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("own_store")
 
 @pytest.fixture
 def run() -> Iterator[Run]:
-    assert not AppTest.from_file(APP, default_timeout=300).run().exception  # the scheduler belongs to Streamlit's runtime
+    assert not new_app().run().exception  # the scheduler belongs to Streamlit's runtime
     made = shared.scheduler().start(LONG)
     assert made.wait_until_state("running", timeout=300)
     yield made
@@ -29,7 +27,7 @@ def run() -> Iterator[Run]:
 
 
 def open_page(run: Run) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=300)
+    app = new_app()
     app.query_params["run"] = run.id
     assert not app.run().exception
     return app
@@ -59,7 +57,7 @@ def test_page_at_rest_looks_only_after_a_run_that_can_be_resumed(run: Run, monke
 
 
 def test_loaded_file_is_named_and_removed_beside_the_drawing() -> None:
-    app = AppTest.from_file(APP, default_timeout=300)
+    app = new_app()
     app.session_state["loaded_file"] = networks.LoadedFile("my net.ckpt", "digest", shared.shipped_reader())
     app.session_state["network"] = "file"
     app.session_state["network_before"] = "shipped"

@@ -9,23 +9,21 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS, TrainConfig
-from mnist_fc.files import ROOT
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.settings import RunSettings
 from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.run import Run
 from mnist_fc.views.state import shared
-from tests.support.session import State
+from tests.support.session import State, new_app
 
-APP = str(ROOT / "app.py")
 CONFIG = TrainConfig(hidden_sizes=(8,), batch_size=100, num_epochs=2, num_validation=0, threads=1)
 
 
 @pytest.fixture(scope="module")
 def views(own_store: None) -> SimpleNamespace:
     """What can be imported only after Streamlit has run the page, since the canvas is a component."""
-    assert not AppTest.from_file(APP, default_timeout=300).run().exception
+    assert not new_app().run().exception
     from mnist_fc.views import runs, runs_table
 
     return SimpleNamespace(runs=runs, runs_table=runs_table, ListedRun=runs_table.ListedRun)
@@ -74,7 +72,7 @@ def listed(views: SimpleNamespace, run_id: str) -> Any:
 
 
 def open_runs() -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=300)
+    app = new_app()
     app.session_state["tabs"] = "Runs"
     assert not app.run().exception
     return app

@@ -20,16 +20,13 @@ from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
-from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS
-from mnist_fc.files import ROOT
 from mnist_fc.views.components import drawable_canvas
 from mnist_fc.views.state import messages, shared, streamlit_patches
 from tests.support.browser import SEVEN, click, draw, expect_reading, ready, running_server
-from tests.support.session import said
+from tests.support.session import opened_app, said
 
-APP = str(ROOT / "app.py")
 MEGABYTE = bytes(2**20)
 
 
@@ -40,15 +37,6 @@ def _logged(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def upload(manager: MemoryUploadedFileManager, session: str, file_id: str, data: bytes = b"x") -> None:
     manager.add_file(session, UploadedFileRec(file_id, "net.pt", "", data))
-
-
-def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=300)
-    for name, text in query.items():
-        app.query_params[name] = text
-    app.run()
-    assert not app.exception
-    return app
 
 
 # Messages
@@ -72,7 +60,7 @@ def test_request_with_another_signature_is_not_patched(monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("own_store")
 def test_controls_work_without_recorded_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "_is_recording", False)
-    app = opened()
+    app = opened_app()
     app.select_slider(key="epochs").set_value(30).run()
     app.selectbox(key="activation").set_value("tanh").run()
     assert (said(app).num_epochs, said(app).activation) == (30, "tanh")
@@ -91,7 +79,7 @@ def test_controls_work_without_recorded_messages(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("own_store")
 def test_page_trains_without_streamlits_script_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streamlit_patches, "script_context", lambda: None)
-    app = opened(hidden_sizes="16", epochs="1", threads="1")
+    app = opened_app(hidden_sizes="16", epochs="1", threads="1")
     app.button(key="train").click().run()
     assert not app.exception
     run = shared.scheduler().run(app.session_state["page_address"]["run"])

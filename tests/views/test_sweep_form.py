@@ -3,8 +3,8 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from mnist_fc.files import ROOT
 from mnist_fc.views.state import formatting
+from tests.support.session import new_app
 
 pytestmark = pytest.mark.usefixtures("own_store")
 
@@ -14,7 +14,7 @@ LIMITS = "1 to 4 layers of 8 to 2048 units"
 @pytest.fixture
 def form() -> AppTest:
     """Open the page at the tab of sweeps."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300).run()
+    app = new_app().run()
     app.session_state["tabs"] = "Sweep"
     return app.run()
 
