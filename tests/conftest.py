@@ -35,10 +35,8 @@ PROCESS_FIXTURES = {
     "proxy",
     "members",
     "open_scheduler",
-    "open_trainer",
     "scheduler",
     "shared_scheduler",
-    "trainer",
 }
 """Fixtures that start other programs."""
 

@@ -184,7 +184,7 @@ def test_json_values_of_other_types_are_rejected(value: str) -> None:
             TrainConfig.from_json(f'{{"{name}": {value}}}')
 
 
-def test_a_config_from_a_larger_machine_is_read_with_fewer_threads() -> None:
+def test_config_from_larger_machine_is_read_with_fewer_threads() -> None:
     assert TrainConfig.from_json('{"threads": 4096}').threads == CPU_COUNT
     with pytest.raises(ConfigError, match="threads is 0"):
         TrainConfig.from_json('{"threads": 0}')

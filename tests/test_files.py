@@ -40,7 +40,7 @@ def test_the_umask_decides_who_may_read_the_file(tmp_path: Path, mask: int) -> N
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~mask
 
 
-def test_the_file_is_synced_before_it_replaces_and_the_folder_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_synced_before_replacing_and_folder_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[tuple[os.stat_result, bytes]] = []
     sync = os.fsync
 

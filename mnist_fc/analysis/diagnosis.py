@@ -39,11 +39,11 @@ RECOVERED_LOSS = 1.5
 # a divergence for 100 steps.
 CLIMB, CLIMB_LEFT = 0.5, 0.3
 
-# Guessing is right on 10 % of the images, and answering 1 always on 11.2 %.
+# Guessing is right on 10% of the images, and answering 1 always on 11.2%.
 STALLED_ACCURACY = 0.2
 
 # Steps at the full learning rate, and images, after which no run that learns well is below STALLED_ACCURACY. The slowest, two
-# sigmoid layers with SGD at 0.01, is at 13 % after 300 steps and at 38 % after 500. Batches of 8 take more steps.
+# sigmoid layers with SGD at 0.01, is at 13% after 300 steps and at 38% after 500. Batches of 8 take more steps.
 PATIENCE_STEPS, PATIENCE_IMAGES = 500, 30_000
 
 # A run with fewer steps is too short to judge. A longer one that has ended is judged without further patience.

@@ -106,12 +106,12 @@ def run_measure(parsed: argparse.Namespace) -> int:
             f"{network.name:<{width}} MNIST {network.mnist_calibration_error:.2%}, "
             f"natural drawings {network.natural_calibration_error:.2%}"
         )
-    refused = evaluation.rejection_rates(drawings, images, fashion_mnist)
+    rejected = evaluation.rejection_rates(drawings, images, fashion_mnist)
     screen.line("share rejected as not a digit, the same for every network")
-    for kind, share in refused.items():
+    for kind, share in rejected.items():
         screen.line(f"{share:>8.2%}  {kind}")
     if parsed.json:
-        print(to_json({"networks": [dataclasses.asdict(network) for network in networks], "refused": refused}))
+        print(to_json({"networks": [dataclasses.asdict(network) for network in networks], "refused": rejected}))
     return 0
 
 

@@ -6,7 +6,7 @@ import math
 def schedule_factor(schedule: str, progress: float) -> float:
     """Return the factor of the highest learning rate at `progress`, 0 to 1, of the run.
 
-    "one_cycle" is Smith & Topin 2018 with PyTorch's shape: cosine up from 1/25 over the first 30 %, then cosine down to 0.
+    "one_cycle" is Smith & Topin 2018 with PyTorch's shape: cosine up from 1/25 over the first 30%, then cosine down to 0.
     """
     match schedule:
         case "constant":

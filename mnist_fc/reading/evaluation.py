@@ -28,7 +28,7 @@ T_QUANTILES = (
     *(2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10, 2.09, 2.09),
     *(2.08, 2.07, 2.07, 2.06, 2.06, 2.06, 2.05, 2.05, 2.05, 2.04),
 )
-"""97.5 % quantiles of Student's t-distribution with 1 to 30 degrees of freedom. The last serves for more, a little too wide."""
+"""97.5% quantiles of Student's t-distribution with 1 to 30 degrees of freedom. The last serves for more, a little too wide."""
 
 Interval = tuple[float, float]
 
@@ -37,7 +37,7 @@ Interval = tuple[float, float]
 class ReaderScores:
     """The scores of one network. Shares are from 0 to 1, and a rejected image counts as read wrong.
 
-    Intervals are 95 % confidence intervals by `writer_interval`, and None if there is only one writer.
+    Intervals are 95% confidence intervals by `writer_interval`, and None if there is only one writer.
     """
 
     name: str
@@ -99,7 +99,7 @@ def evaluate_reader(
 
 
 def writer_interval(is_right: np.ndarray, writers: np.ndarray) -> Interval | None:
-    """Return a 95 % confidence interval of a share, for people who write like these writers, clipped to 0 to 1.
+    """Return a 95% confidence interval of a share, for people who write like these writers, clipped to 0 to 1.
 
     `is_right` is bool (N,), and `writers` int64 (N,). Drawings of one writer resemble each other, so the writers are the
     sample: this is Student's t-interval of the mean of their shares. In a simulation of six writers with skewed shares it
@@ -134,7 +134,7 @@ def rejection_rates(drawings: dict[str, np.ndarray], mnist: Mnist, fashion_mnist
         "digits: MNIST's test images, drawn": normalize_all(map(on_transparent, test_images)),
         **{f"digits: {name} drawings": drawn for name, drawn in drawings.items()},
         **{f"scribbles: {kind}": scribbles(draw) for kind, draw in SCRIBBLES.items()},
-        "kinds trained on, made anew": generate(200 * len(GENERATORS), SEED),
+        "kinds trained on, newly generated": generate(200 * len(GENERATORS), SEED),
     }
     if fashion_mnist is not None:
         kinds["Fashion-MNIST's pictures"] = fashion_mnist / np.float32(255)

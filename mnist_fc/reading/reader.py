@@ -138,5 +138,5 @@ def number(readings: Sequence[Reading]) -> str:
 
 
 def percent(probability: float) -> str:
-    """Return a probability in percent with one decimal. Rounding never makes it 0 % or 100 %."""
+    """Return a probability in percent with one decimal. Rounding never makes it 0% or 100%."""
     return "over 99.9%" if probability > 0.9995 else "under 0.1%" if probability < 0.0005 else f"{probability:.1%}"

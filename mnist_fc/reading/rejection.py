@@ -20,7 +20,7 @@ from mnist_fc.network.mlp import MLP
 CHECKPOINT = ASSETS / "rejection" / checkpoint.CHECKPOINT_NAME
 
 MIN_LOG_ODDS = -0.25
-"""An image below this is not a digit. It rejects 0.56 % of MNIST's validation images (seed 0), on which it was chosen."""
+"""An image below this is not a digit. It rejects 0.56% of MNIST's validation images (seed 0), on which it was chosen."""
 
 
 @cache

@@ -147,7 +147,7 @@ class EventFile:
                 ends = [] if record.outcome == "stopped" else [_session_end(is_success=record.outcome == "done")]
                 self._add(step, summary=_summary(self._scalars(step, results) + self._pictures(step) + ends))
 
-    def forget_weights(self) -> None:
+    def release_weights(self) -> None:
         """Release the memory of the newest weights; they will not be pictured."""
         self._weights = None
 

@@ -194,14 +194,14 @@ class RunFolder:
                     self._sync()
                     self.close()
 
-    def forget_weights(self) -> None:
+    def release_weights(self) -> None:
         """Write the newest weights to disk and release their memory. Raises RunsError."""
         with self._reporting_errors():
             if self._weights:
                 self._keep(self._weights)
             self._save_weights()
         if self._events:
-            self._events.forget_weights()
+            self._events.release_weights()
 
     def close(self) -> None:
         """Release the folder. Without an EndRecord the run counts as interrupted."""

@@ -228,7 +228,7 @@ class Run(Job):
             if not (self._folder and self._weights and self._state in (JobState.WAITING, JobState.PAUSED)):
                 return
             with contextlib.suppress(RunsError):  # the folder keeps them in memory, and the next record will fail with why
-                self._folder.forget_weights()
+                self._folder.release_weights()
             with self._changed:
                 self._weights, self._kept = None, self._folder.kept
 

@@ -48,7 +48,7 @@ PRUNER = MedianPruner(n_startup_trials=5, n_warmup_steps=50)
 
 Its steps are per cent of a run, so that runs of different lengths can be compared. It does not prune earlier, because with the
 "one_cycle" schedule the best runs start like slower ones. Replayed 400 times in random order on 24 learning curves of 10 epochs,
-pruning from 30 % on lost the best run in one of nine sweeps; pruning from 50 % on lost it in none and saved a quarter of the
+pruning from 30% on lost the best run in one of nine sweeps; pruning from 50% on lost it in none and saved a quarter of the
 epochs.
 """
 

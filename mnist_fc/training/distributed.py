@@ -6,7 +6,7 @@ This package never starts them: torchrun does, or whatever else sets its environ
 Several processes add the same numbers as one, but in another order. Rounding makes the losses of the first steps differ by
 about 1e-7 of their value, and training amplifies that as it does any small change: after two epochs on 2,000 images the
 difference was at most 1e-5 on an AMD EPYC and 4e-4 on an Intel Xeon. The tests allow 1e-5 in the first five steps, where an
-error in the sums would show, and 1 % afterwards.
+error in the sums would show, and 1% afterwards.
 """
 
 import hashlib

@@ -29,13 +29,13 @@ def panel(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:
     height = LOWER_HEIGHT if between else HEIGHT
     losses, accuracies = series_of(snapshot, "loss"), series_of(snapshot, "accuracy")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        heading("Loss", at_moment(snapshot, losses), ",.3f")
+        heading("Loss", at_chosen_step(snapshot, losses), ",.3f")
         log_scale = st.toggle("Log scale", key="log_scale")
     with st.container(key="loss_chart"):
         _chart(snapshot, losses, "loss", height, log_scale=log_scale)
     is_complete = between(snapshot, height) if between else True
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        heading("Accuracy", at_moment(snapshot, accuracies), ".2%")
+        heading("Accuracy", at_chosen_step(snapshot, accuracies), ".2%")
         is_zoomed = st.toggle("Zoom", key="accuracy_zoom")
     with st.container(key="accuracy_chart"):
         _chart(snapshot, accuracies, "accuracy", height, is_zoomed=is_zoomed)
@@ -79,12 +79,12 @@ def series_of(snapshot: RunSnapshot | None, what: Literal["loss", "accuracy"]) -
     return series
 
 
-def at_moment(snapshot: RunSnapshot | None, series: list[Series]) -> list[Series]:
+def at_chosen_step(snapshot: RunSnapshot | None, series: list[Series]) -> list[Series]:
     """Return the curves up to the moment that is looked at; some may have no points by then.
 
     A test result belongs to one network: another moment has none.
     """
-    if snapshot is None or (step := networks.moment(snapshot)) is None:
+    if snapshot is None or (step := networks.chosen_step(snapshot)) is None:
         return series
     return [one.up_to(step if one.name != "test" or step in one.x else -1) for one in series]
 
@@ -103,7 +103,7 @@ def _chart(
     else:
         domain = loss_domain([value for one in series for value in one.y], log_scale)
     number_format = ".2%" if what == "accuracy" else ".4g"
-    shown = [one for one in at_moment(snapshot, series) if one.y]
+    shown = [one for one in at_chosen_step(snapshot, series) if one.y]
     newest = ", ".join(f"{one.name} {one.y[-1]:{number_format}}" for one in shown) or "nothing yet"
     line_chart(
         f"{what}_curves",
@@ -112,7 +112,7 @@ def _chart(
         Axis(domain, log=log_scale, percent=what == "accuracy"),
         label=f"{what} over training steps: {newest}",
         height=height,
-        mark=networks.moment(snapshot) if snapshot else None,
+        mark=networks.chosen_step(snapshot) if snapshot else None,
     )
 
 
@@ -139,5 +139,5 @@ def loss_domain(values: list[float], log_scale: bool) -> tuple[float, float]:
 
 
 def accuracy_domain(*, is_zoomed: bool) -> tuple[float, float]:
-    """Return the axis of accuracies: 0 to 100 %, or on request its upper part, where good networks differ."""
+    """Return the axis of accuracies: 0 to 100%, or on request its upper part, where good networks differ."""
     return (0.9 if is_zoomed else 0.0), 1.0

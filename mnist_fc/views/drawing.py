@@ -286,8 +286,8 @@ def _steps(drawing: np.ndarray, readings: list[Reading], network: networks.Netwo
 def _compared(name: str, readings: list[Reading]) -> str:
     sure = min(max(reading.probabilities) for reading in readings)
     what = f"{name}: read as <b>{number(readings)}</b>"
-    refused = any(reading.digit is None for reading in readings)
-    return figure(readings[0].image, what if refused else f"{what}, {percent(sure)} sure", name)
+    rejected = any(reading.digit is None for reading in readings)
+    return figure(readings[0].image, what if rejected else f"{what}, {percent(sure)} sure", name)
 
 
 def _pictures_of(steps: NormalizationSteps) -> list[tuple[np.ndarray, str, str]]:

@@ -23,7 +23,7 @@ def panel(network: networks.Network) -> None:
         st.info("Press Train to see how strongly the loss pulls at each layer, step by step.")
         return
     if snapshot.steps:
-        shown = networks.at_moment(snapshot)
+        shown = networks.at_chosen_step(snapshot)
         curves = gradient_curves(snapshot.steps)
         shown_curves = curves if shown is snapshot else gradient_curves(shown.steps)
         if series := _series(curves, snapshot.config):
@@ -61,7 +61,7 @@ def _chart(snapshot: RunSnapshot, series: list[Series], shown: list[Series]) -> 
             Axis(charts.step_domain(snapshot), title="step"),
             Axis(powers_of_ten(value for one in series for value in one.y), log=True),
             label="gradient norm of each layer over training steps",
-            mark=networks.moment(snapshot),
+            mark=networks.chosen_step(snapshot),
         )
 
 

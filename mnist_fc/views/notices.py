@@ -27,7 +27,7 @@ def panel() -> None:
     snapshot = session.watched_snapshot()
     with st.container(key="notices", gap="small"):
         _diagnosis(snapshot)
-        if problem := networks.moment_problem(snapshot):
+        if problem := networks.chosen_step_problem(snapshot):
             st.warning(problem)
         if snapshot and snapshot.storage_problem:
             st.warning(
@@ -46,7 +46,7 @@ def _diagnosis(snapshot: RunSnapshot | None) -> None:
         if snapshot is None:
             return
         # A failure is shown whatever moment is looked back at, so its remedy stays too.
-        shown = snapshot if snapshot.state == "failed" else networks.at_moment(snapshot)
+        shown = snapshot if snapshot.state == "failed" else networks.at_chosen_step(snapshot)
         found = diagnose(shown.config, shown.learning_rate, shown.steps, shown.epochs, shown.end)
         if snapshot.state == "failed":
             st.error(formatting.escape_markdown(snapshot.message), icon=":material/error:", width="stretch")

@@ -54,7 +54,7 @@ def panel(snapshot: RunSnapshot | None, height: int) -> bool:
             _change()
     with st.container(key="probe_chart"):  # there before a run is, so that the first pin moves nothing below
         _chart(snapshot, history, height)
-    moment = networks.moment(snapshot) if snapshot else None
+    moment = networks.chosen_step(snapshot) if snapshot else None
     with st.container(key="probes"):
         st.html(f"<div class='probes'>{''.join(_tile(history, i, moment) for i in range(len(pinned())))}</div>")
     return is_complete
@@ -95,7 +95,7 @@ def _chart(snapshot: RunSnapshot | None, history: History, height: int) -> None:
         Axis((0, 1), percent=True),
         label="probability of the right digit for each pinned drawing over training steps",
         height=height,
-        mark=networks.moment(snapshot) if snapshot else None,
+        mark=networks.chosen_step(snapshot) if snapshot else None,
     )
 
 

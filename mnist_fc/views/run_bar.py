@@ -80,7 +80,7 @@ def tick_seconds() -> float | None:
 def _progress(snapshot: RunSnapshot | None) -> float:
     if not snapshot:
         return 0.0
-    if (step := networks.moment(snapshot)) is not None:
+    if (step := networks.chosen_step(snapshot)) is not None:
         return min(1.0, step / _num_steps(snapshot))  # a run with added data has more steps than computed from MNIST
     if snapshot.state == "done":
         return 1.0
@@ -100,8 +100,8 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
         return f"Your sweep is {'waiting' if sweep.is_waiting else 'running'}: see the tab **Sweep**."
     if not snapshot:
         return f"Press Train to watch a network learn from {shared.num_train_images():,} handwritten digits."
-    if (step := networks.moment(snapshot)) is not None:
-        return _line_of_moment(snapshot, step)
+    if (step := networks.chosen_step(snapshot)) is not None:
+        return _line_of_chosen_step(snapshot, step)
     if (run := session.watched_run()) and (place := session.queue_position(run)):
         return f"{place[0].upper()}{place[1:]}."
     if not snapshot.is_active:
@@ -115,12 +115,12 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
     return f"{line} · {rate:,.0f} images/s · {formatting.duration((_total_images(snapshot) - last.images_seen) / rate)} left"
 
 
-def _line_of_moment(snapshot: RunSnapshot, step: int) -> str:
+def _line_of_chosen_step(snapshot: RunSnapshot, step: int) -> str:
     """Return the step that is looked back at, with the values that the curves have there."""
     line = f"Step {step:,} of {_num_steps(snapshot):,}"
     accuracy, loss = (
-        charts.at_moment(snapshot, charts.series_of(snapshot, "accuracy")),
-        charts.at_moment(snapshot, charts.series_of(snapshot, "loss")),
+        charts.at_chosen_step(snapshot, charts.series_of(snapshot, "accuracy")),
+        charts.at_chosen_step(snapshot, charts.series_of(snapshot, "loss")),
     )
     for series, words in ((accuracy, "train accuracy {:.2%}"), (loss, "loss {:,.3f}")):
         line += "".join(f" · {words.format(one.y[-1])}" for one in series if one.name == "train" and one.y)

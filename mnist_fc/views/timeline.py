@@ -21,7 +21,7 @@ def timeline() -> None:
         "run": None,
         "steps": [step for step in snapshot.kept if step < newest] if snapshot else [],
         "newest": newest,
-        "chosen": networks.moment(snapshot) if snapshot else None,
+        "chosen": networks.chosen_step(snapshot) if snapshot else None,
         "end": charts.step_domain(snapshot)[1],
         "isLive": snapshot is not None and snapshot.is_active,
         "turn": st.session_state.get("timeline_turn", 0),
@@ -50,4 +50,4 @@ def _choose() -> None:
         case {"step": int(step), "turn": int(turn)} if run:
             st.session_state.timeline_turn = turn
             session.choose_source("run")
-            st.session_state.moment_problem = run.id, networks.choose_moment(run.snapshot(), step)
+            st.session_state.chosen_step_problem = run.id, networks.choose_step(run.snapshot(), step)

@@ -219,7 +219,7 @@ def test_corrupted_bytes_raise_data_errors_or_leave_data(small_arrays: Arrays, t
     np.savez_compressed(tmp_path / "m.npz", allow_pickle=False, **arrays)
     whole = (tmp_path / "m.npz").read_bytes()
     chance = random.Random(0)
-    num_refused = 0
+    num_rejected = 0
     for _ in range(400):
         content = bytearray(whole)
         for _ in range(chance.choice((1, 2, 5))):
@@ -228,8 +228,8 @@ def test_corrupted_bytes_raise_data_errors_or_leave_data(small_arrays: Arrays, t
         try:
             assert load_mnist(tmp_path / "m.npz").train_images.shape == (20, 784)
         except DataError:
-            num_refused += 1
-    assert num_refused > 200
+            num_rejected += 1
+    assert num_rejected > 200
 
 
 @given(num_validation=st.integers(0, 1999), seed=st.integers(0, 2**31 - 1))

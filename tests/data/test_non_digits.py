@@ -16,7 +16,7 @@ def digits_of(mnist: Mnist, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", GENERATORS)
-def test_each_kind_is_drawn_on_the_canvas_with_ink_and_paper(kind: str) -> None:
+def test_each_kind_has_ink_and_paper(kind: str) -> None:
     random = np.random.default_rng(0)
     for _ in range(20):
         rgba = GENERATORS[kind](random)

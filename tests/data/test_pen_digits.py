@@ -149,7 +149,7 @@ def test_corrupted_bytes_raise_data_errors_or_leave_digits(arrays: Arrays, tmp_p
         np.savez_compressed(path, allow_pickle=False, **arrays)
     whole = path.read_bytes()
     chance = random.Random(0)
-    num_refused = 0
+    num_rejected = 0
     for _ in range(400):
         content = bytearray(whole)
         for _ in range(chance.choice((1, 2, 5))):
@@ -158,8 +158,8 @@ def test_corrupted_bytes_raise_data_errors_or_leave_digits(arrays: Arrays, tmp_p
         try:
             assert len(pen_digits.load(path).strokes) == len(WRITTEN)
         except DataError:
-            num_refused += 1
-    assert num_refused > 200
+            num_rejected += 1
+    assert num_rejected > 200
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_added_digits_follow_mnists_unchanged_images(small: Mnist) -> None:
     assert small.train_images.shape == (2000, 784)
 
 
-def test_each_copy_of_an_added_digit_is_drawn_anew(small: Mnist) -> None:
+def test_each_copy_of_an_added_digit_is_drawn_separately(small: Mnist) -> None:
     images = pen_digits.add_to(small, written()).train_images[2000:].reshape(NUM_DRAWINGS, len(WRITTEN), 784)
     for digit in range(len(WRITTEN)):
         assert len(images[:, digit].unique(dim=0)) == NUM_DRAWINGS

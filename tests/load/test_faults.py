@@ -72,11 +72,11 @@ def test_training_process_killed_in_any_state_is_reported(
         wait_until(lambda: is_writing(run_of(page, own_folder / "runs")))
     os.kill(killed, signal.SIGKILL)
     expect_status(page, "failed")
-    said = page.locator(".st-key-diagnosis")
-    expect(said).to_contain_text("was ended by SIGKILL, which is what a system out of memory does")
+    diagnosis = page.locator(".st-key-diagnosis")
+    expect(diagnosis).to_contain_text("was ended by SIGKILL, which is what a system out of memory does")
     has_state = (run_of(page, own_folder / "runs") / STATE_NAME).exists()
     way_on = "continues from its last state" if has_state else "begins it again"
-    expect(said).to_contain_text(re.compile(rf"up to step \d+; Resume {way_on}, Train starts a new run"))
+    expect(diagnosis).to_contain_text(re.compile(rf"up to step \d+; Resume {way_on}, Train starts a new run"))
     if state in ("paused", "saving"):
         click(page, "pause")
         expect_status(page, "running")
@@ -136,8 +136,8 @@ def mount(server: Server, *command: str | Path) -> bool:
 
 
 def expect_not_kept(page: Page, why: str) -> None:
-    said = page.get_by_text(re.compile(f"This run is not kept on disk.*{why}"))
-    expect(said).to_be_visible(timeout=120 * SECONDS)
+    diagnosis = page.get_by_text(re.compile(f"This run is not kept on disk.*{why}"))
+    expect(diagnosis).to_be_visible(timeout=120 * SECONDS)
 
 
 def test_full_disk_loses_only_the_run_being_saved(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
@@ -205,10 +205,10 @@ def test_read_only_store_is_reported_and_training_continues(browser: Browser, sm
         row = page.locator(f"tr[data-run='{first}']")
         for name in ("Pin", "Delete"):
             row.get_by_role("button", name=name).click()
-            said = page.get_by_role("tabpanel").get_by_text(
+            diagnosis = page.get_by_role("tabpanel").get_by_text(
                 re.compile("cannot be (written|removed|deleted).*Read-only file system")
             )
-            expect(said).to_be_visible()
+            expect(diagnosis).to_be_visible()
         expect(row).to_contain_text("done")
         page.goto(f"{server.url}/?run={first}")
         ready(page)

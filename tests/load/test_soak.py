@@ -96,7 +96,7 @@ def test_reconnect_keeps_the_session_and_reload_starts_another(server: Server, b
             assert (session.html("seen"), session.id) == (seen, id_)
             await session.reload()
             assert session.id != id_
-            assert session.text("reading") == "3", "a page that is opened anew has a 3 on it"
+            assert session.text("reading") == "3", "a newly opened page shows the 3"
 
     asyncio.run(come_back())
 

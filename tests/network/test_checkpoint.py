@@ -113,7 +113,7 @@ def test_a_file_truncated_anywhere_is_rejected(path: Path) -> None:
 def test_corrupted_bytes_are_rejected_or_leave_a_network(path: Path) -> None:
     whole = saved(path).read_bytes()
     chance = random.Random(0)
-    num_refused = 0
+    num_rejected = 0
     for _ in range(400):
         content = bytearray(whole)
         for _ in range(chance.choice((1, 2, 5))):
@@ -123,10 +123,10 @@ def test_corrupted_bytes_are_rejected_or_leave_a_network(path: Path) -> None:
         try:
             model = checkpoint.load(path)
         except CheckpointError:
-            num_refused += 1
+            num_rejected += 1
         else:
             assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
-    assert num_refused > 100
+    assert num_rejected > 100
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_logits_are_those_of_a_plain_sequence_of_layers(small: Mnist, activation
     torch.testing.assert_close(model(images), plain(images))
 
 
-def test_a_copy_of_the_state_does_not_change_with_the_model() -> None:
+def test_copied_state_does_not_change_with_the_model() -> None:
     model = new_model()
     copy = model.state_copy()
     before = copy["fc1.weight"].clone()

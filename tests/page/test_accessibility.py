@@ -232,8 +232,8 @@ def test_tapped_pixel_and_curve_keep_their_numbers(open_page: Callable[..., Page
 @pytest.mark.slow
 def test_no_text_is_available_to_the_mouse_alone(trained: Page) -> None:
     for tab in tabs(trained):
-        said = trained.locator(".stMain").inner_text()
-        assert re.findall(r"(?:[Pp]oint at|[Cc]lick)(?!\w| or tap).{,30}", said) == [], tab
+        text = trained.locator(".stMain").inner_text()
+        assert re.findall(r"(?:[Pp]oint at|[Cc]lick)(?!\w| or tap).{,30}", text) == [], tab
 
 
 @IN_EVERY_LOOK

@@ -43,9 +43,9 @@ def train_one_epoch(page: Page) -> str:
     slide(page, "epochs", "Home")
     start_run(page)
     expect_status(page, "done")
-    said = page.locator(".st-key-progress")
-    expect(said).to_contain_text("Test accuracy")
-    accuracy = re.search(r"(\d+\.\d\d)%", said.inner_text())
+    progress = page.locator(".st-key-progress")
+    expect(progress).to_contain_text("Test accuracy")
+    accuracy = re.search(r"(\d+\.\d\d)%", progress.inner_text())
     assert accuracy
     return accuracy[1]
 
@@ -63,7 +63,7 @@ def bring(page: Page, content: bytes, name: str = "net.ckpt") -> None:
     page.locator(".st-key-upload input[type=file]").set_input_files(file)  # type: ignore[arg-type]
 
 
-def said(page: Page) -> Locator:
+def shown_network(page: Page) -> Locator:
     """Return the message about the uploaded file."""
     return page.locator(".st-key-upload_said")
 
@@ -178,13 +178,13 @@ def test_uploaded_checkpoint_reads_as_before_with_its_activation(page: Page, tmp
 
     bring(page, path.read_bytes(), "my_net_*2*.pt")
     reads(page, "the loaded file")
-    expect(said(page)).to_contain_text("my_net_*2*.pt: 784-500-10, MNIST ")
-    with_relu = said(page).inner_text()
+    expect(shown_network(page)).to_contain_text("my_net_*2*.pt: 784-500-10, MNIST ")
+    with_relu = shown_network(page).inner_text()
     assert page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)") != bars
     choose(page, "upload_activation", "tanh")
     accuracy = f"MNIST {int(shown.replace('.', '')) / 10_000:.2%}"
-    expect(said(page)).to_contain_text(accuracy)
-    assert said(page).inner_text() != with_relu
+    expect(shown_network(page)).to_contain_text(accuracy)
+    assert shown_network(page).inner_text() != with_relu
     assert page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)") == bars
     assert TrainConfig.from_json(download(page, "take_config_json", tmp_path).read_text()).activation == "tanh"
 
@@ -198,12 +198,12 @@ def test_uploaded_checkpoint_reads_as_before_with_its_activation(page: Page, tmp
         open_tab(page, tab)
         expect(page.get_by_role("tabpanel", name=tab)).to_contain_text(words)
     open_tab(page, TAB)
-    expect(said(page)).to_contain_text(accuracy)
+    expect(shown_network(page)).to_contain_text(accuracy)
     expect(page.locator(".st-key-upload_activation input")).to_have_value("tanh")
 
     page.locator(".st-key-network").get_by_text("Built-in network").click()
     reads(page, "the built-in network")
-    expect(said(page)).to_contain_text("choose Loaded file below the drawing")
+    expect(shown_network(page)).to_contain_text("choose Loaded file below the drawing")
     page.locator(".st-key-network").get_by_text("Loaded file").click()
     reads(page, "the loaded file")
     click(page, "upload_remove")
@@ -232,7 +232,7 @@ def test_removed_upload_leaves_the_new_run_reading(page: Page) -> None:
 def test_invalid_file_is_rejected_with_a_reason(page: Page, tmp_path: Path) -> None:
     open_tab(page, TAB)
     bring(page, checkpoint.SHIPPED.read_bytes(), "good.ckpt")
-    expect(said(page)).to_contain_text("good.ckpt: 784-1024-128-10, MNIST 99.")
+    expect(shown_network(page)).to_contain_text("good.ckpt: 784-1024-128-10, MNIST 99.")
     whole = saved(state_of())
     wrong = {
         "text.ckpt": (b"This is no network.", "is truncated or not a checkpoint written by torch.save"),
@@ -245,7 +245,7 @@ def test_invalid_file_is_rejected_with_a_reason(page: Page, tmp_path: Path) -> N
     }
     for name, (content, reason) in wrong.items():
         bring(page, content, name)
-        alert = said(page).get_by_role("alert")
+        alert = shown_network(page).get_by_role("alert")
         expect(alert).to_contain_text(f"{name}{'' if reason[0] == ':' else ' '}{reason}")
         expect(alert).to_contain_text("The page still reads with the loaded file.")
         assert str(tmp_path.parent) not in alert.inner_text()
@@ -253,7 +253,7 @@ def test_invalid_file_is_rejected_with_a_reason(page: Page, tmp_path: Path) -> N
         expect_reading(page, "3")
     assert not (tmp_path / "ran").exists()
     page.locator(".st-key-upload").get_by_role("button", name="Remove").click()
-    expect(said(page).get_by_role("alert")).to_have_count(0)
+    expect(shown_network(page).get_by_role("alert")).to_have_count(0)
     reads(page, "the loaded file")
 
 
@@ -269,7 +269,7 @@ def test_export_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page
     bring(page, saved(state_of()), f"{'a_long_name_' * 8}.ckpt")
     expect(page.locator(".st-key-upload_remove")).to_be_visible()
     bring(page, b"no network", f"{'a_long_name_' * 8}.ckpt")
-    expect(said(page).get_by_role("alert")).to_be_visible()
+    expect(shown_network(page).get_by_role("alert")).to_be_visible()
     assert page.evaluate(CONTRAST_BELOW, 4.5) == []
     right = page.evaluate(
         "() => Math.max(...[...document.querySelectorAll('[role=tabpanel] *')].map(e => e.getBoundingClientRect().right))"

@@ -273,9 +273,9 @@ WATCH = """() => {
 """Records, frame by frame, every value that each control of the side panel shows."""
 
 ADDRESS_SAYS = """wanted => {
-  const said = Object.fromEntries(new URLSearchParams(location.search));
-  delete said.run;
-  const names = Object.keys(said);
-  return names.length === Object.keys(wanted).length && names.every(name => said[name] === wanted[name]);
+  const address = Object.fromEntries(new URLSearchParams(location.search));
+  delete address.run;
+  const names = Object.keys(address);
+  return names.length === Object.keys(wanted).length && names.every(name => address[name] === wanted[name]);
 }"""
 """Whether the address contains exactly these settings."""

@@ -163,8 +163,8 @@ def test_every_button_works_in_two_tabs_of_one_person(
 
     at_once(*tabs, key="train")
     for tab in tabs:
-        said = tab.locator(".st-key-status, .stAlert").filter(has_text=re.compile("epoch|starting|waiting"))
-        expect(said.first).to_be_visible(timeout=60 * SECONDS)
+        status = tab.locator(".st-key-status, .stAlert").filter(has_text=re.compile("epoch|starting|waiting"))
+        expect(status.first).to_be_visible(timeout=60 * SECONDS)
     for tab in tabs:
         click(tab, "reset")  # ends an own run or leaves the queue
     for tab in tabs:

@@ -160,7 +160,7 @@ def test_stop_ends_both_of_the_blogs_programs(open_page: Open, key: str) -> None
 
 @pytest.mark.slow
 def test_stopped_run_has_one_test_figure_everywhere(open_page: Open, server: Server) -> None:
-    """Write a run that was stopped after a tested epoch: 11.35 % then, 9.82 % at its end."""
+    """Write a run that was stopped after a tested epoch: 11.35% then, 9.82% at its end."""
     config = PRESETS["blog-pytorch"].replace(threads=1)
     folder = RunFolder(server.log.parent / "runs", config)
     for step in range(1, 26):
@@ -208,8 +208,8 @@ def test_chart_caption_matches_the_curves(open_page: Open) -> None:
     assert not [text for text in captions(page).all_inner_texts() if "Validation:" in text or "Test:" in text]
     start_run(page)
     expect_status(page, "done")
-    said = captions(page).filter(has_text="Train:")
-    expect(said).to_have_text(re.compile(r"^Train: .*Validation: .*Test: 500 images"))
+    caption = captions(page).filter(has_text="Train:")
+    expect(caption).to_have_text(re.compile(r"^Train: .*Validation: .*Test: 500 images"))
 
 
 # Looking back

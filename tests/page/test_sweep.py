@@ -148,7 +148,7 @@ def test_settings_of_existing_trials_alone_can_be_used(open_page: Callable[..., 
 
 def test_invalid_search_space_is_reported_and_nothing_starts(open_page: Callable[..., Page]) -> None:
     page = open_sweep(open_page, SHORT)
-    said = page.get_by_role("tabpanel", name="Sweep").locator("[data-testid=stAlert]")
+    alert = page.get_by_role("tabpanel", name="Sweep").locator("[data-testid=stAlert]")
     for text, problem in {
         "256, 5": "hidden_sizes is (5,); it must be 1 to 4 layers of 8 to 2048 units.",
         "<b>*wide*</b>": "hidden_sizes is ('<b>*wide*</b>',); it must be 1 to 4 layers of 8 to 2048 units.",
@@ -156,12 +156,12 @@ def test_invalid_search_space_is_reported_and_nothing_starts(open_page: Callable
         "each 1 to 4 layers of 8 to 2048 units.",
     }.items():
         enter(page, "sweep_hidden_sizes", text)
-        expect(said).to_have_text(problem)
+        expect(alert).to_have_text(problem)
     click(page, "start_sweep")
     expect(page.locator(".st-key-stop_sweep")).to_have_count(0)
-    expect(said).to_contain_text("cannot be an interval")
+    expect(alert).to_contain_text("cannot be an interval")
     enter(page, "sweep_hidden_sizes", "64, 32-16")
-    expect(said).to_have_count(0)
+    expect(alert).to_have_count(0)
 
 
 @pytest.mark.slow
@@ -169,8 +169,8 @@ def test_study_with_another_search_space_is_reported(open_page: Callable[..., Pa
     page = open_sweep(open_page, SHORT)
     enter(page, "sweep_name", others)
     click(page, "start_sweep")
-    said = page.get_by_role("tabpanel", name="Sweep").locator("[data-testid=stAlert]")
-    expect(said).to_contain_text(f"The study {others} varies hidden_sizes=16,32-16,64-32-16")
+    alert = page.get_by_role("tabpanel", name="Sweep").locator("[data-testid=stAlert]")
+    expect(alert).to_contain_text(f"The study {others} varies hidden_sizes=16,32-16,64-32-16")
 
 
 @pytest.mark.slow

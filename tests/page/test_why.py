@@ -203,13 +203,13 @@ def test_pinned_drawing_can_be_relabelled_and_unpinned(trained: Page) -> None:
 
 @pytest.mark.slow
 def test_at_most_five_drawings_can_be_pinned(page: Page) -> None:
-    said = page.locator(".under-digit")
+    caption = page.locator(".under-digit")
     for count in range(1, 6):
-        before = said.text_content() or ""
+        before = caption.text_content() or ""
         click(page, "test_digit_button")
-        expect(said).to_contain_text("Test digit")
-        expect(said).not_to_have_text(before)
-        label = said.locator("b").last
+        expect(caption).to_contain_text("Test digit")
+        expect(caption).not_to_have_text(before)
+        label = caption.locator("b").last
         click(page, "pin")
         lines = page.locator(".st-key-probes .probes > div")
         expect(lines).to_have_count(count)
@@ -403,9 +403,9 @@ def test_divergence_is_named_and_a_button_lowers_the_rate(page: Page) -> None:
     choose(page, "schedule", "constant")
     slide(page, "epochs", "End")
     click(page, "train")
-    said = page.locator(".st-key-diagnosis")
-    expect(said).to_contain_text("Training diverged.", timeout=300 * SECONDS)  # the run has to progress
-    expect(said).to_contain_text("The learning rate 1 is too high")
+    diagnosis = page.locator(".st-key-diagnosis")
+    expect(diagnosis).to_contain_text("Training diverged.", timeout=300 * SECONDS)  # the run has to progress
+    expect(diagnosis).to_contain_text("The learning rate 1 is too high")
     expect_status(page, "running")
     expect(page.locator(".st-key-cure button")).to_have_text("Set learning rate 0.001")
     click(page, "cure")
@@ -433,10 +433,10 @@ def test_overfitting_run_is_named_and_augmentation_is_set(small_server_page: Pag
     choose(page, "schedule", "constant")
     slide(page, "epochs", "End")
     click(page, "train")
-    said = page.locator(".st-key-diagnosis")
-    expect(said).to_contain_text("The network overfits.", timeout=300 * SECONDS)  # the run has to progress
-    expect(said).to_contain_text("The test loss was lowest after epoch")
-    expect(said).to_contain_text("by heart")
+    diagnosis = page.locator(".st-key-diagnosis")
+    expect(diagnosis).to_contain_text("The network overfits.", timeout=300 * SECONDS)  # the run has to progress
+    expect(diagnosis).to_contain_text("The test loss was lowest after epoch")
+    expect(diagnosis).to_contain_text("by heart")
     click(page, "cure")
     expect(page.locator(".st-key-retrain button")).to_be_enabled()
     expect(page.locator(".st-key-preset input")).to_have_value("custom")
@@ -451,9 +451,9 @@ def test_stalled_run_is_named_and_relu_is_set(small_server_page: Page) -> None:
     choose(page, "activation", "sigmoid")
     choose(page, "optimizer", "SGD with momentum")
     click(page, "train")
-    said = page.locator(".st-key-diagnosis")
-    expect(said).to_contain_text("Training stalled.", timeout=300 * SECONDS)  # the run has to progress
-    expect(said).to_contain_text("guessing would be on 10%")
+    diagnosis = page.locator(".st-key-diagnosis")
+    expect(diagnosis).to_contain_text("Training stalled.", timeout=300 * SECONDS)  # the run has to progress
+    expect(diagnosis).to_contain_text("guessing would be on 10%")
     click(page, "cure")
     expect(page.locator(".st-key-retrain button")).to_be_enabled()
     expect(page.locator(".st-key-activation input")).to_have_value("ReLU")

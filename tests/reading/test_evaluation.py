@@ -41,7 +41,7 @@ def test_calibration_errors_of_different_confidences_do_not_cancel_out() -> None
     assert calibration_error(readings, labels) == pytest.approx(0.2)
 
 
-def test_calibration_leaves_out_refused_images() -> None:
+def test_calibration_leaves_out_rejected_images() -> None:
     assert calibration_error([read_as(0, 1.0), EMPTY_READING], np.array([0, 5])) == pytest.approx(0)
     assert calibration_error([EMPTY_READING], np.array([5])) == 0
 

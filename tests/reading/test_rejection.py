@@ -1,4 +1,4 @@
-"""Digits are accepted, and everything else is refused, at the rates that the README states."""
+"""Digits are accepted, and everything else is rejected, at the rates that the README states."""
 
 import numpy as np
 import pytest
@@ -9,31 +9,31 @@ from mnist_fc.reading.evaluation import SCRIBBLES, scribbles
 from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
 
 
-def share_refused(images: np.ndarray) -> float:
+def share_rejected(images: np.ndarray) -> float:
     return float((log_odds(images) < MIN_LOG_ODDS).mean())
 
 
-def test_at_most_one_percent_of_test_digits_is_refused(mnist: Mnist) -> None:
-    assert share_refused((mnist.test_images / 255).numpy().reshape(-1, 28, 28)) <= 0.01
+def test_at_most_one_percent_of_test_digits_is_rejected(mnist: Mnist) -> None:
+    assert share_rejected((mnist.test_images / 255).numpy().reshape(-1, 28, 28)) <= 0.01
 
 
 @pytest.mark.parametrize("kind", SCRIBBLES)
-def test_most_scribbles_of_unseen_kinds_are_refused(kind: str) -> None:
-    assert share_refused(scribbles(SCRIBBLES[kind], 400)) >= 0.9
+def test_most_scribbles_of_unseen_kinds_are_rejected(kind: str) -> None:
+    assert share_rejected(scribbles(SCRIBBLES[kind], 400)) >= 0.9
 
 
 @pytest.mark.parametrize("kind", GENERATORS)
-def test_most_new_images_of_every_trained_kind_are_refused(kind: str) -> None:
-    assert share_refused(generate(150, 31_337, (kind,))) >= 0.8
+def test_most_new_images_of_every_trained_kind_are_rejected(kind: str) -> None:
+    assert share_rejected(generate(150, 31_337, (kind,))) >= 0.8
 
 
-def test_most_scrambled_digits_are_refused(mnist: Mnist) -> None:
+def test_most_scrambled_digits_are_rejected(mnist: Mnist) -> None:
     whole = (mnist.test_images[:500] / 255).numpy().reshape(-1, 28, 28)
-    assert share_refused(scramble_digits(whole, 1)) >= 0.8
+    assert share_rejected(scramble_digits(whole, 1)) >= 0.8
 
 
-def test_blank_and_full_images_are_refused() -> None:
-    assert share_refused(np.stack([np.zeros((28, 28), np.float32), np.ones((28, 28), np.float32)])) == 1
+def test_blank_and_full_images_are_rejected() -> None:
+    assert share_rejected(np.stack([np.zeros((28, 28), np.float32), np.ones((28, 28), np.float32)])) == 1
 
 
 def test_log_odds_do_not_depend_on_the_batch(mnist: Mnist) -> None:

@@ -107,7 +107,7 @@ def test_changed_rate_outlasts_the_memory_of_the_server(scheduler: Scheduler, ac
     assert read.learning_rate == 0.003
 
 
-def test_rate_set_for_a_step_that_never_came_does_not_count() -> None:
+def test_rate_set_for_a_step_never_reached_is_ignored() -> None:
     run = Run("a run", CONFIG)
     run.learning_rate = 0.003
     assert run.snapshot().settings.latest.learning_rate == 0.003

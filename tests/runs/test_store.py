@@ -148,7 +148,7 @@ def test_nothing_is_evicted_while_there_is_space(full: RunStore) -> None:
     assert bounded(full, 1.01).plan_eviction(CONFIG).to_remove == ()
 
 
-def test_the_oldest_runs_are_evicted_first_and_no_more_than_needed(full: RunStore) -> None:
+def test_only_as_many_oldest_runs_as_needed_are_evicted(full: RunStore) -> None:
     room = (bytes_of(CONFIG) - 1.5 * SIZE) / bytes_of(CONFIG)
     store = bounded(full, room)
     assert [run.id for run in store.plan_eviction(CONFIG).to_remove] == ["2026-01-01", "2026-01-02"]

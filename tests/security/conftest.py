@@ -82,7 +82,7 @@ def records(small: Mnist) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def trainer(state: State, records: list[Any]) -> Scheduler:
+def scheduler(state: State, records: list[Any]) -> Scheduler:
     """Return a scheduler with stored runs whose only slot is taken by a paused run, so that it starts no other."""
     made = shared.scheduler()
     for _ in range(3):

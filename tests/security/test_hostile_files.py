@@ -144,7 +144,7 @@ def restore_files(folder: Path, files: dict[str, bytes]) -> None:
 
 @for_many_seeds
 def test_foreign_run_folder_is_read_or_reported_unreadable(
-    seed: int, other_store: RunStore, run_files: dict[str, bytes], outside: Path, evil: bytes, trainer: Scheduler
+    seed: int, other_store: RunStore, run_files: dict[str, bytes], outside: Path, evil: bytes, scheduler: Scheduler
 ) -> None:
     rng = random.Random(seed)
     folder = other_store.path / "2026-01-01-from-elsewhere"
@@ -156,19 +156,19 @@ def test_foreign_run_folder_is_read_or_reported_unreadable(
     if rng.random() < 0.05:
         (folder / rng.choice(("step-000007.ckpt", "extra", "events.out"))).symlink_to(outside / "model.ckpt")
     store = RunStore(other_store.path, 1e9)
-    own, trainer.store = trainer.store, store
+    own, scheduler.store = scheduler.store, store
     try:
         with boundary("run folders").input():
             assert len(store.runs()) + len(store.unreadable()) <= 1
             assert all("SECRET" not in problem and len(problem) < 2000 for problem in store.unreadable())
-            trainer.evict(folder.name)
-            run = trainer.run(folder.name)
+            scheduler.evict(folder.name)
+            run = scheduler.run(folder.name)
             assert run is None or store.runs()
             if run:
                 use(run.snapshot(), store.run(folder.name))
                 resume_stored(rng, store, folder.name)
     finally:
-        trainer.store = own
+        scheduler.store = own
         restore_files(folder, run_files)
 
 

@@ -72,10 +72,10 @@ def test_too_deeply_nested_canvas_message_is_rejected(state: State, views: Simpl
 
 @for_many_seeds
 def test_forged_component_message_changes_nothing_else(
-    seed: int, state: State, views: SimpleNamespace, trainer: Scheduler
+    seed: int, state: State, views: SimpleNamespace, scheduler: Scheduler
 ) -> None:
-    rng, store = random.Random(seed), trainer.store
-    (going,) = trainer.jobs()
+    rng, store = random.Random(seed), scheduler.store
+    (going,) = scheduler.jobs()
     known = state.setdefault("known_runs", [run.id for run in store.runs()] if "known_runs" not in state else [])
     session.set_address("run", rng.choice([*known, "none"]))
     whats = ["show", "pin", "rename", "delete", "open", "use", "again", "undelete"]
@@ -98,9 +98,9 @@ def test_forged_component_message_changes_nothing_else(
         else:
             place = pixels.clicked_pixel(browser_value(key, name), {0: 784, 2: 10})
             assert place is None or (place[0], place[1]) in {(0, place[1]), (2, place[1])}
-    assert trainer.jobs()[0] is going
-    for waiting in trainer.jobs()[1:]:  # of "again"
-        trainer.stop(waiting)
+    assert scheduler.jobs()[0] is going
+    for waiting in scheduler.jobs()[1:]:  # of "again"
+        scheduler.stop(waiting)
     assert all(0 <= digit < 10 for digit in state.get("confusion_cell") or [])
     for deleted in store.deleted():
         assert deleted.id in known
@@ -115,7 +115,7 @@ QUERIES: list[dict[str, str]] = [
 
 
 @for_many_seeds
-def test_address_yields_valid_settings_or_plain_text_errors(seed: int, state: State, trainer: Scheduler) -> None:
+def test_address_yields_valid_settings_or_plain_text_errors(seed: int, state: State, scheduler: Scheduler) -> None:
     rng = random.Random(seed)
     query = mutated(rng, rng.choice(QUERIES))
     query = (
@@ -151,8 +151,8 @@ def test_address_yields_valid_settings_or_plain_text_errors(seed: int, state: St
 
 
 @for_many_seeds
-def test_names_are_one_line_and_ids_stay_inside_store(seed: int, trainer: Scheduler, outside: Path) -> None:
-    rng, store = random.Random(seed), trainer.store
+def test_names_are_one_line_and_ids_stay_inside_store(seed: int, scheduler: Scheduler, outside: Path) -> None:
+    rng, store = random.Random(seed), scheduler.store
     run = store.path / min(path.name for path in store.path.iterdir() if (path / "config.json").is_file())
     name = rng.choice(EVIL_TEXTS)
     if rng.random() < 0.7:
@@ -182,7 +182,7 @@ def test_names_are_one_line_and_ids_stay_inside_store(seed: int, trainer: Schedu
         kept = store.run(run.name).metadata if rng.random() < 0.1 else read_metadata(run)
         assert kept.name.isprintable()
         assert len(kept.name) <= MAX_NAME
-        assert trainer.run(run_id) is None
+        assert scheduler.run(run_id) is None
         for act in (store.run, store.delete, store.state, store.reopen, lambda each: store.rename(each, "x"), store.folder):
             with pytest.raises(RunsError, match="no such run"):
                 act(run_id)

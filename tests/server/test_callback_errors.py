@@ -67,7 +67,7 @@ def test_failed_run_can_be_resumed_on_the_same_process(scheduler: Scheduler, mon
 
 
 @pytest.mark.parametrize("kind", [StepRecord, EndRecord])
-def test_error_in_the_writer_fails_the_run_and_closes_its_folder(
+def test_error_in_writer_fails_the_run_and_closes_its_folder(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, kind: type[Record]
 ) -> None:
     write = RunFolder.write

@@ -31,8 +31,8 @@ def test_log_contains_its_level_and_above(
     for level in LEVELS.options:
         monkeypatch.setenv(LOG_VARIABLE, level)
         open_log()
-        for said in LEVELS.options:
-            logging.getLogger("mnist_fc.any").log(logging.getLevelNamesMapping()[said.upper()], "this is %s", said)
+        for each in LEVELS.options:
+            logging.getLogger("mnist_fc.any").log(logging.getLevelNamesMapping()[each.upper()], "this is %s", each)
         shown = re.findall(r"this is (\w+)", capsys.readouterr().err)
         assert shown == list(LEVELS.options[LEVELS.options.index(level) :])
 
@@ -70,9 +70,9 @@ def test_drawing_and_training_leave_two_lines_with_run_and_session(tmp_path: Pat
     with running_server(tmp_path, MNIST_FC_LOG="debug") as server:
         session_id = asyncio.run(draw_and_train(server.url))
         wait_until(lambda: "ends at step" in server.log.read_text())
-        said = [match.groups() for match in map(LINE.fullmatch, server.log.read_text().splitlines()) if match]
+        messages = [match.groups() for match in map(LINE.fullmatch, server.log.read_text().splitlines()) if match]
     run = next((tmp_path / "runs").glob("*/")).name
-    (begins, ends) = said
+    (begins, ends) = messages
     for level, text in (begins, ends):
         assert level == "INFO"
         assert text.startswith(f"run {run} (784-32-10, ")

@@ -47,7 +47,7 @@ def test_runs_yield_and_resume_to_the_same_losses(open_scheduler: Open, uninterr
     assert slices(log, *runs)[:4] == [*runs, *runs]
 
 
-def test_run_without_a_folder_yields_and_resumes_to_the_same_losses(
+def test_run_without_folder_yields_and_resumes_to_equal_losses(
     open_scheduler: Open, tmp_path: Path, uninterrupted: list[float]
 ) -> None:
     (tmp_path / "runs").write_text("a file where the store should be")

@@ -33,7 +33,7 @@ class Disk:
         self._is_free.set()
         self.is_blocking = threading.Event()
         """Set once an operation has blocked."""
-        operations = {RunStore: ("create", "reopen", "run"), RunFolder: ("write", "state", "forget_weights")}
+        operations = {RunStore: ("create", "reopen", "run"), RunFolder: ("write", "state", "release_weights")}
         for owner, names in operations.items():
             for name in names:
                 monkeypatch.setattr(owner, name, self._blocking(name, getattr(owner, name)))
@@ -128,7 +128,7 @@ def test_page_does_not_wait_for_a_state_to_be_read(scheduler: Scheduler, disk: D
     wait_until(first, "running")
 
 
-def test_page_does_not_wait_for_the_end_of_a_waiting_run(scheduler: Scheduler, disk: Disk) -> None:
+def test_page_does_not_wait_while_a_queued_run_ends(scheduler: Scheduler, disk: Disk) -> None:
     first, second = yielded_and_running(scheduler)
     expect_no_wait_for(scheduler, disk, "write_end", lambda: scheduler.stop(first))
     assert (first.state, second.state) == ("stopped", "running")
@@ -151,11 +151,11 @@ def test_page_does_not_wait_for_weights_to_be_released(
         first = scheduler.start(LONG, "ann")
         wait_for_steps(first, 1)
         second = scheduler.start(SHORT, "ben")
-        expect_no_wait_for(scheduler, disk, "forget_weights", lambda: end_slice(scheduler))
+        expect_no_wait_for(scheduler, disk, "release_weights", lambda: end_slice(scheduler))
         assert finished(second).state == "done"
 
 
-def test_page_does_not_wait_for_the_end_of_a_killed_run(scheduler: Scheduler, disk: Disk) -> None:
+def test_page_does_not_wait_while_a_killed_run_ends(scheduler: Scheduler, disk: Disk) -> None:
     run = scheduler.start(LONG, "ann")
     waiting = scheduler.start(SHORT, "ben")
     wait_for(run, lambda: run._weights)

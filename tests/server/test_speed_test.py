@@ -68,7 +68,7 @@ def test_speed_test_queues_behind_a_run_and_can_leave(scheduler: Scheduler) -> N
     assert scheduler.jobs() == [run]
 
 
-def test_commands_for_an_ended_run_do_not_affect_a_speed_test(scheduler: Scheduler) -> None:
+def test_commands_for_an_ended_run_leave_speed_test_alone(scheduler: Scheduler) -> None:
     run = scheduler.start(SHORT)
     before = finished(run)
     test = scheduler.measure_speed(SHORT)

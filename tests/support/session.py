@@ -31,7 +31,7 @@ class State(dict[str, Any]):
     __setattr__ = dict.__setitem__
 
 
-def said(app: AppTest) -> TrainConfig:
+def shown_config(app: AppTest) -> TrainConfig:
     """Return the config that the controls of the page show."""
     settings: controls.Settings = app.session_state["settings"]
     return settings.config

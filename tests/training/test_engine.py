@@ -172,7 +172,7 @@ def test_a_run_with_validation_tests_only_at_its_end(small: Mnist) -> None:
 
 
 @pytest.mark.parametrize("preset", ["blog-pytorch", "blog-keras"])
-def test_the_blogs_presets_train_on_all_images_and_test_each_epoch(small: Mnist, preset: str) -> None:
+def test_blog_presets_train_on_all_images_and_test_each_epoch(small: Mnist, preset: str) -> None:
     records = list(train(PRESETS[preset].replace(num_epochs=2, threads=1), small))
     epochs = of(EpochRecord, records)
     assert len(epochs) == 2

@@ -60,7 +60,7 @@ SPOILED: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("reason", SPOILED)
-def test_a_state_that_does_not_fit_is_rejected_with_the_reason(small: Mnist, reason: str) -> None:
+def test_state_that_does_not_fit_is_rejected_with_reason(small: Mnist, reason: str) -> None:
     (record,) = of(StateRecord, list(train(quick(), small, stop_after(3))))
     SPOILED[reason](record.state)
     with pytest.raises(StateError, match=re.escape(reason)):

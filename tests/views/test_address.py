@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset, parse_value
 from mnist_fc.views import controls
 from mnist_fc.views.state import address, formatting, session
-from tests.support.session import State, opened_app, said
+from tests.support.session import State, opened_app, shown_config
 
 pytestmark = pytest.mark.usefixtures("own_store")
 
@@ -37,9 +37,9 @@ def test_address_opens_page_with_its_settings(config: TrainConfig) -> None:
     preset, differing = nearest_preset(config)
     names = {"num_epochs": "epochs"}
     app = opened_app(preset=preset, **{names.get(field, field): format_value(value) for field, value in differing.items()})
-    assert said(app) == config
+    assert shown_config(app) == config
     assert warnings(app) == ""
-    assert said(opened_app(**query(app))) == config
+    assert shown_config(opened_app(**query(app))) == config
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -77,14 +77,14 @@ def test_address_follows_the_controls() -> None:
 )
 def test_value_out_of_range_is_replaced_by_the_presets(name: str, text: str, limits: str) -> None:
     app = opened_app(preset="best", **{name: text})
-    assert said(app) == PRESETS["best"]
+    assert shown_config(app) == PRESETS["best"]
     assert f"it must be {limits}" in warnings(app)
     assert formatting.escape_markdown(name) in warnings(app)
 
 
 def test_unknown_names_are_reported_and_ignored() -> None:
     app = opened_app(preset="huge", learning_rat="0.1", hide="seed,sead")
-    assert said(app) == PRESETS["fast"]
+    assert shown_config(app) == PRESETS["fast"]
     for part in (r"preset is \'huge\'", r"learning\_rat", "sead in hide= is not a control"):
         assert part.replace("\\_", "_") in warnings(app).replace("\\_", "_")
 
@@ -130,7 +130,7 @@ def test_hidden_control_keeps_its_setting(name: str) -> None:
         return {str(one.key) for kind in kinds for one in app.sidebar.get(kind)}
 
     shown, app = opened_app(dropout="0.3"), opened_app(dropout="0.3", hide=name)
-    assert said(app) == said(shown)
+    assert shown_config(app) == shown_config(shown)
     gone = keys(shown) - keys(app)
     assert gone
     expected = {"hidden_sizes": ("num_layers", "size_0"), "keep_training": ("detached",)}.get(name, (name,))
@@ -143,7 +143,7 @@ def test_hidden_control_keeps_its_setting(name: str) -> None:
 
 def test_link_can_hide_all_controls() -> None:
     app = opened_app(preset="blog-keras", hide="all")
-    assert said(app) == PRESETS["blog-keras"]
+    assert shown_config(app) == PRESETS["blog-keras"]
     kinds = ("select_slider", "selectbox", "number_input", "toggle", "expander", "subheader")
     assert not [one for kind in kinds for one in app.sidebar.get(kind)]
     assert len(app.sidebar.caption) == 1, "that of the page"

@@ -22,7 +22,7 @@ from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import controls
 from mnist_fc.views.components.pixels import full_colour, grid
 from mnist_fc.views.state import networks, shared, throttle
-from tests.support.session import State, new_app, said
+from tests.support.session import State, new_app, shown_config
 
 APP = str(ROOT / "app.py")
 NUMBERS = ["num_layers", "size_0", "learning_rate", "epochs", "batch_size", "dropout", "label_smoothing", "weight_decay"]
@@ -46,7 +46,7 @@ def preset(app: AppTest) -> Any:
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_sets_every_control(app: AppTest, name: str) -> None:
     preset(app).select(name).run()
-    assert said(app) == PRESETS[name]
+    assert shown_config(app) == PRESETS[name]
     assert preset(app).value == name
 
 
@@ -61,7 +61,7 @@ def test_seed_and_threads_are_kept_when_a_preset_is_chosen(app: AppTest) -> None
     app.number_input(key="seed").set_value(7).run()
     assert preset(app).value == "fast"
     preset(app).select("best").run()
-    assert said(app).seed == 7
+    assert shown_config(app).seed == 7
 
 
 @pytest.mark.parametrize("key", NUMBERS)
@@ -71,7 +71,7 @@ def test_both_ends_of_every_ladder_are_valid_settings(app: AppTest, key: str) ->
         value = float(ladder.options[index]) if isinstance(ladder.value, float) else int(ladder.options[index])
         app.select_slider(key=key).set_value(value).run()
         assert not app.exception
-        assert said(app).layer_sizes
+        assert shown_config(app).layer_sizes
 
 
 @pytest.mark.parametrize("key", [name for name, limit in FIELDS.items() if isinstance(limit, Choice)])
@@ -81,7 +81,7 @@ def test_every_choice_is_offered_in_words(app: AppTest, key: str) -> None:
     assert app.selectbox(key=key).options == [controls.WORDS[option] for option in limit.options]
     for option in limit.options:
         app.selectbox(key=key).set_value(option).run()
-        assert getattr(said(app), key) == option
+        assert getattr(shown_config(app), key) == option
         assert not app.exception
 
 
@@ -93,9 +93,9 @@ def test_every_control_explains_itself(app: AppTest) -> None:
 def test_removed_layers_return_with_their_sizes(app: AppTest) -> None:
     preset(app).select("best").run()
     app.select_slider(key="num_layers").set_value(1).run()
-    assert said(app).hidden_sizes == PRESETS["best"].hidden_sizes[:1]
+    assert shown_config(app).hidden_sizes == PRESETS["best"].hidden_sizes[:1]
     app.select_slider(key="num_layers").set_value(2).run()
-    assert said(app).hidden_sizes == PRESETS["best"].hidden_sizes
+    assert shown_config(app).hidden_sizes == PRESETS["best"].hidden_sizes
 
 
 def test_settings_between_the_ladders_values_are_shown(app: AppTest) -> None:
@@ -105,7 +105,7 @@ def test_settings_between_the_ladders_values_are_shown(app: AppTest) -> None:
     opened.query_params["run"] = run.id
     opened.run()
     assert not opened.exception
-    assert said(opened) == odd
+    assert shown_config(opened) == odd
     shared.scheduler().stop(run)
     assert run.wait_until_state("stopped", timeout=300)
 
@@ -183,15 +183,15 @@ def test_expensive_result_is_recomputed_seldom_while_a_run_is_active(run: RunSna
 
 
 def test_moment_of_another_run_is_ignored(run: RunSnapshot, state: State) -> None:
-    assert networks.moment(run) is None
-    assert networks.choose_moment(run, 10) == ""
-    assert networks.moment(run) == 10
-    assert networks.moment(replace(run, id="another")) is None
+    assert networks.chosen_step(run) is None
+    assert networks.choose_step(run, 10) == ""
+    assert networks.chosen_step(run) == 10
+    assert networks.chosen_step(replace(run, id="another")) is None
     state["network"] = "shipped"
-    assert networks.moment(run) is None
+    assert networks.chosen_step(run) is None
     state["network"] = "run"
-    assert networks.choose_moment(run, 11) == ""
-    assert networks.moment(run) is None
+    assert networks.choose_step(run, 11) == ""
+    assert networks.chosen_step(run) is None
 
 
 def test_accuracy_belongs_to_the_weights_that_read(run: RunSnapshot) -> None:
@@ -221,8 +221,8 @@ def test_missing_or_foreign_kept_weights_are_rejected(run: RunSnapshot, state: S
     with pytest.raises(CheckpointError, match="contains a network with other layers"):
         networks.kept_model(replace(run, config=run.config.replace(activation="relu")), 5)
     run.kept[5].unlink()
-    assert re.search("step 5 cannot be shown: .*does not exist", networks.choose_moment(run, 5))
-    assert networks.moment(run) is None
+    assert re.search("step 5 cannot be shown: .*does not exist", networks.choose_step(run, 5))
+    assert networks.chosen_step(run) is None
 
 
 def test_preparation_explains_why_it_is_empty(app: AppTest) -> None:

@@ -102,7 +102,7 @@ def test_ten_digits_are_brought_back_after_start_again(views: SimpleNamespace, h
     assert views.hand._past() == []
 
 
-def test_digits_drawn_after_start_again_are_kept_when_the_ten_come_back(views: SimpleNamespace, hand: Any) -> None:
+def test_digits_drawn_after_start_again_survive_undo(views: SimpleNamespace, hand: Any) -> None:
     draw_digits(views, hand, 10)
     ten = views.hand._digits()
     views.hand._again()

@@ -23,7 +23,7 @@ def test_diagnosis_is_of_the_moment_looked_back_at(small_npz: Path, monkeypatch:
     (warning,) = page.warning
     assert "Training diverged" in warning.value
     assert "at the end" in warning.value
-    page.session_state["moment"] = run.id, 5
+    page.session_state["chosen_step"] = run.id, 5
     page.run()
     assert not page.exception
     assert not page.warning

@@ -9,7 +9,7 @@ from mnist_fc.config import PRESETS
 from mnist_fc.server.run import Run
 from mnist_fc.views import rest
 from mnist_fc.views.state import networks, session, shared
-from tests.support.session import State, new_app, said
+from tests.support.session import State, new_app, shown_config
 
 LONG = PRESETS["best"].replace(hidden_sizes=(16,), threads=1)
 
@@ -36,13 +36,13 @@ def open_page(run: Run) -> AppTest:
 def test_preset_is_for_the_next_run(run: Run) -> None:
     app = open_page(run)
     app.selectbox(key="preset").select("blog-keras").run()
-    assert said(app).learning_rate == PRESETS["blog-keras"].learning_rate
+    assert shown_config(app).learning_rate == PRESETS["blog-keras"].learning_rate
     assert run.learning_rate == LONG.learning_rate
     app.select_slider(key="learning_rate").set_value(0.01).run()
     assert run.learning_rate == 0.01
 
 
-def test_page_at_rest_looks_only_after_a_run_that_can_be_resumed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_at_rest_watches_only_runs_that_can_be_resumed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamlit.session_state", State())
     monkeypatch.setattr("mnist_fc.views.state.pace.num_present", lambda: 1)  # no server counts the pages here
     session.set_address("run", run.id)

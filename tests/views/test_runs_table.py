@@ -111,7 +111,7 @@ def test_speed_is_images_over_the_time_shown(views: SimpleNamespace, store: RunS
     assert views.runs_table._figures(listed(views, run_id)) == ["done", "", "91.00%", "0.4 s", "5,000"]
 
 
-def test_run_in_its_first_epoch_has_a_time_and_a_speed(views: SimpleNamespace, store: RunStore) -> None:
+def test_run_in_its_first_epoch_has_time_and_speed(views: SimpleNamespace, store: RunStore) -> None:
     step = StepRecord(5, 1, 500, 0.5, 2.3, 0.1, 0.001, (1.0, 1.0))
     running = views.ListedRun("a", "a", RunSettings(CONFIG, (0.001,)), "running", (step,), (), None)
     assert views.runs_table._figures(running) == ["running, 0 of 2 epochs done", "", "", "0.5 s", "1,000"]

@@ -25,7 +25,7 @@ from mnist_fc.config import PRESETS
 from mnist_fc.views.components import drawable_canvas
 from mnist_fc.views.state import messages, shared, streamlit_patches
 from tests.support.browser import SEVEN, click, draw, expect_reading, ready, running_server
-from tests.support.session import opened_app, said
+from tests.support.session import opened_app, shown_config
 
 MEGABYTE = bytes(2**20)
 
@@ -63,14 +63,14 @@ def test_controls_work_without_recorded_messages(monkeypatch: pytest.MonkeyPatch
     app = opened_app()
     app.select_slider(key="epochs").set_value(30).run()
     app.selectbox(key="activation").set_value("tanh").run()
-    assert (said(app).num_epochs, said(app).activation) == (30, "tanh")
+    assert (shown_config(app).num_epochs, shown_config(app).activation) == (30, "tanh")
     app.selectbox(key="preset").select("best").run()
-    assert said(app) == PRESETS["best"]
+    assert shown_config(app) == PRESETS["best"]
     app.run()
-    assert said(app) == PRESETS["best"], "what the page set is no choice of the person"
+    assert shown_config(app) == PRESETS["best"], "what the page set is no choice of the person"
     app.select_slider(key="epochs").set_value(20).run()
     app.select_slider(key="epochs").set_value(PRESETS["best"].num_epochs).run()
-    assert said(app) == PRESETS["best"]
+    assert shown_config(app) == PRESETS["best"]
 
 
 # Sessions
@@ -90,7 +90,7 @@ def test_page_trains_without_streamlits_script_context(monkeypatch: pytest.Monke
     assert run.wait_until_state("done", timeout=300)
 
 
-def test_own_session_is_present_for_a_while_after_its_script_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_session_is_present_shortly_after_its_script_ran(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(monotonic=lambda: 1000.0)
     monkeypatch.setattr(streamlit_patches, "time", clock)
     monkeypatch.setattr(streamlit_patches, "_runtime", lambda: SimpleNamespace(is_active_session=lambda session_id: False))

@@ -76,7 +76,7 @@ def test_thirty_sessions_recompute_expired_result_once() -> None:
     assert results.get("key", 2, compute, never).value == 1
 
 
-def test_sessions_that_allow_no_older_result_wait_for_the_newer_one() -> None:
+def test_sessions_that_accept_no_older_result_wait_for_newer() -> None:
     results, compute = Throttle(), Computation()
     results.get("key", 1, lambda: 0)
     assert thirty(lambda: results.get("key", 2, compute).value, compute.is_released.set) == [1] * NUM_SESSIONS
@@ -124,7 +124,7 @@ def test_number_of_results_is_bounded_and_the_oldest_goes_first() -> None:
     assert computed == [1, 2, 3, 4, 2]
 
 
-def test_survey_of_the_same_weights_is_computed_once_for_all_sessions(small: Mnist, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_survey_of_same_weights_is_computed_once_for_all(small: Mnist, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def counted(model: MLP, images: Tensor) -> Survey:

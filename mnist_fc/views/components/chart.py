@@ -1,7 +1,7 @@
 """Line charts, drawn by chart.js as SVG.
 
 They are hand-written although libraries exist, because the page redraws them at every tick of a run, on the processor cores
-that train. Streamlit's charts (Vega-Lite) took 75 % of the browser's time per tick, on two cores with Chromium; training on
+that train. Streamlit's charts (Vega-Lite) took 75% of the browser's time per tick, on two cores with Chromium; training on
 both cores slowed by a quarter. chart.js takes a tenth of the time of Vega-Lite.
 """
 

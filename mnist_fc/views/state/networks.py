@@ -119,12 +119,12 @@ def network() -> Network:
     snapshot = watched_snapshot()
     if snapshot is None or snapshot.weights is None or state.get("network", "run") != "run":
         return Network(shipped_reader())
-    if (step := moment(snapshot)) is not None:
+    if (step := chosen_step(snapshot)) is not None:
         try:
             return Network(Reader(kept_model(snapshot, step)), snapshot, step, is_newest=False)
         except (CheckpointError, ConfigError) as error:  # the weights could be read when they were chosen
-            state.moment = snapshot.id, None
-            state.moment_problem = snapshot.id, _not_shown(step, error)
+            state.chosen_step = snapshot.id, None
+            state.chosen_step_problem = snapshot.id, _not_shown(step, error)
     return Network(newest_reader(snapshot), snapshot, snapshot.weights.step)
 
 
@@ -157,40 +157,40 @@ def kept_model(run: RunSnapshot, step: int) -> MLP:
     return model
 
 
-def moment(run: RunSnapshot) -> int | None:
+def chosen_step(run: RunSnapshot) -> int | None:
     """Return the step of `run` whose weights this session looks back on; None for the newest."""
-    run_id, step = st.session_state.get("moment", (run.id, None))
+    run_id, step = st.session_state.get("chosen_step", (run.id, None))
     is_newest = run.weights is not None and step == run.weights.step
     is_other = run_id != run.id or st.session_state.get("network", "run") != "run"
     return None if is_newest or is_other or step not in run.kept else step
 
 
-def at_moment(run: RunSnapshot) -> RunSnapshot:
+def at_chosen_step(run: RunSnapshot) -> RunSnapshot:
     """Return `run` with its figures as they were at the moment that this session looks back on."""
-    step = moment(run)
+    step = chosen_step(run)
     return run if step is None else run.up_to(step)
 
 
-def choose_moment(run: RunSnapshot, step: int) -> str:
+def choose_step(run: RunSnapshot, step: int) -> str:
     """Look back on the weights of `step` from now on; on the newest if those of `step` were not kept.
 
     Returns why the weights cannot be shown, else an empty text.
     """
     state = st.session_state
-    state.moment = run.id, None
+    state.chosen_step = run.id, None
     if step not in run.kept:
         return ""
     try:
         kept_model(run, step)
     except (CheckpointError, ConfigError) as error:
         return _not_shown(step, error)
-    state.moment = run.id, step
+    state.chosen_step = run.id, step
     return ""
 
 
-def moment_problem(run: RunSnapshot | None) -> str:
+def chosen_step_problem(run: RunSnapshot | None) -> str:
     """Return why the moment last chosen of this run cannot be shown; empty if it can."""
-    of_run, problem = st.session_state.get("moment_problem", (None, ""))
+    of_run, problem = st.session_state.get("chosen_step_problem", (None, ""))
     return problem if run and of_run == run.id else ""
 
 
