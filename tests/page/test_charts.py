@@ -23,7 +23,7 @@ def test_hovering_a_curve_shows_exact_values(page: Page) -> None:
     assert end
     page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2)
     accuracy = re.findall(r"\d\d\.\d\d", page.locator(".st-key-progress").inner_text())[0]
-    expect(page.locator(".st-key-accuracy_chart .tip")).to_have_text(f"test · step 275 · {accuracy} %")
+    expect(page.locator(".st-key-accuracy_chart .tip")).to_have_text(f"test · step 275 · {accuracy}%")
     page.mouse.move(5, 5)
     expect(page.locator(".st-key-accuracy_chart .tip")).to_be_hidden()
 
