@@ -93,6 +93,21 @@ def test_stall_is_explained_by_the_setting_that_causes_it(runs: Runs, name: str,
     assert found(runs(STALLING[name])).change == change
 
 
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [
+        ({"learning_rate": 0.05, "dropout": 0.3}, {"learning_rate": 0.1}),
+        ({"dropout": 0.3, "batch_size": 4096}, {"dropout": 0.0}),
+        ({"batch_size": 4096}, {"batch_size": 100}),
+        ({}, {"learning_rate": 0.01}),
+    ],
+)
+def test_stall_of_a_relu_network_is_blamed_on_one_setting(runs: Runs, settings: dict[str, Any], change: dict[str, Any]) -> None:
+    run = runs(STALLING["deep sigmoid"])
+    diagnosis = found(dataclasses.replace(run, config=run.config.replace(activation="relu", **settings)))
+    assert (diagnosis.name, diagnosis.change) == ("stalls", change)
+
+
 def test_stall_is_not_named_before_enough_steps(runs: Runs) -> None:
     run = runs(STALLING["deep sigmoid"])
     for record, diagnosis in zip(run.steps, run_without_epochs(run), strict=True):
