@@ -197,6 +197,7 @@ class TestPeers:
             )
         ]
 
+    @pytest.mark.integration
     def test_failing_peer_is_skipped_with_its_last_error_line(
         self,
         only_peers: Callable[[dict[str, tuple[str, ...]]], None],
@@ -211,6 +212,7 @@ class TestPeers:
         reason = "RuntimeError: torch has 1 thread"
         assert [line for line in reported if "skipped" in line] == [f"{net}: keras-torch is skipped: {reason}" for net in NETS]
 
+    @pytest.mark.integration
     def test_installed_peer_has_rows_beside_the_others(
         self,
         only_peers: Callable[[dict[str, tuple[str, ...]]], None],
@@ -228,6 +230,7 @@ class TestPeers:
             assert row.seconds_per_epoch > 0
             assert row.ratio_to_floor == row.seconds_per_epoch / floors[row.net]
 
+    @pytest.mark.integration
     @pytest.mark.parametrize(
         ("peer", "module", "text"), [("scikit-learn", "sklearn.neural_network", SCIKIT_LEARN), ("keras-torch", "keras", KERAS)]
     )
