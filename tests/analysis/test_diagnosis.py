@@ -53,7 +53,7 @@ def test_only_the_actual_fault_is_named(runs: Runs, name: str, config: TrainConf
 
 @pytest.mark.parametrize("name", [name for name in DIVERGING if name != "no number"])  # over before there is a mean to judge
 def test_divergence_is_named_early_and_until_the_end(runs: Runs, name: str) -> None:
-    *during, _ = runs(DIVERGING[name]).prefixes()
+    *during, _ = runs(DIVERGING[name]).prefixes
     names = [diagnosis.name if diagnosis else None for diagnosis in during]
     first = names.index("diverges")
     assert first < 25
@@ -62,7 +62,7 @@ def test_divergence_is_named_early_and_until_the_end(runs: Runs, name: str) -> N
 
 @pytest.mark.parametrize(("name", "config"), SICK)
 def test_advice_is_one_valid_setting_that_differs(runs: Runs, name: str, config: TrainConfig) -> None:
-    for diagnosis in runs(config).prefixes():
+    for diagnosis in runs(config).prefixes:
         if diagnosis:
             ((field, value),) = diagnosis.change.items()
             assert field in FIELDS
