@@ -1,7 +1,10 @@
 """files.py: writes are atomic and durable, and only regular files are read, up to a bound."""
 
+import contextlib
+import errno
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +23,21 @@ def umask(mask: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+@contextmanager
+def not_root(folder: Path) -> Iterator[None]:
+    """Give up root's rights, which ignore permissions, and own `folder` without them."""
+    if os.geteuid() != 0:
+        yield
+        return
+    nobody = 65534
+    os.chown(folder, nobody, -1)
+    os.seteuid(nobody)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 # Writing
@@ -55,14 +73,34 @@ def test_file_is_synced_before_replacing_and_folder_afterwards(tmp_path: Path, m
     assert [found.st_ino for found, _ in synced] == [path.stat().st_ino for path in (tmp_path / "a", tmp_path)]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_cannot_be_read_can_still_be_written(tmp_path: Path) -> None:
-    tmp_path.chmod(0o300)
-    try:
-        atomic_write(tmp_path / "a", lambda file: file.write(b"x"))
-        assert (tmp_path / "a").read_bytes() == b"x"
-    finally:
-        tmp_path.chmod(0o700)
+def test_a_folder_that_cannot_be_read_can_still_be_written() -> None:
+    with tempfile.TemporaryDirectory() as name, not_root(Path(name)):
+        Path(name).chmod(0o300)
+        with pytest.raises(PermissionError):
+            os.listdir(name)
+        atomic_write(Path(name) / "a", lambda file: file.write(b"x"))
+        assert (Path(name) / "a").read_bytes() == b"x"
+        Path(name).chmod(0o700)
+
+
+@pytest.mark.parametrize(("code", "is_reported"), [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
+def test_a_folder_that_fails_to_sync_has_the_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, is_reported: bool
+) -> None:
+    """Some network file systems do not sync folders, which is no error; a failing disk is one."""
+    sync = os.fsync
+
+    def fail_for_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    (tmp_path / "a").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", fail_for_folders)
+    with pytest.raises(OSError, match=os.strerror(code)) if is_reported else contextlib.nullcontext():
+        atomic_write(tmp_path / "a", lambda file: file.write(b"new"))
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ class TrainingProcess:
             self._reader.start()
         except RuntimeError:
             self._commands.put(None)
-            self._process.kill()
-            self._process.wait()
+            with self._process:  # closes its pipes
+                self._process.kill()
             raise
 
     @property

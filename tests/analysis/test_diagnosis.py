@@ -53,7 +53,7 @@ def test_only_the_actual_fault_is_named(runs: Runs, name: str, config: TrainConf
 
 @pytest.mark.parametrize("name", [name for name in DIVERGING if name != "no number"])  # over before there is a mean to judge
 def test_divergence_is_named_early_and_until_the_end(runs: Runs, name: str) -> None:
-    *during, _ = runs(DIVERGING[name]).prefixes()
+    *during, _ = runs(DIVERGING[name]).prefixes
     names = [diagnosis.name if diagnosis else None for diagnosis in during]
     first = names.index("diverges")
     assert first < 25
@@ -62,7 +62,7 @@ def test_divergence_is_named_early_and_until_the_end(runs: Runs, name: str) -> N
 
 @pytest.mark.parametrize(("name", "config"), SICK)
 def test_advice_is_one_valid_setting_that_differs(runs: Runs, name: str, config: TrainConfig) -> None:
-    for diagnosis in runs(config).prefixes():
+    for diagnosis in runs(config).prefixes:
         if diagnosis:
             ((field, value),) = diagnosis.change.items()
             assert field in FIELDS
@@ -91,6 +91,21 @@ def test_following_the_advice_cures_the_fault(runs: Runs, name: str, config: Tra
 )
 def test_stall_is_explained_by_the_setting_that_causes_it(runs: Runs, name: str, change: dict[str, Any]) -> None:
     assert found(runs(STALLING[name])).change == change
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [
+        ({"learning_rate": 0.05, "dropout": 0.3}, {"learning_rate": 0.1}),
+        ({"dropout": 0.3, "batch_size": 4096}, {"dropout": 0.0}),
+        ({"batch_size": 4096}, {"batch_size": 100}),
+        ({}, {"learning_rate": 0.01}),
+    ],
+)
+def test_stall_of_a_relu_network_is_blamed_on_one_setting(runs: Runs, settings: dict[str, Any], change: dict[str, Any]) -> None:
+    run = runs(STALLING["deep sigmoid"])
+    diagnosis = found(dataclasses.replace(run, config=run.config.replace(activation="relu", **settings)))
+    assert (diagnosis.name, diagnosis.change) == ("stalls", change)
 
 
 def test_stall_is_not_named_before_enough_steps(runs: Runs) -> None:

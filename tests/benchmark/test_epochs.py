@@ -20,12 +20,42 @@ from mnist_fc.training.engine import train
 
 ABSENT = "no_package_has_this_name"
 
-KERAS = """
+BROKEN_KERAS = """
 import os
 print("noise of a library")
 raise RuntimeError(f"{os.environ['KERAS_BACKEND']} has {os.environ['OMP_NUM_THREADS']} thread")
 """
 """A stand-in for Keras, which is not a requirement: importing it fails."""
+
+KERAS = """
+import types
+
+class Callback:
+    pass
+
+class Sequential:
+    def __init__(self, layers):
+        print("noise of a library with the layers", layers)
+        assert layers == [(784,), (500, "relu"), (500, "relu"), (10, "softmax")]
+
+    def compile(self, optimizer, loss):
+        assert (optimizer, loss) == (0.001, "sparse_categorical_crossentropy")
+
+    def fit(self, images, labels, batch_size, epochs, verbose, callbacks):
+        assert (images.shape, str(images.dtype), labels.shape) == ((60_000, 784), "float32", (60_000,))
+        assert (images.min(), images.max(), sorted(set(labels.tolist()))) == (0, 1, list(range(10)))
+        assert (batch_size, verbose) == (100, 0)
+        for epoch in range(epochs):
+            for callback in callbacks:
+                callback.on_epoch_begin(epoch, {})
+                callback.on_epoch_end(epoch, {})
+
+Input = tuple
+callbacks = types.SimpleNamespace(Callback=Callback)
+layers = types.SimpleNamespace(Dense=lambda units, activation: (units, activation))
+optimizers = types.SimpleNamespace(Adam=lambda learning_rate: learning_rate)
+"""
+"""A stand-in for Keras that checks its arguments, those of the blog's Keras program, and learns nothing."""
 
 SCIKIT_LEARN = """
 class MLPClassifier:
@@ -167,13 +197,14 @@ class TestPeers:
             )
         ]
 
+    @pytest.mark.integration
     def test_failing_peer_is_skipped_with_its_last_error_line(
         self,
         only_peers: Callable[[dict[str, tuple[str, ...]]], None],
         install: Callable[[str, str], None],
         tiny: Mnist,
     ) -> None:
-        install("keras", KERAS)
+        install("keras", BROKEN_KERAS)
         only_peers({"keras-torch": PEERS["keras-torch"]})
         reported: list[str] = []
         rows = benchmark(tiny, threads=1, num_epochs=1, with_peers=True, report=reported.append)
@@ -181,6 +212,7 @@ class TestPeers:
         reason = "RuntimeError: torch has 1 thread"
         assert [line for line in reported if "skipped" in line] == [f"{net}: keras-torch is skipped: {reason}" for net in NETS]
 
+    @pytest.mark.integration
     def test_installed_peer_has_rows_beside_the_others(
         self,
         only_peers: Callable[[dict[str, tuple[str, ...]]], None],
@@ -198,13 +230,24 @@ class TestPeers:
             assert row.seconds_per_epoch > 0
             assert row.ratio_to_floor == row.seconds_per_epoch / floors[row.net]
 
+    @pytest.mark.integration
+    @pytest.mark.parametrize(
+        ("peer", "module", "text"), [("scikit-learn", "sklearn.neural_network", SCIKIT_LEARN), ("keras-torch", "keras", KERAS)]
+    )
     def test_peer_gives_as_many_figures_as_requested(
-        self, only_peers: Callable[[dict[str, tuple[str, ...]]], None], install: Callable[[str, str], None]
+        self,
+        only_peers: Callable[[dict[str, tuple[str, ...]]], None],
+        install: Callable[[str, str], None],
+        peer: str,
+        module: str,
+        text: str,
     ) -> None:
-        install("sklearn.neural_network", SCIKIT_LEARN)
-        only_peers({"scikit-learn": PEERS["scikit-learn"]})
-        ((name, seconds),) = benchmark_module._time_peers("784-500-10", threads=1, num_epochs=3, report=lambda _: None)
-        assert (name, len(seconds)) == ("scikit-learn", 3)
+        install(module, text)
+        only_peers({peer: PEERS[peer]})
+        reported: list[str] = []
+        ((name, seconds),) = benchmark_module._time_peers("784-500-500-10", threads=1, num_epochs=3, report=reported.append)
+        assert reported == [f"784-500-500-10: 3 epochs of {peer}"]
+        assert (name, len(seconds)) == (peer, 3)
 
     def test_peers_are_not_run_unless_requested(
         self, only_peers: Callable[[dict[str, tuple[str, ...]]], None], tiny: Mnist

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from mnist_fc.benchmark.epochs import machine
+from mnist_fc.cli import evaluate as evaluate_command
 from mnist_fc.cli.main import main
 from mnist_fc.config import CPU_COUNT, FIELDS, TrainConfig
 from mnist_fc.data.mnist import Mnist
@@ -321,6 +322,21 @@ def test_measure_prints_every_condition_and_rate(
     assert error_line(["measure", "--pen-strokes", str(tmp_path / "none.npz")], capsys).endswith("none.npz do not exist")
 
 
+@pytest.mark.integration
+def test_measure_without_checkpoints_trains_each_preset(
+    small_npz: Path, pen_strokes: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = TrainConfig(hidden_sizes=(16,), learning_rate=0.01, num_epochs=1, num_validation=0, threads=1)
+    monkeypatch.setattr(evaluate_command, "PRESETS", {"one": short, "two": short.replace(num_epochs=3)})
+    arguments = ["measure", "--data", str(small_npz), "--pen-strokes", pen_strokes, "--all-writers"]
+    (result,), said = run([*arguments, "--json"], capsys)
+    assert said[0] == "10 digits, writers 0, 1, 2, 3, 4, drawn under each of 7 conditions"
+    assert said[1:3] == ["training one on 2,000 images", "training two on 2,000 images"]
+    accuracies = {network["name"]: network["test_accuracy"] for network in json.loads(result)["networks"]}
+    assert list(accuracies) == ["shipped", "one", "two"]
+    assert 0.5 < accuracies["one"] < accuracies["two"] < accuracies["shipped"]
+
+
 def test_measure_needs_all_writers_for_a_file_of_few(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "one.tra"
     path.write_text('.SEGMENT DIGIT 0 ? "1"\n.COMMENT 1 3 1\n.PEN_DOWN\n0 100\n0 0\n.PEN_UP\n')
@@ -421,6 +437,18 @@ def test_ctrl_c_stops_after_the_step_and_keeps_the_checkpoint(quick: list[str], 
     assert ending.endswith(f"is {result['checkpoint']}.")
     assert Path(result["run_dir"]).parent == tmp_path / "runs"
     assert checkpoint.load(result["checkpoint"]).hidden_sizes == (1024, 1024)
+
+
+@pytest.mark.integration
+def test_ctrl_c_ends_a_command_without_a_traceback(small_npz: Path) -> None:
+    command = [sys.executable, "-m", "mnist_fc", "benchmark", "--data", str(small_npz), "--epochs", "100", "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any("epoch 1 of 100" in line for line in process.stderr)
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
 
 
 @pytest.mark.integration

@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_fc.data.mnist import Mnist
@@ -444,7 +444,6 @@ def pictures(draw: st.DrawFn) -> np.ndarray:
     return rgba
 
 
-@settings(max_examples=300, deadline=None)
 @given(pictures())
 def test_any_picture_has_an_image_in_range_or_none(rgba: np.ndarray) -> None:
     image, resized = to_image(rgba), resize_canvas(rgba)

@@ -159,7 +159,7 @@ def any_config(chance: random.Random) -> TrainConfig:
 @pytest.fixture(scope="module")
 def many_scripts() -> list[str]:
     chance = random.Random(0)
-    return [render_script(config) for config in [*PRESETS.values(), *CASES.values(), *(any_config(chance) for _ in range(200))]]
+    return [render_script(config) for config in [*PRESETS.values(), *CASES.values(), *(any_config(chance) for _ in range(100))]]
 
 
 def shape_of(image: Tensor) -> tuple[Tensor, Tensor]:

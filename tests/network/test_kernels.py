@@ -165,6 +165,7 @@ def test_each_update_and_gradient_is_compared(public: dict[str, Any], probe: Cal
         assert kernels.choose("kernel", public | {name: lambda *_: None}, public, probe) is public
 
 
+@pytest.mark.integration
 def test_importing_draws_no_random_number_and_logs_nothing() -> None:
     script = (
         "import torch; state = torch.get_rng_state()\n"
@@ -187,6 +188,7 @@ assert kernels.ACTIVATION_GRADIENTS is kernels.PUBLIC_GRADIENTS
 """
 
 
+@pytest.mark.integration
 def test_a_pytorch_without_the_interfaces_gets_the_public_ways() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

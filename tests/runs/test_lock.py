@@ -22,6 +22,14 @@ def test_asking_for_the_lock_creates_nothing_and_blocks_nobody(tmp_path: Path, n
         assert not any(pool.map(lambda _: is_locked(folder.path), range(400)))
 
 
+def test_a_lock_that_is_no_file_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "folder" / ".lock").mkdir(parents=True)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / ".lock")  # opening one would wait for a writer
+    assert not is_locked(tmp_path / "folder")
+    assert not is_locked(tmp_path / "pipe")
+
+
 @pytest.mark.integration
 def test_one_program_at_a_time_writes_a_run(tmp_path: Path, new_run: NewRun, records: list[Record]) -> None:
     folder = new_run(tmp_path, CONFIG)

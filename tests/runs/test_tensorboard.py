@@ -150,8 +150,9 @@ def session_groups(store: Path) -> dict[str, Any]:
     return {group["name"]: group for group in answer["sessionGroups"]}
 
 
-def status(store: Path, run: str) -> str:
-    (session,) = session_groups(store)[run]["sessions"]
+def status(group: dict[str, Any]) -> str:
+    """The status in a row of that table."""
+    (session,) = group["sessions"]
     return str(session["status"]).removeprefix("STATUS_")
 
 
@@ -327,18 +328,18 @@ def test_each_hyperparameter_has_its_range(client: Client) -> None:
     assert all(metric["description"] for metric in experiment["metricInfos"])
 
 
-def test_the_status_tells_success_from_failure(tmp_path: Path, small: Mnist) -> None:
+def test_the_status_tells_success_from_failure(tmp_path: Path, small: Mnist, runs: dict[str, list[Record]]) -> None:
     diverging = VALIDATED.replace(**OVERFLOWING)
     ends = {
-        "DONE": (VALIDATED, list(train(VALIDATED, small))),
+        "DONE": (VALIDATED, runs["validated"]),
         "STOPPED": (VALIDATED, list(train(VALIDATED, small, stop_after(5)))),
         "FAILED": (diverging, list(train(diverging, small))),
-        "CUT OFF": (VALIDATED, list(train(VALIDATED, small))[:-1]),
+        "CUT OFF": (VALIDATED, runs["validated"][:-1]),
     }
     for name, (config, records) in ends.items():
         write(tmp_path / name, config, records)
     statuses = {"DONE": "SUCCESS", "FAILED": "FAILURE", "STOPPED": "UNKNOWN", "CUT OFF": "UNKNOWN"}
-    assert {name: status(tmp_path, name) for name in ends} == statuses
+    assert {name: status(group) for name, group in session_groups(tmp_path).items()} == statuses
     (end,) = of(EndRecord, ends["FAILED"][1])
     assert end.outcome == "failed"
     assert "accuracy/test" not in scalars(tmp_path / "FAILED")
@@ -368,9 +369,19 @@ def test_each_record_is_one_event(content: bytes, runs: dict[str, list[Record]])
     assert record_ends(content)[-1] == len(content)
 
 
+@pytest.fixture(scope="module")
+def uncut(store: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard reads of that file."""
+    return scalars(store / "validated")
+
+
 @given(st.floats(0, 1), st.integers(-20, 20) | st.integers(-5000, 5000))
 def test_a_truncated_file_keeps_all_records_before_the_cut(
-    tmp_path_factory: pytest.TempPathFactory, store: Path, content: bytes, place: float, offset: int
+    tmp_path_factory: pytest.TempPathFactory,
+    content: bytes,
+    uncut: dict[str, list[tuple[int, float]]],
+    place: float,
+    offset: int,
 ) -> None:
     ends = record_ends(content)
     cut = min(max(0, ends[int(place * (len(ends) - 1))] + offset), len(content))
@@ -378,7 +389,6 @@ def test_a_truncated_file_keeps_all_records_before_the_cut(
     path.write_bytes(content[:cut])
     whole = [content[start + 12 : end - 4] for start, end in pairwise([0, *ends]) if end <= cut]
     assert list(RawEventFileLoader(str(path)).Load()) == whole
-    uncut = scalars(store / "validated")
     for tag, points in scalars(path.parent).items():
         assert points == uncut[tag][: len(points)]
 
@@ -397,6 +407,7 @@ for step in count(1):
 """
 
 
+@pytest.mark.integration
 def test_a_killed_writer_loses_no_record(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
@@ -445,7 +456,7 @@ def test_a_resumed_run_replaces_the_old_course(
     assert 'name: "logits"' in client.get("/data/plugin/graphs/graph", query_string={"run": "run"}).text
     group = session_groups(tmp_path)["run"]
     assert group["hparams"]["learning_rate"] == VALIDATED.learning_rate
-    assert status(tmp_path, "run") == "SUCCESS"
+    assert status(group) == "SUCCESS"
 
 
 def test_resuming_after_setting_back_the_clock_replaces_the_course(tmp_path: Path, runs: dict[str, list[Record]]) -> None:
@@ -489,6 +500,7 @@ def test_a_file_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
         EventFile(tmp_path / "nowhere", VALIDATED)
 
 
+@pytest.mark.integration
 def test_tensorflow_is_never_imported(tmp_path: Path, store: Path) -> None:
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow is imported')")
     script = (

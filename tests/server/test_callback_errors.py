@@ -86,6 +86,39 @@ def test_error_in_writer_fails_the_run_and_closes_its_folder(
     assert not is_locked(run.path), "others can have the folder"
 
 
+def test_error_before_the_start_fails_the_run_alone(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError("the start")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "prepare", fail)
+        run = scheduler.start(SHORT)
+        snapshot = finished(run)
+    assert snapshot.state == "failed"
+    assert snapshot.message.startswith("It could not start; the server's log says why.")
+    assert any(line.startswith("ERROR") and run.id in line and line.endswith("could not start") for line in log)
+    assert finished(scheduler.start(SHORT)).state == "done"
+
+
+def test_run_whose_end_cannot_be_written_ends_all_the_same(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError("the server")
+
+    with monkeypatch.context() as patch:
+        for name in ("receive", "write_end"):
+            patch.setattr(Run, name, fail)
+        run = scheduler.start(SHORT)
+        snapshot = finished(run)
+    assert snapshot.state == "failed"
+    assert snapshot.message.startswith(SERVER_ERROR)
+    assert any(line.startswith("ERROR the end of run") and line.endswith("cannot be written") for line in log)
+    assert finished(scheduler.start(SHORT)).state == "done"
+
+
 def test_error_in_a_result_handler_fails_the_speed_test_alone(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any) -> None:
         raise ZeroDivisionError("the result handler")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -102,10 +103,26 @@ def test_error_in_the_process_fails_the_run_alone(scheduler: Scheduler) -> None:
 
 @pytest.mark.parametrize(
     ("code", "text"),
-    [(0, "ended with exit code 0."), (-9, "was ended by SIGKILL, which is"), (-35, "was ended by signal 35.")],
+    [
+        (0, "ended with exit code 0."),
+        (86, "had less memory than it needs; MNIST_FC_MEMORY_GB allows more."),
+        (-9, "was ended by SIGKILL, which is"),
+        (-35, "was ended by signal 35."),
+    ],
 )
 def test_exit_code_is_described(code: int, text: str) -> None:
     assert text in f"{how_it_died(code)}."
+
+
+def test_nothing_is_left_of_a_process_without_threads() -> None:
+    before = children(), num_descriptors()
+    size = threading.stack_size(2**47)  # more than the system can give a thread
+    try:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            TrainingProcess(lambda process, reply: None, lambda process, reason: None)
+    finally:
+        threading.stack_size(size)
+    assert (children(), num_descriptors()) == before
 
 
 def test_close_ends_the_processes_once_and_for_good(tmp_path: Path) -> None:

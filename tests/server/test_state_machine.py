@@ -277,7 +277,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-SchedulerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+SchedulerMachine.TestCase.settings = settings(stateful_step_count=30)
 TestScheduler = SchedulerMachine.TestCase
 
 

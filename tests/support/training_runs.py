@@ -1,5 +1,6 @@
 """Real runs on little data: healthy ones, and one of everything that can go wrong."""
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +23,12 @@ class Run:
     epochs: list[EpochRecord]
     end: EndRecord
 
-    def prefixes(self) -> Iterator[Diagnosis | None]:
-        """Yield the diagnosis after every record, and at the end."""
+    @functools.cached_property
+    def prefixes(self) -> list[Diagnosis | None]:
+        """The diagnosis after every record, and at the end."""
+        return list(self._diagnose_prefixes())
+
+    def _diagnose_prefixes(self) -> Iterator[Diagnosis | None]:
         for num_steps, record in enumerate(self.steps, start=1):
             epochs = [epoch for epoch in self.epochs if epoch.step < record.step]
             yield diagnose(self.config, self.config.learning_rate, self.steps[:num_steps], epochs, None)
@@ -35,7 +40,7 @@ class Run:
         return diagnose(self.config, self.config.learning_rate, self.steps, self.epochs, self.end)
 
     def named(self) -> set[str]:
-        return {diagnosis.name for diagnosis in self.prefixes() if diagnosis}
+        return {diagnosis.name for diagnosis in self.prefixes if diagnosis}
 
 
 Runs = Callable[[TrainConfig], Run]

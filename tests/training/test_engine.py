@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mnist_fc.config import PRESETS
+from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data.mnist import DataError, Mnist
 from mnist_fc.records import (
     KEPT_STEPS,
     MAX_KEPT,
     EndRecord,
     EpochRecord,
+    Record,
     StateRecord,
     StepRecord,
     WeightsRecord,
@@ -131,15 +132,15 @@ def test_weights_come_at_kept_steps_and_epoch_ends(small: Mnist) -> None:
 
 @pytest.mark.parametrize("num_epochs", [31, 32, 63, 100])
 def test_at_most_forty_weights_are_kept_including_the_last(mnist: Mnist, num_epochs: int) -> None:
-    few = Mnist(mnist.train_images[:600], mnist.train_labels[:600], mnist.test_images[:50], mnist.test_labels[:50])
+    few = Mnist(mnist.train_images[:150], mnist.train_labels[:150], mnist.test_images[:50], mnist.test_labels[:50])
     config = quick(hidden_sizes=(8,), batch_size=10, num_validation=0, num_epochs=num_epochs)
     weights = of(WeightsRecord, list(train(config, few)))
     kept = {record.step for record in weights if record.is_kept}
-    assert {*KEPT_STEPS, 60 * num_epochs} <= kept
+    assert {*KEPT_STEPS, 15 * num_epochs} <= kept
     assert 20 <= len(kept) <= MAX_KEPT
-    epochs = sorted(kept - KEPT_STEPS - {60 * num_epochs})
+    epochs = sorted(kept - KEPT_STEPS - {15 * num_epochs})
     assert len({later - earlier for earlier, later in pairwise(epochs)}) == 1
-    assert {60 * epoch for epoch in range(1, num_epochs + 1)} <= {record.step for record in weights}
+    assert {15 * epoch for epoch in range(1, num_epochs + 1)} <= {record.step for record in weights}
 
 
 def test_weights_records_are_copies(small: Mnist) -> None:
@@ -286,6 +287,7 @@ def test_too_few_images_for_validation_are_rejected(small: Mnist) -> None:
         list(train(quick(num_validation=5000), small))
 
 
+@pytest.mark.integration
 def test_one_epoch_of_the_blogs_program_exceeds_94_percent(mnist: Mnist) -> None:
     end = end_of(list(train(PRESETS["blog-pytorch"].replace(num_epochs=1, threads=1), mnist)))
     assert end.step == 600
@@ -311,11 +313,18 @@ RESUMABLE = {
 }
 
 
+@pytest.fixture(scope="module", params=list(RESUMABLE.values()), ids=list(RESUMABLE))
+def whole_run(request: pytest.FixtureRequest, small: Mnist) -> tuple[TrainConfig, list[Record]]:
+    """The settings and the records of a run that nothing stops."""
+    config = quick(num_epochs=3, hidden_sizes=(32, 16), **request.param)
+    return config, list(train(config, small))
+
+
 @pytest.mark.parametrize("stop_at", [0, 7, 15, 22, 30])
-@pytest.mark.parametrize("changes", RESUMABLE.values(), ids=RESUMABLE)
-def test_a_stopped_run_resumes_to_the_same_losses(small: Mnist, changes: dict[str, Any], stop_at: int) -> None:
-    config = quick(num_epochs=3, hidden_sizes=(32, 16), **changes)
-    whole = list(train(config, small))
+def test_a_stopped_run_resumes_to_the_same_losses(
+    small: Mnist, whole_run: tuple[TrainConfig, list[Record]], stop_at: int
+) -> None:
+    config, whole = whole_run
     before = list(train(config, small, stop_after(stop_at)))
     (state,) = of(StateRecord, before)
     assert state.step == stop_at
