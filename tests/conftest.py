@@ -68,6 +68,14 @@ def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         each.clear()
 
 
+@pytest.fixture(scope="module")
+def own_small_store(own_store: None, small_npz: Path) -> Iterator[None]:
+    """Give AppTest the same resources, with the data of `small`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MNIST_FC_DATA", str(small_npz))
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _plain_environment() -> Iterator[None]:
     """Unset the program's own environment variables."""

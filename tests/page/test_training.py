@@ -8,10 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
-from mnist_fc.config import CPU_COUNT
-from mnist_fc.training.throughput import BATCH_SIZES, thread_counts
 from tests.support.browser import (
-    SECONDS,
     SEVEN,
     Server,
     choose,
@@ -149,38 +146,18 @@ def test_queued_person_can_draw_leave_and_start_automatically(open_page: Callabl
 
 
 @pytest.mark.slow
-def test_speed_test_runs_live_and_offers_fastest_thread_count(
-    open_page: Callable[..., Page],
-) -> None:
+def test_speed_test_draws_its_figures_live(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?hidden_sizes=2048,2048")  # takes long to measure
     open_tab(page, "How fast is this machine?")
     click(page, "measure_speed")
     expect(page.locator(".st-key-stop_measuring button")).to_be_visible()
     expect(page.get_by_text(re.compile(r"^1 thread, batch [\d,]+: [\d,]+ images/s$"))).to_be_visible()
-    click(page, "train")
-    expect_status(page, "waiting")
-    click(page, "stop")
-    expect_status(page, "stopped")
+    dots = page.locator(".st-key-speed_chart .curves circle")
+    expect(dots.nth(1)).to_be_visible()
     click(page, "stop_measuring")
     expect(page.locator(".st-key-measure_speed button")).to_be_visible()
-    choose_preset(page, "fast")
-    click(page, "measure_speed")
-    expect(page.locator(".st-key-stop_measuring button")).to_be_visible()
-    expect(page.locator(".st-key-measure_speed button")).to_be_visible(timeout=300 * SECONDS)
-    dots = page.locator(".st-key-speed_chart .curves circle")
-    expect(dots).to_have_count(len(thread_counts()) * len(BATCH_SIZES))
-    advice = page.get_by_text("For batches of 200 (measured: 256) the fastest is")
-    expect(advice).to_contain_text(re.compile(r"(1 thread|\d+ threads): [\d,]+ images/s"))
-    if CPU_COUNT > 1:
-        fastest = re.findall(r"(\d+) threads?:", advice.inner_text())[0]
-        page.locator(".st-key-machine summary").click()
-        slide(page, "threads", "Home" if fastest != "1" else "End")
-        thumb = page.locator(".st-key-threads").get_by_role("slider")
-        expect(thumb).not_to_have_attribute("aria-valuetext", fastest)
-        click(page, "use_fastest")
-        expect(thumb).to_have_attribute("aria-valuetext", fastest)
-    click(page, "train")
-    expect_status(page, "done")
+    stopped = page.get_by_text(re.compile(r"^Stopped after \d+ of \d+ figures\.$"))
+    expect(dots).to_have_count(int(re.findall(r"\d+", stopped.inner_text())[0]))
 
 
 def test_killed_training_process_is_reported_and_the_next_run_works(page: Page, server: Server) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import select
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.waiting import TIMEOUT
@@ -21,6 +22,16 @@ def kill(pid: int) -> None:
     pidfd = os.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
     wait_for_end(pidfd)
+
+
+@contextlib.contextmanager
+def suspended(pid: int) -> Iterator[None]:
+    """Let a process do nothing for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def children() -> set[int]:

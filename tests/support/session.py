@@ -8,6 +8,9 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.files import ROOT
 from mnist_fc.views import controls
 
+SESSION_ID = "test session id"
+"""The id that AppTest gives to every session."""
+
 
 def new_app(**query: str) -> AppTest:
     """Return the page's script, not yet run, at an address with these parameters."""
@@ -21,6 +24,14 @@ def opened_app(**query: str) -> AppTest:
     """Return the page's script after its first run, which must not fail."""
     app = new_app(**query).run()
     assert not app.exception
+    return app
+
+
+def opened_tab(tab: str, **query: str) -> AppTest:
+    """Return the page's script after its first run, with this tab open."""
+    app = new_app(**query)
+    app.session_state["tabs"] = tab
+    assert not app.run().exception
     return app
 
 
