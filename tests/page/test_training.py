@@ -125,8 +125,7 @@ def test_reload_returns_to_the_run(page: Page) -> None:
 
 
 def test_queued_person_can_draw_leave_and_start_automatically(open_page: Callable[..., Page]) -> None:
-    first, second = open_page(), open_page()
-    choose_preset(first, "best")
+    first, second = open_page(query="?preset=best"), open_page(query="?epochs=1&hidden_sizes=32")
     click(first, "train")
     expect_status(first, "running")
     click(second, "train")
@@ -183,6 +182,7 @@ def test_speed_test_runs_live_and_offers_fastest_thread_count(
     expect_status(page, "done")
 
 
+@pytest.mark.slow
 def test_killed_training_process_is_reported_and_the_next_run_works(page: Page, server: Server) -> None:
     choose_preset(page, "best")
     click(page, "train")
