@@ -223,6 +223,7 @@ def test_changed_front_end_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert drawable_canvas.front_end() is None
 
 
+@pytest.mark.slow
 def test_drawing_is_read_without_our_own_canvas(browser: Browser, tmp_path: Path) -> None:
     copied_package(tmp_path)
     with running_server(tmp_path, PYTHONPATH=str(tmp_path)) as server:
