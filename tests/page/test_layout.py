@@ -8,19 +8,17 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support.browser import (
     BROWSER,
     BROWSER_ARGS,
-    ONE,
+    SCRIBBLE,
     SECONDS,
-    SEVEN,
-    TWO,
     Server,
     clear,
     click,
     draw,
+    draw_271,
     expect_reading,
     expect_status,
     open_tab,
     ready,
-    slide,
     start_run,
 )
 from tests.support.layout import Positions, faults, moved, positions, resize, settle, without_transitions
@@ -146,8 +144,6 @@ def test_why_tab_fits_320_pixels(open_page: Callable[..., Page]) -> None:
 
 SIZES = ((390, 844), (768, 1024), (1440, 1000), (1280, 800))
 
-SCRIBBLE: list[tuple[float, float]] = [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)]
-
 
 def states(page: Page) -> Iterator[str]:
     """Bring the page into one state after the other and yield the name of each."""
@@ -158,10 +154,7 @@ def states(page: Page) -> Iterator[str]:
     expect_reading(page, "?")
     yield "no digit"
     clear(page)
-    slide(page, "brush", "Home")
-    for i, shape in enumerate((TWO, SEVEN, ONE)):
-        draw(page, [(x / 3 + 15 + 75 * i, y / 3 + 90) for x, y in shape])
-        expect_reading(page, "271"[: i + 1])
+    draw_271(page)
     yield "a number"
     click(page, "test_digit_button")
     expect(page.locator(".under-digit")).to_contain_text("Test digit")

@@ -71,7 +71,7 @@ def test_two_changes_in_quick_succession_both_hold(browser: Browser, server: Ser
     is_slow = True
     for key in ("epochs", "batch_size"):
         answered = len(held)
-        page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first.press("End")
+        slide(page, key, "End")
         while len(held) == answered:
             page.evaluate("() => new Promise(requestAnimationFrame)")  # lets messages arrive
     is_slow = False

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from mnist_fc.config import PRESETS
@@ -35,6 +35,8 @@ expect.set_options(timeout=AT_ONCE_SECONDS * SECONDS)
 SEVEN: list[tuple[float, float]] = [(80, 60), (200, 60), (130, 230)]
 ONE: list[tuple[float, float]] = [(140, 50), (140, 230)]
 TWO: list[tuple[float, float]] = [(80, 90), (100, 65), (140, 55), (185, 70), (190, 105), (160, 150), (80, 225), (200, 225)]
+SCRIBBLE: list[tuple[float, float]] = [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)]
+"""A stroke that is not a digit."""
 
 
 UPPER, LOWER = "canvas.upper-canvas", "canvas.dc-canvas.lower-canvas"
@@ -208,6 +210,14 @@ def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-c
     page.mouse.up()
 
 
+def draw_271(page: Page) -> None:
+    """Draw three small digits beside each other on an empty canvas, and wait for the reading of each."""
+    slide(page, "brush", "Home")
+    for i, shape in enumerate((TWO, SEVEN, ONE)):
+        draw(page, [(x / 3 + 15 + 75 * i, y / 3 + 90) for x, y in shape])
+        expect_reading(page, "271"[: i + 1])
+
+
 def expect_blank(page: Page, canvas: str = ".st-key-canvas") -> None:
     """Wait until a canvas is empty in the browser, too: an earlier stroke would be cleared with the old ones."""
     assert page.locator(f"{canvas} {LOWER}").evaluate(DARK_AT_LAST) == 0
@@ -286,9 +296,13 @@ def choose_preset(page: Page, name: str) -> None:
     expect(page.locator(".st-key-epochs")).to_contain_text(str(PRESETS[name].num_epochs))
 
 
+def slider(page: Page, key: str) -> Locator:
+    return page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first
+
+
 def slide(page: Page, key: str, end: str) -> None:
     """Move a control to one end of its ladder with the keyboard: Home or End."""
-    page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first.press(end)
+    slider(page, key).press(end)
     if (key, end) == ("epochs", "Home"):
         # An earlier Train would use the old number of epochs.
         expect(page.locator("[data-testid=stSidebar]")).to_contain_text(re.compile(r"([\d,]+) steps an epoch, \1 in all"))
