@@ -10,12 +10,12 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from mnist_fc.data.mnist import Mnist, load_mnist
 from mnist_fc.drawing.strokes import Stroke
 from mnist_fc.views.state import shared, throttle
-from tests.support.browser import BROWSER, BROWSER_ARGS, Server, ready, running_server
+from tests.support.browser import BROWSER, BROWSER_ARGS, Server, Tabs, running_server
 
 LOAD = Path(__file__).parent / "load"
 
@@ -154,25 +154,24 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+@pytest.fixture(scope="module")
+def tabs(browser: Browser) -> Tabs:
+    return Tabs(browser)
+
+
 @pytest.fixture
-def open_page(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
+def open_page(server: Server, tabs: Tabs) -> Iterator[Callable[..., Page]]:
     """Open the page in sessions of their own; stop what still trains at the end of the test."""
-    opened: list[Page] = []
+    opened: list[tuple[Page, dict[str, Any]]] = []
 
     def open_one(width: int = 1280, height: int = 800, query: str = "", **options: Any) -> Page:
-        page = browser.new_context(viewport={"width": width, "height": height}, **options).new_page()
-        opened.append(page)
-        page.goto(f"{server.url}/{query}")
-        ready(page)
+        page = tabs.open(f"{server.url}/{query}", width, height, **options)
+        opened.append((page, options))
         return page
 
     yield open_one
-    for page in opened:
-        stop = page.locator(".st-key-stop button")
-        if not page.is_closed() and stop.count():
-            stop.evaluate("button => button.click()")  # does nothing if the run has just ended and it is disabled
-            expect(stop).to_be_disabled()
-        page.context.close()
+    for page, options in opened:
+        tabs.give_back(page, **options)
 
 
 @pytest.fixture

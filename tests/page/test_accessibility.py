@@ -105,9 +105,13 @@ def num_stops(page: Page, selector: str, most: int) -> int:
 # Axe
 
 
-@pytest.mark.parametrize(
-    ("scheme", "width", "is_trained"), [("light", 1280, False), pytest.param("dark", 390, True, marks=pytest.mark.slow)]
-)
+def test_axe_finds_no_violation_when_the_page_opens(page: Page) -> None:
+    page.evaluate(AXE)
+    assert page.evaluate(VIOLATIONS) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "width", "is_trained"), [("light", 1280, False), ("dark", 390, True)])
 def test_axe_finds_no_violation_in_any_tab(open_page: Callable[..., Page], scheme: str, width: int, is_trained: bool) -> None:
     page = open_page(width, 800, QUICK, color_scheme=scheme)
     if is_trained:
@@ -185,7 +189,8 @@ def contrast(part: Locator) -> float:
     return float((luminance.max() + 0.05) / (luminance.min() + 0.05))
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everything_is_visible_in_forced_colors(open_page: Callable[..., Page], scheme: str) -> None:
     page = open_page(1280, 1400, QUICK, color_scheme=scheme, forced_colors="active")
     train(page)

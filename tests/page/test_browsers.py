@@ -54,6 +54,7 @@ TRANSLATE = """
 """Translates like a browser: replaces every text node, also new ones, by <font> elements."""
 
 
+@pytest.mark.slow
 def test_translated_page_keeps_updating_while_it_trains(open_page: Callable[..., Page]) -> None:
     page = open_page(query=LONG)
     page.evaluate(TRANSLATE)

@@ -316,6 +316,7 @@ def test_undo_goes_back_through_clear_and_test_digits(page: Page) -> None:
     expect(page.locator(".st-key-undo button")).to_be_disabled()  # the drawing that was there when the page opened
 
 
+@pytest.mark.slow
 def test_stroke_right_after_test_digit_begins_a_new_drawing(browser: Browser, server: Server) -> None:
     with slow_page(browser, server, 200) as page:
         click(page, "test_digit_button")
@@ -356,6 +357,7 @@ LACKING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", LACKING)
 def test_canvas_draws_in_its_corner_in_a_browser_without(browser: Browser, server: Server, what: str) -> None:
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()

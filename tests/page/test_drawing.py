@@ -10,14 +10,15 @@ from tests.support.browser import (
     LOWER,
     NUM_DARK,
     ONE,
+    SCRIBBLE,
     SECONDS,
     SEVEN,
-    TWO,
     choose,
     choose_preset,
     clear,
     click,
     draw,
+    draw_271,
     expect_blank,
     expect_reading,
     slide,
@@ -74,7 +75,7 @@ def test_small_digit_in_a_corner_is_read_beside_plain_resize(page: Page) -> None
 
 def test_scribble_reads_as_a_question_mark(page: Page) -> None:
     clear(page)
-    draw(page, [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)])
+    draw(page, SCRIBBLE)
     expect_reading(page, "?")
     expect(page.locator(".under-digit")).to_contain_text("Not a digit")
     expect(page.locator(".bar.best")).to_have_count(0)
@@ -90,10 +91,7 @@ def test_dot_is_not_a_digit(page: Page) -> None:
 
 def test_several_digits_are_read_as_a_number(page: Page) -> None:
     clear(page)
-    slide(page, "brush", "Home")
-    for i, shape in enumerate((TWO, SEVEN, ONE)):
-        draw(page, [(x / 3 + 15 + 75 * i, y / 3 + 90) for x, y in shape])
-        expect_reading(page, "271"[: i + 1])
+    draw_271(page)
     expect(page.locator(".st-key-seen img")).to_have_count(3)
     expect(page.locator(".comparison.number figure")).to_have_count(3)
     expect(page.locator(".comparison.number figcaption b").nth(1)).to_have_text("7")

@@ -11,11 +11,11 @@ from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset
 from mnist_fc.runs.reader import read_run
 from mnist_fc.views import controls
 from mnist_fc.views.state.address import name_in_address
-from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, start_run
+from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, slider, start_run
 from tests.support.faults import run_of
 from tests.support.slow_network import SlowNetwork
 
-ROUND_TRIPS = [pytest.param(0.05, marks=pytest.mark.slow), 0.25, pytest.param(0.5, marks=pytest.mark.slow)]
+ROUND_TRIPS = [0.05, pytest.param(0.25, marks=pytest.mark.slow), pytest.param(0.5, marks=pytest.mark.slow)]
 """Seconds."""
 
 LONGER_THAN_TWO_CHOICES = 3.0
@@ -57,10 +57,6 @@ def open_slow(browser: Browser, network: SlowNetwork) -> Iterator[Callable[..., 
         button.evaluate("button => button.click()")  # does nothing if no run is active
         expect(button).to_be_disabled(timeout=30 * SECONDS)
         page.context.close()
-
-
-def slider(page: Page, key: str) -> Locator:
-    return page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first
 
 
 def shown(page: Page, key: str) -> Locator:

@@ -77,6 +77,7 @@ def test_browser_closed_mid_stroke_affects_nobody_else(
     page.context.close()
 
 
+@pytest.mark.slow
 def test_run_of_closed_browser_keeps_its_whole_curve(
     browser: Browser, server: Server, folder: Path, before: dict[str, StoredRun]
 ) -> None:

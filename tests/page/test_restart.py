@@ -32,6 +32,7 @@ def value(page: Page, key: str) -> str | None:
     return page.locator(f".st-key-{key}").get_by_role("slider").get_attribute("aria-valuetext")
 
 
+@pytest.mark.slow
 def test_open_page_returns_to_its_newest_run_after_restart(page: Page, browser: Browser, tmp_path: Path, small_npz: Path) -> None:
     environment = {"STREAMLIT_SERVER_PORT": str(free_port()), "MNIST_FC_DATA": str(small_npz)}
     with running_server(tmp_path, **environment) as server:

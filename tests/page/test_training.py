@@ -68,7 +68,7 @@ def test_two_changes_in_quick_succession_both_hold(browser: Browser, server: Ser
     is_slow = True
     for key in ("epochs", "batch_size"):
         answered = len(held)
-        page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first.press("End")
+        slide(page, key, "End")
         while len(held) == answered:
             page.evaluate("() => new Promise(requestAnimationFrame)")  # lets messages arrive
     is_slow = False
@@ -122,8 +122,7 @@ def test_reload_returns_to_the_run(page: Page) -> None:
 
 
 def test_queued_person_can_draw_leave_and_start_automatically(open_page: Callable[..., Page]) -> None:
-    first, second = open_page(), open_page()
-    choose_preset(first, "best")
+    first, second = open_page(query="?preset=best"), open_page(query="?epochs=1&hidden_sizes=32")
     click(first, "train")
     expect_status(first, "running")
     click(second, "train")
@@ -160,6 +159,7 @@ def test_speed_test_draws_its_figures_live(open_page: Callable[..., Page]) -> No
     expect(dots).to_have_count(int(re.findall(r"\d+", stopped.inner_text())[0]))
 
 
+@pytest.mark.slow
 def test_killed_training_process_is_reported_and_the_next_run_works(page: Page, server: Server) -> None:
     choose_preset(page, "best")
     click(page, "train")

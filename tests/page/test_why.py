@@ -19,6 +19,7 @@ from mnist_fc.training.engine import train
 from tests.support.browser import (
     CONTRAST_BELOW,
     ONE,
+    SCRIBBLE,
     SECONDS,
     SEVEN,
     Server,
@@ -261,7 +262,7 @@ def test_sigmoid_network_uses_integrated_gradients_and_shows_the_residual(page: 
 def test_blank_canvas_and_scribbles_have_their_own_explanations(page: Page) -> None:
     clear(page)
     expect(page.get_by_text("Draw a digit to see it explained.")).to_be_visible()
-    draw(page, [(60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)])
+    draw(page, SCRIBBLE)
     expect_reading(page, "?")
     expect(page.get_by_text("The network alone would answer")).to_be_visible()
 
@@ -428,7 +429,7 @@ def small_server_page(browser: Browser, small_npz: Path, tmp_path_factory: pytes
 def test_overfitting_run_is_named_and_augmentation_is_set(small_server_page: Page) -> None:
     page = small_server_page
     page.locator(".st-key-machine summary").click()
-    page.locator(".st-key-num_validation [role=slider], .st-key-num_validation input[type=range]").first.press("Home")
+    slide(page, "num_validation", "Home")
     expect(page.locator(".st-key-num_validation").get_by_role("slider")).to_have_attribute("aria-valuetext", "0")
     choose(page, "schedule", "constant")
     slide(page, "epochs", "End")
@@ -502,6 +503,7 @@ def test_overflowed_run_is_named_everywhere_and_can_be_replayed(open_page: Calla
 # Looks and access
 
 
+@pytest.mark.slow
 @IN_EVERY_LOOK
 def test_every_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(width, 800, color_scheme=scheme)

@@ -188,6 +188,7 @@ def test_page_listens_on_localhost_only(proxy: Proxy) -> None:
     assert not is_open("127.0.0.2", port)  # another loopback address
 
 
+@pytest.mark.slow
 def test_drawing_training_and_upload_work_behind_the_proxy(browser: Browser, proxy: Proxy, folder: Path) -> None:
     page = opened_with_password(browser, proxy, QUICK)
     click(page, "clear")

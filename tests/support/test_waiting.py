@@ -69,7 +69,7 @@ def test_end_of_an_earlier_run_does_not_end_the_wait(blank: Page, run: str, word
 
 def test_click_without_effect_ends_the_wait(blank: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(browser, "STATUS_SECONDS", math.inf)
-    monkeypatch.setattr(browser, "AT_ONCE_SECONDS", 0)
+    monkeypatch.setattr(browser, "AT_ONCE_SECONDS", 0.01)
     blank.set_content(PAGE.format(run="", words="ready"))
     with pytest.raises(AssertionError, match="ready"):
         expect_status(blank, "running")

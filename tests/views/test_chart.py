@@ -11,10 +11,14 @@ import pytest
 from PIL import Image, ImageColor
 from playwright.sync_api import Locator, Page, expect
 
+from mnist_fc.config import TrainConfig
+from mnist_fc.data.mnist import Mnist
+from mnist_fc.runs.writer import RunFolder
+from mnist_fc.training.engine import train
 from mnist_fc.views.charts import SERIES_COLORS
 from mnist_fc.views.components import chart, component
 from mnist_fc.views.components.chart import COLORS, Axis, Series
-from tests.support.browser import CONTRAST_BELOW, click, expect_longer_curve, expect_status, slide
+from tests.support.browser import CONTRAST_BELOW, Server, expect_longer_curve
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -35,19 +39,40 @@ DRAW = """async ([script, data, width]) => {
 """A chart on the page, by the script that draws all of them and under the page's style sheet."""
 
 
+TRAINED = TrainConfig(hidden_sizes=(16,), batch_size=50, num_epochs=1, num_validation=500, threads=1)
+"""30 steps with the small data."""
+
+
+@pytest.fixture(scope="module")
+def server(small_server: Server) -> Server:
+    return small_server
+
+
+@pytest.fixture(scope="module")
+def run_id(server: Server, small: Mnist) -> str:
+    """Return the id of a stored run of one epoch."""
+    folder = RunFolder(server.log.parent / "runs", TRAINED)
+    for record in train(TRAINED, small):
+        folder.write(record)
+    return folder.path.name
+
+
 @pytest.fixture
-def trained(page: Page) -> Page:
-    """Return a page on which a network has just been trained for one epoch."""
-    return train(page)
+def open_trained(open_page: Callable[..., Page], run_id: str) -> Callable[..., Page]:
+    """Open the page of the stored run and wait for its charts."""
+
+    def open_one(*size: int, **options: Any) -> Page:
+        page = open_page(*size, query=f"?run={run_id}", **options)
+        expect_longer_curve(page, "accuracy_chart", 0)
+        expect(page.locator(".st-key-accuracy_chart .curves circle")).to_have_count(2)
+        return page
+
+    return open_one
 
 
-def train(page: Page) -> Page:
-    slide(page, "epochs", "Home")
-    click(page, "train")
-    expect_status(page, "done")
-    expect_longer_curve(page, "accuracy_chart", 0)
-    expect(page.locator(".st-key-accuracy_chart .curves circle")).to_have_count(2)
-    return page
+@pytest.fixture
+def trained(open_trained: Callable[..., Page]) -> Page:
+    return open_trained()
 
 
 def button(page: Page, name: str, kind: str) -> Locator:
@@ -116,9 +141,9 @@ def test_svg_marks_the_chosen_moment(trained: Page, tmp_path: Path) -> None:
     assert ImageColor.getrgb(mark.attrib["stroke"]) == color(trained, ".line-chart line.mark", "stroke")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_png_is_the_svg_at_twice_the_size(open_page: Callable[..., Page], tmp_path: Path, theme: str) -> None:
-    page = train(open_page(color_scheme=theme))
+@pytest.mark.parametrize("theme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
+def test_png_is_the_svg_at_twice_the_size(open_trained: Callable[..., Page], tmp_path: Path, theme: str) -> None:
+    page = open_trained(color_scheme=theme)
     background = color(page, ".stApp", "backgroundColor")
     assert (sum(background) > 600) == (theme == "light")
     for name in ("loss", "accuracy"):
@@ -177,8 +202,8 @@ def test_chart_without_curves_has_no_buttons(page: Page) -> None:
     expect(page.get_by_role("button", name=re.compile("^Download"))).to_have_count(0)
 
 
-def test_chart_can_be_saved_by_touch(open_page: Callable[..., Page], trained: Page, tmp_path: Path) -> None:
-    page = open_page(390, 844, query="?" + trained.url.partition("?")[2], has_touch=True, is_mobile=True)
+def test_chart_can_be_saved_by_touch(open_trained: Callable[..., Page], tmp_path: Path) -> None:
+    page = open_trained(390, 844, has_touch=True, is_mobile=True)
     expect(page.locator(".st-key-loss_chart .curves path")).to_have_count(3)
     files = page.locator(".st-key-loss_chart .files")
     expect(files).to_have_css("opacity", "1")

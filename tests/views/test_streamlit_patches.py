@@ -229,6 +229,7 @@ def test_missing_package_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pyte
     assert "it is not installed" in caplog.text
 
 
+@pytest.mark.slow
 def test_drawing_is_read_without_our_own_canvas(browser: Browser, tmp_path: Path) -> None:
     copied_package(tmp_path)
     with running_server(tmp_path, PYTHONPATH=str(tmp_path)) as server:
