@@ -1,4 +1,4 @@
-"""Servers without data or a writable store, with closed pages, and killed."""
+"""Servers with closed pages, and killed."""
 
 import os
 import select
@@ -15,28 +15,6 @@ from tests.support.browser import (
     running_server,
     wait_until,
 )
-
-
-@pytest.mark.slow
-def test_missing_data_file_is_reported(browser: Browser, tmp_path: Path) -> None:
-    with running_server(tmp_path, MNIST_FC_DATA=str(tmp_path / "missing.npz")) as own:
-        page = browser.new_page()
-        page.goto(own.url)
-        expect(page.get_by_text("missing.npz does not exist")).to_be_visible()
-        page.close()
-
-
-@pytest.mark.slow
-def test_unwritable_store_is_reported_and_the_run_continues(browser: Browser, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with running_server(tmp_path, MNIST_FC_RUNS=str(tmp_path / "file" / "runs")) as own:
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(own.url)
-        ready(page)
-        click(page, "train")
-        expect(page.get_by_text("This run is not kept on disk")).to_be_visible()
-        expect_status(page, "done")
-        page.close()
 
 
 @pytest.mark.slow

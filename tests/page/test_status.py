@@ -1,4 +1,4 @@
-"""The status, test accuracy and settings of a run agree everywhere, also while looking back."""
+"""The status and the settings of a run in a browser, looking back, and the table of runs."""
 
 import re
 from collections.abc import Callable
@@ -6,9 +6,6 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from mnist_fc.config import PRESETS
-from mnist_fc.records import EndRecord, EpochRecord, StepRecord
-from mnist_fc.runs.writer import RunFolder
 from tests.support.browser import SECONDS, Server, click, expect_status, open_tab, slide, start_run
 
 SMALL = "?preset=fast&num_validation=100&threads=1"
@@ -16,8 +13,6 @@ QUICK = f"{SMALL}&hidden_sizes=32&epochs=2"
 """Takes a moment: two epochs of ten steps."""
 LONG = f"{SMALL}&hidden_sizes=512,512&batch_size=8&epochs=100"
 """Takes at least half a minute."""
-DIVERGING = f"{SMALL}&optimizer=sgd&learning_rate=1&schedule=constant&hidden_sizes=64,64,64,64&num_validation=500"
-"""With a momentum of 0.9 the loss climbs immediately on every machine, whether it overflows or not."""
 
 Open = Callable[..., Page]
 
@@ -57,61 +52,6 @@ def plain(page: Page) -> Locator:
 # Status
 
 
-def test_status_names_each_outcome_of_a_run(open_page: Open) -> None:
-    page, other = open_page(query=LONG), open_page(query=QUICK)
-    expect_state(page, "ready", "ready")
-    start_run(page)
-    expect_state(page, "running", re.compile(r"^running, epoch \d+ of 100$"))
-    click(other, "train")
-    expect_state(other, "waiting", "waiting")
-    expect(progress(other)).to_contain_text("You're next, about")
-    expect(other.locator(".st-key-stop")).to_contain_text("Leave queue")
-    click(other, "stop")
-    expect_state(other, "stopped", "stopped before it began")
-    expect(progress(other)).to_have_text("You left the queue.")
-    click(page, "pause")
-    expect_state(page, "paused", re.compile(r"^paused, epoch \d+ of 100$"))
-    click(page, "stop")
-    expect_state(page, "stopped", re.compile(r"^stopped in epoch \d+ of 100$"))
-    click(page, "reset")
-    expect_state(page, "ready", "ready")
-    start_run(other)
-    expect_state(other, "done", "done")
-    open_tab(other, "Runs")
-    expect(row(other)).to_have_attribute("data-state", "done")
-
-
-@pytest.mark.slow
-def test_own_sweep_is_the_status_until_it_ends(open_page: Open) -> None:
-    page = open_page(query=f"{QUICK}&epochs=1&hidden_sizes=16")
-    open_tab(page, "Sweep")
-    click(page, "start_sweep")
-    expect_state(page, "running", "running a sweep")
-    open_tab(page, "Help")
-    expect_state(page, "running", "running a sweep")
-    open_tab(page, "Sweep")
-    click(page, "stop_sweep")
-    open_tab(page, "Help")
-    expect_state(page, "ready", "ready")
-
-
-def test_diverged_reads_alike_in_header_table_and_diagnosis(open_page: Open, server: Server) -> None:
-    page = open_page(query=f"{DIVERGING}&epochs=5")
-    start_run(page)
-    expect_state(page, "diverged", re.compile(r"^diverged( in epoch \d of 5)?$"))
-    open_tab(page, "Runs")
-    expect(row(page)).to_have_attribute("data-state", "diverged")
-    expect(row(page)).to_contain_text("diverged")
-    ended = str(status(page).get_attribute("data-run"))
-    assert re.search(rf"{ended}.* ends at step \d+, diverged", server.log.read_text())
-    click(page, "cure")
-    retrain = page.locator(".st-key-retrain button")
-    expect(retrain).to_have_text("Retrain")
-    retrain.click()
-    expect(status(page)).not_to_have_attribute("data-run", ended)
-    expect_state(page, "done", "done")
-
-
 @pytest.mark.slow
 def test_cure_stops_the_active_run_and_retrains(open_page: Open) -> None:
     page = open_page(query=f"{SMALL}&learning_rate=1&schedule=constant&hidden_sizes=512,512&batch_size=8&epochs=100")
@@ -132,49 +72,7 @@ def test_cure_stops_the_active_run_and_retrains(open_page: Open) -> None:
     expect(page.locator(".st-key-runs tr[data-state=running]")).to_have_count(1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("key", ["stop", "reset"])
-def test_stop_ends_both_of_the_blogs_programs(open_page: Open, key: str) -> None:
-    page = open_page(query=f"{QUICK}&seed=5")
-    open_tab(page, "Runs")
-    expect(page.locator("tr[data-program=blog-keras]")).to_be_visible()
-    page.locator(".st-key-train_blog button").click()
-    expect(status(page)).to_have_attribute("data-state", re.compile("starting|running"))
-    first = str(status(page).get_attribute("data-run"))
-    click(page, key)
-    if key == "stop":
-        expect(progress(page)).to_contain_text("Stopped both.")
-        expect_status(page, "stopped")
-    else:
-        expect_state(page, "ready", "ready")
-    start_run(page)  # the queue is fair: a job that still waited would start first
-    expect_state(page, "done", "done")
-    expect(row(page, first)).to_have_attribute("data-state", "stopped")
-    newest = page.locator(".st-key-runs tbody tr").first
-    expect(newest).to_have_class("watched")
-    expect(page.locator(".st-key-runs tbody tr").nth(1)).to_have_attribute("data-run", first)
-
-
-# One test accuracy, one set of settings
-
-
-@pytest.mark.slow
-def test_stopped_run_has_one_test_figure_everywhere(open_page: Open, server: Server) -> None:
-    """Write a run that was stopped after a tested epoch: 11.35% then, 9.82% at its end."""
-    config = PRESETS["blog-pytorch"].replace(threads=1)
-    folder = RunFolder(server.log.parent / "runs", config)
-    for step in range(1, 26):
-        folder.write(StepRecord(step, 1 + (step > 20), 100 * step, 0.1 * step, 2.3, 0.1, 0.001, (1.0, 1.0)))
-        if step == 20:
-            folder.write(EpochRecord(20, 1, 2.0, 1000.0, 2.3, 0.1, None, None, 2.3, 0.1135))
-    folder.write(EndRecord(25, 2, "stopped", "", 2.5, 2.3, 0.0982))
-    page = open_page(query=f"?run={folder.path.name}")
-    expect_state(page, "stopped", "stopped in epoch 2 of 10")
-    expect(progress(page)).to_contain_text("Test accuracy 9.82% after 25 steps")
-    expect(page.locator(".chart-heading", has_text="Accuracy").locator(".series:has-text('test') b")).to_have_text("9.82%")
-    open_tab(page, "Runs")
-    expect(row(page)).to_contain_text("9.82%")
-    expect(row(page)).not_to_contain_text("11.35%")
+# The settings of a run
 
 
 def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> None:
@@ -201,20 +99,10 @@ def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> N
     expect(page.locator(".st-key-size_0").get_by_role("slider")).to_have_attribute("aria-valuetext", "32")
 
 
-@pytest.mark.slow
-def test_chart_caption_matches_the_curves(open_page: Open) -> None:
-    page = open_page(query=QUICK)
-    expect(captions(page).filter(has_text="The curves of a run appear here")).to_be_visible()
-    assert not [text for text in captions(page).all_inner_texts() if "Validation:" in text or "Test:" in text]
-    start_run(page)
-    expect_status(page, "done")
-    caption = captions(page).filter(has_text="Train:")
-    expect(caption).to_have_text(re.compile(r"^Train: .*Validation: .*Test: 500 images"))
-
-
 # Looking back
 
 
+@pytest.mark.slow
 def test_looking_back_shows_the_figures_of_that_moment(open_page: Open) -> None:
     page = open_page(query=QUICK)
     start_run(page)

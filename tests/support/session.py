@@ -1,12 +1,17 @@
-"""The page's script without a browser, and a session's state without a page."""
+"""The page's script without a browser, what a browser would send it, and a session's state without a page."""
 
+import json
 from typing import Any
 
+import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.files import ROOT
 from mnist_fc.views import controls
+from mnist_fc.views.state import formatting
 
 SESSION_ID = "test session id"
 """The id that AppTest gives to every session."""
@@ -22,17 +27,115 @@ def new_app(**query: str) -> AppTest:
 
 def opened_app(**query: str) -> AppTest:
     """Return the page's script after its first run, which must not fail."""
-    app = new_app(**query).run()
-    assert not app.exception
+    return rerun(new_app(**query))
+
+
+def rerun(app: AppTest) -> AppTest:
+    """Run the script again, which must not fail."""
+    app.run()
+    assert not app.exception, app.exception[0].value
     return app
 
 
 def opened_tab(tab: str, **query: str) -> AppTest:
     """Return the page's script after its first run, with this tab open."""
-    app = new_app(**query)
-    app.session_state["tabs"] = tab
-    assert not app.run().exception
+    return open_tab(new_app(**query), tab)
+
+
+def open_tab(app: AppTest, name: str) -> AppTest:
+    """Open a tab of the page."""
+    app.session_state["tabs"] = name
+    return rerun(app)
+
+
+def press(app: AppTest, key: str) -> AppTest:
+    """Press a button, which must be enabled."""
+    button = app.button(key=key)
+    assert not button.disabled
+    button.click()
+    return rerun(app)
+
+
+def press_again(app: AppTest, key: str) -> AppTest:
+    """Press a button that is disabled by now: the second click of a double click, sent before the browser heard of it."""
+    return _run_with(app, WidgetState(id=app.button(key=key).id, trigger_value=True))
+
+
+def texts(app: AppTest) -> list[str]:
+    """Return the texts on the page, Markdown's without the backslashes that escape characters: captions, notices and HTML."""
+    shown = [*app.markdown, *app.caption, *app.info, *app.warning, *app.error]
+    html = [str(element.proto.body) for element in app.get("html")]
+    return [
+        *(formatting.unescape_markdown(element.value) for element in shown),
+        *(body for body in html if not body.startswith("<style>")),
+    ]
+
+
+def has_text(app: AppTest, part: str) -> bool:
+    """Return whether a text on the page contains this part."""
+    return any(part in text for text in texts(app))
+
+
+def progress_line(app: AppTest) -> str:
+    """Return the line beside the status of the run."""
+    progress, *_ = app.get("progress")  # a tab may have another
+    return formatting.unescape_markdown(progress.proto.text)
+
+
+def status_html(app: AppTest) -> str:
+    """Return the status of the run as HTML."""
+    (status,) = (text for text in texts(app) if "role='status'" in text)
+    return status
+
+
+def component_data(app: AppTest, key: str) -> Any:
+    """Return what one of our own components draws."""
+    return json.loads(_component(app, key).json)
+
+
+def send(app: AppTest, key: str, event: str, value: object) -> AppTest:
+    """Send what the browser sends when something is pressed in one of our own components."""
+    identity = f"$$STREAMLIT_INTERNAL_KEY_{_component(app, key).id}__events"
+    payload = json.dumps([{"event": event, "value": value}])
+    return _run_with(app, WidgetState(id=identity, json_trigger_value=payload))
+
+
+def send_state(app: AppTest, key: str, value: object) -> AppTest:
+    """Send the state of one of our own components, such as a canvas's log."""
+    return _run_with(app, WidgetState(id=_component(app, key).id, json_value=json.dumps(value)))
+
+
+def _run_with(app: AppTest, state: WidgetState) -> AppTest:
+    states = app._tree.get_widget_states()
+    states.widgets.append(state)
+    app._run(states)
+    assert not app.exception, app.exception[0].value
     return app
+
+
+def _component(app: AppTest, key: str) -> Any:
+    (proto,) = (one.proto for one in app.get("bidi_component") if one.proto.id.endswith(f"-{key}"))
+    return proto
+
+
+class Downloads:
+    """The files that the page offers. Streamlit makes a file when its button is pressed, and AppTest has no such press."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._managers: list[MediaFileManager] = []
+        monkeypatch.setattr("streamlit.testing.v1.app_test.MediaFileManager", self._new_manager)
+
+    def _new_manager(self, *args: Any) -> MediaFileManager:
+        self._managers.append(MediaFileManager(*args))
+        return self._managers[-1]
+
+    def file(self, app: AppTest, key: str) -> bytes:
+        """Return the content of the file behind an enabled button; of text, its UTF-8."""
+        (button,) = (one for one in app.get("download_button") if one.key == key)
+        assert not button.proto.disabled
+        content = self._managers[-1]._deferred_callables[button.proto.deferred_file_id]["callable"]()
+        assert isinstance(content, str | bytes)
+        return content.encode() if isinstance(content, str) else content
 
 
 class State(dict[str, Any]):
