@@ -12,15 +12,13 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.browser import (
-    ALL_FADED,
-    CONTRAST_BELOW,
     click,
     expect_status,
     open_tab,
     slide,
     start_run,
 )
-from tests.support.layout import IN_EVERY_LOOK
+from tests.support.layout import ALL_FADED, IN_EVERY_LOOK, faint_texts
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
 QUICK = "?preset=fast&hidden_sizes=32&epochs=1&threads=1"
@@ -244,9 +242,7 @@ def test_no_text_is_available_to_the_mouse_alone(trained: Page) -> None:
 @IN_EVERY_LOOK
 def test_text_has_enough_contrast(open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(width, 800, color_scheme=scheme)
-    page.evaluate(ALL_FADED)
-    faint = page.evaluate(CONTRAST_BELOW, 4.5)
-    assert faint == []
+    assert faint_texts(page) == []
 
 
 def test_train_is_reached_and_pressed_with_the_keyboard(page: Page) -> None:

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from mnist_fc.network import checkpoint
-from tests.support.browser import CONTRAST_BELOW, Server, choose, click, expect_reading, expect_status, open_tab, start_run
-from tests.support.layout import IN_EVERY_LOOK
+from tests.support.browser import Server, choose, click, expect_reading, expect_status, open_tab, start_run
+from tests.support.layout import IN_EVERY_LOOK, faint_texts
 
 TAB = "Export and import"
 QUICK = "?preset=fast&num_validation=100&epochs=1&threads=1&activation=tanh"
@@ -74,12 +74,12 @@ def test_export_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page
     page = open_page(width, 800, color_scheme=scheme)
     open_tab(page, TAB)
     expect(page.locator(".st-key-take_train_py")).to_be_visible()
-    assert page.evaluate(CONTRAST_BELOW, 4.5) == []
+    assert faint_texts(page) == []
     bring(page, checkpoint.SHIPPED.read_bytes(), f"{'a_long_name_' * 8}.ckpt")
     expect(page.locator(".st-key-upload_remove")).to_be_visible()
     bring(page, b"no network", f"{'a_long_name_' * 8}.ckpt")
     expect(shown_network(page).get_by_role("alert")).to_be_visible()
-    assert page.evaluate(CONTRAST_BELOW, 4.5) == []
+    assert faint_texts(page) == []
     right = page.evaluate(
         "() => Math.max(...[...document.querySelectorAll('[role=tabpanel] *')].map(e => e.getBoundingClientRect().right))"
     )

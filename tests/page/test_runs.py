@@ -9,7 +9,6 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from mnist_fc.runs.reader import read_run
 from tests.support.browser import (
-    CONTRAST_BELOW,
     Server,
     click,
     curve_length,
@@ -23,7 +22,7 @@ from tests.support.browser import (
     wait_until,
 )
 from tests.support.faults import expect_all_well, finished_runs, is_writing, training_processes
-from tests.support.layout import IN_EVERY_LOOK
+from tests.support.layout import IN_EVERY_LOOK, faint_texts
 
 LONG = "?preset=best&threads=1"
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"
@@ -228,5 +227,5 @@ def test_runs_table_is_legible_and_fits_the_screen(open_small: Callable[..., Pag
     page = open_small(QUICK, width, scheme)
     train_and_open_runs(page)
     expect(page.locator(".st-key-compare_chart .curves path").first).to_be_visible()
-    assert page.evaluate(CONTRAST_BELOW, 4.5) == []
+    assert faint_texts(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -13,8 +13,8 @@ from mnist_fc.sweep.search import sweep
 from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best_trial
 from mnist_fc.sweep.storage import SWEEPS_VARIABLE, default_storage
 from mnist_fc.sweep.study import MIN_DONE, trials
-from tests.support.browser import CONTRAST_BELOW, Server, choose, click, expect_status, open_tab, running_server
-from tests.support.layout import IN_EVERY_LOOK
+from tests.support.browser import Server, choose, click, expect_status, open_tab, running_server
+from tests.support.layout import IN_EVERY_LOOK, faint_texts
 
 SHORT = "?preset=fast&epochs=1&num_validation=500&hidden_sizes=32"
 LONG = "?preset=fast&epochs=100&num_validation=500&batch_size=8&hidden_sizes=1024,1024"
@@ -146,7 +146,7 @@ def test_sweep_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page]
         if a["x"] < b["x"] + b["width"] > a["x"] and b["x"] < a["x"] + a["width"] and abs(a["y"] - b["y"]) < 6
     ]
     assert overlapping == []
-    assert page.evaluate(CONTRAST_BELOW, 4.5) == []
+    assert faint_texts(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     for name in (".sweep-table", ".st-key-sweep_lines", ".st-key-sweep_shares"):
         box = page.locator(name).bounding_box()

@@ -17,7 +17,6 @@ from mnist_fc.records import WeightsRecord
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
 from tests.support.browser import (
-    CONTRAST_BELOW,
     ONE,
     SCRIBBLE,
     SECONDS,
@@ -39,7 +38,7 @@ from tests.support.browser import (
     slide,
     start_run,
 )
-from tests.support.layout import IN_EVERY_LOOK
+from tests.support.layout import IN_EVERY_LOOK, faint_texts
 from tests.support.settings import OVERFLOWING
 from tests.support.tampering import tamper_with
 
@@ -513,7 +512,7 @@ def test_every_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page]
         open_tab(page, tab)
         if key:
             expect(page.locator(f".st-key-{key}")).to_be_visible()
-        assert page.evaluate(CONTRAST_BELOW, 4.5) == []
+        assert faint_texts(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         right = page.evaluate(
             "() => Math.max(...[...document.querySelectorAll('.stMainBlockContainer figure, .stMainBlockContainer table')]"

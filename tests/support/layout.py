@@ -165,3 +165,61 @@ def settle(page: Page) -> None:
 def without_transitions(page: Page) -> None:
     """Open and close the side panel without transition, so that nothing is measured while it moves."""
     page.add_style_tag(content="* { transition: none !important; }")
+
+
+def faint_texts(page: Page) -> list[str]:
+    """Return the texts whose contrast is below WCAG's 4.5 to 1, with their contrast, once everything has faded in or out."""
+    page.evaluate(ALL_FADED)
+    faint: list[str] = page.evaluate(CONTRAST_BELOW, 4.5)
+    return faint
+
+
+ALL_FADED = """() => Promise.all(
+  document.getAnimations().filter(one => one.effect.getComputedTiming().iterations !== Infinity).map(one => one.finished)
+)"""
+"""Waits until everything has faded in or out."""
+
+CONTRAST_BELOW = """
+limit => {
+  const parse = text => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const luminance = color => {
+    const [r, g, b] = color.map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const background = element => {
+    const layers = [], text = element.getBoundingClientRect(), x = (text.left + text.right) / 2, y = (text.top + text.bottom) / 2;
+    for (let e = element; e; e = e.parentElement) {
+      const box = e.getBoundingClientRect();
+      // A slider's value stands beside its thumb.
+      const beside = box.width < 40 && (x < box.left || x > box.right || y < box.top || y > box.bottom);
+      if (!beside) layers.unshift(parse(getComputedStyle(e).backgroundColor));
+    }
+    return layers.reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const opacity = element => {
+    let product = 1;
+    for (let e = element; e; e = e.parentElement) product *= parseFloat(getComputedStyle(e).opacity);
+    return product;
+  };
+  const faint = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
+    if (!text || !element.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true })) continue;
+    if (element.closest("[disabled], [aria-disabled=true], [data-disabled], label:has(input:disabled), script, style")) continue;
+    const below = background(element), style = getComputedStyle(element);
+    const paint = parse(element.closest("svg") ? style.fill : style.color);
+    paint[3] *= opacity(element);
+    const [a, b] = [luminance(over(paint, below)), luminance(below)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < limit) faint.push(`${text}: ${ratio.toFixed(2)}`);
+  }
+  return faint;
+}
+"""

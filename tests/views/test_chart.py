@@ -18,7 +18,8 @@ from mnist_fc.training.engine import train
 from mnist_fc.views.charts import SERIES_COLORS
 from mnist_fc.views.components import chart, component
 from mnist_fc.views.components.chart import COLORS, Axis, Series
-from tests.support.browser import CONTRAST_BELOW, Server, expect_longer_curve
+from tests.support.browser import Server, expect_longer_curve
+from tests.support.layout import faint_texts
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -175,7 +176,7 @@ def test_save_buttons_appear_on_hover_and_focus(trained: Page, tmp_path: Path) -
     expect(files).to_have_css("opacity", "0")
     box.hover(position={"x": 200, "y": 100})
     expect(files).to_have_css("opacity", "1")
-    assert page.evaluate(CONTRAST_BELOW, 4.5) == []
+    assert faint_texts(page) == []
     low, plot = files.bounding_box(), box.locator(".curves").bounding_box()
     assert low
     assert plot

@@ -207,7 +207,7 @@ def test_clicked_mistake_is_read_in_the_drawings_place() -> None:
     assert [tile["id"] for tile in component_data(app, "misread_digits")["tiles"] if tile["chosen"]] == [index]
 
 
-def test_look_alikes_search_all_digits_on_request(small: Mnist) -> None:
+def test_look_alikes_of_a_file_search_all_training_digits(small: Mnist) -> None:
     app = with_network(dead_network(), "Look-alikes")
     assert has_text(app, "Of 2,000 training digits, the ones that the last hidden layer of the loaded file")
     tiles = component_data(app, "nearest_digits")["tiles"]

@@ -167,12 +167,11 @@ def test_files_that_a_run_lacks_are_explained(run: Run) -> None:
 
 def test_active_run_has_no_report_before_its_first_epoch() -> None:
     long = shared.scheduler().start(CONFIG.replace(num_epochs=100, batch_size=8, hidden_sizes=(512, 512)))
-    wait_until(long, "running")
-    shared.scheduler().pause(long)
+    shared.scheduler().pause(long)  # before its process has loaded the data, so after its first step at the latest
     wait_until(long, "paused")
+    assert not long.snapshot().epochs
     app = open_export(run=long.id)
-    if not long.snapshot().epochs:
-        assert has_text(app, "**It is written after the first epoch.**")
+    assert has_text(app, "**It is written after the first epoch.**")
     shared.scheduler().stop(long)
     assert long.wait_for(lambda run: not run.is_active, 300)
 

@@ -214,11 +214,13 @@ def test_stopped_run_resumes_from_its_last_state() -> None:
     press(app, "stop")
     wait_until_ended(run)
     rerun(app)
-    steps = run.snapshot().last_step
+    stopped = run.snapshot()
     press(app, "pause")
-    assert run_of(app).id == run.id
-    wait_for_steps(run_of(app), 1)
-    assert run_of(app).snapshot().last_step > steps or run_of(app).snapshot().steps
+    resumed = run_of(app)
+    assert resumed.id == run.id
+    wait_for(resumed, lambda: resumed.snapshot().last_step > stopped.last_step)
+    steps = [step.step for step in stopped.steps]
+    assert [step.step for step in resumed.snapshot().steps][: len(steps)] == steps
     assert status_of(rerun(app))[0] == "running"
 
 
