@@ -13,7 +13,7 @@ from mnist_fc.server.task import SpeedTest
 from mnist_fc.training.throughput import BATCH_SIZES, thread_counts
 from mnist_fc.views.state import shared
 from tests.support.processes import kill, suspended
-from tests.support.session import SESSION_ID, opened_tab, shown_config
+from tests.support.session import SESSION_ID, opened_tab, press, rerun, shown_config
 from tests.support.waiting import wait_for, wait_until, wait_until_ended
 
 pytestmark = [pytest.mark.usefixtures("own_small_store"), pytest.mark.integration]
@@ -30,7 +30,7 @@ def page() -> Iterator[AppTest]:
     """Open the tab on a machine that has not been measured, with a network whose measurement takes long."""
     app = opened_tab(TAB, **LARGE)
     shared.scheduler().speed_test = None
-    yield redrawn(app)
+    yield rerun(app)
     for job in reversed(shared.scheduler().jobs()):
         shared.scheduler().stop(job)
         wait_until_ended(job)
@@ -50,15 +50,6 @@ def newest() -> SpeedTest:
     test = shared.scheduler().speed_test
     assert test
     return test
-
-
-def redrawn(app: AppTest) -> AppTest:
-    assert not app.run().exception
-    return app
-
-
-def press(app: AppTest, key: str) -> None:
-    assert not app.button(key=key).click().run().exception
 
 
 def buttons(app: AppTest) -> set[str]:
@@ -95,11 +86,11 @@ def test_measurement_is_shown_live_until_it_is_stopped(page: AppTest) -> None:
         test = newest()
         assert test.config == shown_config(page)
         wait_for(test, lambda: not test.is_waiting)
-        redrawn(page)
+        rerun(page)
         assert measuring(page) == "Getting ready."
     wait_for(test, lambda: test._records)
     with suspended(shared.scheduler().process_ids[0]):
-        redrawn(page)
+        rerun(page)
         first, *_, last = [test.records()[0], *test.records()]
         words = "1 thread" if last.threads == 1 else f"{last.threads} threads"
         assert measuring(page) == f"{words}, batch {last.batch_size:,}: {last.images_per_second:,.0f} images/s"
@@ -109,7 +100,7 @@ def test_measurement_is_shown_live_until_it_is_stopped(page: AppTest) -> None:
         assert (sizes[0], rates[0]) == (32, first.images_per_second)
     press(page, "stop_measuring")
     wait_until_ended(test)
-    redrawn(page)
+    rerun(page)
     assert "measure_speed" in buttons(page)
     assert f"Stopped after {len(test.records())} of {NUM_RECORDS} figures." in captions(page)
     assert len(page.main.progress) == 1, "that of runs"
@@ -123,7 +114,7 @@ def test_waiting_measurement_shows_its_position(page: AppTest) -> None:
     assert re.fullmatch(r"You're next, about \d+ (s|min) until it starts\. Starts automatically\.", measuring(page))
     press(page, "stop_measuring")
     assert not newest().is_active
-    assert "measure_speed" in buttons(redrawn(page))
+    assert "measure_speed" in buttons(rerun(page))
 
 
 def test_run_waits_while_speed_is_measured(page: AppTest) -> None:
@@ -163,7 +154,7 @@ def test_killed_process_is_reported(page: AppTest) -> None:
     wait_for(test, lambda: test._records)
     kill(shared.scheduler().process_ids[0])
     wait_until_ended(test)
-    redrawn(page)
+    rerun(page)
     (error,) = page.main.error
     assert "SIGKILL" in error.value
     assert error.value.endswith("Press Measure to try again.")
@@ -172,7 +163,7 @@ def test_killed_process_is_reported(page: AppTest) -> None:
 
 def test_finished_measurement_draws_a_curve_for_each_thread_count(finished: SpeedTest, page: AppTest) -> None:
     shared.scheduler().speed_test = finished
-    drawn = curves(redrawn(page))
+    drawn = curves(rerun(page))
     assert list(drawn) == ["1 thread", *(f"{count} threads" for count in thread_counts()[1:])]
     for count, (sizes, rates) in zip(thread_counts(), drawn.values(), strict=True):
         assert sizes == [32, 64, 128, 256, 512, 1024, 2048]
@@ -183,7 +174,7 @@ def test_finished_measurement_draws_a_curve_for_each_thread_count(finished: Spee
 
 def test_fastest_thread_count_is_advised_and_set_by_one_click(finished: SpeedTest, page: AppTest) -> None:
     shared.scheduler().speed_test = finished
-    redrawn(page)
+    rerun(page)
     rates = {record.threads: record.images_per_second for record in finished.records() if record.batch_size == 256}
     fastest = max(rates, key=lambda count: rates[count])
     words = "1 thread" if fastest == 1 else f"{fastest} threads"

@@ -18,7 +18,7 @@ from mnist_fc.sweep.study import base_and_space, trials
 from mnist_fc.views import studies, sweep
 from mnist_fc.views.state import shared, throttle
 from tests.support.processes import suspended
-from tests.support.session import SESSION_ID, State, opened_tab, shown_config
+from tests.support.session import SESSION_ID, State, opened_tab, press, shown_config
 from tests.support.sweep_tab import reread, trial_rows, trials_note
 from tests.support.sweeps import RATES, create_study, stored_trial
 from tests.support.waiting import wait_for, wait_until, wait_until_ended
@@ -55,10 +55,6 @@ def long_page() -> AppTest:
     page = opened_tab("Sweep", **LONG)
     page.text_input(key="sweep_hidden_sizes").set_value("512-256, 500-300").run()
     return page
-
-
-def press(page: AppTest, key: str) -> None:
-    assert not page.button(key=key).click().run().exception
 
 
 def enter(page: AppTest, **values: Any) -> None:
