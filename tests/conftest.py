@@ -37,6 +37,7 @@ PROCESS_FIXTURES = {
     "proxy",
     "members",
     "open_scheduler",
+    "own_small_store",
     "scheduler",
     "shared_scheduler",
 }

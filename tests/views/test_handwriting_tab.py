@@ -62,7 +62,6 @@ def ten_ones(app: AppTest) -> AppTest:
     return app
 
 
-@pytest.mark.integration
 def test_ten_digits_are_scored_with_each_network(runs: list[Run]) -> None:
     app = ten_ones(opened_app())
     right = [digit for digit, box in enumerate(boxes(app)) if box.startswith(" right")]

@@ -39,7 +39,7 @@ DIVERGING = PRESETS["fast"].replace(
 )
 """With a momentum of 0.9 the loss climbs immediately on every machine, whether it overflows or not."""
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_small_store")]
+pytestmark = pytest.mark.usefixtures("own_small_store")
 
 
 @pytest.fixture(autouse=True)

@@ -258,7 +258,6 @@ def blog_rows(app: AppTest) -> list[list[str]]:
     return [re.findall("<td>(.*?)</td>", part) for part in table.split("<tr data-program")[1:]]
 
 
-@pytest.mark.integration
 def test_blog_programs_train_in_sequence_and_fill_the_table() -> None:
     app = open_runs(preset="fast", threads="1", seed="3")
     keras, pytorch = blog_rows(app)

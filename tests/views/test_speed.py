@@ -16,7 +16,7 @@ from tests.support.processes import kill, suspended
 from tests.support.session import SESSION_ID, opened_tab, press, rerun, shown_config
 from tests.support.waiting import wait_for, wait_until, wait_until_ended
 
-pytestmark = [pytest.mark.usefixtures("own_small_store"), pytest.mark.integration]
+pytestmark = pytest.mark.usefixtures("own_small_store")
 
 TAB = "How fast is this machine?"
 LARGE = {"hidden_sizes": "2048,2048"}

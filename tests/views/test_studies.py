@@ -154,7 +154,6 @@ def test_missing_study_raises_the_same_error_again(storage: str) -> None:
 # The sweep of this server
 
 
-@pytest.mark.integration
 def test_own_study_is_offered_with_its_first_trial(storage: str) -> None:
     page = opened_tab("Sweep")
     with suspended(shared.scheduler().process_ids[0]):
@@ -167,7 +166,6 @@ def test_own_study_is_offered_with_its_first_trial(storage: str) -> None:
     wait_until_ended(started)
 
 
-@pytest.mark.integration
 def test_own_sweep_is_shown_before_the_storage_is_read_again(sweep: Sweep) -> None:
     throttle.results.clear()
     page = opened_tab("Sweep")
@@ -182,7 +180,6 @@ def test_own_sweep_is_shown_before_the_storage_is_read_again(sweep: Sweep) -> No
         assert row[-3:] == [f"{newest.epoch} / 100", f"{newest.seconds:.1f}", "running"]
 
 
-@pytest.mark.integration
 def test_sweep_into_another_storage_adds_no_trials(sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     address = default_storage(tmp_path / "another")
     monkeypatch.setenv(SWEEPS_VARIABLE, address)
@@ -191,7 +188,6 @@ def test_sweep_into_another_storage_adds_no_trials(sweep: Sweep, tmp_path: Path,
     assert [row[1] for row in trial_rows(page)] == ["90.00%"]
 
 
-@pytest.mark.integration
 def test_trial_of_a_killed_process_has_failed(sweep: Sweep) -> None:
     page = opened_tab("Sweep")
     kill(shared.scheduler().process_ids[0])

@@ -23,7 +23,7 @@ from tests.support.sweep_tab import reread, trial_rows, trials_note
 from tests.support.sweeps import RATES, create_study, stored_trial
 from tests.support.waiting import wait_for, wait_until, wait_until_ended
 
-pytestmark = [pytest.mark.usefixtures("own_small_store"), pytest.mark.integration]
+pytestmark = pytest.mark.usefixtures("own_small_store")
 
 SHORT = {"preset": "fast", "epochs": "1", "num_validation": "500", "hidden_sizes": "16", "threads": "1"}
 LONG = SHORT | {"epochs": "100", "batch_size": "8"}
