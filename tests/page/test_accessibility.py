@@ -232,6 +232,18 @@ def test_tapped_pixel_and_curve_keep_their_numbers(open_page: Callable[..., Page
     expect(page.locator(".st-key-accuracy_chart .tip")).to_be_visible()
 
 
+@pytest.mark.parametrize("has_touch", [True, False])
+def test_help_of_a_switch_opens_without_switching(open_page: Callable[..., Page], has_touch: bool) -> None:
+    page = open_page(has_touch=has_touch)
+    icon = page.get_by_role("button", name="Help for How the drawing is prepared")
+    if has_touch:
+        icon.tap()
+    else:
+        icon.click()
+    expect(page.get_by_role("tooltip")).to_be_visible()
+    expect(page.get_by_role("switch", name="How the drawing is prepared")).not_to_be_checked()
+
+
 @pytest.mark.slow
 def test_no_text_is_available_to_the_mouse_alone(trained: Page) -> None:
     for tab in tabs(trained):
