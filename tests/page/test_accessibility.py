@@ -130,6 +130,24 @@ def test_skip_link_leads_to_train_within_five_keys(open_page: Callable[..., Page
     assert num_stops(page, ".st-key-train", most=3)
 
 
+def test_page_reached_by_the_skip_link_has_no_ring(page: Page) -> None:
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("stMain")).to_be_focused()
+    drawn = page.evaluate("""() => {
+      const { content, boxShadow } = getComputedStyle(document.activeElement, "::before");
+      return content === "none" ? "none" : boxShadow;
+    }""")
+    assert drawn == "none"
+
+
+def test_side_panel_is_collapsed_with_the_keyboard(page: Page) -> None:
+    page.keyboard.press("Tab")
+    num_stops(page, "[data-testid=stSidebarCollapseButton]", most=2)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("stSidebar")).to_have_attribute("data-collapsed", "true")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("tab", "gallery", "most"), [("Mistakes", "misread", 3), ("Inside", "gallery", 10)])
 def test_gallery_is_few_stops_from_its_tab(trained: Page, tab: str, gallery: str, most: int) -> None:

@@ -167,6 +167,29 @@ def test_printed_page_is_whole_on_several_sheets(open_page: Callable[..., Page])
     assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) >= 3
 
 
+OVERLAPS = """selectors => {
+  const boxes = selectors.map(each => [each, document.querySelector(each).getBoundingClientRect()]);
+  return boxes.flatMap(([a, one], i) => boxes.slice(i + 1)
+    .filter(([, other]) => one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom)
+    .map(([b]) => `${a} and ${b}`));
+}"""
+
+
+def test_printed_training_bar_and_timeline_do_not_overlap(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    expect(page.locator(".timeline input")).to_be_visible()
+    page.emulate_media(media="print")
+    parts = [f".st-key-{key} button" for key in ("train", "pause", "stop", "reset")]
+    parts += [".stProgress", ".timeline .run", ".timeline .play", ".timeline input", ".st-key-canvas"]
+    for width in (1280, 690):  # not yet laid out again, and an A4 sheet
+        page.set_viewport_size({"width": width, "height": 990})
+        assert page.evaluate(OVERLAPS, parts) == []
+        share = page.evaluate("""() => document.querySelector(".timeline input").offsetWidth
+          / document.querySelector(".timeline").offsetWidth""")
+        assert share > 0.9
+    page.emulate_media(media="screen")
+
+
 # The connection
 
 
