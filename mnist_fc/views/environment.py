@@ -1,12 +1,12 @@
-"""Tell the browser which texts of the page it may translate."""
+"""Adapt the page to the browser: which texts it may translate, and what a click on a help icon does."""
 
 from pathlib import Path
 
 import streamlit as st
 
-_SCRIPT = f"<script>{Path(__file__).with_name('translation.js').read_text('utf-8')}</script>"
+_SCRIPT = "\n".join(Path(__file__).with_name(f"{name}.js").read_text("utf-8") for name in ("translation", "help"))
 
 
 def prepare() -> None:
-    """Run translation.js in the browser; it does nothing if it is already running."""
-    st.html(_SCRIPT, unsafe_allow_javascript=True)
+    """Run the scripts in the browser; they do nothing if they are already running."""
+    st.html(f"<script>{_SCRIPT}</script>", unsafe_allow_javascript=True)

@@ -130,6 +130,24 @@ def test_skip_link_leads_to_train_within_five_keys(open_page: Callable[..., Page
     assert num_stops(page, ".st-key-train", most=3)
 
 
+def test_page_reached_by_the_skip_link_has_no_ring(page: Page) -> None:
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("stMain")).to_be_focused()
+    drawn = page.evaluate("""() => {
+      const { content, boxShadow } = getComputedStyle(document.activeElement, "::before");
+      return content === "none" ? "none" : boxShadow;
+    }""")
+    assert drawn == "none"
+
+
+def test_side_panel_is_collapsed_with_the_keyboard(page: Page) -> None:
+    page.keyboard.press("Tab")
+    num_stops(page, "[data-testid=stSidebarCollapseButton]", most=2)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("stSidebar")).to_have_attribute("data-collapsed", "true")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("tab", "gallery", "most"), [("Mistakes", "misread", 3), ("Inside", "gallery", 10)])
 def test_gallery_is_few_stops_from_its_tab(trained: Page, tab: str, gallery: str, most: int) -> None:
@@ -230,6 +248,18 @@ def test_tapped_pixel_and_curve_keep_their_numbers(open_page: Callable[..., Page
     expect(page.locator(".st-key-why_pictures .tip")).to_be_visible()
     page.locator(".st-key-accuracy_chart .curves circle").last.tap()
     expect(page.locator(".st-key-accuracy_chart .tip")).to_be_visible()
+
+
+@pytest.mark.parametrize("has_touch", [True, False])
+def test_help_of_a_switch_opens_without_switching(open_page: Callable[..., Page], has_touch: bool) -> None:
+    page = open_page(has_touch=has_touch)
+    icon = page.get_by_role("button", name="Help for How the drawing is prepared")
+    if has_touch:
+        icon.tap()
+    else:
+        icon.click()
+    expect(page.get_by_role("tooltip")).to_be_visible()
+    expect(page.get_by_role("switch", name="How the drawing is prepared")).not_to_be_checked()
 
 
 @pytest.mark.slow

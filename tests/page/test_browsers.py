@@ -2,8 +2,9 @@
 
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -21,6 +22,7 @@ from tests.support.browser import (
     start_run,
 )
 from tests.support.faults import LONG
+from tests.support.slow_network import SlowNetwork
 
 QUICK = "?preset=fast&num_validation=100&hidden_sizes=32&epochs=2&threads=1"
 
@@ -165,7 +167,33 @@ def test_printed_page_is_whole_on_several_sheets(open_page: Callable[..., Page])
     assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) >= 3
 
 
+OVERLAPS = """selectors => {
+  const boxes = selectors.map(each => [each, document.querySelector(each).getBoundingClientRect()]);
+  return boxes.flatMap(([a, one], i) => boxes.slice(i + 1)
+    .filter(([, other]) => one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom)
+    .map(([b]) => `${a} and ${b}`));
+}"""
+
+
+def test_printed_training_bar_and_timeline_do_not_overlap(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    expect(page.locator(".timeline input")).to_be_visible()
+    page.emulate_media(media="print")
+    parts = [f".st-key-{key} button" for key in ("train", "pause", "stop", "reset")]
+    parts += [".stProgress", ".timeline .run", ".timeline .play", ".timeline input", ".st-key-canvas"]
+    for width in (1280, 690):  # not yet laid out again, and an A4 sheet
+        page.set_viewport_size({"width": width, "height": 990})
+        assert page.evaluate(OVERLAPS, parts) == []
+        share = page.evaluate("""() => document.querySelector(".timeline input").offsetWidth
+          / document.querySelector(".timeline").offsetWidth""")
+        assert share > 0.9
+    page.emulate_media(media="screen")
+
+
 # The connection
+
+
+BANNER, HEALTH = "#no-connection", "**/_stcore/health"
 
 
 def no_connection(page: Page, words: str) -> Locator:
@@ -193,6 +221,66 @@ def test_missing_websocket_is_reported_within_five_seconds(browser: Browser, ser
     page.close()
 
 
+@pytest.fixture
+def network(server: Server) -> Iterator[SlowNetwork]:
+    with SlowNetwork(urlsplit(server.url).port or 0).running() as running:
+        yield running
+
+
+@pytest.fixture
+def distant_page(browser: Browser, network: SlowNetwork) -> Iterator[Page]:
+    """Open the page through `network`, with a clock of its own, and wait until the server has said that it is there."""
+    page = browser.new_page()
+    page.clock.install()
+    page.goto(network.url)
+    ready(page)
+    with page.expect_response(HEALTH):
+        page.clock.run_for("00:03")
+    expect(page.locator(BANNER)).to_be_hidden()
+    yield page
+    network.release()
+    page.close()
+
+
+def test_silent_connection_is_reported_within_five_seconds(distant_page: Page, network: SlowNetwork) -> None:
+    network.hold()
+    distant_page.clock.run_for("00:05")
+    expect(no_connection(distant_page, "The connection to the server is lost")).to_be_visible()
+    expect(distant_page.locator(".stApp")).to_have_attribute("data-test-connection-state", "CONNECTED")
+    network.release()
+    expect(distant_page.locator(BANNER)).to_be_hidden()
+
+
+def test_server_busy_for_two_seconds_is_not_reported_as_lost(distant_page: Page, network: SlowNetwork) -> None:
+    network.hold()
+    with distant_page.expect_request(HEALTH):
+        distant_page.clock.run_for("00:02")
+    expect(distant_page.locator(BANNER)).to_be_hidden()
+    with distant_page.expect_response(HEALTH):
+        network.release()
+    expect(distant_page.locator(BANNER)).to_be_hidden()
+
+
+OBSERVE_DIALOGS = """() => {
+  window.dialogs = 0;
+  new MutationObserver(() => window.dialogs += document.querySelectorAll("[data-testid=stDialog]").length)
+    .observe(document.body, { childList: true });
+}"""
+
+
+def test_page_can_be_read_behind_the_banner(browser: Browser, server: Server) -> None:
+    with SlowNetwork(urlsplit(server.url).port or 0).running() as network:
+        page = browser.new_page()
+        page.goto(network.url)
+        ready(page)
+        page.evaluate(OBSERVE_DIALOGS)
+    page.wait_for_function("window.dialogs > 0")  # Streamlit's own, about a lost connection
+    expect(page.get_by_test_id("stDialog")).to_have_count(0)
+    expect(page.locator("#root[inert]")).to_have_count(0)
+    expect(no_connection(page, "The connection to the server is lost")).to_be_visible()
+    page.close()
+
+
 @pytest.mark.slow
 def test_lost_connection_is_reported_within_five_seconds(browser: Browser, small_npz: Path, tmp_path: Path) -> None:
     with running_server(tmp_path, MNIST_FC_DATA=str(small_npz)) as own:
@@ -201,7 +289,7 @@ def test_lost_connection_is_reported_within_five_seconds(browser: Browser, small
         page.goto(own.url)
         expect(page.locator(".stApp")).to_have_attribute("data-test-connection-state", "CONNECTED")
         page.clock.run_for("00:05")  # the first page still imports PyTorch
-        expect(page.locator("#no-connection")).to_be_hidden()
+        expect(page.locator(BANNER)).to_be_hidden()
         ready(page)
         banner = no_connection(page, "The connection to the server is lost")
         page.context.set_offline(True)

@@ -1,5 +1,6 @@
 """The layout: nothing is cut, covered or overlapping at any width, and nothing moves."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
@@ -268,6 +269,29 @@ def test_larger_browser_font_enlarges_the_page_without_cuts(server: Server, page
         assert faults_at(enlarged, (1440, 1280, 1000, 768, 390)) == {}
 
 
+@pytest.mark.slow
+def test_larger_browser_font_on_a_phone_cuts_nothing(server: Server, browser: Browser) -> None:
+    arguments = [*BROWSER_ARGS, "--blink-settings=defaultFontSize=24"]
+    with browser.browser_type.launch(executable_path=BROWSER, args=arguments) as large:
+        page = large.new_page(viewport={"width": 390, "height": TALL})
+        page.goto(server.url)
+        ready(page)
+        run = page.locator(".timeline .run")
+        expect(run).to_have_text("Look back here once training has started.")
+        assert run.evaluate("run => run.scrollHeight <= run.clientHeight")
+        start_run(page)
+        open_tab(page, "Mistakes")
+        expect(page.locator(".confusion button").first).to_be_visible()
+        assert page.locator(".confusion").evaluate("matrix => matrix.scrollWidth <= matrix.clientWidth")
+        open_tab(page, "Runs")
+        second = page.locator(".st-key-runs .runs tbody tr").first.locator("td, th").nth(1)
+        expect(second).to_be_visible()
+        page.locator(".st-key-runs .runs").evaluate("runs => runs.scrollTo(runs.scrollWidth, 0)")
+        expect(second).not_to_be_in_viewport()
+        click(page, "stop")
+        page.close()
+
+
 def test_axis_labels_are_12_pixels(page: Page) -> None:
     sizes = page.locator(".axes text").evaluate_all("all => all.map(e => parseFloat(getComputedStyle(e).fontSize))")
     assert min(sizes) >= 12
@@ -291,6 +315,42 @@ def test_training_drawing_and_reading_fit_a_laptop_screen(page: Page) -> None:
         assert box["y"] >= 0, key
         assert box["y"] + box["height"] <= 800, key
         assert box["x"] + box["width"] <= 1280, key
+
+
+def test_nothing_sticks_out_beside_the_training_bar_on_a_small_phone(open_page: Callable[..., Page]) -> None:
+    page = open_page(320, 640)
+    bar, picture = (page.locator(each).bounding_box() for each in (".st-key-training_bar", ".st-key-seen img"))
+    assert bar
+    assert picture
+    assert picture["width"] == 140
+    assert bar["x"] <= picture["x"]
+    assert picture["x"] + picture["width"] <= bar["x"] + bar["width"]
+
+
+def test_canvas_keeps_its_place_while_its_script_loads(server: Server, browser: Browser) -> None:
+    page = browser.new_page()
+    page.route(re.compile("streamlit-drawable-canvas"), lambda route: None)  # it is never answered
+    page.goto(server.url)
+    expect(page.locator(".st-key-accuracy_chart .axes text").first).to_be_visible()
+    expect(page.locator("canvas.upper-canvas")).to_have_count(0)
+    box = page.locator(".st-key-canvas").bounding_box()
+    assert box
+    assert box["height"] == 280
+    page.close()
+
+
+def test_slider_is_aligned_with_axes_that_are_drawn_late(page: Page) -> None:
+    slider = page.locator(".timeline input")
+    page.evaluate("""() => {
+      const timeline = document.querySelector(".timeline");
+      delete document.querySelector(".st-key-loss_chart .line-chart").dataset.plotLeft;  // as before it is drawn
+      timeline.querySelector("input").style.left = "";
+      timeline.style.minHeight = "80px";  // which makes it measure
+    }""")
+    settle(page)
+    for plot in (46, 61):
+        page.locator(".st-key-loss_chart .line-chart").evaluate("(chart, left) => chart.dataset.plotLeft = left", plot)
+        expect(slider).to_have_css("left", f"{plot - 6}px")
 
 
 def test_training_bar_stays_in_view_when_scrolled(open_page: Callable[..., Page]) -> None:

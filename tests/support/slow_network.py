@@ -1,4 +1,4 @@
-"""A TCP proxy between browser and server with a fixed delay in each direction."""
+"""A TCP proxy between browser and server with a fixed delay in each direction, which can also hold everything back."""
 
 import asyncio
 import threading
@@ -17,10 +17,19 @@ class SlowNetwork:
         self.port = 0
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
+        self._is_open = asyncio.Event()
+        self._is_open.set()
 
     @property
     def url(self) -> str:
         return f"http://localhost:{self.port}"
+
+    def hold(self) -> None:
+        """Deliver nothing until `release`, but keep the connections, as when Wi-Fi is gone."""
+        self._loop.call_soon_threadsafe(self._is_open.clear)
+
+    def release(self) -> None:
+        self._loop.call_soon_threadsafe(self._is_open.set)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection("localhost", self._target_port)
@@ -50,6 +59,7 @@ class SlowNetwork:
         while data:
             due, data = await on_the_way.get()
             await asyncio.sleep(due - self._loop.time())
+            await self._is_open.wait()
             writer.write(data)
         writer.close()
 

@@ -37,8 +37,11 @@ class Timeline {
     });
     this.input.addEventListener("keydown", (event) => this.walk(event));
     new ResizeObserver(() => this.align()).observe(root);
-    this.panel = new MutationObserver(() => this.compare());
-    this.panel.observe(document.body, { subtree: true, childList: true, attributeFilter: ["data-settings"] });
+    this.page = new MutationObserver((changes) => {
+      this.compare();
+      if (changes.some(({ attributeName }) => attributeName === "data-plot-left")) this.align();
+    });
+    this.page.observe(document.body, { subtree: true, childList: true, attributeFilter: ["data-settings", "data-plot-left"] });
     this.pause();
   }
 
@@ -70,7 +73,7 @@ class Timeline {
   /** Put the scale on the charts' own axis, in a row of its own where they do not stand beside the drawing. */
   align() {
     const chart = document.querySelector(".st-key-loss_chart .line-chart");
-    if (!chart?.clientWidth) return this.root.isConnected && requestAnimationFrame(() => this.align());
+    if (!chart?.clientWidth || !chart.dataset.plotLeft) return this.root.isConnected && requestAnimationFrame(() => this.align());
     const row = this.root.getBoundingClientRect(), { left, right } = chart.getBoundingClientRect();
     const isBeside = left - row.left > MOST_BEFORE * row.width;
     this.root.style.gridTemplateColumns = isBeside ? `${left - row.left}px 1fr` : "1fr";
@@ -81,7 +84,7 @@ class Timeline {
 
   /** Offer the run's settings while the side panel shows others; it is drawn without the rest of the page. */
   compare() {
-    if (!this.root.isConnected) return this.panel.disconnect();
+    if (!this.root.isConnected) return this.page.disconnect();
     const panel = document.querySelector(".panel-settings");
     this.note.hidden = this.use.hidden = !this.data.run || !panel || panel.dataset.settings === this.data.settingsMark;
   }
