@@ -33,7 +33,7 @@ from mnist_fc.views import (
     timeline,
     why,
 )
-from mnist_fc.views.state import formatting, networks, pace, session, shared, sync
+from mnist_fc.views.state import address, formatting, networks, pace, session, shared, sync
 
 SWEEP, SPEED = "Sweep", "How fast is this machine?"
 
@@ -76,6 +76,7 @@ def draw_page() -> None:
         st.caption(
             "Train a fully connected network on real handwritten digits, on this computer's processor, and watch it learn."
         )
+        address.begin()
         controls.panel()
     seconds, look_seconds = tick_seconds(), rest.look_seconds()
     st.fragment(live, run_every=seconds)(seconds, look_seconds)

@@ -19,6 +19,8 @@ from mnist_fc.views.state import streamlit_patches
 
 log = logging.getLogger(__name__)
 
+streamlit_patches.answer_unknown_fragments()  # before the first message of a page that was open when the server restarted
+
 
 def routes() -> list[Route]:
     """Return the route of the page's document, in place of Streamlit's; none if Streamlit's is not as expected."""

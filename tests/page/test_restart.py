@@ -8,7 +8,19 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import click, expect_status, free_port, ready, running_server, slide, start_run, wait_until
+from tests.support.browser import (
+    SEVEN,
+    click,
+    draw,
+    expect_reading,
+    expect_status,
+    free_port,
+    ready,
+    running_server,
+    slide,
+    start_run,
+    wait_until,
+)
 from tests.support.faults import training_processes
 
 SETTINGS = "?preset=fast&num_validation=100&hidden_sizes=256&batch_size=8&epochs=60&threads=1"
@@ -20,6 +32,10 @@ def page(browser: Browser) -> Iterator[Page]:
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     yield page
     page.context.close()
+
+
+idle_page = page
+"""Another page, with storage of its own."""
 
 
 def shown_run(page: Page) -> str:
@@ -69,3 +85,49 @@ def test_open_page_returns_to_its_newest_run_after_restart(page: Page, browser: 
         expect(page).to_have_url(re.compile(r"learning_rate=1(&|$)"))
         click(page, "stop")
         expect_status(page, "stopped")
+
+
+@pytest.mark.slow
+def test_page_shows_the_run_in_its_address_after_every_restart(
+    page: Page, idle_page: Page, tmp_path: Path, small_npz: Path
+) -> None:
+    environment = {"STREAMLIT_SERVER_PORT": str(free_port()), "MNIST_FC_DATA": str(small_npz)}
+    with running_server(tmp_path, **environment) as server:
+        idle_page.goto(f"{server.url}/?learning_rate=0.1")
+        ready(idle_page)  # and nothing is pressed: Streamlit sends no message by itself when the connection returns
+        idle_address = idle_page.url
+        page.goto(f"{server.url}/{SETTINGS}")
+        ready(page)
+        start_run(page)
+        click(page, "stop")
+        expect_status(page, "stopped")
+        first = shown_run(page)
+        page.reload()  # Streamlit remembers this address, which names the first run
+        ready(page)
+        start_run(page)
+        expect(page).not_to_have_url(re.compile(first))
+        expect_status(page, "running")
+        second, address = shown_run(page), page.url
+        click(page, "clear")
+        expect_reading(page, "")
+        draw(page, SEVEN)
+        expect_reading(page, "7")
+        server.process.kill()
+        server.process.wait(30)
+    for tab, text in (("Help", "Draw"), ("Runs", "run")):
+        wait_until(lambda: training_processes(tmp_path) == [])
+        with running_server(tmp_path, **environment) as server:
+            status = page.locator(".st-key-status [role=status]")
+            expect(page.locator(".stApp")).to_have_attribute("data-test-connection-state", "CONNECTED")
+            idle_page.get_by_role("tab", name=tab).click()
+            expect(idle_page.get_by_role("tabpanel", name=tab)).to_contain_text(text)
+            expect(idle_page).to_have_url(idle_address)
+            assert value(idle_page, "learning_rate") == "0.1"
+            expect(status).to_have_attribute("data-state", "interrupted")
+            page.get_by_role("tab", name=tab).click()
+            expect(page.get_by_role("tabpanel", name=tab)).to_contain_text(text)
+            expect(status).to_have_attribute("data-run", second)
+            expect(page).to_have_url(address)
+            expect_reading(page, "7")
+            server.process.kill()
+            server.process.wait(30)

@@ -219,6 +219,13 @@ class Session:
         await self._send(None)
         await self.settle()
 
+    async def lose_session(self) -> None:
+        """Drop the connection and connect to a new session, as below an open page after a restart of the server."""
+        await self._disconnect()
+        self.id = ""
+        self._canvases = {}
+        await self._connect()
+
     async def _connect(self) -> None:
         stream = self.url.replace("http", "ws", 1).rstrip("/") + "/_stcore/stream"
         # The second entry is the XSRF token, which only logged-in users need.
@@ -282,13 +289,13 @@ class Session:
 
     # What a person does
 
-    async def click(self, key: str) -> None:
-        """Press a button as soon as it is enabled."""
+    async def click(self, key: str, fragment_id: str | None = None) -> None:
+        """Press a button as soon as it is enabled; with `fragment_id`, as a part of that fragment."""
         await self.wait_for(lambda page: page.is_enabled(key), f"the enabled button {key}")
         id_, node = self._tree.find(key)
         assert node
         self._widgets[id_] = WidgetState(id=id_, trigger_value=True)
-        await self._send(node.fragment_id)
+        await self._send(fragment_id or node.fragment_id)
         del self._widgets[id_]
 
     async def open_tab(self, name: str) -> None:

@@ -98,28 +98,32 @@ def test_address_is_shown_as_literal_text() -> None:
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> State:
-    """Return the state of a session without a page, whose address names a run."""
+    """Return the state of a session without a page, which was loaded at an address that names a run."""
     made = State()
     monkeypatch.setattr(st, "session_state", made)
     monkeypatch.setattr(st, "query_params", {"run": "A"})
+    monkeypatch.setattr(address._reconnection, "show", lambda key, data: None)
     return made
 
 
-def test_first_address_that_the_browser_reports_is_adopted(state: State) -> None:
-    state["settings"] = "those of run A"
-    state["address"] = {"shown": "run=B&epochs=7&seed="}
-    address._adopt()
+def test_new_session_begins_with_the_address_in_the_browser(state: State) -> None:
+    state["reconnection"] = {"query": "run=B&epochs=7&seed=&embed=true&embed_options=light_theme"}
+    address.begin()
     assert session.address() == {"run": "B", "epochs": "7", "seed": ""}
-    assert "settings" not in state
-    state["address"] = {"shown": "run=C"}
-    address._adopt()
-    assert session.address()["run"] == "B"
 
 
-@pytest.mark.parametrize("shown", [None, 3, ["run=B"], {"run": "B"}, "run=" + "B" * address.MAX_QUERY])
-def test_malformed_address_of_the_browser_is_ignored(state: State, shown: object) -> None:
-    state["address"] = {"shown": shown}
-    address._adopt()
+def test_session_keeps_its_address_when_the_connection_returns(state: State) -> None:
+    address.begin()
+    assert session.address() == {"run": "A"}
+    state["reconnection"] = {"query": "run=B"}
+    address.begin()
+    assert session.address() == {"run": "A"}
+
+
+@pytest.mark.parametrize("query", [3, ["run=B"], {"run": "B"}, "run=" + "B" * address.MAX_QUERY])
+def test_malformed_address_of_the_browser_is_ignored(state: State, query: object) -> None:
+    state["reconnection"] = {"query": query}
+    address.begin()
     assert session.address() == {"run": "A"}
 
 

@@ -1,18 +1,21 @@
 """What the page relies on inside Streamlit and its canvas: each check, what it applies, and the page without it."""
 
+import asyncio
 import importlib.util
 import logging
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
+from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.runtime import Runtime
+from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import RerunData
@@ -24,7 +27,8 @@ from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 from mnist_fc.config import PRESETS
 from mnist_fc.views.components import drawable_canvas
 from mnist_fc.views.state import messages, shared, streamlit_patches
-from tests.support.browser import SEVEN, click, draw, expect_reading, ready, running_server
+from tests.support.browser import SEVEN, Server, click, draw, expect_reading, ready, running_server
+from tests.support.client import Session
 from tests.support.session import opened_app, shown_config
 
 MEGABYTE = bytes(2**20)
@@ -190,6 +194,48 @@ def test_other_session_manager_is_left_alone(
     assert streamlit_patches.follow_reconnections() is None
     assert "may miss what was drawn for it" in caplog.text
     assert manager is None or manager.list_active_sessions is list
+
+
+# Fragments that the session does not have
+
+
+async def press_in_new_session(url: str) -> Session:
+    page = await Session(url).open()
+    assert page.text("reading") == "3"
+    await page.lose_session()
+    await page.click("clear")
+    return page
+
+
+async def press_in_old_fragment(url: str) -> Session:
+    page = await Session(url).open()
+    assert page.text("reading") == "3"
+    await page.click("clear", fragment_id="of an earlier run")
+    return page
+
+
+@pytest.mark.parametrize("press", [press_in_new_session, press_in_old_fragment])
+def test_press_in_an_unknown_fragment_is_carried_out(
+    small_server: Server, press: Callable[[str], Coroutine[Any, Any, Session]]
+) -> None:
+    async def read_after_press() -> list[str]:
+        page = await press(small_server.url)
+        await page.wait_for(lambda page: page.text("reading") == "", "the empty canvas")
+        await page.leave()
+        return page.problems
+
+    assert asyncio.run(read_after_press()) == []
+
+
+def test_session_with_another_signature_is_not_patched(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def request_rerun(self: AppSession, client_state: ClientState | None, urgent: bool) -> None:
+        pass
+
+    monkeypatch.setattr(AppSession, "request_rerun", request_rerun)
+    assert streamlit_patches.answer_unknown_fragments() is None
+    assert vars(AppSession)["request_rerun"] is request_rerun
+    assert "may ignore what is pressed on it" in caplog.text
+    assert "request_rerun takes self, client_state, urgent" in caplog.text
 
 
 # The canvas

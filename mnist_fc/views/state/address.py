@@ -5,7 +5,6 @@
 messages show it as literal text.
 """
 
-import secrets
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,9 +16,13 @@ from mnist_fc.views.state import session
 from mnist_fc.views.state.formatting import escape_markdown
 
 _address = Component("address", "<i></i>")
+_reconnection = Component("reconnection", "<i></i>")
 
 NAMES = {"num_epochs": "epochs"}
 """Fields of a config that have another name on the page."""
+
+STREAMLITS = ["embed", "embed_options"]
+"""Parameters of the address that are Streamlit's own: the page keeps them there and takes nothing from them."""
 
 MAX_SHOWN = 60
 """Characters of a wrong value that a message repeats."""
@@ -93,35 +96,23 @@ def show_settings(config: TrainConfig) -> None:
     given.update(wanted)
 
 
-def show() -> None:
-    """Show the address in the browser. It replaces the one before: its history would fill up with every move of a slider.
+def begin() -> None:
+    """Begin a new session with the address that the browser shows.
 
-    Reruns the script if the browser has just reported another address; see `_adopt`.
+    A page outlives its session when the server restarts. Streamlit (1.67) sends the new session the address with which the page
+    was loaded; reconnection.js reports the one that it shows.
     """
-    state = st.session_state
-    name = state.setdefault("address_session", secrets.token_hex(8))
-    is_adopted = state.setdefault("address_is_adopted", False)
-    data = {"session": name, "query": urlencode(session.address()), "isAdopted": is_adopted}
-    _address.show("address", data, on_shown_change=_adopt)
-    if state.pop("address_is_new", False):
-        st.rerun()
-
-
-def _adopt() -> None:
-    """Begin this session again with the address that the browser shows.
-
-    The page outlives its session when the server restarts. Streamlit (1.67) then sends the new session the address with which
-    the page was loaded, not the one that it shows by now: address.js reports that, once for a session.
-    """
-    state, query = st.session_state, browser_value("address", "shown")
-    if state.get("address_is_adopted"):
+    _reconnection.show("reconnection", {})
+    query = browser_value("reconnection", "query")
+    if "page_address" in st.session_state or query is None:
         return
     if not isinstance(query, str) or len(query) > MAX_QUERY:
         session.log_rejected("an address that is too long or not text")
         return
-    shown = dict(parse_qsl(query, keep_blank_values=True))
-    state.address_is_adopted = True
-    state.address_is_new = shown != session.address()
-    if state.address_is_new:
-        state.page_address = shown
-        state.pop("settings", None)  # the controls read them from the address again
+    parameters = parse_qsl(query, keep_blank_values=True)
+    st.session_state.page_address = {name: value for name, value in parameters if name not in STREAMLITS}
+
+
+def show() -> None:
+    """Show the address in the browser. It replaces the one before: its history would fill up with every move of a slider."""
+    _address.show("address", {"query": urlencode(session.address()), "streamlits": STREAMLITS})

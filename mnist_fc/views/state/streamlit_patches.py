@@ -15,13 +15,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import streamlit as st
 
 if TYPE_CHECKING:
-    from streamlit.proto.WidgetStates_pb2 import WidgetStates
+    from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
     from streamlit.runtime import Runtime
     from streamlit.runtime.scriptrunner import ScriptRunContext
     from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
@@ -249,6 +250,60 @@ def follow_reconnections() -> bool:
 
     manager.list_active_sessions = lambda: Connected(list_sessions())  # type: ignore[method-assign]
     return True
+
+
+@_guarded("a page of a server that has restarted may ignore what is pressed on it")
+def answer_unknown_fragments() -> bool:
+    """Run the whole script for a message from a fragment that the session does not have. Return True.
+
+    Streamlit (1.67) drops the message. So a session that has not drawn the page yet, since the server has restarted below it,
+    would ignore everything on it. Such a session first draws the page; then it gets the message, whose buttons it knows by then.
+    """
+    from streamlit.proto.ClientState_pb2 import ClientState
+    from streamlit.runtime.app_session import AppSession
+    from streamlit.runtime.scriptrunner import ScriptRunner, ScriptRunnerEvent
+    from streamlit.runtime.state import SCRIPT_RUN_WITHOUT_ERRORS_KEY
+
+    original = AppSession.request_rerun
+    _check_signature(original, "self", "client_state")
+    _check_signature(AppSession.has_fragment, "self", "fragment_id")
+    fields = {"fragment_id", "is_auto_rerun", "widget_states"}
+    _check(fields <= {*ClientState.DESCRIPTOR.fields_by_name}, f"messages have no {', '.join(sorted(fields))}")
+    names = {"_scriptrunner", "_event_loop", "_session_state"}
+    _check(names <= {*AppSession.__init__.__code__.co_names}, f"sessions have no {', '.join(sorted(names))}")
+    _check("on_event" in ScriptRunner.__init__.__code__.co_names, "script runners have no events")
+
+    def request_rerun(self: AppSession, client_state: ClientState | None) -> None:
+        name = client_state.fragment_id if client_state and not client_state.is_auto_rerun else ""
+        if client_state is None or not name or self.has_fragment(name):
+            original(self, client_state)
+            return
+        whole = ClientState()
+        whole.CopyFrom(client_state)
+        whole.fragment_id = ""
+        if SCRIPT_RUN_WITHOUT_ERRORS_KEY in self._session_state:  # the page has been drawn
+            original(self, whole)
+            return
+        if self._scriptrunner is None:
+            del whole.widget_states.widgets[:]
+            whole.widget_states.widgets.extend(_without_triggers(client_state.widget_states))
+            original(self, whole)
+
+        def on_event(_sender: object, event: ScriptRunnerEvent, **_details: object) -> None:
+            if event == ScriptRunnerEvent.SHUTDOWN:
+                with suppress(RuntimeError):  # the server has ended
+                    self._event_loop.call_soon_threadsafe(request_rerun, self, client_state)
+
+        if self._scriptrunner:  # the session has not ended
+            self._scriptrunner.on_event.connect(on_event, weak=False)
+
+    AppSession.request_rerun = request_rerun  # type: ignore[method-assign]
+    return True
+
+
+def _without_triggers(states: "WidgetStates") -> "list[WidgetState]":
+    """Return the values of widgets without the clicks."""
+    return [state for state in states.widgets if not str(state.WhichOneof("value")).endswith("trigger_value")]
 
 
 # The page's document
