@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.testing.v1 import AppTest
 
@@ -61,6 +61,16 @@ def press_again(app: AppTest, key: str) -> AppTest:
     return _run_with(app, WidgetState(id=app.button(key=key).id, trigger_value=True))
 
 
+def browser_state(app: AppTest) -> WidgetStates:
+    """Return the values of all widgets that the browser sends with each message while it shows this page."""
+    return app._tree.get_widget_states()
+
+
+def press_as_of(app: AppTest, key: str, state: WidgetStates) -> AppTest:
+    """Press a button in a browser that has not heard of what has changed since it showed `state`."""
+    return _run_with(app, WidgetState(id=app.button(key=key).id, trigger_value=True), state)
+
+
 def texts(app: AppTest) -> list[str]:
     """Return the texts on the page, Markdown's without the backslashes that escape characters: captions, notices and HTML."""
     shown = [*app.markdown, *app.caption, *app.info, *app.warning, *app.error]
@@ -105,9 +115,10 @@ def send_state(app: AppTest, key: str, value: object) -> AppTest:
     return _run_with(app, WidgetState(id=_component(app, key).id, json_value=json.dumps(value)))
 
 
-def _run_with(app: AppTest, state: WidgetState) -> AppTest:
-    states = app._tree.get_widget_states()
-    states.widgets.append(state)
+def _run_with(app: AppTest, change: WidgetState, state: WidgetStates | None = None) -> AppTest:
+    """Run the script after a change in a browser that shows the page as it is, or as it was with `state`."""
+    states = WidgetStates(widgets=(state or browser_state(app)).widgets)
+    states.widgets.append(change)
     app._run(states)
     assert not app.exception, app.exception[0].value
     return app

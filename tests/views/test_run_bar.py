@@ -18,12 +18,14 @@ from mnist_fc.views.state import shared
 from tests.support.jobs import LONG, SHORT
 from tests.support.session import (
     State,
+    browser_state,
     component_data,
     has_text,
     open_tab,
     opened_app,
     press,
     press_again,
+    press_as_of,
     progress_line,
     rerun,
     send,
@@ -458,6 +460,73 @@ def test_resume_on_a_second_page_does_not_pause_the_run() -> None:
     rerun(second)
     assert run_of(first).state in ("running", "starting")
     assert second.button(key="pause").label == "Pause"
+
+
+def test_second_press_on_pause_does_not_resume() -> None:
+    app, run = started()
+    rerun(app)
+    shown = browser_state(app)
+    assert app.button(key="pause").label == "Pause"
+    press(app, "pause")
+    wait_until(run, "paused")
+    rerun(app)
+    press_as_of(app, "pause", shown)
+    assert status_of(rerun(app))[0] == "paused"
+
+
+def test_second_press_on_resume_does_not_pause() -> None:
+    app, run = started()
+    press(app, "pause")
+    wait_until(run, "paused")
+    shown = browser_state(rerun(app))
+    assert app.button(key="pause").label == "Resume"
+    press(app, "pause")
+    wait_until(run, "running")
+    rerun(app)
+    press_as_of(app, "pause", shown)
+    assert status_of(rerun(app))[0] == "running"
+
+
+def test_resume_pressed_for_another_run_resumes_nothing() -> None:
+    app, first = started()
+    press(app, "stop")
+    wait_until_ended(first)
+    shown = browser_state(rerun(app))
+    assert app.button(key="pause").label == "Resume"
+    _, second = started()
+    shared.scheduler().pause(second)
+    wait_until(second, "paused")
+    app.session_state["page_address"]["run"] = second.id
+    rerun(app)
+    press_as_of(app, "pause", shown)
+    assert second.state == "paused"
+    assert first.state == "stopped"
+
+
+def test_press_on_leave_queue_does_not_stop_a_run_that_has_begun() -> None:
+    _, first = started()
+    app = press(opened_app(**address(LONG)), "train")
+    run = run_of(app)
+    assert app.button(key="stop").label == "Leave queue"
+    shown = browser_state(app)
+    shared.scheduler().stop(first)
+    wait_for_steps(run, 1)
+    rerun(app)
+    assert app.button(key="stop").label == "Stop"
+    press_as_of(app, "stop", shown)
+    assert run.is_active
+    press(app, "stop")
+    wait_until_ended(run)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"pause": ["resume"]}', '{"pause": 1, "stop": null}', "[" * 900])
+def test_meanings_that_no_page_shows_do_nothing(text: str) -> None:
+    app, run = started()
+    rerun(app)
+    for key in ("pause", "stop"):
+        app.text_input(key="run_bar_meanings").set_value(text)
+        press_as_of(app, key, browser_state(app))
+    assert run.state == "running"
 
 
 def test_weights_that_are_gone_cannot_be_looked_back_at() -> None:

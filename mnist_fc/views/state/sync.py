@@ -29,6 +29,7 @@ import streamlit as st
 
 from mnist_fc.views.components.component import Component
 from mnist_fc.views.state import messages
+from mnist_fc.views.state.presses import Buttons
 
 MAX_UNCONFIRMED = 100
 """Unconfirmed values of one widget; a browser that answers confirms each within seconds."""
@@ -183,9 +184,20 @@ def widgets(name: str, keys: Sequence[str], choose: Callable[[str, Any], None]) 
     return groups[name]
 
 
+def buttons(name: str, keys: Sequence[str]) -> Buttons:
+    """Return this session's group of buttons of that name."""
+    groups: dict[str, Buttons] = st.session_state.setdefault("button_groups", {})
+    if name not in groups:
+        groups[name] = Buttons(name, keys)
+    return groups[name]
+
+
 def receive() -> None:
-    """Pass on what the person has chosen in all groups since the last call, in the order in which it was chosen."""
-    groups: dict[str, Widgets] = st.session_state.setdefault("widget_groups", {})
+    """Pass on what the person has chosen and pressed in all groups since the last call, in that order."""
+    widget_groups: dict[str, Widgets] = st.session_state.setdefault("widget_groups", {})
+    button_groups: dict[str, Buttons] = st.session_state.setdefault("button_groups", {})
     for message in messages.take():
-        for group in groups.values():
-            group.receive(message)
+        for widgets_ in widget_groups.values():
+            widgets_.receive(message)
+        for buttons_ in button_groups.values():
+            buttons_.receive(message)
