@@ -30,9 +30,12 @@ def opened_app(**query: str) -> AppTest:
     return rerun(new_app(**query))
 
 
-def rerun(app: AppTest) -> AppTest:
-    """Run the script again, which must not fail."""
-    app.run()
+def rerun(app: AppTest, state: WidgetStates | None = None) -> AppTest:
+    """Run the script again, which must not fail; with `state`, in a browser that still shows that."""
+    if state:
+        app._run(state)
+    else:
+        app.run()
     assert not app.exception, app.exception[0].value
     return app
 
@@ -110,18 +113,16 @@ def send(app: AppTest, key: str, event: str, value: object) -> AppTest:
     return _run_with(app, WidgetState(id=identity, json_trigger_value=payload))
 
 
-def send_state(app: AppTest, key: str, value: object) -> AppTest:
-    """Send the state of one of our own components, such as a canvas's log."""
-    return _run_with(app, WidgetState(id=_component(app, key).id, json_value=json.dumps(value)))
+def send_state(app: AppTest, key: str, value: object, state: WidgetStates | None = None) -> AppTest:
+    """Send the state of one of our own components, such as a canvas's log; with `state`, as `rerun` does."""
+    return _run_with(app, WidgetState(id=_component(app, key).id, json_value=json.dumps(value)), state)
 
 
 def _run_with(app: AppTest, change: WidgetState, state: WidgetStates | None = None) -> AppTest:
     """Run the script after a change in a browser that shows the page as it is, or as it was with `state`."""
     states = WidgetStates(widgets=(state or browser_state(app)).widgets)
     states.widgets.append(change)
-    app._run(states)
-    assert not app.exception, app.exception[0].value
-    return app
+    return rerun(app, states)
 
 
 def _component(app: AppTest, key: str) -> Any:
