@@ -9,12 +9,13 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS, TrainConfig
+from mnist_fc.reading.reader import Reading
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.queue import MAX_PER_SESSION
 from mnist_fc.server.run import Run
-from mnist_fc.views import controls
-from mnist_fc.views.state import shared
+from mnist_fc.views import controls, drawing
+from mnist_fc.views.state import networks, shared
 from tests.support.jobs import LONG, SHORT
 from tests.support.session import (
     State,
@@ -527,6 +528,29 @@ def test_meanings_that_no_page_shows_do_nothing(text: str) -> None:
         app.text_input(key="run_bar_meanings").set_value(text)
         press_as_of(app, key, browser_state(app))
     assert run.state == "running"
+
+
+def test_only_the_last_weights_of_a_finished_run_are_final() -> None:
+    app, run = started()
+    press(app, "stop")
+    wait_until_ended(run)
+    assert not component_data(rerun(app), "timeline_slider")["isDone"]
+    app = press(opened_app(**address(SHORT)), "train")
+    wait_until(run_of(app), "done")
+    assert component_data(rerun(app), "timeline_slider")["isDone"]
+
+
+def test_slider_names_the_step_of_the_weights_that_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, run = started()
+    panel = drawing.panel
+
+    def newer_weights_meanwhile(network: networks.Network) -> list[Reading]:
+        wait_for(run, lambda: (weights := run.snapshot().weights) and weights.step > network.step)
+        return panel(network)
+
+    monkeypatch.setattr(drawing, "panel", newer_weights_meanwhile)
+    rerun(app)
+    assert has_text(app, f"this run, step {component_data(app, 'timeline_slider')['newest']:,}")
 
 
 def test_weights_that_are_gone_cannot_be_looked_back_at() -> None:
