@@ -3,13 +3,30 @@
 import streamlit as st
 
 from mnist_fc.runs.layout import RunsError
-from mnist_fc.server.run import Run
+from mnist_fc.server.run import Run, RunSnapshot
 from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.views import controls
-from mnist_fc.views.state import formatting, session, shared
+from mnist_fc.views.state import formatting, session, shared, sync
+from mnist_fc.views.state.presses import Buttons
 
 COMMAND_SECONDS = 0.4
 """The time that a click waits for the training process to carry out the request, which takes a step."""
+
+
+def buttons() -> Buttons:
+    """Return the buttons whose meanings follow the state of the run."""
+    return sync.buttons("run_bar", ["pause", "stop"])
+
+
+def meanings(snapshot: RunSnapshot | None) -> dict[str, str]:
+    """Return what each of `buttons` means for a run in this state, by key: what it does, and to which run."""
+    if snapshot is None:
+        return {}
+    can_resume = snapshot.state == "paused" or snapshot.is_resumable
+    return {
+        "pause": f"{'resume' if can_resume else 'pause'} {snapshot.id}",
+        "stop": f"{'leave' if snapshot.state == 'waiting' else 'stop'} {snapshot.id}",
+    }
 
 
 def train() -> None:
@@ -44,17 +61,26 @@ def retrain(run_id: str) -> None:
         start()
 
 
-def pause() -> None:
-    """Pause the run that is shown."""
-    if (run := session.watched_run()) and run.is_active:
+def pause_or_resume() -> None:
+    """Pause or resume the run that is shown, whichever the button said when it was pressed."""
+    sync.receive()
+    verb, _, run_id = buttons().meaning("pause").partition(" ")
+    if (run := session.watched_run()) and run.id == run_id:
+        if verb == "pause":
+            _pause(run)
+        elif verb == "resume":
+            _resume(run)
+
+
+def _pause(run: Run) -> None:
+    """Pause a run, unless another page has done so since this one was drawn."""
+    if run.is_active:
         shared.scheduler().pause(run)
         run.wait_until_state("paused", "done", "stopped", "failed", timeout=COMMAND_SECONDS)
 
 
-def resume() -> None:
-    """Resume the run that is shown, unless another page has done so since this one was drawn."""
-    if not (run := session.watched_run()):
-        return
+def _resume(run: Run) -> None:
+    """Resume a run, unless another page has done so since this one was drawn."""
     snapshot = run.snapshot()
     if snapshot.is_resumable:
         _resume_stored(run)
@@ -77,7 +103,16 @@ def _resume_stored(run: Run) -> None:
         _has_begun(run)
 
 
-def stop() -> None:
+def stop_or_leave() -> None:
+    """Stop the run that is shown, or take it out of the queue if that is what the button said and it still waits there."""
+    sync.receive()
+    verb, _, run_id = buttons().meaning("stop").partition(" ")
+    run = session.watched_run()
+    if verb == "stop" or (verb == "leave" and run and run.id == run_id and run.is_waiting):
+        _stop()
+
+
+def _stop() -> None:
     """Stop the run and those that were to begin after it; if it has just ended, the one that has begun in its place."""
     session.follow_next()
     if run := session.watched_run():
@@ -87,5 +122,5 @@ def stop() -> None:
 
 def close() -> None:
     """Stop the run and take it off the page."""
-    stop()
+    _stop()
     session.watch(None)

@@ -104,7 +104,7 @@ def live(seconds: float | None, look_seconds: float | None) -> None:
         notices.panel()
     tabs(readings, network)
     with looking_back:
-        timeline.timeline()  # last: playback moves to the next step once everything of this one is drawn
+        timeline.timeline(network)  # last: playback moves to the next step once everything of this one is drawn
     if has_ended:
         handwriting_test.keep_score(network)  # for a run that has just ended, whichever tab is open
     if not is_complete:

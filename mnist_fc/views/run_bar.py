@@ -16,7 +16,9 @@ def panel() -> None:
     """Draw the buttons, the status, and the progress of the run or what prevented it."""
     snapshot = session.watched_snapshot()
     active = snapshot is not None and snapshot.is_active
-    can_resume = snapshot is not None and (snapshot.state == "paused" or snapshot.is_resumable)
+    meanings = commands.meanings(snapshot)
+    can_resume = meanings.get("pause", "").startswith("resume ")
+    can_leave = meanings.get("stop", "").startswith("leave ")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=commands.train)
         st.button(
@@ -24,17 +26,17 @@ def panel() -> None:
             key="pause",
             icon=":material/resume:" if can_resume else ":material/pause:",
             disabled=not can_resume and (snapshot is None or snapshot.state not in ("starting", "running")),
-            on_click=commands.resume if can_resume else commands.pause,
+            on_click=commands.pause_or_resume,
         )
-        waits = snapshot is not None and snapshot.state == "waiting"
         st.button(
-            "Leave queue" if waits else "Stop",
+            "Leave queue" if can_leave else "Stop",
             key="stop",
-            icon=":material/logout:" if waits else ":material/stop:",
+            icon=":material/logout:" if can_leave else ":material/stop:",
             disabled=not active,
-            on_click=commands.stop,
+            on_click=commands.stop_or_leave,
         )
         st.button("Close run", key="reset", icon=":material/close:", disabled=snapshot is None, on_click=commands.close)
+        commands.buttons().show(**meanings)
         with st.container(key="status", width="content"):
             of_run = html.escape(snapshot.id) if snapshot else ""
             now = _status(snapshot)

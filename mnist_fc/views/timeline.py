@@ -9,21 +9,24 @@ from mnist_fc.views.state import networks, session
 _timeline = Component("timeline", "<div class='timeline'></div>")
 
 
-def timeline() -> None:
+def timeline(network: networks.Network) -> None:
     """Draw the name and settings of the run that is shown, and the slider, which is disabled without weights to choose from.
 
-    The whole page reads and draws with the weights of the moment chosen.
+    The whole page reads and draws with the weights of the moment chosen; `network` has them. While a run trains, newer ones may
+    have come since: the slider names the step of those that the rest of the page shows.
     """
     run = session.watched_run()
     snapshot = run.snapshot() if run else None
     newest = snapshot.weights.step if snapshot and snapshot.weights else 0
+    if snapshot and network.run and network.run.id == snapshot.id and network.is_newest:
+        newest = network.step
     data = {
         "run": None,
         "steps": [step for step in snapshot.kept if step < newest] if snapshot else [],
         "newest": newest,
         "chosen": networks.chosen_step(snapshot) if snapshot else None,
         "end": charts.step_domain(snapshot)[1],
-        "isLive": snapshot is not None and snapshot.is_active,
+        "isDone": snapshot is not None and snapshot.state == "done",
         "turn": st.session_state.get("timeline_turn", 0),
     }
     if run and snapshot:

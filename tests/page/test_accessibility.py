@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from mnist_fc.views.components.numbers import MINUS
 from tests.support.browser import (
     click,
     expect_status,
@@ -169,6 +170,16 @@ def test_arrow_keys_walk_through_matrix_and_gallery(trained: Page) -> None:
     focus = trained.locator(":focus")
     below = next(row for row in range(1, 10) if cells.nth(10 * row).is_enabled())
     expect(focus).to_have_attribute("data-place", f"{below}-0")
+    row = trained.locator(".confusion tbody tr").nth(below).locator("button:enabled")
+    trained.keyboard.press("End")
+    expect(row.last).to_be_focused()
+    trained.keyboard.press("Home")
+    expect(row.first).to_be_focused()
+    trained.keyboard.press("Control+End")
+    expect(cells.last).to_be_focused()
+    trained.keyboard.press("Control+Home")
+    expect(cells.first).to_be_focused()
+    cells.nth(10 * below).focus()
     trained.keyboard.press("Enter")
     expect(focus).to_have_attribute("aria-pressed", "true")
     trained.keyboard.press("Enter")
@@ -178,6 +189,27 @@ def test_arrow_keys_walk_through_matrix_and_gallery(trained: Page) -> None:
     for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
         trained.keyboard.press(key)
     expect(focus).to_have_attribute("aria-label", str(trained.locator(".st-key-misread figcaption").nth(1).text_content()))
+    for key, figure in (("End", "last"), ("Home", "first")):
+        trained.keyboard.press(key)
+        expect(getattr(trained.locator(".st-key-misread canvas"), figure)).to_be_focused()
+
+
+def test_layer_picture_says_which_neuron_the_keyboard_is_on(trained: Page) -> None:
+    open_tab(trained, "Inside")
+    outputs = trained.locator(".st-key-activations").get_by_role("slider", name="outputs: ten logits")
+    outputs.focus()
+    for key, neuron in (("Home", 0), ("ArrowRight", 1), ("ArrowDown", 6), ("End", 9), ("ArrowRight", 9)):
+        trained.keyboard.press(key)
+        expect(outputs).to_have_attribute("aria-valuetext", re.compile(rf"^{neuron}: {MINUS}?\d+(\.\d+)?$"))
+        expect(outputs).to_have_attribute("aria-valuenow", str(neuron + 1))
+    trained.keyboard.press("Enter")
+    expect(trained.locator(".st-key-unit")).to_contain_text("9")
+
+
+def test_slider_before_training_names_no_step(page: Page) -> None:
+    slider = page.get_by_label("Look back at an earlier step of the network")
+    expect(slider).to_be_disabled()
+    expect(slider).to_have_attribute("aria-valuetext", "no earlier steps yet")
 
 
 @pytest.mark.slow

@@ -97,6 +97,24 @@ def test_run_pauses_resumes_and_stops(page: Page) -> None:
     expect(page.locator(".under-digit")).to_contain_text("the built-in network")
 
 
+@pytest.mark.parametrize("presses", [1, 2])
+def test_click_on_pause_in_a_busy_browser_pauses_the_run(page: Page, presses: int) -> None:
+    choose_preset(page, "best")
+    start_run(page)
+    expect_status(page, "running")
+    button = page.locator(".st-key-pause button")
+    expect(button).to_be_enabled()
+    box = button.bounding_box()
+    assert box
+    # Meanwhile an automatic rerun becomes due. Streamlit often sends the click with that, and then a second time by itself.
+    page.evaluate("() => { setTimeout(() => { const end = performance.now() + 3000; while (performance.now() < end); }) }")
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, click_count=presses)
+    expect_status(page, "paused")
+    page.locator(".st-key-show_steps").get_by_text("How the drawing is prepared").click()
+    expect(page.locator(".steps")).to_be_visible()  # so the messages before this click have been answered, too
+    expect(page.locator(".st-key-status")).to_contain_text("paused")
+
+
 def test_learning_rate_changes_during_training(page: Page) -> None:
     slide(page, "epochs", "End")
     choose(page, "schedule", "constant")

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.testing.v1 import AppTest
 
@@ -30,9 +30,12 @@ def opened_app(**query: str) -> AppTest:
     return rerun(new_app(**query))
 
 
-def rerun(app: AppTest) -> AppTest:
-    """Run the script again, which must not fail."""
-    app.run()
+def rerun(app: AppTest, state: WidgetStates | None = None) -> AppTest:
+    """Run the script again, which must not fail; with `state`, in a browser that still shows that."""
+    if state:
+        app._run(state)
+    else:
+        app.run()
     assert not app.exception, app.exception[0].value
     return app
 
@@ -59,6 +62,16 @@ def press(app: AppTest, key: str) -> AppTest:
 def press_again(app: AppTest, key: str) -> AppTest:
     """Press a button that is disabled by now: the second click of a double click, sent before the browser heard of it."""
     return _run_with(app, WidgetState(id=app.button(key=key).id, trigger_value=True))
+
+
+def browser_state(app: AppTest) -> WidgetStates:
+    """Return the values of all widgets that the browser sends with each message while it shows this page."""
+    return app._tree.get_widget_states()
+
+
+def press_as_of(app: AppTest, key: str, state: WidgetStates) -> AppTest:
+    """Press a button in a browser that has not heard of what has changed since it showed `state`."""
+    return _run_with(app, WidgetState(id=app.button(key=key).id, trigger_value=True), state)
 
 
 def texts(app: AppTest) -> list[str]:
@@ -100,17 +113,16 @@ def send(app: AppTest, key: str, event: str, value: object) -> AppTest:
     return _run_with(app, WidgetState(id=identity, json_trigger_value=payload))
 
 
-def send_state(app: AppTest, key: str, value: object) -> AppTest:
-    """Send the state of one of our own components, such as a canvas's log."""
-    return _run_with(app, WidgetState(id=_component(app, key).id, json_value=json.dumps(value)))
+def send_state(app: AppTest, key: str, value: object, state: WidgetStates | None = None) -> AppTest:
+    """Send the state of one of our own components, such as a canvas's log; with `state`, as `rerun` does."""
+    return _run_with(app, WidgetState(id=_component(app, key).id, json_value=json.dumps(value)), state)
 
 
-def _run_with(app: AppTest, state: WidgetState) -> AppTest:
-    states = app._tree.get_widget_states()
-    states.widgets.append(state)
-    app._run(states)
-    assert not app.exception, app.exception[0].value
-    return app
+def _run_with(app: AppTest, change: WidgetState, state: WidgetStates | None = None) -> AppTest:
+    """Run the script after a change in a browser that shows the page as it is, or as it was with `state`."""
+    states = WidgetStates(widgets=(state or browser_state(app)).widgets)
+    states.widgets.append(change)
+    return rerun(app, states)
 
 
 def _component(app: AppTest, key: str) -> Any:

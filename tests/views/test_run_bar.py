@@ -9,21 +9,24 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS, TrainConfig
+from mnist_fc.reading.reader import Reading
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.queue import MAX_PER_SESSION
 from mnist_fc.server.run import Run
-from mnist_fc.views import controls
-from mnist_fc.views.state import shared
+from mnist_fc.views import controls, drawing
+from mnist_fc.views.state import networks, shared
 from tests.support.jobs import LONG, SHORT
 from tests.support.session import (
     State,
+    browser_state,
     component_data,
     has_text,
     open_tab,
     opened_app,
     press,
     press_again,
+    press_as_of,
     progress_line,
     rerun,
     send,
@@ -458,6 +461,96 @@ def test_resume_on_a_second_page_does_not_pause_the_run() -> None:
     rerun(second)
     assert run_of(first).state in ("running", "starting")
     assert second.button(key="pause").label == "Pause"
+
+
+def test_second_press_on_pause_does_not_resume() -> None:
+    app, run = started()
+    rerun(app)
+    shown = browser_state(app)
+    assert app.button(key="pause").label == "Pause"
+    press(app, "pause")
+    wait_until(run, "paused")
+    rerun(app)
+    press_as_of(app, "pause", shown)
+    assert status_of(rerun(app))[0] == "paused"
+
+
+def test_second_press_on_resume_does_not_pause() -> None:
+    app, run = started()
+    press(app, "pause")
+    wait_until(run, "paused")
+    shown = browser_state(rerun(app))
+    assert app.button(key="pause").label == "Resume"
+    press(app, "pause")
+    wait_until(run, "running")
+    rerun(app)
+    press_as_of(app, "pause", shown)
+    assert status_of(rerun(app))[0] == "running"
+
+
+def test_resume_pressed_for_another_run_resumes_nothing() -> None:
+    app, first = started()
+    press(app, "stop")
+    wait_until_ended(first)
+    shown = browser_state(rerun(app))
+    assert app.button(key="pause").label == "Resume"
+    _, second = started()
+    shared.scheduler().pause(second)
+    wait_until(second, "paused")
+    app.session_state["page_address"]["run"] = second.id
+    rerun(app)
+    press_as_of(app, "pause", shown)
+    assert second.state == "paused"
+    assert first.state == "stopped"
+
+
+def test_press_on_leave_queue_does_not_stop_a_run_that_has_begun() -> None:
+    _, first = started()
+    app = press(opened_app(**address(LONG)), "train")
+    run = run_of(app)
+    assert app.button(key="stop").label == "Leave queue"
+    shown = browser_state(app)
+    shared.scheduler().stop(first)
+    wait_for_steps(run, 1)
+    rerun(app)
+    assert app.button(key="stop").label == "Stop"
+    press_as_of(app, "stop", shown)
+    assert run.is_active
+    press(app, "stop")
+    wait_until_ended(run)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"pause": ["resume"]}', '{"pause": 1, "stop": null}', "[" * 900])
+def test_meanings_that_no_page_shows_do_nothing(text: str) -> None:
+    app, run = started()
+    rerun(app)
+    for key in ("pause", "stop"):
+        app.text_input(key="run_bar_meanings").set_value(text)
+        press_as_of(app, key, browser_state(app))
+    assert run.state == "running"
+
+
+def test_only_the_last_weights_of_a_finished_run_are_final() -> None:
+    app, run = started()
+    press(app, "stop")
+    wait_until_ended(run)
+    assert not component_data(rerun(app), "timeline_slider")["isDone"]
+    app = press(opened_app(**address(SHORT)), "train")
+    wait_until(run_of(app), "done")
+    assert component_data(rerun(app), "timeline_slider")["isDone"]
+
+
+def test_slider_names_the_step_of_the_weights_that_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, run = started()
+    panel = drawing.panel
+
+    def newer_weights_meanwhile(network: networks.Network) -> list[Reading]:
+        wait_for(run, lambda: (weights := run.snapshot().weights) and weights.step > network.step)
+        return panel(network)
+
+    monkeypatch.setattr(drawing, "panel", newer_weights_meanwhile)
+    rerun(app)
+    assert has_text(app, f"this run, step {component_data(app, 'timeline_slider')['newest']:,}")
 
 
 def test_weights_that_are_gone_cannot_be_looked_back_at() -> None:

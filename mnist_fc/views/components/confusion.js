@@ -1,6 +1,6 @@
 // A confusion matrix whose cells can be clicked. The default function is called when it appears and again with each new data; see
 // mistakes.py. It is a table of buttons, so that it works without a pointer: it is one stop of the Tab key, and the arrow keys move
-// from cell to cell.
+// from cell to cell; Home and End move to the ends of a row, and with Ctrl to the first and the last cell.
 
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }; // rows, columns
 
@@ -20,10 +20,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     root.place = target.dataset.place;
   };
   root.onkeydown = (event) => {
-    const step = STEPS[event.key];
-    if (!step) return;
+    const step = STEPS[event.key], isEnd = event.key === "End";
+    if (!step && !isEnd && event.key !== "Home") return;
     event.preventDefault();
-    neighbour(root, event.target, step)?.focus();
+    if (step) neighbour(root, event.target, step)?.focus();
+    else [...(event.ctrlKey ? root : event.target.closest("tr")).querySelectorAll("button:enabled")].at(isEnd ? -1 : 0).focus();
   };
 }
 
@@ -54,7 +55,7 @@ function table({ counts, accuracies, chosen }, press) {
       button.dataset.place = `${label}-${digit}`;
       button.className = isRight ? "right" : "wrong";
       button.style.setProperty("--share", isRight ? 0.35 : count && 0.12 + 0.88 * count / worst);
-      button.setAttribute("aria-label", `${count} digits labelled ${label}, read as ${digit}`);
+      button.setAttribute("aria-label", `${count} ${count === 1 ? "digit" : "digits"} labelled ${label}, read as ${digit}`);
       button.setAttribute("aria-pressed", Boolean(chosen && chosen[0] === label && chosen[1] === digit));
       button.onclick = () => press([label, digit]);
     }

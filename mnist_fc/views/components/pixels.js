@@ -66,12 +66,10 @@ class Pictures {
   /** Show the value of one pixel of a tile; nothing if there is no pixel. */
   point(tile, pixel) {
     this.pointed = tile && [tile, pixel];
-    const value = tile?.values[pixel];
-    this.tip.hidden = !Number.isFinite(value);
+    this.tip.hidden = !Number.isFinite(tile?.values[pixel]);
     if (this.tip.hidden) return;
     const { columns } = tile.data, row = Math.floor(pixel / columns), column = pixel % columns;
-    const name = { unit: `neuron ${(pixel + 1).toLocaleString("en")}`, digit: `${pixel}`, pixel: `row ${row + 1}, column ${column + 1}` }[tile.data.each];
-    this.tip.textContent = `${name}: ${formatNumber(value)}`;
+    this.tip.textContent = tile.describe(pixel);
     const box = tile.canvas.getBoundingClientRect(), own = this.root.getBoundingClientRect();
     const left = box.left - own.left + (column + 0.5) * box.width / columns;
     this.tip.style.left = `${Math.max(0, Math.min(left, own.width - this.tip.offsetWidth))}px`;
@@ -107,8 +105,9 @@ class Tile {
     this.canvas.style.width = `${size}px`;
     this.canvas.style.aspectRatio = `${tile.columns} / ${tile.rows}`;
     this.canvas.classList.toggle("ink", Boolean(tile.ink));
-    this.canvas.setAttribute("role", click === "tile" ? "button" : "img");
+    this.canvas.setAttribute("role", { tile: "button", cell: "slider" }[click] ?? "img");
     this.canvas.setAttribute("aria-label", tile.caption);
+    if (click === "cell") this.say();
     this.figure.classList.toggle("clickable", Boolean(click));
     this.figure.classList.toggle("chosen", Boolean(tile.chosen));
     this.frame.hidden = tile.cell === null;
@@ -119,6 +118,30 @@ class Tile {
     });
     this.caption.textContent = tile.caption;
     this.caption.style.maxWidth = `${Math.max(size, 60)}px`;
+  }
+
+  /** The pixel from which the keyboard moves: the one that the tip shows, else the one with the frame. */
+  get at() {
+    const [tile, pixel] = this.pictures.pointed ?? [];
+    return tile === this ? pixel : this.data.cell ?? 0;
+  }
+
+  /** Return a pixel in words, with its value. */
+  describe(pixel) {
+    const { columns, each } = this.data, row = Math.floor(pixel / columns), column = pixel % columns;
+    const name = { unit: `neuron ${(pixel + 1).toLocaleString("en")}`, digit: `${pixel}`, pixel: `row ${row + 1}, column ${column + 1}` }[each];
+    return `${name}: ${formatNumber(this.values[pixel])}`;
+  }
+
+  /** Tell screen readers where the keyboard is. To them a grid is a slider over its pixels: they read each value that it moves to. */
+  say() {
+    const now = { valuemin: 1, valuemax: this.last + 1, valuenow: this.at + 1, valuetext: this.describe(this.at) };
+    for (const [name, value] of Object.entries(now)) this.canvas.setAttribute(`aria-${name}`, value);
+  }
+
+  /** The last pixel; after it the row is filled up with NaN. */
+  get last() {
+    return this.values.findLastIndex(Number.isFinite);
   }
 
   paint(tile, limit) {
@@ -142,16 +165,18 @@ class Tile {
     if (this.pictures.data.click && Number.isFinite(this.values[pixel])) this.pictures.click([this.data.id, pixel]);
   }
 
-  /** Handle the keyboard: arrows move over the tiles of a gallery or the pixels of a grid, Enter chooses the current one. */
+  /** Handle the keyboard: arrows, Home and End move over the tiles of a gallery or the pixels of a grid, Enter chooses one. */
   press(event) {
-    const isGallery = this.pictures.data.click === "tile", columns = isGallery ? this.pictures.numColumns : this.data.columns;
-    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
-    const [tile, pixel] = this.pictures.pointed ?? [];
-    const at = tile === this ? pixel : 0;
-    if (event.key === "Enter" || event.key === " ") this.choose(at);
+    const { data, tiles, numColumns } = this.pictures, isGallery = data.click === "tile";
+    const at = isGallery ? tiles.indexOf(this) : this.at, last = isGallery ? tiles.length - 1 : this.last;
+    const columns = isGallery ? numColumns : this.data.columns;
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -at, End: last - at };
+    if (event.key === "Enter" || event.key === " ") this.choose(this.at);
     else if (event.key in steps && isGallery) this.pictures.walk(this, steps[event.key]);
-    else if (event.key in steps) this.pictures.point(this, Math.max(0, Math.min(this.values.length - 1, at + steps[event.key])));
-    else return;
+    else if (event.key in steps) {
+      this.pictures.point(this, Math.max(0, Math.min(last, at + steps[event.key])));
+      this.say();
+    } else return;
     event.preventDefault();
   }
 }

@@ -151,8 +151,8 @@ class Timeline {
     const step = this.places[this.place], isNewest = this.place >= this.data.steps.length;
     this.input.value = step;
     const words = `step ${step.toLocaleString("en")}`;
-    this.output.textContent = isNewest ? `${words}, ${this.data.isLive ? "latest" : "final"}` : words;
-    this.input.setAttribute("aria-valuetext", this.output.textContent);
+    this.output.textContent = isNewest ? `${words}, ${this.data.isDone ? "final" : "latest"}` : words;
+    this.input.setAttribute("aria-valuetext", this.data.steps.length ? this.output.textContent : "no earlier steps yet");
   }
 }
 

@@ -34,8 +34,8 @@ class Message:
 
     values: dict[str, Any]
     """By key. For a widget with options it is the label of the chosen one; in a merged message, the option itself."""
-    has_click: bool = False
-    """Whether a button or a component was clicked; Streamlit then runs callbacks before the script."""
+    clicked: frozenset[str] = frozenset()
+    """The keys of the buttons and components that were clicked; Streamlit then runs callbacks before the script."""
     is_merged: bool = False
     """Whether these are Streamlit's merged values, not those of one message."""
 
@@ -62,7 +62,7 @@ def take() -> list[Message]:
         waiting = _messages.get(context.script_requests, deque())
         count = len(waiting)
         if not context.has_script_started:
-            count = max((number for number, message in enumerate(waiting, 1) if message.has_click), default=count)
+            count = max((number for number, message in enumerate(waiting, 1) if message.clicked), default=count)
         return [waiting.popleft() for _ in range(count)]
 
 
@@ -89,14 +89,14 @@ def _known_values() -> dict[str, Any]:
 
 
 def _record(requests: "ScriptRequests", states: "WidgetStates") -> None:
-    values = {}
-    has_click = False
+    values, clicked = {}, set()
     for state in states.widgets:
-        has_click = has_click or any(state.WhichOneof("value") == kind and getattr(state, kind) for kind in TRIGGERS)
+        if any(state.WhichOneof("value") == kind and getattr(state, kind) for kind in TRIGGERS):
+            clicked.add(_key(state.id))
         if (key := _key(state.id)) in _recorded_keys and state.ByteSize() <= MAX_VALUE_BYTES:
             values[key] = _value(state)
     with _lock:
-        _messages.setdefault(requests, deque(maxlen=MAX_MESSAGES)).append(Message(values, has_click))
+        _messages.setdefault(requests, deque(maxlen=MAX_MESSAGES)).append(Message(values, frozenset(clicked)))
 
 
 def _key(widget_id: str) -> str:

@@ -9,6 +9,8 @@ The protocol, for one group of widgets:
 1. The server numbers its updates. Two hidden text fields carry the number of the newest update, its *version*, to the browser
    and back: `begun` is drawn before the widgets of the group and `seen` after them. So a message says that the browser had
    applied every update up to version `seen`, perhaps a part of the updates after it up to `begun`, and none after `begun`.
+   With the number goes a random name, since a page outlives its session when the server restarts: to the new session, the
+   versions of the old one say nothing.
 2. For each widget the server remembers the values that it has sent and that are not confirmed yet. A value in a message is
    an echo if the widget can show it without the person's doing. Every other value is a choice.
 3. Updates can be lost: Streamlit drops what a run of the script has drawn if the next run begins before it was sent. So a
@@ -20,6 +22,7 @@ The session holds what the page shows. A widget's own value in `st.session_state
 tests/views/test_sync.py simulates such conversations, with delays, losses and updates that arrive in parts.
 """
 
+import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +32,7 @@ import streamlit as st
 
 from mnist_fc.views.components.component import Component
 from mnist_fc.views.state import messages
+from mnist_fc.views.state.presses import Buttons
 
 MAX_UNCONFIRMED = 100
 """Unconfirmed values of one widget; a browser that answers confirms each within seconds."""
@@ -121,6 +125,7 @@ class Widgets:
 
     def __init__(self, name: str, keys: Sequence[str], choose: Callable[[str, Any], None]) -> None:
         self._name = name
+        self._session = secrets.token_hex(8)
         self._begun_key, self._seen_key = f"{name}_begun", f"{name}_seen"
         self._num_questions = 0
         """The number of times that the browser was asked for a message that it does not send by itself."""
@@ -150,7 +155,7 @@ class Widgets:
                     values[key] = options[value]
                 elif message.is_merged and value in options.values():
                     values[key] = value
-        begun, seen = (_version(message.values.get(key)) for key in (self._begun_key, self._seen_key))
+        begun, seen = (self._version(message.values.get(key)) for key in (self._begun_key, self._seen_key))
         for key, value in self._browser.choices(values, begun, seen).items():
             self._choose(key, value)
 
@@ -166,13 +171,14 @@ class Widgets:
         _answer.show(f"{self._name}_answer", {"numQuestions": self._num_questions})
 
     def _show_version(self, key: str) -> None:
-        messages.set_value(key, str(self._browser.version))
+        messages.set_value(key, f"{self._session} {self._browser.version}")
         st.text_input("Version of the page", key=key, label_visibility="collapsed")
 
-
-def _version(text: Any) -> int:
-    """Return the version that a hidden text field holds; 0 before it has one."""
-    return int(text) if isinstance(text, str) and text.isdecimal() and text.isascii() and len(text) < 20 else 0
+    def _version(self, text: Any) -> int:
+        """Return the version that a hidden text field holds; 0 before it has one of this session."""
+        session, _, version = text.partition(" ") if isinstance(text, str) else ("", "", "")
+        is_number = version.isdecimal() and version.isascii() and len(version) < 20
+        return int(version) if session == self._session and is_number else 0
 
 
 def widgets(name: str, keys: Sequence[str], choose: Callable[[str, Any], None]) -> Widgets:
@@ -183,9 +189,20 @@ def widgets(name: str, keys: Sequence[str], choose: Callable[[str, Any], None]) 
     return groups[name]
 
 
+def buttons(name: str, keys: Sequence[str]) -> Buttons:
+    """Return this session's group of buttons of that name."""
+    groups: dict[str, Buttons] = st.session_state.setdefault("button_groups", {})
+    if name not in groups:
+        groups[name] = Buttons(name, keys)
+    return groups[name]
+
+
 def receive() -> None:
-    """Pass on what the person has chosen in all groups since the last call, in the order in which it was chosen."""
-    groups: dict[str, Widgets] = st.session_state.setdefault("widget_groups", {})
+    """Pass on what the person has chosen and pressed in all groups since the last call, in that order."""
+    widget_groups: dict[str, Widgets] = st.session_state.setdefault("widget_groups", {})
+    button_groups: dict[str, Buttons] = st.session_state.setdefault("button_groups", {})
     for message in messages.take():
-        for group in groups.values():
-            group.receive(message)
+        for widgets_ in widget_groups.values():
+            widgets_.receive(message)
+        for buttons_ in button_groups.values():
+            buttons_.receive(message)
