@@ -195,7 +195,7 @@ def test_run_can_be_renamed_pinned_deleted_and_restored(open_small: Callable[...
     expect(row).to_have_class("deleted")
     expect(name).to_have_value(evil)
     expect_status(page, "ready")
-    row.get_by_role("button", name="Bring back").click()
+    row.get_by_role("button", name="Undo").click()
     expect(row).to_have_class("watched")
     expect(row.get_by_role("checkbox")).to_be_checked()
     expect_status(page, "done")

@@ -94,7 +94,7 @@ def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> N
     expect(plain(page)).to_have_text("my <b>net</b> · 784-32-10, custom")
     slide(page, "size_0", "End")
     expect(use).to_be_visible()
-    row(page).get_by_role("button", name="Copy the settings").click()
+    row(page).get_by_role("button", name="Use settings").click()
     expect(use).to_be_hidden()
     expect(page.locator(".st-key-size_0").get_by_role("slider")).to_have_attribute("aria-valuetext", "32")
 
