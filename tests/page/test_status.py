@@ -82,8 +82,10 @@ def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> N
     expect(plain(page)).to_have_text(re.compile(r"^custom-\w+ · 784-32-10, custom$"))
     use = page.locator(".timeline .use")
     expect(use).to_be_hidden()
+    before = page.locator(".st-key-workspace").bounding_box()
     slide(page, "epochs", "End")
     expect(use).to_be_visible()
+    assert page.locator(".st-key-workspace").bounding_box() == before
     use.click()
     expect(use).to_be_hidden()
     expect(page.locator(".st-key-epochs").get_by_role("slider")).to_have_attribute("aria-valuetext", "2")

@@ -103,6 +103,16 @@ def test_pinned_digits_can_be_relabelled_and_unpinned() -> None:
     assert app.button(key="pin").label == "Pin"
 
 
+def test_disabled_pin_says_why_nothing_can_be_pinned() -> None:
+    app = opened_app()
+    app.session_state["probes"] = [Probe(i, np.full((28, 28), i / 10, np.float32), 3) for i in range(5)]
+    rerun(app)
+    pin = app.button(key="pin")
+    assert (pin.label, pin.disabled) == ("5 are pinned", True)
+    pin = press(app, "clear").button(key="pin")
+    assert (pin.label, pin.disabled) == ("No digit to pin", True)
+
+
 def test_pinned_test_digit_has_its_label(small: Mnist) -> None:
     app = press(press(opened_app(), "test_digit_button"), "pin")
     index = int(re.findall(r"Test digit ([\d,]+)", "".join(texts(app)))[0].replace(",", ""))

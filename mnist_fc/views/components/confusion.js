@@ -33,7 +33,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
 /** Keep the height of the list beside the matrix: a shorter page would scroll, and move the cell under the pointer. */
 function keepHeight() {
   const list = document.querySelector(".st-key-gallery");
-  list.style.minHeight = `${list.offsetHeight}px`;
+  list.style.minHeight = `${list.getBoundingClientRect().height}px`;
 }
 
 /** Return the next cell in one direction that has digits, or null at the edge. */
