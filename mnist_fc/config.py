@@ -87,7 +87,7 @@ class LayerSizes:
             self.count.check(name, len(value))
             return tuple(int(self.size.check(name, size)) for size in value)
         except (ConfigError, TypeError):
-            raise ConfigError(f"{name} is {_shown(value)}; it must be {self}") from None
+            raise ConfigError(f"{name} is {_shown_sizes(value)}; it must be {self}") from None
 
 
 FIELDS: dict[str, Range | Choice | LayerSizes] = {
@@ -206,6 +206,13 @@ def _shown(value: Any) -> str:
     """Return a wrong value as one short line, however deep or long it is."""
     text = reprlib.repr(value) if isinstance(value, (list, dict)) else repr(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def _shown_sizes(value: Any) -> str:
+    """Return wrong layer sizes as a person wrote them: 500, 4. What nobody writes is shown as by `_shown`."""
+    is_plain = isinstance(value, tuple) and all(isinstance(size, (int, float, str)) for size in value)
+    text = ", ".join(map(str, value)) if is_plain else ""
+    return text if text.strip() and text.isprintable() and len(text) <= MAX_SHOWN else _shown(value)
 
 
 def parse_value(name: str, text: str) -> Any:

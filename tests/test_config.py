@@ -110,10 +110,21 @@ def test_one_to_four_hidden_layers_are_accepted(sizes: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes", [(), (8,) * 5, (7,), (2049,), (500, 7), (500.5,), (True,), (math.nan,), ("500",), "500", 500, None, (None,)]
+    ("sizes", "shown"),
+    [
+        *((sizes, repr(sizes)) for sizes in [(), "500", 500, None, (None,), ("",), ("a\nb",)]),
+        ((8,) * 5, "8, 8, 8, 8, 8"),
+        ((500, 7), "500, 7"),
+        ((2049,), "2049"),
+        ((500.5,), "500.5"),
+        ((True,), "True"),
+        ((math.nan,), "nan"),
+        (("500",), "500"),
+        (("banana",), "banana"),
+    ],
 )
-def test_other_hidden_layers_are_rejected(sizes: Any) -> None:
-    assert refusal(hidden_sizes=sizes) == f"hidden_sizes is {sizes!r}; it must be 1 to 4 layers of 8 to 2048 units"
+def test_other_hidden_layers_are_rejected_as_they_were_written(sizes: Any, shown: str) -> None:
+    assert refusal(hidden_sizes=sizes) == f"hidden_sizes is {shown}; it must be 1 to 4 layers of 8 to 2048 units"
 
 
 def test_a_changed_copy_is_checked_too() -> None:

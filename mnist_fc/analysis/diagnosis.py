@@ -145,8 +145,8 @@ def _symptom_of_divergence(steps: Sequence[StepRecord], end: EndRecord | None) -
     if means[peak] > FAR_LOSS and means[peak:].min() > RECOVERED_LOSS:
         drawn = train_curve(steps, "train_loss").finite().values
         highest, newest = _format_loss(drawn.max()), _format_loss(drawn[-1])
-        now = f" and is {newest} {_when(steps, end)}" if newest != highest else ""
-        return f"The loss climbed to {highest}{now}; guessing gives {GUESSING_LOSS:.2f}."
+        now = f" It is {newest} {_when(steps, end)}." if newest != highest else ""
+        return f"The loss climbed to {highest}, while guessing gives {GUESSING_LOSS:.2f}.{now}"
     if climb > CLIMB and recent > lowest + CLIMB_LEFT:
         drawn = train_curve(steps, "train_loss").finite().values
         lowest_drawn, newest = _format_loss(drawn.min()), _format_loss(drawn[-1])

@@ -52,6 +52,11 @@ def weakest_flow(curves: Sequence[Curve]) -> GradientFlow | None:
     return min(_flows(curves), key=lambda flow: flow.ratio, default=None)
 
 
+def last_vanishing_step(curves: Sequence[Curve]) -> int | None:
+    """Return the last step of `curves` at which the gradients vanish, or None if they never do."""
+    return max((flow.step for flow in _flows(curves) if flow.vanishes), default=None)
+
+
 def is_gradient_lost(steps: Sequence[StepRecord]) -> bool:
     """Return whether in each of the newest records some layer's gradient is zero or not finite."""
     norms = np.array([record.gradient_norms for record in steps[-NEWEST_RECORDS:]], np.float64)

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import torch
 
+from mnist_fc.config import format_value
 from mnist_fc.records import (
     EndRecord,
     EpochRecord,
@@ -34,7 +35,10 @@ def report(name: str, settings: RunSettings, epochs: Sequence[EpochRecord], end:
             )
         lines.append("")
     lines += ["| setting | value |", "| --- | --- |"]
-    values = asdict(settings.config) | {"learning_rate": settings.learning_rate_in_words}
+    values = asdict(settings.config) | {
+        "hidden_sizes": format_value(settings.config.hidden_sizes),
+        "learning_rate": settings.learning_rate_in_words,
+    }
     lines += [f"| {field} | {value} |" for field, value in values.items()]
     if len(settings.learning_rates) > 1:
         lines += ["", "The learning rate was changed during the run; config.json has the settings that it began with."]

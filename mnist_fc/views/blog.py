@@ -27,7 +27,8 @@ def panel(runs: Sequence[ListedRun]) -> None:
         "trains on all 60,000 images with Adam at 0.001, batches of 100 and ten epochs. The accuracy is that of the test set "
         "after the last epoch. It varies by a few tenths of a percent from seed to seed. The time is that of the training alone."
     )
-    st.button("Train both", key="train_blog", icon=":material/play_arrow:", on_click=_train)
+    active = session.num_followed_active() > 0
+    st.button("Train both", key="train_blog", icon=":material/play_arrow:", disabled=active, on_click=_train)
     if problem := st.session_state.pop("blog_problem", ""):
         st.warning(problem)
     if removed := notices.removed_by(*(PRESETS[name] for name in BLOG)):

@@ -204,8 +204,9 @@ def _result(readings: list[Reading], name: str, test_digit: int | None) -> None:
         digits = [reading for reading in readings if reading.digit is not None]
         is_pinned = bool(digits) and all(map(probes.is_pinned, digits))
         is_full = len(probes.pinned()) == MAX_PROBES
-        label = "Pinned" if is_pinned else "Pin"
-        st.button(label, key="pin", icon=":material/keep:", disabled=not digits or is_pinned or is_full, on_click=_pin)
+        # The label says why the button is disabled: a help text would not be seen on a touch screen.
+        label = "Pinned" if is_pinned else "No digit to pin" if not digits else f"{MAX_PROBES} are pinned" if is_full else "Pin"
+        st.button(label, key="pin", icon=":material/keep:", disabled=label != "Pin", on_click=_pin)
 
 
 def _pin() -> None:

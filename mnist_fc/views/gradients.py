@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from mnist_fc.analysis.curves import Curve, gradient_curves, train_curve
-from mnist_fc.analysis.gradients import gradient_flow, is_gradient_lost, weakest_flow
+from mnist_fc.analysis.gradients import gradient_flow, is_gradient_lost, last_vanishing_step, weakest_flow
 from mnist_fc.config import TrainConfig
 from mnist_fc.records import StepRecord
 from mnist_fc.server.run import RunSnapshot
@@ -14,6 +14,9 @@ from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_
 from mnist_fc.views.components.numbers import format_ratio
 from mnist_fc.views.controls import WORDS
 from mnist_fc.views.state import networks, session, shared, throttle
+
+SHORTEST_SPAN = 10
+"""Steps from the first record for which the course of the loss is told: over fewer, it hardly changes in any network."""
 
 
 def panel(network: networks.Network) -> None:
@@ -78,13 +81,14 @@ def explain(steps: Sequence[StepRecord], curves: Sequence[Curve], config: TrainC
     if flow.vanishes:
         return (
             f"**The gradients vanish.** That of layer 1 is now {now} that of the output layer: {_passes_on(config)}.\n\n"
-            f"The first layers hardly change, so the later ones have little to work with. {_course_of_loss(steps)}."
+            f"The first layers hardly change, so the later ones have little to work with. {_course_of_loss(steps)}".rstrip()
         )
     if weakest.vanishes:
-        until_then = [record for record in steps if record.step <= weakest.step]
+        until = last_vanishing_step(curves)
+        while_vanishing = [record for record in steps if until is not None and record.step <= until]
         return (
             f"**The gradients vanished** around step {weakest.step:,}: that of layer 1 was {format_ratio(weakest.ratio)} that "
-            f"of the output layer, as {_passes_on(config)}.\n\n{_course_of_loss(until_then)}. Layer 1 now has {now} the "
+            f"of the output layer, as {_passes_on(config)}.\n\n{_course_of_loss(while_vanishing)}Layer 1 now has {now} the "
             "gradient of the output layer."
         )
     seen = f"The gradient of layer 1 is now {now} that of the output layer"
@@ -99,11 +103,13 @@ def _passes_on(config: TrainConfig) -> str:
 
 
 def _course_of_loss(steps: Sequence[StepRecord]) -> str:
-    """Return how the training loss that the chart shows developed up to the last of `steps`."""
+    """Return a sentence on the training loss that the chart shows, up to the last of `steps`; empty for too few steps."""
     values = train_curve(steps, "train_loss").finite().values
     if not len(values):
-        return "The loss has overflowed"
-    return f"Up to step {steps[-1].step:,} the loss went from {values[0]:.2f} to {values[-1]:.2f}"
+        return "The loss has overflowed. "
+    if steps[-1].step < SHORTEST_SPAN:
+        return ""
+    return f"Up to step {steps[-1].step:,} the loss went from {values[0]:.2f} to {values[-1]:.2f}. "
 
 
 def _slope(activation: str) -> str:

@@ -23,6 +23,7 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     if reading is None or reading.image is None:
         return
     image = reading.image
+    what = "your drawing" if drawing.shown_test_digit() is None else "the test digit"
     trained_on = shared.trained_on(*_split_of(network))
     search_all = st.toggle(
         f"Search all {len(trained_on):,} training digits",
@@ -38,11 +39,11 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
 
     (indices, distances), by = throttle.throttled("nearest", (image.tobytes(), search_all), network, find)
     if not np.isfinite(distances).all():
-        st.info("The network's values overflowed on the training digits, so they cannot be compared with your drawing.")
+        st.info(f"The network's values overflowed on the training digits, so they cannot be compared with {what}.")
         return
     st.caption(
         f"Of {len(searched):,} training digits, the ones that the last hidden layer of {by} represents most similarly to "
-        "your drawing. Each shows its label and the Euclidean distance between the activations."
+        f"{what}. Each shows its label and the Euclidean distance between the activations."
     )
     tiles = [
         ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, distance {format_number(distance, 3)}", i)

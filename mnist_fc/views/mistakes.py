@@ -35,7 +35,7 @@ def panel(network: networks.Network) -> None:
         )
         with st.container(key="confusion"):
             _confusion(labels, surveyed)
-    with right:
+    with right, st.container(key="gallery"):
         _gallery(labels, surveyed)
 
 
@@ -64,16 +64,18 @@ def _choose() -> None:
 
 def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
     """Draw the digits of the chosen cell, else all mistakes, most confident first; a click reads one above."""
-    state = st.session_state
+    state, what = st.session_state, "mistakes"
     if cell := state.confusion_cell:
         label, digit = cell
         indices = most_confident_first(surveyed, (labels.numpy() == label) & (surveyed.digits == digit))
-        st.markdown(f"#### {len(indices):,} labelled {label}, read as {digit}")
+        if label == digit:
+            what = "readings"
+        st.markdown(f"#### {len(indices):,} labelled {label}, read {'correctly' if label == digit else f'as {digit}'}")
     else:
         indices = misclassified(labels, surveyed)
         st.markdown("#### All mistakes")
     st.caption(
-        "Most confident mistakes first: the label, the reading, and its probability. "
+        f"Most confident {what} first: the label, the reading, and its probability. "
         "**Click or tap one** to read it above, as if you had drawn it."
     )
     shown, chosen = indices[: state.setdefault("mistakes_shown", NUM_SHOWN)], drawing.shown_test_digit()
@@ -90,7 +92,7 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
         pictures(
             "misread_digits",
             tiles,
-            label="misread test digits",
+            label=f"{'misread' if what == 'mistakes' else 'correctly read'} test digits",
             size=62,
             on_click=lambda index, _: drawing.show_test_digit(index),
         )

@@ -101,7 +101,7 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
     if not snapshot and (sweep := session.own_sweep()) and sweep.is_active:
         return f"Your sweep is {'waiting' if sweep.is_waiting else 'running'}: see the tab **Sweep**."
     if not snapshot:
-        return f"Press Train to watch a network learn from {shared.num_train_images():,} handwritten digits."
+        return "Press Train to watch a network learn to read handwritten digits."
     if (step := networks.chosen_step(snapshot)) is not None:
         return _line_of_chosen_step(snapshot, step)
     if (run := session.watched_run()) and (place := session.queue_position(run)):

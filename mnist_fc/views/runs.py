@@ -37,7 +37,7 @@ def panel() -> None:
     runs = runs_table.listed_runs(scheduler)
     kept = [run for run in runs if run.stored and not run.is_deleted]
     st.caption(
-        f"{len(kept)} run{'s' * (len(kept) != 1)} in `{scheduler.store.path}`, {_num_bytes(kept) / 1e9:.2f} of "
+        f"The folder `{scheduler.store.path}` holds {len(kept)} run{'s' * (len(kept) != 1)}, {_num_bytes(kept) / 1e9:.2f} of "
         f"{scheduler.store.limit / 1e9:g} GB. When there is no room for the next run, the oldest unpinned runs are removed; the "
         "page names them first. A run that you delete can be brought back until the next run begins. Runs with the same seed and "
         "layers start with the same weights. Click or tap a name to rename the run."

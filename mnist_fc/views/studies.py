@@ -28,6 +28,8 @@ class Study:
     base: TrainConfig
     space: Space
     trials: list[TrialRecord]
+    waiting: frozenset[int] = frozenset()
+    """The numbers of the unfinished trials of this server's sweep while it waits for its turn."""
 
     @property
     def rest(self) -> str:
@@ -72,12 +74,14 @@ def read(name: str) -> Study:
     if sweep is None or (sweep.config.study, sweep.config.storage) != (name, address):
         return study
     newest = {trial.number: trial for trial in study.trials}
-    for trial in {trial.number: trial for trial in sweep.records()}.values():
+    own = {trial.number: trial for trial in sweep.records()}
+    for trial in own.values():
         if sweep.is_active or trial.state != "running":
             newest[trial.number] = trial
         elif newest.get(trial.number, trial).state == "running":  # its process died, and could not store that
             newest[trial.number] = replace(trial, state="failed", message=sweep.problem)
-    return replace(study, trials=list(newest.values()))
+    unfinished = frozenset(trial.number for trial in own.values() if trial.state == "running")
+    return replace(study, trials=list(newest.values()), waiting=unfinished if sweep.is_waiting else frozenset())
 
 
 def throttled(key: Hashable, version: Hashable, compute: Callable[[], T], *, may_be_old: bool = True) -> T:

@@ -170,12 +170,13 @@ def _budget() -> None:
     )
     minutes.number_input(
         "Time limit in minutes",
-        0,
+        1,
         int(MINUTES.high),
-        _last("sweep_minutes", 0),
+        _last("sweep_minutes", None),
         key="sweep_minutes",
+        placeholder="no limit",
         persist_state="session",
-        help="The sweep ends after this time, or after its last trial. 0 means no limit.",
+        help="The sweep ends after this time, or after its last trial. Leave empty for no limit.",
     )
     st.text_input(
         "Name of the study",
@@ -205,7 +206,7 @@ def _config(study: str) -> SweepConfig:
     """Return the sweep that the form and the side panel describe, named `study` if it has no name. Raises ConfigError."""
     state = st.session_state
     base = controls.config()
-    name, minutes = state.sweep_name.strip() or study, state.sweep_minutes or None
+    name, minutes = state.sweep_name.strip() or study, state.sweep_minutes
     return SweepConfig(base, _space(), name, studies.storage(), state.sweep_runs, minutes, base.seed)
 
 

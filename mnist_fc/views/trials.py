@@ -93,13 +93,13 @@ def _table(study: Study) -> str:
     rows = sorted(study.trials, key=_rank)
     first = best_trial(rows)
     head = "".join(f"<th>{html.escape(controls.field_in_words(name))}</th>" for name in study.space)
-    body = "".join(_row(trial, study.space, is_best=trial is first) for trial in rows[:MAX_ROWS])
+    body = "".join(_row(trial, study.space, is_best=trial is first, state=_state(trial, study)) for trial in rows[:MAX_ROWS])
     more = f"and {len(rows) - MAX_ROWS:,} more, less accurate or older" if len(rows) > MAX_ROWS else ""
     return (
         "<div class='sweep-table' tabindex='0' role='region' aria-label='trials'><table><thead><tr><th>trial</th>"
         f"<th>validation accuracy</th>{head}<th>epoch</th><th>seconds</th><th>state</th></tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
-        f"<p class='sweep-note'>{more}{'; ' * bool(more)}{_tally(rows)}. {html.escape(study.rest)}</p>"
+        f"<p class='sweep-note'>{more}{'; ' * bool(more)}{_tally(rows, study)}. {html.escape(study.rest)}</p>"
     )
 
 
@@ -116,13 +116,13 @@ def _rank(trial: TrialRecord) -> tuple[int, float, int]:
             return 3, 0.0, -trial.number
 
 
-def _row(trial: TrialRecord, space: Space, *, is_best: bool) -> str:
+def _row(trial: TrialRecord, space: Space, *, is_best: bool, state: str) -> str:
     settings = "".join(f"<td>{_setting(trial.settings.get(name))}</td>" for name in space)
     accuracy = "" if trial.val_accuracy is None else f"{trial.val_accuracy:.2%}"
     mark = " <b title='the best'>★</b>" if is_best else ""
     return (
         f"<tr class='{trial.state}{' best' * is_best}'><th>{trial.number}{mark}</th><td>{accuracy}</td>{settings}"
-        f"<td>{trial.epoch} / {trial.num_epochs}</td><td>{trial.seconds:.1f}</td><td>{html.escape(_state(trial))}</td></tr>"
+        f"<td>{trial.epoch} / {trial.num_epochs}</td><td>{trial.seconds:.1f}</td><td>{html.escape(state)}</td></tr>"
     )
 
 
@@ -134,17 +134,19 @@ def _setting(value: Any) -> str:
     return f"<span title='{value!r}'>{words}</span>" if isinstance(value, float) else words
 
 
-def _state(trial: TrialRecord) -> str:
-    message = trial.message[:MAX_MESSAGE]
-    return message if _outcome(trial) == "stopped" else f"failed: {message}" if message else trial.state
+def _state(trial: TrialRecord, study: Study) -> str:
+    message, outcome = trial.message[:MAX_MESSAGE], _outcome(trial, study)
+    return message if outcome == "stopped" else f"failed: {message}" if message else outcome
 
 
-def _outcome(trial: TrialRecord) -> str:
+def _outcome(trial: TrialRecord, study: Study) -> str:
+    if trial.number in study.waiting:
+        return "waiting"
     return "stopped" if trial.message.startswith("stopped") else trial.state
 
 
-def _tally(rows: list[TrialRecord]) -> str:
-    counts = Counter(map(_outcome, rows))
+def _tally(rows: list[TrialRecord], study: Study) -> str:
+    counts = Counter(_outcome(trial, study) for trial in rows)
     return ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items()) or "no trials yet"
 
 

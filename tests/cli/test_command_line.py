@@ -166,7 +166,7 @@ def test_diverging_training_reports_why_and_keeps_finite_weights(quick: list[str
         ("--epochs", "2.5", "num_epochs is 2.5; it must be a whole number from 1 to 100"),
         ("--epochs", "1" + "0" * 400, f"num_epochs is 1{'0' * 99}...; it must be a whole number from 1 to 100"),
         ("--batch-size", "many", "batch_size is 'many'; it must be a whole number from 8 to 4096"),
-        ("--hidden-sizes", "500,4", "hidden_sizes is (500, 4); it must be 1 to 4 layers of 8 to 2048 units"),
+        ("--hidden-sizes", "500,4", "hidden_sizes is 500, 4; it must be 1 to 4 layers of 8 to 2048 units"),
         ("--hidden-sizes", "", "hidden_sizes is ('',); it must be 1 to 4 layers of 8 to 2048 units"),
         ("--activation", "step", "activation is 'step'; it must be one of relu, tanh, sigmoid, leaky_relu, gelu"),
         ("--seed", "-1", "seed is -1; it must be a whole number from 0 to 2.14748e+09"),

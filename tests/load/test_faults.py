@@ -173,7 +173,7 @@ def test_full_disk_loses_only_the_run_being_saved(browser: Browser, small_npz: P
         row = page.locator(f"tr[data-run='{cut_off.name}']")
         expect(row).to_contain_text("interrupted")
         row.get_by_role("button", name="Delete").click()
-        expect(row.get_by_role("button", name="Bring back")).to_be_visible()
+        expect(row.get_by_role("button", name="Undo")).to_be_visible()
         expect_all_well(page, server, tmp_path, before, store)
         page.context.close()
 

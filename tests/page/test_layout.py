@@ -192,6 +192,43 @@ def test_no_control_moves_from_state_to_state(open_page: Callable[..., Page]) ->
     assert not shifts, "\n".join(shifts)
 
 
+def test_pressed_confusion_cell_stays_under_the_pointer(open_page: Callable[..., Page]) -> None:
+    page = open_page(1440, 1000)
+    open_tab(page, "Mistakes")
+    expect(page.locator(".st-key-misread figure")).to_have_count(24)
+    cell = page.locator(".confusion .wrong:enabled").last
+    page.locator(".stMain").evaluate("main => main.scrollTo(0, main.scrollHeight)")
+    settle(page)
+    cell.scroll_into_view_if_needed()
+    before = cell.bounding_box()
+    cell.click()
+    expect(page.locator(".st-key-gallery")).to_contain_text(re.compile(r"\d labelled \d, read as \d"))
+    expect(page.locator(".st-key-misread figure")).not_to_have_count(24)
+    settle(page)
+    assert cell.bounding_box() == pytest.approx(before, abs=0.5)
+
+
+PIN_WORDS = (
+    "values overflowed",
+    "correct since step 100",
+    "read as 3, not yet correct",
+    "read as 3, first correct at step 12,345",
+)
+
+
+def test_words_of_a_pin_move_nothing_below(page: Page) -> None:
+    click(page, "pin")
+    words, chart = page.locator(".probes small"), page.locator(".st-key-accuracy_chart")
+    expect(words).to_have_text("tracked once you train")
+    for width in (1440, 1280, 1000, 390):
+        resize(page, width, 900)
+        places = []
+        for text in PIN_WORDS:
+            words.evaluate("(element, text) => { element.textContent = text; }", text)
+            places.append(chart.bounding_box())
+        assert all(place == pytest.approx(places[0], abs=0.5) for place in places), (width, places)
+
+
 def test_choosing_a_preset_moves_no_control(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=best")
     for key in ("num_layers", "learning_rate", "epochs", "batch_size"):  # the browser loads controls one by one

@@ -172,6 +172,13 @@ def test_runs_table_shows_differing_settings_and_curves(open_small: Callable[...
     assert len({(store / str(name) / "model.ckpt").read_bytes() for name in names}) == 2
 
 
+def expect_names_to_begin_with_visible_words(row: Locator) -> None:
+    """People who speak to their computer say what they see on a button."""
+    names = row.get_by_role("button").evaluate_all("all => all.map(e => [e.getAttribute('aria-label'), e.innerText])")
+    assert names
+    assert [name for name, words in names if not name.startswith(words)] == []
+
+
 def test_run_can_be_renamed_pinned_deleted_and_restored(open_small: Callable[..., Page]) -> None:
     page = open_small()
     train_and_open_runs(page)
@@ -191,16 +198,18 @@ def test_run_can_be_renamed_pinned_deleted_and_restored(open_small: Callable[...
     open_tab(page, "Runs")
     expect(name).to_have_value(evil)
     expect(row.get_by_role("button", name="Pin")).to_have_attribute("aria-pressed", "true")
+    expect_names_to_begin_with_visible_words(row)
     row.get_by_role("button", name="Delete").click()
     expect(row).to_have_class("deleted")
+    expect_names_to_begin_with_visible_words(row)
     expect(name).to_have_value(evil)
     expect_status(page, "ready")
-    row.get_by_role("button", name="Bring back").click()
+    row.get_by_role("button", name="Undo").click()
     expect(row).to_have_class("watched")
     expect(row.get_by_role("checkbox")).to_be_checked()
     expect_status(page, "done")
     click(page, "reset")
-    row.get_by_role("button", name="Show").click()
+    row.get_by_role("button", name="Open").click()
     expect_status(page, "done")
 
 

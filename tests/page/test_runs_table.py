@@ -63,7 +63,7 @@ def test_deleting_moves_no_row_and_undo_brings_back_each(open_page: Open, number
     expect(page.locator(".st-key-runs tr.deleted")).to_have_count(2)
     expect(rows(page)).to_have_count(count)
     for row in deleted:
-        row.get_by_role("button", name="Bring back").click()
+        row.get_by_role("button", name="Undo").click()
         expect(row).not_to_have_class("deleted")
     expect(page.locator(".st-key-runs tr.watched")).to_have_attribute("data-run", f"2026-11-27-10000{number}-custom-run")
 

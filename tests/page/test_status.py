@@ -82,8 +82,10 @@ def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> N
     expect(plain(page)).to_have_text(re.compile(r"^custom-\w+ · 784-32-10, custom$"))
     use = page.locator(".timeline .use")
     expect(use).to_be_hidden()
+    before = page.locator(".st-key-workspace").bounding_box()
     slide(page, "epochs", "End")
     expect(use).to_be_visible()
+    assert page.locator(".st-key-workspace").bounding_box() == before
     use.click()
     expect(use).to_be_hidden()
     expect(page.locator(".st-key-epochs").get_by_role("slider")).to_have_attribute("aria-valuetext", "2")
@@ -94,7 +96,7 @@ def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> N
     expect(plain(page)).to_have_text("my <b>net</b> · 784-32-10, custom")
     slide(page, "size_0", "End")
     expect(use).to_be_visible()
-    row(page).get_by_role("button", name="Copy the settings").click()
+    row(page).get_by_role("button", name="Use settings").click()
     expect(use).to_be_hidden()
     expect(page.locator(".st-key-size_0").get_by_role("slider")).to_have_attribute("aria-valuetext", "32")
 

@@ -152,8 +152,11 @@ def test_queued_person_can_draw_leave_and_start_automatically(open_page: Callabl
     draw(second, SEVEN)
     expect_reading(second, "7")
     expect(second.locator(".st-key-stop")).to_contain_text("Leave queue")
+    beside = second.locator(".st-key-reset").bounding_box()
     click(second, "stop")
     expect_status(second, "stopped")
+    expect(second.locator(".st-key-stop")).to_have_text(re.compile("Stop$"))
+    assert second.locator(".st-key-reset").bounding_box() == beside
     click(second, "train")
     expect_status(second, "waiting")
     click(first, "stop")

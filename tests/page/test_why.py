@@ -38,7 +38,7 @@ from tests.support.browser import (
     slide,
     start_run,
 )
-from tests.support.layout import IN_EVERY_LOOK, faint_texts
+from tests.support.layout import IN_EVERY_LOOK, faint_texts, resize
 from tests.support.settings import OVERFLOWING
 from tests.support.tampering import tamper_with
 
@@ -437,6 +437,10 @@ def test_overfitting_run_is_named_and_augmentation_is_set(small_server_page: Pag
     expect(diagnosis).to_contain_text("The network overfits.", timeout=300 * SECONDS)  # the run has to progress
     expect(diagnosis).to_contain_text("The test loss was lowest after epoch")
     expect(diagnosis).to_contain_text("by heart")
+    for width in (1440, 1280, 1000):
+        resize(page, width, 800)
+        assert page.locator(".st-key-notices").evaluate("box => box.scrollHeight - box.clientHeight") == 0, width
+    resize(page, 1280, 800)
     click(page, "cure")
     expect(page.locator(".st-key-retrain button")).to_be_enabled()
     expect(page.locator(".st-key-preset input")).to_have_value("custom")

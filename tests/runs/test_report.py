@@ -22,3 +22,4 @@ def test_the_report_has_the_result_every_epoch_and_setting(tmp_path: Path, new_r
     assert f"Test accuracy {end.test_accuracy:.2%}" in text
     assert len(re.findall(r"^\| \d+ \|", text, re.MULTILINE)) == CONFIG.num_epochs
     assert all(f"| {name} | {value} |" in text for name, value in json.loads(CONFIG.to_json()).items() if name != "hidden_sizes")
+    assert "| hidden_sizes | 16,8 |" in text

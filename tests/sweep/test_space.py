@@ -75,8 +75,8 @@ class TestParseSpace:
             ("activation=relu,swish", "activation is 'swish'; it must be one of relu, tanh"),
             ("activation=relu..tanh", "activation cannot be an interval; list its values"),
             ("hidden-sizes=16..64", "hidden_sizes cannot be an interval"),
-            ("hidden-sizes=500-4", "hidden_sizes is (500, 4); it must be 1 to 4 layers of 8 to 2048 units"),
-            ("hidden-sizes=500-wide", "hidden_sizes is (500, 'wide'); it must be 1 to 4 layers"),
+            ("hidden-sizes=500-4", "hidden_sizes is 500, 4; it must be 1 to 4 layers of 8 to 2048 units"),
+            ("hidden-sizes=500-wide", "hidden_sizes is 500, wide; it must be 1 to 4 layers"),
         ],
     )
     def test_invalid_text_is_rejected_with_the_reason(self, text: str, reason: str) -> None:

@@ -103,6 +103,16 @@ def test_pinned_digits_can_be_relabelled_and_unpinned() -> None:
     assert app.button(key="pin").label == "Pin"
 
 
+def test_disabled_pin_says_why_nothing_can_be_pinned() -> None:
+    app = opened_app()
+    app.session_state["probes"] = [Probe(i, np.full((28, 28), i / 10, np.float32), 3) for i in range(5)]
+    rerun(app)
+    pin = app.button(key="pin")
+    assert (pin.label, pin.disabled) == ("5 are pinned", True)
+    pin = press(app, "clear").button(key="pin")
+    assert (pin.label, pin.disabled) == ("No digit to pin", True)
+
+
 def test_pinned_test_digit_has_its_label(small: Mnist) -> None:
     app = press(press(opened_app(), "test_digit_button"), "pin")
     index = int(re.findall(r"Test digit ([\d,]+)", "".join(texts(app)))[0].replace(",", ""))
@@ -192,6 +202,14 @@ def test_cell_of_the_confusion_matrix_shows_its_digits(small: Mnist) -> None:
     assert has_text(app, "#### All mistakes"), "the cell is empty"
 
 
+def test_digits_on_the_diagonal_are_not_called_mistakes(small: Mnist) -> None:
+    app = send(with_network(dead_network(), "Mistakes"), "confusion_matrix", "cell", [3, 3])  # reads every digit as 3
+    assert has_text(app, f"#### {int((small.test_labels == 3).sum())} labelled 3, read correctly")
+    assert has_text(app, "Most confident readings first")
+    assert not has_text(app, "Most confident mistakes first")
+    assert component_data(app, "misread_digits")["label"] == "correctly read test digits"
+
+
 def test_more_mistakes_are_shown_on_request() -> None:
     app = with_network(dead_network(), "Mistakes")
     before = len(component_data(app, "misread_digits")["tiles"])
@@ -213,6 +231,13 @@ def test_look_alikes_of_a_file_search_all_training_digits(small: Mnist) -> None:
     tiles = component_data(app, "nearest_digits")["tiles"]
     labels = small.train_labels
     assert all(tile["caption"].startswith(f"{labels[tile['id']]}, distance ") for tile in tiles)
+
+
+def test_look_alikes_of_a_test_digit_are_not_those_of_a_drawing() -> None:
+    app = open_tab(opened_app(), "Look-alikes")
+    assert has_text(app, "represents most similarly to your drawing.")
+    press(app, "test_digit_button")
+    assert has_text(app, "represents most similarly to the test digit.")
 
 
 def test_look_alikes_of_a_run_are_digits_it_trained_on(tanh_run: Run) -> None:

@@ -56,6 +56,21 @@ def test_earlier_vanishing_is_quoted_at_its_lowest_point() -> None:
     assert legend_ratio([*falling, *recovered]) in text
 
 
+def test_loss_is_told_over_all_steps_without_gradient() -> None:
+    """The ratio is lowest at the first step; the loss is that up to the last step at which the gradients vanish."""
+    stalled = [step_record(step, 0.0001 * step, 2.36 - 0.01 * (step > 60)) for step in range(1, 101)]
+    recovered = [step_record(step, 0.8, 1.8) for step in range(101, 200)]
+    text = words([*stalled, *recovered])
+    assert "around step 1:" in text
+    assert "Up to step 100 the loss went from 2.36 to 2.35. Layer 1 now has" in text
+
+
+def test_loss_over_a_few_steps_is_not_told() -> None:
+    vanished = [step_record(step, 0.001, 2.36) for step in range(1, 5)]
+    assert "Up to step" not in words(vanished)
+    assert "Up to step" not in words([*vanished, *(step_record(step, 0.8, 1.8) for step in range(5, 40))])
+
+
 def test_gradient_that_became_zero_is_called_so() -> None:
     steps = [step_record(step, 0.8, 2.3) for step in range(1, 30)]
     dead = [replace(record, gradient_norms=(0.0, 0.0, 0.0, 0.1)) for record in steps]

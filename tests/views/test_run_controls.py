@@ -26,11 +26,14 @@ def run() -> Iterator[Run]:
     assert made.wait_for(lambda run: not run.is_active, 300)
 
 
-def open_page(run: Run) -> AppTest:
-    app = new_app()
-    app.query_params["run"] = run.id
+def open_page(run: Run, **query: str) -> AppTest:
+    app = new_app(run=run.id, **query)
     assert not app.run().exception
     return app
+
+
+def captions(app: AppTest) -> list[str]:
+    return [caption.value for caption in app.sidebar.caption]
 
 
 def test_preset_is_for_the_next_run(run: Run) -> None:
@@ -40,6 +43,11 @@ def test_preset_is_for_the_next_run(run: Run) -> None:
     assert run.learning_rate == LONG.learning_rate
     app.select_slider(key="learning_rate").set_value(0.01).run()
     assert run.learning_rate == 0.01
+
+
+def test_hidden_learning_rate_is_not_said_to_change_the_run(run: Run) -> None:
+    assert "The learning rate slider changes this run. Everything else is for the next run." in captions(open_page(run))
+    assert "These settings are for the next run." in captions(open_page(run, hide="learning_rate"))
 
 
 def test_page_at_rest_watches_only_runs_that_can_be_resumed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.run import Run
 from mnist_fc.views.state import shared
-from tests.support.session import State, new_app
+from tests.support.session import State, new_app, press_again
 
 CONFIG = TrainConfig(hidden_sizes=(8,), batch_size=100, num_epochs=2, num_validation=0, threads=1)
 
@@ -92,7 +92,8 @@ def test_waiting_second_program_is_in_both_tables(views: SimpleNamespace, store:
     assert (listed(views, second.id).word, listed(views, second.id).stored) == ("waiting", None)
     assert views.runs_table.listed_runs(shared.scheduler())[0].id == second.id
     assert "<td>waiting</td>" in blog_table(app)
-    app.button(key="train_blog").click().run()
+    assert app.button(key="train_blog").disabled
+    press_again(app, "train_blog")
     assert shared.scheduler().jobs() == [first, second], "the second click of a double click"
 
 

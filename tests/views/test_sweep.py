@@ -17,6 +17,7 @@ from mnist_fc.sweep.storage import SWEEPS_VARIABLE, default_storage
 from mnist_fc.sweep.study import base_and_space, trials
 from mnist_fc.views import studies, sweep
 from mnist_fc.views.state import shared, throttle
+from tests.support.jobs import end_slice
 from tests.support.processes import suspended
 from tests.support.session import SESSION_ID, State, opened_tab, press, shown_config
 from tests.support.sweep_tab import reread, trial_rows, trials_note
@@ -244,6 +245,26 @@ def test_queued_sweep_can_leave_and_keeps_the_form(long_page: AppTest) -> None:
         long_page.session_state["tabs"] = tab
         assert not long_page.run().exception
     assert long_page.text_input(key="sweep_hidden_sizes").value == "40, 24"
+
+
+def test_empty_time_limit_says_that_there_is_none(long_page: AppTest) -> None:
+    limit = long_page.number_input(key="sweep_minutes")
+    assert (limit.value, limit.placeholder) == (None, "no limit")
+    press(long_page, "start_sweep")
+    assert newest().config.minutes is None
+
+
+def test_trial_of_a_waiting_sweep_is_waiting_too(long_page: AppTest) -> None:
+    press(long_page, "start_sweep")
+    wait_for(newest(), lambda: newest()._records)
+    reread(long_page)
+    assert (heading(long_page), trial_rows(long_page)[0][-1]) == ("#### Your sweep is running", "running")
+    run = shared.scheduler().start(LONG_CONFIG, "ann")
+    end_slice(shared.scheduler())
+    wait_until(run, "running")
+    reread(long_page)
+    assert (heading(long_page), trial_rows(long_page)[0][-1]) == ("#### Your sweep is waiting", "waiting")
+    assert trials_note(long_page).startswith("1 waiting. ")
 
 
 def test_another_persons_sweep_is_visible_but_not_stoppable(page: AppTest) -> None:

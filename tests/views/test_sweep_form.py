@@ -27,8 +27,8 @@ def problems(app: AppTest) -> list[str]:
 @pytest.mark.parametrize(
     ("sizes", "problem"),
     [
-        ("256, 5", f"hidden_sizes is (5,); it must be {LIMITS}."),
-        ("<b>*wide*</b>", f"hidden_sizes is ('<b>*wide*</b>',); it must be {LIMITS}."),
+        ("256, 5", f"hidden_sizes is 5; it must be {LIMITS}."),
+        ("<b>*wide*</b>", f"hidden_sizes is <b>*wide*</b>; it must be {LIMITS}."),
         ("64..128", f"hidden_sizes cannot be an interval; list its values, separated by commas, each {LIMITS}."),
     ],
 )

@@ -10,7 +10,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (root.state === state) return;
   const focused = root.contains(document.activeElement) ? document.activeElement.dataset.place : undefined;
   root.state = state;
-  root.replaceChildren(table(data, (cell) => setTriggerValue("cell", cell)));
+  root.replaceChildren(table(data, (cell) => {
+    keepHeight();
+    setTriggerValue("cell", cell);
+  }));
   const current = root.querySelector(`[data-place="${focused ?? root.place}"]:enabled`) ?? root.querySelector("button:enabled");
   if (current) current.tabIndex = 0;
   if (focused) current?.focus();
@@ -26,6 +29,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (step) neighbour(root, event.target, step)?.focus();
     else [...(event.ctrlKey ? root : event.target.closest("tr")).querySelectorAll("button:enabled")].at(isEnd ? -1 : 0).focus();
   };
+}
+
+/** Keep the height of the list beside the matrix: a shorter page would scroll, and move the cell under the pointer. */
+function keepHeight() {
+  const list = document.querySelector(".st-key-gallery");
+  list.style.minHeight = `${list.getBoundingClientRect().height}px`;
 }
 
 /** Return the next cell in one direction that has digits, or null at the edge. */

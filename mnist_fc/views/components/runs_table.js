@@ -91,18 +91,18 @@ function rowOf(root, row) {
   acts.className = "acts";
   line.insertCell().append(nameField(root, row), acts);
   for (const text of row.cells) line.insertCell().textContent = text;
-  if (row.isDeleted) acts.append(button(root, row, "undelete", "Undo", `Bring back ${row.name}`));
+  if (row.isDeleted) acts.append(button(root, row, "undelete", "Undo", `Undo the deletion of ${row.name}`));
   else acts.append(...buttons(root, row));
   return line;
 }
 
 function buttons(root, row) {
-  const pinned = { text: row.isPinned ? "Pinned" : "Pin", label: `Pin ${row.name}: it is never removed for room` };
+  const pinned = row.isPinned ? "Pinned" : "Pin", shown = row.isWatched ? "Shown" : "Open";
   return [
-    button(root, row, "open", row.isWatched ? "Shown" : "Open", `Show the run ${row.name} on this page`, { isDisabled: row.isWatched }),
-    button(root, row, "pin", pinned.text, pinned.label, { value: !row.isPinned, isDisabled: !row.isStored, isPressed: row.isPinned }),
-    button(root, row, "use", "Use settings", `Copy the settings of ${row.name} to the side panel`),
-    button(root, row, "again", "Rerun", `Train again with the settings of ${row.name}`),
+    button(root, row, "open", shown, `${shown} on this page: the run ${row.name}`, { isDisabled: row.isWatched }),
+    button(root, row, "pin", pinned, `${pinned}: ${row.name} is never removed for room`, { value: !row.isPinned, isDisabled: !row.isStored, isPressed: row.isPinned }),
+    button(root, row, "use", "Use settings", `Use settings of ${row.name} in the side panel`),
+    button(root, row, "again", "Rerun", `Rerun ${row.name}: train again with its settings`),
     button(root, row, "delete", "Delete", `Delete ${row.name}`, { isDisabled: row.isActive || !row.isStored }),
   ];
 }
