@@ -33,6 +33,7 @@ from mnist_fc.views import (
     timeline,
     why,
 )
+from mnist_fc.views.components.component import Component
 from mnist_fc.views.state import address, formatting, networks, pace, session, shared, sync
 
 SWEEP, SPEED = "Sweep", "How fast is this machine?"
@@ -54,6 +55,8 @@ TABS: dict[str, Callable[[list[Reading], networks.Network], None]] = {
 
 MUCH_TO_DRAW = ("Inside", "Gradients", "Mistakes", "Look-alikes", "Runs")
 """Tabs that are redrawn less often while a run is active, so that they do not slow it."""
+
+_tab_focus = Component("tab_focus", "<i></i>")
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +120,7 @@ def tabs(readings: list[Reading], network: networks.Network) -> None:
         if tab.open:
             with tab:
                 panel(readings, network)
+    _tab_focus.show("tab_focus", {})
 
 
 def tick_seconds() -> float | None:

@@ -206,6 +206,29 @@ def test_layer_picture_says_which_neuron_the_keyboard_is_on(trained: Page) -> No
     expect(trained.locator(".st-key-unit")).to_contain_text("9")
 
 
+def test_open_tab_keeps_the_focus_while_it_is_disabled_for_a_moment(trained: Page) -> None:
+    tab = trained.get_by_role("tab", selected=True)
+    tab.focus()
+    tab.evaluate(
+        """tab => {
+          tab.removeAttribute("tabindex");
+          tab.blur();
+          requestAnimationFrame(() => requestAnimationFrame(() => (tab.tabIndex = 0)));
+        }"""
+    )
+    expect(tab).to_be_focused()
+    trained.keyboard.press("ArrowRight")
+    expect(trained.get_by_role("tab", selected=True)).to_be_focused()
+
+
+def test_press_elsewhere_takes_the_focus_from_the_open_tab(trained: Page) -> None:
+    tab = trained.get_by_role("tab", selected=True)
+    tab.focus()
+    trained.locator(".stMain h1, .stMain h4, .chart-heading").first.click()
+    trained.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(tab).not_to_be_focused()
+
+
 def test_slider_before_training_names_no_step(page: Page) -> None:
     slider = page.get_by_label("Look back at an earlier step of the network")
     expect(slider).to_be_disabled()

@@ -113,9 +113,14 @@ def send(app: AppTest, key: str, event: str, value: object) -> AppTest:
     return _run_with(app, WidgetState(id=identity, json_trigger_value=payload))
 
 
-def send_state(app: AppTest, key: str, value: object, state: WidgetStates | None = None) -> AppTest:
-    """Send the state of one of our own components, such as a canvas's log; with `state`, as `rerun` does."""
-    return _run_with(app, WidgetState(id=_component(app, key).id, json_value=json.dumps(value)), state)
+def state_of(app: AppTest, key: str, value: object) -> WidgetState:
+    """Return the state of one of our own components, such as a canvas's log, as a browser sends it."""
+    return WidgetState(id=_component(app, key).id, json_value=json.dumps(value))
+
+
+def send_state(app: AppTest, key: str, value: object) -> AppTest:
+    """Send the state of one of our own components."""
+    return _run_with(app, state_of(app, key, value))
 
 
 def _run_with(app: AppTest, change: WidgetState, state: WidgetStates | None = None) -> AppTest:

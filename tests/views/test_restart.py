@@ -6,10 +6,10 @@ from streamlit.testing.v1 import AppTest
 from mnist_fc.server.run import Run
 from mnist_fc.views.state import shared
 from tests.support.jobs import SHORT
-from tests.support.session import browser_state, new_app, opened_app, rerun, send_state
+from tests.support.session import browser_state, new_app, opened_app, rerun, state_of
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_small_store")]
+pytestmark = pytest.mark.usefixtures("own_small_store")
 
 
 @pytest.fixture
@@ -31,11 +31,10 @@ def test_page_keeps_reading_with_its_run(run: Run) -> None:
         rerun(old)
     assert chosen(old) == "run"
     of_old = browser_state(old)
-    new = rerun(new_app(), of_old)  # Streamlit sends the address with which the page was loaded
-    assert chosen(new) == "shipped"
-    first_answer = browser_state(new)
-    send_state(new, "address", {"shown": f"run={run.id}"}, of_old)
+    of_old.widgets.append(state_of(old, "reconnection", {"query": f"run={run.id}"}))
+    new = rerun(new_app(), of_old)
     assert chosen(new) == "run"
+    first_answer = browser_state(new)
     rerun(new, of_old)
     rerun(new, first_answer)  # the browser has heard of the first answer only
     assert chosen(new) == "run"
