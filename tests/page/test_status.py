@@ -75,6 +75,9 @@ def test_cure_stops_the_active_run_and_retrains(open_page: Open) -> None:
 # The settings of a run
 
 
+HEIGHT = "element => element.getBoundingClientRect().height"
+
+
 def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> None:
     page = open_page(query=QUICK)
     start_run(page)
@@ -82,18 +85,19 @@ def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> N
     expect(plain(page)).to_have_text(re.compile(r"^custom-\w+ · 784-32-10, custom$"))
     use = page.locator(".timeline .use")
     expect(use).to_be_hidden()
-    before = page.locator(".st-key-workspace").bounding_box()
+    height = page.locator(".st-key-looking_back").evaluate(HEIGHT)
     slide(page, "epochs", "End")
     expect(use).to_be_visible()
-    assert page.locator(".st-key-workspace").bounding_box() == before
     use.click()
     expect(use).to_be_hidden()
     expect(page.locator(".st-key-epochs").get_by_role("slider")).to_have_attribute("aria-valuetext", "2")
     open_tab(page, "Runs")
     name = row(page).locator("input[type=text]")
-    name.fill("my <b>net</b>")
+    long = "my <b>net</b>, whose name takes two lines beside the slider"
+    name.fill(long)
     name.press("Enter")
-    expect(plain(page)).to_have_text("my <b>net</b> · 784-32-10, custom")
+    expect(plain(page)).to_have_text(f"{long} · 784-32-10, custom")
+    assert page.locator(".st-key-looking_back").evaluate(HEIGHT) == height
     slide(page, "size_0", "End")
     expect(use).to_be_visible()
     row(page).get_by_role("button", name="Use settings").click()
