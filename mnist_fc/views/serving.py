@@ -19,7 +19,9 @@ from mnist_fc.views.state import streamlit_patches
 
 log = logging.getLogger(__name__)
 
-streamlit_patches.answer_unknown_fragments()  # before the first message of a page that was open when the server restarted
+# Before the first message of a page that was open when the server restarted.
+streamlit_patches.answer_unknown_fragments()
+streamlit_patches.take_presses_once()
 
 
 def routes() -> list[Route]:

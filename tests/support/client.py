@@ -289,13 +289,16 @@ class Session:
 
     # What a person does
 
-    async def click(self, key: str, fragment_id: str | None = None) -> None:
-        """Press a button as soon as it is enabled; with `fragment_id`, as a part of that fragment."""
+    async def click(self, key: str, fragment_id: str | None = None, *, is_auto_rerun: bool = False) -> None:
+        """Press a button as soon as it is enabled; with `fragment_id`, as a part of that fragment.
+
+        With `is_auto_rerun` the press is in the message of a fragment that reruns by itself, as a busy browser sends it, too.
+        """
         await self.wait_for(lambda page: page.is_enabled(key), f"the enabled button {key}")
         id_, node = self._tree.find(key)
         assert node
         self._widgets[id_] = WidgetState(id=id_, trigger_value=True)
-        await self._send(fragment_id or node.fragment_id)
+        await self._send(fragment_id or node.fragment_id, is_auto_rerun=is_auto_rerun)
         del self._widgets[id_]
 
     async def open_tab(self, name: str) -> None:

@@ -27,7 +27,7 @@ from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 from mnist_fc.config import PRESETS
 from mnist_fc.views.components import drawable_canvas
 from mnist_fc.views.state import messages, shared, streamlit_patches
-from tests.support.browser import SEVEN, Server, click, draw, expect_reading, ready, running_server
+from tests.support.browser import ONE, SEVEN, Server, click, draw, expect_reading, ready, running_server
 from tests.support.client import Session
 from tests.support.session import opened_app, shown_config
 
@@ -196,7 +196,7 @@ def test_other_session_manager_is_left_alone(
     assert manager is None or manager.list_active_sessions is list
 
 
-# Fragments that the session does not have
+# Messages about fragments
 
 
 async def press_in_new_session(url: str) -> Session:
@@ -227,14 +227,43 @@ def test_press_in_an_unknown_fragment_is_carried_out(
     assert asyncio.run(read_after_press()) == []
 
 
-def test_session_with_another_signature_is_not_patched(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_press_that_a_busy_browser_sends_twice_counts_once(small_server: Server) -> None:
+    async def undo_once() -> int:
+        page = await Session(small_server.url).open()
+        await page.click("clear")
+        await page.draw(ONE)
+        await page.draw(SEVEN)
+        await page.settle()
+        await page.click("undo", is_auto_rerun=True)
+        await page.open_tab("Help")
+        await page.settle()  # the press has been carried out, or ignored
+        await page.click("undo")
+        await page.settle()
+        strokes = page.drawing() or []
+        await page.leave()
+        assert page.problems == []
+        return len(strokes)
+
+    assert asyncio.run(undo_once()) == 1
+
+
+@pytest.mark.parametrize(
+    ("patch", "loss"),
+    [
+        (streamlit_patches.answer_unknown_fragments, "may ignore what is pressed on it"),
+        (streamlit_patches.take_presses_once, "may be carried out twice"),
+    ],
+)
+def test_session_with_another_signature_is_not_patched(
+    patch: Callable[[], object], loss: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def request_rerun(self: AppSession, client_state: ClientState | None, urgent: bool) -> None:
         pass
 
     monkeypatch.setattr(AppSession, "request_rerun", request_rerun)
-    assert streamlit_patches.answer_unknown_fragments() is None
+    assert patch() is None
     assert vars(AppSession)["request_rerun"] is request_rerun
-    assert "may ignore what is pressed on it" in caplog.text
+    assert loss in caplog.text
     assert "request_rerun takes self, client_state, urgent" in caplog.text
 
 

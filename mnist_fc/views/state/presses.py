@@ -1,9 +1,8 @@
 """What the buttons of a group meant when the person pressed them.
 
 Streamlit's message about a press names the button and nothing else. By the time the server hears of a press the button may mean
-something else, since "Pause" has become "Resume": over a slow connection a second press was meant for the first meaning. And
-Streamlit (1.67) sends a single press twice if the page reruns by itself before the browser has sent the press: on a busy
-machine, that happens. So a hidden text field carries what the buttons mean to the browser, and back with every message.
+something else, since "Pause" has become "Resume": over a slow connection a second press was meant for the first meaning. So a
+hidden text field carries what the buttons mean to the browser, and back with every message.
 """
 
 import json

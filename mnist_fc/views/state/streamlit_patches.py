@@ -252,6 +252,35 @@ def follow_reconnections() -> bool:
     return True
 
 
+@_guarded("a press on a busy machine may be carried out twice")
+def take_presses_once() -> bool:
+    """Ignore the presses in messages that the browser sends by itself. Return True.
+
+    Streamlit's browser (1.67) keeps a press until its next idle moment. If a fragment reruns by itself before that, its message
+    carries the press too, and the press arrives twice.
+    """
+    from streamlit.proto.ClientState_pb2 import ClientState
+    from streamlit.runtime.app_session import AppSession
+
+    original = AppSession.request_rerun
+    _check_signature(original, "self", "client_state")
+    fields = {"is_auto_rerun", "widget_states"}
+    _check(fields <= {*ClientState.DESCRIPTOR.fields_by_name}, f"messages have no {', '.join(sorted(fields))}")
+
+    def request_rerun(self: AppSession, client_state: ClientState | None) -> None:
+        if client_state is None or not client_state.is_auto_rerun:
+            original(self, client_state)
+            return
+        without = ClientState()
+        without.CopyFrom(client_state)
+        del without.widget_states.widgets[:]
+        without.widget_states.widgets.extend(_without_triggers(client_state.widget_states))
+        original(self, without)
+
+    AppSession.request_rerun = request_rerun  # type: ignore[method-assign]
+    return True
+
+
 @_guarded("a page of a server that has restarted may ignore what is pressed on it")
 def answer_unknown_fragments() -> bool:
     """Run the whole script for a message from a fragment that the session does not have. Return True.
