@@ -322,7 +322,7 @@ def test_measure_prints_every_condition_and_rate(
     assert error_line(["measure", "--pen-strokes", str(tmp_path / "none.npz")], capsys).endswith("none.npz do not exist")
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_measure_without_checkpoints_trains_each_preset(
     small_npz: Path, pen_strokes: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -462,7 +462,7 @@ def test_process_ends_with_the_exit_code_of_the_command(tmp_path: Path) -> None:
 # The store: resuming and eviction
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_killed_training_resumes_to_the_same_losses(quick: list[str], tmp_path: Path) -> None:
     # Training takes several seconds. The state is saved after one, so even a fast machine is killed in the middle.
     options = [*quick, "--epochs", "100", "--batch-size", "8", "--dropout", "0.2", "--validation", "100"]

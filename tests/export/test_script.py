@@ -478,7 +478,7 @@ def test_dropout_acts_in_training_and_not_in_evaluation(module_of: Callable[[Tra
     assert shares["evaluate"] == [0.0] * 2 * 2
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_script_reaches_the_engines_accuracy_on_mnist(run_here: Callable[..., str], mnist: Mnist, tmp_path: Path) -> None:
     config = PRESETS["fast"].replace(threads=1)
     *_, end = train(config, mnist)

@@ -19,7 +19,9 @@ def test_hovering_a_curve_shows_exact_values(page: Page) -> None:
     slide(page, "epochs", "Home")
     click(page, "train")
     expect_at_end(page, 275)
-    end = page.locator(".st-key-accuracy_chart .curves circle").last.bounding_box()
+    circles = page.locator(".st-key-accuracy_chart .curves circle")
+    expect(circles).to_have_count(2)  # of the validation and of the test
+    end = circles.last.bounding_box()
     assert end
     page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2)
     accuracy = re.findall(r"\d\d\.\d\d", page.locator(".st-key-progress").inner_text())[0]

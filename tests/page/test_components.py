@@ -249,9 +249,9 @@ def test_accuracy_axis_starts_at_zero_until_zoomed(open_page: Callable[..., Page
     page = open_page(query="?run=learned")
     chart = page.locator(".st-key-accuracy_chart .line-chart")
     expect(chart.locator(".curves path")).to_have_count(3)
-    expect(chart.locator(".axes text").first).to_have_text("0 %")
+    expect(chart.locator(".axes text").first).to_have_text("0%")
     page.locator(".st-key-accuracy_zoom label").first.click()
-    expect(chart.locator(".axes text").first).to_have_text("90 %")
+    expect(chart.locator(".axes text").first).to_have_text("90%")
     expect(page.locator(".st-key-loss_chart .axes text").first).to_have_text("0")
 
 

@@ -35,6 +35,7 @@ def test_paused_run_shows_its_last_step_everywhere(open_page: Open) -> None:
     expect(page.locator(".under-digit .by")).to_have_text(f"this run, step {step}")
 
 
+@pytest.mark.slow
 def test_page_at_rest_notices_that_its_run_was_resumed_elsewhere(open_page: Open) -> None:
     first = open_page(query=LONG)
     start_run(first)

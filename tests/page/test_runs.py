@@ -90,6 +90,7 @@ def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..
     expect_status(first, "stopped")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ending",
     [

@@ -43,6 +43,7 @@ def test_run_of_closed_page_stops_unless_detached(browser: Browser, tmp_path: Pa
         back.context.close()
 
 
+@pytest.mark.slow
 def test_killed_server_leaves_no_process_behind(browser: Browser, tmp_path: Path) -> None:
     with running_server(tmp_path) as own:
         page = browser.new_page(viewport={"width": 1280, "height": 800})

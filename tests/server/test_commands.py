@@ -19,6 +19,7 @@ from tests.support.processes import children, num_descriptors
 from tests.support.waiting import finished, wait_for, wait_for_steps, wait_until
 
 
+@pytest.mark.slow
 def test_pauses_change_no_loss(scheduler: Scheduler) -> None:
     config = SHORT.replace(batch_size=8, num_epochs=30)
     unpaused = finished(scheduler.start(config))

@@ -60,6 +60,7 @@ def test_training_beyond_the_memory_limit_fails_with_the_reason(open_scheduler: 
     assert scheduler.process_ids[0] == process_id
 
 
+@pytest.mark.slow
 def test_largest_network_fits_in_the_default_limit(open_scheduler: Open) -> None:
     scheduler = open_scheduler()
     largest = SHORT.replace(hidden_sizes=(2048,) * 4, batch_size=4096, augmentation="elastic", num_epochs=1, num_validation=0)

@@ -67,7 +67,7 @@ def cut_short(scheduler: Scheduler, run: Run) -> RunSnapshot:
     return snapshot
 
 
-@pytest.mark.parametrize("killed", ["server", "Ctrl-C"])
+@pytest.mark.parametrize("killed", ["server", pytest.param("Ctrl-C", marks=pytest.mark.slow)])
 def test_run_of_a_killed_server_resumes_to_the_same_losses(tmp_path: Path, killed: str) -> None:
     server = subprocess.Popen(
         [sys.executable, "-c", CUT_OFF, str(tmp_path), RESUMED.to_json()],
@@ -109,6 +109,7 @@ def test_run_of_a_killed_process_resumes_to_the_same_losses(scheduler: Scheduler
     expect_the_same_losses(run)
 
 
+@pytest.mark.slow
 def test_stopped_run_resumes_to_its_end(scheduler: Scheduler) -> None:
     run = scheduler.start(RESUMED.replace(num_epochs=22))
     wait_for_steps(run, 1)

@@ -70,6 +70,7 @@ def test_run_keeps_its_slot_while_nobody_else_waits(open_scheduler: Open) -> Non
     assert (run.state, own.state) == ("running", "waiting")
 
 
+@pytest.mark.slow
 def test_run_that_is_almost_done_does_not_yield(open_scheduler: Open, log: list[str]) -> None:
     scheduler = open_scheduler(slice_seconds=0)
     run = scheduler.start(LONG, "ann")

@@ -108,6 +108,7 @@ def test_wait_until_ended_respects_its_timeout() -> None:
     assert (test.problem, test.records()) == ("The reason.", [SpeedRecord(1, 32, 1000.0)])
 
 
+@pytest.mark.slow
 def test_speed_test_does_not_yield(open_scheduler: Open) -> None:
     scheduler = open_scheduler(slice_seconds=0)
     test, run = scheduler.measure_speed(SHORT, "ann"), scheduler.start(SHORT, "ben")

@@ -140,7 +140,7 @@ def test_sweep_yields_and_completes_all_trials(open_scheduler: Open, search: Swe
     assert stored == ended
 
 
-@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_trial_yields_in_the_middle_and_resumes(open_scheduler: Open, search: SweepConfig, slots: int) -> None:
     scheduler = open_scheduler(slice_seconds=0, slots=slots)
     sweep = scheduler.start_sweep(replace(search, base=LONG, num_runs=1), "ann")
@@ -173,6 +173,7 @@ def test_stopped_sweep_leaves_no_parked_trial_running(open_scheduler: Open, sear
     assert [trial.state for trial in trials(search.storage, "slices")] == ["failed"]
 
 
+@pytest.mark.slow
 def test_minutes_of_a_sweep_count_its_own_slices(open_scheduler: Open, search: SweepConfig) -> None:
     scheduler = open_scheduler(slice_seconds=0)
     sweep = scheduler.start_sweep(replace(search, num_runs=1000, minutes=4 / 60), "ann")

@@ -15,6 +15,7 @@ from tests.support.jobs import LONG, SHORT, Open
 from tests.support.waiting import finished, wait_for_steps, wait_until
 
 
+@pytest.mark.slow
 def test_runs_queued_together_never_overlap(open_scheduler: Open) -> None:
     scheduler = open_scheduler(slots=2)
     first, second = scheduler.start_in_turn(LONG, SHORT, session_id="ann")
