@@ -299,7 +299,7 @@ def test_outliers_are_an_eleventh_class(small_npz: Path, tmp_path: Path, capsys:
     assert "outliers is 'many'; it must be a whole number" in error_line(["train", *options, "--outliers", "many"], capsys)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_measure_prints_every_condition_and_rate(
     small_npz: Path, tmp_path: Path, pen_strokes: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

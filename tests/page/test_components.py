@@ -328,6 +328,7 @@ def test_dead_units_are_named_in_place_of_empty_pictures(open_page: Callable[...
     expect(page.locator(".st-key-dead_units")).to_contain_text("12 of 16 in layer 1, 12 of 12 in layer 2")
 
 
+@pytest.mark.slow
 def test_overflowed_network_is_named_in_every_tab(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=overflowing")
     expect(page.locator(".by")).to_have_text("this run, step 20")

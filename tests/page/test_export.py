@@ -69,6 +69,7 @@ def test_downloaded_network_is_uploaded_replaced_and_removed(open_page: Callable
     expect_reading(page, "3")
 
 
+@pytest.mark.slow
 @IN_EVERY_LOOK
 def test_export_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(width, 800, color_scheme=scheme)

@@ -235,6 +235,7 @@ def test_clicks_faster_than_answers_keep_run_and_network(open_slow: Callable[...
     assert "run" not in dict(parse_qsl(urlsplit(page.url).query))
 
 
+@pytest.mark.slow
 def test_back_leaves_the_page_and_forward_restores_settings(open_slow: Callable[..., Page], network: SlowNetwork) -> None:
     page = open_slow(0.05)
     before = page.evaluate("history.length")

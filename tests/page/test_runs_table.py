@@ -47,7 +47,8 @@ def open_runs(open_page: Open, query: str, width: int = 1280) -> Page:
     return page
 
 
-@pytest.mark.parametrize(("number", "width"), [(2, 1280), pytest.param(3, 390, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "width"), [(2, 1280), (3, 390)])
 def test_deleting_moves_no_row_and_undo_brings_back_each(open_page: Open, number: int, width: int) -> None:
     page = open_runs(open_page, f"?run=2026-11-27-10000{number}-custom-run", width)
     deleted = [page.locator(f"tr[data-run='2026-11-27-10000{each}-custom-run']") for each in (number, number - 1)]

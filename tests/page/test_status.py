@@ -178,7 +178,8 @@ def test_slider_lies_on_the_charts_own_axis(open_page: Open, width: int) -> None
 # The table
 
 
-@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
 def test_runs_table_keeps_names_visible_and_marks_cut_edges(open_page: Open, width: int) -> None:
     for changes in ("&batch_size=64&dropout=0.1", "&activation=tanh&weight_decay=0.001&label_smoothing=0.1&augmentation=affine"):
         page = open_page(width, query=f"{QUICK}{changes}&learning_rate=0.002&seed={width}")

@@ -128,6 +128,7 @@ def test_queued_sweep_keeps_choices_across_tabs(open_page: Callable[..., Page]) 
     expect(page.locator(".st-key-sweep_hidden_sizes input")).to_have_value("40, 24")
 
 
+@pytest.mark.slow
 @IN_EVERY_LOOK
 def test_sweep_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page], others: str, scheme: str, width: int) -> None:
     page = open_sweep(open_page, SHORT, width, color_scheme=scheme)

@@ -97,7 +97,7 @@ def test_run_pauses_resumes_and_stops(page: Page) -> None:
     expect(page.locator(".under-digit")).to_contain_text("the built-in network")
 
 
-@pytest.mark.parametrize("presses", [1, 2])
+@pytest.mark.parametrize("presses", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_click_on_pause_in_a_busy_browser_pauses_the_run(page: Page, presses: int) -> None:
     choose_preset(page, "best")
     start_run(page)
@@ -139,6 +139,7 @@ def test_reload_returns_to_the_run(page: Page) -> None:
     expect_longer_curve(page, "loss_chart", 0)
 
 
+@pytest.mark.slow
 def test_queued_person_can_draw_leave_and_start_automatically(open_page: Callable[..., Page]) -> None:
     first, second = open_page(query="?preset=best"), open_page(query="?epochs=1&hidden_sizes=32")
     click(first, "train")

@@ -208,8 +208,8 @@ for record in train(config, load_mnist(sys.argv[3]), on_step):
 """
 
 
-@pytest.mark.integration
-@pytest.mark.parametrize("num_records", [9, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 3, 38))])
+@pytest.mark.slow
+@pytest.mark.parametrize("num_records", [1, 3, 9, 38])
 def test_a_killed_writer_leaves_a_run_that_resumes(tmp_path: Path, small: Mnist, small_npz: Path, num_records: int) -> None:
     config = CONFIG.replace(num_epochs=100)  # it is killed long before its end
     with subprocess.Popen(

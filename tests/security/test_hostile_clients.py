@@ -215,6 +215,7 @@ def test_endless_uploads_cost_the_server_little(server: Server, other: Page) -> 
                     assert answer.status == 204
 
 
+@pytest.mark.slow
 def test_texts_of_a_foreign_run_are_escaped(browser: Browser, small_server: Server, small: Mnist) -> None:
     markup = "<img src=x onerror=alert(1)> **bold** [x](javascript:alert(1)) :red[r] $x$"
     folder = RunFolder(small_server.log.parent / "runs", RUN)

@@ -124,6 +124,7 @@ def test_of_simultaneous_starts_one_runs_and_the_others_wait(scheduler: Schedule
     assert [(place.number, place.of) for place in places if place] == [(number, 7) for number in range(1, 8)]
 
 
+@pytest.mark.slow
 def test_starts_and_stops_leave_one_process_and_no_descriptor(scheduler: Scheduler) -> None:
     finished(scheduler.start(SHORT))
     before = children(), scheduler.process_ids[0], num_descriptors()

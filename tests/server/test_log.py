@@ -53,7 +53,7 @@ def test_line_breaks_in_names_make_no_new_line(
     assert line.isprintable()
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_drawing_and_training_leave_two_lines_with_run_and_session(tmp_path: Path) -> None:
     async def draw_and_train(url: str) -> str:
         session = await Session(url, "preset=fast&epochs=1&hidden_sizes=32").open()

@@ -183,6 +183,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_process_ends_however_its_server_ends(tmp_path: Path) -> None:
     def start(ending: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-c", SERVER, str(tmp_path / ending), ending]

@@ -16,6 +16,7 @@ def wait_for_record(test: SpeedTest) -> None:
     wait_for(test, lambda: test._records)
 
 
+@pytest.mark.slow
 def test_speed_test_covers_every_thread_count_and_batch_size(scheduler: Scheduler) -> None:
     test = scheduler.measure_speed(SHORT)
     assert scheduler.speed_test is test

@@ -140,7 +140,8 @@ def test_sweep_yields_and_completes_all_trials(open_scheduler: Open, search: Swe
     assert stored == ended
 
 
-@pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("slots", [1, 2])
 def test_trial_yields_in_the_middle_and_resumes(open_scheduler: Open, search: SweepConfig, slots: int) -> None:
     scheduler = open_scheduler(slice_seconds=0, slots=slots)
     sweep = scheduler.start_sweep(replace(search, base=LONG, num_runs=1), "ann")

@@ -239,7 +239,7 @@ def start(small_npz: Path) -> Start:
 
 class TestProcesses:
     @pytest.mark.integration
-    @pytest.mark.parametrize("kind", ["sqlite", "journal"])
+    @pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.slow), "journal"])
     def test_two_processes_share_a_study_from_the_start(self, tmp_path: Path, start: Start, kind: str) -> None:
         storage = default_storage(tmp_path / "runs") if kind == "sqlite" else str(tmp_path / "runs" / "sweeps.journal")
         both = [start(storage), start(storage)]

@@ -200,7 +200,7 @@ def test_a_group_leaves_one_run_with_one_processs_losses(
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_group_told_to_stop_keeps_its_checkpoint(number: signal.Signals, small_npz: Path, tmp_path: Path) -> None:
     command = [*torchrun(2), "-m", "mnist_fc", *options(small_npz, tmp_path / "runs"), "--epochs", "100", "--hidden-sizes", "256"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -219,7 +219,7 @@ def test_a_group_told_to_stop_keeps_its_checkpoint(number: signal.Signals, small
     assert checkpoint.load(result["checkpoint"]).hidden_sizes == (256,)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_diverging_group_reports_it_once(small_npz: Path, tmp_path: Path) -> None:
     command = [*torchrun(2), "-m", "mnist_fc", *options(small_npz, tmp_path / "runs"), *as_options(OVERFLOWING)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -230,7 +230,7 @@ def test_a_diverging_group_reports_it_once(small_npz: Path, tmp_path: Path) -> N
     assert rows_of(Path(json.loads(line)["run_dir"]))[-1]["outcome"] == "failed"
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_group_with_wrong_settings_leaves_no_run(tmp_path: Path) -> None:
     command = [*torchrun(2), "-m", "mnist_fc", "train", "--batch-size", "1", "--runs-dir", str(tmp_path / "runs")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
