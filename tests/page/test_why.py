@@ -321,7 +321,7 @@ def test_units_are_reached_with_the_keyboard(page: Page) -> None:
     open_tab(page, "Inside")
     grid = page.locator(".st-key-activations canvas").nth(1)
     grid.focus()
-    for key in ("ArrowRight", "ArrowRight", "Enter"):
+    for key in ("Home", "ArrowRight", "ArrowRight", "Enter"):
         grid.press(key)
     expect(page.locator(".st-key-unit")).to_contain_text("Neuron 3 of 1,024 in hidden layer 1")
 

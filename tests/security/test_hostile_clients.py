@@ -27,7 +27,6 @@ from mnist_fc.training.engine import train
 from tests.support.browser import (
     ONE,
     Server,
-    choose_preset,
     click,
     draw,
     expect_status,
@@ -40,6 +39,8 @@ from tests.support.browser import (
 pytestmark = pytest.mark.integration
 
 MAX_MB = 100
+LONG = "?preset=fast&num_validation=100&threads=1&hidden_sizes=512,512&batch_size=8&epochs=100"
+"""Takes at least half a minute on the few images of the server."""
 MEGABYTE = 2**20
 RUN = TrainConfig(hidden_sizes=(8,), num_epochs=1, num_validation=500, threads=1)
 REASONS = (1002, 1009, 1011)
@@ -141,7 +142,7 @@ STATES: dict[str, list[dict[str, Any]]] = {
 @pytest.fixture
 def other(open_page: Callable[..., Page]) -> Iterator[Page]:
     """Open another person's page, which must read and train as before."""
-    page = open_page()
+    page = open_page(query=LONG)
     yield page
     click(page, "clear")
     draw(page, ONE)
@@ -174,7 +175,6 @@ def test_address_with_thousands_of_names_costs_little(server: Server, other: Pag
 
 @pytest.mark.slow
 def test_no_client_clears_shared_state_or_ends_the_server(server: Server, other: Page) -> None:
-    choose_preset(other, "best")
     start_run(other)
     worker = server.worker()
     is_answered(server, BackMsg(clear_cache=True), BackMsg(debug_shutdown_runtime=True), BackMsg(stop_script=True))

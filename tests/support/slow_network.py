@@ -85,9 +85,9 @@ class SlowNetwork:
     def _run(self, ready: threading.Event, end: asyncio.Event) -> None:
         """Serve until `end`, then close all connections."""
         self._loop.run_until_complete(self._serve(ready, end))
-        left = asyncio.all_tasks(self._loop)
-        for task in left:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        if left := asyncio.all_tasks(self._loop):
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.wait(left))
         self._loop.run_until_complete(asyncio.sleep(0))  # let the sockets close
         self._loop.close()
