@@ -27,7 +27,7 @@ if sys.platform != "linux":  # these read /proc
 # Neither an example nor its generation has a deadline: both depend on what else the machine does.
 PROFILE = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("standard", PROFILE, max_examples=25)
-hypothesis.settings.register_profile("all", PROFILE, max_examples=100)
+hypothesis.settings.register_profile("all", PROFILE, max_examples=50)
 hypothesis.settings.load_profile("standard")  # tests/run all passes --hypothesis-profile all
 
 
