@@ -130,7 +130,7 @@ class Scheduler:
         return self._library.active(run_id)
 
     def evict(self, run_id: str) -> None:
-        """Drop a run that is no longer in the store from memory."""
+        """Remove from memory a run that the store does not have any more."""
         self._library.discard(run_id)
 
     # New jobs

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import streamlit as st
 
 if TYPE_CHECKING:
-    from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+    from streamlit.proto.ClientState_pb2 import ClientState
+    from streamlit.proto.WidgetStates_pb2 import WidgetStates
     from streamlit.runtime import Runtime
     from streamlit.runtime.scriptrunner import ScriptRunContext
     from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
@@ -271,11 +272,7 @@ def take_presses_once() -> bool:
         if client_state is None or not client_state.is_auto_rerun:
             original(self, client_state)
             return
-        without = ClientState()
-        without.CopyFrom(client_state)
-        del without.widget_states.widgets[:]
-        without.widget_states.widgets.extend(_without_triggers(client_state.widget_states))
-        original(self, without)
+        original(self, _without_presses(client_state))
 
     AppSession.request_rerun = request_rerun  # type: ignore[method-assign]
     return True
@@ -314,9 +311,7 @@ def answer_unknown_fragments() -> bool:
             original(self, whole)
             return
         if self._scriptrunner is None:
-            del whole.widget_states.widgets[:]
-            whole.widget_states.widgets.extend(_without_triggers(client_state.widget_states))
-            original(self, whole)
+            original(self, _without_presses(whole))
 
         def on_event(_sender: object, event: ScriptRunnerEvent, **_details: object) -> None:
             if event == ScriptRunnerEvent.SHUTDOWN:
@@ -330,9 +325,14 @@ def answer_unknown_fragments() -> bool:
     return True
 
 
-def _without_triggers(states: "WidgetStates") -> "list[WidgetState]":
-    """Return the values of widgets without the clicks."""
-    return [state for state in states.widgets if not str(state.WhichOneof("value")).endswith("trigger_value")]
+def _without_presses(message: "ClientState") -> "ClientState":
+    """Return a copy of a message without the presses of buttons and components."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    kept = [state for state in message.widget_states.widgets if not str(state.WhichOneof("value")).endswith("trigger_value")]
+    del copy.widget_states.widgets[:]
+    copy.widget_states.widgets.extend(kept)
+    return copy
 
 
 # The page's document
