@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import (
     SEVEN,
+    Server,
     click,
     draw,
     expect_reading,
@@ -44,6 +45,16 @@ def shown_run(page: Page) -> str:
     return run_id
 
 
+def stopped_run(page: Page, server: Server) -> str:
+    """Open the page, start a run, stop it, and return its id."""
+    page.goto(f"{server.url}/{SETTINGS}")
+    ready(page)
+    start_run(page)
+    click(page, "stop")
+    expect_status(page, "stopped")
+    return shown_run(page)
+
+
 def value(page: Page, key: str) -> str | None:
     return page.locator(f".st-key-{key}").get_by_role("slider").get_attribute("aria-valuetext")
 
@@ -52,12 +63,7 @@ def value(page: Page, key: str) -> str | None:
 def test_open_page_returns_to_its_newest_run_after_restart(page: Page, browser: Browser, tmp_path: Path, small_npz: Path) -> None:
     environment = {"STREAMLIT_SERVER_PORT": str(free_port()), "MNIST_FC_DATA": str(small_npz)}
     with running_server(tmp_path, **environment) as server:
-        page.goto(f"{server.url}/{SETTINGS}")
-        ready(page)
-        start_run(page)
-        click(page, "stop")
-        expect_status(page, "stopped")
-        first = shown_run(page)
+        first = stopped_run(page, server)
         page.goto(
             f"{server.url}/?run={first}&embed_options=light_theme"
         )  # an address that names a run, and Streamlit's own option
@@ -96,12 +102,7 @@ def test_page_shows_the_run_in_its_address_after_every_restart(
         idle_page.goto(f"{server.url}/?learning_rate=0.1")
         ready(idle_page)  # and nothing is pressed: Streamlit sends no message by itself when the connection returns
         idle_address = idle_page.url
-        page.goto(f"{server.url}/{SETTINGS}")
-        ready(page)
-        start_run(page)
-        click(page, "stop")
-        expect_status(page, "stopped")
-        first = shown_run(page)
+        first = stopped_run(page, server)
         page.reload()  # Streamlit remembers this address, which names the first run
         ready(page)
         start_run(page)
