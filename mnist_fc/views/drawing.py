@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
-import torch
 
 from mnist_fc.analysis.probes import MAX_PROBES
 from mnist_fc.drawing.normalize import NormalizationSteps, extract_ink, normalize, resize_canvas, segment_digits
@@ -14,6 +13,7 @@ from mnist_fc.views import export, probes
 from mnist_fc.views.components.canvas import BRUSH, BRUSHES, Canvas, Press
 from mnist_fc.views.components.images import figure, picture
 from mnist_fc.views.components.labels import distinct_digits
+from mnist_fc.views.covers import Cover, TestDigit
 from mnist_fc.views.state import formatting, networks, session, shared, sync
 
 FIRST_DRAWING: dict[str, Any] = {
@@ -55,7 +55,7 @@ def panel(network: networks.Network) -> list[Reading]:
     _choice()
     readings = _read(canvas, network)
     with row.container(width=150, key="result"):
-        _result(readings, network.name, canvas.test_digit)
+        _result(readings, network.name, covered_by())
     with st.container(key="probabilities"):
         if canvas.problem:
             st.error(f"{canvas.problem}. Press Clear and draw again.")
@@ -73,7 +73,7 @@ def panel(network: networks.Network) -> list[Reading]:
 
 def _preparation(canvas: Canvas, readings: list[Reading], network: networks.Network) -> None:
     """Draw how the drawing became what the network sees, or say why there is nothing to show."""
-    if canvas.test_digit is not None:
+    if isinstance(covered_by(), TestDigit):
         st.caption("A test digit needs no preparation: the network sees it as it is.")
     elif readings[0].image is None:
         st.caption("Draw a digit to see how it is prepared.")
@@ -82,10 +82,9 @@ def _preparation(canvas: Canvas, readings: list[Reading], network: networks.Netw
 
 
 def _read(canvas: Canvas, network: networks.Network) -> list[Reading]:
-    """Return how `network` reads the test digit that is shown, otherwise the drawing."""
-    if canvas.test_digit is not None:
-        return [network.reader.read_image(_test_image(canvas.test_digit))]
-    return network.reader.read_number(canvas.drawing)
+    """Return how `network` reads what covers the drawing, otherwise the drawing."""
+    cover = covered_by()
+    return [cover.read(network.reader)] if cover else network.reader.read_number(canvas.drawing)
 
 
 def to_explain(readings: list[Reading], key: str) -> Reading | None:
@@ -140,19 +139,20 @@ def _tools(canvas: Canvas) -> None:
 
 
 def _load_test_digit(canvas: Canvas) -> None:
-    canvas.cover(int(np.random.default_rng().integers(len(shared.mnist().test_labels))))
+    canvas.cover(TestDigit(int(np.random.default_rng().integers(len(shared.mnist().test_labels)))))
 
 
-def shown_test_digit() -> int | None:
-    """Return the index of the test image that is read in the drawing's place; None if none is."""
-    return _canvas().test_digit
+def covered_by() -> Cover | None:
+    """Return what is read in the drawing's place; None if the drawing is."""
+    cover: Cover | None = _canvas().covered_by
+    return cover
 
 
-def show_test_digit(index: int) -> None:
-    """Show a test image, to be read instead of the drawing; Undo brings the drawing back."""
+def cover(digit: Cover) -> None:
+    """Read `digit` instead of the drawing; Undo brings the drawing back."""
     canvas = _canvas()
     canvas.receive()
-    canvas.cover(int(index))
+    canvas.cover(digit)
 
 
 def _choice() -> None:
@@ -181,20 +181,14 @@ def _choose(_key: str, source: session.Source) -> None:
     st.session_state.network = source
 
 
-def _test_image(index: int) -> np.ndarray:
-    image: np.ndarray = shared.mnist().test_images[index].view(28, 28).to(torch.float32).div(255).numpy()
-    return image
-
-
-def _result(readings: list[Reading], name: str, test_digit: int | None) -> None:
+def _result(readings: list[Reading], name: str, cover: Cover | None) -> None:
     with st.container(key="answer", gap=None):
         with st.container(key="reading"):
             size = f" style='font-size: {min(5.5, 10 / len(readings)):.1f}rem'" if len(readings) > 1 else ""
             st.html(f"<div class='digit' aria-live='polite'{size}>{number(readings)}</div>")
-        if test_digit is not None:
-            what, said = "test-digit", _said_of_test_digit(readings[0], test_digit)
-        else:
-            what, said = "drawing", _said(readings[0]) if len(readings) == 1 else _said_of_number(readings)
+        what, said = "drawing", _said(readings[0]) if len(readings) == 1 else _said_of_number(readings)
+        if cover:
+            what, said = "cover", f"{said}<br>{cover.describe(readings[0])}"
         st.html(f"<div class='under-digit {what}'>{said}<br><span class='by'>{name}</span></div>")
     with st.container(key="sight", gap=None):
         with st.container(key="seen"):
@@ -213,9 +207,8 @@ def _pin() -> None:
     """Pin what is drawn, for every network to read from now on."""
     canvas = _canvas()
     canvas.receive()
-    index = canvas.test_digit
-    label = None if index is None else int(shared.mnist().test_labels[index])
-    probes.pin(_read(canvas, networks.network()), label)
+    cover = covered_by()
+    probes.pin(_read(canvas, networks.network()), cover.label if cover else None)
 
 
 def _said(reading: Reading) -> str:
@@ -226,12 +219,6 @@ def _said(reading: Reading) -> str:
     if reading.is_close:
         return f"{sure} sure, or<br><b>maybe {reading.runner_up}</b>, {next_sure}"
     return f"{sure} sure<br>then {reading.runner_up}, {next_sure}"
-
-
-def _said_of_test_digit(reading: Reading, index: int) -> str:
-    label = int(shared.mnist().test_labels[index])
-    right = "✓" if label == reading.digit else "✗"
-    return f"{_said(reading)}<br>Test digit {index:,},<br>labelled <b>{label}</b> {right}"
 
 
 def _said_of_one_of_many(reading: Reading) -> str:

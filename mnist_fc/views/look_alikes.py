@@ -23,7 +23,8 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     if reading is None or reading.image is None:
         return
     image = reading.image
-    what = "your drawing" if drawing.shown_test_digit() is None else "the test digit"
+    cover = drawing.covered_by()
+    what = cover.noun if cover else "your drawing"
     trained_on = shared.trained_on(*_split_of(network))
     search_all = st.toggle(
         f"Search all {len(trained_on):,} training digits",

@@ -10,6 +10,7 @@ from mnist_fc.reading.reader import percent
 from mnist_fc.views import drawing
 from mnist_fc.views.components.component import Component, browser_value
 from mnist_fc.views.components.pixels import ink, pictures
+from mnist_fc.views.covers import TestDigit
 from mnist_fc.views.state import networks, shared, throttle
 
 NUM_SHOWN, MAX_SHOWN = 24, 192
@@ -78,13 +79,13 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
         f"Most confident {what} first: the label, the reading, and its probability. "
         "**Click or tap one** to read it above, as if you had drawn it."
     )
-    shown, chosen = indices[: state.setdefault("mistakes_shown", NUM_SHOWN)], drawing.shown_test_digit()
+    shown, chosen = indices[: state.setdefault("mistakes_shown", NUM_SHOWN)], drawing.covered_by()
     tiles = [
         ink(
             shared.mnist().test_images[i].numpy(),
             f"{labels[i]} read as {surveyed.digits[i]}, {percent(float(surveyed.confidences[i]))}",
             i,
-            is_chosen=i == chosen,
+            is_chosen=TestDigit(i) == chosen,
         )
         for i in shown.tolist()
     ]
@@ -94,7 +95,7 @@ def _gallery(labels: torch.Tensor, surveyed: Survey) -> None:
             tiles,
             label=f"{'misread' if what == 'mistakes' else 'correctly read'} test digits",
             size=62,
-            on_click=lambda index, _: drawing.show_test_digit(index),
+            on_click=lambda index, _: drawing.cover(TestDigit(index)),
         )
     if len(shown) < min(len(indices), MAX_SHOWN):
         st.button(f"Show more of {len(indices):,}", key="more_mistakes", on_click=_show_more)

@@ -24,6 +24,7 @@ from mnist_fc.views import (
     look_alikes,
     mistakes,
     notices,
+    photo,
     probes,
     rest,
     run_bar,
@@ -102,6 +103,7 @@ def live(seconds: float | None, look_seconds: float | None) -> None:
         left, right = st.columns(2, gap="large")
     with left:
         readings = drawing.panel(network)
+        photo.panel(network)
     with right:
         is_complete = charts.panel(probes.panel if probes.pinned() else None)
         notices.panel()

@@ -374,7 +374,7 @@ def test_confusion_cell_lists_digits_that_can_be_read(page: Page) -> None:
     expect(gallery).to_have_count(counts[label][read])
     expect(gallery.locator("figcaption").first).to_contain_text(f"{label} read as {read}")
     gallery.first.locator("canvas").click()
-    expect(page.locator(".under-digit.test-digit")).to_contain_text(f"labelled {label} ✗")
+    expect(page.locator(".under-digit.cover")).to_contain_text(f"labelled {label} ✗")
     expect(page.locator(".st-key-reading")).to_have_text(re.compile(rf"^[{read}?]$"))
     click(page, "undo")
     expect_reading(page, "3")

@@ -56,9 +56,9 @@ def test_each_test_digit_is_one_step_of_undo(views: SimpleNamespace, state: Stat
     for digit in (5, 7):
         canvas.cover(digit)
     canvas.undo()
-    assert (canvas.test_digit, canvas.can_undo) == (5, True)
+    assert (canvas.covered_by, canvas.can_undo) == (5, True)
     canvas.undo()
-    assert (canvas.test_digit, canvas.can_undo) == (None, False)
+    assert (canvas.covered_by, canvas.can_undo) == (None, False)
     assert canvas.strokes == STROKES[:1]
 
 

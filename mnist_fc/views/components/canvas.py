@@ -52,10 +52,11 @@ _canvas = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Drawing:
-    """The content of the canvas: strokes, or a test digit that covers them."""
+    """The content of the canvas: strokes, or something that covers them and is read in their place."""
 
     strokes: tuple[Stroke, ...] = ()
-    test_digit: int | None = None
+    cover: Any = None
+    """What covers them, comparable with ==; its meaning belongs to whoever calls `Canvas.cover`."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Canvas:
 
     @property
     def strokes(self) -> list[Stroke]:
-        """The strokes of the drawing, also of one that a test digit covers."""
+        """The strokes of the drawing, also of one that is covered."""
         return list(self._now.strokes)
 
     @property
@@ -106,9 +107,9 @@ class Canvas:
         return picture
 
     @property
-    def test_digit(self) -> int | None:
-        """The index of the test image that covers the drawing; None if there is none."""
-        return self._now.test_digit
+    def covered_by(self) -> Any:
+        """What covers the drawing; None if nothing does."""
+        return self._now.cover
 
     @property
     def can_undo(self) -> bool:
@@ -195,15 +196,15 @@ class Canvas:
         self._give(Drawing())
 
     def undo(self) -> None:
-        """Return to the drawing before the last stroke, test digit or `clear`."""
+        """Return to the drawing before the last stroke, `cover` or `clear`."""
         past: list[Drawing] = self._state["past"]
         self._give(past.pop() if past else self._now)
 
-    def cover(self, test_digit: int) -> None:
-        """Show a test digit, by its index, instead of the drawing; `undo` brings back what was shown before."""
-        if self.test_digit != test_digit:
+    def cover(self, cover: Any) -> None:
+        """Cover the drawing; `undo` brings back what was shown before."""
+        if self.covered_by != cover:
             self._remember()
-        self._give(replace(self._now, test_digit=test_digit))
+        self._give(replace(self._now, cover=cover))
 
     @property
     def _now(self) -> Drawing:
@@ -245,8 +246,8 @@ class Canvas:
                 self._draw(strokes_of_canvas({"objects": [entry]}))
 
     def _draw(self, new: list[Stroke]) -> None:
-        """Add strokes to the drawing, or begin a new one if a test digit covers it."""
-        strokes = (*(() if self.test_digit is not None else self._now.strokes), *new)
+        """Add strokes to the drawing, or begin a new one if it is covered."""
+        strokes = (*(() if self.covered_by is not None else self._now.strokes), *new)
         check_size(strokes)
         self._remember()
         self._state["now"] = Drawing(strokes)  # the browser shows it already
@@ -277,4 +278,4 @@ class Canvas:
 
 def _as_data(drawing: Drawing) -> dict[str, Any]:
     """Return a drawing as canvas.js takes it."""
-    return {"strokes": canvas_json(drawing.strokes)["objects"], "isCovered": drawing.test_digit is not None}
+    return {"strokes": canvas_json(drawing.strokes)["objects"], "isCovered": drawing.cover is not None}
