@@ -79,7 +79,7 @@ class Photograph:
 def photographs(digits: PenDigits, count: int, seed: int, **fixed: str) -> Iterator[Photograph]:
     """Yield photographs of these digits. Each has one writer or one typeface; number i depends only on `seed` and i.
 
-    `fixed` fixes conditions, e.g. paper="squared"; the values are those of CONDITIONS ("stray_mark" for "stray mark").
+    `fixed` fixes conditions as far as they go together, e.g. paper="squared" ("stray_mark" for "stray mark").
     """
     for number in range(count):
         random = np.random.default_rng((seed, number))
@@ -87,7 +87,7 @@ def photographs(digits: PenDigits, count: int, seed: int, **fixed: str) -> Itera
 
 
 def _draw_conditions(random: np.random.Generator, fixed: dict[str, str]) -> dict[str, str]:
-    """Draw the conditions of a photograph, and adapt what does not go together and is not fixed."""
+    """Draw the conditions of a photograph, and adapt what does not go together."""
     shares = {name: np.array(list(values.values())) for name, values in CONDITIONS.items()}
     drawn = {name: str(random.choice(list(CONDITIONS[name]), p=each / each.sum())) for name, each in shares.items()} | fixed
     if drawn["writing"] in PEN_INKS:
@@ -104,7 +104,7 @@ def _draw_conditions(random: np.random.Generator, fixed: dict[str, str]) -> dict
         drawn["stray mark"] = "none"
     if drawn["content"] == "nothing":
         drawn |= {"writing": "none", "ink": "none", "stray mark": "none"}
-    return drawn | fixed
+    return drawn
 
 
 @dataclass
@@ -174,7 +174,7 @@ def _choose_glyphs(digits: PenDigits, conditions: dict[str, str], random: np.ran
     elif content == "number":
         lengths = [int(random.integers(2, 9))]
     else:
-        lengths = list(map(int, random.integers(2, 9, random.integers(2, 7))))
+        lengths = random.integers(2, 9, random.integers(2, 4 if conditions["size"] == "small" else 7)).tolist()
     if conditions["writing"] == "pen":
         writer = random.choice(np.unique(digits.writers))
         own = np.flatnonzero(digits.writers == writer)
@@ -201,8 +201,7 @@ def _smoothed(points: np.ndarray) -> np.ndarray:
 
 def _normalized(lines: list[np.ndarray]) -> list[np.ndarray]:
     """Return lines from (0, 0) with a height of 1, or less if they would be wider than 1.1."""
-    points = np.concatenate(lines)
-    low, extent = points.min(0), np.ptp(points, axis=0)
+    low, extent = np.concatenate(lines).min(0), np.ptp(np.concatenate(lines), axis=0)
     scale = 1 / max(extent[1], extent[0] / 1.1, 1e-6)
     return [(line - low) * scale for line in lines]
 
@@ -304,7 +303,7 @@ def _lay_out(lines: list[list[_Glyph]], in_cells: bool, region: Box, view: View,
 
 def _pen_width(conditions: dict[str, str], digit_height: float, longest: int, random: np.random.Generator) -> float:
     """Return the width of the pen in pixels: of one that can be read, and does not fill the digit's loops."""
-    low, high = (0.09, 0.16) if conditions["ink"] in ("felt-tip", "chalk") else (0.02, 0.1)
+    low, high = (0.08, 0.13) if conditions["ink"] in ("felt-tip", "chalk") else (0.02, 0.1)
     share = math.exp(random.uniform(math.log(low), math.log(high)))
     least = longest / 1400 * (3.5 if conditions["ink"] in FAINT_INKS else 2)
     return min(max(share * digit_height, least, 1.5), max(0.16 * digit_height, 2))
@@ -330,6 +329,8 @@ def _ruling(
         return []
     left, top, right, bottom = edges
     darkness = random.uniform(0.15, 0.3) if conditions["lines"] == "light" else random.uniform(0.35, 0.6)
+    if conditions["ink"] in FAINT_INKS:
+        darkness *= 0.6
     shade = (1.0, 0.6, 0.2) if random.random() < 0.5 else (1.0, 1.0, 1.0)
     red, green, blue = (255 * (1 - darkness * channel) for channel in shade)
     width = min(max(pen_width * random.uniform(0.2, 0.6), 0.6 * longest / 1400), 3 * longest / 1400)
