@@ -11,6 +11,7 @@ import torch
 
 from mnist_fc.config import NUM_CLASSES, TrainConfig
 from mnist_fc.drawing.normalize import extract_ink, normalize, segment_digits
+from mnist_fc.drawing.photographs import Box, find_marks
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP
@@ -54,6 +55,22 @@ class Reading:
 
 
 EMPTY_READING = Reading(digit=None, probabilities=(0.0,) * NUM_CLASSES, runner_up=None, image=None, problem="empty")
+
+
+@dataclass(frozen=True)
+class FoundDigit:
+    """Something in a picture that may be a digit, and its reading."""
+
+    box: Box
+    """Where it is, in pixels of the picture."""
+    line: int
+    """The number of the line that it stands in, counted from 0 at the top."""
+    after_point: bool
+    """Whether a decimal point or comma stands between it and the digit to its left."""
+    drawing: np.ndarray
+    """Its ink alone on transparent paper, uint8 (h, w, 4), as `Reader.read` takes it."""
+    reading: Reading
+    """How it is read. It has no `digit` if it is unlike any."""
 
 
 class Reader:
@@ -101,6 +118,15 @@ class Reader:
         if whole.problem == "no digit":
             is_number = num_digits * 2 >= len(readings)
         return readings if is_number else [whole]
+
+    def read_picture(self, rgba: np.ndarray) -> list[FoundDigit]:
+        """Find and read the digits in a picture, uint8 (H, W, 4): line by line, and from left to right within a line.
+
+        Raises DrawingError for any other array, and for a picture with too many marks.
+        """
+        return [
+            FoundDigit(mark.box, mark.line, mark.after_point, mark.drawing, self.read(mark.drawing)) for mark in find_marks(rgba)
+        ]
 
     def _read_ink(self, drawings: list[np.ndarray]) -> list[Reading]:
         """Read ink, each float32 (H, W), as one digit each."""
