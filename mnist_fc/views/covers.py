@@ -23,8 +23,8 @@ class Cover(Protocol):
     def read(self, reader: Reader) -> Reading:
         """Return how it is read."""
 
-    def describe(self, reading: Reading) -> str:
-        """Return where it comes from as HTML, for the space under the answer."""
+    def describe(self, digit: int | None) -> str:
+        """Return where it comes from as HTML, for the space under the answer; `digit` is what it is read as."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class TestDigit:
         """See `Cover`."""
         return reader.read_image(shared.mnist().test_images[self.index].view(28, 28).to(torch.float32).div(255).numpy())
 
-    def describe(self, reading: Reading) -> str:
+    def describe(self, digit: int | None) -> str:
         """See `Cover`."""
-        right = "✓" if self.label == reading.digit else "✗"
+        right = "✓" if self.label == digit else "✗"
         return f"Test digit {self.index:,},<br>labelled <b>{self.label}</b> {right}"
 
 
@@ -75,7 +75,7 @@ class PictureDigit:
         """See `Cover`."""
         return read_again(self.found, reader)
 
-    def describe(self, reading: Reading) -> str:
+    def describe(self, digit: int | None) -> str:  # noqa: ARG002 -- part of the protocol
         """See `Cover`."""
         return f"Digit {self.place + 1} of the picture"
 

@@ -188,7 +188,7 @@ def _result(readings: list[Reading], name: str, cover: Cover | None) -> None:
             st.html(f"<div class='digit' aria-live='polite'{size}>{number(readings)}</div>")
         what, said = "drawing", _said(readings[0]) if len(readings) == 1 else _said_of_number(readings)
         if cover:
-            what, said = "cover", f"{said}<br>{cover.describe(readings[0])}"
+            what, said = "cover", f"{said}<br>{cover.describe(readings[0].digit)}"
         st.html(f"<div class='under-digit {what}'>{said}<br><span class='by'>{name}</span></div>")
     with st.container(key="sight", gap=None):
         with st.container(key="seen"):

@@ -125,6 +125,7 @@ def as_data(photo: Photo, readings: list[Reading], cover: object) -> dict[str, o
     boxes = []
     for place, (found, reading) in enumerate(zip(photo.digits, readings, strict=True)):
         box, sure = found.box, _sure(reading)
+        what = f"{reading.digit}, {sure} sure" if sure else "unsure"
         boxes.append(
             {
                 "left": box.left / photo.width,
@@ -133,7 +134,7 @@ def as_data(photo: Photo, readings: list[Reading], cover: object) -> dict[str, o
                 "height": (box.bottom - box.top) / photo.height,
                 "text": number([reading]),
                 "sure": sure,
-                "words": f"Digit {place + 1} of {len(readings)}: {'unsure' if reading.digit is None else f'{reading.digit}, {sure} sure'}",
+                "words": f"Digit {place + 1} of {len(readings)}: {what}",
                 "isUnsure": reading.digit is None,
                 "isChosen": cover == _cover(photo, place),
             }
