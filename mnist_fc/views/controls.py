@@ -238,9 +238,9 @@ def _draw(on_page: Set[str]) -> None:
     if on_page:
         with st.container(key="settings_note"):  # one place for both, so that the controls below stay where they are
             if run and run.is_active:
-                has_slider = "learning_rate" in on_page
-                rest = "The learning rate slider changes this run. Everything else is" if has_slider else "These settings are"
-                st.caption(f"{rest} for the next run.")
+                has_slider = "learning_rate" in on_page  # after a preset, it shows the rate of the next run
+                rest = "Only moving its slider changes it. Everything else is" if has_slider else "These settings are"
+                st.caption(f"This run's learning rate is {_number(run.learning_rate)}. {rest} for the next run.")
             elif "preset" in on_page:
                 st.caption(PRESET_LINES[settings.preset])
     if on_page & {"num_layers", "activation"}:
