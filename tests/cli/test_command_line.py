@@ -153,6 +153,7 @@ def test_diverging_training_reports_why_and_keeps_finite_weights(quick: list[str
     out, err = run([*quick, *as_options(OVERFLOWING), "--json"], capsys, code=1)
     result = json.loads(out[-1])
     assert (result["outcome"], result["test_accuracy"]) == ("failed", None)
+    assert err[-1].startswith("Diverged after ")
     assert "a lower learning rate: it was 1, try 0.1" in err[-1]
     assert checkpoint.load(result["checkpoint"]).hidden_sizes == OVERFLOWING["hidden_sizes"]
 
