@@ -191,8 +191,12 @@ def test_run_can_be_renamed_pinned_deleted_and_restored(open_small: Callable[...
     run_id = str(rows(page).first.get_attribute("data-run"))
     row = page.locator(f"tr[data-run='{run_id}']")
     name = row.locator("input[type=text]")
+    name.press_sequentially("x" * 70)
+    assert len(name.input_value()) == 60
+    assert name.evaluate("field => field.validationMessage") == "A name has at most 60 characters."
     evil = "<img src=x onerror=alert(1)> **bold**"
     name.fill(evil)
+    assert name.evaluate("field => field.validationMessage") == ""
     name.press("Enter")
     legend = page.locator(".st-key-compare_heading, .chart-heading").filter(has_text=evil)
     expect(legend).to_have_count(1)
