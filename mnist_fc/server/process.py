@@ -138,7 +138,8 @@ def _spin_limit() -> dict[str, str]:
 
     libgomp's default of 300,000 rounds is milliseconds. Where other programs share the cores, a spinning thread keeps its core
     from the very thread that it waits for: beside other programs on both cores five epochs took 73 s, with 10,000 rounds 29 s,
-    with none 6 s. On cores of its own training takes 1.07 times as long with 10,000 rounds, and 1.45 times with none.
+    with none 6 s. On cores of its own training takes 1.07 times as long with 10,000 rounds, and 1.45 times with none. While a
+    core stays busy, training/pacing.py uses fewer threads.
     """
     return {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": "10000"}
 
