@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,16 @@ ROOT = Path(__file__).parents[1]
 
 ASSETS = ROOT / "assets"
 """The folder of what ships with the program: MNIST and the trained networks."""
+
+
+def module_command(module: str) -> list[str]:
+    """Return the command that runs a module of this program in a process of its own.
+
+    Neither the working folder nor the checkout comes before the standard library there: either may hold somebody's `queue.py`
+    or `random.py`, which PyTorch would import.
+    """
+    code = f"import sys, runpy; sys.path.append({str(ROOT)!a}); runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    return [sys.executable, "-P", "-c", code]
 
 
 def atomic_write(path: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -9,12 +9,11 @@ import pickle
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from mnist_fc.files import ROOT
+from mnist_fc.files import module_command
 from mnist_fc.server.limits import MEMORY_VARIABLE, OUT_OF_MEMORY
 from mnist_fc.server.protocol import RECORDS_FOLLOW, Command, Ready, Reply
 
@@ -61,12 +60,11 @@ class TrainingProcess:
         self._on_exit = on_exit
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self.was_ready = False
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mnist_fc.server.worker"],
+            module_command("mnist_fc.server.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**_spin_limit(), **os.environ, "PYTHONPATH": path},
+            env={**_spin_limit(), **os.environ},
         )
         self._writer = threading.Thread(target=self._write_loop, daemon=True)
         self._reader = threading.Thread(target=self._read_loop, daemon=True)

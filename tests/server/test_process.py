@@ -232,6 +232,14 @@ def test_output_of_libraries_does_not_corrupt_the_replies(
     assert not output
 
 
+def test_modules_in_the_working_folder_do_not_hide_those_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("queue", "random", "select", "dis"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not the module of Python')\n")
+    monkeypatch.chdir(tmp_path)
+    with contextlib.closing(Scheduler(RunStore(tmp_path / "runs"))) as scheduler:
+        assert finished(scheduler.start(SHORT)).state == "done"
+
+
 def test_jobs_fail_without_the_data_file_and_work_with_it(
     tmp_path: Path, noise_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
