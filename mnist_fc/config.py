@@ -6,11 +6,12 @@ The config is all that is sent down to a training process, and all that a run de
 import dataclasses
 import json
 import math
-import os
 import reprlib
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
+
+from mnist_fc import cpus
 
 Activation = Literal["relu", "tanh", "sigmoid", "leaky_relu", "gelu"]
 Optimizer = Literal["adam", "adamw", "sgd"]
@@ -18,10 +19,12 @@ Schedule = Literal["constant", "one_cycle", "cosine"]
 Augmentation = Literal["none", "shift", "affine", "elastic"]
 Initialization = Literal["pytorch", "keras"]
 
-CPU_COUNT = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CPU_COUNT = cpus.usable()
 
-# A batch of a hundred digits is too little work for more threads.
-DEFAULT_THREADS = min(CPU_COUNT, 4)
+MAX_DEFAULT_THREADS = 4
+"""A batch of a hundred digits is too little work for more threads."""
+
+DEFAULT_THREADS = min(CPU_COUNT, MAX_DEFAULT_THREADS, cpus.requested() or CPU_COUNT)
 
 NUM_INPUTS, NUM_CLASSES = 28 * 28, 10
 
