@@ -110,11 +110,11 @@ def _check_address(address: str, file: Path | None) -> None:
     scheme, _, rest = address.partition(":")
     path = rest.lstrip("/")
     if "://" not in address:
-        if file and _is_sqlite(file):
-            raise ValueError(f"a SQLite file is named sqlite:///{address}, and a path alone names a journal file")
         if re.fullmatch(r"[a-z]\w+(\+\w+)?", scheme) and rest:
             slash = "/" if rest.startswith("/") else ""
             raise ValueError(f"an address begins like sqlite:///{slash}{path}, and a journal file may not be called {scheme}:")
+        if file and _is_sqlite(file):
+            raise ValueError(f"a SQLite file is named sqlite:///{address}, and a path alone names a journal file")
     elif scheme.partition("+")[0] == "sqlite" and not rest.startswith("///") and path:
         raise ValueError(f"three slashes come before a file's path, and four before one from the root: sqlite:///{path}")
 
