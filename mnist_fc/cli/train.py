@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ class _Figures:
 
 def run_train(parsed: argparse.Namespace) -> int:
     """Train a network. Under torchrun, only the first process prints and writes the run."""
-    with joined() as group:
+    with joined(lambda text: print(text, file=sys.stderr, flush=True)) as group:
         screen = Screen(to_stderr=parsed.json, is_silent=group.rank > 0)
         store = RunStore(runs_dir(parsed.runs_dir))
         prepared = (_prepare_resumed if parsed.resume else _prepare_new)(parsed, group, store, screen)
