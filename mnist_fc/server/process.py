@@ -64,7 +64,7 @@ class TrainingProcess:
             module_command("mnist_fc.server.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**_spin_limit(), **os.environ},
+            env={"OPENBLAS_NUM_THREADS": "1", **_spin_limit(), **os.environ},  # see __main__.py
         )
         self._writer = threading.Thread(target=self._write_loop, daemon=True)
         self._reader = threading.Thread(target=self._read_loop, daemon=True)
