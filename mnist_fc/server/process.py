@@ -42,6 +42,9 @@ class Process(Protocol):
         """Wait until it has ended and `on_exit` has returned."""
 
 
+EXIT_SECONDS = 2.0
+"""How long a process may take to end after the end of its output."""
+
 Receive = Callable[[Process, Reply], None]
 OnExit = Callable[[Process, str], None]
 StartProcess = Callable[[Receive, OnExit], Process]
@@ -121,7 +124,9 @@ class TrainingProcess:
                 self.was_ready = self.was_ready or isinstance(reply, Ready)
                 self._receive(self, reply)
         except (EOFError, OSError, pickle.UnpicklingError):
-            pass  # The process has ended.
+            # The process has ended, or is about to. Its own exit code tells more than the signal below.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(EXIT_SECONDS)
         finally:
             self._process.kill()  # after an error here, no thread would read its output
             code = self._process.wait()
