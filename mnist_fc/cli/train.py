@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from mnist_fc.cli.options import (
     load_data,
     option_of_field,
 )
-from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, PRESETS, ConfigError, Range, TrainConfig, to_number
+from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, MAX_DEFAULT_THREADS, PRESETS, ConfigError, Range, TrainConfig, to_number
 from mnist_fc.data import non_digits, pen_digits
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, step_of
@@ -90,7 +91,7 @@ class _Figures:
 
 def run_train(parsed: argparse.Namespace) -> int:
     """Train a network. Under torchrun, only the first process prints and writes the run."""
-    with joined() as group:
+    with joined(lambda text: print(text, file=sys.stderr, flush=True)) as group:
         screen = Screen(to_stderr=parsed.json, is_silent=group.rank > 0)
         store = RunStore(runs_dir(parsed.runs_dir))
         prepared = (_prepare_resumed if parsed.resume else _prepare_new)(parsed, group, store, screen)
@@ -106,7 +107,9 @@ def run_train(parsed: argparse.Namespace) -> int:
 def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, screen: Screen) -> _Prepared:
     """Create a run, and make room for it in the store."""
     # Processes on one machine share its cores.
-    threads = max(1, min(DEFAULT_THREADS, CPU_COUNT // group.local_size))
+    threads = DEFAULT_THREADS
+    if group.local_size > 1:  # torchrun sets OMP_NUM_THREADS to 1 for each of them
+        threads = max(1, min(MAX_DEFAULT_THREADS, CPU_COUNT // group.local_size))
     config = PRESETS[parsed.preset].replace(**{"threads": threads, **given_settings(parsed)})
     images, added = _training_data(parsed, config, screen)
     if group.rank > 0:

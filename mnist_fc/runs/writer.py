@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from mnist_fc.analysis.diagnosis import has_diverged
 from mnist_fc.config import TrainConfig, preset_of
@@ -33,7 +32,6 @@ from mnist_fc.records import (
     step_of,
 )
 from mnist_fc.runs.layout import (
-    LOCK_NAME,
     METRICS_NAME,
     REPORT_NAME,
     STATE_NAME,
@@ -43,7 +41,7 @@ from mnist_fc.runs.layout import (
     kept_checkpoints,
     write_metadata,
 )
-from mnist_fc.runs.lock import LOCK_SECONDS, WRITTEN_HERE
+from mnist_fc.runs.lock import WRITTEN_HERE, acquire
 from mnist_fc.runs.metrics import COLUMNS, format_row, read_rows
 from mnist_fc.runs.reader import is_resumable, read_run, read_state
 from mnist_fc.runs.report import report
@@ -134,11 +132,10 @@ class RunFolder:
     def _open(self, path: Path, config: TrainConfig, max_bytes: float) -> None:
         self.path = path
         self._config = config
-        self._lock = FileLock(path / LOCK_NAME, thread_local=False)
         try:
-            self._lock.acquire(timeout=LOCK_SECONDS)
-        except Timeout:
-            raise RunsError(f"the run {path.name} is running in another program") from None
+            self._lock = acquire(path)
+        except RunsError:
+            raise
         except OSError as error:
             raise RunsError(f"the run folder {path} cannot be written: {error}") from None
         WRITTEN_HERE.add(path.absolute())

@@ -64,6 +64,14 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0)
     return captured.out.splitlines(), captured.err.splitlines()
 
 
+@pytest.mark.integration
+def test_modules_in_the_working_folder_do_not_hide_those_of_python(tmp_path: Path) -> None:
+    for name in ("queue", "random", "select", "dis"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not the module of Python')\n")
+    command = [sys.executable, "-m", "mnist_fc", "train", "--help"]
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
+
+
 def error_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Run a command that fails; return its one line on standard error."""
     out, (line,) = run(arguments, capsys, code=2)

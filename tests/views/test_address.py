@@ -67,6 +67,7 @@ def test_address_follows_the_controls() -> None:
         ("learning_rate", "7", "a number from 1e-05 to 1"),
         ("learning_rate", "fast", "a number from 1e-05 to 1"),
         ("learning_rate", "nan", "a number from 1e-05 to 1"),
+        ("batch_size", "1,000", "a whole number from 8 to 4096; use no comma, and a point for decimals"),
         ("epochs", "1e400", "a whole number from 1 to 100"),
         ("epochs", "2.5", "a whole number from 1 to 100"),
         ("hidden_sizes", "500,5000", "1 to 4 layers of 8 to 2048 units"),
