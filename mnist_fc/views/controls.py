@@ -210,7 +210,8 @@ def panel() -> None:
     address.show_settings(said)
     address.show()
     # timeline.js compares it with the settings of the run that is shown; the rest of the page is not redrawn meanwhile.
-    st.html(f"<i hidden class='panel-settings' data-settings='{html.escape(settings_mark(said))}'></i>")
+    marks = f"class='panel-settings layers-{len(said.hidden_sizes)}' data-settings='{html.escape(settings_mark(said))}'"
+    st.html(f"<i hidden {marks}></i>")
     on_page = {key for key in KEYS if NAMES_IN_ADDRESS.get(key, key) not in hidden}
     drawn = on_page if shared.scheduler().max_threads > 1 else on_page - {"threads"}
     with _widgets().drawn({key: _shown(key) for key in KEYS if key in drawn}):
@@ -272,9 +273,7 @@ def _network(on_page: Set[str], config: TrainConfig) -> None:
         range(1, MAX_LAYERS + 1),
         "How many layers lie between the image and the ten outputs.",
     )
-    # All sizes are drawn, and style.css hides those of layers that the network does not have. A slider that comes and goes would
-    # move what is drawn after it, and a choice made before the browser has confirmed it might be undone for a moment.
-    st.html(f"<i hidden class='layers-{len(config.hidden_sizes)}'></i>")
+    # style.css hides those of absent layers. Coming and going, they would move what follows, and lose early choices for a moment.
     for i, key in enumerate(SIZE_KEYS, 1):
         _slider(on_page, key, f"Neurons in layer {i}", SIZES, "More neurons can learn more, and take longer.")
     _choice(

@@ -138,7 +138,7 @@ def test_hidden_control_keeps_its_setting(name: str) -> None:
     assert shown_config(app) == shown_config(shown)
     gone = keys(shown) - keys(app)
     assert gone
-    expected = {"hidden_sizes": ("num_layers", "size_0"), "keep_training": ("detached",)}.get(name, (name,))
+    expected = {"hidden_sizes": ("num_layers", *controls.SIZE_KEYS), "keep_training": ("detached",)}.get(name, (name,))
     assert gone == set(expected)
     app.select_slider(key="batch_size" if name != "batch_size" else "epochs").set_value(8).run()
     assert not app.exception
