@@ -11,6 +11,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from mnist_fc.drawing.photographs import Box
+
 Color = tuple[float, float, float]
 """RGB, each from 0 to 255."""
 
@@ -69,12 +71,12 @@ class Mark:
         return Mark([view.project(line) for line in self.lines], self.width)
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom of the ink, in pixels, right and bottom exclusive."""
+    def box(self) -> Box:
+        """Where its ink is."""
         points = np.concatenate(self.lines)
         # A pen of width 0 has edges too: antialiasing colours the pixels that the outline touches.
         low, high = np.floor(points.min(0) - self.width / 2), np.ceil(points.max(0) + self.width / 2) + 1
-        return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+        return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,10 @@ class Scene:
     paper: Color
     texture: float
     """How much the paper's brightness varies, in shares of it."""
-    edges: tuple[float, float, float, float]
-    """Left, top, right and bottom edge of the sheet."""
-    table: str | None = None
+    sheet: Box
+    """The sheet's edges; those outside the picture are not seen."""
+    table: str = "none"
+    """"none", or one of TABLES."""
     dust: float = 0.0
     """How much wiped chalk a board has, 0 to 1."""
     printed: list[tuple[np.ndarray, Color, float]] = field(default_factory=list)
@@ -199,9 +202,9 @@ def render(
     for mark, ink in marks:
         _write(photo, mark, ink, tooth, random)
     outline = _sheet_outline(scene)
-    if scene.table:
+    if scene.table != "none":
         photo = _on_table(photo, scene.table, outline, view, random)
-    photo = cv2.multiply(photo, _light_map(light, view, outline if scene.table else None, random), scale=1 / 255)
+    photo = cv2.multiply(photo, _light_map(light, view, outline if scene.table != "none" else None, random), scale=1 / 255)
     return _through_camera(photo, camera, view, random)
 
 
@@ -280,8 +283,9 @@ def _draw(mask: np.ndarray, mark: Mark, origin: np.ndarray) -> None:
 
 def _write(photo: np.ndarray, mark: Mark, ink: Ink, tooth: np.ndarray, random: np.random.Generator) -> None:
     """Put a mark on the paper, in place."""
-    left, top, right, bottom = mark.box
-    left, top, right, bottom = max(left - 2, 0), max(top - 2, 0), min(right + 2, photo.shape[1]), min(bottom + 2, photo.shape[0])
+    box = mark.box
+    left, right = max(box.left - 2, 0), min(box.right + 2, photo.shape[1])
+    top, bottom = max(box.top - 2, 0), min(box.bottom + 2, photo.shape[0])
     if left >= right or top >= bottom:
         return
     mask = np.zeros((bottom - top, right - left), np.uint8)
@@ -302,8 +306,9 @@ def _write(photo: np.ndarray, mark: Mark, ink: Ink, tooth: np.ndarray, random: n
 
 
 def _sheet_outline(scene: Scene) -> np.ndarray:
-    left, top, right, bottom = scene.edges
-    return scene.view.project(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
+    box = scene.sheet
+    corners = [(box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)]
+    return scene.view.project(np.array(corners))
 
 
 def _on_table(photo: np.ndarray, kind: str, outline: np.ndarray, view: View, random: np.random.Generator) -> np.ndarray:
