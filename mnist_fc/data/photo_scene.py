@@ -201,10 +201,9 @@ def render(
         photo = cv2.multiply(photo, _print_layer(scene, random), scale=1 / 255)
     for mark, ink in marks:
         _write(photo, mark, ink, tooth, random)
-    outline = _sheet_outline(scene)
     if scene.table != "none":
-        photo = _on_table(photo, scene.table, outline, view, random)
-    photo = cv2.multiply(photo, _light_map(light, view, outline if scene.table != "none" else None, random), scale=1 / 255)
+        photo = _on_table(photo, scene.table, _sheet_outline(scene), view, random)
+    photo = cv2.multiply(photo, _light_map(light, view, random), scale=1 / 255)
     return _through_camera(photo, camera, view, random)
 
 
@@ -312,7 +311,7 @@ def _sheet_outline(scene: Scene) -> np.ndarray:
 
 
 def _on_table(photo: np.ndarray, kind: str, outline: np.ndarray, view: View, random: np.random.Generator) -> np.ndarray:
-    """Return the sheet on a table."""
+    """Return the sheet on a table, with its shadow."""
     dark, light = TABLES[kind]
     share = random.random()
     red, green, blue = (low + share * (high - low) for low, high in zip(dark, light, strict=True))
@@ -324,12 +323,17 @@ def _on_table(photo: np.ndarray, kind: str, outline: np.ndarray, view: View, ran
         (red, green, blue),
         random.uniform(0.1, 0.3) if "wood" in kind else random.uniform(0.02, 0.08),
     )
+    shadow = np.full((-(-view.height // SHRINK), -(-view.width // SHRINK)), 255, np.uint8)
+    fallen = _fixed(outline / SHRINK + random.uniform(-0.012, 0.012, 2) * max(shadow.shape))
+    cv2.fillConvexPoly(shadow, fallen, random.uniform(140, 230), cv2.LINE_AA, FRACTION_BITS)
+    blurred = cv2.resize(cv2.GaussianBlur(shadow, (0, 0), 1.2), (view.width, view.height), interpolation=cv2.INTER_CUBIC)
+    table = cv2.multiply(table, cv2.merge([blurred] * 3), scale=1 / 255)
     mask = np.zeros((view.height, view.width), np.uint8)
     cv2.fillConvexPoly(mask, _fixed(outline), 255, cv2.LINE_8, FRACTION_BITS)
     return cv2.copyTo(photo, mask, table)
 
 
-def _light_map(light: Light, view: View, outline: np.ndarray | None, random: np.random.Generator) -> np.ndarray:
+def _light_map(light: Light, view: View, random: np.random.Generator) -> np.ndarray:
     """Return the brightness of the light at each pixel, uint8 (H, W, 3)."""
     height, width = -(-view.height // SHRINK), -(-view.width // SHRINK)
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -343,13 +347,6 @@ def _light_map(light: Light, view: View, outline: np.ndarray | None, random: np.
         along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
         depth = across + bend * along**2 + random.uniform(-0.2, 0.2)
         brightness *= 1 - light.shadow / (1 + np.exp(-(depth / max(light.softness, 1 / longest)).clip(-30, 30)))
-    if outline is not None:  # the sheet's own shadow on the table
-        fallen: np.ndarray = np.zeros((height, width), np.float32)
-        shift = random.uniform(-0.012, 0.012, 2) * longest
-        cv2.fillConvexPoly(fallen, np.round(outline / SHRINK + shift).astype(np.int32), random.uniform(0.1, 0.45))
-        fallen = cv2.GaussianBlur(fallen, (0, 0), 1.2)
-        cv2.fillConvexPoly(fallen, np.round(outline / SHRINK).astype(np.int32), 0.0)
-        brightness *= 1 - fallen
     tint = np.array([1 + light.warmth, 1.0, 1 - light.warmth]) / (1 + abs(light.warmth))
     small: np.ndarray = (255 * light.exposure * brightness[..., None] * tint).clip(0, 255).astype(np.uint8)
     return cv2.resize(small, (view.width, view.height), interpolation=cv2.INTER_CUBIC)
