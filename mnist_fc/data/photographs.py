@@ -326,8 +326,8 @@ def _ruling(
         return []
     left, top, right, bottom = sheet.left, sheet.top, sheet.right, sheet.bottom
     darkness = random.uniform(0.15, 0.3) if conditions["lines"] == "light" else random.uniform(0.35, 0.6)
-    if conditions["ink"] in FAINT_INKS:
-        darkness *= 0.6
+    if conditions["ink"] in ("pencil", *FAINT_INKS):
+        darkness *= 0.65
     shade = (1.0, 0.6, 0.2) if random.random() < 0.5 else (1.0, 1.0, 1.0)
     red, green, blue = (255 * (1 - darkness * channel) for channel in shade)
     width = min(max(pen_width * random.uniform(0.2, 0.6), 0.6 * longest / 1400), 3 * longest / 1400)
