@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from mnist_fc.cli.console import Screen, to_json
@@ -100,19 +101,35 @@ def run_measure(parsed: argparse.Namespace) -> int:
             raise DataError(f"{parsed.pen_strokes} has too few writers to hold one out; measure on all with --all-writers")
     writers = ", ".join(map(str, sorted(set(digits.writers.tolist()))))
     screen.line(f"{len(digits.labels):,} digits, writers {writers}, drawn under each of {len(pen_digits.CONDITIONS)} conditions")
-    drawings = evaluation.draw_all(digits)
     readers = {path: Reader.load(path) for path in parsed.checkpoints} or {"shipped": Reader.load()}
+    first = next(iter(readers.values()))
+    of_pictures = _measure_pictures(first, parsed.pictures, screen) if parsed.pictures else []
+    of_photographs = _measure_photographs(first, digits, num_photographs, seed, screen) if num_photographs else []
     if not parsed.checkpoints:
         for name, preset in PRESETS.items():
             screen.line(f"training {name} on {len(images.train_labels):,} images")
             readers[name] = _trained(preset, images)
+    drawings = evaluation.draw_all(digits)
     networks = [
         evaluation.evaluate_reader(name, reader, drawings, digits.labels, digits.writers, images)
         for name, reader in readers.items()
     ]
+    _print_networks(networks, len(images.test_labels), screen)
+    rejected = evaluation.rejection_rates(drawings, images, fashion_mnist)
+    screen.line("share rejected as not a digit, the same for every network")
+    for kind, share in rejected.items():
+        screen.line(f"{share:>8.2%}  {kind}")
+    if parsed.json:
+        all_networks = [dataclasses.asdict(network) for network in networks]
+        print(to_json({"networks": all_networks, "refused": rejected, "photographs": of_photographs, "pictures": of_pictures}))
+    return 0
+
+
+def _print_networks(networks: Sequence[evaluation.ReaderScores], num_test_images: int, screen: Screen) -> None:
+    """Print the scores of each network."""
     screen.line(
-        f"share read right, with its 95% interval over writers: n = {len(digits.labels):,} drawings per condition, "
-        f"{len(images.test_labels):,} MNIST test images; a rejected image counts as wrong; unruled is without the rejection rule"
+        f"share read right, with its 95% interval over writers: n = {networks[0].num_drawings:,} drawings per condition, "
+        f"{num_test_images:,} MNIST test images; a rejected image counts as wrong; unruled is without the rejection rule"
     )
     width = max(len(network.name) for network in networks)
     screen.line(" " * width + "".join(f"{name:>12}" for name in (*pen_digits.CONDITIONS, "1st/2nd", "MNIST", "unruled")))
@@ -127,17 +144,6 @@ def run_measure(parsed: argparse.Namespace) -> int:
             f"{network.name:<{width}} MNIST {network.mnist_calibration_error:.2%}, "
             f"natural drawings {network.natural_calibration_error:.2%}"
         )
-    rejected = evaluation.rejection_rates(drawings, images, fashion_mnist)
-    screen.line("share rejected as not a digit, the same for every network")
-    for kind, share in rejected.items():
-        screen.line(f"{share:>8.2%}  {kind}")
-    first = next(iter(readers.values()))
-    of_photographs = _measure_photographs(first, digits, num_photographs, seed, screen) if num_photographs else []
-    of_pictures = _measure_pictures(first, parsed.pictures, screen) if parsed.pictures else []
-    if parsed.json:
-        all_networks = [dataclasses.asdict(network) for network in networks]
-        print(to_json({"networks": all_networks, "refused": rejected, "photographs": of_photographs, "pictures": of_pictures}))
-    return 0
 
 
 def _measure_photographs(
@@ -166,7 +172,7 @@ def _measure_pictures(reader: Reader, folder: str, screen: Screen) -> list[dict[
     counts = Counter(reading.outcome for reading in readings)
     right, total = counts["right"], len(readings)
     screen.line(
-        f"{total} pictures in {folder}: {right} right ({right / total:.1%}, 95% interval "
+        f"{folder}: {right} of {total} pictures right ({right / total:.1%}, 95% interval "
         f"{_in_percent(share_interval(right, total))}), {', '.join(f'{counts[kind]} {kind}' for kind in OUTCOMES[1:])}"
     )
     for reading in readings:

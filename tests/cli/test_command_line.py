@@ -323,7 +323,7 @@ def test_measure_prints_every_condition_and_rate(
     assert measured["refused"]["digits: natural drawings"] == 0
     assert measured["refused"]["scribbles: random walks"] > 0.8
     assert "5 generated photographs of seed 3" in table
-    assert f"1 pictures in {tmp_path / 'own'}: 1 right (100.0%, 95% interval 20.7-100.0%), 0 unsure, 0 wrong, 0 missed" in table
+    assert f"{tmp_path / 'own'}: 1 of 1 pictures right (100.0%, 95% interval 20.7-100.0%), 0 unsure, 0 wrong, 0 missed" in table
     assert sum(row["num_pictures"] for row in measured["photographs"] if row["name"] == "size") <= 5
     assert {row["name"] for row in measured["photographs"]} >= {"paper", "ink", "light", "camera"}
     assert measured["pictures"] == [{"name": "photo_7.png", "digit": 7, "read": "7", "outcome": "right"}]
