@@ -38,8 +38,8 @@ PEN_INKS = {"printed": ("black", "black", "blue", "red"), "seven-segment": ("bla
 LONGEST_SIDE = {"small": (600, 1000), "medium": (1200, 1600), "large": (2400, 4032)}
 FAINT_INKS = ("faint pencil", "yellow")
 
-FACES = ("sans", "plain", "serif", "bold")
-"""Pillow's font and three of OpenCV's."""
+FACES = ("regular", "light", "bold", "italic")
+"""Pillow's font and three of OpenCV's, whose zeros are slashed."""
 
 SEVEN_SEGMENT = "seven-segment"
 SEGMENTS = ("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg")
@@ -213,14 +213,14 @@ def _printed_glyph(face: str, label: int, slant: float) -> _Glyph:
 @lru_cache
 def _outlines(face: str, label: int) -> list[np.ndarray]:
     """Return the outlines of a printed digit, also of its holes, in any unit."""
-    if face == "sans":
+    if face == "regular":
         picture = Image.new("L", (300, 300))
         ImageDraw.Draw(picture).text((60, 20), str(label), font=ImageFont.load_default(200), fill=255)
         mask = np.array(picture)
     else:
         mask = np.zeros((300, 300), np.uint8)
-        font = {"plain": cv2.FONT_HERSHEY_SIMPLEX, "serif": cv2.FONT_HERSHEY_TRIPLEX, "bold": cv2.FONT_HERSHEY_DUPLEX}[face]
-        cv2.putText(mask, str(label), (60, 240), font, 8, 255, {"plain": 12, "serif": 14, "bold": 26}[face], cv2.LINE_AA)
+        font = cv2.FONT_HERSHEY_SCRIPT_SIMPLEX if face == "italic" else cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(mask, str(label), (60, 240), font, 8, 255, 1 if face == "light" else 6, cv2.LINE_AA)
     contours, _ = cv2.findContours((mask > 127).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_TC89_L1)
     return [contour.reshape(-1, 2).astype(np.float64) for contour in contours]
 
