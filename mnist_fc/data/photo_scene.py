@@ -11,6 +11,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from mnist_fc.drawing.photographs import Box
+
 Color = tuple[float, float, float]
 """RGB, each from 0 to 255."""
 
@@ -69,12 +71,12 @@ class Mark:
         return Mark([view.project(line) for line in self.lines], self.width)
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom of the ink, in pixels, right and bottom exclusive."""
+    def box(self) -> Box:
+        """Where its ink is."""
         points = np.concatenate(self.lines)
         # A pen of width 0 has edges too: antialiasing colours the pixels that the outline touches.
         low, high = np.floor(points.min(0) - self.width / 2), np.ceil(points.max(0) + self.width / 2) + 1
-        return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+        return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,10 @@ class Scene:
     paper: Color
     texture: float
     """How much the paper's brightness varies, in shares of it."""
-    edges: tuple[float, float, float, float]
-    """Left, top, right and bottom edge of the sheet."""
-    table: str | None = None
+    sheet: Box
+    """The sheet's edges; those outside the picture are not seen."""
+    table: str = "none"
+    """"none", or one of TABLES."""
     dust: float = 0.0
     """How much wiped chalk a board has, 0 to 1."""
     printed: list[tuple[np.ndarray, Color, float]] = field(default_factory=list)
@@ -198,10 +201,9 @@ def render(
         photo = cv2.multiply(photo, _print_layer(scene, random), scale=1 / 255)
     for mark, ink in marks:
         _write(photo, mark, ink, tooth, random)
-    outline = _sheet_outline(scene)
-    if scene.table:
-        photo = _on_table(photo, scene.table, outline, view, random)
-    photo = cv2.multiply(photo, _light_map(light, view, outline if scene.table else None, random), scale=1 / 255)
+    if scene.table != "none":
+        photo = _on_table(photo, scene.table, _sheet_outline(scene), view, random)
+    photo = cv2.multiply(photo, _light_map(light, view, random), scale=1 / 255)
     return _through_camera(photo, camera, view, random)
 
 
@@ -280,8 +282,9 @@ def _draw(mask: np.ndarray, mark: Mark, origin: np.ndarray) -> None:
 
 def _write(photo: np.ndarray, mark: Mark, ink: Ink, tooth: np.ndarray, random: np.random.Generator) -> None:
     """Put a mark on the paper, in place."""
-    left, top, right, bottom = mark.box
-    left, top, right, bottom = max(left - 2, 0), max(top - 2, 0), min(right + 2, photo.shape[1]), min(bottom + 2, photo.shape[0])
+    box = mark.box
+    left, right = max(box.left - 2, 0), min(box.right + 2, photo.shape[1])
+    top, bottom = max(box.top - 2, 0), min(box.bottom + 2, photo.shape[0])
     if left >= right or top >= bottom:
         return
     mask = np.zeros((bottom - top, right - left), np.uint8)
@@ -302,12 +305,13 @@ def _write(photo: np.ndarray, mark: Mark, ink: Ink, tooth: np.ndarray, random: n
 
 
 def _sheet_outline(scene: Scene) -> np.ndarray:
-    left, top, right, bottom = scene.edges
-    return scene.view.project(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
+    box = scene.sheet
+    corners = [(box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)]
+    return scene.view.project(np.array(corners))
 
 
 def _on_table(photo: np.ndarray, kind: str, outline: np.ndarray, view: View, random: np.random.Generator) -> np.ndarray:
-    """Return the sheet on a table."""
+    """Return the sheet on a table, with its shadow."""
     dark, light = TABLES[kind]
     share = random.random()
     red, green, blue = (low + share * (high - low) for low, high in zip(dark, light, strict=True))
@@ -319,12 +323,17 @@ def _on_table(photo: np.ndarray, kind: str, outline: np.ndarray, view: View, ran
         (red, green, blue),
         random.uniform(0.1, 0.3) if "wood" in kind else random.uniform(0.02, 0.08),
     )
+    shadow = np.full((-(-view.height // SHRINK), -(-view.width // SHRINK)), 255, np.uint8)
+    fallen = _fixed(outline / SHRINK + random.uniform(-0.012, 0.012, 2) * max(shadow.shape))
+    cv2.fillConvexPoly(shadow, fallen, random.uniform(140, 230), cv2.LINE_AA, FRACTION_BITS)
+    blurred = cv2.resize(cv2.GaussianBlur(shadow, (0, 0), 1.2), (view.width, view.height), interpolation=cv2.INTER_CUBIC)
+    table = cv2.multiply(table, cv2.merge([blurred] * 3), scale=1 / 255)
     mask = np.zeros((view.height, view.width), np.uint8)
     cv2.fillConvexPoly(mask, _fixed(outline), 255, cv2.LINE_8, FRACTION_BITS)
     return cv2.copyTo(photo, mask, table)
 
 
-def _light_map(light: Light, view: View, outline: np.ndarray | None, random: np.random.Generator) -> np.ndarray:
+def _light_map(light: Light, view: View, random: np.random.Generator) -> np.ndarray:
     """Return the brightness of the light at each pixel, uint8 (H, W, 3)."""
     height, width = -(-view.height // SHRINK), -(-view.width // SHRINK)
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -338,13 +347,6 @@ def _light_map(light: Light, view: View, outline: np.ndarray | None, random: np.
         along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
         depth = across + bend * along**2 + random.uniform(-0.2, 0.2)
         brightness *= 1 - light.shadow / (1 + np.exp(-(depth / max(light.softness, 1 / longest)).clip(-30, 30)))
-    if outline is not None:  # the sheet's own shadow on the table
-        fallen: np.ndarray = np.zeros((height, width), np.float32)
-        shift = random.uniform(-0.012, 0.012, 2) * longest
-        cv2.fillConvexPoly(fallen, np.round(outline / SHRINK + shift).astype(np.int32), random.uniform(0.1, 0.45))
-        fallen = cv2.GaussianBlur(fallen, (0, 0), 1.2)
-        cv2.fillConvexPoly(fallen, np.round(outline / SHRINK).astype(np.int32), 0.0)
-        brightness *= 1 - fallen
     tint = np.array([1 + light.warmth, 1.0, 1 - light.warmth]) / (1 + abs(light.warmth))
     small: np.ndarray = (255 * light.exposure * brightness[..., None] * tint).clip(0, 255).astype(np.uint8)
     return cv2.resize(small, (view.width, view.height), interpolation=cv2.INTER_CUBIC)

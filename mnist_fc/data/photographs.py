@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mnist_fc.data.pen_digits import PenDigits
 from mnist_fc.data.photo_scene import Color, Mark, Scene, View, draw_camera, draw_ink, draw_light, draw_view, render
+from mnist_fc.drawing.photographs import Box
 from mnist_fc.drawing.strokes import rotation
 
 CONDITIONS: dict[str, dict[str, float]] = {
@@ -37,8 +38,8 @@ PEN_INKS = {"printed": ("black", "black", "blue", "red"), "seven-segment": ("bla
 LONGEST_SIDE = {"small": (600, 1000), "medium": (1200, 1600), "large": (2400, 4032)}
 FAINT_INKS = ("faint pencil", "yellow")
 
-FACES = ("sans", "plain", "serif", "bold")
-"""Pillow's font and three of OpenCV's."""
+FACES = ("regular", "light", "bold", "italic")
+"""Pillow's font and three of OpenCV's, whose zeros are slashed."""
 
 SEVEN_SEGMENT = "seven-segment"
 SEGMENTS = ("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg")
@@ -50,8 +51,6 @@ TYPEFACES = (*FACES, SEVEN_SEGMENT)
 STRAY_DEPTH = 0.04
 """A neighbour's mark reaches at most this far into the picture, as a share of its shorter side, and digits keep away from it."""
 
-Box = tuple[int, int, int, int]
-
 
 @dataclass(frozen=True)
 class TrueDigit:
@@ -61,7 +60,7 @@ class TrueDigit:
     writer: int
     """The number of its writer, or a negative number for a typeface; see TYPEFACES."""
     box: Box
-    """Left, top, right, bottom in pixels; right and bottom are exclusive."""
+    """Where its ink is, in pixels of the picture."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def _photograph(digits: PenDigits, conditions: dict[str, str], random: np.random
     if random.random() < 0.5:
         width, height = height, width
     view = draw_view(width, height, conditions["view"], random)
-    edges, region = _edges(view, conditions["table"], random)
+    sheet, region = _sheet(view, conditions["table"], random)
     layout = _lay_out(_choose_glyphs(digits, conditions, random), conditions["frame"] == "cell", region, view, random)
     pen_width = _pen_width(conditions, layout.digit_height, longest, random)
     marks = [Mark(lines, 0 if glyph.is_filled else pen_width).seen(view) for glyph, lines in layout.placed]
@@ -139,8 +138,8 @@ def _photograph(digits: PenDigits, conditions: dict[str, str], random: np.random
         others += _stray_marks(digits, layout.digit_height, pen_width, view, random)
     if "board" not in conditions["paper"] and random.random() < 0.3:
         others += [_speck(region, view, random) for _ in range(random.integers(1, 4))]
-    scene = _scene(conditions, view, edges, random)
-    scene.printed = _ruling(conditions, edges, layout, pen_width, longest, random)
+    scene = _scene(conditions, view, sheet, random)
+    scene.printed = _ruling(conditions, sheet, layout, pen_width, longest, random)
     is_faint = conditions["ink"] in FAINT_INKS
     ink, light = draw_ink(conditions["ink"], random), draw_light(conditions["light"], is_faint, random)
     camera = draw_camera(conditions["camera"], is_faint, pen_width, random)
@@ -149,8 +148,8 @@ def _photograph(digits: PenDigits, conditions: dict[str, str], random: np.random
     return Photograph(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA), tuple(truth), conditions)
 
 
-def _edges(view: View, table: str, random: np.random.Generator) -> tuple[Box, Box]:
-    """Return the sheet's edges, of which one to four are in the picture if it lies on a table, and where to write."""
+def _sheet(view: View, table: str, random: np.random.Generator) -> tuple[Box, Box]:
+    """Return the sheet, of whose edges one to four are in the picture if it lies on a table, and where to write."""
     sides = np.array([view.width, view.height, view.width, view.height])
     inset = np.full(4, -0.6)
     if table != "none":
@@ -159,9 +158,8 @@ def _edges(view: View, table: str, random: np.random.Generator) -> tuple[Box, Bo
     margin = np.maximum(inset, 0) + 0.07
     ends = np.array([0, 0, view.width, view.height])
     signs = np.array([1, 1, -1, -1])
-    edges, region = ends + signs * inset * sides, ends + signs * margin * sides
-    (a, b, c, d), (left, top, right, bottom) = edges.astype(int).tolist(), region.astype(int).tolist()
-    return (a, b, c, d), (left, top, right, bottom)
+    sheet, region = ends + signs * inset * sides, ends + signs * margin * sides
+    return Box(*sheet.astype(int).tolist()), Box(*region.astype(int).tolist())
 
 
 def _choose_glyphs(digits: PenDigits, conditions: dict[str, str], random: np.random.Generator) -> list[list[_Glyph]]:
@@ -215,14 +213,14 @@ def _printed_glyph(face: str, label: int, slant: float) -> _Glyph:
 @lru_cache
 def _outlines(face: str, label: int) -> list[np.ndarray]:
     """Return the outlines of a printed digit, also of its holes, in any unit."""
-    if face == "sans":
+    if face == "regular":
         picture = Image.new("L", (300, 300))
         ImageDraw.Draw(picture).text((60, 20), str(label), font=ImageFont.load_default(200), fill=255)
         mask = np.array(picture)
     else:
         mask = np.zeros((300, 300), np.uint8)
-        font = {"plain": cv2.FONT_HERSHEY_SIMPLEX, "serif": cv2.FONT_HERSHEY_TRIPLEX, "bold": cv2.FONT_HERSHEY_DUPLEX}[face]
-        cv2.putText(mask, str(label), (60, 240), font, 8, 255, {"plain": 12, "serif": 14, "bold": 26}[face], cv2.LINE_AA)
+        font = cv2.FONT_HERSHEY_SCRIPT_SIMPLEX if face == "italic" else cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(mask, str(label), (60, 240), font, 8, 255, 1 if face == "light" else 6, cv2.LINE_AA)
     contours, _ = cv2.findContours((mask > 127).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_TC89_L1)
     return [contour.reshape(-1, 2).astype(np.float64) for contour in contours]
 
@@ -270,8 +268,7 @@ class _Layout:
 
 def _lay_out(lines: list[list[_Glyph]], in_cells: bool, region: Box, view: View, random: np.random.Generator) -> _Layout:
     """Place lines of digits within the region, and so that all of them are in the picture."""
-    left, top, right, bottom = region
-    room = np.array([right - left, bottom - top], float)
+    corner, room = np.array([region.left, region.top]), np.array([region.right - region.left, region.bottom - region.top], float)
     if not lines:
         height = float(room.min() * random.uniform(0.05, 0.2))
         return _Layout([], height, height * 1.5, 0)
@@ -289,7 +286,7 @@ def _lay_out(lines: list[list[_Glyph]], in_cells: bool, region: Box, view: View,
     points = np.concatenate([line for _, moved in placed for line in moved])
     middle, extent = (points.min(0) + points.max(0)) / 2, np.ptp(points, axis=0) + max(cell - 0.5, 0.1)
     scale = float((room / extent).min()) * (random.uniform(0.15, 0.75) if len(placed) == 1 else random.uniform(0.5, 0.95))
-    center = np.array([left, top]) + room / 2 + (room - extent * scale) * random.uniform(-0.45, 0.45, 2)
+    center = corner + room / 2 + (room - extent * scale) * random.uniform(-0.45, 0.45, 2)
     picture = np.array([view.width, view.height])
     margin = STRAY_DEPTH * picture.min() + 0.1 * scale
     while True:
@@ -309,28 +306,28 @@ def _pen_width(conditions: dict[str, str], digit_height: float, longest: int, ra
     return min(max(share * digit_height, least, 1.5), max(0.16 * digit_height, 2))
 
 
-def _scene(conditions: dict[str, str], view: View, edges: Box, random: np.random.Generator) -> Scene:
-    table = None if conditions["table"] == "none" else conditions["table"]
+def _scene(conditions: dict[str, str], view: View, sheet: Box, random: np.random.Generator) -> Scene:
+    table = conditions["table"]
     if "board" in conditions["paper"]:
         level = random.uniform(0.8, 1.3)
         red, green, blue = (62, 64, 68) if conditions["paper"] == "blackboard" else (50, 98, 78)
-        return Scene(view, (red * level, green * level, blue * level), 0.12, edges, table, dust=random.uniform(0.1, 0.7))
+        return Scene(view, (red * level, green * level, blue * level), 0.12, sheet, table, dust=random.uniform(0.1, 0.7))
     white = random.uniform(238, 252)
     paper = (white, white - random.uniform(0, 5), white - random.uniform(0, 16))
-    return Scene(view, paper, random.uniform(0.006, 0.03), edges, table)
+    return Scene(view, paper, random.uniform(0.006, 0.03), sheet, table)
 
 
 def _ruling(
-    conditions: dict[str, str], edges: Box, layout: _Layout, pen_width: float, longest: int, random: np.random.Generator
+    conditions: dict[str, str], sheet: Box, layout: _Layout, pen_width: float, longest: int, random: np.random.Generator
 ) -> list[tuple[np.ndarray, Color, float]]:
     """Return the lines of ruled or squared paper, perhaps with a red margin line left of the digits."""
     kind = conditions["paper"]
     if kind not in ("ruled", "squared"):
         return []
-    left, top, right, bottom = edges
+    left, top, right, bottom = sheet.left, sheet.top, sheet.right, sheet.bottom
     darkness = random.uniform(0.15, 0.3) if conditions["lines"] == "light" else random.uniform(0.35, 0.6)
-    if conditions["ink"] in FAINT_INKS:
-        darkness *= 0.6
+    if conditions["ink"] in ("pencil", *FAINT_INKS):
+        darkness *= 0.65
     shade = (1.0, 0.6, 0.2) if random.random() < 0.5 else (1.0, 1.0, 1.0)
     red, green, blue = (255 * (1 - darkness * channel) for channel in shade)
     width = min(max(pen_width * random.uniform(0.2, 0.6), 0.6 * longest / 1400), 3 * longest / 1400)
@@ -372,8 +369,9 @@ def _frames(kind: str, layout: _Layout, region: Box, view: View, pen_width: floa
         gap = pen_width + layout.digit_height * random.uniform(0.15, 0.5, 2)
         corners = [(points.min(0) - gap, points.max(0) + gap)]
     else:
-        start = np.array(region[:2]) + random.uniform(0, 0.3, 2) * np.subtract(region[2:], region[:2])
-        side = np.subtract(region[2:], region[:2]) * random.uniform(0.2, 0.7, 2)
+        room = np.array([region.right - region.left, region.bottom - region.top])
+        start = (region.left, region.top) + random.uniform(0, 0.3, 2) * room
+        side = random.uniform(0.2, 0.7, 2) * room
         corners = [(start, start + (side.min() if kind == "cell" else side))]
     rectangles = [np.array([low, (high[0], low[1]), high, (low[0], high[1]), low]) for low, high in corners]
     return [Mark([rectangle], width).seen(view) for rectangle in rectangles]
@@ -395,5 +393,5 @@ def _stray_marks(digits: PenDigits, digit_height: float, pen_width: float, view:
 def _speck(region: Box, view: View, random: np.random.Generator) -> Mark:
     """Return a speck of dirt on the paper."""
     size = max(view.width, view.height) / 1400
-    place = random.uniform(region[:2], region[2:])
+    place = random.uniform((region.left, region.top), (region.right, region.bottom))
     return Mark([place + random.normal(0, 0.6 * size, (3, 2))], random.uniform(1, 2.5) * size).seen(view)

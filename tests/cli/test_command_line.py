@@ -310,12 +310,15 @@ def test_outliers_are_an_eleventh_class(small_npz: Path, tmp_path: Path, capsys:
 
 @pytest.mark.slow
 def test_measure_prints_every_condition_and_rate(
-    small_npz: Path, tmp_path: Path, pen_strokes: str, capsys: pytest.CaptureFixture[str]
+    small_npz: Path, tmp_path: Path, pen_strokes: str, picture: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shipped = str(checkpoint.SHIPPED)
     pictures = tmp_path / "t10k-images-idx3-ubyte"
     pictures.write_bytes(struct.pack(">4I", 0x803, 2, 28, 28) + bytes(28 * 28) + bytes([0, 255] * 14 * 28))
     arguments = ["--data", str(small_npz), "--pen-strokes", pen_strokes, "--fashion-mnist", str(pictures)]
+    (tmp_path / "own").mkdir()
+    Path(picture).rename(tmp_path / "own" / "photo_7.png")
+    arguments += ["--photographs", "5", "--seed", "3", "--pictures", str(tmp_path / "own")]
     (result,), said = run(["measure", shipped, *arguments, "--json"], capsys)
     assert said[0] == "2 digits, writers 4, drawn under each of 7 conditions"
     assert "n = 2 drawings per condition, 500 MNIST test images" in "\n".join(said)
@@ -328,6 +331,11 @@ def test_measure_prints_every_condition_and_rate(
     assert network["drawings_read"]["natural"] == 1
     assert measured["refused"]["digits: natural drawings"] == 0
     assert measured["refused"]["scribbles: random walks"] > 0.8
+    assert "5 generated photographs of seed 3" in table
+    assert f"{tmp_path / 'own'}: 1 of 1 pictures right (100.0%, 95% interval 20.7-100.0%), 0 unsure, 0 wrong, 0 missed" in table
+    assert sum(row["num_pictures"] for row in measured["photographs"] if row["name"] == "size") <= 5
+    assert {row["name"] for row in measured["photographs"]} >= {"paper", "ink", "light", "camera"}
+    assert measured["pictures"] == [{"name": "photo_7.png", "digit": 7, "read": "7", "outcome": "right"}]
     assert error_line(["measure", "--pen-strokes", str(tmp_path / "none.npz")], capsys).endswith("none.npz do not exist")
 
 
@@ -337,7 +345,7 @@ def test_measure_without_checkpoints_trains_each_preset(
 ) -> None:
     short = TrainConfig(hidden_sizes=(16,), learning_rate=0.01, num_epochs=1, num_validation=0, threads=1)
     monkeypatch.setattr(evaluate_command, "PRESETS", {"one": short, "two": short.replace(num_epochs=3)})
-    arguments = ["measure", "--data", str(small_npz), "--pen-strokes", pen_strokes, "--all-writers"]
+    arguments = ["measure", "--data", str(small_npz), "--pen-strokes", pen_strokes, "--all-writers", "--photographs", "0"]
     (result,), said = run([*arguments, "--json"], capsys)
     assert said[0] == "10 digits, writers 0, 1, 2, 3, 4, drawn under each of 7 conditions"
     assert said[1:3] == ["training one on 2,000 images", "training two on 2,000 images"]
@@ -352,6 +360,13 @@ def test_measure_needs_all_writers_for_a_file_of_few(tmp_path: Path, capsys: pyt
     assert "too few writers to hold one out; measure on all with --all-writers" in error_line(
         ["measure", "--pen-strokes", str(path)], capsys
     )
+
+
+@pytest.mark.parametrize(("option", "value"), [("--photographs", "-1"), ("--photographs", "many"), ("--seed", "0.5")])
+def test_measure_rejects_numbers_out_of_range(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    line = error_line(["measure", "--pen-strokes", "pen.npz", option, value], capsys)
+    assert line.startswith(f"error: {option[2:]} is ")
+    assert "must be a whole number from 0 to" in line
 
 
 def test_bad_picture_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,8 @@ def test_boxes_hold_the_ink(writing: str, paper: str) -> None:
         gray = cv2.cvtColor(photo.rgba, cv2.COLOR_RGBA2GRAY).astype(np.float32)
         middle, extreme = np.percentile(gray, [50, 99.8 if paper == "blackboard" else 0.2])
         inked = np.abs(gray - middle) > 0.5 * abs(extreme - middle)
-        for left, top, right, bottom in (digit.box for digit in photo.digits):
+        for box in (digit.box for digit in photo.digits):
+            left, top, right, bottom = box.left, box.top, box.right, box.bottom
             assert 0 <= left < right <= gray.shape[1]
             assert 0 <= top < bottom <= gray.shape[0]
             rows, columns = (
@@ -61,7 +62,7 @@ def test_each_condition_occurs_and_is_recorded() -> None:
 def test_digits_are_in_reading_order(drawn: list[Photograph]) -> None:
     for photo in drawn:
         if photo.conditions["content"] == "number":
-            middles = [digit.box[0] + digit.box[2] for digit in photo.digits]
+            middles = [digit.box.left + digit.box.right for digit in photo.digits]
             assert middles == sorted(middles)
 
 
