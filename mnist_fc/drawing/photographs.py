@@ -1,11 +1,19 @@
 """Find the digits in a picture: in a photograph, a scan or a sheet with lines of numbers."""
 
+import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from mnist_fc.drawing.normalize import extract_ink, segment_digits
-from mnist_fc.drawing.pictures import on_transparent
+from mnist_fc.drawing.paper import find_ink, noise_threshold
+from mnist_fc.drawing.pictures import DrawingError, on_transparent
+from mnist_fc.drawing.ruling import remove_ruling
+
+MAX_MARKS = 300
+DRAWING_SIDE = 200
+MIN_ENCLOSED = 0.2
+MAX_IN_EDGES = 0.65
 
 
 @dataclass(frozen=True)
@@ -16,6 +24,20 @@ class Box:
     top: int
     right: int
     bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    def union(self, other: "Box") -> "Box":
+        """Return the smallest box that holds both."""
+        return Box(
+            min(self.left, other.left), min(self.top, other.top), max(self.right, other.right), max(self.bottom, other.bottom)
+        )
 
 
 @dataclass(frozen=True)
@@ -31,20 +53,257 @@ class Mark:
     """Its ink alone on transparent paper, uint8 (h, w, 4), cropped and possibly shrunk."""
 
 
+@dataclass
+class _Part:
+    """Connected ink."""
+
+    labels: list[int]
+    box: Box
+    area: int
+    strength: float
+    width: float
+    """Of its strokes."""
+    after_point: bool = False
+    line: int = 0
+
+    def merged(self, other: "_Part") -> "_Part":
+        area = self.area + other.area
+        return _Part(
+            self.labels + other.labels,
+            self.box.union(other.box),
+            area,
+            max(self.strength, other.strength),
+            (self.width * self.area + other.width * other.area) / area,
+        )
+
+
 def find_marks(rgba: np.ndarray) -> list[Mark]:
     """Return what may be digits in a picture, uint8 (H, W, 4), line by line, and from left to right within a line.
 
     Raises DrawingError for any other array.
     """
-    drawn = extract_ink(rgba)
-    if drawn is None:
+    ink = find_ink(rgba)
+    contrast = remove_ruling(ink.contrast, noise_threshold(ink.contrast, is_ruled=True), ink.edges)
+    parts, labels = _connected(contrast, noise_threshold(contrast, is_ruled=False), ink.edges)
+    parts = _without_borders(parts, labels)
+    marks = _in_lines(_grouped(parts, labels))
+    if len(marks) > MAX_MARKS:
+        raise DrawingError(f"the picture has {len(marks)} marks; at most {MAX_MARKS} can be read")
+    return [
+        Mark(
+            Box(*(round(side * ink.scale) for side in (mark.box.left, mark.box.top, mark.box.right, mark.box.bottom))),
+            mark.line,
+            mark.after_point,
+            _drawing(mark, contrast, labels),
+        )
+        for mark in marks
+    ]
+
+
+def _connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) -> tuple[list[_Part], np.ndarray]:
+    """Return the connected parts of ink, and which of them each pixel belongs to, int32 (h, w)."""
+    count, labels = cv2.connectedComponents((contrast > threshold).astype(np.uint8))
+    inked = labels > 0
+    strong = np.bincount(labels[inked & (cv2.blur(contrast, (3, 3)) > 1.6 * threshold)], minlength=count) >= 8
+    levels = np.zeros(count, np.float32)
+    is_strong = strong[labels] & inked
+    at, values = labels[is_strong], contrast[is_strong]
+    order = np.lexsort((values, at))
+    at, values = at[order], values[order]
+    numbers, starts = np.unique(at, return_index=True)
+    ends = np.append(starts[1:], len(at))
+    levels[numbers] = values[(starts + 0.85 * (ends - starts)).astype(int)]
+    mask = is_strong & (contrast > 0.4 * levels[labels])
+    count, again, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    strengths = np.zeros(count, np.float32)
+    strengths[again[mask]] = levels[labels[mask]]
+    in_edges = np.bincount(again[mask & (edges > 0)], minlength=count)
+    parts = []
+    for label in range(1, count):
+        left, top, width, height, area = stats[label].tolist()
+        if area < 8 or in_edges[label] > MAX_IN_EDGES * area:
+            continue
+        inside = (again[top : top + height, left : left + width] == label).astype(np.uint8)
+        distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)
+        stroke = 4 * float(distance[distance > 0].mean()) - 1
+        parts.append(_Part([label], Box(left, top, left + width, top + height), area, float(strengths[label]), max(stroke, 1)))
+    if parts:
+        by_strength = sorted(parts, key=lambda part: part.strength)
+        areas = np.cumsum([part.area for part in by_strength])
+        typical = by_strength[int(np.searchsorted(areas, 0.75 * areas[-1]))].strength
+        parts = [part for part in parts if part.strength > 0.25 * typical]
+    return parts, again
+
+
+def _without_borders(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
+    """Return the parts that are neither cut off by the picture's border nor frames."""
+    height, width = labels.shape
+    kept = []
+    for part in parts:
+        box = part.box
+        touches = box.left <= 2 or box.top <= 2 or box.right >= width - 2 or box.bottom >= height - 2
+        if touches:
+            continue
+        if _encloses(part, parts) or _is_frame(part, labels):
+            continue
+        kept.append(part)
+    return kept
+
+
+def _is_frame(part: _Part, labels: np.ndarray) -> bool:
+    """Return whether this is a rectangle of thin lines."""
+    box = part.box
+    if part.area > 0.5 * box.width * box.height or min(box.width, box.height) < 3 * part.width:
+        return False
+    inside = (labels[box.top : box.bottom, box.left : box.right] == part.labels[0]).astype(np.uint8)
+    (outline, *_), _ = cv2.findContours(np.pad(inside, 1), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(outline)
+    corners = cv2.approxPolyDP(hull, 0.03 * cv2.arcLength(hull, True), True)
+    if len(corners) != 4 or cv2.contourArea(outline) < 0.93 * cv2.contourArea(hull):
+        return False
+    if cv2.contourArea(corners) < 0.93 * cv2.contourArea(hull):
+        return False
+    return part.width < 0.07 * max(box.width, box.height)
+
+
+def _encloses(part: _Part, parts: list[_Part]) -> bool:
+    """Return whether other ink lies within this part's box: it is a frame, a cell's border or a ring around a digit."""
+    box = part.box
+    inside = sum(
+        other.area
+        for other in parts
+        if other.box.left > box.left and other.box.right < box.right and other.box.top > box.top and other.box.bottom < box.bottom
+    )
+    return inside > MIN_ENCLOSED * part.area
+
+
+def _grouped(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
+    """Return parts that may be digits, each of one or several connected parts."""
+    if not parts:
         return []
-    scale = rgba.shape[0] / drawn.shape[0]
-    marks = []
-    for ink in segment_digits(drawn):
-        rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
-        left, top, right, bottom = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-        cropped = np.rint(ink[top:bottom, left:right] * 255).astype(np.uint8)
-        box = Box(*(round(side * scale) for side in (left, top, right, bottom)))
-        marks.append(Mark(box, 0, False, on_transparent(cropped)))
-    return marks
+    groups = _joined_if_close(parts, labels)
+    by_height = sorted(groups, key=lambda group: group.box.height)
+    areas = np.cumsum([group.area for group in by_height])
+    typical = by_height[int(np.searchsorted(areas, 0.5 * areas[-1]))].box.height
+    groups = _merged(groups, typical)
+    digits, points = [], []
+    for group in groups:
+        box = group.box
+        if max(box.width, box.height) < 0.3 * typical:
+            points.append(group)
+        elif box.height >= 0.4 * typical and box.height >= 8 and not _is_rule(group, typical):
+            digits.append(group)
+    for point in points:
+        _mark_point(point, digits, typical)
+    return digits
+
+
+def _is_rule(group: _Part, typical: float) -> bool:
+    """Return whether this is a straight line much longer than the digits are high."""
+    box = group.box
+    length = math.hypot(box.width, box.height)
+    return length > 1.4 * typical and group.area < 1.5 * group.width * length and min(box.width, box.height) < 0.2 * length
+
+
+def _joined_if_close(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
+    """Join parts whose gap is much smaller than their strokes are wide, as the segments of a display."""
+    known = np.zeros(int(labels.max()) + 1, bool)
+    known[[part.labels[0] for part in parts]] = True
+    areas = np.array([part.area for part in parts])
+    stroke = float(np.average([part.width for part in parts], weights=areas))
+    reach = max(1, round(0.17 * stroke))
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    _, joined = cv2.connectedComponents(cv2.dilate(known[labels].astype(np.uint8), element))
+    groups: dict[int, _Part] = {}
+    for part in parts:
+        box, (label,) = part.box, part.labels
+        here = labels[box.top : box.bottom, box.left : box.right] == label
+        group = int(joined[box.top : box.bottom, box.left : box.right][here][0])
+        groups[group] = groups[group].merged(part) if group in groups else part
+    return list(groups.values())
+
+
+def _merged(groups: list[_Part], typical: float) -> list[_Part]:
+    """Merge what belongs to one digit: a stroke over or beside another."""
+    groups = sorted(groups, key=lambda group: -group.area)
+    has_merged = True
+    while has_merged:
+        has_merged = False
+        for i, one in enumerate(groups):
+            for other in groups[i + 1 :]:
+                if _belong_together(one, other, typical):
+                    groups[i] = one.merged(other)
+                    groups.remove(other)
+                    has_merged = True
+                    break
+            if has_merged:
+                break
+    return groups
+
+
+def _belong_together(one: _Part, other: _Part, typical: float) -> bool:
+    """Return whether `other`, the smaller, is a part of the same digit as `one`."""
+    a, b = one.box, other.box
+    across = min(a.right, b.right) - max(a.left, b.left)
+    down = min(a.bottom, b.bottom) - max(a.top, b.top)
+    height = a.union(b).height
+    if height > 1.3 * max(typical, a.height):
+        return False
+    narrower, lower = min(a.width, b.width), min(a.height, b.height)
+    if across > 0.5 * narrower and down > 0.5 * lower:
+        return True
+    if max(b.width, b.height) < 0.15 * typical:
+        return False
+    is_piece = lower < 0.5 * typical
+    if is_piece and across > 0.4 * narrower and down > -0.2 * typical:
+        return True
+    return is_piece and across > -0.1 * typical and down > -0.05 * typical and min(across, down) > -0.1 * typical and (
+        b.top < a.top + 0.3 * a.height
+    )
+
+
+def _mark_point(point: _Part, digits: list[_Part], typical: float) -> None:
+    """Note the digit to the right of a decimal point or comma."""
+    x, y = (point.box.left + point.box.right) / 2, point.box.top
+    near = [d for d in digits if abs(d.box.bottom - y) < 0.35 * typical and d.box.top < y - 0.5 * typical]
+    left = [d for d in near if d.box.right - 0.1 * typical <= x and x - d.box.right < 0.6 * typical]
+    right = [d for d in near if d.box.left + 0.1 * typical >= x and d.box.left - x < 0.6 * typical]
+    if left and right and max(point.box.width, point.box.height) > 0.5 * point.width:
+        min(right, key=lambda d: d.box.left).after_point = True
+
+
+def _in_lines(groups: list[_Part]) -> list[_Part]:
+    """Return the groups in reading order, with the number of their line."""
+    groups = sorted(groups, key=lambda group: group.box.left)
+    lines: list[list[_Part]] = []
+    for group in groups:
+        best, best_gap = None, math.inf
+        for line in lines:
+            last = line[-1].box
+            overlap = min(last.bottom, group.box.bottom) - max(last.top, group.box.top)
+            gap = group.box.left - last.right
+            if overlap > 0.4 * min(last.height, group.box.height) and gap < best_gap:
+                best, best_gap = line, gap
+        if best is None:
+            lines.append([group])
+        else:
+            best.append(group)
+    lines.sort(key=lambda line: float(np.mean([group.box.top + group.box.bottom for group in line])))
+    for number, line in enumerate(lines):
+        for group in line:
+            group.line = number
+    return [group for line in lines for group in line]
+
+
+def _drawing(group: _Part, contrast: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return a group's ink on transparent paper."""
+    box = group.box
+    top, left, bottom, right = max(box.top - 1, 0), max(box.left - 1, 0), box.bottom + 1, box.right + 1
+    mine = np.isin(labels[top:bottom, left:right], group.labels).astype(np.uint8)
+    plane = contrast[top:bottom, left:right] / group.strength * cv2.dilate(mine, np.ones((3, 3), np.uint8))
+    inked = np.rint(plane.clip(0, 1) * 255).astype(np.uint8)
+    scale = DRAWING_SIDE / max(inked.shape)
+    if scale < 1:
+        size = max(1, round(inked.shape[1] * scale)), max(1, round(inked.shape[0] * scale))
+        inked = cv2.resize(inked, size, interpolation=cv2.INTER_AREA)
+    return on_transparent(inked)

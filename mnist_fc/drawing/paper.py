@@ -1,0 +1,157 @@
+"""Tell the ink in a photograph from its paper, whatever the light, the colours and what lies around the sheet."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+LONGEST_SIDE = 1400
+"""Pixels to which a larger picture is shrunk."""
+SHORTEST_SIDE = 400
+"""Pixels to which a smaller picture's longest side is enlarged."""
+
+PAPER_SIDE = 256
+"""Pixels of the longest side at which the paper is estimated."""
+PAPER_WINDOW = 0.24
+"""As a share of the shorter side: wider than any stroke."""
+
+MIN_OPAQUE = 250
+MIN_TRANSPARENT = 0.05
+
+BLOCK = 16
+PAPER_LEVEL = 200
+MAX_COARSE = 4.0
+MIN_CONTRAST = 0.035
+MIN_STEP = 1.12
+MIN_EDGE = 0.4
+NOISE_FACTOR = 3.0
+NOISE_WINDOW = 15
+MAX_BOARD = 150
+
+
+@dataclass(frozen=True)
+class Ink:
+    """The ink of a picture at working size."""
+
+    contrast: np.ndarray
+    """How much darker (or lighter, on a board) than its paper each pixel is: float32 (h, w), 0 to 1."""
+    edges: np.ndarray
+    """Where the paper itself changes: at the edge of a sheet or a sharp shadow. uint8 (h, w), 0 or 1."""
+    scale: float
+    """Pixels of the picture per pixel of these planes."""
+
+
+def find_ink(rgba: np.ndarray) -> Ink:
+    """Return the ink in a picture, uint8 (H, W, 4)."""
+    height, width = rgba.shape[:2]
+    longest = max(height, width)
+    side = min(max(longest, SHORTEST_SIDE), LONGEST_SIDE)
+    size = max(1, round(width * side / longest)), max(1, round(height * side / longest))
+    if side != longest:
+        rgba = cv2.resize(rgba, size, interpolation=cv2.INTER_AREA if side < longest else cv2.INTER_LINEAR)
+    rgb = _on_paper(rgba)
+    rgb = cv2.GaussianBlur(rgb, (0, 0), 0.8)
+    small = _shrunk(rgb, PAPER_SIDE)
+    typical = _medians(small)
+    edges = _edge_zone(typical)
+    if _is_light_ink(small, typical, edges):
+        rgb, small = 255 - rgb, 255 - small
+    paper = cv2.resize(_paper(small), size, interpolation=cv2.INTER_LINEAR)
+    ratio = cv2.divide(rgb, np.maximum(paper, 1), scale=PAPER_LEVEL)
+    darkest = _darkest(ratio)
+    contrast = (1 - darkest.astype(np.float32) / PAPER_LEVEL).clip(0, 1)
+    return Ink(contrast, cv2.resize(edges, size, interpolation=cv2.INTER_NEAREST), longest / side)
+
+
+def _on_paper(rgba: np.ndarray) -> np.ndarray:
+    """Return a picture without its transparency, uint8 (h, w, 3)."""
+    rgb, alpha = np.ascontiguousarray(rgba[..., :3]), rgba[..., 3]
+    opaque = alpha >= MIN_OPAQUE
+    if opaque.all():
+        return rgb
+    paper = np.median(rgb[opaque], axis=0).astype(np.uint8) if opaque.any() else np.full(3, 255, np.uint8)
+    rgb[~opaque] = paper
+    return rgb
+
+
+def _shrunk(picture: np.ndarray, longest_side: int) -> np.ndarray:
+    height, width = picture.shape[:2]
+    scale = longest_side / max(height, width)
+    return cv2.resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+
+
+def _window(plane: np.ndarray) -> int:
+    return max(3, round(PAPER_WINDOW * min(plane.shape[:2]))) | 1
+
+
+def _medians(small: np.ndarray) -> np.ndarray:
+    """Return the median of each channel around each pixel: the paper or table without what is written on it."""
+    return cv2.medianBlur(small, _window(small))
+
+
+def _is_light_ink(small: np.ndarray, typical: np.ndarray, edges: np.ndarray) -> bool:
+    """Return whether what stands out from a small picture's dark places is lighter than they are."""
+    deviation = small.astype(np.float32) - typical
+    noise = cv2.medianBlur(np.abs(deviation).max(2).astype(np.uint8), NOISE_WINDOW).astype(np.float32)
+    outstanding = np.where((np.abs(deviation).max(2) > 3 * noise + 4) & (edges == 0), deviation.sum(2), 0)
+    weights = np.abs(outstanding) ** 3
+    brightness = float((weights * typical.mean(2)).sum()) / max(float(weights.sum()), 1e-6)
+    return brightness < MAX_BOARD and float((outstanding**3).sum()) > 0
+
+
+def _paper(small: np.ndarray) -> np.ndarray:
+    """Return the paper's colour at each pixel of a small picture with dark ink, uint8 (h, w, 3)."""
+    window = _window(small)
+    padded = cv2.copyMakeBorder(cv2.medianBlur(small, 3), window, window, window, window, cv2.BORDER_REPLICATE)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (window, window)))
+    closed = np.ascontiguousarray(closed[window:-window, window:-window])
+    # Closing takes the brightest grains for the paper; the median says how much too bright that is.
+    ratio = cv2.divide(small, np.maximum(closed, 1), scale=PAPER_LEVEL)
+    corrected = cv2.multiply(closed, cv2.medianBlur(ratio, window), scale=1 / PAPER_LEVEL)
+    return cv2.GaussianBlur(corrected, (0, 0), 1)
+
+
+def _darkest(ratio: np.ndarray) -> np.ndarray:
+    gray = cv2.cvtColor(ratio, cv2.COLOR_RGB2GRAY)
+    result = gray
+    for channel in cv2.split(ratio):
+        noise = int(np.median(cv2.absdiff(channel, cv2.medianBlur(channel, 5))[::3, ::3]))
+        result = np.minimum(result, cv2.add(channel, 2 + 3 * noise))
+    return result
+
+
+def noise_threshold(contrast: np.ndarray, is_ruled: bool) -> np.ndarray:
+    """Return the least contrast that stands out from the noise around each pixel, float32 (h, w).
+
+    If the paper `is_ruled`, its lines do not count as noise.
+    """
+    levels = np.rint(contrast * 255).astype(np.uint8)
+    noise = _in_blocks(cv2.absdiff(levels, cv2.medianBlur(levels, 5)), 75)
+    if not is_ruled:
+        # Inside a thick stroke all is dark, but smooth.
+        noise = np.maximum(noise, np.minimum(_in_blocks(levels, 75), MAX_COARSE * noise))
+    threshold = np.maximum(cv2.medianBlur(noise, 5) / 255 * NOISE_FACTOR, MIN_CONTRAST)
+    return cv2.resize(threshold, contrast.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _in_blocks(levels: np.ndarray, percentile: float) -> np.ndarray:
+    """Return a percentile of each block of pixels, of which every fourth is looked at, float32."""
+    rows, columns = max(1, levels.shape[0] // BLOCK), max(1, levels.shape[1] // BLOCK)
+    half = BLOCK // 2
+    sampled = cv2.resize(levels, (columns * half, rows * half), interpolation=cv2.INTER_NEAREST)
+    blocks = sampled.reshape(rows, half, columns, half).transpose(0, 2, 1, 3).reshape(rows, columns, -1)
+    result: np.ndarray = np.percentile(blocks, percentile, axis=2).astype(np.float32)
+    return result
+
+
+def _edge_zone(typical: np.ndarray) -> np.ndarray:
+    """Return where the typical colour changes abruptly along a line of some length, uint8 (h, w), 0 or 1."""
+    element = np.ones((3, 3), np.uint8)
+    high, low = cv2.dilate(typical, element), cv2.erode(typical, element)
+    steps = (high.astype(np.float32) + 8) / (low.astype(np.float32) + 8)
+    zone = cv2.dilate((steps.max(2) > MIN_STEP).astype(np.uint8), element)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(zone)
+    sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
+    is_long = sides > MIN_EDGE * max(zone.shape)
+    is_long[0] = False
+    return cv2.dilate(is_long[parts].astype(np.uint8), np.ones((3, 3), np.uint8))
