@@ -181,6 +181,7 @@ def _grouped(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
     """Return parts that may be digits, each of one or several connected parts."""
     if not parts:
         return []
+    parts = _without_rules(parts)
     groups = _joined_if_close(parts, labels)
     by_height = sorted(groups, key=lambda group: group.box.height)
     areas = np.cumsum([group.area for group in by_height])
@@ -196,6 +197,19 @@ def _grouped(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
     for point in points:
         _mark_point(point, digits, typical)
     return digits
+
+
+def _without_rules(parts: list[_Part]) -> list[_Part]:
+    """Return the parts that are not straight lines much longer than the others are high: sides of frames, rests of ruling."""
+    compact = [part for part in parts if min(part.box.width, part.box.height) > 0.2 * max(part.box.width, part.box.height)]
+    if not compact:
+        return parts
+    heights = np.array([part.box.height for part in compact])
+    areas = np.array([part.area for part in compact])
+    order = np.argsort(heights)
+    cumulated = np.cumsum(areas[order])
+    typical = float(heights[order][int(np.searchsorted(cumulated, 0.5 * cumulated[-1]))])
+    return [part for part in parts if not _is_rule(part, typical)]
 
 
 def _is_rule(group: _Part, typical: float) -> bool:

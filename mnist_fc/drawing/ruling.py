@@ -41,9 +41,13 @@ def _without_level_lines(contrast: np.ndarray, threshold: np.ndarray, edges: np.
     width = contrast.shape[1]
     longest = [line for line in found if line.length > MIN_LENGTH_OF_MANY * width]
     result = contrast.copy()
+    erased = np.zeros(contrast.shape, bool)
     for line in found:
         if line.reaches_ends or (line in longest and len(longest) >= MANY):
-            _erase(result, contrast, line)
+            _erase(result, contrast, line, erased)
+    # A stroke is there on both sides of a line that it crosses.
+    bridged = cv2.morphologyEx(result, cv2.MORPH_CLOSE, np.ones((2 * REACH + 3, 1), np.uint8))
+    result[erased] = np.minimum(bridged, contrast)[erased]
     return result
 
 
@@ -113,7 +117,7 @@ def _typical(strip: np.ndarray, reach: int) -> np.ndarray:
     return smooth
 
 
-def _erase(result: np.ndarray, contrast: np.ndarray, line: _Line) -> None:
+def _erase(result: np.ndarray, contrast: np.ndarray, line: _Line, erased: np.ndarray) -> None:
     """Divide a line out of the ink, in place: what was written over it stays."""
     height, width = contrast.shape
     x, offsets = np.arange(width), np.arange(-REACH, REACH + 1)
@@ -125,3 +129,4 @@ def _erase(result: np.ndarray, contrast: np.ndarray, line: _Line) -> None:
     before = result[places, x]
     after = (1 - (1 - before) / (1 - share) - 0.3 * share).clip(0, 1)
     result[places, x] = np.where(inside, np.minimum(before, after), before)
+    erased[places, x] |= inside & (share > 0.02)
