@@ -37,8 +37,10 @@ class Ink:
     """How much darker (or lighter, on a board) than its paper each pixel is: float32 (h, w), 0 to 1."""
     edges: np.ndarray
     """Where the paper itself changes: at the edge of a sheet or a sharp shadow. uint8 (h, w), 0 or 1."""
+    paper: np.ndarray
+    """The paper's colour, of light ink inverted: uint8 (h', w', 3), smaller."""
     scale: float
-    """Pixels of the picture per pixel of these planes."""
+    """Pixels of the picture per pixel of the first two planes."""
 
 
 def find_ink(rgba: np.ndarray) -> Ink:
@@ -56,11 +58,12 @@ def find_ink(rgba: np.ndarray) -> Ink:
     edges = _edge_zone(typical)
     if _is_light_ink(small, typical, edges):
         rgb, small = 255 - rgb, 255 - small
-    paper = cv2.resize(_paper(small), size, interpolation=cv2.INTER_LINEAR)
+    small_paper = _paper(small)
+    paper = cv2.resize(small_paper, size, interpolation=cv2.INTER_LINEAR)
     ratio = cv2.divide(rgb, np.maximum(paper, 1), scale=PAPER_LEVEL)
     darkest = _darkest(ratio)
     contrast = (1 - darkest.astype(np.float32) / PAPER_LEVEL).clip(0, 1)
-    return Ink(contrast, cv2.resize(edges, size, interpolation=cv2.INTER_NEAREST), longest / side)
+    return Ink(contrast, cv2.resize(edges, size, interpolation=cv2.INTER_NEAREST), small_paper, longest / side)
 
 
 def _on_paper(rgba: np.ndarray) -> np.ndarray:

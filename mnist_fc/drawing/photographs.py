@@ -14,6 +14,7 @@ MAX_MARKS = 300
 DRAWING_SIDE = 200
 MIN_ENCLOSED = 0.2
 MAX_IN_EDGES = 0.65
+MAX_HUE = 0.12
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
     ink = find_ink(rgba)
     contrast = remove_ruling(ink.contrast, noise_threshold(ink.contrast, is_ruled=True), ink.edges)
     parts, labels = _connected(contrast, noise_threshold(contrast, is_ruled=False), ink.edges)
-    parts = _without_borders(parts, labels)
+    parts = _on_sheet(_without_borders(parts, labels), ink.paper, labels.shape)
     marks = _in_lines(_grouped(parts, labels))
     if len(marks) > MAX_MARKS:
         raise DrawingError(f"the picture has {len(marks)} marks; at most {MAX_MARKS} can be read")
@@ -150,6 +151,26 @@ def _without_borders(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
     return kept
 
 
+def _on_sheet(parts: list[_Part], paper: np.ndarray, shape: tuple[int, ...]) -> list[_Part]:
+    """Return the parts that lie on paper of the same hue as most ink does: not those on the table."""
+    if not parts:
+        return []
+    scale = paper.shape[1] / shape[1]
+    rows = np.array([(part.box.top + part.box.bottom) / 2 * scale for part in parts]).astype(int).clip(0, paper.shape[0] - 1)
+    columns = np.array([(part.box.left + part.box.right) / 2 * scale for part in parts]).astype(int).clip(0, paper.shape[1] - 1)
+    colours = np.log(paper[rows, columns].astype(np.float32) + 8)
+    hues = colours[:, [0, 2]] - colours[:, [1]]
+    weights = np.array([part.area * part.strength for part in parts])
+    typical = [_weighted_median(hues[:, i], weights) for i in range(2)]
+    return [part for part, hue in zip(parts, hues, strict=True) if np.abs(hue - typical).max() < MAX_HUE]
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(values)
+    cumulated = np.cumsum(weights[order])
+    return float(values[order][int(np.searchsorted(cumulated, 0.5 * cumulated[-1]))])
+
+
 def _is_frame(part: _Part, labels: np.ndarray) -> bool:
     """Return whether this is a rectangle of thin lines."""
     box = part.box
@@ -199,16 +220,16 @@ def _grouped(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
     return digits
 
 
+def _typical_height(parts: list[_Part]) -> float:
+    """Return the height of the part in which the middle of all ink lies, by height; straight lines do not count."""
+    compact = [part for part in parts if min(part.box.width, part.box.height) > 0.2 * max(part.box.width, part.box.height)]
+    counted = compact or parts
+    return _weighted_median(np.array([part.box.height for part in counted]), np.array([part.area for part in counted]))
+
+
 def _without_rules(parts: list[_Part]) -> list[_Part]:
     """Return the parts that are not straight lines much longer than the others are high: sides of frames, rests of ruling."""
-    compact = [part for part in parts if min(part.box.width, part.box.height) > 0.2 * max(part.box.width, part.box.height)]
-    if not compact:
-        return parts
-    heights = np.array([part.box.height for part in compact])
-    areas = np.array([part.area for part in compact])
-    order = np.argsort(heights)
-    cumulated = np.cumsum(areas[order])
-    typical = float(heights[order][int(np.searchsorted(cumulated, 0.5 * cumulated[-1]))])
+    typical = _typical_height(parts)
     return [part for part in parts if not _is_rule(part, typical)]
 
 
@@ -260,8 +281,8 @@ def _belong_together(one: _Part, other: _Part, typical: float) -> bool:
     a, b = one.box, other.box
     across = min(a.right, b.right) - max(a.left, b.left)
     down = min(a.bottom, b.bottom) - max(a.top, b.top)
-    height = a.union(b).height
-    if height > 1.3 * max(typical, a.height):
+    both = a.union(b)
+    if both.height > 1.3 * max(typical, a.height) or both.width > 1.3 * max(typical, min(a.width, 1.3 * a.height)):
         return False
     narrower, lower = min(a.width, b.width), min(a.height, b.height)
     if across > 0.5 * narrower and down > 0.5 * lower:
