@@ -132,7 +132,7 @@ def _connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) -
         by_strength = sorted(parts, key=lambda part: part.strength)
         areas = np.cumsum([part.area for part in by_strength])
         typical = by_strength[int(np.searchsorted(areas, 0.75 * areas[-1]))].strength
-        parts = [part for part in parts if part.strength > 0.25 * typical]
+        parts = [part for part in parts if part.strength > 0.4 * typical]
     return parts, again
 
 
