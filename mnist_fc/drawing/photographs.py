@@ -122,17 +122,27 @@ def _connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) -
     parts = []
     for label in range(1, count):
         left, top, width, height, area = stats[label].tolist()
-        if area < 8 or in_edges[label] > MAX_IN_EDGES * area:
+        if area < 8:
             continue
         inside = (again[top : top + height, left : left + width] == label).astype(np.uint8)
         distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)
         stroke = 4 * float(distance[distance > 0].mean()) - 1
         parts.append(_Part([label], Box(left, top, left + width, top + height), area, float(strengths[label]), max(stroke, 1)))
-    if parts:
-        by_strength = sorted(parts, key=lambda part: part.strength)
-        areas = np.cumsum([part.area for part in by_strength])
-        typical = by_strength[int(np.searchsorted(areas, 0.75 * areas[-1]))].strength
-        parts = [part for part in parts if part.strength > 0.4 * typical]
+    at_edge = {id(part) for part in parts if in_edges[part.labels[0]] > MAX_IN_EDGES * part.area}
+    clear = [part for part in parts if id(part) not in at_edge]
+    if not clear:
+        return [], again
+    by_strength = sorted(clear, key=lambda part: part.strength)
+    areas = np.cumsum([part.area for part in by_strength])
+    typical = by_strength[int(np.searchsorted(areas, 0.75 * areas[-1]))].strength
+    # Ink across the edge of a shadow is as strong as elsewhere, and no stripe.
+    least = {True: 0.7, False: 0.4}
+    parts = [
+        part
+        for part in parts
+        if part.strength > least[id(part) in at_edge] * typical
+        and not (id(part) in at_edge and max(part.box.width, part.box.height) > 3 * min(part.box.width, part.box.height))
+    ]
     return parts, again
 
 
