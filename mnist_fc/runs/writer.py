@@ -132,12 +132,7 @@ class RunFolder:
     def _open(self, path: Path, config: TrainConfig, max_bytes: float) -> None:
         self.path = path
         self._config = config
-        try:
-            self._lock = acquire(path)
-        except RunsError:
-            raise
-        except OSError as error:
-            raise RunsError(f"the run folder {path} cannot be written: {error}") from None
+        self._lock = acquire(path)
         WRITTEN_HERE.add(path.absolute())
         self._kept = kept_checkpoints(path)
         self._max_kept = max(2, (min(max_bytes, 1e15) - bytes_besides_kept(config)) // (4 * config.num_parameters))
