@@ -18,7 +18,7 @@ from typing import Self
 
 import numpy as np
 
-from mnist_fc.analysis.diagnosis import has_diverged
+from mnist_fc.analysis.diagnosis import outcome_word
 from mnist_fc.config import TrainConfig, preset_of
 from mnist_fc.files import atomic_write
 from mnist_fc.network import checkpoint
@@ -174,7 +174,7 @@ class RunFolder:
                         self._save_weights()
                     self._append(format_row(record))
             if self._events:
-                self._events.write(record, has_diverged=isinstance(record, EndRecord) and has_diverged(self._steps, record))
+                self._events.write(record, has_diverged=isinstance(record, EndRecord) and self.outcome_word(record) == "diverged")
             match record:
                 case StepRecord():
                     self._steps.append(record)
@@ -185,6 +185,10 @@ class RunFolder:
                     self._report(record)
                     self._sync()
                     self.close()
+
+    def outcome_word(self, end: EndRecord) -> str:
+        """Return the word for how the run ended, judged by all its steps: also by those from before it was resumed."""
+        return outcome_word(self._steps, end)
 
     def release_weights(self) -> None:
         """Write the newest weights to disk and release their memory. Raises RunsError."""
