@@ -84,7 +84,7 @@ def _shrunk(picture: np.ndarray, longest_side: int) -> np.ndarray:
 
 
 def _window(plane: np.ndarray) -> int:
-    return max(3, round(PAPER_WINDOW * min(plane.shape[:2]))) | 1
+    return max(3, round(PAPER_WINDOW * float(min(plane.shape[:2])))) | 1
 
 
 def _medians(small: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def _darkest(ratio: np.ndarray) -> np.ndarray:
     result = gray
     for channel in cv2.split(ratio):
         noise = int(np.median(cv2.absdiff(channel, cv2.medianBlur(channel, 5))[::3, ::3]))
-        result = np.minimum(result, cv2.add(channel, 2 + 3 * noise))
+        result = np.minimum(result, cv2.add(channel, np.full(1, 2 + 3 * noise, np.uint8)))
     return result
 
 

@@ -302,8 +302,12 @@ def _belong_together(one: _Part, other: _Part, typical: float) -> bool:
     is_piece = lower < 0.5 * typical
     if is_piece and across > 0.4 * narrower and down > -0.2 * typical:
         return True
-    return is_piece and across > -0.1 * typical and down > -0.05 * typical and min(across, down) > -0.1 * typical and (
-        b.top < a.top + 0.3 * a.height
+    return (
+        is_piece
+        and across > -0.1 * typical
+        and down > -0.05 * typical
+        and min(across, down) > -0.1 * typical
+        and (b.top < a.top + 0.3 * a.height)
     )
 
 

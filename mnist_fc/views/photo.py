@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import tempfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,7 +92,10 @@ def _receive(source: str) -> None:
 
 def read_photo(content: bytes, name: str, reader: Reader) -> Photo:
     """Return the picture in a file, with its digits. Raises DrawingError as `load_picture` does."""
-    rgba = load_picture(io.BytesIO(content))
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        rgba = load_picture(file.name)
     digits = tuple(reader.read_picture(rgba))
     height, width = rgba.shape[:2]
     return Photo(hashlib.sha256(content).hexdigest(), name, _as_jpeg(rgba), width, height, digits)
