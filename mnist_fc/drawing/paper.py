@@ -16,7 +16,7 @@ PAPER_WINDOW = 0.24
 """As a share of the shorter side: wider than any stroke."""
 
 MIN_OPAQUE = 250
-MIN_TRANSPARENT = 0.05
+MIN_COLOURS = 32
 
 BLOCK = 16
 PAPER_LEVEL = 200
@@ -37,6 +37,8 @@ class Ink:
     """How much darker (or lighter, on a board) than its paper each pixel is: float32 (h, w), 0 to 1."""
     edges: np.ndarray
     """Where the paper itself changes: at the edge of a sheet or a sharp shadow. uint8 (h, w), 0 or 1."""
+    luma: np.ndarray
+    """The picture's brightness, of light ink inverted: uint8 (h, w)."""
     paper: np.ndarray
     """The paper's colour, of light ink inverted: uint8 (h', w', 3), smaller."""
     scale: float
@@ -63,18 +65,26 @@ def find_ink(rgba: np.ndarray) -> Ink:
     ratio = cv2.divide(rgb, np.maximum(paper, 1), scale=PAPER_LEVEL)
     darkest = _darkest(ratio)
     contrast = (1 - darkest.astype(np.float32) / PAPER_LEVEL).clip(0, 1)
-    return Ink(contrast, cv2.resize(edges, size, interpolation=cv2.INTER_NEAREST), small_paper, longest / side)
+    edges = cv2.resize(edges, size, interpolation=cv2.INTER_NEAREST)
+    return Ink(contrast, edges, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), small_paper, longest / side)
 
 
 def _on_paper(rgba: np.ndarray) -> np.ndarray:
-    """Return a picture without its transparency, uint8 (h, w, 3)."""
+    """Return a picture without its transparency, uint8 (h, w, 3).
+
+    What is transparent becomes paper of the colour of what is opaque, or, if that is all of one colour, white or black.
+    """
     rgb, alpha = np.ascontiguousarray(rgba[..., :3]), rgba[..., 3]
     opaque = alpha >= MIN_OPAQUE
     if opaque.all():
         return rgb
-    paper = np.median(rgb[opaque], axis=0).astype(np.uint8) if opaque.any() else np.full(3, 255, np.uint8)
-    rgb[~opaque] = paper
-    return rgb
+    colours = rgb[opaque] if opaque.any() else np.full((1, 3), 0, np.uint8)
+    paper = np.median(colours, axis=0)
+    if np.ptp(colours, axis=0).max() < MIN_COLOURS:
+        paper = np.full(3, 255.0 if colours.mean() < 128 else 0.0)
+    share = alpha[..., None] / np.float32(255)
+    blended: np.ndarray = np.rint(rgb * share + paper.astype(np.float32) * (1 - share)).astype(np.uint8)
+    return blended
 
 
 def _shrunk(picture: np.ndarray, longest_side: int) -> np.ndarray:
@@ -96,7 +106,11 @@ def _is_light_ink(small: np.ndarray, typical: np.ndarray, edges: np.ndarray) -> 
     """Return whether what stands out from a small picture's dark places is lighter than they are."""
     deviation = small.astype(np.float32) - typical
     noise = cv2.medianBlur(np.abs(deviation).max(2).astype(np.uint8), NOISE_WINDOW).astype(np.float32)
-    outstanding = np.where((np.abs(deviation).max(2) > 3 * noise + 4) & (edges == 0), deviation.sum(2), 0)
+    stands_out = np.abs(deviation).max(2) > 3 * noise + 4
+    _, parts = cv2.connectedComponents(stands_out.astype(np.uint8))
+    # What reaches the edge of the sheet is its corner, or the table.
+    is_clear = ~np.isin(parts, np.unique(parts[(edges > 0) & stands_out])) & stands_out
+    outstanding = np.where(is_clear, deviation.sum(2), 0)
     weights = np.abs(outstanding) ** 3
     brightness = float((weights * typical.mean(2)).sum()) / max(float(weights.sum()), 1e-6)
     return brightness < MAX_BOARD and float((outstanding**3).sum()) > 0

@@ -15,6 +15,12 @@ DRAWING_SIDE = 200
 MIN_ENCLOSED = 0.2
 MAX_IN_EDGES = 0.65
 MAX_HUE = 0.12
+RING_SIDE = 150
+MAX_DARK_AROUND = 0.6
+MAX_ASYMMETRY = 1.0
+MIN_STRENGTH = 0.11
+MIN_CLARITY = 1.8
+MAX_STRAIGHT = 1.4
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class Mark:
     """Whether a decimal point or comma stands between it and the mark to its left."""
     drawing: np.ndarray
     """Its ink alone on transparent paper, uint8 (h, w, 4), cropped and possibly shrunk."""
+    is_straight: bool
+    """Whether it is hardly more than a straight line."""
 
 
 @dataclass
@@ -64,6 +72,8 @@ class _Part:
     strength: float
     width: float
     """Of its strokes."""
+    in_edges: float
+    """The share of it that lies where the paper itself changes."""
     after_point: bool = False
     line: int = 0
 
@@ -75,6 +85,7 @@ class _Part:
             area,
             max(self.strength, other.strength),
             (self.width * self.area + other.width * other.area) / area,
+            (self.in_edges * self.area + other.in_edges * other.area) / area,
         )
 
 
@@ -85,7 +96,10 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
     """
     ink = find_ink(rgba)
     contrast = remove_ruling(ink.contrast, noise_threshold(ink.contrast, is_ruled=True), ink.edges)
-    parts, labels = _connected(contrast, noise_threshold(contrast, is_ruled=False), ink.edges)
+    threshold = noise_threshold(contrast, is_ruled=False)
+    parts, labels = _connected(contrast, threshold, ink.edges)
+    parts = [part for part in parts if _is_clear(part, threshold) and _is_on_paper(part, labels, ink.luma)]
+    parts = _as_strong_as_most(parts)
     parts = _on_sheet(_without_borders(parts, labels), ink.paper, labels.shape)
     marks = _in_lines(_grouped(parts, labels))
     if len(marks) > MAX_MARKS:
@@ -96,6 +110,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
             mark.line,
             mark.after_point,
             _drawing(mark, contrast, labels),
+            mark.area < MAX_STRAIGHT * mark.width * math.hypot(mark.box.width, mark.box.height),
         )
         for mark in marks
     ]
@@ -127,23 +142,26 @@ def _connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) -
         inside = (again[top : top + height, left : left + width] == label).astype(np.uint8)
         distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)
         stroke = 4 * float(distance[distance > 0].mean()) - 1
-        parts.append(_Part([label], Box(left, top, left + width, top + height), area, float(strengths[label]), max(stroke, 1)))
-    at_edge = {id(part) for part in parts if in_edges[part.labels[0]] > MAX_IN_EDGES * part.area}
-    clear = [part for part in parts if id(part) not in at_edge]
-    if not clear:
-        return [], again
-    by_strength = sorted(clear, key=lambda part: part.strength)
+        box = Box(left, top, left + width, top + height)
+        parts.append(_Part([label], box, area, float(strengths[label]), max(stroke, 1), in_edges[label] / area))
+    return parts, again
+
+
+def _as_strong_as_most(parts: list[_Part]) -> list[_Part]:
+    """Return the parts that are not much fainter than most ink, and no stripes along an edge of the paper."""
+    by_strength = sorted((part for part in parts if part.in_edges <= MAX_IN_EDGES), key=lambda part: part.strength)
+    if not by_strength:
+        return []
     areas = np.cumsum([part.area for part in by_strength])
     typical = by_strength[int(np.searchsorted(areas, 0.75 * areas[-1]))].strength
-    # Ink across the edge of a shadow is as strong as elsewhere, and no stripe.
-    least = {True: 0.7, False: 0.4}
-    parts = [
-        part
-        for part in parts
-        if part.strength > least[id(part) in at_edge] * typical
-        and not (id(part) in at_edge and max(part.box.width, part.box.height) > 3 * min(part.box.width, part.box.height))
-    ]
-    return parts, again
+    kept = []
+    for part in parts:
+        long, short = max(part.box.width, part.box.height), min(part.box.width, part.box.height)
+        # Ink across the edge of a shadow is as strong as elsewhere, and no stripe.
+        is_at_edge = part.in_edges > MAX_IN_EDGES
+        if part.strength > (0.7 if is_at_edge else 0.4) * typical and not (is_at_edge and long > 3 * short):
+            kept.append(part)
+    return kept
 
 
 def _without_borders(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
@@ -173,6 +191,40 @@ def _on_sheet(parts: list[_Part], paper: np.ndarray, shape: tuple[int, ...]) -> 
     weights = np.array([part.area * part.strength for part in parts])
     typical = [_weighted_median(hues[:, i], weights) for i in range(2)]
     return [part for part, hue in zip(parts, hues, strict=True) if np.abs(hue - typical).max() < MAX_HUE]
+
+
+def _is_clear(part: _Part, threshold: np.ndarray) -> bool:
+    """Return whether a part stands out so much that it is neither noise nor grain."""
+    box = part.box
+    noise = float(np.median(threshold[box.top : box.bottom, box.left : box.right]))
+    return part.strength > max(MIN_STRENGTH, MIN_CLARITY * noise)
+
+
+def _is_on_paper(part: _Part, labels: np.ndarray, luma: np.ndarray) -> bool:
+    """Return whether the same paper lies all around a part, and not a table on one side of it.
+
+    The paper may be darker on one side, in a shadow, but not nearly as dark as the ink.
+    """
+    box, gap = part.box, round(0.5 * part.width) + 2
+    margin = 3 * gap
+    left, top = max(box.left - margin, 0), max(box.top - margin, 0)
+    window = slice(top, box.bottom + margin), slice(left, box.right + margin)
+    step = max(1, max(box.width, box.height) // RING_SIDE)
+    near, levels = labels[window][::step, ::step], luma[window][::step, ::step]
+    mine = (near == part.labels[0]).astype(np.uint8)
+    inner, outer = (np.ones((2 * (reach // step) + 1,) * 2, np.uint8) for reach in (gap, margin))
+    rows, columns = np.nonzero((cv2.dilate(mine, outer) > 0) & (cv2.dilate(mine, inner) == 0) & (near == 0))
+    if len(rows) < 8 or not mine.any():
+        return True
+    around = levels[rows, columns].astype(np.float32)
+    ink = float(np.median(levels[mine > 0]))
+    if (around < (ink + np.percentile(around, 90)) / 2).mean() > MAX_DARK_AROUND:
+        return False
+    difference = 0.0
+    for is_before in (columns * step < (box.left + box.right) / 2 - left, rows * step < (box.top + box.bottom) / 2 - top):
+        if 4 <= is_before.sum() <= len(rows) - 4:
+            difference = max(difference, abs(float(around[is_before].mean() - around[~is_before].mean())))
+    return difference < MAX_ASYMMETRY * max(float(around.mean()) - ink, 2.0)
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
@@ -210,9 +262,9 @@ def _encloses(part: _Part, parts: list[_Part]) -> bool:
 
 def _grouped(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
     """Return parts that may be digits, each of one or several connected parts."""
+    parts = _without_rules(parts)
     if not parts:
         return []
-    parts = _without_rules(parts)
     groups = _joined_if_close(parts, labels)
     by_height = sorted(groups, key=lambda group: group.box.height)
     areas = np.cumsum([group.area for group in by_height])
@@ -239,6 +291,8 @@ def _typical_height(parts: list[_Part]) -> float:
 
 def _without_rules(parts: list[_Part]) -> list[_Part]:
     """Return the parts that are not straight lines much longer than the others are high: sides of frames, rests of ruling."""
+    if not parts:
+        return []
     typical = _typical_height(parts)
     return [part for part in parts if not _is_rule(part, typical)]
 

@@ -15,6 +15,7 @@ from mnist_fc.drawing.photographs import Box, find_marks
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP
+from mnist_fc.reading.doubt import doubtful
 from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
 from mnist_fc.reading.rejection import network as rejection_network
 from mnist_fc.records import Weights
@@ -124,8 +125,18 @@ class Reader:
 
         Raises DrawingError for any other array, and for a picture with too many marks.
         """
+        marks = find_marks(rgba)
+        readings = [self.read(mark.drawing) for mark in marks]
+        doubts = doubtful(marks, [reading.digit for reading in readings], max(rgba.shape[:2]))
         return [
-            FoundDigit(mark.box, mark.line, mark.after_point, mark.drawing, self.read(mark.drawing)) for mark in find_marks(rgba)
+            FoundDigit(
+                mark.box,
+                mark.line,
+                mark.after_point,
+                mark.drawing,
+                replace(reading, digit=None, problem=reading.problem or "no digit") if is_doubtful else reading,
+            )
+            for mark, reading, is_doubtful in zip(marks, readings, doubts, strict=True)
         ]
 
     def _read_ink(self, drawings: list[np.ndarray]) -> list[Reading]:

@@ -95,7 +95,12 @@ def read_photo(content: bytes, name: str, reader: Reader) -> Photo:
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
         file.flush()
-        rgba = load_picture(file.name)
+        try:
+            rgba = load_picture(file.name)
+        except DrawingError as error:
+            raise DrawingError(
+                str(error).replace(f"the picture {file.name}", "this file").replace(file.name, "this file")
+            ) from None
     digits = tuple(reader.read_picture(rgba))
     height, width = rgba.shape[:2]
     return Photo(hashlib.sha256(content).hexdigest(), name, _as_jpeg(rgba), width, height, digits)

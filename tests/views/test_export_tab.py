@@ -191,8 +191,14 @@ def state_of(num_classes: int = 10) -> dict[str, Tensor]:
 
 
 def bring(app: AppTest, content: bytes, name: str = "net.ckpt") -> AppTest:
-    app.file_uploader[0].set_value((name, content, "application/octet-stream"))
+    _uploader(app).set_value((name, content, "application/octet-stream"))
     return rerun(app)
+
+
+def _uploader(app: AppTest) -> Any:
+    """Return the uploader of the tab."""
+    (uploader,) = (one for one in app.file_uploader if (one.key or "").startswith("upload_"))
+    return uploader
 
 
 def sources(app: AppTest) -> list[str]:
@@ -288,6 +294,6 @@ def test_invalid_files_are_rejected_with_a_reason(tmp_path: Path) -> None:
         assert str(tmp_path.parent) not in alert.value
         assert bars(app) == as_good
     assert not ran.exists()
-    app.file_uploader[0].clear()
+    _uploader(app).clear()
     assert not rerun(app).error
     assert read_by(app) == "the loaded file"

@@ -1,0 +1,108 @@
+"""photographs.py, paper.py, ruling.py: what may be a digit is found in photographs; lines, frames and edges are not."""
+
+import numpy as np
+import pytest
+
+from mnist_fc.data.photographs import Photograph
+from mnist_fc.drawing.photographs import MAX_MARKS, Mark, find_marks
+from mnist_fc.drawing.pictures import DrawingError
+from mnist_fc.reading.photo_evaluation import overlap
+from mnist_fc.reading.reader import Reader
+from tests.support.sheets import plain_photographs, sheet
+
+
+def all_found(photo: Photograph, marks: list[Mark]) -> bool:
+    """Return whether the marks are the digits of the photograph, in reading order, and nothing else."""
+    if len(marks) != len(photo.digits):
+        return False
+    return all(overlap(digit.box, mark.box) > 0.5 for digit, mark in zip(photo.digits, marks, strict=True))
+
+
+def falsely_read(photo: Photograph) -> list[int | None]:
+    """Return the digits that are read where there is none."""
+    found = Reader.load().read_picture(photo.rgba)
+    return [
+        each.reading.digit
+        for each in found
+        if each.reading.digit is not None and not any(overlap(each.box, digit.box) > 0.3 for digit in photo.digits)
+    ]
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"ink": "blue"},
+        {"ink": "red"},
+        {"ink": "pencil"},
+        {"ink": "yellow"},
+        {"paper": "blackboard"},
+        {"paper": "green board"},
+        {"light": "uneven"},
+        {"light": "vignette"},
+        {"camera": "noisy"},
+        {"camera": "blurred"},
+        {"view": "perspective"},
+        {"paper": "ruled", "lines": "light", "ink": "blue"},
+        {"paper": "squared", "lines": "light", "ink": "blue"},
+    ],
+    ids=lambda conditions: " ".join(conditions.values()),
+)
+def test_exactly_the_digits_are_found(conditions: dict[str, str]) -> None:
+    photos = plain_photographs(4, 5, content="number", **conditions)
+    assert [all_found(photo, find_marks(photo.rgba)) for photo in photos] == [True] * 4
+
+
+@pytest.mark.parametrize("paper", ["plain", "ruled", "squared", "blackboard", "green board"])
+@pytest.mark.parametrize("table", ["none", "dark wood", "grey", "light"])
+def test_paper_without_digits_has_none(paper: str, table: str) -> None:
+    photos = plain_photographs(3, 6, content="nothing", paper=paper, table=table)
+    assert [falsely_read(photo) for photo in photos] == [[]] * 3
+
+
+@pytest.mark.parametrize("frame", ["cell", "frame"])
+def test_frame_around_a_digit_leaves_only_the_digit(frame: str) -> None:
+    photos = plain_photographs(4, 7, content="digit", frame=frame)
+    assert [all_found(photo, find_marks(photo.rgba)) for photo in photos] == [True] * 4
+
+
+def test_mark_cut_off_by_the_border_is_none() -> None:
+    photos = plain_photographs(3, 8, content="digit", stray_mark="neighbour")
+    assert [all_found(photo, find_marks(photo.rgba)) for photo in photos] == [True] * 3
+
+
+def test_lines_are_counted_from_the_top() -> None:
+    marks = find_marks(sheet("271", "04", "5"))
+    assert [mark.line for mark in marks] == [0, 0, 0, 1, 1, 2]
+    assert all(mark.drawing.dtype == np.uint8 and mark.drawing.shape[2] == 4 for mark in marks)
+
+
+def test_point_between_digits_is_noted() -> None:
+    rgba = sheet("314")
+    rgba[98:104, 101:107, :3] = 20  # between the first two, at their feet
+    assert [mark.after_point for mark in find_marks(rgba)] == [False, True, False]
+
+
+@pytest.mark.parametrize("factor", [0.5, 4])
+def test_boxes_are_in_pixels_of_the_picture(factor: float) -> None:
+    small, other = find_marks(sheet("27", height=60)), find_marks(sheet("27", height=round(60 * factor)))
+    for one, same in zip(small, other, strict=True):
+        for side in ("left", "top", "right", "bottom"):
+            assert getattr(same.box, side) == pytest.approx(factor * getattr(one.box, side), abs=3 * max(factor, 1))
+
+
+def test_blank_and_tiny_pictures_have_no_marks() -> None:
+    for shape in ((1, 1), (1, 400), (3, 2), (120, 160)):
+        for value in (0, 127, 255):
+            assert find_marks(np.full((*shape, 4), value, np.uint8)) == []
+
+
+def test_noise_alone_is_no_digit() -> None:
+    random = np.random.default_rng(0)
+    rgba = np.full((600, 800, 4), 255, np.uint8)
+    rgba[..., :3] = random.normal(160, 12, (600, 800, 3)).clip(0, 255)
+    assert all(found.reading.digit is None for found in Reader.load().read_picture(rgba))
+
+
+def test_picture_with_too_many_marks_is_rejected() -> None:
+    with pytest.raises(DrawingError, match=f"marks; at most {MAX_MARKS} can be read"):
+        find_marks(sheet(*["4" * 22] * 16, height=40))
