@@ -60,7 +60,7 @@ def test_downloaded_network_is_uploaded_replaced_and_removed(open_page: Callable
     evil = "<b>_a_</b> **b**.ckpt"
     bring(page, b"", evil)
     alert = shown_network(page).get_by_role("alert")
-    expect(alert).to_contain_text(f"{evil} is truncated or not a checkpoint")
+    expect(alert).to_contain_text(f"{evil} is empty")
     reads(page, "the loaded file")
     page.locator(".st-key-upload").get_by_role("button", name="Remove").click()
     expect(alert).to_have_count(0)
