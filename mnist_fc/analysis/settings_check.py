@@ -24,8 +24,11 @@ MIN_LOSS_SCORE = 4.0
 
 MIN_GAIN = 0.005
 
-MIN_ACCURACY = 0.5
-"""An untrained network reads nothing well, and chance makes one candidate the best."""
+MAX_TIE = 0.01
+"""Of candidates whose accuracies differ by at most this, the one that changes least is suggested."""
+
+MIN_ACCURACY = 0.75
+"""A network that has hardly trained may read better by another activation than by its own."""
 
 INPUTS_IN_WORDS: dict[Inputs, str] = {
     "0..1": "inputs from 0 to 1",
@@ -82,7 +85,7 @@ def suggest_settings(trained: MLP, inputs: Inputs, images: Tensor, labels: Tenso
     if not better:
         return None
     highest = max(each.accuracy for each in better)
-    equals = [each for each in better if each.accuracy >= highest - MIN_GAIN]
+    equals = [each for each in better if each.accuracy >= highest - MAX_TIE]
     return Suggestion(chosen, min(equals, key=lambda each: (_num_changes(each, chosen), float(each.losses.mean()))))
 
 

@@ -110,7 +110,7 @@ def _too_much() -> FormatError:
 
 def _is_legacy(head: bytes) -> bool:
     try:
-        return bool(parse_pickle(io.BytesIO(head)) == LEGACY_MAGIC)
+        return head.startswith(b"\x80") and bool(parse_pickle(io.BytesIO(head)) == LEGACY_MAGIC)
     except (pickle.UnpicklingError, *MALFORMED):
         return False
 
@@ -159,11 +159,11 @@ def _read_archive(archive: zipfile.ZipFile, max_bytes: int) -> tuple[Any, Load]:
         raise _too_large(max_bytes)
     if what := describe_archive(entries):
         raise FormatError(what)
-    if "data.pkl" in entries or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-        raise FormatError("was unpacked and zipped again; use the file as torch.save wrote it")
-    (described,) = [entry for entry in entries.values() if entry.filename.endswith("/data.pkl")]
+    (described,) = [entry for entry in entries.values() if f"/{entry.filename}".endswith("/data.pkl")]
     if described.file_size > MAX_PICKLE_BYTES:
         raise _too_much()
+    if "data.pkl" in entries or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
+        raise FormatError("was unpacked and zipped again; use the file as torch.save wrote it")
     folder = described.filename.removesuffix(".pkl")
 
     def content(storage: Storage) -> np.ndarray:
