@@ -238,7 +238,7 @@ def test_network_trained_elsewhere_reads_with_the_suggested_settings(downloads: 
     assert app.selectbox(key="upload_inputs").value == "mean-std"
     assert not app.warning
     assert has_text(app, "784-1024-128-10, MNIST 9")
-    app.selectbox(key="upload_inputs").set_value("0..255")
+    app.selectbox(key="upload_inputs").set_value("0..1")
     assert rerun(app).warning
     app.selectbox(key="upload_inputs").set_value("mean-std")
     assert bars(rerun(app)) == as_built_in
