@@ -21,8 +21,12 @@ OUT_OF_MEMORY = 86
 
 ALLOCATION_FAILED = re.compile(
     r"DefaultCPUAllocator: (can't allocate|not enough) memory|Unable to allocate .* for an array|std::bad_alloc"
+    r"|could not (create a|execute a) primitive"
 )
-"""The messages of PyTorch's and NumPy's allocators, also where another library has wrapped their error in a RuntimeError."""
+"""The messages of PyTorch's and NumPy's allocators, also where another library has wrapped their error in a RuntimeError.
+
+oneDNN names no cause when it can make no primitive. Of the products that it is given, it can make all if there is memory.
+"""
 
 STATUS = Path("/proc/self/status")
 

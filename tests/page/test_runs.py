@@ -161,6 +161,8 @@ def test_two_runs_are_compared_in_table_and_chart(open_small: Callable[..., Page
     expect(first).to_contain_text(re.compile(r"done\s*\d+\.\d\d%\s*\d+\.\d\d%\s*\d+\.\d s\s*[\d,]+\s*custom"))
     for row, rate in ((first, "0.001"), (second, "0.03")):
         expect(cell(page, row, "learning rate")).to_have_text(rate)
+    for earlier in rows(page).locator("input[type=checkbox]").all()[2:]:  # runs of the tests before
+        earlier.uncheck()
     curves = page.locator(".st-key-compare_chart .curves path")
     expect(curves).to_have_count(2)
     for option in ("accuracy", "test", "seconds"):

@@ -31,6 +31,7 @@ def real_error(allocate: Callable[[], object]) -> BaseException:
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
         RuntimeError("Unable to allocate 7.45 GiB for an array with shape (1000000000,) and data type float64"),
         RuntimeError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),
     ],
     ids=repr,
 )
