@@ -139,7 +139,7 @@ def _read_legacy(file: IO[bytes], num_bytes: int) -> tuple[Any, Load]:
 
     def content(storage: Storage) -> np.ndarray:
         file.seek(places[storage.record] - 8)
-        if struct.unpack("<q", file.read(8)) != (storage.num_values,):
+        if storage != storages[storage.record] or struct.unpack("<q", file.read(8)) != (storage.num_values,):
             raise ValueError("it has another number of values")
         return _read_array(file, _num_bytes(storage))
 

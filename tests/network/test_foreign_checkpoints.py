@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import pickle
+import pickletools
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -265,6 +266,38 @@ def test_code_in_the_old_format_never_runs(tmp_path: Path, protocol: int) -> Non
     with pytest.raises(CheckpointError, match="could run code"):
         load(saved(value, pickle_protocol=protocol, _use_new_zipfile_serialization=False))
     assert not (tmp_path / "ran").exists()
+
+
+class Vector:
+    """A tensor of one number in a storage that claims to have `num_values`."""
+
+    def __init__(self, num_values: int) -> None:
+        self.num_values = num_values
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return torch._utils._rebuild_tensor_v2, (("storage", self.num_values), 0, (1,), (1,), False, None)
+
+
+class LegacyPickler(pickle.Pickler):
+    """Writes storages as torch.save did, all under one name."""
+
+    def persistent_id(self, value: Any) -> Any:
+        match value:
+            case ("storage", int(num_values)):
+                return "storage", torch.FloatStorage, "0", "cpu", num_values, None
+        return None
+
+
+def test_storage_that_claims_two_sizes_allocates_neither() -> None:
+    content = io.BytesIO(legacy(torch.zeros(1))[:-12])
+    for _ in range(3):  # magic number, version and machine stay
+        for _ in pickletools.genops(content):
+            pass
+    content.truncate()
+    LegacyPickler(content, 2).dump({"model": {"a.weight": Vector(2**40)}, "loss": Vector(1)})
+    content.write(pickle.dumps(["0"], 2) + (2**40).to_bytes(8, "little") + bytes(4))
+    with pytest.raises(CheckpointError, match="is truncated or not a checkpoint"):
+        load(content.getvalue())
 
 
 @pytest.mark.parametrize("write", [legacy, safetensors.torch.save])
