@@ -40,6 +40,9 @@ MAX_SHOWN = 12
 LEGACY_MAGIC, LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 """The numbers at the start of a file of torch.save before PyTorch 1.6."""
 
+LEGACY_STARTS = (b"\x80", f"L{LEGACY_MAGIC}".encode())
+"""The first bytes of such a file: protocol 2 and later, and protocol 1."""
+
 # What zipfile, safetensors, `parse_pickle` and `View.tensor` raise for wrong bytes.
 MALFORMED = (
     *(zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
@@ -110,7 +113,7 @@ def _too_much() -> FormatError:
 
 def _is_legacy(head: bytes) -> bool:
     try:
-        return head.startswith(b"\x80") and bool(parse_pickle(io.BytesIO(head)) == LEGACY_MAGIC)
+        return head.startswith(LEGACY_STARTS) and bool(parse_pickle(io.BytesIO(head)) == LEGACY_MAGIC)
     except (pickle.UnpicklingError, *MALFORMED):
         return False
 

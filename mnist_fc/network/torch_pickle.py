@@ -95,7 +95,7 @@ def parse_pickle(content: bytes | IO[bytes], storages: dict[str, Storage] | None
                 return stack.pop()
             case "MARK":
                 marks.append(len(stack))
-            case "SHORT_BINUNICODE" | "BINUNICODE" | "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
+            case "SHORT_BINUNICODE" | "BINUNICODE" | "INT" | "BININT" | "BININT1" | "BININT2" | "LONG" | "LONG1" | "BINFLOAT":
                 stack.append(argument)
             case "NONE" | "NEWTRUE" | "NEWFALSE" | "EMPTY_TUPLE":
                 stack.append(CONSTANTS[opcode.name])
