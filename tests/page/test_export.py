@@ -22,7 +22,9 @@ def server(small_server: Server) -> Server:
 
 def bring(page: Page, content: bytes, name: str) -> None:
     file = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
-    page.locator(".st-key-upload input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+    chooser = page.locator(".st-key-upload input[type=file]")
+    expect(chooser).to_have_count(1)  # one of an earlier file goes when the page has read that
+    chooser.set_input_files(file)  # type: ignore[arg-type]
 
 
 def shown_network(page: Page) -> Locator:
