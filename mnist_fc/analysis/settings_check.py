@@ -31,10 +31,10 @@ MIN_ACCURACY = 0.75
 """A network that has hardly trained may read better by another activation than by its own."""
 
 INPUTS_IN_WORDS: dict[Inputs, str] = {
-    "0..1": "inputs from 0 to 1",
-    "-1..1": "inputs from -1 to 1",
-    "mean-std": "inputs scaled by mean and deviation",
-    "0..255": "inputs from 0 to 255",
+    "0..1": "pixels from 0 to 1",
+    "-1..1": "pixels from -1 to 1",
+    "mean-std": "standardized pixels",
+    "0..255": "pixels from 0 to 255",
 }
 
 
@@ -54,7 +54,7 @@ class Candidate(NamedTuple):
         return float(self.is_right.float().mean())
 
     def difference(self, other: "Candidate") -> str:
-        """Return what this candidate has that `other` has not, such as "inputs from 0 to 255 and tanh"."""
+        """Return what this candidate has that `other` has not, such as "pixels from 0 to 255 and tanh"."""
         inputs = [INPUTS_IN_WORDS[self.inputs]] if self.inputs != other.inputs else []
         return " and ".join([*inputs, *([self.activation] if self.activation != other.activation else [])])
 

@@ -58,6 +58,7 @@ def _network(network: networks.Network) -> None:
         SAFETENSORS_NAME,
         "The same weights as safetensors: `model.load_state_dict(safetensors.torch.load_file('model.safetensors'))`.",
         lambda: checkpoint.to_safetensors(model.state_dict()),
+        label="safetensors",
     )
     _download(
         CONFIG_NAME,
@@ -132,11 +133,13 @@ def _program() -> None:
     )
 
 
-def _download(name: str, words: str, data: Callable[[], str | bytes], why_not: str = "", *, key: str = "") -> None:
-    """Draw a button that downloads a file with this name, and the words that say what it is for."""
+def _download(
+    name: str, words: str, data: Callable[[], str | bytes], why_not: str = "", *, key: str = "", label: str = ""
+) -> None:
+    """Draw a button that downloads a file with this name or with a shorter label, and the words that say what it is for."""
     button, caption = st.columns([1, 2.2], vertical_alignment="center", gap="small")
     button.download_button(
-        name,
+        label or name,
         data,
         file_name=name,
         key=key or f"take_{Path(name).stem}_{Path(name).suffix[1:]}",
@@ -154,7 +157,7 @@ def _load(network: networks.Network) -> None:
     turn = state.setdefault("upload_turn", 0)
     st.markdown("#### Load a network")
     st.caption(
-        "Load a checkpoint of a fully connected network for digits from PyTorch or safetensors, whatever its layers are called. "
+        "Load a checkpoint of a fully connected network for digits from PyTorch or safetensors, with layers of any name. "
         "It then reads your drawing and fills every tab. Only numbers are read from the file; no code in it is run."
     )
     with st.container(key="upload"):
@@ -188,7 +191,7 @@ def _load(network: networks.Network) -> None:
         format_func=INPUTS_IN_WORDS.__getitem__,
         persist_state="session",
         on_change=_apply_choices,
-        help="How the program that trained it scaled the pixels. The scaling becomes part of its first layer.",
+        help="How the program that trained it scaled the pixels. Standardized: less 0.1307, then divided by 0.3081.",
     )
 
 

@@ -233,7 +233,7 @@ def test_network_trained_elsewhere_reads_with_the_suggested_settings(downloads: 
     app = bring(app, saved({f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "net"), "net.bin")
     assert has_text(app, "Its layers module.fc1, module.fc2, module.fc3 are read as fc1, fc2, fc3.")
     (warning,) = app.warning
-    assert "With inputs scaled by mean and deviation it reads 9" in warning.value
+    assert "With standardized pixels it reads 9" in warning.value
     app = press(app, "upload_suggested")
     assert app.selectbox(key="upload_inputs").value == "mean-std"
     assert not app.warning
