@@ -71,6 +71,14 @@ def press(page: Page, key: str, *keys: str) -> None:
         slider(page, key).press(each)
 
 
+def expect_whole_update(page: Page) -> None:
+    """Wait until all of the panel's last update has arrived; no person is so quick as to press between two of its parts."""
+    page.wait_for_function(
+        "([first, last]) => document.querySelector(first).value === document.querySelector(last).value",
+        arg=[".st-key-panel_begun input", ".st-key-panel_seen input"],
+    )
+
+
 def open_all_settings(page: Page) -> None:
     for heading, key in (("Against overfitting", "augmentation"), ("Data, seed and hardware", "initialization")):
         page.get_by_text(heading).click()
@@ -243,6 +251,7 @@ def test_back_leaves_the_page_and_forward_restores_settings(open_slow: Callable[
     before = page.evaluate("history.length")
     choose_by_typing(page, "preset", "best")
     expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", str(PRESETS["best"].num_epochs))
+    expect_whole_update(page)
     press(page, "epochs", "Home", "ArrowRight", "ArrowRight")
     wanted = PRESETS["best"].replace(num_epochs=3)
     expect(page).to_have_url(re.compile("epochs=3"))
