@@ -36,6 +36,7 @@ def reads(page: Page, network: str) -> None:
     expect(page.locator(".by")).to_have_text(network)
 
 
+@pytest.mark.slow
 def test_downloaded_network_is_uploaded_replaced_and_removed(open_page: Callable[..., Page], tmp_path: Path) -> None:
     page = open_page(query=QUICK)
     start_run(page)

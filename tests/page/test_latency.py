@@ -15,7 +15,7 @@ from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expec
 from tests.support.faults import run_of
 from tests.support.slow_network import SlowNetwork
 
-ROUND_TRIPS = [0.05, pytest.param(0.25, marks=pytest.mark.slow), pytest.param(0.5, marks=pytest.mark.slow)]
+ROUND_TRIPS = [0.05, 0.25, 0.5]
 """Seconds."""
 
 LONGER_THAN_TWO_CHOICES = 3.0
@@ -127,6 +127,7 @@ def config_of_run(page: Page, server: Server) -> TrainConfig:
     return read_run(run_of(page, server.log.parent / "runs"), with_steps=False).config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("round_trip", ROUND_TRIPS)
 def test_twenty_choices_during_a_run_are_each_taken_once(
     open_slow: Callable[..., Page], server: Server, round_trip: float

@@ -142,6 +142,7 @@ def restore_files(folder: Path, files: dict[str, bytes]) -> None:
             path.write_bytes(content)
 
 
+@pytest.mark.slow
 @for_many_seeds
 def test_foreign_run_folder_is_read_or_reported_unreadable(
     seed: int, other_store: RunStore, run_files: dict[str, bytes], outside: Path, evil: bytes, scheduler: Scheduler
