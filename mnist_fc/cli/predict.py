@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from mnist_fc.cli.console import to_json
-from mnist_fc.cli.options import Subparsers, add_command
+from mnist_fc.cli.found import box_fields, save_annotated
+from mnist_fc.cli.options import Subparsers, add_command, add_network_options, load_network
+from mnist_fc.config import ConfigError
+from mnist_fc.data.mnist import load_mnist
 from mnist_fc.drawing.pictures import DrawingError, load_picture
 from mnist_fc.reading.reader import EMPTY_READING, Reader, Reading, number, percent
 
@@ -18,20 +21,34 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a picture file of a digit or of several side by side")
     parser.add_argument("--checkpoint", metavar="PATH", help="network to read with (default: the one included)")
+    parser.add_argument(
+        "--annotate", metavar="PNG", help="draw a box around each digit found in the one picture, and save it here"
+    )
+    add_network_options(parser)
 
 
 def run_predict(parsed: argparse.Namespace) -> int:
     """Print what each picture shows. A picture that cannot be read makes the exit code 2; the others are still read."""
-    reader = Reader.load(parsed.checkpoint)
+    reader = Reader(load_network(parsed.checkpoint, parsed, load_mnist())) if parsed.checkpoint else Reader.load()
+    if parsed.annotate and len(parsed.pictures) > 1:
+        raise ConfigError(f"--annotate draws on one picture; there are {len(parsed.pictures)}")
     exit_code = 0
     for picture in parsed.pictures:
         try:
-            readings = reader.read_number(load_picture(picture))
+            rgba = load_picture(picture)
+            readings = reader.read_number(rgba)
+            found = reader.read_picture(rgba) if parsed.json or parsed.annotate else []
         except DrawingError as error:
             print(f"error: {error}", file=sys.stderr)
             exit_code = 2
             continue
-        print(to_json(_reading_fields(picture, readings)) if parsed.json else _reading_line(picture, readings))
+        if parsed.annotate:
+            save_annotated(parsed.annotate, rgba, found)
+        print(
+            to_json(_reading_fields(picture, readings) | box_fields(rgba, found))
+            if parsed.json
+            else _reading_line(picture, readings)
+        )
     return exit_code
 
 

@@ -9,7 +9,7 @@ MIN_SHARE = 0.5
 """Of the marks in a picture, this share must read as digits: in noise, grain and lines a few do by chance."""
 MAX_TALLER = 1.25
 """A straight 1 is at most this many times as tall as the other digits: the side of a cell or frame is taller."""
-ALONE = (0.1, 0.4)
+ALONE = (0.1, 0.5)
 """Where all digits are straight 1s, each is so long, as a share of the picture's longer side; rests of lines may not be."""
 
 

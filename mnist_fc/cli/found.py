@@ -1,0 +1,62 @@
+"""What is found in a picture, for the command `predict`: fields for JSON, and a copy of the picture with boxes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from mnist_fc.config import ConfigError
+from mnist_fc.files import atomic_write
+from mnist_fc.reading.reader import FoundDigit, number
+
+BLUE, ORANGE, WHITE = (29, 78, 216), (180, 84, 15), (255, 255, 255)
+LINES_PER_SIDE = 400
+"""The longest side of an annotated picture is this many times as long as the lines of its boxes are wide."""
+
+
+def box_fields(rgba: np.ndarray, found: Sequence[FoundDigit]) -> dict[str, Any]:
+    """Return the boxes of a picture, uint8 (H, W, 4), for JSON; places are [left, top, right, bottom] as shares of its sides."""
+    height, width = rgba.shape[:2]
+    return {
+        "boxes": [
+            {
+                "box": [
+                    round(side / length, 4)
+                    for side, length in zip(
+                        (each.box.left, each.box.top, each.box.right, each.box.bottom), (width, height) * 2, strict=True
+                    )
+                ],
+                "line": each.line,
+                "after_point": each.after_point,
+                "digit": each.reading.digit,
+                "probabilities": each.reading.probabilities,
+            }
+            for each in found
+        ]
+    }
+
+
+def save_annotated(path: str | Path, rgba: np.ndarray, found: Sequence[FoundDigit]) -> None:
+    """Write a picture, uint8 (H, W, 4), on white with a box and its reading at each digit, as a PNG file.
+
+    Raises ConfigError if the file cannot be written.
+    """
+    picture = Image.new("RGBA", (rgba.shape[1], rgba.shape[0]), "white")
+    picture.alpha_composite(Image.fromarray(rgba))
+    picture = picture.convert("RGB")
+    draw = ImageDraw.Draw(picture)
+    line = max(1, max(picture.size) // LINES_PER_SIDE)
+    for each in found:
+        box, color = each.box, ORANGE if each.reading.digit is None else BLUE
+        draw.rectangle((box.left - line, box.top - line, box.right + line, box.bottom + line), outline=color, width=line)
+        font = ImageFont.load_default(max(10, min(8 * line, box.height // 2)))
+        text = number([each.reading])
+        corner = (box.left, max(box.top - font.getbbox(text)[3] - 2 * line, 0))
+        draw.rectangle(draw.textbbox(corner, text, font), fill=color)
+        draw.text(corner, text, WHITE, font)
+    try:
+        atomic_write(Path(path), lambda file: picture.save(file, "PNG"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
