@@ -11,7 +11,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from mnist_fc.drawing.photographs import Box
+from mnist_fc.drawing.parts import Box
 
 Color = tuple[float, float, float]
 """RGB, each from 0 to 255."""

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mnist_fc.data.pen_digits import PenDigits
 from mnist_fc.data.photo_scene import Color, Mark, Scene, View, draw_camera, draw_ink, draw_light, draw_view, render
-from mnist_fc.drawing.photographs import Box
+from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.strokes import rotation
 
 CONDITIONS: dict[str, dict[str, float]] = {

@@ -16,17 +16,28 @@ PAPER_WINDOW = 0.24
 """As a share of the shorter side: wider than any stroke."""
 
 MIN_OPAQUE = 250
+"""Alpha from 0 to 255: a picture with less anywhere is put on paper."""
 MIN_COLOURS = 32
+"""The range of a channel, 0 to 255: what is opaque has less if it is ink alone."""
 
 BLOCK = 16
+"""Pixels of the side of the blocks in which the noise is measured: larger than a line of ruled paper is wide."""
 PAPER_LEVEL = 200
+"""The level of paper in a picture divided by its paper, so that what is up to a quarter brighter is not cut off."""
 MAX_COARSE = 4.0
+"""Grain coarser than the window of the noise counts up to this many times the noise. More would be thick strokes."""
 MIN_CONTRAST = 0.035
+"""The least contrast that counts as ink without any noise: nine of 256 levels on white paper."""
 MIN_STEP = 1.12
+"""The ratio of brightness across three small pixels from which on the paper itself changes: light alone changes more slowly."""
 MIN_EDGE = 0.4
+"""The least length of such an edge, as a share of the picture's longer side: thick strokes leave shorter ones."""
 NOISE_FACTOR = 3.0
+"""Ink stands out if it exceeds the upper quartile of the noise by this factor."""
 NOISE_WINDOW = 15
+"""Small pixels: the window of the median of what deviates from the paper."""
 MAX_BOARD = 150
+"""The brightness, 0 to 255, of the lightest board on which ink may be light."""
 
 
 @dataclass(frozen=True)

@@ -7,44 +7,48 @@ import cv2
 import numpy as np
 
 from mnist_fc.drawing.paper import find_ink, noise_threshold
+from mnist_fc.drawing.parts import (
+    Box,
+    Part,
+    as_strong_as_most,
+    connected,
+    is_clear,
+    is_on_paper,
+    on_sheet,
+    weighted_median,
+    without_borders,
+)
 from mnist_fc.drawing.pictures import DrawingError, on_transparent
 from mnist_fc.drawing.ruling import remove_ruling
 
 MAX_MARKS = 300
+"""A full page has fewer digits; more marks are a texture."""
 DRAWING_SIDE = 200
-MIN_ENCLOSED = 0.2
-MAX_IN_EDGES = 0.65
-MAX_HUE = 0.12
-RING_SIDE = 150
-MAX_DARK_AROUND = 0.6
-MAX_ASYMMETRY = 1.0
-MIN_STRENGTH = 0.11
-MIN_CLARITY = 1.8
+"""Pixels of the longest side of a mark's drawing, ten times those of the image that a network reads."""
 MAX_STRAIGHT = 1.4
+"""A mark whose ink is less than this many times its length times its width is straight. It is 1 for a bar, about 1.6 for a 7."""
 
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in pixels of a picture. `right` and `bottom` are the first column and row beyond it."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def width(self) -> int:
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    def union(self, other: "Box") -> "Box":
-        """Return the smallest box that holds both."""
-        return Box(
-            min(self.left, other.left), min(self.top, other.top), max(self.right, other.right), max(self.bottom, other.bottom)
-        )
+# Heights and distances are shares of the height of most digits unless they say otherwise.
+POINT = 0.3
+"""What is smaller is a point, a comma or a speck."""
+MIN_HEIGHT = 0.4
+"""Digits of one picture differ in height by less than this; what is lower is a dash."""
+MIN_PIXELS = 8
+"""The height in pixels of the smallest digit that can be read."""
+RULE_LENGTH = 1.4
+"""A straight line longer than this is a side of a frame or the rest of a ruled line."""
+RULE_INK = 1.5
+"""Such a line has at most this many times the ink of a bar, since it is ragged where ruling has been removed."""
+THIN = 0.2
+"""What is narrower than this share of its length is a line."""
+JOINED_GAP = 0.17
+"""As a share of the stroke's width, on each side: the gaps between the segments of a display are smaller."""
+MAX_DIGIT = 1.3
+"""A digit of several strokes is at most this high or wide."""
+SPECK = 0.15
+"""What is smaller joins no digit."""
+PIECE = 0.5
+"""A stroke of a digit, such as the bar of a 5, is lower than this."""
 
 
 @dataclass(frozen=True)
@@ -62,45 +66,20 @@ class Mark:
     """Whether it is hardly more than a straight line."""
 
 
-@dataclass
-class _Part:
-    """Connected ink."""
-
-    labels: list[int]
-    box: Box
-    area: int
-    strength: float
-    width: float
-    """Of its strokes."""
-    in_edges: float
-    """The share of it that lies where the paper itself changes."""
-    after_point: bool = False
-    line: int = 0
-
-    def merged(self, other: "_Part") -> "_Part":
-        area = self.area + other.area
-        return _Part(
-            self.labels + other.labels,
-            self.box.union(other.box),
-            area,
-            max(self.strength, other.strength),
-            (self.width * self.area + other.width * other.area) / area,
-            (self.in_edges * self.area + other.in_edges * other.area) / area,
-        )
-
-
 def find_marks(rgba: np.ndarray) -> list[Mark]:
     """Return what may be digits in a picture, uint8 (H, W, 4), line by line, and from left to right within a line.
 
-    Raises DrawingError for any other array.
+    Raises DrawingError for any other array, and for a picture with more than MAX_MARKS marks.
     """
+    if rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4 or not rgba.size:
+        raise DrawingError(f"a picture must be uint8 (height, width, 4); this is {rgba.dtype} {rgba.shape}")
     ink = find_ink(rgba)
     contrast = remove_ruling(ink.contrast, noise_threshold(ink.contrast, is_ruled=True), ink.edges)
     threshold = noise_threshold(contrast, is_ruled=False)
-    parts, labels = _connected(contrast, threshold, ink.edges)
-    parts = [part for part in parts if _is_clear(part, threshold) and _is_on_paper(part, labels, ink.luma)]
-    parts = _as_strong_as_most(parts)
-    parts = _on_sheet(_without_borders(parts, labels), ink.paper, labels.shape)
+    parts, labels = connected(contrast, threshold, ink.edges)
+    parts = [part for part in parts if is_clear(part, threshold) and is_on_paper(part, labels, ink.luma)]
+    parts = as_strong_as_most(parts)
+    parts = on_sheet(without_borders(parts, labels), ink.paper, labels.shape)
     marks = _in_lines(_grouped(parts, labels))
     if len(marks) > MAX_MARKS:
         raise DrawingError(f"the picture has {len(marks)} marks; at most {MAX_MARKS} can be read")
@@ -116,151 +95,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
     ]
 
 
-def _connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) -> tuple[list[_Part], np.ndarray]:
-    """Return the connected parts of ink, and which of them each pixel belongs to, int32 (h, w)."""
-    count, labels = cv2.connectedComponents((contrast > threshold).astype(np.uint8))
-    inked = labels > 0
-    strong = np.bincount(labels[inked & (cv2.blur(contrast, (3, 3)) > 1.6 * threshold)], minlength=count) >= 8
-    levels = np.zeros(count, np.float32)
-    is_strong = strong[labels] & inked
-    at, values = labels[is_strong], contrast[is_strong]
-    order = np.lexsort((values, at))
-    at, values = at[order], values[order]
-    numbers, starts = np.unique(at, return_index=True)
-    ends = np.append(starts[1:], len(at))
-    levels[numbers] = values[(starts + 0.85 * (ends - starts)).astype(int)]
-    mask = is_strong & (contrast > 0.4 * levels[labels])
-    count, again, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    strengths = np.zeros(count, np.float32)
-    strengths[again[mask]] = levels[labels[mask]]
-    in_edges = np.bincount(again[mask & (edges > 0)], minlength=count)
-    parts = []
-    for label in range(1, count):
-        left, top, width, height, area = stats[label].tolist()
-        if area < 8:
-            continue
-        inside = (again[top : top + height, left : left + width] == label).astype(np.uint8)
-        distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)
-        stroke = 4 * float(distance[distance > 0].mean()) - 1
-        box = Box(left, top, left + width, top + height)
-        parts.append(_Part([label], box, area, float(strengths[label]), max(stroke, 1), in_edges[label] / area))
-    return parts, again
-
-
-def _as_strong_as_most(parts: list[_Part]) -> list[_Part]:
-    """Return the parts that are not much fainter than most ink, and no stripes along an edge of the paper."""
-    by_strength = sorted((part for part in parts if part.in_edges <= MAX_IN_EDGES), key=lambda part: part.strength)
-    if not by_strength:
-        return []
-    areas = np.cumsum([part.area for part in by_strength])
-    typical = by_strength[int(np.searchsorted(areas, 0.75 * areas[-1]))].strength
-    kept = []
-    for part in parts:
-        long, short = max(part.box.width, part.box.height), min(part.box.width, part.box.height)
-        # Ink across the edge of a shadow is as strong as elsewhere, and no stripe.
-        is_at_edge = part.in_edges > MAX_IN_EDGES
-        if part.strength > (0.7 if is_at_edge else 0.4) * typical and not (is_at_edge and long > 3 * short):
-            kept.append(part)
-    return kept
-
-
-def _without_borders(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
-    """Return the parts that are neither cut off by the picture's border nor frames."""
-    height, width = labels.shape
-    kept = []
-    for part in parts:
-        box = part.box
-        touches = box.left <= 2 or box.top <= 2 or box.right >= width - 2 or box.bottom >= height - 2
-        if touches:
-            continue
-        if _encloses(part, parts) or _is_frame(part, labels):
-            continue
-        kept.append(part)
-    return kept
-
-
-def _on_sheet(parts: list[_Part], paper: np.ndarray, shape: tuple[int, ...]) -> list[_Part]:
-    """Return the parts that lie on paper of the same hue as most ink does: not those on the table."""
-    if not parts:
-        return []
-    scale = paper.shape[1] / shape[1]
-    rows = np.array([(part.box.top + part.box.bottom) / 2 * scale for part in parts]).astype(int).clip(0, paper.shape[0] - 1)
-    columns = np.array([(part.box.left + part.box.right) / 2 * scale for part in parts]).astype(int).clip(0, paper.shape[1] - 1)
-    colours = np.log(paper[rows, columns].astype(np.float32) + 8)
-    hues = colours[:, [0, 2]] - colours[:, [1]]
-    weights = np.array([part.area * part.strength for part in parts])
-    typical = [_weighted_median(hues[:, i], weights) for i in range(2)]
-    return [part for part, hue in zip(parts, hues, strict=True) if np.abs(hue - typical).max() < MAX_HUE]
-
-
-def _is_clear(part: _Part, threshold: np.ndarray) -> bool:
-    """Return whether a part stands out so much that it is neither noise nor grain."""
-    box = part.box
-    noise = float(np.median(threshold[box.top : box.bottom, box.left : box.right]))
-    return part.strength > max(MIN_STRENGTH, MIN_CLARITY * noise)
-
-
-def _is_on_paper(part: _Part, labels: np.ndarray, luma: np.ndarray) -> bool:
-    """Return whether the same paper lies all around a part, and not a table on one side of it.
-
-    The paper may be darker on one side, in a shadow, but not nearly as dark as the ink.
-    """
-    box, gap = part.box, round(0.5 * part.width) + 2
-    margin = 3 * gap
-    left, top = max(box.left - margin, 0), max(box.top - margin, 0)
-    window = slice(top, box.bottom + margin), slice(left, box.right + margin)
-    step = max(1, max(box.width, box.height) // RING_SIDE)
-    near, levels = labels[window][::step, ::step], luma[window][::step, ::step]
-    mine = (near == part.labels[0]).astype(np.uint8)
-    inner, outer = (np.ones((2 * (reach // step) + 1,) * 2, np.uint8) for reach in (gap, margin))
-    rows, columns = np.nonzero((cv2.dilate(mine, outer) > 0) & (cv2.dilate(mine, inner) == 0) & (near == 0))
-    if len(rows) < 8 or not mine.any():
-        return True
-    around = levels[rows, columns].astype(np.float32)
-    ink = float(np.median(levels[mine > 0]))
-    if (around < (ink + np.percentile(around, 90)) / 2).mean() > MAX_DARK_AROUND:
-        return False
-    difference = 0.0
-    for is_before in (columns * step < (box.left + box.right) / 2 - left, rows * step < (box.top + box.bottom) / 2 - top):
-        if 4 <= is_before.sum() <= len(rows) - 4:
-            difference = max(difference, abs(float(around[is_before].mean() - around[~is_before].mean())))
-    return difference < MAX_ASYMMETRY * max(float(around.mean()) - ink, 2.0)
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(values)
-    cumulated = np.cumsum(weights[order])
-    return float(values[order][int(np.searchsorted(cumulated, 0.5 * cumulated[-1]))])
-
-
-def _is_frame(part: _Part, labels: np.ndarray) -> bool:
-    """Return whether this is a rectangle of thin lines."""
-    box = part.box
-    if part.area > 0.5 * box.width * box.height or min(box.width, box.height) < 3 * part.width:
-        return False
-    inside = (labels[box.top : box.bottom, box.left : box.right] == part.labels[0]).astype(np.uint8)
-    (outline, *_), _ = cv2.findContours(np.pad(inside, 1), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    hull = cv2.convexHull(outline)
-    corners = cv2.approxPolyDP(hull, 0.03 * cv2.arcLength(hull, True), True)
-    if len(corners) != 4 or cv2.contourArea(outline) < 0.93 * cv2.contourArea(hull):
-        return False
-    if cv2.contourArea(corners) < 0.93 * cv2.contourArea(hull):
-        return False
-    return part.width < 0.07 * max(box.width, box.height)
-
-
-def _encloses(part: _Part, parts: list[_Part]) -> bool:
-    """Return whether other ink lies within this part's box: it is a frame, a cell's border or a ring around a digit."""
-    box = part.box
-    inside = sum(
-        other.area
-        for other in parts
-        if other.box.left > box.left and other.box.right < box.right and other.box.top > box.top and other.box.bottom < box.bottom
-    )
-    return inside > MIN_ENCLOSED * part.area
-
-
-def _grouped(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
+def _grouped(parts: list[Part], labels: np.ndarray) -> list[Part]:
     """Return parts that may be digits, each of one or several connected parts."""
     parts = _without_rules(parts)
     if not parts:
@@ -273,23 +108,23 @@ def _grouped(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
     digits, points = [], []
     for group in groups:
         box = group.box
-        if max(box.width, box.height) < 0.3 * typical:
+        if max(box.width, box.height) < POINT * typical:
             points.append(group)
-        elif box.height >= 0.4 * typical and box.height >= 8 and not _is_rule(group, typical):
+        elif box.height >= max(MIN_HEIGHT * typical, MIN_PIXELS) and not _is_rule(group, typical):
             digits.append(group)
     for point in points:
         _mark_point(point, digits, typical)
     return digits
 
 
-def _typical_height(parts: list[_Part]) -> float:
+def _typical_height(parts: list[Part]) -> float:
     """Return the height of the part in which the middle of all ink lies, by height; straight lines do not count."""
-    compact = [part for part in parts if min(part.box.width, part.box.height) > 0.2 * max(part.box.width, part.box.height)]
+    compact = [part for part in parts if min(part.box.width, part.box.height) > THIN * max(part.box.width, part.box.height)]
     counted = compact or parts
-    return _weighted_median(np.array([part.box.height for part in counted]), np.array([part.area for part in counted]))
+    return weighted_median(np.array([part.box.height for part in counted]), np.array([part.area for part in counted]))
 
 
-def _without_rules(parts: list[_Part]) -> list[_Part]:
+def _without_rules(parts: list[Part]) -> list[Part]:
     """Return the parts that are not straight lines much longer than the others are high: sides of frames, rests of ruling."""
     if not parts:
         return []
@@ -297,23 +132,27 @@ def _without_rules(parts: list[_Part]) -> list[_Part]:
     return [part for part in parts if not _is_rule(part, typical)]
 
 
-def _is_rule(group: _Part, typical: float) -> bool:
+def _is_rule(group: Part, typical: float) -> bool:
     """Return whether this is a straight line much longer than the digits are high."""
     box = group.box
     length = math.hypot(box.width, box.height)
-    return length > 1.4 * typical and group.area < 1.5 * group.width * length and min(box.width, box.height) < 0.2 * length
+    return (
+        length > RULE_LENGTH * typical
+        and group.area < RULE_INK * group.width * length
+        and min(box.width, box.height) < THIN * length
+    )
 
 
-def _joined_if_close(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
+def _joined_if_close(parts: list[Part], labels: np.ndarray) -> list[Part]:
     """Join parts whose gap is much smaller than their strokes are wide, as the segments of a display."""
     known = np.zeros(int(labels.max()) + 1, bool)
     known[[part.labels[0] for part in parts]] = True
     areas = np.array([part.area for part in parts])
     stroke = float(np.average([part.width for part in parts], weights=areas))
-    reach = max(1, round(0.17 * stroke))
+    reach = max(1, round(JOINED_GAP * stroke))
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     _, joined = cv2.connectedComponents(cv2.dilate(known[labels].astype(np.uint8), element))
-    groups: dict[int, _Part] = {}
+    groups: dict[int, Part] = {}
     for part in parts:
         box, (label,) = part.box, part.labels
         here = labels[box.top : box.bottom, box.left : box.right] == label
@@ -322,7 +161,7 @@ def _joined_if_close(parts: list[_Part], labels: np.ndarray) -> list[_Part]:
     return list(groups.values())
 
 
-def _merged(groups: list[_Part], typical: float) -> list[_Part]:
+def _merged(groups: list[Part], typical: float) -> list[Part]:
     """Merge what belongs to one digit: a stroke over or beside another."""
     groups = sorted(groups, key=lambda group: -group.area)
     has_merged = True
@@ -340,20 +179,22 @@ def _merged(groups: list[_Part], typical: float) -> list[_Part]:
     return groups
 
 
-def _belong_together(one: _Part, other: _Part, typical: float) -> bool:
+def _belong_together(one: Part, other: Part, typical: float) -> bool:
     """Return whether `other`, the smaller, is a part of the same digit as `one`."""
     a, b = one.box, other.box
     across = min(a.right, b.right) - max(a.left, b.left)
     down = min(a.bottom, b.bottom) - max(a.top, b.top)
     both = a.union(b)
-    if both.height > 1.3 * max(typical, a.height) or both.width > 1.3 * max(typical, min(a.width, 1.3 * a.height)):
+    if both.height > MAX_DIGIT * max(typical, a.height) or both.width > MAX_DIGIT * max(
+        typical, min(a.width, MAX_DIGIT * a.height)
+    ):
         return False
     narrower, lower = min(a.width, b.width), min(a.height, b.height)
     if across > 0.5 * narrower and down > 0.5 * lower:
         return True
-    if max(b.width, b.height) < 0.15 * typical:
+    if max(b.width, b.height) < SPECK * typical:
         return False
-    is_piece = lower < 0.5 * typical
+    is_piece = lower < PIECE * typical
     if is_piece and across > 0.4 * narrower and down > -0.2 * typical:
         return True
     return (
@@ -365,7 +206,7 @@ def _belong_together(one: _Part, other: _Part, typical: float) -> bool:
     )
 
 
-def _mark_point(point: _Part, digits: list[_Part], typical: float) -> None:
+def _mark_point(point: Part, digits: list[Part], typical: float) -> None:
     """Note the digit to the right of a decimal point or comma."""
     x, y = (point.box.left + point.box.right) / 2, point.box.top
     near = [d for d in digits if abs(d.box.bottom - y) < 0.35 * typical and d.box.top < y - 0.5 * typical]
@@ -375,10 +216,10 @@ def _mark_point(point: _Part, digits: list[_Part], typical: float) -> None:
         min(right, key=lambda d: d.box.left).after_point = True
 
 
-def _in_lines(groups: list[_Part]) -> list[_Part]:
+def _in_lines(groups: list[Part]) -> list[Part]:
     """Return the groups in reading order, with the number of their line."""
     groups = sorted(groups, key=lambda group: group.box.left)
-    lines: list[list[_Part]] = []
+    lines: list[list[Part]] = []
     for group in groups:
         best, best_gap = None, math.inf
         for line in lines:
@@ -398,7 +239,7 @@ def _in_lines(groups: list[_Part]) -> list[_Part]:
     return [group for line in lines for group in line]
 
 
-def _drawing(group: _Part, contrast: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _drawing(group: Part, contrast: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return a group's ink on transparent paper."""
     box = group.box
     top, left, bottom, right = max(box.top - 1, 0), max(box.left - 1, 0), box.bottom + 1, box.right + 1

@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 MAX_TURN = math.radians(18)
 """Lines of a sheet may be this far from upright or level."""
 MAX_LINES = 250
+"""In each direction: squared paper in a photograph has up to 100."""
 MIN_DISTANCE = 4
 """Lines lie at least this many pixels apart."""
 REACH = 5
@@ -21,8 +22,13 @@ MIN_COVERAGE = 0.7
 MIN_LENGTH = 0.3
 """As a share of the picture's side."""
 MIN_LENGTH_OF_MANY = 0.7
+"""The same for lines that are seen to end on the sheet."""
 MANY = 3
+"""So many of them are ruling; fewer may be drawn."""
 MAX_INK = 0.85
+"""The contrast up to which a line is divided out; the quotient would be all noise beyond."""
+MIN_HOUGH_TURN = math.pi / 720
+"""A quarter of a degree: over the width of a picture, half the reach."""
 
 
 def remove_ruling(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -58,7 +64,7 @@ def _level_lines(contrast: np.ndarray, threshold: np.ndarray) -> list[np.ndarray
     thin = cv2.morphologyEx(is_dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, 5), np.uint8))
     half = cv2.resize(thin, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
     votes, upright = round(MIN_LENGTH * half.shape[1]), math.pi / 2
-    found = cv2.HoughLines(half, 1, math.pi / 720, votes, min_theta=upright - MAX_TURN, max_theta=upright + MAX_TURN)
+    found = cv2.HoughLines(half, 1, MIN_HOUGH_TURN, votes, min_theta=upright - MAX_TURN, max_theta=upright + MAX_TURN)
     kept = np.empty((0, 3))
     for rho, theta in found[: 8 * MAX_LINES, 0] if found is not None else ():
         ends = 2 * (rho - np.array([0, width / 4, width / 2]) * math.cos(theta)) / math.sin(theta)

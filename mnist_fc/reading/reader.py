@@ -11,7 +11,8 @@ import torch
 
 from mnist_fc.config import NUM_CLASSES, TrainConfig
 from mnist_fc.drawing.normalize import extract_ink, normalize, segment_digits
-from mnist_fc.drawing.photographs import Box, find_marks
+from mnist_fc.drawing.parts import Box
+from mnist_fc.drawing.photographs import find_marks
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP

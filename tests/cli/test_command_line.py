@@ -238,12 +238,12 @@ def test_predict_reads_each_picture(picture: str, tmp_path: Path, capsys: pytest
     Image.fromarray(np.full((50, 50, 4), 255, np.uint8)).save(blank)
     out, _ = run(["predict", picture, blank, "--json"], capsys)
     seven, nothing = map(json.loads, out)
-    assert set(seven) == set(nothing) == {"picture", "digit", "probabilities", "runner_up", "problem", "number"}
+    assert set(seven) == set(nothing) == {"picture", "digit", "probabilities", "runner_up", "problem", "number", "boxes"}
     assert (seven["picture"], seven["digit"], seven["problem"], seven["number"]) == (picture, 7, None, "7")
     assert sum(seven["probabilities"]) == pytest.approx(1)
     assert seven["runner_up"] in range(10)
     read_nothing = {"digit": None, "probabilities": [0.0] * 10, "runner_up": None, "problem": "empty", "number": ""}
-    assert nothing == {"picture": blank, **read_nothing}
+    assert nothing == {"picture": blank, **read_nothing, "boxes": []}
     (line, empty), _ = run(["predict", picture, blank], capsys)
     assert line.startswith(f"{picture}: 7 (")
     assert empty == f"{blank}: nothing to read"

@@ -96,6 +96,12 @@ def test_blank_and_tiny_pictures_have_no_marks() -> None:
             assert find_marks(np.full((*shape, 4), value, np.uint8)) == []
 
 
+@pytest.mark.parametrize("shape", [(0, 0, 4), (5, 5), (5, 5, 3)])
+def test_other_arrays_are_rejected(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DrawingError, match="a picture must be uint8"):
+        find_marks(np.zeros(shape, np.uint8))
+
+
 def test_noise_alone_is_no_digit() -> None:
     random = np.random.default_rng(0)
     rgba = np.full((600, 800, 4), 255, np.uint8)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mnist_fc.data.mnist import DataError
 from mnist_fc.data.photographs import CONDITIONS, Photograph, TrueDigit
-from mnist_fc.drawing.photographs import Box
+from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.reading.photo_evaluation import (
     PhotographScores,

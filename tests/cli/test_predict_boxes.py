@@ -1,0 +1,40 @@
+"""The boxes of `predict`: where the digits of a picture are, as JSON and drawn."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnist_fc.cli.main import main
+from tests.support.sheets import sheet
+
+
+def test_predict_boxes_each_digit_and_draws_the_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, annotated = tmp_path / "sums.png", tmp_path / "boxes.png"
+    rgba = sheet("271", "04")
+    Image.fromarray(rgba).save(path)
+    assert main(["predict", str(path), "--json", "--annotate", str(annotated)]) == 0
+    boxes = json.loads(capsys.readouterr().out)["boxes"]
+    assert [(box["digit"], box["line"]) for box in boxes] == [(2, 0), (7, 0), (1, 0), (0, 1), (4, 1)]
+    drawn = np.asarray(Image.open(annotated).convert("RGBA")).astype(int)
+    assert drawn.shape == rgba.shape
+    changed = np.argwhere((drawn != rgba).any(2)) / rgba.shape[:2]
+    for box in boxes:
+        left, top, right, bottom = box["box"]
+        assert 0 < left < right < 1
+        assert 0 < top < bottom < 1
+        assert (np.abs(changed - [(top + bottom) / 2, left]) < 0.02).all(1).any()
+
+
+def test_predict_annotates_one_picture_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "seven.png")
+    Image.fromarray(sheet("7")).save(path)
+    for pictures, folder, words in (
+        ([path, path], tmp_path, "error: --annotate draws on one picture; there are 2"),
+        ([path], tmp_path / "missing", "cannot be written: No such file"),
+    ):
+        assert main(["predict", *pictures, "--annotate", str(folder / "boxes.png")]) == 2
+        assert words in capsys.readouterr().err
+        assert not (folder / "boxes.png").exists()
