@@ -43,6 +43,9 @@ MAX_STRIPE = 3
 MAX_HUE = 0.12
 """The largest difference of the paper's hue at a part from that at most ink, as the logarithm of the ratio of two channels.
 A shadow changes the brightness, and hardly the hue."""
+MIN_ELSEWHERE = 0.3
+"""The least contrast of ink where most of it lies on something of another hue than most of the picture: on a small note, or
+in the grain of a table beside an empty sheet, which has less."""
 
 BORDER = 2
 """Pixels: what reaches so close to the picture's border is cut off by it."""
@@ -183,7 +186,12 @@ def on_sheet(parts: list[Part], paper: np.ndarray, shape: tuple[int, ...]) -> li
     hues = colours[:, [0, 2]] - colours[:, [1]]
     weights = np.array([part.area * part.strength for part in parts])
     typical = [weighted_median(hues[:, i], weights) for i in range(2)]
-    return [part for part, hue in zip(parts, hues, strict=True) if np.abs(hue - typical).max() < MAX_HUE]
+    of_all = np.log(paper.reshape(-1, 3).astype(np.float32) + 8)
+    majority = np.median(of_all[:, [0, 2]] - of_all[:, [1]], axis=0)
+    least = MIN_ELSEWHERE if np.abs(typical - majority).max() >= MAX_HUE else 0.0
+    return [
+        part for part, hue in zip(parts, hues, strict=True) if np.abs(hue - typical).max() < MAX_HUE and part.strength > least
+    ]
 
 
 def is_clear(part: Part, threshold: np.ndarray) -> bool:
