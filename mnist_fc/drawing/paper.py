@@ -36,6 +36,8 @@ NOISE_FACTOR = 3.0
 """Ink stands out if it exceeds the upper quartile of the noise by this factor."""
 NOISE_WINDOW = 15
 """Small pixels: the window of the median of what deviates from the paper."""
+CORNER = 9
+"""Small pixels: twice as far from the paper's edges is what the rounding of its corners leaves."""
 MAX_BOARD = 150
 """The brightness, 0 to 255, of the lightest board on which ink may be light."""
 
@@ -120,7 +122,8 @@ def _is_light_ink(small: np.ndarray, typical: np.ndarray, edges: np.ndarray) -> 
     stands_out = np.abs(deviation).max(2) > 3 * noise + 4
     _, parts = cv2.connectedComponents(stands_out.astype(np.uint8))
     # What reaches the edge of the sheet is its corner, or the table.
-    is_clear = ~np.isin(parts, np.unique(parts[(edges > 0) & stands_out])) & stands_out
+    near_edges = cv2.dilate(edges, np.ones((CORNER, CORNER), np.uint8)) > 0
+    is_clear = ~np.isin(parts, np.unique(parts[near_edges & stands_out])) & stands_out
     outstanding = np.where(is_clear, deviation.sum(2), 0)
     weights = np.abs(outstanding) ** 3
     brightness = float((weights * typical.mean(2)).sum()) / max(float(weights.sum()), 1e-6)

@@ -180,6 +180,8 @@ def _words(photo: Photo, readings: list[Reading]) -> str:
     lines: dict[int, list[Reading]] = {}
     for found, reading in zip(photo.digits, readings, strict=True):
         lines.setdefault(found.line, []).append(reading)
+    if all(reading.digit is None for reading in readings):
+        return f"**{name}**: nothing that is surely a digit. Click a box to see why."
     numbers = ", ".join(number(line) for line in lines.values())
     count = "1 digit" if len(readings) == 1 else f"{len(readings)} digits"
     return f"**{name}**: {count}: **{numbers}**. Click a box to read that digit above."

@@ -78,6 +78,15 @@ def test_picture_without_digits_says_what_to_do(app: AppTest) -> None:
     assert not any("photo_boxes" in element.proto.id for element in app.get("bidi_component"))
 
 
+def test_marks_without_a_digit_are_said_to_be_unsure(app: AppTest) -> None:
+    scribble = np.full((200, 300, 4), 255, np.uint8)
+    for x in range(60, 240, 30):
+        scribble[60:140, x : x + 6, :3] = scribble[97:103, 60:220, :3] = 0
+    app = bring(app, scribble)
+    assert [box["isUnsure"] for box in component_data(app, "photo_boxes")["boxes"]] == [True]
+    assert has_text(app, "nothing that is surely a digit")
+
+
 def test_unreadable_file_is_rejected_and_the_last_picture_stays(app: AppTest) -> None:
     app = bring(bring(app, sheet("27")), b"This is no picture.", "text.png")
     (alert,) = app.error
