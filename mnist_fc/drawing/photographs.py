@@ -64,6 +64,8 @@ class Mark:
     """Its ink alone on transparent paper, uint8 (h, w, 4), cropped and possibly shrunk."""
     is_straight: bool
     """Whether it is hardly more than a straight line."""
+    thickness: float
+    """The mean width of its strokes as a share of the diagonal of its box."""
 
 
 def find_marks(rgba: np.ndarray) -> list[Mark]:
@@ -90,6 +92,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
             mark.after_point,
             _drawing(mark, contrast, labels),
             mark.area < MAX_STRAIGHT * mark.width * math.hypot(mark.box.width, mark.box.height),
+            mark.width / math.hypot(mark.box.width, mark.box.height),
         )
         for mark in marks
     ]

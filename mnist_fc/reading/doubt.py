@@ -11,6 +11,8 @@ MAX_TALLER = 1.25
 """A straight 1 is at most this many times as tall as the other digits: the side of a cell or frame is taller."""
 ALONE = (0.1, 0.5)
 """Where all digits are straight 1s, each is so long, as a share of the picture's longer side; rests of lines may not be."""
+MIN_THICKNESS = 0.07
+"""The same for how thick it is. The lines of frames and of squared paper are thinner, as shares of their length."""
 
 
 def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], longest_side: int) -> list[bool]:
@@ -20,4 +22,8 @@ def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], longest_side: 
     is_bar = [digit == 1 and mark.is_straight for mark, digit in zip(marks, digits, strict=True)]
     heights = [mark.box.height for mark, digit, bar in zip(marks, digits, is_bar, strict=True) if digit is not None and not bar]
     least, most = (0.0, MAX_TALLER * median(heights)) if heights else (share * longest_side for share in ALONE)
-    return [bar and not least <= max(mark.box.width, mark.box.height) <= most for mark, bar in zip(marks, is_bar, strict=True)]
+    min_thickness = 0.0 if heights else MIN_THICKNESS
+    return [
+        bar and not (least <= max(mark.box.width, mark.box.height) <= most and mark.thickness >= min_thickness)
+        for mark, bar in zip(marks, is_bar, strict=True)
+    ]
