@@ -162,6 +162,12 @@ class TrainConfig:
         """Return a copy with `changes`; raise ConfigError as the constructor does."""
         return dataclasses.replace(self, **changes)
 
+    def fitted_to(self, num_images: int) -> "TrainConfig":
+        """Return these settings for `num_images` training images: if they are too few for `num_validation`, a tenth validates."""
+        if self.num_validation < num_images:
+            return self
+        return self.replace(num_validation=max(1, num_images // 10) if num_images > 1 else 0)
+
     def to_json(self) -> str:
         """Return all fields as a JSON object."""
         return json.dumps(dataclasses.asdict(self), indent=2)

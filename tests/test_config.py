@@ -199,3 +199,21 @@ def test_config_from_larger_machine_is_read_with_fewer_threads() -> None:
     assert TrainConfig.from_json('{"threads": 4096}').threads == CPU_COUNT
     with pytest.raises(ConfigError, match="threads is 0"):
         TrainConfig.from_json('{"threads": 0}')
+
+
+@pytest.mark.parametrize(
+    ("num_validation", "num_images", "fitted"),
+    [
+        (5000, 60_000, 5000),
+        (5000, 5001, 5000),
+        (5000, 5000, 500),
+        (5000, 1000, 100),
+        (300, 200, 20),
+        (9, 6, 1),
+        (5, 1, 0),
+        (0, 6, 0),
+    ],
+)
+def test_validation_images_that_do_not_fit_become_a_tenth(num_validation: int, num_images: int, fitted: int) -> None:
+    config = TrainConfig(num_validation=num_validation)
+    assert config.fitted_to(num_images) == config.replace(num_validation=fitted)

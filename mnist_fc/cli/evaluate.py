@@ -121,7 +121,7 @@ def _in_percent(interval: evaluation.Interval | None) -> str:
 
 def _trained(config: TrainConfig, images: Mnist) -> Reader:
     """Train a network and return a reader with its last weights."""
-    for record in train(config, images):
+    for record in train(config.fitted_to(len(images.train_labels)), images):
         if isinstance(record, WeightsRecord):
             weights = record.weights
     return Reader.from_weights(weights, config)

@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from mnist_fc.config import FIELDS, PRESETS, Choice, LayerSizes, Range, parse_value
+from mnist_fc.cli.console import Screen
+from mnist_fc.config import FIELDS, PRESETS, Choice, LayerSizes, Range, TrainConfig, parse_value
 from mnist_fc.data.mnist import Mnist, download_mnist, load_mnist
 from mnist_fc.runs.store import RUNS_VARIABLE
 
@@ -102,6 +103,18 @@ def add_store_option(parser: argparse.ArgumentParser) -> None:
 def load_data(parsed: argparse.Namespace) -> Mnist:
     """Return the data that --data or --download names. Raises DataError."""
     return load_mnist(download_mnist() if parsed.download else parsed.data)
+
+
+def fit_validation(config: TrainConfig, images: Mnist, screen: Screen) -> TrainConfig:
+    """Return `config` with a tenth of the training images for validation if it asks for more than there are, and say so."""
+    num_images = len(images.train_labels)
+    fitted = config.fitted_to(num_images)
+    if fitted != config:
+        screen.line(
+            f"{config.num_validation:,} validation images do not fit: {fitted.num_validation:,} of the {num_images:,} training "
+            "images are held out."
+        )
+    return fitted
 
 
 def given_settings(parsed: argparse.Namespace) -> dict[str, Any]:

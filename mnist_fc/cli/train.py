@@ -17,6 +17,7 @@ from mnist_fc.cli.options import (
     add_data_options,
     add_setting_options,
     add_store_option,
+    fit_validation,
     given_settings,
     load_data,
     option_of_field,
@@ -106,7 +107,9 @@ def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStor
     # Processes on one machine share its cores.
     threads = max(1, min(DEFAULT_THREADS, CPU_COUNT // group.local_size))
     config = PRESETS[parsed.preset].replace(**{"threads": threads, **given_settings(parsed)})
-    images, added = _training_data(parsed, config, screen)
+    images = load_data(parsed)
+    config = fit_validation(config, images, screen)
+    images, added = _with_added(images, parsed, config, screen)
     if group.rank > 0:
         return _Prepared(config, images, None)
     for run in store.plan_eviction(config).to_remove:
@@ -128,9 +131,9 @@ def _prepare_resumed(parsed: argparse.Namespace, group: ProcessGroup, store: Run
     return _Prepared(config, images, folder, state)
 
 
-def _training_data(parsed: argparse.Namespace, config: TrainConfig, screen: Screen) -> tuple[Mnist, str]:
-    """Return MNIST with what the options add to it, and a description of that."""
-    images, added = load_data(parsed), []
+def _with_added(images: Mnist, parsed: argparse.Namespace, config: TrainConfig, screen: Screen) -> tuple[Mnist, str]:
+    """Return `images` with what the options add to them, and a description of that."""
+    added = []
     if parsed.pen_strokes:
         digits, _ = pen_digits.load(parsed.pen_strokes).split()
         num_writers = len(set(digits.writers.tolist()))
