@@ -28,7 +28,7 @@ def add_parser(commands: Subparsers) -> None:
 def run_evaluate(parsed: argparse.Namespace) -> int:
     """Print the accuracy and the loss of a checkpoint on the test images."""
     model = checkpoint.load(parsed.checkpoint)
-    images = load_data(parsed)
+    images = load_data(parsed, Screen(to_stderr=parsed.json))
     loss, accuracy = evaluate(model, images.test_images, images.test_labels)
     if parsed.json:
         print(to_json({"test_accuracy": accuracy, "test_loss": loss}))
@@ -69,8 +69,8 @@ def add_measure_parser(commands: Subparsers) -> None:
 
 def run_measure(parsed: argparse.Namespace) -> int:
     """Print tables of what each network reads and of what is rejected, or JSON."""
-    images = load_data(parsed)
     screen = Screen(to_stderr=parsed.json)
+    images = load_data(parsed, screen)
     digits = pen_digits.load(parsed.pen_strokes)
     fashion_mnist = evaluation.load_idx_images(parsed.fashion_mnist) if parsed.fashion_mnist else None
     if not parsed.all_writers:

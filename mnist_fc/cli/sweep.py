@@ -71,7 +71,7 @@ def run_sweep(parsed: argparse.Namespace) -> int:
         minutes=None if parsed.minutes is None else to_number(parsed.minutes),
         seed=base.seed,
     )
-    images = load_data(parsed)
+    images = load_data(parsed, screen)
     config = dataclasses.replace(config, base=fit_validation(config.base, images, screen))
     for record in sweep(config, images):
         if record.state != "running":

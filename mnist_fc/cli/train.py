@@ -107,7 +107,7 @@ def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStor
     # Processes on one machine share its cores.
     threads = max(1, min(DEFAULT_THREADS, CPU_COUNT // group.local_size))
     config = PRESETS[parsed.preset].replace(**{"threads": threads, **given_settings(parsed)})
-    images = load_data(parsed)
+    images = load_data(parsed, screen)
     config = fit_validation(config, images, screen)
     images, added = _with_added(images, parsed, config, screen)
     if group.rank > 0:
@@ -117,14 +117,14 @@ def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStor
     return _Prepared(config, images, store.create(config, added))
 
 
-def _prepare_resumed(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, _screen: Screen) -> _Prepared:
+def _prepare_resumed(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, screen: Screen) -> _Prepared:
     """Open a run of the store to continue it. Raises ConfigError if options would change its settings or data."""
     names = [*given_settings(parsed), *(name for name in ("pen_strokes", "outliers") if getattr(parsed, name))]
     if names:
         options = ", ".join(f"--{option_of_field(name)}" for name in names)
         raise ConfigError(f"--resume keeps the run's own settings and data; leave out {options}")
     config = store.run(parsed.resume).config
-    images = load_data(parsed)
+    images = load_data(parsed, screen)
     if group.rank > 0:
         return _Prepared(config, images, None, store.state(parsed.resume))
     folder, state = store.reopen(parsed.resume)

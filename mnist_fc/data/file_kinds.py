@@ -45,7 +45,7 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
 )
 """First bytes, what a file with them is, and what to do with it."""
 
-_PICKLE = re.compile(rb"\x80[\x02-\x05]|\(?[ld]p[01]\n|\(\(?[ldt]p?[01]\n|c[a-z_.]+\n[A-Za-z_]+\n")
+_PICKLE = re.compile(rb"\x80[\x02-\x05]|\(?[ld]p[01]\n|\(\(?[ldt]p?[01]\n|c(numpy[a-z_.]*|copy_reg|__builtin__|builtins)\n")
 _WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|script|title|meta|\?xml|!--)", re.IGNORECASE)
 _TEXT = re.compile(rb"[^\x00-\x08\x0e-\x1f]+")
 _TABLE_ROW = re.compile(rb"[^\r\n]*?[,;\t][^\r\n]*?[,;\t]")

@@ -35,8 +35,8 @@ MAX_VALUES = MAX_IMAGES * 784
 QMNIST_COLUMNS = 8
 """Columns of QMNIST's labels: the digit, then the writer and more."""
 
-MAX_ENTRIES = 10_000
-"""Files and folders that are looked at in search of a data set."""
+MAX_ENTRIES, MAX_FOLDERS = 10_000, 200
+"""Entries of a folder, and folders below it, that are looked at in search of a data set."""
 
 _NAME = re.compile(
     r"(?P<prefix>.*?)(?P<part>train(ing)?|t10k|test(10k|50k|60k)?)[-_. ]*(?P<what>images?|labels?)(?P<rest>.*)", re.IGNORECASE
@@ -125,7 +125,7 @@ def find_idx_set(folder: Path) -> DataSet:
 
     Raises DataError if there is none, or if there are several: then it names them, and what else it found.
     """
-    places = [folder, *_folders_below(folder)]
+    places = [folder, *itertools.islice(_folders_below(folder), MAX_FOLDERS)]
     found = [(place, prefix, files) for place in places for prefix, files in _sets_in(place).items()]
     complete = [one for one in found if len(one[2]) == len(IDX_FILES)]
     here = [one for one in complete if one[0] == folder]
@@ -207,5 +207,6 @@ def _what_is_in(places: list[Path]) -> str:
 
 
 def _named(path: Path) -> str:
-    advice = UNPACK if path.suffix.lower() == ".zip" else f"save its arrays as an .npz of {WANTED}"
+    is_archive = path.suffix.lower() == ".zip" or ".tar" in path.suffixes
+    advice = UNPACK if is_archive else f"save its arrays as an .npz of {WANTED}"
     return f"it holds {path.name}; {advice}"

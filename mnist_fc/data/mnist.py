@@ -19,7 +19,7 @@ from mnist_fc.data.idx import find_idx_set, idx_set_of, is_idx_name, read_idx_se
 from mnist_fc.data.npz import read_npz
 from mnist_fc.files import ASSETS
 
-__all__ = ["DATA_VARIABLE", "EMBEDDED", "DataError", "Mnist", "download_mnist", "load_mnist", "split_validation"]
+__all__ = ["DATA_VARIABLE", "EMBEDDED", "DataError", "Mnist", "load_mnist", "split_validation"]
 
 EMBEDDED = ASSETS / "mnist.npz"
 DATA_VARIABLE = "MNIST_FC_DATA"
@@ -88,22 +88,6 @@ def _read(source: Path) -> Arrays:
     if is_idx_name(source) and source.is_file():
         return read_idx_set(idx_set_of(source))
     return read_npz(source)
-
-
-def download_mnist(folder: str | Path | None = None) -> Path:
-    """Download the four original files with torchvision and its progress bar; return the folder for `load_mnist`.
-
-    `folder` defaults to the user's cache. Existing files are not downloaded again. Raises DataError if a download fails.
-    """
-    from torchvision.datasets import MNIST  # imported here: it takes two seconds, and nothing else needs it
-
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnist_fc"
-    root = Path(folder or cache)
-    try:
-        MNIST(str(root), download=True)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"MNIST could not be downloaded to {root}: {error}") from None
-    return root / "MNIST" / "raw"
 
 
 def split_validation(labels: Tensor, num_validation: int, seed: int) -> tuple[Tensor, Tensor]:

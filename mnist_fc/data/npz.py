@@ -39,12 +39,16 @@ def read_npz(path: Path) -> Arrays:
         except DAMAGE as error:
             if isinstance(error, DataError):
                 raise
+            if "allow_pickle" in str(error):
+                raise DataError(f"{path} holds Python objects, which could run code; save arrays of numbers") from None
             raise DataError(f"{path} is damaged; replace it with an intact copy") from None
 
 
 def _not_npz(head: bytes, path: Path) -> DataError:
     if head.startswith(GZIP):
         head = _unzipped(path)
+    if head.startswith(ZIP):
+        return DataError(f"{path} is a gzipped archive; unpack it with gzip -d first")
     if kind := kind_of(head, path.name):
         return DataError(f"{path} is {kind[0]}; {kind[1]}")
     return DataError(f"{path} is damaged or not an .npz file; replace it with an intact copy")
@@ -79,8 +83,10 @@ def _names(found: list[str], path: Path) -> dict[str, str]:
 
 
 def _read(file: "np.lib.npyio.NpzFile", name: str, path: Path) -> np.ndarray:
-    member = file.zip.getinfo(f"{name}.npy") if file.zip else None
-    if member and member.file_size > MAX_BYTES:
+    member = file.zip.NameToInfo.get(f"{name}.npy") if file.zip else None
+    if member is None:
+        raise DataError(f"{path}: {name} is no array; replace the file with an intact copy")
+    if member.file_size > MAX_BYTES:
         raise DataError(f"{path}: {name} is larger than {MAX_IMAGES:,} images; leave some out")
     array: np.ndarray = file[name]
     return array

@@ -6,6 +6,7 @@ import pytest
 
 from mnist_fc.cli.main import main
 from mnist_fc.config import TrainConfig
+from mnist_fc.network.checkpoint import SHIPPED
 from tests.support.data import Arrays, write_npz
 
 
@@ -34,3 +35,15 @@ def test_sweep_holds_a_tenth_out_and_says_so(own: Path, tmp_path: Path, capsys: 
     said = capsys.readouterr().out
     assert "5,000 validation images do not fit: 20 of the 200 training images are held out." in said
     assert "Its accuracy is on 20 validation images" in said
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["words", "JSON"])
+def test_evaluate_hints_at_data_on_its_side(
+    small_arrays: Arrays, tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    arrays = small_arrays | {name: small_arrays[name].transpose(0, 2, 1) for name in ("x_train", "x_test")}
+    path = write_npz(tmp_path / "side.npz", arrays)
+    assert main(["evaluate", str(SHIPPED), "--data", str(path), *(["--json"] if as_json else [])]) == 0
+    out, err = (text.splitlines() for text in capsys.readouterr())
+    assert len(out) + len(err) == 2
+    assert "The digits lie on their side: rows and columns are exchanged." in (err if as_json else out)[0]

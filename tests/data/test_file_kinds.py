@@ -69,6 +69,7 @@ FILES = {
     "mnist.tar.gz": (gzip.compress(tar()), "is a tar archive; unpack it"),
     "mnist.bz2": (bz2.compress(b"ink"), "is a bzip2 archive"),
     "xnist.xz": (lzma.compress(b"ink"), "is an xz archive"),
+    "mnist.npz.gz": (gzip.compress(zipped(**{"x_train.npy": b""})), "is a gzipped archive; unpack it with gzip -d first"),
     "digit.png": (saved(lambda file: Image.new("L", (28, 28)).save(file, "png")), "is a picture; pictures are no data set"),
     "digit.jpg": (saved(lambda file: Image.new("L", (28, 28)).save(file, "jpeg")), "is a picture"),
     "digits.db": (database(), "is an SQLite database"),

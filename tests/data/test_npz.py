@@ -1,5 +1,6 @@
 """npz.py and arrays.py: the names and layouts in circulation give the same data; what is ambiguous is rejected."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,14 @@ def test_two_names_for_one_array_are_rejected(arrays: Arrays, tmp_path: Path) ->
     doubled = {"train_images" if name == "x_train" else name: values for name, values in arrays.items()}
     path = write_npz(tmp_path / "m.npz", doubled | {"X_train": arrays["x_train"]})
     with pytest.raises(DataError, match=r"has both train_images and X_train; rename the one to use x_train"):
+        load_mnist(path)
+
+
+def test_a_member_that_is_no_array_is_named(arrays: Arrays, tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "m.npz", {name: values for name, values in arrays.items() if name != "y_test"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("y_test", b"not an array")
+    with pytest.raises(DataError, match=r"m.npz: y_test is no array; replace the file with an intact copy"):
         load_mnist(path)
 
 

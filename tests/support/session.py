@@ -34,7 +34,14 @@ def new_server(runs: Path, **variables: str) -> Iterator[None]:
 
 def _forget_server() -> None:
     """Drop what the page's script keeps for the lifetime of a server."""
-    for resource in (shared.scheduler, shared.mnist, shared.shipped_reader, shared.shipped_accuracy, throttle.results):
+    for resource in (
+        shared.scheduler,
+        shared.mnist,
+        shared.shipped_reader,
+        shared.shipped_accuracy,
+        shared.data_hint,
+        throttle.results,
+    ):
         resource.clear()
     for cached in (shared.trained_on, notices._removed_by):
         cached.cache_clear()

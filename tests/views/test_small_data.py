@@ -96,3 +96,7 @@ def test_a_digit_that_never_occurs_has_no_accuracy(trained: Run) -> None:
     accuracies = component_data(opened_tab("Mistakes"), "confusion_matrix")["accuracies"]
     labels = shared.mnist().test_labels.tolist()
     assert [accuracy == "none" for accuracy in accuracies] == [digit not in labels for digit in range(10)]
+
+
+def test_data_like_mnist_gets_no_hint(num_train: int) -> None:
+    assert not has_text(opened_app(), "Check your data")
