@@ -10,6 +10,7 @@ Each package has a docstring that says what it is for and where to start. Each i
     runs, analysis, data
     network, drawing
     config, records, files          every setting; what a run yields; reading and writing files
+    cpus                            the cores that this process may use
 
 pyproject.toml states this as contracts, which import-linter checks.
 """

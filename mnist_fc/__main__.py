@@ -1,6 +1,15 @@
 """The command line, `python -m mnist_fc`. Start reading in cli/."""
 
+import os
 import sys
+
+# NumPy's matrix library starts a thread for each core when it is loaded, and interrupts the program where it may start none. The
+# products of this program are PyTorch's.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+if not sys.flags.safe_path:
+    # `python -m` puts the working folder first, where somebody's `queue.py` or `random.py` would hide that of Python.
+    sys.path.append(sys.path.pop(0))
 
 from mnist_fc.cli.main import main
 

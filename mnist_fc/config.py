@@ -6,11 +6,13 @@ The config is all that is sent down to a training process, and all that a run de
 import dataclasses
 import json
 import math
-import os
+import re
 import reprlib
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
+
+from mnist_fc import cpus
 
 Activation = Literal["relu", "tanh", "sigmoid", "leaky_relu", "gelu"]
 Optimizer = Literal["adam", "adamw", "sgd"]
@@ -18,10 +20,12 @@ Schedule = Literal["constant", "one_cycle", "cosine"]
 Augmentation = Literal["none", "shift", "affine", "elastic"]
 Initialization = Literal["pytorch", "keras"]
 
-CPU_COUNT = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CPU_COUNT = cpus.usable()
 
-# A batch of a hundred digits is too little work for more threads.
-DEFAULT_THREADS = min(CPU_COUNT, 4)
+MAX_DEFAULT_THREADS = 4
+"""A batch of a hundred digits is too little work for more threads."""
+
+DEFAULT_THREADS = min(CPU_COUNT, MAX_DEFAULT_THREADS, cpus.requested() or CPU_COUNT)
 
 NUM_INPUTS, NUM_CLASSES = 28 * 28, 10
 
@@ -51,7 +55,7 @@ class Range:
         """Return `value` as `kind`; raise ConfigError unless it is a finite number in the interval."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not self.low <= value <= self.high or self.kind(value) != value:
-            raise ConfigError(f"{name} is {_shown(value)}; it must be {self}")
+            raise ConfigError(f"{name} is {_shown(value)}; it must be {self}{comma_hint(value)}")
         return self.kind(value)
 
 
@@ -225,7 +229,7 @@ def parse_value(name: str, text: str) -> Any:
     """Return the value that `text`, such as "0.001", "relu" or "500,500", has as field `name`, unchecked."""
     limit = FIELDS[name]
     if isinstance(limit, LayerSizes):
-        return tuple(to_number(part) for part in text.split(","))
+        return tuple(to_number(part) for part in split_sizes(text))
     return text if isinstance(limit, Choice) else to_number(text)
 
 
@@ -234,14 +238,30 @@ def format_value(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
+def split_sizes(text: str) -> list[str]:
+    """Return the parts of layer sizes, however a person separates them: 64,64 or 64x64, 64-64, 64;64 and 64 64."""
+    return re.split(r"\s*[,;]\s*|(?<=\d)\s*[-x\u00d7*/]\s*(?=\d)|\s+", text.strip())
+
+
 def to_number(text: str) -> Any:
-    """Return `text` as a number, or unchanged if it is not one, so that a later check can report it."""
+    """Return `text` as a number, or unchanged if it is not one, so that a later check can report it.
+
+    A comma is understood where it can only be a decimal comma: 0,001 and 2,5 but not 1,000.
+    """
+    if re.fullmatch(r"[+-]?(0+,\d+|\d+,(\d{1,2}|\d{4,}))([eE][+-]?\d+)?", text.strip(), re.ASCII):
+        text = text.replace(",", ".")
     for kind in (int, float):
         try:
             return kind(text)
         except ValueError:
             continue
     return text
+
+
+def comma_hint(value: Any) -> str:
+    """Return what to add to the message about a wrong value if its comma may mean thousands or decimals; else nothing."""
+    is_unclear = isinstance(value, str) and re.fullmatch(r"\s*[+-]?[\d.]*\d,[\d.,]*\d\s*", value[:MAX_SHOWN], re.ASCII)
+    return "; use no comma, and a point for decimals" if is_unclear else ""
 
 
 def nearest_preset(config: TrainConfig) -> tuple[str, dict[str, Any]]:

@@ -4,6 +4,8 @@ import errno
 import os
 import secrets
 import stat
+import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,20 @@ ROOT = Path(__file__).parents[1]
 
 ASSETS = ROOT / "assets"
 """The folder of what ships with the program: MNIST and the trained networks."""
+
+
+REPLACE_SECONDS = 2.0
+"""How long `atomic_write` tries to replace a file that another program keeps open."""
+
+
+def module_command(module: str) -> list[str]:
+    """Return the command that runs a module of this program in a process of its own.
+
+    Neither the working folder nor the checkout comes before the standard library there: either may hold somebody's `queue.py`
+    or `random.py`, which PyTorch would import.
+    """
+    code = f"import sys, runpy; sys.path.append({str(ROOT)!a}); runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    return [sys.executable, "-P", "-c", code]
 
 
 def atomic_write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -28,12 +44,31 @@ def atomic_write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        _replace(part, path)
     except BaseException:
         with suppress(FileNotFoundError):  # it could not be created
             part.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def _replace(part: Path, path: Path) -> None:
+    """Replace `path` by `part`. Where another program has `path` open for a moment, try again for at most REPLACE_SECONDS.
+
+    Virus scanners do that on Windows, and other machines on network shares. Nothing reports when they close it, so this waits.
+    """
+    give_up_at = time.monotonic() + REPLACE_SECONDS
+    seconds = 0.01
+    while True:
+        try:
+            os.replace(part, path)
+            return
+        except OSError as error:
+            is_passing = isinstance(error, PermissionError) or error.errno in (errno.EBUSY, errno.ETXTBSY, errno.ESTALE)
+            if not is_passing or time.monotonic() > give_up_at:
+                raise
+        time.sleep(seconds)
+        seconds *= 2
 
 
 def _sync_folder(folder: Path) -> None:
@@ -51,7 +86,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
             raise
     finally:
         os.close(descriptor)

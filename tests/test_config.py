@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_fc.config import CPU_COUNT, FIELDS, PRESETS, Choice, ConfigError, LayerSizes, Range, TrainConfig, preset_of
+from mnist_fc.config import (
+    CPU_COUNT,
+    FIELDS,
+    PRESETS,
+    Choice,
+    ConfigError,
+    LayerSizes,
+    Range,
+    TrainConfig,
+    parse_value,
+    preset_of,
+)
 
 RANGES = {name: limit for name, limit in FIELDS.items() if isinstance(limit, Range)}
 CHOICES = {name: limit for name, limit in FIELDS.items() if isinstance(limit, Choice)}
@@ -217,3 +228,24 @@ def test_config_from_larger_machine_is_read_with_fewer_threads() -> None:
 def test_validation_images_that_do_not_fit_become_a_tenth(num_validation: int, num_images: int, fitted: int) -> None:
     config = TrainConfig(num_validation=num_validation)
     assert config.fitted_to(num_images) == config.replace(num_validation=fitted)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("0,001", 0.001), ("0,5", 0.5), ("2,5", 2.5), ("-0,5", -0.5), ("1,5e-3", 0.0015), ("00,125", 0.125)]
+)
+def test_a_decimal_comma_without_doubt_is_understood(text: str, number: float) -> None:
+    assert parse_value("learning_rate", text) == number
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("batch_size", "1,000"), ("seed", "12,345"), ("seed", "1,234,567"), ("dropout", "1.000,5")]
+)
+def test_a_comma_in_doubt_is_rejected_with_advice(name: str, text: str) -> None:
+    assert refusal(**{name: parse_value(name, text)}).endswith("; use no comma, and a point for decimals")
+
+
+@pytest.mark.parametrize(
+    "text", ["64,32", "64, 32", "64x32", "64 x 32", "64\u00d732", "64;32", "64; 32", "64 32", "64-32", " 64,32 "]
+)
+def test_layer_sizes_may_be_separated_in_every_usual_way(text: str) -> None:
+    assert parse_value("hidden_sizes", text) == (64, 32)

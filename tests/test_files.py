@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import pytest
 
+from mnist_fc import files
 from mnist_fc.files import atomic_write, open_regular_file, read_bounded
 from tests.support.files import files_no_larger_than
 
@@ -149,3 +150,30 @@ def test_devices_folders_and_missing_files_are_rejected(tmp_path: Path) -> None:
     for path in (Path("/dev/zero"), tmp_path / "link", tmp_path, tmp_path / "none"):
         with pytest.raises(OSError, match=r"not a regular file|directory|No such file"):
             read_bounded(path, 10)
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "in use"), OSError(errno.EBUSY, "busy")])
+def test_a_write_waits_for_a_program_that_has_the_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    refusals, replace = [error, error], os.replace
+
+    def refuse_twice(part: Path, path: Path) -> None:
+        if refusals:
+            raise refusals.pop()
+        replace(part, path)
+
+    monkeypatch.setattr(os, "replace", refuse_twice)
+    atomic_write(tmp_path / "file", lambda file: file.write(b"new"))
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_a_write_gives_up_on_a_file_that_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "in use")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(files, "REPLACE_SECONDS", 0.0)
+    with pytest.raises(PermissionError, match="in use"):
+        atomic_write(tmp_path / "file", lambda file: file.write(b"new"))
+    assert not list(tmp_path.iterdir())

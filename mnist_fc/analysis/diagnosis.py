@@ -111,6 +111,11 @@ def has_diverged(steps: Sequence[StepRecord], end: EndRecord | None) -> bool:
     return _symptom_of_divergence(steps, end) is not None
 
 
+def outcome_word(steps: Sequence[StepRecord], end: EndRecord) -> Literal["done", "stopped", "failed", "diverged"]:
+    """Return the word for how a run ended, the same wherever people read it: its outcome, or "diverged"."""
+    return "diverged" if has_diverged(steps, end) else end.outcome
+
+
 def _divergence(
     config: TrainConfig, learning_rate: float, steps: Sequence[StepRecord], end: EndRecord | None
 ) -> Diagnosis | None:

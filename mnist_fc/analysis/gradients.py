@@ -57,10 +57,14 @@ def last_vanishing_step(curves: Sequence[Curve]) -> int | None:
     return max((flow.step for flow in _flows(curves) if flow.vanishes), default=None)
 
 
-def is_gradient_lost(steps: Sequence[StepRecord]) -> bool:
-    """Return whether in each of the newest records some layer's gradient is zero or not finite."""
+def lost_layers(steps: Sequence[StepRecord]) -> tuple[int, ...]:
+    """Return the indices of the layers whose gradient is zero or not finite in the last record, from the input's on.
+
+    Returns () unless each of the newest records has such a layer.
+    """
     norms = np.array([record.gradient_norms for record in steps[-NEWEST_RECORDS:]], np.float64)
-    return bool((~(np.isfinite(norms) & (norms > 0))).any(axis=-1).all())
+    is_lost = ~(np.isfinite(norms) & (norms > 0))
+    return tuple(np.flatnonzero(is_lost[-1]).tolist()) if len(steps) and is_lost.any(axis=-1).all() else ()
 
 
 def _flows(curves: Sequence[Curve]) -> list[GradientFlow]:

@@ -13,7 +13,6 @@ import json
 import platform
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from mnist_fc.benchmark import peers
 from mnist_fc.benchmark.peers import NETS, PEERS
 from mnist_fc.config import CPU_COUNT, TrainConfig
 from mnist_fc.data.mnist import EMBEDDED, Mnist
+from mnist_fc.files import module_command
 from mnist_fc.network import kernels
 from mnist_fc.network.optimizer import Optimizer
 from mnist_fc.records import EpochRecord, WeightsRecord
@@ -204,7 +204,7 @@ def _time_peers(net: str, threads: int, num_epochs: int, report: Callable[[str],
             continue
         report(f"{net}: {num_epochs} epochs of {name}")
         done = subprocess.run(
-            [sys.executable, "-m", peers.__name__, name, net, str(threads), str(num_epochs), str(EMBEDDED)],
+            [*module_command(peers.__name__), name, net, str(threads), str(num_epochs), str(EMBEDDED)],
             env=peers.environment(name, threads),
             capture_output=True,
             text=True,

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from mnist_fc.config import PRESETS, TrainConfig
-from mnist_fc.files import ROOT
 
 NETS = {"784-500-10": PRESETS["blog-pytorch"], "784-500-500-10": PRESETS["blog-keras"]}
 """The blog's two networks, with its settings."""
@@ -32,7 +31,6 @@ def environment(name: str, threads: int) -> dict[str, str]:
     counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "KERAS_BACKEND": PEERS[name][-1],  # scikit-learn ignores it
         **dict.fromkeys(counts, str(threads)),
     }

@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mnist_fc.analysis.diagnosis import outcome_word
 from mnist_fc.cli.console import Screen, to_json
 from mnist_fc.cli.options import (
     Subparsers,
@@ -22,7 +24,7 @@ from mnist_fc.cli.options import (
     load_data,
     option_of_field,
 )
-from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, PRESETS, ConfigError, Range, TrainConfig, to_number
+from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, MAX_DEFAULT_THREADS, PRESETS, ConfigError, Range, TrainConfig, to_number
 from mnist_fc.data import non_digits, pen_digits
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, step_of
@@ -82,6 +84,7 @@ class _Prepared:
 class _Figures:
     """The figures of a training for JSON, gathered from its records."""
 
+    steps: list[StepRecord] = field(default_factory=list)
     train_loss: float | None = None
     epoch_seconds: list[float] = field(default_factory=list)
     images_per_second: list[float] = field(default_factory=list)
@@ -89,14 +92,14 @@ class _Figures:
 
 def run_train(parsed: argparse.Namespace) -> int:
     """Train a network. Under torchrun, only the first process prints and writes the run."""
-    with joined() as group:
+    with joined(lambda text: print(text, file=sys.stderr, flush=True)) as group:
         screen = Screen(to_stderr=parsed.json, is_silent=group.rank > 0)
         store = RunStore(runs_dir(parsed.runs_dir))
         prepared = (_prepare_resumed if parsed.resume else _prepare_new)(parsed, group, store, screen)
         figures = _Figures()
         end = _train(prepared, group, screen, figures)
         if prepared.folder:
-            screen.line(_ending(end, prepared.folder))
+            screen.line(_ending(figures.steps, end, prepared.folder))
             if parsed.json:
                 print(to_json(_result(prepared.config, prepared.folder, figures, end)), flush=True)
         return EXIT_CODES[end.outcome]
@@ -105,7 +108,9 @@ def run_train(parsed: argparse.Namespace) -> int:
 def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, screen: Screen) -> _Prepared:
     """Create a run, and make room for it in the store."""
     # Processes on one machine share its cores.
-    threads = max(1, min(DEFAULT_THREADS, CPU_COUNT // group.local_size))
+    threads = DEFAULT_THREADS
+    if group.local_size > 1:  # torchrun sets OMP_NUM_THREADS to 1 for each of them
+        threads = max(1, min(MAX_DEFAULT_THREADS, CPU_COUNT // group.local_size))
     config = PRESETS[parsed.preset].replace(**{"threads": threads, **given_settings(parsed)})
     images = load_data(parsed, screen)
     config = fit_validation(config, images, screen)
@@ -160,6 +165,7 @@ def _train(prepared: _Prepared, group: ProcessGroup, screen: Screen, figures: _F
                     folder.write(record)
                 match record:
                     case StepRecord():
+                        figures.steps.append(record)
                         figures.train_loss = record.train_loss
                         screen.step(record, config)
                     case EpochRecord():
@@ -219,12 +225,11 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _ending(end: EndRecord, folder: RunFolder) -> str:
+def _ending(steps: Sequence[StepRecord], end: EndRecord, folder: RunFolder) -> str:
     """Return the last line: how the training ended, its test accuracy, and where the checkpoint is."""
+    ended = f"{outcome_word(steps, end).capitalize()} after {end.train_seconds:.1f} s of training"
     if end.outcome == "failed":
-        return f"{end.message} The checkpoint of the last finite weights, at most step {end.step}, is {folder.checkpoint}."
-    verb = "Stopped" if end.outcome == "stopped" else "Done"
-    return (
-        f"{verb} after {end.train_seconds:.1f} s of training: test accuracy {end.test_accuracy:.2%}. "
-        f"The checkpoint of step {end.step} is {folder.checkpoint}."
-    )
+        return (
+            f"{ended}. {end.message} The checkpoint of the last finite weights, at most step {end.step}, is {folder.checkpoint}."
+        )
+    return f"{ended}: test accuracy {end.test_accuracy:.2%}. The checkpoint of step {end.step} is {folder.checkpoint}."

@@ -1,21 +1,49 @@
-"""The lock that tells which process writes a run."""
+"""The lock that tells which process writes a run.
 
+It is the system's lock on a file. Some network shares and mounts have no such locks; there a second file names the process that
+writes. It stays behind when that process is killed, and the next process on the same machine notices that its owner is gone.
+"""
+
+import errno
 import sys
 from pathlib import Path
 
 if sys.platform != "win32":
     import fcntl
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from mnist_fc.files import open_regular_file
-from mnist_fc.runs.layout import LOCK_NAME
+from mnist_fc.runs.layout import LOCK_NAME, RunsError
 
 LOCK_SECONDS = 0.5
 """The time that a writer waits for the lock: a process that only checks it holds it for a moment."""
 
+SOFT_LOCK_NAME = ".lock-owner"
+
 WRITTEN_HERE: set[Path] = set()
 """The folders of the runs that this process is writing."""
+
+_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+def acquire(path: Path) -> BaseFileLock:
+    """Return the lock of the run in `path`, acquired. Raises RunsError if another process has it, and OSError."""
+    lock: BaseFileLock = FileLock(path / LOCK_NAME, thread_local=False, fallback_to_soft=False)
+    try:
+        try:
+            lock.acquire(timeout=LOCK_SECONDS)
+        except OSError as error:
+            if not _is_unsupported(error):
+                raise
+            lock = SoftFileLock(path / SOFT_LOCK_NAME, thread_local=False)
+            lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        message = f"the run {path.name} is running in another program"
+        if isinstance(lock, SoftFileLock):
+            message += f"; if that was killed on another machine, delete {path / SOFT_LOCK_NAME}"
+        raise RunsError(message) from None
+    return lock
 
 
 def is_locked(path: Path) -> bool:
@@ -26,8 +54,22 @@ def is_locked(path: Path) -> bool:
         return False
     try:
         return _is_held(path / LOCK_NAME)
-    except OSError:  # a file that cannot be opened is not being written either
+    except OSError as error:  # a file that cannot be opened is not being written either
+        return _is_unsupported(error) and _is_soft_lock_held(path / SOFT_LOCK_NAME)
+
+
+def _is_unsupported(error: OSError) -> bool:
+    return not isinstance(error, Timeout) and error.errno in _UNSUPPORTED
+
+
+def _is_soft_lock_held(path: Path) -> bool:
+    if not path.exists():
         return False
+    try:
+        with SoftFileLock(path).acquire(timeout=0):  # takes over what a killed process has left
+            return False
+    except (OSError, Timeout):
+        return True
 
 
 if sys.platform == "win32":

@@ -5,21 +5,21 @@ from dataclasses import asdict
 
 import torch
 
+from mnist_fc.analysis.diagnosis import outcome_word
 from mnist_fc.config import format_value
-from mnist_fc.records import (
-    EndRecord,
-    EpochRecord,
-)
+from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.settings import RunSettings
 
 
-def report(name: str, settings: RunSettings, epochs: Sequence[EpochRecord], end: EndRecord | None) -> str:
+def report(
+    name: str, settings: RunSettings, steps: Sequence[StepRecord], epochs: Sequence[EpochRecord], end: EndRecord | None
+) -> str:
     """Return a summary of a run in Markdown: network, outcome, epochs and settings."""
     network = "-".join(map(str, settings.config.layer_sizes))
     outcome = (
         "It is running, or was interrupted."
         if end is None
-        else f"{end.outcome.capitalize()} after {end.step:,} steps. {end.message}"
+        else f"{outcome_word(steps, end).capitalize()} after {end.step:,} steps. {end.message}"
     )
     lines = [f"# {name}", "", f"{network}, preset {settings.in_words}, PyTorch {torch.__version__}. {outcome.strip()}", ""]
     if end and end.test_accuracy is not None:

@@ -112,8 +112,11 @@ class EventFile:
                 self._file.close()
             raise
 
-    def write(self, record: Record) -> None:
-        """Add a record's numbers, and at the end of an epoch or the run a picture of the newest weights. States are skipped."""
+    def write(self, record: Record, *, has_diverged: bool = False) -> None:
+        """Add a record's numbers, and at the end of an epoch or the run a picture of the newest weights. States are skipped.
+
+        The end of a run that `has_diverged` counts as a failure, also if the run took all its steps.
+        """
         match record:
             case WeightsRecord():
                 if not self._has_graph:
@@ -144,7 +147,8 @@ class EventFile:
             case EndRecord(step=step):
                 results = {"loss/test": record.test_loss, "accuracy/test": record.test_accuracy}
                 # TensorBoard keeps the first end that it reads, and a stopped run can resume to another.
-                ends = [] if record.outcome == "stopped" else [_session_end(is_success=record.outcome == "done")]
+                is_success = record.outcome == "done" and not has_diverged
+                ends = [] if record.outcome == "stopped" else [_session_end(is_success=is_success)]
                 self._add(step, summary=_summary(self._scalars(step, results) + self._pictures(step) + ends))
 
     def release_weights(self) -> None:

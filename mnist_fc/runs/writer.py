@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 
+from mnist_fc.analysis.diagnosis import has_diverged
 from mnist_fc.config import TrainConfig, preset_of
 from mnist_fc.files import atomic_write
 from mnist_fc.network import checkpoint
@@ -32,7 +32,6 @@ from mnist_fc.records import (
     step_of,
 )
 from mnist_fc.runs.layout import (
-    LOCK_NAME,
     METRICS_NAME,
     REPORT_NAME,
     STATE_NAME,
@@ -42,7 +41,7 @@ from mnist_fc.runs.layout import (
     kept_checkpoints,
     write_metadata,
 )
-from mnist_fc.runs.lock import LOCK_SECONDS, WRITTEN_HERE
+from mnist_fc.runs.lock import WRITTEN_HERE, acquire
 from mnist_fc.runs.metrics import COLUMNS, format_row, read_rows
 from mnist_fc.runs.reader import is_resumable, read_run, read_state
 from mnist_fc.runs.report import report
@@ -122,7 +121,7 @@ class RunFolder:
                     checkpoint.save(folder.checkpoint, {name: array for name, array in state.items() if name.startswith("fc")})
                 else:
                     folder.checkpoint.unlink(missing_ok=True)
-                folder._learning_rates = [(record.step, record.learning_rate) for record in stored.steps if record.step <= step]
+                folder._steps = [record for record in stored.steps if record.step <= step]
                 folder._epochs = [epoch for epoch in stored.epochs if epoch.step <= step]
                 folder._events = EventFile(path, stored.config, purge_from=step + 1)
         except BaseException:
@@ -133,11 +132,10 @@ class RunFolder:
     def _open(self, path: Path, config: TrainConfig, max_bytes: float) -> None:
         self.path = path
         self._config = config
-        self._lock = FileLock(path / LOCK_NAME, thread_local=False)
         try:
-            self._lock.acquire(timeout=LOCK_SECONDS)
-        except Timeout:
-            raise RunsError(f"the run {path.name} is running in another program") from None
+            self._lock = acquire(path)
+        except RunsError:
+            raise
         except OSError as error:
             raise RunsError(f"the run folder {path} cannot be written: {error}") from None
         WRITTEN_HERE.add(path.absolute())
@@ -145,8 +143,7 @@ class RunFolder:
         self._max_kept = max(2, (min(max_bytes, 1e15) - bytes_besides_kept(config)) // (4 * config.num_parameters))
         self._weights: WeightsRecord | None = None
         self._epochs: list[EpochRecord] = []
-        self._learning_rates: list[tuple[int, float]] = []
-        """The number and the learning rate of each step."""
+        self._steps: list[StepRecord] = []
         self._synced_at = time.monotonic()
 
     @property
@@ -182,10 +179,10 @@ class RunFolder:
                         self._save_weights()
                     self._append(format_row(record))
             if self._events:
-                self._events.write(record)
+                self._events.write(record, has_diverged=isinstance(record, EndRecord) and has_diverged(self._steps, record))
             match record:
                 case StepRecord():
-                    self._learning_rates.append((record.step, record.learning_rate))
+                    self._steps.append(record)
                 case EpochRecord():
                     self._epochs.append(record)
                     self._report(None)
@@ -251,8 +248,9 @@ class RunFolder:
         self._synced_at = time.monotonic()
 
     def _report(self, end: EndRecord | None) -> None:
-        settings = RunSettings.of(self._config, self._learning_rates, self._epochs)
-        text = report(self.path.name, settings, self._epochs, end)
+        learning_rates = ((record.step, record.learning_rate) for record in self._steps)
+        settings = RunSettings.of(self._config, learning_rates, self._epochs)
+        text = report(self.path.name, settings, self._steps, self._epochs, end)
         atomic_write(self.path / REPORT_NAME, lambda file: file.write(text.encode()))
 
     @contextmanager

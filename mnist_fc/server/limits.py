@@ -1,12 +1,15 @@
 """Limits on a training process: its memory, and its priority below the page's server."""
 
 import contextlib
+import logging
 import os
 import re
 import sys
 from pathlib import Path
 
 from mnist_fc.config import Range, to_number
+
+_log = logging.getLogger(__name__)
 
 MEMORY_VARIABLE = "MNIST_FC_MEMORY_GB"
 DEFAULT_MEMORY_GB = 4.0
@@ -18,8 +21,14 @@ OUT_OF_MEMORY = 86
 
 ALLOCATION_FAILED = re.compile(
     r"DefaultCPUAllocator: (can't allocate|not enough) memory|Unable to allocate .* for an array|std::bad_alloc"
+    r"|could not (create a|execute a) primitive"
 )
-"""The messages of PyTorch's and NumPy's allocators, also where another library has wrapped their error in a RuntimeError."""
+"""The messages of PyTorch's and NumPy's allocators, also where another library has wrapped their error in a RuntimeError.
+
+oneDNN names no cause when it can make no primitive. Of the products that it is given, it can make all if there is memory.
+"""
+
+STATUS = Path("/proc/self/status")
 
 NICENESS = 10
 """People wait for each reading of a drawing, which takes some hundredths of a second; training gets the remaining time. With
@@ -48,10 +57,21 @@ def limit_memory() -> None:
     if sys.platform == "linux":
         import resource
 
-        (kilobytes,) = re.findall(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        wanted = int(kilobytes) * 1024 + int(memory_gb() * 1e9)
-        resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+        allowed = int(memory_gb() * 1e9)
+        try:
+            wanted = _data_bytes() + allowed
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+        except (OSError, ValueError) as error:
+            _log.warning("the memory of training is not limited: %s", error)
+
+
+def _data_bytes() -> int:
+    """Return the bytes that RLIMIT_DATA counts for this process. Raises OSError, and ValueError if the system does not say."""
+    found = re.search(r"VmData:\s+(\d+) kB", STATUS.read_text("ascii", "replace"))
+    if not found:
+        raise ValueError(f"{STATUS} has no VmData")
+    return int(found[1]) * 1024
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -9,12 +9,11 @@ import pickle
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from mnist_fc.files import ROOT
+from mnist_fc.files import module_command
 from mnist_fc.server.limits import MEMORY_VARIABLE, OUT_OF_MEMORY
 from mnist_fc.server.protocol import RECORDS_FOLLOW, Command, Ready, Reply
 
@@ -43,6 +42,9 @@ class Process(Protocol):
         """Wait until it has ended and `on_exit` has returned."""
 
 
+EXIT_SECONDS = 2.0
+"""How long a process may take to end after the end of its output."""
+
 Receive = Callable[[Process, Reply], None]
 OnExit = Callable[[Process, str], None]
 StartProcess = Callable[[Receive, OnExit], Process]
@@ -61,12 +63,11 @@ class TrainingProcess:
         self._on_exit = on_exit
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self.was_ready = False
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mnist_fc.server.worker"],
+            module_command("mnist_fc.server.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**_spin_limit(), **os.environ, "PYTHONPATH": path},
+            env={"OPENBLAS_NUM_THREADS": "1", **_spin_limit(), **os.environ},  # see __main__.py
         )
         self._writer = threading.Thread(target=self._write_loop, daemon=True)
         self._reader = threading.Thread(target=self._read_loop, daemon=True)
@@ -123,7 +124,9 @@ class TrainingProcess:
                 self.was_ready = self.was_ready or isinstance(reply, Ready)
                 self._receive(self, reply)
         except (EOFError, OSError, pickle.UnpicklingError):
-            pass  # The process has ended.
+            # The process has ended, or is about to. Its own exit code tells more than the signal below.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(EXIT_SECONDS)
         finally:
             self._process.kill()  # after an error here, no thread would read its output
             code = self._process.wait()
@@ -138,7 +141,8 @@ def _spin_limit() -> dict[str, str]:
 
     libgomp's default of 300,000 rounds is milliseconds. Where other programs share the cores, a spinning thread keeps its core
     from the very thread that it waits for: beside other programs on both cores five epochs took 73 s, with 10,000 rounds 29 s,
-    with none 6 s. On cores of its own training takes 1.07 times as long with 10,000 rounds, and 1.45 times with none.
+    with none 6 s. On cores of its own training takes 1.07 times as long with 10,000 rounds, and 1.45 times with none. While a
+    core stays busy, training/pacing.py uses fewer threads.
     """
     return {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": "10000"}
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from mnist_fc.analysis.diagnosis import has_diverged
+from mnist_fc.analysis.diagnosis import has_diverged, outcome_word
 from mnist_fc.records import EndRecord
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.runs.lock import is_locked
@@ -69,7 +69,7 @@ def stored_status_word(run: StoredRun, active: Run | None) -> Word:
         return "running elsewhere" if is_locked(run.path) else "interrupted"
     if run.end.outcome == "done":
         return "diverged" if _diverged_to_its_end(run.path, run.end.step) else "done"
-    return "diverged" if has_diverged((), run.end) else run.end.outcome
+    return outcome_word((), run.end)
 
 
 @lru_cache(maxsize=1000)

@@ -1,10 +1,11 @@
 """The search space of a sweep, its notation as text, and the records of its trials."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from mnist_fc.config import FIELDS, ConfigError, LayerSizes, Range, TrainConfig, to_number
+from mnist_fc.config import FIELDS, ConfigError, LayerSizes, Range, TrainConfig, split_sizes, to_number
 
 VARIABLE = tuple(name for name in FIELDS if name not in ("num_validation", "threads", "seed"))
 """The fields that a sweep may vary: all that change how well a network learns, except the seed."""
@@ -116,7 +117,15 @@ def parse_space(texts: Sequence[str]) -> Space:
             space[name] = Interval(parse_space_value(name, low), parse_space_value(name, high))
         else:
             space[name] = Values(tuple(parse_space_value(name, value) for value in values.split(",")))
+            _check_decimal_commas(name, values)
     return check_space(space)
+
+
+def _check_decimal_commas(name: str, values: str) -> None:
+    """Raise ConfigError for one number with a decimal comma, such as 0,001, which would be the list of 0 and 1."""
+    limit = FIELDS.get(name)
+    if isinstance(limit, Range) and limit.kind is float and re.fullmatch(r"\s*0+,\d+\s*", values):
+        raise ConfigError(f"{name} is {values.strip()!r}; commas separate values, so write decimals with a point")
 
 
 def best_trial(records: Sequence[TrialRecord]) -> TrialRecord | None:
@@ -136,7 +145,7 @@ def config_of(base: TrainConfig, trial: TrialRecord) -> TrainConfig:
 def parse_space_value(name: str, text: str) -> Any:
     """Parse one value of a field, without checking it: layer sizes like "500-500", a number or a word."""
     if isinstance(FIELDS.get(name), LayerSizes):
-        return tuple(to_number(size.strip()) for size in text.split("-"))
+        return tuple(to_number(size) for size in split_sizes(text))
     return to_number(text.strip())
 
 

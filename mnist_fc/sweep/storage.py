@@ -11,9 +11,11 @@ from pathlib import Path
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+
+from mnist_fc.files import open_regular_file
 
 # Optuna's own handler prints every trial. Only its warnings are of use, and they go to this program's handlers.
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -35,6 +37,9 @@ LOCK_SECONDS = 60
 
 # What Optuna raises when it reads values that it did not write.
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError)
+
+SQLITE_SUFFIXES = {".db", ".db3", ".sqlite", ".sqlite3"}
+SQLITE_MAGIC = b"SQLite format 3\0"
 
 SWEEPS_VARIABLE = "MNIST_FC_SWEEPS"
 
@@ -77,12 +82,14 @@ def open_storage(address: str, to_write: bool = False) -> Iterator[BaseStorage]:
 def _open_storage(address: str, to_write: bool) -> BaseStorage:
     """Open a journal file or a database, as Optuna's command line does, but not Redis."""
     file = _file_of(address)
+    _check_address(address, file)
     if file and to_write:
         file.parent.mkdir(parents=True, exist_ok=True)
     if file and (file.exists() or file.is_symlink()):
         _reject_foreign_file(file, is_journal="://" not in address)
     if "://" not in address:
-        return JournalStorage(JournalFileBackend(address))
+        # Optuna's default lock is a symbolic link, which many shares refuse. Both have one name, so they exclude each other.
+        return JournalStorage(JournalFileBackend(address, JournalFileOpenLock(address)))
     if address.startswith("redis"):
         raise ValueError("Optuna unpickles what it finds there, which could run code")
     engine = {"connect_args": {"timeout": LOCK_SECONDS}} if file else {"pool_pre_ping": True}
@@ -96,6 +103,28 @@ def _open_storage(address: str, to_write: bool) -> BaseStorage:
             # Another process has just created the same table or row. There are only a few, so trying again ends.
             if not isinstance(error, IntegrityError) and "already exists" not in str(error):
                 raise
+
+
+def _check_address(address: str, file: Path | None) -> None:
+    """Raise ValueError for an address that most likely means a SQLite file and does not name one."""
+    scheme, _, rest = address.partition(":")
+    path = rest.lstrip("/")
+    if "://" not in address:
+        if re.fullmatch(r"[a-z]\w+(\+\w+)?", scheme) and rest:
+            slash = "/" if rest.startswith("/") else ""
+            raise ValueError(f"an address begins like sqlite:///{slash}{path}, and a journal file may not be called {scheme}:")
+        if file and _is_sqlite(file):
+            raise ValueError(f"a SQLite file is named sqlite:///{address}, and a path alone names a journal file")
+    elif scheme.partition("+")[0] == "sqlite" and not rest.startswith("///") and path:
+        raise ValueError(f"three slashes come before a file's path, and four before one from the root: sqlite:///{path}")
+
+
+def _is_sqlite(file: Path) -> bool:
+    """Return whether a file is of SQLite, or would be to judge by its name. A link or pipe is not opened."""
+    if file.is_symlink() or not file.is_file() or not file.stat().st_size:
+        return not file.exists() and file.suffix.lower() in SQLITE_SUFFIXES
+    with open_regular_file(file) as opened:
+        return opened.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
 
 
 def _reject_foreign_file(file: Path, *, is_journal: bool) -> None:
@@ -147,6 +176,10 @@ def without_password(address: str) -> str:
 
 def describe_error(error: BaseException) -> str:
     """Return the first line of an error's message, of the database driver's error if there is one."""
+    if isinstance(error, NoSuchModuleError):
+        return "that kind of database is unknown; a SQLite file is named sqlite:///sweeps.db"
+    if "no longer compatible with the table schema" in str(error):
+        return "another version of Optuna made it; `optuna storage upgrade --storage ADDRESS` updates one of an older version"
     if isinstance(error, StorageInternalError) and error.__cause__:
         error = error.__cause__
     if isinstance(error, DBAPIError) and error.orig:

@@ -11,9 +11,10 @@ error in the sums would show, and 1% afterwards.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor
@@ -62,26 +63,49 @@ class ProcessGroup:
 
 SINGLE_PROCESS = ProcessGroup()
 
+WAIT = timedelta(minutes=5)
+"""The longest that a process waits for the others, at the start and for each sum. They need milliseconds."""
+
 
 @contextmanager
-def joined() -> Iterator[ProcessGroup]:
+def joined(report: Callable[[str], object]) -> Iterator[ProcessGroup]:
     """Join the group that torchrun started this process for, until the end of the block; without torchrun, SINGLE_PROCESS.
 
-    Raises ProcessGroupError when the others cannot be reached.
+    If the variables are not torchrun's, `report` is told what this waits for, since another program may have left them.
+    Raises ProcessGroupError when the others cannot be reached within WAIT.
     """
-    if not {"RANK", "WORLD_SIZE"} <= os.environ.keys():
+    if not {"RANK", "WORLD_SIZE"} <= os.environ.keys() or (os.environ["WORLD_SIZE"] == "1" and "MASTER_ADDR" not in os.environ):
         yield SINGLE_PROCESS
         return
     from torch import distributed
 
+    rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
+    if size != "1" and "TORCHELASTIC_RUN_ID" not in os.environ:
+        report(
+            f"RANK={rank} and WORLD_SIZE={size} are set: waiting up to {WAIT.seconds // 60} minutes for {size} processes; "
+            "unset both to train alone"
+        )
     try:
         group = ProcessGroup(*(int(os.environ.get(name, "1")) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
-        distributed.init_process_group("gloo")
+        if not 0 <= group.rank < group.size:
+            raise ValueError("RANK must be at least 0 and less than WORLD_SIZE")
+        distributed.init_process_group("gloo", timeout=WAIT)
     except (RuntimeError, ValueError) as error:
-        raise ProcessGroupError(f"the other processes that torchrun's variables name cannot be joined: {error}") from None
+        raise ProcessGroupError(
+            f"the other processes that RANK={rank} and WORLD_SIZE={size} name cannot be joined: {_reason(error)}; "
+            "unset both variables to train alone"
+        ) from None
     try:
         yield group
         # All wait for the first: torchrun ends the others as soon as one fails, and the first may still be writing.
         group.all_reduce_sum_(torch.zeros(1))
     finally:
         distributed.destroy_process_group()
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of PyTorch's message, and what helps where that is known."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if "EADDRINUSE" in reason:
+        return f"port {os.environ.get('MASTER_PORT')} is in use; set MASTER_PORT, or --master-port of torchrun, to another"
+    return reason

@@ -25,6 +25,7 @@ from mnist_fc.records import (
     WeightsRecord,
 )
 from mnist_fc.training.distributed import SINGLE_PROCESS, ProcessGroup
+from mnist_fc.training.pacing import Pacer
 from mnist_fc.training.train_state import RunningMean, TrainState
 
 RECORDS_PER_EPOCH = 60
@@ -65,6 +66,7 @@ def train(
         training.restore(state)
     training.check_group()
     recorder = _Recorder(training)
+    take_step = Pacer(training).take_step if group.size == 1 else training.take_step
     outcome: Outcome = "done"
     yield recorder.first_weights()
     while training.step < training.num_steps:
@@ -73,7 +75,7 @@ def train(
         if not training.should_continue(on_step(training)):
             outcome = "stopped"
             break
-        if not training.take_step(training.next_batch()):
+        if not take_step(training.next_batch()):
             outcome = "failed"
             break
         yield from recorder.after_step()

@@ -210,9 +210,9 @@ def panel() -> None:
     address.show_settings(_settings().config)
     address.show()
     # timeline.js compares it with the settings of the run that is shown; the rest of the page is not redrawn meanwhile.
-    st.html(f"<i hidden class='panel-settings' data-settings='{html.escape(settings_mark(said))}'></i>")
-    no_such_layer = SIZE_KEYS[len(said.hidden_sizes) :]
-    on_page = {key for key in KEYS if NAMES_IN_ADDRESS.get(key, key) not in hidden and key not in no_such_layer}
+    marks = f"class='panel-settings layers-{len(said.hidden_sizes)}' data-settings='{html.escape(settings_mark(said))}'"
+    st.html(f"<i hidden {marks}></i>")
+    on_page = {key for key in KEYS if NAMES_IN_ADDRESS.get(key, key) not in hidden}
     drawn = on_page if shared.scheduler().max_threads > 1 else on_page - {"threads"}
     with _widgets().drawn({key: _shown(key) for key in KEYS if key in drawn}):
         _draw(on_page)
@@ -238,9 +238,9 @@ def _draw(on_page: Set[str]) -> None:
     if on_page:
         with st.container(key="settings_note"):  # one place for both, so that the controls below stay where they are
             if run and run.is_active:
-                has_slider = "learning_rate" in on_page
-                rest = "The learning rate slider changes this run. Everything else is" if has_slider else "These settings are"
-                st.caption(f"{rest} for the next run.")
+                has_slider = "learning_rate" in on_page  # after a preset, it shows the rate of the next run
+                rest = "Only moving its slider changes it. Everything else is" if has_slider else "These settings are"
+                st.caption(f"This run's learning rate is {_number(run.learning_rate)}. {rest} for the next run.")
             elif "preset" in on_page:
                 st.caption(PRESET_LINES[settings.preset])
     if on_page & {"num_layers", "activation"}:
@@ -273,6 +273,7 @@ def _network(on_page: Set[str], config: TrainConfig) -> None:
         range(1, MAX_LAYERS + 1),
         "How many layers lie between the image and the ten outputs.",
     )
+    # style.css hides those of absent layers. Coming and going, they would move what follows, and lose early choices for a moment.
     for i, key in enumerate(SIZE_KEYS, 1):
         _slider(on_page, key, f"Neurons in layer {i}", SIZES, "More neurons can learn more, and take longer.")
     _choice(

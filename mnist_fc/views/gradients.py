@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import streamlit as st
 
 from mnist_fc.analysis.curves import Curve, gradient_curves, train_curve
-from mnist_fc.analysis.gradients import gradient_flow, is_gradient_lost, last_vanishing_step, weakest_flow
+from mnist_fc.analysis.gradients import VANISHING_RATIO, gradient_flow, last_vanishing_step, lost_layers, weakest_flow
 from mnist_fc.config import TrainConfig
 from mnist_fc.records import StepRecord
 from mnist_fc.server.run import RunSnapshot
@@ -14,6 +15,9 @@ from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_
 from mnist_fc.views.components.numbers import format_ratio
 from mnist_fc.views.controls import WORDS
 from mnist_fc.views.state import networks, session, shared, throttle
+
+TINY_NORM = 1e-6
+"""Norms below this are called tiny."""
 
 SHORTEST_SPAN = 10
 """Steps from the first record for which the course of the loss is told: over fewer, it hardly changes in any network."""
@@ -75,8 +79,10 @@ def _name(index: int, num_hidden: int) -> str:
 def explain(steps: Sequence[StepRecord], curves: Sequence[Curve], config: TrainConfig) -> str:
     """Return what the curves show at their newest point, in two paragraphs."""
     flow, weakest = gradient_flow(curves), weakest_flow(curves)
-    if flow is None or weakest is None or is_gradient_lost(steps):
-        return "**In some layer no gradient is left**: it is zero or not a finite number.\n\nNo layer before it learns any more."
+    if lost := lost_layers(steps):
+        return _explain_lost(lost, steps, curves)
+    if flow is None or weakest is None:
+        return "At no step is the gradient of every layer a finite number above zero, so the layers cannot be compared."
     now = format_ratio(flow.ratio)
     if flow.vanishes:
         return (
@@ -92,9 +98,23 @@ def explain(steps: Sequence[StepRecord], curves: Sequence[Curve], config: TrainC
             "gradient of the output layer."
         )
     seen = f"The gradient of layer 1 is now {now} that of the output layer"
+    if max(flow.norms) < TINY_NORM:
+        return f"{seen}.\n\n**All gradients are tiny**: the loss hardly pulls at any weight."
     if len(flow.norms) <= 2:
-        return f"{seen}.\n\nWith one hidden layer, the network is too shallow for vanishing gradients."
+        why = " Most of its neurons may be saturated or dead." if flow.ratio < VANISHING_RATIO else ""
+        return f"{seen}.\n\nOne hidden layer is too shallow for vanishing gradients.{why}"
     return f"{seen}: **it comes through all {len(flow.norms)} layers**.\n\n{_slope(config.activation)}"
+
+
+def _explain_lost(layers: Sequence[int], steps: Sequence[StepRecord], curves: Sequence[Curve]) -> str:
+    """Return what it means that the layers with these indices have no gradient."""
+    names = [_name(i, len(curves) - 1).replace("output", "the output") for i in layers]
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    norms = [steps[-1].gradient_norms[i] for i in layers]
+    why = "it is " + " or ".join(["zero"] * (0 in norms) + ["not a finite number"] * any(norms))
+    if any(np.isfinite(curves[i].values[-1]) and curves[i].values[-1] > 0 for i in layers):
+        why += ". The chart shows means over recent steps, which fall to zero slowly"
+    return f"**No gradient is left in {listed}**: {why}.\n\nA layer without a gradient does not learn any more."
 
 
 def _passes_on(config: TrainConfig) -> str:

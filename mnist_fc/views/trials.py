@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from mnist_fc.config import TrainConfig
+from mnist_fc.records import NOT_FINITE
 from mnist_fc.sweep.figures import importance_bars, parallel_coordinates
 from mnist_fc.sweep.space import Space, TrialRecord, best_trial, config_of
 from mnist_fc.sweep.study import MIN_DONE, importances
@@ -136,13 +137,17 @@ def _setting(value: Any) -> str:
 
 def _state(trial: TrialRecord, study: Study) -> str:
     message, outcome = trial.message[:MAX_MESSAGE], _outcome(trial, study)
-    return message if outcome == "stopped" else f"failed: {message}" if message else outcome
+    if outcome == "stopped":
+        return message
+    return f"{'diverged' if outcome == 'diverged' else 'failed'}: {message}" if message else outcome
 
 
 def _outcome(trial: TrialRecord, study: Study) -> str:
     if trial.number in study.waiting:
         return "waiting"
-    return "stopped" if trial.message.startswith("stopped") else trial.state
+    if trial.message.startswith("stopped"):
+        return "stopped"
+    return "diverged" if NOT_FINITE in trial.message else trial.state
 
 
 def _tally(rows: list[TrialRecord], study: Study) -> str:

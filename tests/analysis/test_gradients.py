@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from mnist_fc.analysis.curves import gradient_curves
-from mnist_fc.analysis.gradients import NEWEST_RECORDS, GradientFlow, gradient_flow, is_gradient_lost, weakest_flow
+from mnist_fc.analysis.gradients import NEWEST_RECORDS, GradientFlow, gradient_flow, lost_layers, weakest_flow
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import StepRecord
@@ -103,12 +103,16 @@ def test_flow_stops_where_a_curve_stops(runs: Runs) -> None:
     assert gradient_flow([]) is weakest_flow([]) is None
 
 
-@pytest.mark.parametrize("norms", [(0.0, 0.1), (math.nan, 0.1), (0.1, math.inf)])
-def test_gradient_is_lost_once_all_newest_records_lack_it(runs: Runs, norms: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    ("norms", "layers"), [((0.0, 0.1), (0,)), ((math.nan, 0.1), (0,)), ((0.1, math.inf), (1,)), ((0.0, 0.0), (0, 1))]
+)
+def test_layers_are_lost_once_all_newest_records_lack_a_gradient(
+    runs: Runs, norms: tuple[float, ...], layers: tuple[int, ...]
+) -> None:
     healthy = runs(HEALTHY["adam"]).steps[: NEWEST_RECORDS + 1]
     lost = [dataclasses.replace(record, gradient_norms=norms) for record in healthy]
-    assert is_gradient_lost(lost[:1])
-    assert is_gradient_lost([healthy[0], *lost[1:]])
-    assert not is_gradient_lost([*lost[2:], healthy[-1]])
-    assert not is_gradient_lost([healthy[-1], *lost[2:]])
-    assert not is_gradient_lost([])
+    assert lost_layers(lost[:1]) == layers
+    assert lost_layers([healthy[0], *lost[1:]]) == layers
+    assert lost_layers([*lost[2:], healthy[-1]]) == ()
+    assert lost_layers([healthy[-1], *lost[2:]]) == ()
+    assert lost_layers([]) == ()

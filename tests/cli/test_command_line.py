@@ -64,6 +64,14 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0)
     return captured.out.splitlines(), captured.err.splitlines()
 
 
+@pytest.mark.integration
+def test_modules_in_the_working_folder_do_not_hide_those_of_python(tmp_path: Path) -> None:
+    for name in ("queue", "random", "select", "dis"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not the module of Python')\n")
+    command = [sys.executable, "-m", "mnist_fc", "train", "--help"]
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
+
+
 def error_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Run a command that fails; return its one line on standard error."""
     out, (line,) = run(arguments, capsys, code=2)
@@ -153,6 +161,7 @@ def test_diverging_training_reports_why_and_keeps_finite_weights(quick: list[str
     out, err = run([*quick, *as_options(OVERFLOWING), "--json"], capsys, code=1)
     result = json.loads(out[-1])
     assert (result["outcome"], result["test_accuracy"]) == ("failed", None)
+    assert err[-1].startswith("Diverged after ")
     assert "a lower learning rate: it was 1, try 0.1" in err[-1]
     assert checkpoint.load(result["checkpoint"]).hidden_sizes == OVERFLOWING["hidden_sizes"]
 

@@ -186,6 +186,25 @@ def test_resting_palm_neither_draws_nor_blocks_the_finger(phone: Page) -> None:
     expect_strokes(phone, ONE)
 
 
+@pytest.mark.parametrize("is_first_moving", [False, True])
+def test_pinch_with_two_fingers_draws_nothing(phone: Page, is_first_moving: bool) -> None:
+    clear(phone)
+    draw(phone, BAR)
+    touch = Touch(phone)
+    first, second = (120.0, 140.0), (160.0, 140.0)
+    touch.send("touchStart", finger=first)
+    if is_first_moving:
+        first = (110, 140)
+        touch.send("touchMove", finger=first)
+    touch.send("touchStart", finger=first, thumb=second)
+    for i in range(1, 9):
+        touch.send("touchMove", finger=(first[0] - 8 * i, 140), thumb=(second[0] + 8 * i, 140))
+    touch.send("touchEnd")
+    down_the_middle(touch)
+    touch.send("touchEnd")
+    expect_strokes(phone, BAR, ONE)
+
+
 def test_tap_draws_a_dot(phone: Page) -> None:
     clear(phone)
     touch = Touch(phone)

@@ -65,7 +65,8 @@ def shown(page: Page, key: str) -> Locator:
 
 
 def press(page: Page, key: str, *keys: str) -> None:
-    """Move a slider with the keyboard."""
+    """Move a slider with the keyboard; one that the page hides does not take the keys."""
+    expect(slider(page, key)).to_be_visible()
     for each in keys:
         slider(page, key).press(each)
 

@@ -287,8 +287,10 @@ def test_phone_tab_bar_shows_every_tab_and_stays(open_page: Callable[..., Page])
 # Letters
 
 
-FONT_SIZES = """() => [".under-digit", ".bar b", ".stTabs p", ".st-key-train button", ".axes text"]
-  .map(each => parseFloat(getComputedStyle(document.querySelector(each)).fontSize))"""
+def font_sizes(page: Page) -> list[float]:
+    """Return the sizes of different kinds of text in pixels, once all of them are there."""
+    kinds = (".under-digit", ".bar b", ".stTabs p", ".st-key-train button", ".axes text")
+    return [page.locator(kind).first.evaluate("e => parseFloat(getComputedStyle(e).fontSize)") for kind in kinds]
 
 
 @pytest.mark.slow
@@ -299,7 +301,7 @@ def test_larger_browser_font_enlarges_the_page_without_cuts(server: Server, page
         enlarged.goto(server.url)
         ready(enlarged)
         without_transitions(enlarged)
-        pairs = zip(enlarged.evaluate(FONT_SIZES), page.evaluate(FONT_SIZES), strict=True)
+        pairs = zip(font_sizes(enlarged), font_sizes(page), strict=True)
         *texts, axis = [after / before for after, before in pairs]
         assert texts == pytest.approx([1.5] * len(texts), abs=0.02)
         assert axis > 1.1

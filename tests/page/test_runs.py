@@ -161,6 +161,8 @@ def test_two_runs_are_compared_in_table_and_chart(open_small: Callable[..., Page
     expect(first).to_contain_text(re.compile(r"done\s*\d+\.\d\d%\s*\d+\.\d\d%\s*\d+\.\d s\s*[\d,]+\s*custom"))
     for row, rate in ((first, "0.001"), (second, "0.03")):
         expect(cell(page, row, "learning rate")).to_have_text(rate)
+    for earlier in rows(page).locator("input[type=checkbox]").all()[2:]:  # runs of the tests before
+        earlier.uncheck()
     curves = page.locator(".st-key-compare_chart .curves path")
     expect(curves).to_have_count(2)
     for option in ("accuracy", "test", "seconds"):
@@ -191,8 +193,12 @@ def test_run_can_be_renamed_pinned_deleted_and_restored(open_small: Callable[...
     run_id = str(rows(page).first.get_attribute("data-run"))
     row = page.locator(f"tr[data-run='{run_id}']")
     name = row.locator("input[type=text]")
+    name.press_sequentially("x" * 70)
+    assert len(name.input_value()) == 60
+    assert name.evaluate("field => field.validationMessage") == "A name has at most 60 characters."
     evil = "<img src=x onerror=alert(1)> **bold**"
     name.fill(evil)
+    assert name.evaluate("field => field.validationMessage") == ""
     name.press("Enter")
     legend = page.locator(".st-key-compare_heading, .chart-heading").filter(has_text=evil)
     expect(legend).to_have_count(1)

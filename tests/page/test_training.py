@@ -122,7 +122,7 @@ def test_learning_rate_changes_during_training(page: Page) -> None:
     expect_status(page, "running")
     slide(page, "learning_rate", "End")
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text(
-        "The learning rate slider changes this run. Everything else is for the next run."
+        "This run's learning rate is 1. Only moving its slider changes it. Everything else is for the next run."
     )
     expect(page.locator(".st-key-learning_rate")).to_contain_text("1")
     expect_status(page, "running")

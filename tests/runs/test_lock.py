@@ -1,5 +1,6 @@
 """lock.py: one program at a time writes a run, and everybody may ask which."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,7 +11,10 @@ import pytest
 
 from mnist_fc.files import ROOT
 from mnist_fc.records import Record
-from mnist_fc.runs.lock import is_locked
+from mnist_fc.runs.layout import RunsError
+from mnist_fc.runs.lock import SOFT_LOCK_NAME, is_locked
+from mnist_fc.runs.reader import read_run
+from mnist_fc.runs.writer import RunFolder
 from tests.support.runs import CONFIG, NewRun, write_all
 
 
@@ -46,3 +50,64 @@ def test_one_program_at_a_time_writes_a_run(tmp_path: Path, new_run: NewRun, rec
     folder.close()
     other = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     assert (other.stdout, other.returncode) == ("False\n", 0)
+
+
+NO_LOCKS = """
+import errno, fcntl
+def refuse(*_):
+    raise OSError({number}, "no locks on this share")
+fcntl.flock = refuse
+"""
+
+KILLED_WRITER = """
+import os, signal, sys
+from pathlib import Path
+from tests.support.runs import CONFIG
+from mnist_fc.runs.writer import RunFolder
+folder = RunFolder(Path(sys.argv[1]), CONFIG, "killed")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def refuse_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no locks on this share")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_one_writer_at_a_time_where_the_system_has_no_locks(
+    tmp_path: Path, new_run: NewRun, records: list[Record], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    refuse_locks(monkeypatch, number)
+    folder = new_run(tmp_path, CONFIG)
+    monkeypatch.setattr("mnist_fc.runs.lock.WRITTEN_HERE", set())  # what another process knows
+    assert is_locked(folder.path)
+    with pytest.raises(RunsError, match="is running in another program; if that was killed on another machine, delete"):
+        RunFolder.reopen(folder.path)
+    write_all(folder, records[:1])
+    folder.close()
+    assert not is_locked(folder.path)
+
+
+@pytest.mark.integration
+def test_a_killed_writer_can_be_resumed_where_the_system_has_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = NO_LOCKS.format(number=errno.ENOSYS) + KILLED_WRITER
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, check=False)
+    refuse_locks(monkeypatch, errno.ENOSYS)
+    assert (tmp_path / "killed" / SOFT_LOCK_NAME).exists()
+    assert not is_locked(tmp_path / "killed")
+    RunFolder.reopen(tmp_path / "killed")[0].close()
+
+
+def test_a_run_is_kept_where_permissions_cannot_be_set(
+    tmp_path: Path, new_run: NewRun, records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    for name in ("chmod", "fchmod", "lchmod"):
+        monkeypatch.setattr(os, name, refuse, raising=False)
+    assert read_run(write_all(new_run(tmp_path, CONFIG), records).path).end is not None

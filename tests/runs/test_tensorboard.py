@@ -35,6 +35,7 @@ from mnist_fc.data.mnist import Mnist
 from mnist_fc.files import ROOT
 from mnist_fc.records import EndRecord, EpochRecord, Histogram, HistogramsRecord, Record, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs.tensorboard import METRICS, EventFile
+from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
 from mnist_fc.training.train_state import TrainState
 from tests.support.files import files_no_larger_than
@@ -344,6 +345,15 @@ def test_the_status_tells_success_from_failure(tmp_path: Path, small: Mnist, run
     assert end.outcome == "failed"
     assert "accuracy/test" not in scalars(tmp_path / "FAILED")
     assert "accuracy/test" in scalars(tmp_path / "STOPPED")
+
+
+def test_run_that_diverges_to_its_last_step_is_a_failure(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, VALIDATED)
+    norms = (1.0,) * (len(VALIDATED.layer_sizes) - 1)
+    for step in range(1, 41):
+        folder.write(StepRecord(step, 1, 500 * step, 0.1 * step, 2.3 if step <= 10 else 20.0, 0.1, 0.001, norms))
+    folder.write(EndRecord(40, 1, "done", "", 4.0, 20.0, 0.1))
+    assert {status(group) for group in session_groups(tmp_path).values()} == {"FAILURE"}
 
 
 @pytest.fixture(scope="module")

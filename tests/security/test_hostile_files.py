@@ -181,7 +181,7 @@ def use(run: Any, stored: StoredRun) -> None:
         epoch_curve(run.epochs, f"val_{what}")
     if run.steps:
         gradient_curves(run.steps)
-    report(stored.id, stored.settings, stored.epochs, stored.end)
+    report(stored.id, stored.settings, stored.steps, stored.epochs, stored.end)
     script.render_script(run.config)
     for path in list(run.kept.values())[:1]:
         with suppress(CheckpointError, ConfigError):

@@ -1,5 +1,6 @@
 """What a training process may take of the machine."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from mnist_fc.server import limits
 from mnist_fc.server.limits import MEMORY_VARIABLE, is_out_of_memory
 from tests.support.jobs import LONG, SHORT, Open
 from tests.support.waiting import finished, wait_for_steps
@@ -29,6 +31,7 @@ def real_error(allocate: Callable[[], object]) -> BaseException:
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
         RuntimeError("Unable to allocate 7.45 GiB for an array with shape (1000000000,) and data type float64"),
         RuntimeError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),
     ],
     ids=repr,
 )
@@ -72,3 +75,16 @@ def test_system_out_of_memory_kills_training_first(open_scheduler: Open) -> None
     wait_for_steps(scheduler.start(LONG), 1)
     scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in ("self", scheduler.process_ids[0])]
     assert scores[1] == 1000 >= scores[0]  # the highest there is, which a container may have given the server too
+
+
+@pytest.mark.parametrize("text", ["Name:\tpython\n", None])
+def test_a_system_without_figures_of_memory_sets_no_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, text: str | None
+) -> None:
+    """So it is in some subsystems and sandboxes. A training process that fails there would train nothing."""
+    if text is not None:
+        (tmp_path / "status").write_text(text)
+    monkeypatch.setattr(limits, "STATUS", tmp_path / "status")
+    monkeypatch.setattr(logging.getLogger("mnist_fc"), "propagate", True)
+    limits.limit_memory()
+    assert "the memory of training is not limited" in caplog.text

@@ -232,6 +232,21 @@ def test_output_of_libraries_does_not_corrupt_the_replies(
     assert not output
 
 
+def test_the_exit_code_is_reported_also_if_the_output_ends_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os\nos.close(1)\nsum(range(10**7))\nos._exit(3)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with contextlib.closing(Scheduler(RunStore(tmp_path / "runs"))) as scheduler:
+        assert "ended with exit code 3" in finished(scheduler.start(SHORT)).message
+
+
+def test_modules_in_the_working_folder_do_not_hide_those_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("queue", "random", "select", "dis"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not the module of Python')\n")
+    monkeypatch.chdir(tmp_path)
+    with contextlib.closing(Scheduler(RunStore(tmp_path / "runs"))) as scheduler:
+        assert finished(scheduler.start(SHORT)).state == "done"
+
+
 def test_jobs_fail_without_the_data_file_and_work_with_it(
     tmp_path: Path, noise_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

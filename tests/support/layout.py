@@ -174,10 +174,13 @@ def faint_texts(page: Page) -> list[str]:
     return faint
 
 
-ALL_FADED = """() => Promise.all(
-  document.getAnimations().filter(one => one.effect.getComputedTiming().iterations !== Infinity).map(one => one.finished)
-)"""
-"""Waits until everything has faded in or out."""
+ALL_FADED = """async () => {
+  const isFading = one => one.playState === "running" && one.effect.getComputedTiming().iterations !== Infinity;
+  for (let fading; (fading = document.getAnimations().filter(isFading)).length;) {
+    await Promise.allSettled(fading.map(one => one.finished));
+  }
+}"""
+"""Waits until everything has faded in or out. What is redrawn meanwhile cancels its fading, and may fade anew."""
 
 CONTRAST_BELOW = """
 limit => {

@@ -64,6 +64,8 @@ class TestParseSpace:
             ("num-validation=5000", "num_validation cannot be varied"),
             ("learning-rate=", "learning_rate is ''; it must be a number from 1e-05 to 1"),
             ("learning-rate=0.1,", "learning_rate is ''"),
+            ("learning-rate=0,001", "learning_rate is '0,001'; commas separate values, so write decimals with a point"),
+            ("weight-decay=0,1", "weight_decay is '0,1'; commas separate values"),
             ("learning-rate=2", "learning_rate is 2; it must be a number from 1e-05 to 1"),
             ("learning-rate=nan..1", "learning_rate is nan; it must be a number"),
             ("learning-rate=0.1..", "learning_rate is ''"),
@@ -76,7 +78,7 @@ class TestParseSpace:
             ("activation=relu..tanh", "activation cannot be an interval; list its values"),
             ("hidden-sizes=16..64", "hidden_sizes cannot be an interval"),
             ("hidden-sizes=500-4", "hidden_sizes is 500, 4; it must be 1 to 4 layers of 8 to 2048 units"),
-            ("hidden-sizes=500-wide", "hidden_sizes is 500, wide; it must be 1 to 4 layers"),
+            ("hidden-sizes=500-wide", "hidden_sizes is 500-wide; it must be 1 to 4 layers"),
         ],
     )
     def test_invalid_text_is_rejected_with_the_reason(self, text: str, reason: str) -> None:

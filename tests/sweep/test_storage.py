@@ -20,7 +20,10 @@ from tests.support.sweeps import config_for, run_sweep
             "oracle+oracledb://me:se/cr@et@host/db?wallet_password=secret",
             r"oracle\+oracledb://\*\*\*@host/db needs the package",
         ),
-        ("fantasy://me:secret@host/db", r"the storage fantasy://\*\*\*@host/db cannot be opened: Can't load plugin"),
+        (
+            "fantasy://me:secret@host/db",
+            r"fantasy://\*\*\*@host/db cannot be opened: that kind of database is unknown",
+        ),
         ("redis://:secret@host:6379/0", r"redis://\*\*\*@host:6379/0 cannot be opened: Optuna unpickles what it finds there"),
         ("://", "the storage :// cannot be opened: Could not parse"),
         ("mysql://me:secret@host:port/db", r"the storage mysql://\*\*\*@host:port/db cannot be opened"),
@@ -32,6 +35,48 @@ def test_errors_show_addresses_without_their_password(small: Mnist, address: str
             use(address)
         assert "secret" not in str(caught.value)
         assert "cr@et" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "advice"),
+    [
+        ("new.db", "a SQLite file is named sqlite:///new.db"),
+        ("made.study", "a SQLite file is named sqlite:///made.study"),
+        ("sqlite:/data/x.db", "an address begins like sqlite:////data/x.db"),
+        ("sqlite:x.db", "an address begins like sqlite:///x.db"),
+        ("sqlite://data/x.db", "three slashes come before a file's path, .*: sqlite:///data/x.db"),
+        ("sqlite3:///x.db", "that kind of database is unknown; a SQLite file is named sqlite:///sweeps.db"),
+    ],
+)
+def test_an_address_that_means_a_sqlite_file_is_corrected(
+    tmp_path: Path, small: Mnist, monkeypatch: pytest.MonkeyPatch, address: str, advice: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sqlite3.connect("made.study").execute("CREATE TABLE notes (text)").connection.close()
+    with pytest.raises(SweepError, match=advice):
+        run_sweep(address, small)
+    assert [path.name for path in tmp_path.iterdir()] == ["made.study"]
+
+
+def test_a_study_of_another_optuna_is_reported_in_one_line(tmp_path: Path, storage: str, small: Mnist) -> None:
+    run_sweep(storage, small)
+    database = sqlite3.connect(tmp_path / "sweeps.db")
+    with database:
+        database.execute("UPDATE version_info SET schema_version = 11")
+        database.execute("UPDATE alembic_version SET version_num = 'v2.6.0.a'")
+    database.close()
+    with pytest.raises(SweepError, match="another version of Optuna made it; `optuna storage upgrade") as caught:
+        studies(storage)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_journal_needs_no_symbolic_links(tmp_path: Path, small: Mnist, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr("os.symlink", refuse)
+    run_sweep(str(tmp_path / "study.journal"), small)
+    assert studies(str(tmp_path / "study.journal"))
 
 
 @pytest.mark.parametrize("address", ["sqlite:///{}", "{}"])

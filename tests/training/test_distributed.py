@@ -4,9 +4,11 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +96,7 @@ def test_loss_and_gradients_of_shards_sum_to_the_batchs(small: Mnist, activation
 
 def test_without_torchrun_a_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    with joined() as group:
+    with joined(print) as group:
         assert group is SINGLE_PROCESS
         tensor = torch.arange(3.0)
         group.all_reduce_sum_(tensor)
@@ -110,10 +112,46 @@ def test_variables_of_no_reachable_group_are_rejected(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ProcessGroupError, match="cannot be joined"), joined():
+    with pytest.raises(ProcessGroupError, match="cannot be joined"), joined(print):
         pass
     assert main(["train"]) == 2
-    assert capsys.readouterr().err.startswith("error: the other processes that torchrun's variables name cannot be joined: ")
+    waiting, error = capsys.readouterr().err.splitlines()
+    assert "WORLD_SIZE=2 are set: waiting up to 5 minutes for 2 processes; unset both to train alone" in waiting
+    assert error.startswith("error: the other processes that RANK=")
+    assert error.endswith("; unset both variables to train alone")
+
+
+def test_a_group_of_one_left_in_the_environment_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with joined(print) as group:
+        assert group is SINGLE_PROCESS
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A bound socket, whose port the variables of a group of two name."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        variables = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(bound.getsockname()[1])}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield bound
+
+
+def test_a_port_in_use_is_named(port: socket.socket) -> None:
+    port.listen()
+    with pytest.raises(ProcessGroupError, match=rf"port {port.getsockname()[1]} is in use; set MASTER_PORT"), joined(print):
+        pass
+
+
+@pytest.mark.integration
+def test_waiting_for_processes_that_never_come_ends(port: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_fc.training.distributed.WAIT", timedelta(seconds=1))
+    port.close()
+    with pytest.raises(ProcessGroupError, match="cannot be joined"), joined(print):
+        pass
 
 
 # The command line
@@ -270,7 +308,7 @@ def plain(value):
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else hashlib.sha256(value.tobytes()).hexdigest()
 
 
-with joined() as group:
+with joined(print) as group:
     def change(training):
         if group.rank == 0 and training.step == 5:
             training.learning_rate = 0.02

@@ -67,6 +67,7 @@ def test_address_follows_the_controls() -> None:
         ("learning_rate", "7", "a number from 1e-05 to 1"),
         ("learning_rate", "fast", "a number from 1e-05 to 1"),
         ("learning_rate", "nan", "a number from 1e-05 to 1"),
+        ("batch_size", "1,000", "a whole number from 8 to 4096; use no comma, and a point for decimals"),
         ("epochs", "1e400", "a whole number from 1 to 100"),
         ("epochs", "2.5", "a whole number from 1 to 100"),
         ("hidden_sizes", "500,5000", "1 to 4 layers of 8 to 2048 units"),
@@ -137,7 +138,7 @@ def test_hidden_control_keeps_its_setting(name: str) -> None:
     assert shown_config(app) == shown_config(shown)
     gone = keys(shown) - keys(app)
     assert gone
-    expected = {"hidden_sizes": ("num_layers", "size_0"), "keep_training": ("detached",)}.get(name, (name,))
+    expected = {"hidden_sizes": ("num_layers", *controls.SIZE_KEYS), "keep_training": ("detached",)}.get(name, (name,))
     assert gone == set(expected)
     app.select_slider(key="batch_size" if name != "batch_size" else "epochs").set_value(8).run()
     assert not app.exception

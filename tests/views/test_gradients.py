@@ -71,9 +71,41 @@ def test_loss_over_a_few_steps_is_not_told() -> None:
     assert "Up to step" not in words([*vanished, *(step_record(step, 0.8, 1.8) for step in range(5, 40))])
 
 
-def test_gradient_that_became_zero_is_called_so() -> None:
+@pytest.mark.parametrize(
+    ("norms", "listed", "why"),
+    [
+        ((0.0, 0.1), "layer 1", "it is zero"),
+        ((0.0, 0.0, 0.1), "layer 1 and layer 2", "it is zero"),
+        ((0.0, 0.0, 0.0, 0.0), "layer 1, layer 2, layer 3 and the output layer", "it is zero"),
+        ((0.1, math.inf), "the output layer", "it is not a finite number"),
+        ((0.0, math.nan), "layer 1 and the output layer", "it is zero or not a finite number"),
+    ],
+)
+def test_layers_without_a_gradient_are_named(norms: tuple[float, ...], listed: str, why: str) -> None:
+    dead = [replace(step_record(step, 0.8, 2.3), gradient_norms=norms) for step in range(1, 30)]
+    assert f"**No gradient is left in {listed}**: {why}.\n\nA layer without a gradient" in words(dead)
+
+
+def test_gradient_that_became_zero_explains_the_falling_curve() -> None:
     steps = [step_record(step, 0.8, 2.3) for step in range(1, 30)]
-    dead = [replace(record, gradient_norms=(0.0, 0.0, 0.0, 0.1)) for record in steps]
-    assert "no gradient is left" in words(dead)
-    assert "no gradient is left" in words([*steps[:5], *dead[5:]])
     assert "comes through all 4 layers" in words(steps)
+    dead = [replace(record, gradient_norms=(0.0, 0.0, 0.0, 0.1)) for record in steps[5:]]
+    assert gradient_curves([*steps[:5], *dead])[0].values[-1] > 0
+    assert "it is zero. The chart shows means over recent steps, which fall to zero slowly." in words([*steps[:5], *dead])
+
+
+@pytest.mark.parametrize(
+    ("norms", "explained"),
+    [
+        ((0.1, 0.1), "One hidden layer is too shallow for vanishing gradients."),
+        ((1e-5, 0.1), "vanishing gradients. Most of its neurons may be saturated or dead."),
+        ((5e-15, 6.3e-14), "**All gradients are tiny**"),
+        ((0.1, 0.1, 0.1), "it comes through all 3 layers"),
+        ((5e-14, 5e-14, 6.3e-14), "**All gradients are tiny**"),
+        ((1e-4, 0.01, 0.1), "**The gradients vanish.**"),
+    ],
+)
+def test_words_are_true_for_few_layers_and_tiny_values(norms: tuple[float, ...], explained: str) -> None:
+    steps = [replace(step_record(step, 0.8, 2.3), gradient_norms=norms) for step in range(1, 30)]
+    assert explained in words(steps)
+    assert "gradient is left" not in words(steps)

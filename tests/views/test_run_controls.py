@@ -38,16 +38,26 @@ def captions(app: AppTest) -> list[str]:
 
 def test_preset_is_for_the_next_run(run: Run) -> None:
     app = open_page(run)
+    for preset in ("blog-keras", "blog-pytorch", "fast"):
+        app.selectbox(key="preset").select(preset).run()
+        assert shown_config(app) == PRESETS[preset].replace(threads=LONG.threads, seed=LONG.seed)
+        assert run.learning_rate == LONG.learning_rate
+
+
+def test_panel_says_the_learning_rate_that_the_run_has(run: Run) -> None:
+    app = open_page(run)
     app.selectbox(key="preset").select("blog-keras").run()
-    assert shown_config(app).learning_rate == PRESETS["blog-keras"].learning_rate
-    assert run.learning_rate == LONG.learning_rate
+    rest = "Only moving its slider changes it. Everything else is for the next run."
+    assert f"This run's learning rate is {LONG.learning_rate}. {rest}" in captions(app)
     app.select_slider(key="learning_rate").set_value(0.01).run()
     assert run.learning_rate == 0.01
+    assert f"This run's learning rate is 0.01. {rest}" in captions(app)
 
 
 def test_hidden_learning_rate_is_not_said_to_change_the_run(run: Run) -> None:
-    assert "The learning rate slider changes this run. Everything else is for the next run." in captions(open_page(run))
-    assert "These settings are for the next run." in captions(open_page(run, hide="learning_rate"))
+    rate = f"This run's learning rate is {LONG.learning_rate}."
+    assert f"{rate} Only moving its slider changes it. Everything else is for the next run." in captions(open_page(run))
+    assert f"{rate} These settings are for the next run." in captions(open_page(run, hide="learning_rate"))
 
 
 def test_page_at_rest_watches_only_runs_that_can_be_resumed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

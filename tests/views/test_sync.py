@@ -104,14 +104,3 @@ def test_widget_that_returns_is_sent_its_value_again() -> None:
     assert browser.update({"a": 1}) == {}
     assert browser.choices({"a": 1, "b": 2}, 1, 1) == {}, "sent before the browser heard that it is gone"
     assert browser.update({"a": 1, "b": 2}) == {"b": 2}
-
-
-def test_value_from_before_a_widget_was_gone_is_no_choice() -> None:
-    browser = BrowserView()
-    browser.update({"a": 1, "b": 2})
-    browser.choices({"a": 1, "b": 2}, 1, 1)
-    assert browser.update({"a": 1, "b": 3}) == {"b": 3}
-    browser.update({"a": 1})
-    assert browser.update({"a": 1, "b": 4}) == {"b": 4}
-    assert browser.choices({"a": 1, "b": 2}, 3, 2) == {}, "the old widget, on a page that has heard of the new one in part"
-    assert browser.choices({"a": 1, "b": 5}, 3, 3) == {"b": 5}

@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS
+from mnist_fc.records import NOT_FINITE
 from mnist_fc.sweep.space import Interval, Space, Values
 from mnist_fc.views import studies
 from tests.support.session import opened_tab, shown_config
@@ -84,6 +85,13 @@ def test_running_trials_come_first_then_the_most_accurate() -> None:
 def test_long_message_is_cut() -> None:
     page = show("long message", SPACE, stored_trial(SPACE, None, TrialState.FAIL, "x" * 1000, hidden_sizes=(16,)))
     assert trial_rows(page)[0][-1] == "failed: " + "x" * 200
+
+
+def test_trial_whose_loss_overflowed_has_diverged() -> None:
+    message = f"The loss {NOT_FINITE} at step 4."
+    page = show("overflow", SPACE, stored_trial(SPACE, None, TrialState.PRUNED, message, hidden_sizes=(16,)))
+    assert trial_rows(page)[0][-1] == f"diverged: {message}"
+    assert trials_note(page).startswith("1 diverged.")
 
 
 def test_study_without_trials_shows_an_empty_table() -> None:

@@ -37,7 +37,7 @@ class Canvas {
     this.render();
     const surface = this.root.querySelector("canvas.upper-canvas");
     surface.setAttribute("aria-label", "Draw a digit here with the mouse, a pen or a finger");
-    this.pen = new Pen(surface, () => this.collect(), signal);
+    this.pen = new Pen(surface, () => this.collect(), () => this.reload(), signal);
     window.addEventListener("click", (event) => this.press(event), { capture: true, signal });
   }
 
@@ -73,6 +73,12 @@ class Canvas {
   // Make the component report its drawing at once. By itself it waits for 200 ms, and loses the drawing if loaded meanwhile.
   collect() {
     this.root.querySelector(".dc-toolbar button[aria-label^='Update']").click();
+    this.render();
+  }
+
+  // Load the drawing again, without the stroke that was cancelled.
+  reload() {
+    this.shown = null;
     this.render();
   }
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
-from mnist_fc.config import FIELDS, PRESETS, ConfigError, TrainConfig, format_value, nearest_preset, parse_value
+from mnist_fc.config import FIELDS, PRESETS, ConfigError, TrainConfig, comma_hint, format_value, nearest_preset, parse_value
 from mnist_fc.views.components.component import Component, browser_value
 from mnist_fc.views.state import session
 from mnist_fc.views.state.formatting import escape_markdown
@@ -66,7 +66,7 @@ def settings() -> tuple[TrainConfig | None, list[str]]:
             config = config.replace(**{field: parse_value(field, text[:200])})
         except (ConfigError, OverflowError):
             value, default = escape_markdown(repr(text[:MAX_SHOWN])), escape_markdown(format_value(getattr(config, field)))
-            problems.append(f"{escape_markdown(name)} is {value}; it must be {FIELDS[field]}. Using {default}.")
+            problems.append(f"{escape_markdown(name)} is {value}; it must be {FIELDS[field]}{comma_hint(text)}. Using {default}.")
     return config, _few(problems)
 
 

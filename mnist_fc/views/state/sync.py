@@ -15,9 +15,7 @@ The protocol, for one group of widgets:
    an echo if the widget can show it without the person's doing. Every other value is a choice.
 3. Updates can be lost: Streamlit drops what a run of the script has drawn if the next run begins before it was sent. So a
    value is sent again with each run until the browser has confirmed it.
-4. A widget that returns to the page begins anew. Until the browser has confirmed that it drew the widget again, what it reports
-   is left over from the widget's earlier life.
-5. If a person keeps changing a widget while updates are on their way, the server waits for the browser before it sends one
+4. If a person keeps changing a widget while updates are on their way, the server waits for the browser before it sends one
    more (see `BrowserView._must_wait`). A hidden component (answer.js) then makes the browser send a message.
 
 The session holds what the page shows. A widget's own value in `st.session_state` is only what the browser reports.
@@ -59,13 +57,10 @@ class BrowserView:
         """The versions and values sent since the version that the browser last confirmed, by key, oldest first."""
         self._on_page: set[str] = set()
         """The widgets of the last update. A widget that was not among them starts with the value it is sent."""
-        self._drawn_at: dict[str, int] = {}
-        """The version of the update since which each widget has been on the page."""
 
     def choices(self, values: Mapping[str, Any], begun: int, seen: int) -> dict[str, Any]:
         """Return those of the `values` in the next message that the person chose; see the module for `begun` and `seen`."""
         chosen = {}
-        values = {key: value for key, value in values.items() if seen >= self._drawn_at.get(key, 0)}
         for key, value in values.items():
             unconfirmed = self._unconfirmed.setdefault(key, deque(maxlen=MAX_UNCONFIRMED))
             confirmed = _pop_up_to(seen, unconfirmed)
@@ -78,7 +73,7 @@ class BrowserView:
                     _pop_up_to(begun, unconfirmed)  # an update that has arrived in part, this widget's part included
                 else:
                     chosen[key] = value
-        self._reported = values
+        self._reported = dict(values)
         return chosen
 
     def update(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,12 +87,9 @@ class BrowserView:
             for key, value in wanted.items()
             if key not in withheld and not (key in self._on_page and self._will_show(key, value))
         }
+        self._on_page = set(wanted)
         if sent or withheld:
             self.version += 1
-        for key in wanted.keys() - self._on_page:
-            self._drawn_at[key] = self.version
-            self._unconfirmed.pop(key, None)
-        self._on_page = set(wanted)
         for key, value in (sent | withheld).items():
             self._unconfirmed.setdefault(key, deque(maxlen=MAX_UNCONFIRMED)).append((self.version, value))
         self.needs_answer = bool(withheld)
