@@ -172,6 +172,14 @@ class TrainConfig:
             return self
         return self.replace(num_validation=max(1, num_images // 10) if num_images > 1 else 0)
 
+    def misfit(self, num_images: int) -> str:
+        """Return a sentence that says how `fitted_to` changes these settings; empty if it does not."""
+        fitted = self.fitted_to(num_images).num_validation
+        if fitted == self.num_validation:
+            return ""
+        held_out = f"{fitted:,} of the {num_images:,} training images {'is' if fitted == 1 else 'are'} held out"
+        return f"{self.num_validation:,} validation images do not fit: {held_out}."
+
     def to_json(self) -> str:
         """Return all fields as a JSON object."""
         return json.dumps(dataclasses.asdict(self), indent=2)

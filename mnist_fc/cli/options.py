@@ -121,13 +121,9 @@ def load_data(parsed: argparse.Namespace, screen: Screen) -> Mnist:
 def fit_validation(config: TrainConfig, images: Mnist, screen: Screen) -> TrainConfig:
     """Return `config` with a tenth of the training images for validation if it asks for more than there are, and say so."""
     num_images = len(images.train_labels)
-    fitted = config.fitted_to(num_images)
-    if fitted != config:
-        screen.line(
-            f"{config.num_validation:,} validation images do not fit: {fitted.num_validation:,} of the {num_images:,} training "
-            "images are held out."
-        )
-    return fitted
+    if said := config.misfit(num_images):
+        screen.line(said)
+    return config.fitted_to(num_images)
 
 
 def given_settings(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -297,14 +297,8 @@ def _training(on_page: Set[str], config: TrainConfig) -> None:
     _slider(on_page, "epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
     _slider(on_page, "batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster, with fewer steps.")
     num_images = shared.num_train_images()
-    fitted = config.fitted_to(num_images)
-    steps = fitted.steps_per_epoch(num_images)
-    st.caption(f"{steps:,} steps an epoch, {steps * config.num_epochs:,} in all")
-    if fitted != config:
-        st.caption(
-            f"{config.num_validation:,} validation images do not fit: {fitted.num_validation:,} of the {num_images:,} training "
-            "images are held out."
-        )
+    steps, misfit = config.fitted_to(num_images).steps_per_epoch(num_images), config.misfit(num_images)
+    st.caption(f"{steps:,} steps an epoch, {steps * config.num_epochs:,} in all" + (f". {misfit}" if misfit else ""))
     _choice(
         on_page, "optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most networks without tuning."
     )
