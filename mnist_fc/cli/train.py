@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fc.analysis.diagnosis import outcome_word
 from mnist_fc.cli.console import Screen, to_json
 from mnist_fc.cli.options import (
     Subparsers,
@@ -84,7 +83,6 @@ class _Prepared:
 class _Figures:
     """The figures of a training for JSON, gathered from its records."""
 
-    steps: list[StepRecord] = field(default_factory=list)
     train_loss: float | None = None
     epoch_seconds: list[float] = field(default_factory=list)
     images_per_second: list[float] = field(default_factory=list)
@@ -99,7 +97,7 @@ def run_train(parsed: argparse.Namespace) -> int:
         figures = _Figures()
         end = _train(prepared, group, screen, figures)
         if prepared.folder:
-            screen.line(_ending(figures.steps, end, prepared.folder))
+            screen.line(_ending(end, prepared.folder))
             if parsed.json:
                 print(to_json(_result(prepared.config, prepared.folder, figures, end)), flush=True)
         return EXIT_CODES[end.outcome]
@@ -167,7 +165,6 @@ def _train(prepared: _Prepared, group: ProcessGroup, screen: Screen, figures: _F
                     folder.write(record)
                 match record:
                     case StepRecord():
-                        figures.steps.append(record)
                         figures.train_loss = record.train_loss
                         screen.step(record, config)
                     case EpochRecord():
@@ -227,9 +224,9 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _ending(steps: Sequence[StepRecord], end: EndRecord, folder: RunFolder) -> str:
+def _ending(end: EndRecord, folder: RunFolder) -> str:
     """Return the last line: how the training ended, its test accuracy, and where the checkpoint is."""
-    ended = f"{outcome_word(steps, end).capitalize()} after {end.train_seconds:.1f} s of training"
+    ended = f"{folder.outcome_word(end).capitalize()} after {end.train_seconds:.1f} s of training"
     if end.outcome == "failed":
         return (
             f"{ended}. {end.message} The checkpoint of the last finite weights, at most step {end.step}, is {folder.checkpoint}."

@@ -28,13 +28,13 @@ _UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 def acquire(path: Path) -> BaseFileLock:
-    """Return the lock of the run in `path`, acquired. Raises RunsError if another process has it, and OSError."""
+    """Return the lock of the run in `path`, acquired. Raises RunsError if another process has it, or it cannot be written."""
     lock: BaseFileLock = FileLock(path / LOCK_NAME, thread_local=False, fallback_to_soft=False)
     try:
         try:
             lock.acquire(timeout=LOCK_SECONDS)
         except OSError as error:
-            if not _is_unsupported(error):
+            if error.errno not in _UNSUPPORTED:
                 raise
             lock = SoftFileLock(path / SOFT_LOCK_NAME, thread_local=False)
             lock.acquire(timeout=LOCK_SECONDS)
@@ -43,6 +43,8 @@ def acquire(path: Path) -> BaseFileLock:
         if isinstance(lock, SoftFileLock):
             message += f"; if that was killed on another machine, delete {path / SOFT_LOCK_NAME}"
         raise RunsError(message) from None
+    except OSError as error:
+        raise RunsError(f"the run folder {path} cannot be written: {error}") from None
     return lock
 
 
@@ -55,11 +57,7 @@ def is_locked(path: Path) -> bool:
     try:
         return _is_held(path / LOCK_NAME)
     except OSError as error:  # a file that cannot be opened is not being written either
-        return _is_unsupported(error) and _is_soft_lock_held(path / SOFT_LOCK_NAME)
-
-
-def _is_unsupported(error: OSError) -> bool:
-    return not isinstance(error, Timeout) and error.errno in _UNSUPPORTED
+        return error.errno in _UNSUPPORTED and _is_soft_lock_held(path / SOFT_LOCK_NAME)
 
 
 def _is_soft_lock_held(path: Path) -> bool:

@@ -18,7 +18,7 @@ from typing import Self
 
 import numpy as np
 
-from mnist_fc.analysis.diagnosis import has_diverged
+from mnist_fc.analysis.diagnosis import outcome_word
 from mnist_fc.config import TrainConfig, preset_of
 from mnist_fc.files import atomic_write
 from mnist_fc.network import checkpoint
@@ -132,12 +132,7 @@ class RunFolder:
     def _open(self, path: Path, config: TrainConfig, max_bytes: float) -> None:
         self.path = path
         self._config = config
-        try:
-            self._lock = acquire(path)
-        except RunsError:
-            raise
-        except OSError as error:
-            raise RunsError(f"the run folder {path} cannot be written: {error}") from None
+        self._lock = acquire(path)
         WRITTEN_HERE.add(path.absolute())
         self._kept = kept_checkpoints(path)
         self._max_kept = max(2, (min(max_bytes, 1e15) - bytes_besides_kept(config)) // (4 * config.num_parameters))
@@ -179,7 +174,7 @@ class RunFolder:
                         self._save_weights()
                     self._append(format_row(record))
             if self._events:
-                self._events.write(record, has_diverged=isinstance(record, EndRecord) and has_diverged(self._steps, record))
+                self._events.write(record, has_diverged=isinstance(record, EndRecord) and self.outcome_word(record) == "diverged")
             match record:
                 case StepRecord():
                     self._steps.append(record)
@@ -190,6 +185,10 @@ class RunFolder:
                     self._report(record)
                     self._sync()
                     self.close()
+
+    def outcome_word(self, end: EndRecord) -> str:
+        """Return the word for how the run ended, judged by all its steps: also by those from before it was resumed."""
+        return outcome_word(self._steps, end)
 
     def release_weights(self) -> None:
         """Write the newest weights to disk and release their memory. Raises RunsError."""

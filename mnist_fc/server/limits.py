@@ -21,7 +21,7 @@ OUT_OF_MEMORY = 86
 
 ALLOCATION_FAILED = re.compile(
     r"DefaultCPUAllocator: (can't allocate|not enough) memory|Unable to allocate .* for an array|std::bad_alloc"
-    r"|could not (create a|execute a) primitive"
+    r"|could not (create|execute) a primitive"
 )
 """The messages of PyTorch's and NumPy's allocators, also where another library has wrapped their error in a RuntimeError.
 

@@ -66,7 +66,7 @@ def train(
         training.restore(state)
     training.check_group()
     recorder = _Recorder(training)
-    take_step = Pacer(training).take_step if group.size == 1 else training.take_step
+    take_step = Pacer(training).take_step if group.size == 1 and config.threads > 1 else training.take_step
     outcome: Outcome = "done"
     yield recorder.first_weights()
     while training.step < training.num_steps:

@@ -36,7 +36,7 @@ GAIN = 0.9
 
 
 class Pacer:
-    """Takes the steps of `training` with at most the threads of its settings, and with fewer while that is faster.
+    """Takes the steps of `training` with at most the threads of its settings, two or more, and with fewer while that is faster.
 
     It only chooses among numbers of threads that give the same bits, so a busy machine changes the time and not the network.
     """
@@ -59,7 +59,7 @@ class Pacer:
 
     def take_step(self, batch: Tensor) -> bool:
         """Take a step as `TrainState.take_step` does. Afterwards PyTorch has the threads of the settings again."""
-        if self._most > 1 and not self._trial:
+        if not self._trial:
             self._try_another(batch)
         started = time.perf_counter()
         with self._threads_set(self.threads):

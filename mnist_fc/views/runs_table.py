@@ -8,7 +8,7 @@ import streamlit as st
 from mnist_fc.analysis.results import test_result, training_time
 from mnist_fc.config import FIELDS
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
-from mnist_fc.runs.layout import RunsError
+from mnist_fc.runs.layout import MAX_NAME, RunsError
 from mnist_fc.runs.reader import StoredRun
 from mnist_fc.runs.settings import RunSettings
 from mnist_fc.runs.store import RunStore
@@ -106,7 +106,8 @@ def show(runs: Sequence[ListedRun], colors: Mapping[str, str]) -> None:
     columns = ["state", "validation", "test", "time", "images/s", *(["your hand"] if with_hands else []), "settings"]
     columns += [controls.field_in_words(field) for field in differing]
     turn = st.session_state.get("runs_turn", 0)
-    _table.show("runs_table", {"columns": columns, "rows": rows, "turn": turn}, on_act_change=_act)
+    data = {"columns": columns, "rows": rows, "turn": turn, "maxName": MAX_NAME}
+    _table.show("runs_table", data, on_act_change=_act)
 
 
 def _setting(settings: RunSettings, field: str) -> str:

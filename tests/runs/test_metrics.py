@@ -101,7 +101,7 @@ def test_every_record_that_a_run_may_write_can_be_read(run: Path, record: StepRe
         tolerance = 1e-5 if name == "gradient_norms" else 0
         assert getattr(found[-1], name) == (pytest.approx(written, rel=tolerance, nan_ok=True) if is_measured else written)
     without = read_run(run, with_steps=False)
-    assert without.steps == stored.steps[-1:]
+    assert repr(without.steps) == repr(stored.steps[-1:])  # a loss that is not a number does not equal itself
     assert (len(without.epochs), without.end is None) == (len(stored.epochs), stored.end is None)
 
 

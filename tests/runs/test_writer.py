@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from mnist_fc.analysis.diagnosis import has_diverged
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.files import ROOT
@@ -148,6 +149,26 @@ def test_a_finished_or_diverged_run_cannot_resume(tmp_path: Path, new_run: NewRu
         folder = write_all(new_run(tmp_path, CONFIG), [*records[:-1], end])
         with pytest.raises(RunsError, match="cannot resume: it is done or has diverged"):
             RunFolder.reopen(folder.path)
+
+
+def test_resumed_run_is_judged_by_all_its_steps(tmp_path: Path, new_run: NewRun, records: list[Record], small: Mnist) -> None:
+    """The loss came down before the run was interrupted, and was high ever after."""
+
+    def steps(first: int, last: int, loss: float) -> list[StepRecord]:
+        every = [record for record in records if isinstance(record, StepRecord)]
+        return [replace(record, train_loss=loss) for record in every if first <= record.step <= last]
+
+    training = TrainState(CONFIG, small)
+    for _ in range(15):
+        training.take_step(training.next_batch())
+    folder = write_all(new_run(tmp_path, CONFIG), [*steps(1, 15, 0.1), StateRecord(15, 1, training.state())])
+    folder.close()
+    again, _ = RunFolder.reopen(folder.path)
+    end = EndRecord(30, 2, "done", "", 1.0, 2.2, 0.1)
+    write_all(again, [*steps(16, 30, 2.2), end])
+    assert again.outcome_word(end) == "diverged"
+    assert "Diverged after 30 steps" in (again.path / "report.md").read_text("utf-8")
+    assert not has_diverged(steps(16, 30, 2.2), end), "by those since it was resumed"
 
 
 def test_a_run_on_added_data_cannot_resume(tmp_path: Path, new_run: NewRun, records: list[Record]) -> None:

@@ -5,8 +5,6 @@
 // Only the row that changes is replaced, and a new row does not move the row under the pointer. The second click of a double
 // click does nothing.
 
-const MAX_NAME = 60; // characters; see runs/layout.py
-
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".runs");
   if (!root.send) followCut(root);
@@ -122,12 +120,12 @@ function curveBox(root, row) {
 }
 
 function nameField(root, row) {
-  const field = document.createElement("input");
-  Object.assign(field, { type: "text", value: row.name, maxLength: MAX_NAME, title: row.id, readOnly: row.isDeleted || !row.isStored });
+  const field = document.createElement("input"), { maxName } = root.latest;
+  Object.assign(field, { type: "text", value: row.name, maxLength: maxName, title: row.id, readOnly: row.isDeleted || !row.isStored });
   field.dataset.place = `name-${row.id}`;
   field.setAttribute("aria-label", `Name of the run ${row.id}`);
   field.oninput = () => {
-    field.setCustomValidity(field.value.length < MAX_NAME ? "" : `A name has at most ${MAX_NAME} characters.`);
+    field.setCustomValidity(field.value.length < maxName ? "" : `A name has at most ${maxName} characters.`);
     field.reportValidity();
   };
   field.onkeydown = (event) => {
