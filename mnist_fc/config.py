@@ -154,8 +154,8 @@ class TrainConfig:
         return (NUM_INPUTS, *self.hidden_sizes, NUM_CLASSES)
 
     def steps_per_epoch(self, num_images: int) -> int:
-        """Return the number of batches in an epoch, given the number of training images with those held out for validation."""
-        return max(1, math.ceil((num_images - self.num_validation) / self.batch_size))
+        """Return the number of batches in an epoch of the settings `fitted_to` that many images, with those held out."""
+        return math.ceil((num_images - self.fitted_to(num_images).num_validation) / self.batch_size)
 
     @property
     def num_parameters(self) -> int:
@@ -167,7 +167,7 @@ class TrainConfig:
         return dataclasses.replace(self, **changes)
 
     def fitted_to(self, num_images: int) -> "TrainConfig":
-        """Return these settings for `num_images` training images: if they are too few for `num_validation`, a tenth validates."""
+        """Return these settings for `num_images` training images: a tenth validates if `num_validation` is not less than all."""
         if self.num_validation < num_images:
             return self
         return self.replace(num_validation=max(1, num_images // 10) if num_images > 1 else 0)

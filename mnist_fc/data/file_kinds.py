@@ -16,6 +16,8 @@ GZIP = b"\x1f\x8b"
 ZIP = b"PK\3\4"
 NO_MEMBERS = b"PK\5\6"
 
+IDX = re.compile(rb"\0\0[\x08\x09\x0b-\x0e][\1-\4]")
+
 WANTED = "x_train, y_train, x_test and y_test"
 SAVE_ARRAYS = f"save its arrays as an .npz of {WANTED}"
 UNPACK = "unpack it and give the folder"
@@ -45,7 +47,7 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
 )
 """First bytes, what a file with them is, and what to do with it."""
 
-_PICKLE = re.compile(rb"\x80[\x02-\x05]|\(?[ld]p[01]\n|\(\(?[ldt]p?[01]\n|c(numpy[a-z_.]*|copy_reg|__builtin__|builtins)\n")
+_PICKLE = re.compile(rb"\x80[\x02-\x05]|\(*([ldt]p\d\n|[\]}]q|c(numpy|copy_reg|__builtin__|builtins)[a-z_.]*\n)")
 _WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|script|title|meta|\?xml|!--)", re.IGNORECASE)
 _TEXT = re.compile(rb"[^\x00-\x08\x0e-\x1f]+")
 _TABLE_ROW = re.compile(rb"[^\r\n]*?[,;\t][^\r\n]*?[,;\t]")

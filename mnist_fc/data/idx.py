@@ -135,8 +135,8 @@ def find_idx_set(folder: Path) -> DataSet:
         names = ", ".join(str(files["x_train"]) for _, _, files in (here or complete)[:6])
         raise DataError(f"{folder} holds several data sets; give the path of one of these files: {names}")
     if found:
-        place, prefix, files = max(found, key=lambda one: len(one[2]))
-        return _complete(files, prefix, place)
+        _, _, files = max(found, key=lambda one: len(one[2]))
+        return idx_set_of(next(iter(files.values())))  # `folder` may be the one that Kaggle has for a single file
     raise DataError(f"{folder} has no {IDX_FILES['x_train']}; {_what_is_in(places)}")
 
 
@@ -198,7 +198,7 @@ def _is_readable_folder(path: Path) -> bool:
 def _what_is_in(places: list[Path]) -> str:
     """Return in words what lies in folders without IDX files, and what to do."""
     files = [path for path in itertools.chain.from_iterable(map(_entries, places)) if path.is_file()]
-    for suffix in (".npz", ".zip", ".gz", ".csv", ".mat", ".h5", ".hdf5", ".parquet", ".pkl", ".npy"):
+    for suffix in (".npz", ".zip", ".gz", ".csv", ".mat", ".h5", ".hdf5", ".parquet", ".pkl", ".pt", ".npy"):
         if matching := [path for path in files if path.suffix.lower() == suffix]:
             return f"it holds {matching[0].name}; give the path of that file" if suffix == ".npz" else _named(matching[0])
     if pictures := sum(path.suffix.lower() in PICTURE_SUFFIXES for path in files):

@@ -8,7 +8,7 @@ import numpy as np
 
 from mnist_fc.data.arrays import MAX_IMAGES, Arrays
 from mnist_fc.data.errors import DAMAGE, DataError
-from mnist_fc.data.file_kinds import GZIP, HEAD_BYTES, NO_MEMBERS, ZIP, kind_of, kind_of_zip
+from mnist_fc.data.file_kinds import GZIP, HEAD_BYTES, IDX, NO_MEMBERS, ZIP, kind_of, kind_of_zip
 from mnist_fc.files import open_regular_file
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -49,6 +49,8 @@ def _not_npz(head: bytes, path: Path) -> DataError:
         head = _unzipped(path)
     if head.startswith(ZIP):
         return DataError(f"{path} is a gzipped archive; unpack it with gzip -d first")
+    if IDX.match(head):
+        return DataError(f"{path} is an IDX file; give the folder of all four, named as on the MNIST site")
     if kind := kind_of(head, path.name):
         return DataError(f"{path} is {kind[0]}; {kind[1]}")
     return DataError(f"{path} is damaged or not an .npz file; replace it with an intact copy")

@@ -296,9 +296,8 @@ def _training(on_page: Set[str], config: TrainConfig) -> None:
     )
     _slider(on_page, "epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
     _slider(on_page, "batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster, with fewer steps.")
-    num_images = shared.num_train_images()
-    steps, misfit = config.fitted_to(num_images).steps_per_epoch(num_images), config.misfit(num_images)
-    st.caption(f"{steps:,} steps an epoch, {steps * config.num_epochs:,} in all" + (f". {misfit}" if misfit else ""))
+    steps = config.steps_per_epoch(shared.num_train_images())
+    st.caption(f"{steps:,} steps an epoch, {steps * config.num_epochs:,} in all. {config.misfit(shared.num_train_images())}")
     _choice(
         on_page, "optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most networks without tuning."
     )

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from mnist_fc.data.mnist import DataError, load_mnist
-from tests.support.data import STEMS, WritesAFile, noise, write_idx
+from tests.support.data import STEMS, WritesAFile, idx_bytes, noise, write_idx
 
 PAGE = b"\n<!DOCTYPE html>\n<html><head><title>404</title></head><body>Not found</body></html>"
 
@@ -56,6 +56,8 @@ FILES = {
     "mnist.pkl.gz": (gzip.compress(pickle.dumps([1, 2], 2)), "is a Python pickle, which could run code; it is not opened"),
     "mnist.pkl": (pickle.dumps(([1, 2], [3]), 0), "is a Python pickle"),
     "unnamed: pickle": (pickle.dumps({"data": [1]}, 4), "is a Python pickle"),
+    "old: pickle": (pickle.dumps({"data": [1]}, 1), "is a Python pickle"),
+    "older: pickle": (pickle.dumps((np.zeros(2), [3]), 0), "is a Python pickle"),
     "training.pt": (saved(lambda file: torch.save(torch.zeros(2), file)), "is a PyTorch file; it is not opened"),
     "mnist.csv": (b"label,pixel0,pixel1\n5,0,0\n", r"is a table of text \(CSV\); save its arrays as an .npz of x_train, y_train"),
     "mnist_train.csv.gz": (gzip.compress(b"5,0,0,128\n" * 500), r"is a table of text \(CSV\)"),
@@ -77,6 +79,7 @@ FILES = {
     "readme.txt": (b"Handwritten digits\nby many people\n", "is a text file, not data; wanted is an .npz of x_train"),
     "mnist.npz: pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
     "nothing.npz": (b"", "is empty; it may be a download that was cut off"),
+    "digits.bin": (idx_bytes(noise()["x_train"]), "is an IDX file; give the folder of all four, named as on the MNIST site"),
     "noise.bin": (bytes(range(256)), "is damaged or not an .npz file"),
 }
 

@@ -67,6 +67,11 @@ def test_one_idx_file_stands_for_its_data_set(arrays: Arrays, tmp_path: Path, na
     assert_is(load_mnist(tmp_path / names["y_test"]), arrays)
 
 
+def test_a_folder_of_one_idx_file_stands_for_its_data_set(arrays: Arrays, tmp_path: Path) -> None:
+    write_idx(tmp_path, arrays, KAGGLE)
+    assert_is(load_mnist(tmp_path / STEMS["x_train"]), arrays)
+
+
 def test_several_data_sets_in_one_folder_are_named(arrays: Arrays, tmp_path: Path) -> None:
     for split in ("digits", "mnist"):
         write_idx(tmp_path, arrays, named(f"emnist-{split}-{{part}}-{{what}}-ubyte"))
@@ -105,6 +110,7 @@ def test_a_header_that_announces_too_much_is_rejected_at_once(arrays: Arrays, tm
         (["a/0001.png", "a/0002.png", "b/0001.png"], "it holds 3 pictures; save all of them as an .npz"),
         (["mnist.npz"], "it holds mnist.npz; give the path of that file"),
         (["archive.zip"], "it holds archive.zip; unpack it and give the folder"),
+        (["MNIST/training.pt"], "it holds training.pt; save its arrays as an .npz"),
         (["mnist_train.csv"], "it holds mnist_train.csv; save its arrays as an .npz"),
         ([], "give a folder of the four IDX files, or an .npz of x_train, y_train, x_test and y_test"),
     ],
