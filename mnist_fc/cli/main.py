@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from mnist_fc.cli.options import join_inputs
 from mnist_fc.cli.parser import build_parser
 from mnist_fc.config import ConfigError
 from mnist_fc.data.mnist import DataError
@@ -28,7 +29,7 @@ EXPECTED_ERRORS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 2 after an expected error, 130 after Ctrl-C."""
-    parsed = build_parser().parse_args(arguments)
+    parsed = build_parser().parse_args(join_inputs(sys.argv[1:] if arguments is None else arguments))
     try:
         code: int = parsed.command(parsed)
         return code

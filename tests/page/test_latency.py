@@ -215,6 +215,7 @@ def test_clicks_faster_than_answers_keep_run_and_network(open_slow: Callable[...
     page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
     by = page.locator(".under-digit .by")
     click(page, "train")
+    expect(page.locator(".st-key-train button")).to_have_class(re.compile("pressed"))
     press(page, "epochs", "ArrowLeft")  # sent before the address names the run
     expect_status(page, "running")
     expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", "80")
