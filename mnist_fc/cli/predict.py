@@ -7,7 +7,8 @@ from typing import Any
 
 from mnist_fc.cli.console import to_json
 from mnist_fc.cli.options import Subparsers, add_command
-from mnist_fc.drawing.pictures import DrawingError, load_picture
+from mnist_fc.drawing.errors import DrawingError
+from mnist_fc.drawing.picture_files import load_picture
 from mnist_fc.reading.reader import EMPTY_READING, Reader, Reading, number, percent
 
 

@@ -358,7 +358,7 @@ def test_bad_picture_is_reported_in_one_line(tmp_path: Path, capsys: pytest.Capt
     path = tmp_path / "seven.png"
     assert error_line(["predict", str(path)], capsys) == f"error: the picture {path} does not exist"
     path.write_text("7")
-    assert error_line(["predict", str(path)], capsys).startswith(f"error: {path} is not a readable picture")
+    assert error_line(["predict", str(path)], capsys) == f"error: {path} is a text file; give a picture, such as PNG or JPEG"
     Image.new("1", (10_000, 10_000)).save(path)
     assert "10000 x 10000 pixels" in error_line(["predict", str(path)], capsys)
 
