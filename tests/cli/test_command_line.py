@@ -449,6 +449,22 @@ def test_ctrl_c_stops_after_the_step_and_keeps_the_checkpoint(quick: list[str], 
 
 
 @pytest.mark.integration
+def test_closed_pipe_stops_a_training_that_can_be_resumed(quick: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mnist_fc", *quick, "--epochs", "100"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline().startswith("epoch   1/100 ")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+    (folder,) = (tmp_path / "runs").iterdir()
+    end = read_run(folder).end
+    assert end
+    assert end.outcome == "stopped"
+
+
+@pytest.mark.integration
 def test_ctrl_c_ends_a_command_without_a_traceback(small_npz: Path) -> None:
     command = [sys.executable, "-m", "mnist_fc", "benchmark", "--data", str(small_npz), "--epochs", "100", "--json"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
