@@ -32,6 +32,7 @@ class WebpLayout:
     width: int = 0
     height: int = 0
     bytes_per_pixel: float = 6.5
+    """That decoding takes at most, measured: more if the picture is lossless, transparent or animated."""
     exif: bytes = b""
 
 
@@ -101,8 +102,8 @@ def read_webp_layout(content: bytes) -> WebpLayout:
             case _:
                 size = 0, 0
         layout.width, layout.height = max(layout.width, size[0]), max(layout.height, size[1])
-        if name == b"VP8L":
-            layout.bytes_per_pixel = max(layout.bytes_per_pixel, 8)
+        if name in (b"VP8L", b"ALPH"):
+            layout.bytes_per_pixel = max(layout.bytes_per_pixel, 9.5)
         elif name == b"ANMF":  # the decoder of animations holds two canvases
             layout.bytes_per_pixel = 20
         elif name == b"EXIF":
