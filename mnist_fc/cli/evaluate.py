@@ -4,11 +4,10 @@ import argparse
 import dataclasses
 
 from mnist_fc.cli.console import Screen, to_json
-from mnist_fc.cli.options import Subparsers, add_command, add_data_options, load_data
+from mnist_fc.cli.options import Subparsers, add_command, add_data_options, add_network_options, load_data, load_network
 from mnist_fc.config import PRESETS, TrainConfig
 from mnist_fc.data import pen_digits
 from mnist_fc.data.mnist import DataError, Mnist
-from mnist_fc.network import checkpoint
 from mnist_fc.reading import evaluation
 from mnist_fc.reading.reader import Reader
 from mnist_fc.records import WeightsRecord
@@ -22,13 +21,14 @@ def add_parser(commands: Subparsers) -> None:
         commands, "evaluate", run_evaluate, "test a network on the test images", "runs/NAME/model.ckpt\nmodel.ckpt --json"
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a model.ckpt, best with the config.json of its run beside it")
+    add_network_options(parser)
     add_data_options(parser)
 
 
 def run_evaluate(parsed: argparse.Namespace) -> int:
     """Print the accuracy and the loss of a checkpoint on the test images."""
-    model = checkpoint.load(parsed.checkpoint)
     images = load_data(parsed)
+    model = load_network(parsed.checkpoint, parsed, images)
     loss, accuracy = evaluate(model, images.test_images, images.test_labels)
     if parsed.json:
         print(to_json({"test_accuracy": accuracy, "test_loss": loss}))

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from mnist_fc.cli.options import join_inputs
 from mnist_fc.cli.parser import build_parser
 from mnist_fc.config import ConfigError
 from mnist_fc.data.mnist import DataError
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    parsed = build_parser().parse_args(arguments)
+    parsed = build_parser().parse_args(join_inputs(sys.argv[1:] if arguments is None else arguments))
     try:
         code: int = parsed.command(parsed)
         return code

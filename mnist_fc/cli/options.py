@@ -1,11 +1,16 @@
 """The code that commands share: it adds their parsers and their options for settings, data and store, and reads those options."""
 
 import argparse
-from collections.abc import Callable
-from typing import Any, TypeAlias
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, get_args
 
-from mnist_fc.config import FIELDS, PRESETS, Choice, LayerSizes, Range, parse_value
+from mnist_fc.analysis.settings_check import suggest_settings
+from mnist_fc.config import FIELDS, PRESETS, Activation, Choice, LayerSizes, Range, parse_value
 from mnist_fc.data.mnist import Mnist, download_mnist, load_mnist
+from mnist_fc.network import checkpoint
+from mnist_fc.network.adaptation import SCALINGS
+from mnist_fc.network.mlp import MLP
 from mnist_fc.runs.store import RUNS_VARIABLE
 
 # What `add_subparsers` returns. argparse has no public name for it, so this serves as an annotation only.
@@ -69,6 +74,48 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="PATH", help="an .npz file or a folder of IDX files (default: $MNIST_FC_DATA, else the MNIST included)"
     )
     source.add_argument("--download", action="store_true", help="download the original MNIST files, or use those in the cache")
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add --inputs and --activation, for networks that other programs trained."""
+    group = parser.add_argument_group("a network of another program")
+    group.add_argument(
+        "--inputs",
+        choices=SCALINGS,
+        default="0..1",
+        help="how its training scaled the pixels; mean-std: less 0.1307, divided by 0.3081 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--activation",
+        choices=get_args(Activation),
+        help="activation of its hidden layers (default: that of the config.json beside it, else relu)",
+    )
+
+
+def join_inputs(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with "--inputs -1..1" as one: argparse takes a value that begins with a dash for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if argument == "-1..1" and joined and joined[-1] == "--inputs":
+            joined[-1] = "--inputs=-1..1"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def load_network(path: str, parsed: argparse.Namespace, images: Mnist) -> MLP:
+    """Return the network in a checkpoint. Print to standard error what was done to read it, and which options suit it better.
+
+    Raises CheckpointError and ConfigError as `checkpoint.read` does.
+    """
+    loaded = checkpoint.read(path, parsed.activation, parsed.inputs)
+    notes = list(loaded.notes)
+    if suggestion := suggest_settings(loaded.trained, loaded.inputs, images.test_images, images.test_labels):
+        better = suggestion.better
+        notes.append(f"{suggestion.in_words} Try --inputs {better.inputs} --activation {better.activation}.")
+    for note in notes:
+        print(f"note: {path}: {note}", file=sys.stderr)
+    return loaded.model
 
 
 def add_setting_options(parser: argparse.ArgumentParser) -> None:

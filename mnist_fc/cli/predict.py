@@ -9,7 +9,8 @@ from itertools import chain
 from typing import Any
 
 from mnist_fc.cli.console import to_json
-from mnist_fc.cli.options import Subparsers, add_command
+from mnist_fc.cli.options import Subparsers, add_command, add_network_options, load_network
+from mnist_fc.data.mnist import load_mnist
 from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.picture_files import load_picture
 from mnist_fc.files import printable
@@ -23,11 +24,12 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a picture file of a digit or of several side by side")
     parser.add_argument("--checkpoint", metavar="PATH", help="network to read with (default: the one included)")
+    add_network_options(parser)
 
 
 def run_predict(parsed: argparse.Namespace) -> int:
     """Print what each picture shows. A picture that cannot be read makes the exit code 2; the others are still read."""
-    reader = Reader.load(parsed.checkpoint)
+    reader = Reader(load_network(parsed.checkpoint, parsed, load_mnist())) if parsed.checkpoint else Reader.load()
     exit_code = 0
     for picture in chain.from_iterable(map(_expanded, parsed.pictures)):
         try:

@@ -2,8 +2,9 @@
 
 Start with `mlp.py`. `backprop.py` computes one training step's gradients and `optimizer.py` applies them, both by `kernels.py`,
 which has PyTorch's private interfaces and the public ways that replace them; `schedule.py` gives the learning rate.
-`checkpoint.py` reads and writes state dicts, and
-`torch_pickle.py` reads PyTorch's pickles without running anything in them.
+`checkpoint.py` reads and writes state dicts. `tensor_files.py` reads what torch.save and safetensors write, by
+`torch_pickle.py`, which runs nothing in PyTorch's pickles, and `file_formats.py`, which names other files. `adaptation.py` reads
+other programs' networks.
 
 May import: config, records, files.
 """

@@ -1,6 +1,6 @@
 """Read the pickle in a file of torch.save without running it: a few operations describe tensors, and nothing is called.
 
-Only the operations that plain values and tensors on the CPU need are known; all others are rejected.
+Only the operations of protocols 2 to 5 that plain values and tensors on the CPU need are known; all others are rejected.
 
 It takes the place of torch.load with weights_only, which runs no foreign code but still allocates what a pickle asks for: a
 file of 845 bytes made it take 1 GB, and is rejected here at no cost. For that, a good file of 3.7 MB takes 3.7 ms instead of
@@ -9,7 +9,7 @@ file of 845 bytes made it take 1 GB, and is rejected here at no cost. For that, 
 
 import pickle
 import pickletools
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,11 +30,14 @@ STORAGES = {
 
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 
-FUNCTIONS = ("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict")
+FUNCTIONS = (
+    *("torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"),
+    "collections OrderedDict",
+)
 
 
 class Storage(NamedTuple):
-    """A sequence of `num_values` numbers in the archive entry `record`."""
+    """A sequence of `num_values` numbers that the file keeps under the name `record`."""
 
     record: str
     dtype: torch.dtype
@@ -51,7 +54,7 @@ class View(NamedTuple):
 
     @property
     def record(self) -> str:
-        """The archive entry that has its bytes."""
+        """The name of its bytes in the file."""
         return self.storage.record
 
     def tensor(self, content: np.ndarray) -> Tensor:
@@ -66,11 +69,11 @@ class View(NamedTuple):
         return whole.as_strided(self.size, self.stride, self.offset)
 
 
-def parse_pickle(content: bytes) -> Any:
+def parse_pickle(content: bytes | IO[bytes], storages: dict[str, Storage] | None = None) -> Any:
     """Return the value that a pickle describes, with each tensor as an unchecked View.
 
-    Raises pickle.UnpicklingError for anything but plain values and tensors, and ValueError, TypeError, LookupError or
-    AttributeError for a malformed pickle.
+    A stream is read up to the pickle's end. `storages` receives every storage, by its record. Raises pickle.UnpicklingError for
+    anything but plain values and tensors, and ValueError, TypeError, LookupError or AttributeError for a malformed pickle.
     """
     stack: list[Any] = []
     marks: list[int] = []
@@ -86,13 +89,13 @@ def parse_pickle(content: bytes) -> Any:
     argument: Any
     for opcode, argument, _ in pickletools.genops(content):
         match opcode.name:
-            case "PROTO":
+            case "PROTO" | "FRAME":
                 pass
             case "STOP":
                 return stack.pop()
             case "MARK":
                 marks.append(len(stack))
-            case "BINUNICODE" | "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
+            case "SHORT_BINUNICODE" | "BINUNICODE" | "INT" | "BININT" | "BININT1" | "BININT2" | "LONG" | "LONG1" | "BINFLOAT":
                 stack.append(argument)
             case "NONE" | "NEWTRUE" | "NEWFALSE" | "EMPTY_TUPLE":
                 stack.append(CONSTANTS[opcode.name])
@@ -105,6 +108,8 @@ def parse_pickle(content: bytes) -> Any:
                 stack[-count:] = [tuple(stack[-count:])]
             case "BINPUT" | "LONG_BINPUT":
                 memo[argument] = stack[-1]
+            case "MEMOIZE":
+                memo[len(memo)] = stack[-1]
             case "BINGET" | "LONG_BINGET":
                 stack.append(memo[argument])
             case "APPEND" | "APPENDS":
@@ -115,8 +120,13 @@ def parse_pickle(content: bytes) -> Any:
                 _set(stack[-1], added)
             case "GLOBAL":
                 stack.append(_parse_global(argument))
+            case "STACK_GLOBAL":
+                name, module = stack.pop(), stack.pop()
+                stack.append(_parse_global(f"{_text(module)} {_text(name)}"))
             case "BINPERSID":
-                stack.append(_parse_storage(stack.pop()))
+                stack.append(storage := _parse_storage(stack.pop()))
+                if storages is not None:
+                    storages[storage.record] = storage
             case "REDUCE":
                 arguments = stack.pop()
                 stack.append(_parse_call(stack.pop(), arguments))
@@ -125,6 +135,12 @@ def parse_pickle(content: bytes) -> Any:
             case other:
                 raise pickle.UnpicklingError(f"it has the operation {other}")
     raise ValueError("it does not end")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a name is a text")
+    return value
 
 
 def _set(target: Any, added: list[Any]) -> None:
@@ -151,7 +167,8 @@ def _parse_global(name: str) -> torch.dtype | _Function:
 
 def _parse_storage(reference: Any) -> Storage:
     match reference:
-        case ("storage", torch.dtype() as dtype, str(record), str(), int(count)):
+        # Before PyTorch 1.6 there was a sixth part: the storage that this one is a view of.
+        case ("storage", torch.dtype() as dtype, str(record), str(), int(count), *rest) if rest in ([], [None]):
             return Storage(record, dtype, count)
     raise pickle.UnpicklingError("it refers to something that is not a storage")
 
@@ -163,7 +180,10 @@ def _parse_call(function: Any, arguments: Any) -> Any:
             return {}
         case _Function("torch._utils _rebuild_parameter"), (View() as view, *_):
             return view
-        case _Function("torch._utils _rebuild_tensor_v2"), (Storage() as storage, int(offset), tuple(size), tuple(stride), *_):
+        case (
+            _Function("torch._utils _rebuild_tensor_v2" | "torch._utils _rebuild_tensor"),
+            (Storage() as storage, int(offset), tuple(size), tuple(stride), *_),
+        ):
             if all(isinstance(number, int) for number in (*size, *stride)):
                 return View(storage, offset, size, stride)
     raise pickle.UnpicklingError("it calls something that does not create a tensor")

@@ -1,6 +1,6 @@
 // Shows a banner while the page has no connection to the server. Streamlit itself shows a skeleton or greys the page, and does not
 // notice a connection that is merely silent, as when Wi-Fi is gone. The state of its websocket is an attribute of Streamlit's root
-// element: if a new version of Streamlit does not have it, the banner never appears.
+// element: if a new version of Streamlit does not have it, the banner never appears. It also shows at once that a button was pressed.
 
 (() => {
   const TICK = 400; // milliseconds. Patience is counted in ticks, since time also passes while the computer sleeps
@@ -67,6 +67,11 @@
     if (banner.textContent !== text) banner.textContent = text; // screen readers read it when it changes
   }
 
+  /** Disable our own components while there is no connection, as Streamlit disables its widgets: a press would be lost. */
+  function disable() {
+    for (const part of document.querySelectorAll(".timeline, .runs, .confusion")) part.inert = state() !== "CONNECTED";
+  }
+
   /** Close Streamlit's dialog about a lost connection, which covers the page and tells the person to start a script. */
   function closeDialog() {
     const dialog = state() !== "CONNECTED" && document.querySelector("[data-testid=stDialog]");
@@ -75,6 +80,19 @@
     dialog.querySelector("button[aria-label=Close]").click();
   }
 
+  /** Dim a pressed button until the page has answered: over a slow network that takes a second. */
+  function dim({ target }) {
+    target.closest?.("[data-testid=stButton] button")?.classList.add("pressed");
+  }
+
+  function undim() {
+    if (document.querySelector(".stApp")?.dataset.testScriptState !== "notRunning") return;
+    for (const button of document.querySelectorAll("button.pressed")) button.classList.remove("pressed");
+  }
+
+  document.addEventListener("click", dim);
+  new MutationObserver(undim).observe(document.body, { subtree: true, attributeFilter: ["data-test-script-state"] });
   setInterval(tick, TICK);
+  new MutationObserver(disable).observe(document.body, { subtree: true, attributeFilter: ["data-test-connection-state"] });
   new MutationObserver(closeDialog).observe(document.body, { childList: true });
 })();

@@ -11,13 +11,14 @@ from typing import get_args
 import streamlit as st
 from streamlit.typing import UploadedFile
 
+from mnist_fc.analysis.settings_check import INPUTS_IN_WORDS, Suggestion
 from mnist_fc.config import Activation
 from mnist_fc.export import onnx, script
 from mnist_fc.files import read_bounded
 from mnist_fc.network import checkpoint
-from mnist_fc.network.checkpoint import CHECKPOINT_NAME, CONFIG_NAME, MAX_BYTES, SHIPPED, CheckpointError
+from mnist_fc.network.adaptation import Inputs
+from mnist_fc.network.checkpoint import CHECKPOINT_NAME, CONFIG_NAME, MAX_BYTES, SAFETENSORS_NAME, SHIPPED, CheckpointError
 from mnist_fc.network.mlp import MLP
-from mnist_fc.reading.reader import Reader
 from mnist_fc.runs.layout import METRICS_NAME, REPORT_NAME
 from mnist_fc.runs.metrics import MAX_METRICS_BYTES
 from mnist_fc.server.run import Run
@@ -52,6 +53,12 @@ def _network(network: networks.Network) -> None:
         "Its weights for PyTorch: `model.load_state_dict(torch.load('model.ckpt'))`. "
         "The model's class needs layers fc1, fc2 and so on, like the blog's.",
         lambda: checkpoint.to_bytes(model.state_dict()),
+    )
+    _download(
+        SAFETENSORS_NAME,
+        "The same weights as safetensors: `model.load_state_dict(safetensors.torch.load_file('model.safetensors'))`.",
+        lambda: checkpoint.to_safetensors(model.state_dict()),
+        label="safetensors",
     )
     _download(
         CONFIG_NAME,
@@ -126,11 +133,13 @@ def _program() -> None:
     )
 
 
-def _download(name: str, words: str, data: Callable[[], str | bytes], why_not: str = "", *, key: str = "") -> None:
-    """Draw a button that downloads a file with this name, and the words that say what it is for."""
+def _download(
+    name: str, words: str, data: Callable[[], str | bytes], why_not: str = "", *, key: str = "", label: str = ""
+) -> None:
+    """Draw a button that downloads a file with this name or with a shorter label, and the words that say what it is for."""
     button, caption = st.columns([1, 2.2], vertical_alignment="center", gap="small")
     button.download_button(
-        name,
+        label or name,
         data,
         file_name=name,
         key=key or f"take_{Path(name).stem}_{Path(name).suffix[1:]}",
@@ -148,13 +157,12 @@ def _load(network: networks.Network) -> None:
     turn = state.setdefault("upload_turn", 0)
     st.markdown("#### Load a network")
     st.caption(
-        "Load a checkpoint of a fully connected network for digits, such as model.ckpt here or the blog program's. "
+        "Load a checkpoint of a fully connected network for digits from PyTorch or safetensors, with layers of any name. "
         "It then reads your drawing and fills every tab. Only numbers are read from the file; no code in it is run."
     )
     with st.container(key="upload"):
         chosen = st.file_uploader(
             "Checkpoint",
-            ["ckpt", "pt", "pth"],
             key=f"upload_{turn}",
             max_upload_size=MAX_BYTES // 2**20,
             on_change=_receive,
@@ -166,14 +174,24 @@ def _load(network: networks.Network) -> None:
             st.error(f"{formatting.escape_markdown(problem)}. The page still reads with {network.name}.", icon=":material/error:")
         if file := networks.loaded_file():
             _loaded(file, reads=network.file is file)
-    st.selectbox(
+    activation, inputs = st.columns(2)
+    activation.selectbox(
         "Its activation",
         get_args(Activation),
         key="upload_activation",
         format_func=WORDS.__getitem__,
         persist_state="session",
-        on_change=_set_activation,
+        on_change=_apply_choices,
         help="A checkpoint does not contain its activation. With a wrong one it reads worse.",
+    )
+    inputs.selectbox(
+        "Its inputs",
+        get_args(Inputs),
+        key="upload_inputs",
+        format_func=INPUTS_IN_WORDS.__getitem__,
+        persist_state="session",
+        on_change=_apply_choices,
+        help="How the program that trained it scaled the pixels. Standardized: less 0.1307, then divided by 0.3081.",
     )
 
 
@@ -188,6 +206,11 @@ def _loaded(file: networks.LoadedFile, *, reads: bool) -> None:
             + ("It reads your drawing now." if reads else "To read with it, choose **Loaded file** below the drawing.")
         )
         remove.button("Remove", key="upload_remove", icon=":material/close:", on_click=remove_file, width="stretch")
+        if file.loaded.notes:
+            st.caption(formatting.escape_markdown(" ".join(file.loaded.notes)))
+        if file.suggestion:
+            st.warning(file.suggestion.in_words, icon=":material/tune:")
+            st.button("Use these settings", key="upload_suggested", on_click=_apply_suggestion, args=(file.suggestion,))
 
 
 def _receive() -> None:
@@ -199,26 +222,33 @@ def _receive() -> None:
     content = chosen.getvalue()
     name = "".join(character for character in chosen.name if character.isprintable())[:MAX_SHOWN]
     try:
-        model = checkpoint.from_bytes(content, name, state.upload_activation)
+        loaded = checkpoint.from_bytes(content, name, state.upload_activation, state.upload_inputs)
     except CheckpointError as error:
         state.upload_problem = str(error)
         session.log_rejected(f"a checkpoint: {error}")
         return
     state.upload_turn += 1
     streamlit_patches.remove_upload(chosen.file_id)
-    state.loaded_file = networks.LoadedFile(name, hashlib.sha256(content).hexdigest(), Reader(model))
+    state.loaded_file = networks.LoadedFile(name, hashlib.sha256(content).hexdigest(), loaded)
     if state.get("network") != "file":
         state.network_before = state.get("network", "run")
         session.choose_source("file")
 
 
-def _set_activation() -> None:
-    """Give the loaded network the activation that was chosen."""
+def _apply_choices() -> None:
+    """Give the loaded network the activation and the inputs that were chosen."""
     state, file = st.session_state, networks.loaded_file()
     if file:
         model = MLP(file.reader.model.hidden_sizes, state.upload_activation)
-        model.load_state_dict(file.reader.model.state_dict())
-        state.loaded_file = replace(file, reader=Reader(model))
+        model.load_state_dict(file.loaded.trained.state_dict(), assign=True)
+        state.loaded_file = replace(file, loaded=replace(file.loaded, trained=model.eval(), inputs=state.upload_inputs))
+
+
+def _apply_suggestion(suggestion: Suggestion) -> None:
+    """Choose the settings with which the loaded network reads better."""
+    state = st.session_state
+    state.upload_activation, state.upload_inputs = suggestion.better.activation, suggestion.better.inputs
+    _apply_choices()
 
 
 def remove_file() -> None:

@@ -10,7 +10,7 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import charts, commands, controls
-from mnist_fc.views.state import formatting, networks, session, shared
+from mnist_fc.views.state import formatting, networks, session, shared, sync
 
 ROOM_SECONDS = 3.0
 """The time that the store's plan to make room is kept: with a hundred runs, planning costs as much as reading a drawing."""
@@ -29,6 +29,11 @@ def panel() -> None:
         _diagnosis(snapshot)
         if problem := networks.chosen_step_problem(snapshot):
             st.warning(problem)
+        if sync.has_older_page():
+            st.caption(
+                "The server no longer has this page's pins, loaded file and handwriting-test digits. "
+                "Your settings, run and drawing are still here."
+            )
         if snapshot and snapshot.storage_problem:
             st.warning(
                 f"This run is not kept on disk: {formatting.escape_markdown(snapshot.storage_problem)}. "

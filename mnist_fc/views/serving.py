@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from mnist_fc.views.state import streamlit_patches
+from mnist_fc.views.state import presses, streamlit_patches
 
 log = logging.getLogger(__name__)
 
 # Before the first message of a page that was open when the server restarted.
-streamlit_patches.answer_unknown_fragments()
+streamlit_patches.answer_unknown_fragments(presses.MEANINGS)
 streamlit_patches.take_presses_once()
 
 

@@ -43,6 +43,7 @@ def weakest_of(steps: list[StepRecord]) -> GradientFlow:
     return flow
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize("initialization", ["pytorch", "keras"])
 @pytest.mark.parametrize("sizes", ["deep", "wide"])

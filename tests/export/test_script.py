@@ -92,7 +92,7 @@ class Trained(NamedTuple):
     network: MLP
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=[name if name == "tanh" else pytest.param(name, marks=pytest.mark.slow) for name in CASES])
 def trained(request: pytest.FixtureRequest, small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The script of each case, run for an epoch in an empty folder, with warnings as errors."""
     config, folder = CASES[request.param], tmp_path_factory.mktemp("taken_away")
@@ -190,6 +190,7 @@ def test_scripts_pass_ruff_format_and_check(many_scripts: list[str], tmp_path: P
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_scripts_pass_mypy(tmp_path: Path) -> None:
     for name, config in (CASES | PRESETS).items():

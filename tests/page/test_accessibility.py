@@ -160,6 +160,7 @@ def test_gallery_is_few_stops_from_its_tab(trained: Page, tab: str, gallery: str
     assert not focused(trained, f".st-key-{gallery}")
 
 
+@pytest.mark.slow
 def test_arrow_keys_walk_through_matrix_and_gallery(trained: Page) -> None:
     open_tab(trained, "Mistakes")
     cells = trained.locator(".confusion button")
@@ -194,6 +195,7 @@ def test_arrow_keys_walk_through_matrix_and_gallery(trained: Page) -> None:
         expect(getattr(trained.locator(".st-key-misread canvas"), figure)).to_be_focused()
 
 
+@pytest.mark.slow
 def test_layer_picture_says_which_neuron_the_keyboard_is_on(trained: Page) -> None:
     open_tab(trained, "Inside")
     outputs = trained.locator(".st-key-activations").get_by_role("slider", name="outputs: ten logits")
@@ -206,6 +208,7 @@ def test_layer_picture_says_which_neuron_the_keyboard_is_on(trained: Page) -> No
     expect(trained.locator(".st-key-unit")).to_contain_text("9")
 
 
+@pytest.mark.slow
 def test_open_tab_keeps_the_focus_while_it_is_disabled_for_a_moment(trained: Page) -> None:
     tab = trained.get_by_role("tab", selected=True)
     tab.focus()

@@ -251,6 +251,7 @@ def test_silent_connection_is_reported_within_five_seconds(distant_page: Page, n
     expect(distant_page.locator(BANNER)).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_server_busy_for_two_seconds_is_not_reported_as_lost(distant_page: Page, network: SlowNetwork) -> None:
     network.hold()
     with distant_page.expect_request(HEALTH):
@@ -268,6 +269,7 @@ OBSERVE_DIALOGS = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_page_can_be_read_behind_the_banner(browser: Browser, server: Server) -> None:
     with SlowNetwork(urlsplit(server.url).port or 0).running() as network:
         page = browser.new_page()

@@ -348,6 +348,7 @@ def test_stroke_right_after_test_digit_begins_a_new_drawing(browser: Browser, se
 # The tab
 
 
+@pytest.mark.slow
 def test_reload_keeps_the_drawing_of_the_tab_alone(open_page: Callable[..., Page]) -> None:
     page = open_page()
     clear(page)

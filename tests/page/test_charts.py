@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import (
@@ -15,6 +16,7 @@ from tests.support.browser import (
 )
 
 
+@pytest.mark.slow
 def test_hovering_a_curve_shows_exact_values(page: Page) -> None:
     slide(page, "epochs", "Home")
     click(page, "train")

@@ -159,6 +159,7 @@ def show_chart(page: Page, series: list[Series], x: Axis, y: Axis, width: int = 
 # What components are sent
 
 
+@pytest.mark.slow
 def test_pressed_misread_digit_is_read_and_framed(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=learned")
     open_tab(page, "Mistakes")

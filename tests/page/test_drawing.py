@@ -167,6 +167,7 @@ def test_drawing_during_training_uses_the_newest_weights(page: Page) -> None:
     expect_reading(page, "7")
 
 
+@pytest.mark.slow
 def test_drawing_stays_while_a_run_starts_diverges_and_closes(page: Page) -> None:
     slide(page, "epochs", "End")
     slide(page, "learning_rate", "End")

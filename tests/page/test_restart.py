@@ -19,6 +19,7 @@ from tests.support.browser import (
     ready,
     running_server,
     slide,
+    slider,
     start_run,
     wait_until,
 )
@@ -78,12 +79,17 @@ def test_open_page_returns_to_its_newest_run_after_restart(page: Page, browser: 
         server.process.kill()
         server.process.wait(30)
     wait_until(lambda: training_processes(tmp_path) == [])
+    expect(page.locator(".timeline")).to_have_attribute("inert", "")
     with running_server(tmp_path, **environment):
+        expect(page.locator(".timeline[inert]")).to_have_count(0)
+        expect(page.locator(".stApp")).to_have_attribute("data-test-connection-state", "CONNECTED")
+        slider(page, "batch_size").press("End")  # the page looks ready, but the server is still starting
         status = page.locator(".st-key-status [role=status]")
         expect(status).to_have_attribute("data-state", "interrupted")
         expect(status).to_have_attribute("data-run", second)
-        expect(page).to_have_url(address)
+        expect(page).to_have_url(address.replace("batch_size=8&", "batch_size=4096&"))
         assert value(page, "learning_rate") == learning_rate
+        assert value(page, "batch_size") == "4096"
         click(page, "pause")
         expect_status(page, "running")
         assert shown_run(page) == second

@@ -66,6 +66,7 @@ def train_and_open_runs(page: Page) -> None:
 # Returning to a run
 
 
+@pytest.mark.slow
 def test_settings_of_a_link_and_changes_survive_a_reload(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=blog-keras&learning_rate=0.01&epochs=3")
     panel = page.locator("[data-testid=stSidebar]")
@@ -78,6 +79,7 @@ def test_settings_of_a_link_and_changes_survive_a_reload(open_page: Callable[...
     expect(panel).to_contain_text("784-500-500-10: 648,010 parameters")
 
 
+@pytest.mark.slow
 def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..., Page]) -> None:
     first = open_page(query=LONG)
     start_run(first)
@@ -187,6 +189,7 @@ def expect_names_to_begin_with_visible_words(row: Locator) -> None:
     assert [name for name, words in names if not name.startswith(words)] == []
 
 
+@pytest.mark.slow
 def test_run_can_be_renamed_pinned_deleted_and_restored(open_small: Callable[..., Page]) -> None:
     page = open_small()
     train_and_open_runs(page)
@@ -243,6 +246,7 @@ def test_run_is_trained_again_with_its_settings(open_small: Callable[..., Page])
     expect(rows(page).nth(0)).to_contain_text(re.compile(r"\s*".join(accuracies)))
 
 
+@pytest.mark.slow
 @IN_EVERY_LOOK
 def test_runs_table_is_legible_and_fits_the_screen(open_small: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_small(QUICK, width, scheme)

@@ -69,6 +69,7 @@ def test_deleting_moves_no_row_and_undo_brings_back_each(open_page: Open, number
     expect(page.locator(".st-key-runs tr.watched")).to_have_attribute("data-run", f"2026-11-27-10000{number}-custom-run")
 
 
+@pytest.mark.slow
 def test_double_click_on_rerun_trains_once_and_keeps_its_row(open_page: Open) -> None:
     page = open_runs(open_page, "")
     count, row = rows(page).count(), rows(page).nth(1)

@@ -78,6 +78,7 @@ def test_cure_stops_the_active_run_and_retrains(open_page: Open) -> None:
 HEIGHT = "element => element.getBoundingClientRect().height"
 
 
+@pytest.mark.slow
 def test_header_names_the_run_and_its_settings_can_be_used(open_page: Open) -> None:
     page = open_page(query=QUICK)
     start_run(page)

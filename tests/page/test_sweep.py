@@ -66,6 +66,7 @@ def enter(page: Page, key: str, text: str) -> None:
     field.press("Tab")
 
 
+@pytest.mark.slow
 def test_sweep_fills_its_table_live_and_stops_immediately(open_page: Callable[..., Page]) -> None:
     page = open_sweep(open_page, LONG)
     enter(page, "sweep_hidden_sizes", "48, 64-32")

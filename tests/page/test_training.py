@@ -97,7 +97,8 @@ def test_run_pauses_resumes_and_stops(page: Page) -> None:
     expect(page.locator(".under-digit")).to_contain_text("the built-in network")
 
 
-@pytest.mark.parametrize("presses", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("presses", [1, 2])
 def test_click_on_pause_in_a_busy_browser_pauses_the_run(page: Page, presses: int) -> None:
     choose_preset(page, "best")
     start_run(page)
@@ -115,6 +116,7 @@ def test_click_on_pause_in_a_busy_browser_pauses_the_run(page: Page, presses: in
     expect(page.locator(".st-key-status")).to_contain_text("paused")
 
 
+@pytest.mark.slow
 def test_learning_rate_changes_during_training(page: Page) -> None:
     slide(page, "epochs", "End")
     choose(page, "schedule", "constant")

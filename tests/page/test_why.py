@@ -92,6 +92,7 @@ def click_in(picture: Locator, x: float, y: float) -> None:
 # Looking back
 
 
+@pytest.mark.slow
 def test_looking_back_uses_the_weights_of_that_moment(trained: Page) -> None:
     page = trained
     pixels = page.locator(".st-key-why_pictures canvas").first
@@ -352,6 +353,7 @@ def test_gradients_vanish_in_deep_sigmoid_but_not_relu_networks(page: Page, acti
 # Mistakes
 
 
+@pytest.mark.slow
 def test_confusion_cell_lists_digits_that_can_be_read(page: Page) -> None:
     open_tab(page, "Mistakes")
     rows = page.locator(".confusion tbody tr")
@@ -380,6 +382,7 @@ def test_confusion_cell_lists_digits_that_can_be_read(page: Page) -> None:
     expect_reading(page, "3")
 
 
+@pytest.mark.slow
 def test_nearest_training_digits_follow_the_drawing(page: Page) -> None:
     open_tab(page, "Look-alikes")
     nearest = page.locator(".st-key-nearest figcaption")
@@ -398,6 +401,7 @@ def test_nearest_training_digits_follow_the_drawing(page: Page) -> None:
 # Runs that fail to learn
 
 
+@pytest.mark.slow
 def test_divergence_is_named_and_a_button_lowers_the_rate(page: Page) -> None:
     slide(page, "learning_rate", "End")
     choose(page, "schedule", "constant")

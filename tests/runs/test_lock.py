@@ -34,6 +34,7 @@ def test_a_lock_that_is_no_file_does_not_count(tmp_path: Path) -> None:
     assert not is_locked(tmp_path / "pipe")
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_one_program_at_a_time_writes_a_run(tmp_path: Path, new_run: NewRun, records: list[Record]) -> None:
     folder = new_run(tmp_path, CONFIG)

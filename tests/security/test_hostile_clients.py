@@ -149,6 +149,7 @@ def other(open_page: Callable[..., Page]) -> Iterator[Page]:
     expect(page.locator(".st-key-reading")).to_have_text(re.compile(r"^\d$"))
 
 
+@pytest.mark.slow
 def test_too_large_message_closes_only_its_own_connection(server: Server, other: Page) -> None:
     with costs_little(server):
         for size in (5, 5, 40):

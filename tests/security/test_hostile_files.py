@@ -60,7 +60,7 @@ def test_checkpoint_loads_within_limits_or_is_rejected(seed: int, valid_checkpoi
     rng = random.Random(seed)
     content = mutated_checkpoint(rng, valid_checkpoint, evil)
     with boundary("checkpoints").input(CheckpointError):
-        model = checkpoint.from_bytes(content, "some.ckpt", "relu")
+        model = checkpoint.from_bytes(content, "some.ckpt", "relu").model
         FIELDS["hidden_sizes"].check("hidden_sizes", model.hidden_sizes)
         assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
         assert sum(tensor.untyped_storage().nbytes() for tensor in model.state_dict().values()) == 4 * model.num_parameters
@@ -143,6 +143,7 @@ def restore_files(folder: Path, files: dict[str, bytes]) -> None:
             path.write_bytes(content)
 
 
+@pytest.mark.slow
 @for_many_seeds
 def test_foreign_run_folder_is_read_or_reported_unreadable(
     seed: int, other_store: RunStore, run_files: dict[str, bytes], outside: Path, evil: bytes, scheduler: Scheduler
@@ -300,4 +301,4 @@ def test_largest_allowed_picture_stays_within_memory_limit(kind: str, tmp_path: 
 def test_largest_allowed_network_stays_within_memory_limit(tmp_path: Path) -> None:
     content = checkpoint.to_bytes({name: torch.zeros_like(tensor) for name, tensor in MLP((2048,) * 4).state_dict().items()})
     with boundary("the largest network").input():
-        assert checkpoint.from_bytes(content, "large.ckpt", "relu").hidden_sizes == (2048,) * 4
+        assert checkpoint.from_bytes(content, "large.ckpt", "relu").model.hidden_sizes == (2048,) * 4

@@ -16,6 +16,7 @@ from tests.support.jobs import LONG, SHORT
 from tests.support.waiting import finished, wait_until_ended
 
 
+@pytest.mark.slow
 def test_error_in_a_record_handler_fails_the_run_alone(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

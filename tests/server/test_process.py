@@ -92,6 +92,7 @@ def test_process_ignores_an_interrupt_from_the_terminal(scheduler: Scheduler) ->
     wait_until(run, "paused")
 
 
+@pytest.mark.slow
 def test_error_in_the_process_fails_the_run_alone(scheduler: Scheduler) -> None:
     broken = SHORT.replace()
     object.__setattr__(broken, "activation", "none such")
@@ -157,6 +158,7 @@ def test_killed_run_ends_alike_in_the_store_and_in_memory(scheduler: Scheduler) 
     checkpoint.load(folder / "model.ckpt")
 
 
+@pytest.mark.slow
 def test_next_run_in_turn_starts_after_the_process_dies(scheduler: Scheduler) -> None:
     first, second = scheduler.start_in_turn(LONG, SHORT)
     wait_for_steps(first, 1)
@@ -213,6 +215,7 @@ def test_process_ends_however_its_server_ends(tmp_path: Path) -> None:
             server.communicate()
 
 
+@pytest.mark.slow
 def test_output_of_libraries_does_not_corrupt_the_replies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

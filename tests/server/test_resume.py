@@ -98,6 +98,7 @@ def test_run_of_a_killed_server_resumes_to_the_same_losses(tmp_path: Path, kille
         assert scheduler.store.run(run_id).end == after.end
 
 
+@pytest.mark.slow
 def test_run_of_a_killed_process_resumes_to_the_same_losses(scheduler: Scheduler) -> None:
     run = scheduler.start(RESUMED)
     wait_for(run, lambda: run.path and (run.path / STATE_NAME).exists())
@@ -161,6 +162,7 @@ def test_run_of_another_program_cannot_be_resumed(scheduler: Scheduler, store_pa
         assert len(later.snapshot().steps) > before
 
 
+@pytest.mark.slow
 def test_run_resumed_by_another_program_is_read_again(scheduler: Scheduler, store_path: Path) -> None:
     run = scheduler.start(LONG)
     wait_for_steps(run, 30)

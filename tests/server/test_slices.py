@@ -37,6 +37,7 @@ def paused_run(scheduler: Scheduler, session_id: str) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_runs_yield_and_resume_to_the_same_losses(open_scheduler: Open, uninterrupted: list[float], log: list[str]) -> None:
     scheduler = open_scheduler(slice_seconds=MOMENT)
     runs = [scheduler.start(YIELDING, session_id) for session_id in ("ann", "ben")]
@@ -47,6 +48,7 @@ def test_runs_yield_and_resume_to_the_same_losses(open_scheduler: Open, uninterr
     assert slices(log, *runs)[:4] == [*runs, *runs]
 
 
+@pytest.mark.slow
 def test_run_without_folder_yields_and_resumes_to_equal_losses(
     open_scheduler: Open, tmp_path: Path, uninterrupted: list[float]
 ) -> None:
@@ -115,6 +117,7 @@ def test_everyones_first_run_starts_before_anyones_second(open_scheduler: Open, 
     assert slices(log, first, second, third, other)[:5] == [first, other, second, other, third]
 
 
+@pytest.mark.slow
 def test_blocked_runs_do_not_delay_other_sessions(open_scheduler: Open, log: list[str]) -> None:
     scheduler = open_scheduler(slice_seconds=MOMENT)
     with scheduler._lock:
@@ -162,6 +165,7 @@ def test_stopped_run_resumes_repeatedly_in_any_slot(open_scheduler: Open, slots:
     assert set(scheduler.jobs()) == {run, other}
 
 
+@pytest.mark.slow
 def test_job_does_not_yield_to_a_blocked_run(open_scheduler: Open, log: list[str]) -> None:
     scheduler = open_scheduler(slice_seconds=0)
     first, second = scheduler.start_in_turn(LONG, SHORT, session_id="ann")
@@ -197,6 +201,7 @@ def test_run_whose_state_is_gone_fails_with_the_reason(open_scheduler: Open) -> 
     assert finished(scheduler.start(SHORT, "ann")).state == "done"
 
 
+@pytest.mark.slow
 def test_pause_that_crosses_a_yield_holds(open_scheduler: Open) -> None:
     scheduler = open_scheduler()
     run = scheduler.start(LONG, "ann")

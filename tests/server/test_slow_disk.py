@@ -155,6 +155,7 @@ def test_page_does_not_wait_for_weights_to_be_released(
         assert finished(second).state == "done"
 
 
+@pytest.mark.slow
 def test_page_does_not_wait_while_a_killed_run_ends(scheduler: Scheduler, disk: Disk) -> None:
     run = scheduler.start(LONG, "ann")
     waiting = scheduler.start(SHORT, "ben")

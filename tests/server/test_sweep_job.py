@@ -26,6 +26,7 @@ def long(short: SweepConfig) -> SweepConfig:
     return replace(short, base=LONG, study="long", space={"learning_rate": Interval(1e-4, 1e-3)})
 
 
+@pytest.mark.slow
 def test_records_of_a_sweep_match_the_storage(scheduler: Scheduler, short: SweepConfig) -> None:
     runs = scheduler.store.runs()
     sweep = scheduler.start_sweep(short)
@@ -83,6 +84,7 @@ def test_sweep_queues_behind_a_run(scheduler: Scheduler, short: SweepConfig) -> 
     assert len(trials(short.storage, "short")) == short.num_runs
 
 
+@pytest.mark.slow
 def test_killed_process_fails_its_sweep_and_is_replaced(scheduler: Scheduler, short: SweepConfig, long: SweepConfig) -> None:
     sweep = scheduler.start_sweep(long)
     wait_for(sweep, lambda: sweep._records)
@@ -126,6 +128,7 @@ def search(tmp_path: Path) -> SweepConfig:
     return SweepConfig(SHORT, {"learning_rate": Interval(1e-4, 1e-2)}, "slices", default_storage(tmp_path), num_runs=4)
 
 
+@pytest.mark.slow
 def test_sweep_yields_and_completes_all_trials(open_scheduler: Open, search: SweepConfig) -> None:
     scheduler = open_scheduler(slice_seconds=0)
     sweep = scheduler.start_sweep(search, "ann")
@@ -159,6 +162,7 @@ def test_trial_yields_in_the_middle_and_resumes(open_scheduler: Open, search: Sw
     assert sweep.records()[-1].state == "done"
 
 
+@pytest.mark.slow
 def test_stopped_sweep_leaves_no_parked_trial_running(open_scheduler: Open, search: SweepConfig) -> None:
     scheduler = open_scheduler(slice_seconds=NEVER)
     sweep = scheduler.start_sweep(replace(search, base=LONG), "ann")

@@ -83,6 +83,7 @@ def test_place_and_expected_wait_shrink(open_scheduler: Open) -> None:
     assert scheduler.place(runs[2], 2000) is None
 
 
+@pytest.mark.slow
 def test_pace_is_learned_from_earlier_runs(open_scheduler: Open) -> None:
     scheduler = open_scheduler()
     done = finished(scheduler.start(LONG.replace(num_epochs=2)))
@@ -104,6 +105,7 @@ def test_session_limit_and_queue_limit_reject_jobs(open_scheduler: Open) -> None
     assert scheduler.start(LONG, "ben").state == "waiting"
 
 
+@pytest.mark.slow
 def test_two_slots_share_the_cores(open_scheduler: Open, tmp_path: Path) -> None:
     scheduler = open_scheduler(slots=2)
     runs = [scheduler.start(LONG.replace(threads=CPU_COUNT), session_id) for session_id in ("ann", "ben", "cleo")]

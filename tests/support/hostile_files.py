@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import math
 import pickletools
 import random
@@ -12,6 +13,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -19,6 +21,8 @@ from mnist_fc.drawing.strokes import Stroke, render
 from tests.support.hostile import (
     EVIL_TEXTS,
     EVIL_VALUES,
+    as_json,
+    mutated,
     mutated_bytes,
 )
 
@@ -150,8 +154,41 @@ def mutated_zip(rng: random.Random, content: bytes, evil: bytes) -> bytes:
     return made.getvalue()
 
 
+def mutated_legacy(rng: random.Random, evil: bytes) -> bytes:
+    """Return a file in the format before PyTorch 1.6 with a pickle changed, or bytes anywhere."""
+    content = io.BytesIO()
+    state = {name: torch.full(shape, 0.5) for name, shape in zip(NAMES, SHAPES, strict=True)}
+    torch.save(state, content, pickle_protocol=rng.choice((2, 4)), _use_new_zipfile_serialization=False)
+    whole = content.getvalue()
+    if rng.random() < 0.3:
+        return mutated_bytes(rng, whole, 1500)
+    stream, ends = io.BytesIO(whole), [0]
+    for _ in range(5):
+        for _ in pickletools.genops(stream):
+            pass
+        ends.append(stream.tell())
+    start, end = rng.choice(list(itertools.pairwise(ends)))
+    return whole[:start] + mutated_pickle(rng, whole[start:end], evil) + whole[end:]
+
+
+def mutated_safetensors(rng: random.Random) -> bytes:
+    """Return a safetensors file with its header or bytes anywhere changed."""
+    state = {name: torch.full(shape, 0.5) for name, shape in zip(NAMES, SHAPES, strict=True)}
+    whole = safetensors.torch.save(state)
+    if rng.random() < 0.3:
+        return mutated_bytes(rng, whole, 300)
+    length = int.from_bytes(whole[:8], "little")
+    header = as_json(mutated(rng, json.loads(whole[8 : 8 + length])))
+    claimed = len(header) if rng.random() < 0.9 else rng.choice((0, 1, 2**31, 2**63, len(header) + len(whole)))
+    return claimed.to_bytes(8, "little") + header + whole[8 + length :]
+
+
 def mutated_checkpoint(rng: random.Random, valid_checkpoint: bytes, evil: bytes) -> bytes:
-    match rng.randrange(10):
+    match rng.randrange(14):
+        case 10 | 11:
+            return mutated_legacy(rng, evil)
+        case 12 | 13:
+            return mutated_safetensors(rng)
         case 0:
             return hostile_state(rng)
         case 1 | 2 | 3:

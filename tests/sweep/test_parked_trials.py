@@ -60,6 +60,7 @@ def test_yields_change_no_accuracy(small: Mnist, tmp_path: Path, num_steps: int)
     assert accuracies(trials(config.storage, "parked")) == accuracies([r for r in expected if r.state == "done"])
 
 
+@pytest.mark.slow
 def test_sweep_yields_between_trials_without_a_parked_trial(small: Mnist, tmp_path: Path) -> None:
     config = config_for(tmp_path)
     records, parked = run_slice(

@@ -92,6 +92,7 @@ class TestTrials:
         good = [[2e-3 < t.settings["learning_rate"] < 0.1 for t in some] for some in (at_random, chosen)]
         assert sum(good[1]) / len(good[1]) > max(0.7, sum(good[0]) / len(good[0]))
 
+    @pytest.mark.slow
     @pytest.mark.integration
     def test_bad_trials_are_pruned_half_way_after_five_are_done(self, storage: str, small: Mnist) -> None:
         records = run_sweep(

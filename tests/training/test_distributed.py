@@ -201,6 +201,7 @@ def numbers(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> list[floa
     return [float(number) for row in rows for column in columns for number in (row[column].split() or ["-1"])]
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize(
     ("size", "changes"),

@@ -10,6 +10,7 @@ from mnist_fc.analysis.probes import Probe
 from mnist_fc.config import PRESETS
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.drawing.strokes import Stroke, canvas_json
+from mnist_fc.network import checkpoint
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
 from mnist_fc.server.run import Run
@@ -42,7 +43,7 @@ def draw(app: AppTest, strokes: list[Stroke], key: str = "canvas") -> AppTest:
 def with_network(weights: MLP, tab: str) -> AppTest:
     """Open a tab with a network that was loaded from a file."""
     app = opened_app()
-    app.session_state["loaded_file"] = networks.LoadedFile("net.ckpt", str(id(weights)), Reader(weights))
+    app.session_state["loaded_file"] = networks.LoadedFile("net.ckpt", str(id(weights)), checkpoint.Loaded(weights, "0..1", ()))
     app.session_state["network"], app.session_state["network_before"] = "file", "shipped"
     return open_tab(app, tab)
 

@@ -11,8 +11,9 @@ import torch
 
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network import checkpoint
-from mnist_fc.network.checkpoint import MAX_PICKLE_BYTES, CheckpointError
+from mnist_fc.network.checkpoint import CheckpointError, Loaded
 from mnist_fc.network.mlp import ACTIVATIONS, MLP, initialize
+from mnist_fc.network.tensor_files import MAX_PICKLE_BYTES
 from mnist_fc.reading.reader import Reader
 from mnist_fc.views.state import networks
 from tests.support.models import trained_models
@@ -45,7 +46,7 @@ def repacked(content: bytes, name: str, replacement: bytes) -> bytes:
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_network_round_trips_through_bytes(small: Mnist, activation: Any) -> None:
     model = trained_models(small, (16, 12), [2])[activation, 2]
-    again = checkpoint.from_bytes(checkpoint.to_bytes(model.state_dict()), NAME, activation)
+    again = checkpoint.from_bytes(checkpoint.to_bytes(model.state_dict()), NAME, activation).model
     images = small.test_images / 255
     assert torch.equal(again(images), model(images))
     assert not again.training
@@ -100,12 +101,12 @@ def test_file_is_identified_by_content_and_activation(mnist: Mnist) -> None:
     model = new_model()
     other = MLP((8,), "tanh")
     other.load_state_dict(model.state_dict())
-    file = networks.LoadedFile("_my_ *net*.pt", "0af3", Reader(model))
+    file = networks.LoadedFile("_my_ *net*.pt", "0af3", Loaded(model, "0..1", ()))
     several = [
         networks.Network(file.reader, file=file),
-        networks.Network(file.reader, file=networks.LoadedFile("b.pt", "0af3", file.reader)),
-        networks.Network(Reader(other), file=networks.LoadedFile("b.pt", "0af3", Reader(other))),
-        networks.Network(file.reader, file=networks.LoadedFile("b.pt", "77b1", file.reader)),
+        networks.Network(file.reader, file=networks.LoadedFile("b.pt", "0af3", file.loaded)),
+        networks.Network(Reader(other), file=networks.LoadedFile("b.pt", "0af3", Loaded(other, "0..1", ()))),
+        networks.Network(file.reader, file=networks.LoadedFile("b.pt", "77b1", file.loaded)),
         networks.Network(file.reader),
     ]
     assert several[0].key == several[1].key

@@ -223,6 +223,31 @@ def test_uploaded_checkpoint_reads_as_before_with_its_activation(tanh_run: Run, 
     assert (config["hidden_sizes"], config["activation"]) == ([500], "tanh")
 
 
+def test_network_trained_elsewhere_reads_with_the_suggested_settings(downloads: Downloads, tmp_path: Path) -> None:
+    app = open_export()
+    model = checkpoint.load(checkpoint.SHIPPED)
+    as_built_in, state = bars(app), model.state_copy()
+    # As if it had been trained on pixels less 0.1307, divided by 0.3081.
+    state["fc1.bias"] += 0.1307 * state["fc1.weight"].sum(1)
+    state["fc1.weight"] *= 0.3081
+    app = bring(app, saved({f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "net"), "net.bin")
+    assert has_text(app, "Its layers module.fc1, module.fc2, module.fc3 are read as fc1, fc2, fc3.")
+    (warning,) = app.warning
+    assert "With standardized pixels it reads 9" in warning.value
+    app = press(app, "upload_suggested")
+    assert app.selectbox(key="upload_inputs").value == "mean-std"
+    assert not app.warning
+    assert has_text(app, "784-1024-128-10, MNIST 9")
+    app.selectbox(key="upload_inputs").set_value("0..1")
+    assert rerun(app).warning
+    app.selectbox(key="upload_inputs").set_value("mean-std")
+    assert bars(rerun(app)) == as_built_in
+    content = downloads.file(app, "take_model_safetensors")
+    written = checkpoint.from_bytes(content, "model.safetensors", "relu").model.state_dict()
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(written[name], tensor, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("tab", "words"),
     [
@@ -274,11 +299,12 @@ def test_invalid_files_are_rejected_with_a_reason(tmp_path: Path) -> None:
     wrong = {
         "text.ckpt": (b"This is no network.", " is truncated or not a checkpoint written by torch.save"),
         "code.pt": (saved({"fc1.weight": WritesAFile(ran)}, tmp_path / "code"), " holds more than tensors; it is not loaded"),
-        "bare.pt": (pickle.dumps(WritesAFile(ran)), " is truncated or not a checkpoint"),
+        "bare.pt": (pickle.dumps(WritesAFile(ran)), " is a pickle that torch.save did not write"),
         "cut.pth": (valid[: len(valid) // 2], " is truncated or not a checkpoint"),
         "wide.ckpt": (saved(wide, tmp_path / "wide"), ": fc1 has weights (8, 783) and biases (8,)"),
         "eleven.ckpt": (saved(state_of(num_classes=11), tmp_path / "11"), " has 11 outputs; a network for digits has 10"),
-        "<b>_a_</b>.ckpt": (b"", " is truncated or not a checkpoint"),
+        "page.h5": (b"<!DOCTYPE html>", " is a web page; download the file itself"),
+        "<b>_a_</b>.ckpt": (b"", " is empty"),
     }
     for name, (content, reason) in wrong.items():
         app = bring(app, content, name)

@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS
+from mnist_fc.network import checkpoint
 from mnist_fc.server.run import Run
 from mnist_fc.views import rest
 from mnist_fc.views.state import networks, session, shared
@@ -76,7 +77,8 @@ def test_page_at_rest_watches_only_runs_that_can_be_resumed(run: Run, monkeypatc
 
 def test_loaded_file_is_named_and_removed_beside_the_drawing() -> None:
     app = new_app()
-    app.session_state["loaded_file"] = networks.LoadedFile("my net.ckpt", "digest", shared.shipped_reader())
+    loaded = checkpoint.Loaded(shared.shipped_reader().model, "0..1", ())
+    app.session_state["loaded_file"] = networks.LoadedFile("my net.ckpt", "digest", loaded)
     app.session_state["network"] = "file"
     app.session_state["network_before"] = "shipped"
     assert not app.run().exception

@@ -250,7 +250,7 @@ def test_press_that_a_busy_browser_sends_twice_counts_once(small_server: Server)
 @pytest.mark.parametrize(
     ("patch", "loss"),
     [
-        (streamlit_patches.answer_unknown_fragments, "may ignore what is pressed on it"),
+        (lambda: streamlit_patches.answer_unknown_fragments("_meanings"), "may ignore what is pressed on it"),
         (streamlit_patches.take_presses_once, "may be carried out twice"),
     ],
 )
@@ -314,6 +314,7 @@ def test_drawing_is_read_without_our_own_canvas(browser: Browser, tmp_path: Path
         assert "streamlit-drawable-canvas is not as expected" in server.log.read_text()
         click(page, "clear")
         expect_reading(page, "")
+        expect(page.locator(".st-key-canvas canvas.upper-canvas")).to_have_count(1)  # the cleared one stays for a moment
         draw(page, SEVEN)
         expect_reading(page, "7")
         click(page, "test_digit_button")

@@ -99,6 +99,7 @@ def progress(page: AppTest) -> str:
 # From the form to the best settings
 
 
+@pytest.mark.slow
 def test_sweep_of_the_form_ends_with_its_best_settings_in_the_panel(page: AppTest) -> None:
     page.number_input(key="seed").set_value(7).run()
     enter(page, hidden_sizes="48, 64-32", runs=2, name=" short ")

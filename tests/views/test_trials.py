@@ -104,6 +104,7 @@ def test_study_without_trials_shows_an_empty_table() -> None:
     assert "This plot shows which settings mattered most as soon as 10 trials are done; there are none." in captions(page)
 
 
+@pytest.mark.slow
 def test_large_study_shows_its_best_trials_alone() -> None:
     accuracies = [0.5 + number / 1000 for number in range(MANY)]
     page = show("many", SPACE, *(done(accuracy, 10 ** -(1 + number % 4)) for number, accuracy in enumerate(accuracies)))

@@ -66,6 +66,15 @@ def take() -> list[Message]:
         return [waiting.popleft() for _ in range(count)]
 
 
+def before_drawing() -> Message:
+    """Return the values of recorded widgets that the browser has sent although this session has not drawn them yet.
+
+    They come from a page that is older than the session.
+    """
+    states = streamlit_patches.undrawn_states() or []
+    return Message({key: _value(state) for state in states if (key := _recorded_key(state))})
+
+
 def set_value(key: str, value: Any) -> None:
     """Make a widget show `value`, before it is drawn."""
     st.session_state[key] = value
@@ -93,7 +102,7 @@ def _record(requests: "ScriptRequests", states: "WidgetStates") -> None:
     for state in states.widgets:
         if any(state.WhichOneof("value") == kind and getattr(state, kind) for kind in TRIGGERS):
             clicked.add(_key(state.id))
-        if (key := _key(state.id)) in _recorded_keys and state.ByteSize() <= MAX_VALUE_BYTES:
+        if key := _recorded_key(state):
             values[key] = _value(state)
     with _lock:
         _messages.setdefault(requests, deque(maxlen=MAX_MESSAGES)).append(Message(values, frozenset(clicked)))
@@ -102,6 +111,12 @@ def _record(requests: "ScriptRequests", states: "WidgetStates") -> None:
 def _key(widget_id: str) -> str:
     """Return the key that the script gave a widget, from its id: $$ID-digest-key."""
     return widget_id.split("-", 2)[2] if widget_id.count("-") >= 2 else ""
+
+
+def _recorded_key(state: "WidgetState") -> str:
+    """Return the key of a widget if its value is to be recorded, else an empty text."""
+    key = _key(state.id)
+    return key if key in _recorded_keys and state.ByteSize() <= MAX_VALUE_BYTES else ""
 
 
 def _value(state: "WidgetState") -> Any:

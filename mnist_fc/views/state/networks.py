@@ -7,15 +7,16 @@ from pathlib import Path
 import streamlit as st
 
 from mnist_fc.analysis.results import test_result
+from mnist_fc.analysis.settings_check import Suggestion, suggest_settings
 from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError
 from mnist_fc.network import checkpoint
-from mnist_fc.network.checkpoint import CheckpointError
+from mnist_fc.network.checkpoint import CheckpointError, Loaded
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views.state.formatting import escape_markdown
 from mnist_fc.views.state.session import Source, watched_snapshot
-from mnist_fc.views.state.shared import shipped_accuracy, shipped_reader, test_accuracy
+from mnist_fc.views.state.shared import mnist, shipped_accuracy, shipped_reader, test_accuracy
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,17 @@ class LoadedFile:
     """The file's name, printable."""
     digest: str
     """The SHA-256 of its content."""
-    reader: Reader
+    loaded: Loaded
+
+    @cached_property
+    def reader(self) -> Reader:
+        """A reader with its network."""
+        return Reader(self.loaded.model)
+
+    @cached_property
+    def suggestion(self) -> Suggestion | None:
+        """The inputs and the activation with which it reads clearly better, if any; measured on first use."""
+        return suggest_settings(self.loaded.trained, self.loaded.inputs, mnist().test_images, mnist().test_labels)
 
     @cached_property
     def accuracy(self) -> float:
@@ -50,9 +61,9 @@ class Network:
 
     @property
     def key(self) -> str:
-        """A text that is equal for all weights of one run, and for all files with the same content and activation."""
+        """A text that is equal for all weights of one run, and for all files with the same content, inputs and activation."""
         if self.file:
-            return f"file {self.file.digest} {self.reader.model.activation_name}"
+            return f"file {self.file.digest} {self.file.loaded.inputs} {self.reader.model.activation_name}"
         return self.run.id if self.run else "shipped"
 
     @property

@@ -13,13 +13,16 @@ import streamlit as st
 
 from mnist_fc.views.state import messages
 
+MEANINGS = "_meanings"
+"""Ends the key of such a text field."""
+
 
 class Buttons:
     """A group of buttons of this session whose meanings change while their keys stay."""
 
     def __init__(self, name: str, keys: Iterable[str]) -> None:
         self._keys = frozenset(keys)
-        self._field = f"{name}_meanings"
+        self._field = f"{name}{MEANINGS}"
         self._at_press: dict[str, Any] = {}
         """The text that the field had when a button was last pressed, by the button's key."""
         messages.record([self._field])

@@ -23,7 +23,7 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from streamlit.proto.ClientState_pb2 import ClientState
-    from streamlit.proto.WidgetStates_pb2 import WidgetStates
+    from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
     from streamlit.runtime import Runtime
     from streamlit.runtime.scriptrunner import ScriptRunContext
     from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
@@ -170,6 +170,19 @@ def observe_messages(on_message: "Callable[[ScriptRequests, WidgetStates], None]
     return True
 
 
+@_guarded("what a person changes right after the server has restarted is undone")
+def undrawn_states() -> "list[WidgetState]":
+    """Return what the browser has sent of widgets that this session has not drawn yet; the public way knows nothing of them."""
+    from streamlit.runtime.state.session_state import Serialized
+
+    context = script_context()
+    if context is None:
+        return []
+    states = context.session_state._state._new_widget_state.states
+    _check(isinstance(states, dict), "the widgets' states are in no dictionary")
+    return [state.value for state in states.values() if isinstance(state, Serialized)]
+
+
 # Uploads
 
 
@@ -272,18 +285,19 @@ def take_presses_once() -> bool:
         if client_state is None or not client_state.is_auto_rerun:
             original(self, client_state)
             return
-        original(self, _without_presses(client_state))
+        original(self, _with_states(client_state, lambda state: not _is_press(state)))
 
     AppSession.request_rerun = request_rerun  # type: ignore[method-assign]
     return True
 
 
 @_guarded("a page of a server that has restarted may ignore what is pressed on it")
-def answer_unknown_fragments() -> bool:
+def answer_unknown_fragments(meanings: str) -> bool:
     """Run the whole script for a message from a fragment that the session does not have. Return True.
 
     Streamlit (1.67) drops the message. So a session that has not drawn the page yet, since the server has restarted below it,
-    would ignore everything on it. Such a session first draws the page; then it gets the message, whose buttons it knows by then.
+    would ignore everything on it. Such a session gets the values in the message at once, to draw the page with them. The presses
+    follow when it knows the buttons, with the widgets whose ids end with `meanings`; other values may be outdated by then.
     """
     from streamlit.proto.ClientState_pb2 import ClientState
     from streamlit.runtime.app_session import AppSession
@@ -304,19 +318,20 @@ def answer_unknown_fragments() -> bool:
         if client_state is None or not name or self.has_fragment(name):
             original(self, client_state)
             return
-        whole = ClientState()
-        whole.CopyFrom(client_state)
+        whole = _with_states(client_state, lambda state: True)
         whole.fragment_id = ""
         if SCRIPT_RUN_WITHOUT_ERRORS_KEY in self._session_state:  # the page has been drawn
             original(self, whole)
             return
-        if self._scriptrunner is None:
-            original(self, _without_presses(whole))
+        original(self, _with_states(whole, lambda state: not _is_press(state)))
+        if not any(map(_is_press, client_state.widget_states.widgets)):
+            return
+        presses = _with_states(client_state, lambda state: _is_press(state) or state.id.endswith(meanings))
 
         def on_event(_sender: object, event: ScriptRunnerEvent, **_details: object) -> None:
             if event == ScriptRunnerEvent.SHUTDOWN:
                 with suppress(RuntimeError):  # the server has ended
-                    self._event_loop.call_soon_threadsafe(request_rerun, self, client_state)
+                    self._event_loop.call_soon_threadsafe(request_rerun, self, presses)
 
         if self._scriptrunner:  # the session has not ended
             self._scriptrunner.on_event.connect(on_event, weak=False)
@@ -325,11 +340,16 @@ def answer_unknown_fragments() -> bool:
     return True
 
 
-def _without_presses(message: "ClientState") -> "ClientState":
-    """Return a copy of a message without the presses of buttons and components."""
+def _is_press(state: "WidgetState") -> bool:
+    """Return whether a widget's state is the press of a button or component."""
+    return str(state.WhichOneof("value")).endswith("trigger_value")
+
+
+def _with_states(message: "ClientState", is_kept: "Callable[[WidgetState], bool]") -> "ClientState":
+    """Return a copy of a message with a part of the states of its widgets."""
     copy = type(message)()
     copy.CopyFrom(message)
-    kept = [state for state in message.widget_states.widgets if not str(state.WhichOneof("value")).endswith("trigger_value")]
+    kept = [state for state in message.widget_states.widgets if is_kept(state)]
     del copy.widget_states.widgets[:]
     copy.widget_states.widgets.extend(kept)
     return copy

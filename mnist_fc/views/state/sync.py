@@ -9,13 +9,14 @@ The protocol, for one group of widgets:
 1. The server numbers its updates. Two hidden text fields carry the number of the newest update, its *version*, to the browser
    and back: `begun` is drawn before the widgets of the group and `seen` after them. So a message says that the browser had
    applied every update up to version `seen`, perhaps a part of the updates after it up to `begun`, and none after `begun`.
-   With the number goes a random name, since a page outlives its session when the server restarts: to the new session, the
-   versions of the old one say nothing.
+   With the number goes a random name of the session, since a page outlives its session when the server restarts.
 2. For each widget the server remembers the values that it has sent and that are not confirmed yet. A value in a message is
    an echo if the widget can show it without the person's doing. Every other value is a choice.
 3. Updates can be lost: Streamlit drops what a run of the script has drawn if the next run begins before it was sent. So a
    value is sent again with each run until the browser has confirmed it.
-4. If a person keeps changing a widget while updates are on their way, the server waits for the browser before it sends one
+4. A page that is older than its session may show choices of which no session has heard: it looked ready while the server
+   restarted. So the first time such a page is drawn, nothing is sent; what it shows other than the session is a choice.
+5. If a person keeps changing a widget while updates are on their way, the server waits for the browser before it sends one
    more (see `BrowserView._must_wait`). A hidden component (answer.js) then makes the browser send a message.
 
 The session holds what the page shows. A widget's own value in `st.session_state` is only what the browser reports.
@@ -135,6 +136,9 @@ class Widgets:
         self._options: dict[str, dict[str, Any]] = {}
         """Every option that a widget has offered, by the widget's key and the option's label."""
         messages.record([*keys, self._begun_key, self._seen_key])
+        shown = messages.before_drawing()
+        self._older_page = shown if self._begun_key in shown.values else None
+        """What the browser shows, if its page was drawn by an earlier session; until that is taken over."""
 
     def offer(self, key: str, values: Sequence[Any], label: Callable[[Any], str] = str) -> list[Any]:
         """Return the options of a widget: what it offered before and `values`, so that no value on the way becomes invalid."""
@@ -143,7 +147,19 @@ class Widgets:
         return list(options.values())
 
     def receive(self, message: messages.Message) -> None:
-        """Pass on the choices of the person in a message. The browser is not trusted: unknown options are ignored."""
+        """Pass on the choices of the person in a message."""
+        values = self._values(message)
+        if not values:
+            return
+        if self._older_page is not None:
+            self._older_page = message
+            return
+        begun, seen = (self._version(message.values.get(key)) for key in (self._begun_key, self._seen_key))
+        for key, value in self._browser.choices(values, begun, seen).items():
+            self._choose(key, value)
+
+    def _values(self, message: messages.Message) -> dict[str, Any]:
+        """Return the values in a message by key. The browser is not trusted: unknown options are ignored."""
         values = {}
         for key in self._keys:
             if key in message.values:
@@ -155,20 +171,37 @@ class Widgets:
                     values[key] = options[value]
                 elif message.is_merged and value in options.values():
                     values[key] = value
-        begun, seen = (self._version(message.values.get(key)) for key in (self._begun_key, self._seen_key))
-        for key, value in self._browser.choices(values, begun, seen).items():
-            self._choose(key, value)
+        return values
 
     @contextmanager
     def drawn(self, wanted: Mapping[str, Any]) -> Iterator[None]:
-        """Draw the widgets within; they show `wanted`, which has a value for each that is drawn."""
-        for key, value in self._browser.update(wanted).items():
-            messages.set_value(key, value)
+        """Draw the widgets within; they show `wanted`, which has a value for each that is drawn.
+
+        With a page that is older than the session, they show what they showed, and the script then runs anew.
+        """
+        older_page, self._older_page = self._older_page, None
+        if older_page is None:
+            for key, value in self._browser.update(wanted).items():
+                messages.set_value(key, value)
         self._show_version(self._begun_key)
         yield
+        if older_page:
+            self._take_over(self._values(older_page), wanted)
+            st.rerun()
         self._show_version(self._seen_key)
         self._num_questions += self._browser.needs_answer
         _answer.show(f"{self._name}_answer", {"numQuestions": self._num_questions})
+
+    def _take_over(self, shown: dict[str, Any], wanted: Mapping[str, Any]) -> None:
+        """Take what an older page shows other than `wanted` for choices of the person, in the order of the widgets.
+
+        The values are compared before the first is chosen: a preset changes the others, of which the page does not know yet.
+        """
+        st.session_state.has_older_page = True
+        self._browser.choices(shown, 0, 0)  # from now on the browser has reported these
+        for key in self._keys:
+            if key in shown and key in wanted and shown[key] != wanted[key]:
+                self._choose(key, shown[key])
 
     def _show_version(self, key: str) -> None:
         messages.set_value(key, f"{self._session} {self._browser.version}")
@@ -179,6 +212,11 @@ class Widgets:
         session, _, version = text.partition(" ") if isinstance(text, str) else ("", "", "")
         is_number = version.isdecimal() and version.isascii() and len(version) < 20
         return int(version) if session == self._session and is_number else 0
+
+
+def has_older_page() -> bool:
+    """Return whether the page in the browser was drawn by an earlier session, as when the server has restarted below it."""
+    return bool(st.session_state.get("has_older_page"))
 
 
 def widgets(name: str, keys: Sequence[str], choose: Callable[[str, Any], None]) -> Widgets:

@@ -1,0 +1,124 @@
+"""Notice that a network from a file was trained with inputs or an activation other than those it is read with."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mnist_fc.config import Activation
+from mnist_fc.network.adaptation import SCALINGS, Inputs
+from mnist_fc.network.mlp import ACTIVATIONS, MLP
+
+MAX_DIGITS, MIN_DIGITS = 1000, 200
+MAX_WORK = 3 * 10**9
+"""Multiplications of all candidates together; for a large network the number of digits is lowered towards MIN_DIGITS."""
+
+MAX_CHANCE = 0.002
+"""A candidate reads better if as many more digits are right by chance with at most this probability: there are twenty."""
+
+MIN_LOSS_SCORE = 4.0
+"""Or if its loss is lower by this many standard errors, and MIN_GAIN more digits are right."""
+
+MIN_GAIN = 0.005
+
+MAX_TIE = 0.01
+"""Of candidates whose accuracies differ by at most this, the one that changes least is suggested."""
+
+MIN_ACCURACY = 0.75
+"""A network that has hardly trained may read better by another activation than by its own."""
+
+INPUTS_IN_WORDS: dict[Inputs, str] = {
+    "0..1": "pixels from 0 to 1",
+    "-1..1": "pixels from -1 to 1",
+    "mean-std": "standardized pixels",
+    "0..255": "pixels from 0 to 255",
+}
+
+
+class Candidate(NamedTuple):
+    """How a network reads a sample of digits with one choice of inputs and activation."""
+
+    inputs: Inputs
+    activation: Activation
+    losses: Tensor
+    """float32 (N,)"""
+    is_right: Tensor
+    """bool (N,)"""
+
+    @property
+    def accuracy(self) -> float:
+        """The share of digits that are read right."""
+        return float(self.is_right.float().mean())
+
+    def difference(self, other: "Candidate") -> str:
+        """Return what this candidate has that `other` has not, such as "pixels from 0 to 255 and tanh"."""
+        inputs = [INPUTS_IN_WORDS[self.inputs]] if self.inputs != other.inputs else []
+        return " and ".join([*inputs, *([self.activation] if self.activation != other.activation else [])])
+
+
+class Suggestion(NamedTuple):
+    """Inputs and an activation with which a network reads clearly better than with those chosen."""
+
+    chosen: Candidate
+    better: Candidate
+
+    @property
+    def in_words(self) -> str:
+        """What was measured, in two sentences."""
+        chosen, better = self
+        return (
+            f"It reads {chosen.accuracy:.1%} of {len(better.losses):,} test digits with {chosen.difference(better)}. "
+            f"With {better.difference(chosen)} it reads {better.accuracy:.1%}."
+        )
+
+
+@torch.no_grad()
+def suggest_settings(trained: MLP, inputs: Inputs, images: Tensor, labels: Tensor) -> Suggestion | None:
+    """Return settings with which `trained` reads a sample of uint8 images (N, 784) clearly better than with `inputs`, if any."""
+    sample = torch.linspace(0, len(labels) - 1, min(_num_digits(trained), len(labels))).long()
+    candidates = list(_candidates(trained, images[sample].float().mul_(1 / 255), labels[sample]))
+    (chosen,) = (each for each in candidates if (each.inputs, each.activation) == (inputs, trained.activation_name))
+    better = [each for each in candidates if each.accuracy >= MIN_ACCURACY and _is_better(each, chosen)]
+    if not better:
+        return None
+    highest = max(each.accuracy for each in better)
+    equals = [each for each in better if each.accuracy >= highest - MAX_TIE]
+    return Suggestion(chosen, min(equals, key=lambda each: (_num_changes(each, chosen), float(each.losses.mean()))))
+
+
+def _num_digits(model: MLP) -> int:
+    """Return how many digits are read: the first layer's products serve all candidates."""
+    first, *others = (layer.weight.numel() for layer in model.layers)
+    work = first + len(SCALINGS) * len(ACTIVATIONS) * sum(others)
+    return max(MIN_DIGITS, min(MAX_DIGITS, MAX_WORK // work))
+
+
+def _candidates(model: MLP, images: Tensor, labels: Tensor) -> Iterator[Candidate]:
+    """Yield every choice of inputs and activation, read on images, float32 (N, 784) in [0, 1]."""
+    first, *others = model.layers
+    products, sums = images @ first.weight.T, first.weight.sum(1)
+    for inputs, (subtracted, divisor) in SCALINGS.items():
+        before = (products - subtracted * sums) / divisor + first.bias
+        for activation in get_args(Activation):
+            values, function = before, ACTIVATIONS[activation]()
+            for layer in others:
+                values = layer(function(values))
+            yield Candidate(inputs, activation, F.cross_entropy(values, labels, reduction="none"), values.argmax(1) == labels)
+
+
+def _is_better(candidate: Candidate, chosen: Candidate) -> bool:
+    """Return whether a candidate is clearly better: by a sign test of the digits that one of both reads, or by its losses."""
+    gained = int((candidate.is_right & ~chosen.is_right).sum())
+    lost = int((chosen.is_right & ~candidate.is_right).sum())
+    differing = gained + lost
+    chance = sum(math.comb(differing, count) for count in range(gained, differing + 1)) / 2**differing
+    gains = chosen.losses - candidate.losses
+    score = float(gains.mean() / (gains.std() / len(gains) ** 0.5 + 1e-12))
+    return chance <= MAX_CHANCE or (score >= MIN_LOSS_SCORE and gained - lost >= MIN_GAIN * len(gains))
+
+
+def _num_changes(candidate: Candidate, chosen: Candidate) -> int:
+    return (candidate.inputs != chosen.inputs) + (candidate.activation != chosen.activation)

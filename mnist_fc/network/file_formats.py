@@ -1,0 +1,68 @@
+"""Recognize files that are not checkpoints by their first bytes, and say what to do with them."""
+
+import re
+from collections.abc import Collection
+
+HEAD_BYTES = 512
+"""The number of bytes at the start of a file that `describe` needs."""
+
+SAVE_STATE_DICT = "save its state dict with torch.save(model.state_dict(), PATH)"
+EXPORT_WEIGHTS = "save the weights as safetensors or with torch.save"
+UNPACK = "unpack it and load the file inside"
+DOWNLOAD_AGAIN = "download the file itself"
+
+SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
+    (rb"version https://git-lfs", "a Git LFS pointer, not the file it stands for", "fetch that with `git lfs pull`"),
+    (rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|!--)", "a web page", DOWNLOAD_AGAIN),
+    (rb"(\xef\xbb\xbf)?\s*<(\?xml|svg)", "an XML document", DOWNLOAD_AGAIN),
+    (rb"\x1f\x8b", "compressed with gzip", UNPACK),
+    (rb"BZh[1-9]", "compressed with bzip2", UNPACK),
+    (rb"\xfd7zXZ\0", "compressed with xz", UNPACK),
+    (rb"\x28\xb5\x2f\xfd", "compressed with Zstandard", UNPACK),
+    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
+    (rb"Rar!\x1a\x07", "a RAR archive", UNPACK),
+    (rb"(?s).{257}ustar", "a tar archive", UNPACK),
+    (rb"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes (.h5)", EXPORT_WEIGHTS),
+    (rb"\x93NUMPY", "a NumPy array (.npy)", EXPORT_WEIGHTS),
+    (rb"(?s).{4}TFL3", "a TensorFlow Lite model", EXPORT_WEIGHTS),
+    (rb"GGUF", "a GGUF model", EXPORT_WEIGHTS),
+    # ModelProto's first field, the version of the format, and the tag of the next.
+    (rb"\x08[\x01-\x20][\x12\x1a\x22\x28\x32\x3a\x42]", "an ONNX model", EXPORT_WEIGHTS),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8|%PDF", "a picture or document", "a network is read from its checkpoint"),
+    (rb"\x78[\x01\x5e\x9c\xda]", "compressed with zlib, as joblib does", EXPORT_WEIGHTS),
+    (rb"\s*[{\[]", "a JSON text without weights", "load the checkpoint beside it"),
+)
+"""A pattern at the start of a file, what such a file is, and what to do."""
+
+
+class FormatError(ValueError):
+    """A file is not a checkpoint. The message follows the file's name: "is a web page; ...", or ": fc1 has weights ..."."""
+
+
+def describe(head: bytes) -> str | None:
+    """Return what a file with these first bytes is and what to do, as a predicate; None if that is not known."""
+    if not head:
+        return "is empty; copy or download it again"
+    if re.match(rb"\x80[\x02-\x05]", head):
+        by = "a scikit-learn model in a" if b"sklearn" in head else "a"
+        return f"is {by} pickle that torch.save did not write; it is not loaded, because that could run code"
+    for pattern, what, remedy in SIGNATURES:
+        if re.match(pattern, head):
+            return f"is {what}; {remedy}"
+    return None
+
+
+def describe_archive(names: Collection[str]) -> str | None:
+    """Return what a zip archive with these entries is and what to do, as a predicate; None if torch.save may have written it."""
+    ends = [name.rsplit("/", 1)[-1] for name in names]
+    if "model.weights.h5" in ends:
+        return f"is a Keras model (.keras); {EXPORT_WEIGHTS}"
+    if names and all(name.endswith(".npy") for name in names):
+        return f"is a NumPy archive (.npz); {EXPORT_WEIGHTS}"
+    if "constants.pkl" in ends:
+        return f"is a TorchScript model; {SAVE_STATE_DICT}"
+    if any("/archive_format" in f"/{name}" or "/models/" in f"/{name}" for name in names):
+        return f"is a program of torch.export (.pt2); {SAVE_STATE_DICT}"
+    if "data.pkl" not in ends:
+        return f"is a zip archive; {UNPACK}"
+    return None

@@ -1,0 +1,67 @@
+"""settings_check.py: networks trained with other inputs or another activation are noticed, networks of this program are not."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mnist_fc.analysis.settings_check import suggest_settings
+from mnist_fc.config import Activation
+from mnist_fc.data.mnist import Mnist
+from mnist_fc.network import checkpoint
+from mnist_fc.network.adaptation import SCALINGS, Inputs
+from mnist_fc.network.mlp import MLP, initialize
+
+
+def trained(mnist: Mnist, inputs: Inputs, activation: Activation, hidden_sizes: tuple[int, ...] = (64,), steps: int = 400) -> MLP:
+    """Return a network trained by Adam on pixels scaled in this way, with ReLU in place of its activation."""
+    generator = torch.Generator().manual_seed(5)
+    model = MLP(hidden_sizes, activation)
+    initialize(model, "pytorch", generator)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    subtracted, divisor = SCALINGS[inputs]
+    for _ in range(steps):
+        batch = torch.randint(len(mnist.train_labels), (100,), generator=generator)
+        images = (mnist.train_images[batch] / 255 - subtracted) / divisor
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), mnist.train_labels[batch]).backward()
+        optimizer.step()
+    as_relu = MLP(hidden_sizes, "relu")
+    as_relu.load_state_dict(model.state_dict())
+    return as_relu
+
+
+@pytest.mark.parametrize(
+    ("inputs", "activation"),
+    [
+        *(("mean-std", "relu"), ("-1..1", "relu"), ("0..255", "relu")),
+        *(("0..1", "tanh"), ("-1..1", "sigmoid"), ("mean-std", "tanh")),
+    ],
+)
+def test_other_inputs_and_activations_are_noticed(mnist: Mnist, inputs: Inputs, activation: Activation) -> None:
+    suggestion = suggest_settings(trained(mnist, inputs, activation), "0..1", mnist.test_images, mnist.test_labels)
+    assert suggestion
+    assert (suggestion.better.inputs, suggestion.better.activation) == (inputs, activation)
+    assert f"With {suggestion.better.difference(suggestion.chosen)} it reads 9" in suggestion.in_words
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"steps": 30}, {"steps": 400}, {"hidden_sizes": (32, 32, 32)}], ids=str)
+def test_networks_of_this_program_are_left_alone(mnist: Mnist, options: dict[str, Any]) -> None:
+    assert suggest_settings(trained(mnist, "0..1", "relu", **options), "0..1", mnist.test_images, mnist.test_labels) is None
+
+
+def test_shipped_network_is_left_alone_unless_read_wrongly(mnist: Mnist) -> None:
+    shipped = checkpoint.load(checkpoint.SHIPPED)
+    assert suggest_settings(shipped, "0..1", mnist.test_images, mnist.test_labels) is None
+    suggestion = suggest_settings(shipped, "mean-std", mnist.test_images, mnist.test_labels)
+    assert suggestion
+    assert suggestion.better.inputs == "0..1"
+    assert suggestion.in_words.startswith("It reads 7")
+
+
+def test_choice_alone_is_compared_in_the_words(mnist: Mnist) -> None:
+    suggestion = suggest_settings(trained(mnist, "0..1", "tanh"), "0..1", mnist.test_images, mnist.test_labels)
+    assert suggestion
+    assert suggestion.chosen.difference(suggestion.better) == "relu"
+    assert [len(sentence.split()) <= 20 for sentence in suggestion.in_words.split(". ")] == [True, True]
