@@ -72,7 +72,7 @@ def test_unprintable_name_takes_one_line(folder: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
 def test_name_outside_the_encoding_of_the_output_is_escaped(folder: Path, encoding: str) -> None:
     names = ["sieben \u4e03.png", os.fsdecode(b"\xff.png")]
     os.rename("a.png", names[0])

@@ -221,8 +221,8 @@ def test_thumbnail_of_a_photograph_does_not_count(sheet: np.ndarray) -> None:
 
 def test_large_photograph_comes_out_smaller(sheet: np.ndarray) -> None:
     large = Image.fromarray(sheet).resize((4032, 3024)).convert("RGB")
-    for form in ("JPEG", "PNG", "WEBP"):
-        picture = load(content_of(large, form, method=0, compress_level=1))
+    for form in ("JPEG", "PNG"):
+        picture = load(content_of(large, form, compress_level=1))
         assert picture.shape == (1500, 2000, 4)
         assert to_image(picture) is not None
 

@@ -285,7 +285,10 @@ LARGEST: dict[str, tuple[str, str, tuple[int, int], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", LARGEST)
+ALWAYS = ("PNG, RGBA", "JPEG, progressive", "WEBP", "TIFF, one strip")
+
+
+@pytest.mark.parametrize("kind", [kind if kind in ALWAYS else pytest.param(kind, marks=pytest.mark.slow) for kind in LARGEST])
 def test_largest_allowed_picture_stays_within_memory_limit(kind: str, tmp_path: Path, reader: Reader) -> None:
     form, mode, size, options = LARGEST[kind]
     drawn = Image.fromarray(255 - render([Stroke(((90, 80), (190, 80), (130, 220)), 20)])[..., 3]).resize(size)
