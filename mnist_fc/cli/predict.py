@@ -1,14 +1,19 @@
 """The command `predict`: read the digits in pictures."""
 
 import argparse
+import glob
+import os
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from mnist_fc.cli.console import to_json
 from mnist_fc.cli.options import Subparsers, add_command, add_network_options, load_network
 from mnist_fc.data.mnist import load_mnist
-from mnist_fc.drawing.pictures import DrawingError, load_picture
+from mnist_fc.drawing.errors import DrawingError
+from mnist_fc.drawing.picture_files import load_picture
+from mnist_fc.files import printable
 from mnist_fc.reading.reader import EMPTY_READING, Reader, Reading, number, percent
 
 
@@ -26,15 +31,23 @@ def run_predict(parsed: argparse.Namespace) -> int:
     """Print what each picture shows. A picture that cannot be read makes the exit code 2; the others are still read."""
     reader = Reader(load_network(parsed.checkpoint, parsed, load_mnist())) if parsed.checkpoint else Reader.load()
     exit_code = 0
-    for picture in parsed.pictures:
+    for picture in chain.from_iterable(map(_expanded, parsed.pictures)):
         try:
             readings = reader.read_number(load_picture(picture))
         except DrawingError as error:
             print(f"error: {error}", file=sys.stderr)
             exit_code = 2
             continue
-        print(to_json(_reading_fields(picture, readings)) if parsed.json else _reading_line(picture, readings))
+        line = to_json(_reading_fields(picture, readings)) if parsed.json else _reading_line(printable(picture), readings)
+        print(line, flush=True)
     return exit_code
+
+
+def _expanded(argument: str) -> Sequence[str]:
+    """Return the files that an argument names. Where the shell did not expand a pattern such as *.png, this does."""
+    if os.path.lexists(argument):
+        return [argument]
+    return sorted(glob.glob(argument)) or [argument]
 
 
 def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]:

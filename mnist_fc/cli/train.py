@@ -154,13 +154,18 @@ def _with_added(
 
 
 def _train(prepared: _Prepared, group: ProcessGroup, screen: Screen, figures: _Figures) -> EndRecord:
-    """Train to the end or until Ctrl-C; write every record to the run's folder, and show progress."""
+    """Train to the end, or until Ctrl-C or a closed pipe; write every record to the run's folder, and show progress."""
     config, folder = prepared.config, prepared.folder
+    is_read = True  # the output, by a person or a program
     num_steps = config.num_epochs * config.steps_per_epoch(len(prepared.images.train_labels))
     screen.start(num_steps, step_of(prepared.state) if prepared.state else 0)
     try:
         with _stop_on_signal(group) as on_step:
-            for record in train(config, prepared.images, on_step, prepared.state, group):
+
+            def should_continue(state: TrainState) -> bool:
+                return on_step(state) and is_read
+
+            for record in train(config, prepared.images, should_continue, prepared.state, group):
                 if folder:
                     folder.write(record)
                 match record:
@@ -171,7 +176,10 @@ def _train(prepared: _Prepared, group: ProcessGroup, screen: Screen, figures: _F
                         figures.train_loss = record.train_loss
                         figures.epoch_seconds.append(record.seconds)
                         figures.images_per_second.append(record.images_per_second)
-                        screen.epoch(record, config)
+                        try:
+                            screen.epoch(record, config)
+                        except BrokenPipeError:  # as after Ctrl-C, the run can be resumed
+                            is_read = False
                     case EndRecord():
                         end = record
     finally:

@@ -1,7 +1,7 @@
 """Drawing: from strokes or the pixels of a picture to the normalized 28 x 28 image that a network reads.
 
-Start with `normalize.py`, which does what MNIST's makers did to their digits. `pictures.py` reads image files and finds the
-ink in a picture, and `strokes.py` parses and renders the canvas's strokes.
+Start with `normalize.py`, which does what MNIST's makers did to their digits. `picture_files.py` reads picture files,
+`pictures.py` finds the ink in a picture, and `strokes.py` parses and renders the canvas's strokes.
 
 May import: config, records, files.
 """
