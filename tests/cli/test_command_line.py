@@ -64,6 +64,7 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0)
     return captured.out.splitlines(), captured.err.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_modules_in_the_working_folder_do_not_hide_those_of_python(tmp_path: Path) -> None:
     for name in ("queue", "random", "select", "dis"):
