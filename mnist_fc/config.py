@@ -154,8 +154,8 @@ class TrainConfig:
         return (NUM_INPUTS, *self.hidden_sizes, NUM_CLASSES)
 
     def steps_per_epoch(self, num_images: int) -> int:
-        """Return the number of batches in an epoch, given the number of training images with those held out for validation."""
-        return max(1, math.ceil((num_images - self.num_validation) / self.batch_size))
+        """Return the number of batches in an epoch of the settings `fitted_to` that many images, with those held out."""
+        return math.ceil((num_images - self.fitted_to(num_images).num_validation) / self.batch_size)
 
     @property
     def num_parameters(self) -> int:
@@ -165,6 +165,20 @@ class TrainConfig:
     def replace(self, **changes: Any) -> "TrainConfig":
         """Return a copy with `changes`; raise ConfigError as the constructor does."""
         return dataclasses.replace(self, **changes)
+
+    def fitted_to(self, num_images: int) -> "TrainConfig":
+        """Return these settings for `num_images` training images: a tenth validates if `num_validation` is not less than all."""
+        if self.num_validation < num_images:
+            return self
+        return self.replace(num_validation=max(1, num_images // 10) if num_images > 1 else 0)
+
+    def misfit(self, num_images: int) -> str:
+        """Return a sentence that says how `fitted_to` changes these settings; empty if it does not."""
+        fitted = self.fitted_to(num_images).num_validation
+        if fitted == self.num_validation:
+            return ""
+        held_out = f"{fitted:,} of the {num_images:,} training images {'is' if fitted == 1 else 'are'} held out"
+        return f"{self.num_validation:,} validation images do not fit: {held_out}."
 
     def to_json(self) -> str:
         """Return all fields as a JSON object."""

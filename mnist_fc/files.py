@@ -92,6 +92,17 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def printable(name: str | Path) -> str:
+    """Return a file's name for a line of text: unprintable characters, and bytes that are not UTF-8, are escaped."""
+
+    def escaped(character: str) -> str:
+        if "\udc80" <= character <= "\udcff":  # how Python holds a byte of a name that is not UTF-8
+            return f"\\x{ord(character) - 0xDC00:02x}"
+        return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+    return "".join(map(escaped, str(name)))
+
+
 def open_regular_file(path: str | Path) -> IO[bytes]:
     """Open a file to read. Raises OSError, also if it is not a regular file: pipes never end, and devices have effects."""
     # Without O_NONBLOCK, opening a pipe waits for a writer.

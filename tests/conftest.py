@@ -14,10 +14,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from mnist_fc.data.mnist import Mnist, load_mnist
 from mnist_fc.drawing.strokes import Stroke
-from mnist_fc.views import notices
-from mnist_fc.views.state import shared, throttle
 from tests.support.browser import BROWSER, BROWSER_ARGS, Server, Tabs, running_server
-from tests.support.session import opened_app
+from tests.support.session import new_server, opened_app
 
 LOAD = Path(__file__).parent / "load"
 
@@ -60,20 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Give AppTest the resources of a new server with a store of its own; close its scheduler afterwards."""
-    _forget_server()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MNIST_FC_RUNS", str(tmp_path_factory.mktemp("runs")))
+    with new_server(tmp_path_factory.mktemp("runs")):
         yield
-        shared.scheduler().close()
-    _forget_server()
-
-
-def _forget_server() -> None:
-    """Drop what the page's script keeps for the lifetime of a server."""
-    for resource in (shared.scheduler, shared.mnist, shared.shipped_reader, shared.shipped_accuracy, throttle.results):
-        resource.clear()
-    for cached in (shared.trained_on, notices._removed_by):
-        cached.cache_clear()
 
 
 @pytest.fixture(scope="module")

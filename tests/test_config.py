@@ -213,6 +213,41 @@ def test_config_from_larger_machine_is_read_with_fewer_threads() -> None:
 
 
 @pytest.mark.parametrize(
+    ("num_validation", "num_images", "fitted"),
+    [
+        (5000, 60_000, 5000),
+        (5000, 5001, 5000),
+        (5000, 5000, 500),
+        (5000, 1000, 100),
+        (300, 200, 20),
+        (9, 6, 1),
+        (5, 1, 0),
+        (0, 6, 0),
+    ],
+)
+def test_validation_images_that_do_not_fit_become_a_tenth(num_validation: int, num_images: int, fitted: int) -> None:
+    config = TrainConfig(num_validation=num_validation)
+    assert config.fitted_to(num_images) == config.replace(num_validation=fitted)
+
+
+@pytest.mark.parametrize(
+    ("num_images", "said"),
+    [
+        (60_000, ""),
+        (12, "5,000 validation images do not fit: 1 of the 12 training images is held out."),
+        (1200, "5,000 validation images do not fit: 120 of the 1,200 training images are held out."),
+    ],
+)
+def test_validation_images_that_do_not_fit_are_said(num_images: int, said: str) -> None:
+    assert TrainConfig(num_validation=5000).misfit(num_images) == said
+
+
+def test_steps_are_counted_with_the_validation_images_that_fit() -> None:
+    config = TrainConfig(num_validation=5000, batch_size=100)
+    assert [config.steps_per_epoch(num_images) for num_images in (60_000, 1200, 1)] == [550, 11, 1]
+
+
+@pytest.mark.parametrize(
     ("text", "number"), [("0,001", 0.001), ("0,5", 0.5), ("2,5", 2.5), ("-0,5", -0.5), ("1,5e-3", 0.0015), ("00,125", 0.125)]
 )
 def test_a_decimal_comma_without_doubt_is_understood(text: str, number: float) -> None:

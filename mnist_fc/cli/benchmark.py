@@ -33,8 +33,8 @@ def add_parser(commands: Subparsers) -> None:
 def run_benchmark(parsed: argparse.Namespace) -> int:
     """Run the benchmark; print a table for each network, or JSON."""
     config = TrainConfig().replace(num_epochs=to_number(parsed.epochs), threads=to_number(parsed.threads))
-    images = load_data(parsed)
     screen = Screen(to_stderr=parsed.json)
+    images = load_data(parsed, screen)
     this_machine = machine()
     screen.line(f"{this_machine}; batch {config.batch_size}, Adam, float32, --threads {config.threads}")
     rows = benchmark(images, config.threads, config.num_epochs, parsed.peers, screen.line)

@@ -35,7 +35,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def run_evaluate(parsed: argparse.Namespace) -> int:
     """Print the accuracy and the loss of a checkpoint on the test images."""
-    images = load_data(parsed)
+    images = load_data(parsed, Screen(to_stderr=parsed.json))
     model = load_network(parsed.checkpoint, parsed, images)
     loss, accuracy = evaluate(model, images.test_images, images.test_labels)
     if parsed.json:
@@ -91,8 +91,8 @@ def run_measure(parsed: argparse.Namespace) -> int:
     """Print tables of what each network reads and of what is rejected, or JSON."""
     num_photographs = int(PHOTOGRAPHS.check("photographs", to_number(parsed.photographs)))
     seed = int(SEEDS.check("seed", to_number(parsed.seed)))
-    images = load_data(parsed)
     screen = Screen(to_stderr=parsed.json)
+    images = load_data(parsed, screen)
     digits = pen_digits.load(parsed.pen_strokes)
     fashion_mnist = evaluation.load_idx_images(parsed.fashion_mnist) if parsed.fashion_mnist else None
     if not parsed.all_writers:
@@ -191,7 +191,7 @@ def _in_percent(interval: evaluation.Interval | None) -> str:
 
 def _trained(config: TrainConfig, images: Mnist) -> Reader:
     """Train a network and return a reader with its last weights."""
-    for record in train(config, images):
+    for record in train(config.fitted_to(len(images.train_labels)), images):
         if isinstance(record, WeightsRecord):
             weights = record.weights
     return Reader.from_weights(weights, config)

@@ -1,5 +1,7 @@
 """Run one command, and report its errors in one line."""
 
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -26,9 +28,26 @@ EXPECTED_ERRORS = (
 )
 """Errors whose message tells a person what to do. Any other error is a defect and ends with its traceback."""
 
+CLOSED_PIPE = 141
+"""The exit code of a program that wrote to a closed pipe, as shells report it: 128 and the number of SIGPIPE."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 2 after an expected error, 130 after Ctrl-C."""
+    """Run one command and return its exit code: 2 after an expected error, 130 after Ctrl-C, 141 if nobody reads the output."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold characters that the terminal lacks
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Python would report at its end that what is still in the buffer cannot be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parsed = build_parser().parse_args(join_inputs(sys.argv[1:] if arguments is None else arguments))
     try:
         code: int = parsed.command(parsed)

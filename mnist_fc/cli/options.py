@@ -1,15 +1,21 @@
 """The code that commands share: it adds their parsers and their options for settings, data and store, and reads those options."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias, get_args
 
 from mnist_fc.analysis.settings_check import suggest_settings
-from mnist_fc.config import FIELDS, PRESETS, Activation, Choice, LayerSizes, Range, parse_value
-from mnist_fc.data.mnist import Mnist, download_mnist, load_mnist
+from mnist_fc.cli.console import Screen
+from mnist_fc.config import FIELDS, PRESETS, Activation, Choice, ConfigError, LayerSizes, Range, TrainConfig, parse_value
+from mnist_fc.data.download import download_mnist
+from mnist_fc.data.familiarity import hint
+from mnist_fc.data.mnist import DATA_VARIABLE, Mnist, load_mnist
 from mnist_fc.network import checkpoint
 from mnist_fc.network.adaptation import SCALINGS
+from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.runs.store import RUNS_VARIABLE
 
@@ -146,9 +152,24 @@ def add_store_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs-dir", metavar="DIR", help=f"folder of the runs (default: ${RUNS_VARIABLE}, else runs)")
 
 
-def load_data(parsed: argparse.Namespace) -> Mnist:
-    """Return the data that --data or --download names. Raises DataError."""
-    return load_mnist(download_mnist() if parsed.download else parsed.data)
+def load_data(parsed: argparse.Namespace, screen: Screen) -> Mnist:
+    """Return the data that --data or --download names, and say so if it looks unlike MNIST. Raises DataError."""
+    if parsed.download:
+        return load_mnist(download_mnist())
+    images = load_mnist(parsed.data)
+    if parsed.data or os.environ.get(DATA_VARIABLE):
+        with suppress(CheckpointError, ConfigError):  # without the built-in network there is no hint
+            if words := hint(images, checkpoint.load(checkpoint.SHIPPED)):
+                screen.line(words)
+    return images
+
+
+def fit_validation(config: TrainConfig, images: Mnist, screen: Screen) -> TrainConfig:
+    """Return `config` with a tenth of the training images for validation if it asks for more than there are, and say so."""
+    num_images = len(images.train_labels)
+    if said := config.misfit(num_images):
+        screen.line(said)
+    return config.fitted_to(num_images)
 
 
 def given_settings(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """The command `predict`: read the digits in pictures."""
 
 import argparse
+import glob
+import os
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from mnist_fc.cli.console import to_json
@@ -10,7 +13,9 @@ from mnist_fc.cli.found import box_fields, save_annotated
 from mnist_fc.cli.options import Subparsers, add_command, add_network_options, load_network
 from mnist_fc.config import ConfigError
 from mnist_fc.data.mnist import load_mnist
-from mnist_fc.drawing.pictures import DrawingError, load_picture
+from mnist_fc.drawing.errors import DrawingError
+from mnist_fc.drawing.picture_files import load_picture
+from mnist_fc.files import printable
 from mnist_fc.reading.reader import EMPTY_READING, Reader, Reading, number, percent
 
 
@@ -33,7 +38,7 @@ def run_predict(parsed: argparse.Namespace) -> int:
     if parsed.annotate and len(parsed.pictures) > 1:
         raise ConfigError(f"--annotate draws on one picture; there are {len(parsed.pictures)}")
     exit_code = 0
-    for picture in parsed.pictures:
+    for picture in chain.from_iterable(map(_expanded, parsed.pictures)):
         try:
             rgba = load_picture(picture)
             readings = reader.read_number(rgba)
@@ -44,12 +49,16 @@ def run_predict(parsed: argparse.Namespace) -> int:
             continue
         if parsed.annotate:
             save_annotated(parsed.annotate, rgba, found)
-        print(
-            to_json(_reading_fields(picture, readings) | box_fields(rgba, found))
-            if parsed.json
-            else _reading_line(picture, readings)
-        )
+        fields = _reading_fields(picture, readings) | box_fields(rgba, found)
+        print(to_json(fields) if parsed.json else _reading_line(printable(picture), readings), flush=True)
     return exit_code
+
+
+def _expanded(argument: str) -> Sequence[str]:
+    """Return the files that an argument names. Where the shell did not expand a pattern such as *.png, this does."""
+    if os.path.lexists(argument):
+        return [argument]
+    return sorted(glob.glob(argument)) or [argument]
 
 
 def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from mnist_fc.cli.options import (
     add_data_options,
     add_setting_options,
     add_store_option,
+    fit_validation,
     given_settings,
     load_data,
     option_of_field,
@@ -70,7 +71,9 @@ def run_sweep(parsed: argparse.Namespace) -> int:
         minutes=None if parsed.minutes is None else to_number(parsed.minutes),
         seed=base.seed,
     )
-    for record in sweep(config, load_data(parsed)):
+    images = load_data(parsed, screen)
+    config = dataclasses.replace(config, base=fit_validation(config.base, images, screen))
+    for record in sweep(config, images):
         if record.state != "running":
             screen.line(_trial_line(record))
     records = trials(config.storage, config.study)

@@ -18,6 +18,7 @@ from mnist_fc.cli.options import (
     add_data_options,
     add_setting_options,
     add_store_option,
+    fit_validation,
     given_settings,
     load_data,
     option_of_field,
@@ -109,7 +110,10 @@ def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStor
     if group.local_size > 1:  # torchrun sets OMP_NUM_THREADS to 1 for each of them
         threads = max(1, min(MAX_DEFAULT_THREADS, CPU_COUNT // group.local_size))
     config = PRESETS[parsed.preset].replace(**{"threads": threads, **given_settings(parsed)})
-    images, added = _training_data(parsed, config, screen)
+    num_outliers = None if parsed.outliers is None else int(OUTLIERS.check("outliers", to_number(parsed.outliers)))
+    images = load_data(parsed, screen)
+    config = fit_validation(config, images, screen)
+    images, added = _with_added(images, parsed.pen_strokes, num_outliers, config, screen)
     if group.rank > 0:
         return _Prepared(config, images, None)
     for run in store.plan_eviction(config).to_remove:
@@ -117,45 +121,51 @@ def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStor
     return _Prepared(config, images, store.create(config, added))
 
 
-def _prepare_resumed(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, _screen: Screen) -> _Prepared:
+def _prepare_resumed(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, screen: Screen) -> _Prepared:
     """Open a run of the store to continue it. Raises ConfigError if options would change its settings or data."""
     names = [*given_settings(parsed), *(name for name in ("pen_strokes", "outliers") if getattr(parsed, name))]
     if names:
         options = ", ".join(f"--{option_of_field(name)}" for name in names)
         raise ConfigError(f"--resume keeps the run's own settings and data; leave out {options}")
     config = store.run(parsed.resume).config
-    images = load_data(parsed)
+    images = load_data(parsed, screen)
     if group.rank > 0:
         return _Prepared(config, images, None, store.state(parsed.resume))
     folder, state = store.reopen(parsed.resume)
     return _Prepared(config, images, folder, state)
 
 
-def _training_data(parsed: argparse.Namespace, config: TrainConfig, screen: Screen) -> tuple[Mnist, str]:
-    """Return MNIST with what the options add to it, and a description of that."""
-    images, added = load_data(parsed), []
-    if parsed.pen_strokes:
-        digits, _ = pen_digits.load(parsed.pen_strokes).split()
+def _with_added(
+    images: Mnist, pen_strokes: str | None, num_outliers: int | None, config: TrainConfig, screen: Screen
+) -> tuple[Mnist, str]:
+    """Return `images` with the digits and non-digits to add to them, and a description of these."""
+    added = []
+    if pen_strokes:
+        digits, _ = pen_digits.load(pen_strokes).split()
         num_writers = len(set(digits.writers.tolist()))
         added.append(f"{len(digits.labels):,} digits of {num_writers} writers, each drawn {pen_digits.NUM_DRAWINGS} times")
         screen.line(f"adding {added[-1]}")
         images = pen_digits.add_to(images, digits, config.seed)
-    if parsed.outliers is not None:
-        count = int(OUTLIERS.check("outliers", to_number(parsed.outliers)))
-        added.append(f"{count:,} pictures of each kind that is not a digit")
+    if num_outliers is not None:
+        added.append(f"{num_outliers:,} pictures of each kind that is not a digit")
         screen.line(f"adding {added[-1]}")
-        images = non_digits.add_to(images, count, config)
+        images = non_digits.add_to(images, num_outliers, config)
     return images, "; ".join(added)
 
 
 def _train(prepared: _Prepared, group: ProcessGroup, screen: Screen, figures: _Figures) -> EndRecord:
-    """Train to the end or until Ctrl-C; write every record to the run's folder, and show progress."""
+    """Train to the end, or until Ctrl-C or a closed pipe; write every record to the run's folder, and show progress."""
     config, folder = prepared.config, prepared.folder
+    is_read = True  # the output, by a person or a program
     num_steps = config.num_epochs * config.steps_per_epoch(len(prepared.images.train_labels))
     screen.start(num_steps, step_of(prepared.state) if prepared.state else 0)
     try:
         with _stop_on_signal(group) as on_step:
-            for record in train(config, prepared.images, on_step, prepared.state, group):
+
+            def should_continue(state: TrainState) -> bool:
+                return on_step(state) and is_read
+
+            for record in train(config, prepared.images, should_continue, prepared.state, group):
                 if folder:
                     folder.write(record)
                 match record:
@@ -166,7 +176,10 @@ def _train(prepared: _Prepared, group: ProcessGroup, screen: Screen, figures: _F
                         figures.train_loss = record.train_loss
                         figures.epoch_seconds.append(record.seconds)
                         figures.images_per_second.append(record.images_per_second)
-                        screen.epoch(record, config)
+                        try:
+                            screen.epoch(record, config)
+                        except BrokenPipeError:  # as after Ctrl-C, the run can be resumed
+                            is_read = False
                     case EndRecord():
                         end = record
     finally:

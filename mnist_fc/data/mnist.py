@@ -3,14 +3,8 @@
 Other data must have the same form: 28 x 28 images of ten classes.
 """
 
-import gzip
 import hashlib
-import lzma
 import os
-import struct
-import tokenize
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +13,13 @@ import torch
 from torch import Tensor
 
 from mnist_fc.config import NUM_CLASSES
+from mnist_fc.data.arrays import Arrays, convert
+from mnist_fc.data.errors import DataError
+from mnist_fc.data.idx import find_idx_set, idx_set_of, is_idx_name, read_idx_set
+from mnist_fc.data.npz import read_npz
 from mnist_fc.files import ASSETS
+
+__all__ = ["DATA_VARIABLE", "EMBEDDED", "DataError", "Mnist", "load_mnist", "split_validation"]
 
 EMBEDDED = ASSETS / "mnist.npz"
 DATA_VARIABLE = "MNIST_FC_DATA"
@@ -31,25 +31,6 @@ SHA256 = {
     "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
 }
 """SHA-256 of each array's bytes, from assets/README.md."""
-
-IDX_FILES = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
-}
-
-MAX_IMAGES = 1_000_000
-
-# What numpy and zipfile raise for a file with wrong bytes in it.
-DAMAGE = (
-    *(ValueError, SyntaxError, TypeError, RuntimeError, EOFError, MemoryError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError),
-)
-
-
-class DataError(ValueError):
-    """The data cannot be used; the message names the file and says what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -78,40 +59,35 @@ class Mnist:
 def load_mnist(path: str | Path | None = None) -> Mnist:
     """Read and check the data at `path`, falling back to the environment variable MNIST_FC_DATA, then to the embedded MNIST.
 
-    `path` is an .npz with x_train, y_train, x_test, y_test, or a folder of the four IDX files, plain or gzipped.
-    Raises DataError when it is missing, damaged or of another layout, or if the embedded data is not MNIST to the bit.
+    `path` is an .npz with x_train, y_train, x_test, y_test, or a folder of the four IDX files, or one of these files. Other
+    names and layouts in circulation are read too; see README.md. Raises DataError when it is missing, damaged or something
+    else, or if the embedded data is not MNIST to the bit.
     """
     source = Path(path or os.environ.get(DATA_VARIABLE) or EMBEDDED)
     try:
-        arrays = _read_idx_folder(source) if source.is_dir() else _read_npz(source)
+        arrays = _read(source)
     except FileNotFoundError as error:
         raise DataError(f"the data file {error.filename or source} does not exist") from None
     except OSError as error:
         raise DataError(f"the data at {source} cannot be read: {error}") from None
     if source == EMBEDDED:
         _verify(arrays, source)
+    arrays = convert(arrays, source)
     return Mnist(
         train_images=torch.from_numpy(arrays["x_train"].reshape(-1, 784)),
-        train_labels=torch.from_numpy(arrays["y_train"].astype(np.int64)),
+        train_labels=torch.from_numpy(arrays["y_train"]),
         test_images=torch.from_numpy(arrays["x_test"].reshape(-1, 784)),
-        test_labels=torch.from_numpy(arrays["y_test"].astype(np.int64)),
+        test_labels=torch.from_numpy(arrays["y_test"]),
     )
 
 
-def download_mnist(folder: str | Path | None = None) -> Path:
-    """Download the four original files with torchvision and its progress bar; return the folder for `load_mnist`.
-
-    `folder` defaults to the user's cache. Existing files are not downloaded again. Raises DataError if a download fails.
-    """
-    from torchvision.datasets import MNIST  # imported here: it takes two seconds, and nothing else needs it
-
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnist_fc"
-    root = Path(folder or cache)
-    try:
-        MNIST(str(root), download=True)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"MNIST could not be downloaded to {root}: {error}") from None
-    return root / "MNIST" / "raw"
+def _read(source: Path) -> Arrays:
+    """Return the four arrays as they are stored."""
+    if source.is_dir():
+        return read_idx_set(find_idx_set(source))
+    if is_idx_name(source) and source.is_file():
+        return read_idx_set(idx_set_of(source))
+    return read_npz(source)
 
 
 def split_validation(labels: Tensor, num_validation: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -130,66 +106,7 @@ def split_validation(labels: Tensor, num_validation: int, seed: int) -> tuple[Te
     return drawn[num_validation:].sort().values, drawn[:num_validation].sort().values
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        # opened here, because np.load does not close a file that it cannot read
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            if missing := [name for name in SHA256 if name not in file]:
-                raise DataError(f"{path} has no array named {', '.join(missing)}")
-            arrays = {name: file[name] for name in SHA256}
-    except DAMAGE as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} is damaged or not an .npz file; replace it with an intact copy") from None
-    return _check_layout(arrays, path)
-
-
-def _read_idx_folder(folder: Path) -> dict[str, np.ndarray]:
-    return _check_layout({name: _read_idx(folder, stem) for name, stem in IDX_FILES.items()}, folder)
-
-
-def _read_idx(folder: Path, stem: str) -> np.ndarray:
-    path = next((p for p in (folder / stem, folder / f"{stem}.gz") if p.exists()), None)
-    if path is None:
-        raise DataError(f"{folder} has neither {stem} nor {stem}.gz")
-    return read_idx(path)
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """Read one IDX file of unsigned bytes, plain or gzipped (format: the MNIST site, yann.lecun.com/exdb/mnist).
-
-    Raises DataError for a file that is missing, damaged or something else.
-    """
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged ({error}); replace it with an intact copy") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    if len(content) < 4 or content[:3] != b"\0\0\x08" or not 1 <= content[3] <= 3 or len(content) < 4 + 4 * content[3]:
-        raise DataError(f"{path} is not an IDX file of unsigned bytes")
-    shape = struct.unpack_from(f">{content[3]}I", content, 4)
-    values = content[4 + 4 * len(shape) :]
-    if len(values) != int(np.prod(shape, dtype=object)):
-        raise DataError(f"{path} announces {' x '.join(map(str, shape))} values and holds {len(values)}")
-    return np.frombuffer(values, dtype=np.uint8).reshape(shape).copy()
-
-
-def _check_layout(arrays: dict[str, np.ndarray], source: Path) -> dict[str, np.ndarray]:
-    for part in ("train", "test"):
-        images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        if images.ndim != 3 or images.shape[1:] != (28, 28) or images.dtype != np.uint8:
-            raise DataError(f"{source}: x_{part} is {images.dtype} {images.shape}; it must be uint8 (N, 28, 28)")
-        if labels.ndim != 1 or labels.dtype.kind not in "ui":
-            raise DataError(f"{source}: y_{part} is {labels.dtype} {labels.shape}; it must be integers (N,)")
-        if not 1 <= len(images) <= MAX_IMAGES or len(images) != len(labels):
-            raise DataError(f"{source}: {len(images)} {part} images and {len(labels)} labels do not go together")
-        if labels.min() < 0 or labels.max() >= NUM_CLASSES:
-            raise DataError(f"{source}: y_{part} has labels from {labels.min()} to {labels.max()}; they must be 0 to 9")
-    return arrays
-
-
-def _verify(arrays: dict[str, np.ndarray], path: Path) -> None:
+def _verify(arrays: Arrays, path: Path) -> None:
     for name, expected in SHA256.items():
         if hashlib.sha256(np.ascontiguousarray(arrays[name]).data).hexdigest() != expected:
             raise DataError(f"{path} has been altered: the checksum of {name} differs; replace it with an intact copy")

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mnist_fc.data.mnist import DAMAGE, DataError, Mnist
+from mnist_fc.data.errors import DAMAGE
+from mnist_fc.data.mnist import DataError, Mnist
 from mnist_fc.drawing.normalize import normalize_all
 from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render, rotation
 

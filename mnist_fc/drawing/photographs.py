@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.paper import find_ink, noise_threshold
 from mnist_fc.drawing.parts import (
     Box,
@@ -18,7 +19,7 @@ from mnist_fc.drawing.parts import (
     weighted_median,
     without_borders,
 )
-from mnist_fc.drawing.pictures import DrawingError, on_transparent
+from mnist_fc.drawing.pictures import on_transparent
 from mnist_fc.drawing.ruling import remove_ruling
 
 MAX_MARKS = 300

@@ -1,50 +1,12 @@
-"""Read pictures and find the ink in them: drawings, scans and photographs of ink on paper, as RGBA, uint8 (H, W, 4)."""
-
-import math
-import os
-import struct
-import warnings
-from pathlib import Path
-from typing import IO
+"""Find the ink in pictures: drawings, scans and photographs of ink on paper, as RGBA, uint8 (H, W, 4)."""
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
 
-from mnist_fc.files import open_regular_file
+from mnist_fc.drawing.errors import DrawingError
+from mnist_fc.drawing.picture_files import MAX_BYTES, load_picture
 
-# These bounds keep the reading of a picture to some tens of megabytes of memory and less than a second.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-"""Pillow reads other formats too, but they start programs or do not hold pictures of ink."""
-MAX_BYTES = 64_000_000
-MAX_PIXELS = 10_000_000
-MAX_WEBP_PIXELS = 4_000_000
-"""WebP's decoder holds four copies of the picture."""
-MAX_JPEG_PIXELS = 50_000_000
-"""A JPEG is shrunk while it is decoded, except for a progressive one, which is held at full size meanwhile."""
-MAX_JPEG_WORK = 200_000_000
-"""The limit of pixels times the scans over them."""
-
-ORIENTATION = 0x0112
-"""EXIF's tag for how the camera was held."""
-
-# What Pillow raises for malformed files.
-MALFORMED = (
-    *(
-        OSError,
-        SyntaxError,
-        ValueError,
-        NotImplementedError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        MemoryError,
-    ),
-    *(EOFError, struct.error),
-)
+__all__ = ["MAX_BYTES", "DrawingError", "ink_coverage", "load_picture", "on_transparent"]
 
 # Pixels of the longest side. A drawing needs no more, and a photograph has several times as many.
 MAX_SIDE = 1000
@@ -67,10 +29,6 @@ FAINT = 0.1
 
 # Drawings are small, and more threads would take the cores of a training process.
 cv2.setNumThreads(1)
-
-
-class DrawingError(ValueError):
-    """A value that is not a drawing, or a file that is not a picture. The message says what is wrong with it."""
 
 
 def ink_coverage(rgba: np.ndarray) -> np.ndarray:
@@ -146,65 +104,3 @@ def _contrast_in_photograph(gray: np.ndarray, border: float) -> np.ndarray:
     paper = np.maximum(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), 1)
     contrast = 1 - gray / paper
     return contrast if is_light else (contrast - FAINT) / (1 - FAINT)
-
-
-def load_picture(path: str | Path) -> np.ndarray:
-    """Return the picture in a file as RGBA, uint8 (H, W, 4). A large one comes out smaller.
-
-    Raises DrawingError if the file is not a picture in one of FORMATS, or too large.
-    """
-    try:
-        with open_regular_file(path) as file, warnings.catch_warnings(action="ignore"):
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                raise DrawingError(f"the picture {path} is larger than {MAX_BYTES // 10**6} MB; make it smaller")
-            with Image.open(file, formats=FORMATS) as picture:
-                _reject_too_large(picture, file, path)
-                return _upright_rgba(picture)
-    except FileNotFoundError:
-        raise DrawingError(f"the picture {path} does not exist") from None
-    except (UnidentifiedImageError, Image.DecompressionBombError):
-        raise DrawingError(f"{path} is not a readable picture; use {', '.join(FORMATS)}") from None
-    except DrawingError:
-        raise
-    except MALFORMED as error:
-        raise DrawingError(f"the picture {path} cannot be read: {error}") from None
-
-
-def _reject_too_large(picture: ImageFile, file: IO[bytes], path: str | Path) -> None:
-    """Check the size in the header, and have a JPEG decoded no larger than it is used. Raises DrawingError."""
-    width, height = picture.size
-    most = MAX_PIXELS
-    if isinstance(picture, JpegImageFile):
-        scale = min(1.0, MAX_SIDE / max(width, height, 1))
-        picture.draft(picture.mode, (math.ceil(width * scale), math.ceil(height * scale)))
-        most = MAX_PIXELS if "progressive" in picture.info else MAX_JPEG_PIXELS
-        most = min(most, MAX_JPEG_WORK // max(1, _num_scans(file)))
-    elif picture.format == "WEBP":
-        most = MAX_WEBP_PIXELS
-    if width * height > most or picture.width * picture.height > MAX_PIXELS:
-        limit = f"{min(most, MAX_PIXELS):,}"
-        raise DrawingError(f"{path} has {width} x {height} pixels; a picture of its format may have at most {limit}")
-
-
-def _num_scans(file: IO[bytes]) -> int:
-    """Return how many scans begin in a JPEG file, including those of an embedded thumbnail."""
-    start = file.tell()
-    file.seek(0)
-    num_scans = 0
-    while part := file.read(2**20):
-        num_scans += part.count(b"\xff\xda")
-    file.seek(start)
-    return num_scans
-
-
-def _upright_rgba(picture: Image.Image) -> np.ndarray:
-    """Return a picture as RGBA, the way up that it is shown. One over twice MAX_SIDE is shrunk before it is copied."""
-    orientation = picture.getexif().get(ORIENTATION, 1)
-    if picture.mode.startswith("I"):  # 16 bits per pixel, which `convert` would clip instead of scaling
-        picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
-    elif picture.mode not in ("L", "RGB", "RGBA", "CMYK"):
-        picture = picture.convert("RGBA")
-    if (factor := max(picture.size) // (2 * MAX_SIDE)) > 1:
-        picture = picture.reduce(factor)
-    picture.getexif()[ORIENTATION] = orientation
-    return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mnist_fc.data.mnist import DataError, Mnist, read_idx
+from mnist_fc.data.idx import read_idx
+from mnist_fc.data.mnist import DataError, Mnist
 from mnist_fc.data.non_digits import GENERATORS, generate
 from mnist_fc.data.pen_digits import CONDITIONS, PenDigits, images
 from mnist_fc.drawing.normalize import normalize_all

@@ -9,8 +9,9 @@ import numpy as np
 
 from mnist_fc.data.mnist import DataError
 from mnist_fc.data.photographs import CONDITIONS, Photograph, TrueDigit
+from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.parts import Box
-from mnist_fc.drawing.pictures import DrawingError, load_picture
+from mnist_fc.drawing.picture_files import load_picture
 from mnist_fc.reading.evaluation import Interval, writer_interval
 from mnist_fc.reading.reader import FoundDigit, Reader
 

@@ -77,7 +77,8 @@ class Worker:
     def work(self) -> None:
         """Get ready, report it, and do the jobs that arrive for as long as the process lives."""
         with contextlib.suppress(DataError):  # reported when a job needs the data; the file may be there by then
-            next(train(PRESETS["fast"], self._load_data()))
+            data = self._load_data()
+            next(train(PRESETS["fast"].fitted_to(len(data.train_labels)), data))
         limit_memory()
         self._outbox.put(Ready())
         while True:

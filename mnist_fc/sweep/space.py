@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mnist_fc.config import FIELDS, ConfigError, LayerSizes, Range, TrainConfig, split_sizes, to_number
@@ -75,6 +75,10 @@ class SweepConfig:
                 raise ConfigError(f"{name} is {text!r}; it must be one line of text")
         if len(self.study) > MAX_NAME:
             raise ConfigError(f"study is {len(self.study)} characters long; it may have at most {MAX_NAME}")
+
+    def fitted_to(self, num_images: int) -> "SweepConfig":
+        """Return this sweep for `num_images` training images: its base as `TrainConfig.fitted_to` returns it."""
+        return replace(self, base=self.base.fitted_to(num_images))
 
 
 @dataclass(frozen=True, slots=True)

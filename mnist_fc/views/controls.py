@@ -123,9 +123,9 @@ NAMES_IN_ADDRESS = {"num_layers": "hidden_sizes", **dict.fromkeys(SIZE_KEYS, "hi
 
 
 def config() -> TrainConfig:
-    """Return the config of the controls, with everything chosen by now."""
+    """Return the config to train with: everything chosen by now, with validation images that fit into the data."""
     sync.receive()
-    return _settings().config
+    return _settings().config.fitted_to(shared.num_train_images())
 
 
 def set_one(field: str, value: Any) -> None:
@@ -207,7 +207,7 @@ def panel() -> None:
     hidden, problems = address.hidden(HIDEABLE)
     for problem in [*st.session_state.address_problems, *problems]:
         st.warning(problem)
-    address.show_settings(said)
+    address.show_settings(_settings().config)
     address.show()
     # timeline.js compares it with the settings of the run that is shown; the rest of the page is not redrawn meanwhile.
     marks = f"class='panel-settings layers-{len(said.hidden_sizes)}' data-settings='{html.escape(settings_mark(said))}'"
@@ -297,7 +297,7 @@ def _training(on_page: Set[str], config: TrainConfig) -> None:
     _slider(on_page, "epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
     _slider(on_page, "batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster, with fewer steps.")
     steps = config.steps_per_epoch(shared.num_train_images())
-    st.caption(f"{steps:,} steps an epoch, {steps * config.num_epochs:,} in all")
+    st.caption(f"{steps:,} steps an epoch, {steps * config.num_epochs:,} in all. {config.misfit(shared.num_train_images())}")
     _choice(
         on_page, "optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most networks without tuning."
     )

@@ -58,7 +58,7 @@ def _split_of(network: networks.Network) -> tuple[int, int]:
     """Return the number of validation images and the seed of the split that `network` was trained with."""
     if network.file:
         return 0, 0  # unknown: all training images are searched
-    if not network.run and shared.num_train_images() <= PRESETS["best"].num_validation:
-        return 0, 0  # other data than the built-in network was trained on
     config = network.run.config if network.run else PRESETS["best"]  # the preset of the built-in network
+    if shared.num_train_images() <= config.num_validation:
+        return 0, 0  # other data than the network was trained on
     return config.num_validation, config.seed

@@ -1,6 +1,5 @@
 """Mistakes: the confusion matrix of the test set, and the digits that are misread."""
 
-import numpy as np
 import streamlit as st
 import torch
 
@@ -45,10 +44,9 @@ def _confusion(labels: torch.Tensor, surveyed: Survey) -> None:
     cell = state.setdefault("confusion_cell", None)
     if cell and not counts[*cell]:
         state.confusion_cell = None  # this network has no digits there
-    totals = np.maximum(counts.sum(1), 1)
     data = {
         "counts": counts.tolist(),
-        "accuracies": [f"{share:.1%}" for share in counts.diagonal() / totals],
+        "accuracies": [f"{row[label] / row.sum():.1%}" if row.any() else "none" for label, row in enumerate(counts)],
         "chosen": state.confusion_cell,
     }
     _matrix.show("confusion_matrix", data, on_cell_change=_choose)

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import tempfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,8 @@ import streamlit as st
 from PIL import Image
 from streamlit.typing import UploadedFile
 
-from mnist_fc.drawing.pictures import MAX_BYTES, DrawingError, load_picture
+from mnist_fc.drawing.errors import DrawingError
+from mnist_fc.drawing.picture_files import MAX_BYTES, load_picture
 from mnist_fc.reading.reader import FoundDigit, Reader, Reading, number, percent
 from mnist_fc.views import drawing
 from mnist_fc.views.components.component import Component, browser_value
@@ -92,15 +92,7 @@ def _receive(source: str) -> None:
 
 def read_photo(content: bytes, name: str, reader: Reader) -> Photo:
     """Return the picture in a file, with its digits. Raises DrawingError as `load_picture` does."""
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(content)
-        file.flush()
-        try:
-            rgba = load_picture(file.name)
-        except DrawingError as error:
-            raise DrawingError(
-                str(error).replace(f"the picture {file.name}", "this file").replace(file.name, "this file")
-            ) from None
+    rgba = load_picture(io.BytesIO(content))
     digits = tuple(reader.read_picture(rgba))
     height, width = rgba.shape[:2]
     return Photo(hashlib.sha256(content).hexdigest(), name, _as_jpeg(rgba), width, height, digits)

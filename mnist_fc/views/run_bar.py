@@ -114,7 +114,8 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
     line = f"Step {snapshot.last_step:,} of {_num_steps(snapshot):,}"
     if not (rate := snapshot.images_per_second):
         return line
-    return f"{line} · {rate:,.0f} images/s · {formatting.duration((_total_images(snapshot) - last.images_seen) / rate)} left"
+    num_left = max(0, _total_images(snapshot) - last.images_seen)
+    return f"{line} · {rate:,.0f} images/s · {formatting.duration(num_left / rate)} left"
 
 
 def _line_of_chosen_step(snapshot: RunSnapshot, step: int) -> str:

@@ -108,7 +108,7 @@ def _form() -> None:
             format_func=controls.field_in_words,
             persist_state="session",
             help="The other settings are those of the side panel when the sweep starts. "
-            f"If it has no validation images, {TrainConfig.num_validation:,} are set aside.",
+            f"If it has no validation images, {_num_set_aside():,} are set aside.",
         )
         for name in _fields():
             _values(name)
@@ -125,6 +125,11 @@ def _form() -> None:
         st.button("Start sweep", key="start_sweep", icon=":material/search:", on_click=_start)
         if problem:
             st.warning(problem)
+
+
+def _num_set_aside() -> int:
+    """Return the number of validation images of a sweep whose settings have none."""
+    return TrainConfig().fitted_to(shared.num_train_images()).num_validation
 
 
 def _last(key: str, first: T) -> T:
@@ -207,7 +212,8 @@ def _config(study: str) -> SweepConfig:
     state = st.session_state
     base = controls.config()
     name, minutes = state.sweep_name.strip() or study, state.sweep_minutes
-    return SweepConfig(base, _space(), name, studies.storage(), state.sweep_runs, minutes, base.seed)
+    config = SweepConfig(base, _space(), name, studies.storage(), state.sweep_runs, minutes, base.seed)
+    return config.fitted_to(shared.num_train_images())
 
 
 def _start() -> None:

@@ -64,6 +64,7 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0)
     return captured.out.splitlines(), captured.err.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_modules_in_the_working_folder_do_not_hide_those_of_python(tmp_path: Path) -> None:
     for name in ("queue", "random", "select", "dis"):
@@ -376,7 +377,7 @@ def test_bad_picture_is_reported_in_one_line(tmp_path: Path, capsys: pytest.Capt
     path = tmp_path / "seven.png"
     assert error_line(["predict", str(path)], capsys) == f"error: the picture {path} does not exist"
     path.write_text("7")
-    assert error_line(["predict", str(path)], capsys).startswith(f"error: {path} is not a readable picture")
+    assert error_line(["predict", str(path)], capsys) == f"error: {path} is a text file; give a picture, such as PNG or JPEG"
     Image.new("1", (10_000, 10_000)).save(path)
     assert "10000 x 10000 pixels" in error_line(["predict", str(path)], capsys)
 
@@ -464,6 +465,22 @@ def test_ctrl_c_stops_after_the_step_and_keeps_the_checkpoint(quick: list[str], 
     assert ending.endswith(f"is {result['checkpoint']}.")
     assert Path(result["run_dir"]).parent == tmp_path / "runs"
     assert checkpoint.load(result["checkpoint"]).hidden_sizes == (1024, 1024)
+
+
+@pytest.mark.integration
+def test_closed_pipe_stops_a_training_that_can_be_resumed(quick: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mnist_fc", *quick, "--epochs", "100"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline().startswith("epoch   1/100 ")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+    (folder,) = (tmp_path / "runs").iterdir()
+    end = read_run(folder).end
+    assert end
+    assert end.outcome == "stopped"
 
 
 @pytest.mark.integration

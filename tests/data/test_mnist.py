@@ -1,26 +1,17 @@
 """mnist.py: the embedded data is MNIST, other data is read or rejected with the reason, and the split is even."""
 
-import functools
-import gzip
 import hashlib
-import http.server
 import random
-import socket
-import struct
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_fc.data.mnist import EMBEDDED, DataError, Mnist, download_mnist, load_mnist, split_validation
-
-Arrays = dict[str, np.ndarray]
+from mnist_fc.data.mnist import EMBEDDED, DataError, Mnist, load_mnist, split_validation
+from tests.support.data import STEMS, Arrays, WritesAFile, idx_bytes, write_idx, write_npz
 
 # MD5 of the four original files, unpacked.
 ORIGINAL_MD5 = {
@@ -29,28 +20,6 @@ ORIGINAL_MD5 = {
     "x_test": "2646ac647ad5339dbf082846283269ea",
     "y_test": "27ae3e4e09519cfbb04c329615203637",
 }
-STEMS = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
-}
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
-
-
-def write_idx(folder: Path, arrays: Arrays, *, zipped: bool = False) -> Path:
-    for name, array in arrays.items():
-        content = idx_bytes(array)
-        (folder / f"{STEMS[name]}{'.gz' if zipped else ''}").write_bytes(gzip.compress(content, 1) if zipped else content)
-    return folder
-
-
-def write_npz(path: Path, arrays: Arrays) -> Path:
-    np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the arrays for allow_pickle
-    return path
 
 
 def assert_same(left: Mnist, right: Mnist) -> None:
@@ -91,10 +60,10 @@ def test_one_altered_pixel_of_the_embedded_data_is_found(mnist: Mnist, tmp_path:
 
 def test_a_truncated_embedded_file_is_reported_as_damaged(tmp_path: Path) -> None:
     whole = EMBEDDED.read_bytes()
-    for length in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+    for length in (0, 4, 100, len(whole) // 2, len(whole) - 1):
         path = tmp_path / "mnist.npz"
         path.write_bytes(whole[:length])
-        with pytest.raises(DataError, match=r"mnist.npz is damaged"):
+        with pytest.raises(DataError, match=r"mnist.npz is (damaged|empty)"):
             load_mnist(path)
 
 
@@ -120,7 +89,7 @@ def test_an_idx_folder_gives_the_same_as_the_npz(small: Mnist, small_arrays: Arr
 
 def test_a_missing_idx_file_is_named(small_arrays: Arrays, tmp_path: Path) -> None:
     (write_idx(tmp_path, small_arrays) / STEMS["y_test"]).unlink()
-    with pytest.raises(DataError, match=r"has neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte.gz"):
+    with pytest.raises(DataError, match=r"has no t10k-labels-idx1-ubyte, plain or gzipped; put all four files there"):
         load_mnist(tmp_path)
 
 
@@ -132,7 +101,7 @@ def test_an_idx_file_must_hold_the_announced_values(small_arrays: Arrays, tmp_pa
         load_mnist(tmp_path)
 
 
-@pytest.mark.parametrize("start", [b"", b"\0\0", b"\0\0\x0d\3", b"\1\0\x08\3", b"\0\0\x08\0", b"\0\0\x08\xff", b"PK\3\4"])
+@pytest.mark.parametrize("start", [b"\0\0", b"\0\0\x0d\3", b"\1\0\x08\3", b"\0\0\x08\0", b"\0\0\x08\xff", b"\0\0\x07\3"])
 def test_a_wrong_magic_number_is_rejected(small_arrays: Arrays, tmp_path: Path, start: bytes) -> None:
     (write_idx(tmp_path, small_arrays) / STEMS["x_test"]).write_bytes(start)
     with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte is not an IDX file"):
@@ -142,7 +111,7 @@ def test_a_wrong_magic_number_is_rejected(small_arrays: Arrays, tmp_path: Path, 
 def test_a_truncated_gzip_file_is_reported_as_damaged(small_arrays: Arrays, tmp_path: Path) -> None:
     path = write_idx(tmp_path, small_arrays, zipped=True) / f"{STEMS['x_train']}.gz"
     whole = path.read_bytes()
-    for length in (1, 11, len(whole) // 2, len(whole) - 1):
+    for length in (2, 11, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz is damaged"):
             load_mnist(tmp_path)
@@ -164,12 +133,19 @@ def test_images_and_labels_must_match_in_number(small_arrays: Arrays, tmp_path: 
 @pytest.mark.parametrize(
     ("name", "array", "reason"),
     [
-        ("x_train", np.zeros((2000, 28, 27), np.uint8), r"x_train is uint8 \(2000, 28, 27\); it must be uint8 \(N, 28, 28\)"),
-        ("x_train", np.zeros((2000, 784), np.uint8), r"x_train is uint8 \(2000, 784\)"),
-        ("x_test", np.zeros((500, 28, 28), np.float32), r"x_test is float32"),
-        ("x_test", np.zeros((0, 28, 28), np.uint8), r"0 test images"),
-        ("y_test", np.zeros(500, np.float64), r"y_test is float64 .* must be integers"),
-        ("y_test", np.zeros((500, 1), np.uint8), r"y_test is uint8 \(500, 1\)"),
+        ("x_train", np.zeros((2000, 28, 27), np.uint8), r"x_train has the shape \(2000, 28, 27\); it must be \(N, 28, 28\)"),
+        ("x_train", np.zeros((2000, 28, 28, 3), np.uint8), r"x_train has the shape \(2000, 28, 28, 3\)"),
+        ("x_train", np.zeros((2000, 32, 32), np.uint8), r"x_train has the shape \(2000, 32, 32\)"),
+        ("x_train", np.full((2000, 784), "ink"), r"x_train is <U3; it must be numbers"),
+        ("x_test", np.full((500, 28, 28), -0.5), r"the pixels run from -0.5 to 255; they must be 0 to 1"),
+        ("x_test", np.full((500, 28, 28), 3.5), r"the pixels run from 0 to 255; .* whole numbers to 255"),
+        ("x_test", np.full((500, 28, 28), np.nan), r"x_test has values that are not finite"),
+        ("x_test", np.full((500, 28, 28), 65535, np.uint16), r"the pixels run from 0 to 65535;"),
+        ("x_test", np.zeros((0, 28, 28), np.uint8), r"0 test images; there must be 1 to 1,000,000"),
+        ("y_test", np.full(500, 0.5), r"y_test is float64 .* must be whole numbers"),
+        ("y_test", np.full(500, "seven"), r"y_test is <U5 .* must be the digits 0 to 9"),
+        ("y_test", np.zeros((500, 2), np.uint8), r"y_test is uint8 \(500, 2\); it must be whole numbers \(N,\), or one-hot"),
+        ("y_test", np.full((500, 10), 0.1), r"each row must be one-hot"),
         ("y_train", np.full(2000, 10, np.uint8), r"y_train has labels from 10 to 10; they must be 0 to 9"),
         ("y_train", np.full(2000, -1), r"y_train has labels from -1 to -1"),
         ("y_test", np.full(500, 2**63, np.uint64), r"y_test has labels from 9223372036854775808"),
@@ -188,20 +164,10 @@ def test_a_missing_array_is_named(small_arrays: Arrays, tmp_path: Path) -> None:
         load_mnist(write_npz(tmp_path / "m.npz", arrays))
 
 
-class WritesAFile:
-    """Pickled, it is code that creates `path` when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
-
-
 def test_pickled_objects_are_rejected_without_running(small_arrays: Arrays, tmp_path: Path) -> None:
     hostile = np.array([WritesAFile(tmp_path / "ran")], dtype=object)
     path = write_npz(tmp_path / "m.npz", small_arrays | {"y_train": hostile})
-    with pytest.raises(DataError, match=r"m.npz is damaged"):
+    with pytest.raises(DataError, match=r"m.npz holds Python objects, which could run code"):
         load_mnist(path)
     assert not (tmp_path / "ran").exists()
 
@@ -263,42 +229,3 @@ def test_without_validation_all_images_are_trained_on(small: Mnist) -> None:
 def test_a_split_without_training_images_is_rejected(small: Mnist) -> None:
     with pytest.raises(DataError, match=r"2000 validation images cannot be split off 2000 training images"):
         split_validation(small.train_labels, 2000, seed=0)
-
-
-@pytest.fixture
-def mirror(small_arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A web server with the four gzipped files, in the place of torchvision's own."""
-    served = tmp_path / "served"
-    served.mkdir()
-    write_idx(served, small_arrays, zipped=True)
-    digests = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in served.iterdir()}
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
-        monkeypatch.setattr(torchvision.datasets.MNIST, "resources", list(digests.items()))
-        yield
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.usefixtures("mirror")
-def test_downloaded_files_are_read(small: Mnist, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert_same(load_mnist(download_mnist(tmp_path / "cache")), small)
-    assert "100%" in capfd.readouterr().err
-
-
-@pytest.mark.usefixtures("mirror")
-def test_existing_files_are_not_downloaded_again(small: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    download_mnist(tmp_path / "cache")
-    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [])
-    assert_same(load_mnist(download_mnist(tmp_path / "cache")), small)
-
-
-def test_a_failed_download_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
-        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{closed.getsockname()[1]}/"])
-        with pytest.raises(DataError, match="could not be downloaded"):
-            download_mnist(tmp_path)

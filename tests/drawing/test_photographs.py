@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mnist_fc.data.photographs import Photograph
+from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.photographs import MAX_MARKS, Mark, find_marks
-from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.reading.photo_evaluation import overlap
 from mnist_fc.reading.reader import Reader
 from tests.support.sheets import plain_photographs, sheet

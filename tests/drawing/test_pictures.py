@@ -1,21 +1,19 @@
-"""Ink is found on any paper and in any light, and picture files are read or rejected."""
+"""Ink is found on any paper and in any light."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.drawing.normalize import to_image
-from mnist_fc.drawing.pictures import DrawingError, ink_coverage, load_picture
-from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, render
+from mnist_fc.drawing.pictures import ink_coverage
+from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.network import checkpoint
-from tests.support.drawings import image_of, ink_difference, opaque, painted
+from tests.support.drawings import ink_difference, opaque, painted
 
 
 @pytest.mark.parametrize(("paper", "dark"), [(255, 0), (0, 255), (230, 10), (20, 250)])
@@ -113,68 +111,3 @@ def test_uneven_light_is_not_ink(sheets: list[np.ndarray]) -> None:
         far = cv2.dilate((sheet > 0).astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
         assert np.percentile(found[far], 99) < 0.25
         assert found[sheet > 0.99].mean() > 0.6
-
-
-def save_picture(rgba: np.ndarray, path: Path, mode: str = "RGBA") -> Path:
-    Image.fromarray(rgba).convert(mode).save(path)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("name", "mode"), [("a.png", "RGBA"), ("a.png", "RGB"), ("a.png", "L"), ("a.bmp", "RGB"), ("a.png", "P")]
-)
-def test_picture_file_is_the_same_drawing(tmp_path: Path, seven: list[Stroke], name: str, mode: str) -> None:
-    picture = load_picture(save_picture(painted(seven, 255, 0), tmp_path / name, mode))
-    assert picture.shape == (CANVAS_SIZE, CANVAS_SIZE, 4)
-    assert picture.dtype == np.uint8
-    image = to_image(picture)
-    assert image is not None
-    assert np.abs(image - image_of(seven)).max() < 0.05  # measured: 0.03 with a palette
-
-
-def test_transparent_picture_stays_transparent(tmp_path: Path, seven: list[Stroke]) -> None:
-    assert np.array_equal(load_picture(save_picture(render(seven), tmp_path / "a.png")), render(seven))
-
-
-def test_16_bit_scan_is_the_same_drawing(tmp_path: Path, seven: list[Stroke]) -> None:
-    gray = painted(seven, 240, 15)[..., 0]
-    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "scan.png")
-    assert np.array_equal(load_picture(tmp_path / "scan.png")[..., 0], gray)
-
-
-def test_photograph_is_read_the_way_up_it_is_shown(tmp_path: Path, seven: list[Stroke]) -> None:
-    upright = Image.fromarray(painted(seven, 255, 0)).convert("RGB")
-    turned_right = 6  # the value of EXIF's Orientation for a camera held upright
-    exif = Image.Exif()
-    exif[0x0112] = turned_right
-    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photo.png", exif=exif)
-    assert np.array_equal(load_picture(tmp_path / "photo.png")[..., :3], np.asarray(upright))
-
-
-def test_text_file_named_as_a_picture_is_rejected(tmp_path: Path) -> None:
-    (tmp_path / "seven.png").write_text("7")
-    with pytest.raises(DrawingError, match=r"seven.png is not a readable picture; use PNG, JPEG"):
-        load_picture(tmp_path / "seven.png")
-
-
-@pytest.mark.parametrize("side", [8000, 10_000, pytest.param(30_000, marks=pytest.mark.slow)])
-def test_small_file_with_too_many_pixels_is_rejected(tmp_path: Path, side: int) -> None:
-    Image.new("1", (side, side)).save(tmp_path / "bomb.png")
-    assert (tmp_path / "bomb.png").stat().st_size < 200_000
-    with pytest.raises(DrawingError, match=r"may have at most 10,000,000|not a readable picture"):
-        load_picture(tmp_path / "bomb.png")
-
-
-def test_truncated_picture_is_rejected(tmp_path: Path, seven: list[Stroke]) -> None:
-    whole = save_picture(render(seven), tmp_path / "a.png").read_bytes()
-    for length in (0, 1, 20, 60, len(whole) // 2):
-        (tmp_path / "a.png").write_bytes(whole[:length])
-        with pytest.raises(DrawingError, match=r"a.png"):
-            load_picture(tmp_path / "a.png")
-
-
-def test_missing_picture_and_folder_are_named_in_the_error(tmp_path: Path) -> None:
-    with pytest.raises(DrawingError, match=r"none.png does not exist"):
-        load_picture(tmp_path / "none.png")
-    with pytest.raises(DrawingError, match=r"cannot be read: .*directory"):
-        load_picture(tmp_path)

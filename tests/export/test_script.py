@@ -23,7 +23,8 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
 from mnist_fc.config import FIELDS, PRESETS, Choice, TrainConfig
 from mnist_fc.data.augment import MAX_SHIFT, augment
-from mnist_fc.data.mnist import EMBEDDED, IDX_FILES, Mnist, split_validation
+from mnist_fc.data.idx import IDX_FILES
+from mnist_fc.data.mnist import EMBEDDED, Mnist, split_validation
 from mnist_fc.export.script import render_script
 from mnist_fc.files import ROOT
 from mnist_fc.network import checkpoint

@@ -312,6 +312,7 @@ def test_five_pins_have_distinct_colours_and_keep_accuracy_visible(open_page: Ca
 # Broken networks
 
 
+@pytest.mark.slow
 def test_dead_units_are_named_in_place_of_empty_pictures(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?run=dead")
     open_tab(page, "Inside")

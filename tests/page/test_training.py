@@ -130,6 +130,7 @@ def test_learning_rate_changes_during_training(page: Page) -> None:
     expect_status(page, "running")
 
 
+@pytest.mark.slow
 def test_reload_returns_to_the_run(page: Page) -> None:
     choose_preset(page, "best")
     click(page, "train")

@@ -86,6 +86,7 @@ def scheduler(tmp_path: Path, small_npz: Path, monkeypatch: pytest.MonkeyPatch) 
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", [lambda store, run_id: store.rename(run_id, "another name"), lambda store, run_id: None])
 def test_changed_rate_outlasts_the_memory_of_the_server(scheduler: Scheduler, act: Callable[[RunStore, str], None]) -> None:
     run = scheduler.start(CONFIG.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100))

@@ -22,7 +22,8 @@ from mnist_fc.analysis.curves import epoch_curve, gradient_curves, train_curve
 from mnist_fc.analysis.diagnosis import diagnose
 from mnist_fc.config import FIELDS, ConfigError, TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.drawing.pictures import DrawingError, load_picture
+from mnist_fc.drawing.errors import DrawingError
+from mnist_fc.drawing.picture_files import load_picture
 from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.export import script
 from mnist_fc.network import checkpoint
@@ -269,22 +270,31 @@ def test_foreign_sweep_storage_is_read_or_rejected(seed: int, storages: tuple[by
 
 
 LARGEST: dict[str, tuple[str, str, tuple[int, int], dict[str, Any]]] = {
-    "PNG, RGBA": ("PNG", "RGBA", (4000, 2500), {}),
-    "PNG, palette": ("PNG", "P", (4000, 2500), {}),
-    "PNG, 16 bits": ("PNG", "I;16", (4000, 2500), {}),
-    "PNG, long": ("PNG", "L", (1_000_000, 10), {}),
-    "JPEG": ("JPEG", "RGB", (8000, 6250), {}),
-    "JPEG, progressive": ("JPEG", "RGB", (4000, 2500), {"progressive": True}),
-    "WEBP": ("WEBP", "RGB", (2000, 2000), {}),
-    "TIFF": ("TIFF", "RGB", (4000, 2500), {"compression": "tiff_lzw"}),
+    "PNG, RGBA": ("PNG", "RGBA", (5000, 3700), {}),
+    "PNG, palette": ("PNG", "P", (8000, 9000), {}),
+    "PNG, 16 bits": ("PNG", "I;16", (6000, 6000), {}),
+    "PNG, long": ("PNG", "P", (8_000_000, 10), {}),
+    "JPEG": ("JPEG", "RGB", (13_000, 13_000), {}),
+    "JPEG, progressive": ("JPEG", "RGB", (4032, 3024), {"progressive": True, "subsampling": 0}),
+    "WEBP": ("WEBP", "RGB", (4032, 3024), {}),
+    "WEBP, transparent": ("WEBP", "RGBA", (3500, 2600), {"method": 0}),
+    "WEBP, lossless": ("WEBP", "RGBA", (3500, 2600), {"lossless": True, "method": 0, "quality": 0}),
+    "AVIF": ("AVIF", "RGB", (3500, 2600), {"speed": 10}),
+    "TIFF": ("TIFF", "RGB", (4032, 3024), {"compression": "tiff_lzw"}),
+    "TIFF, one strip": ("TIFF", "RGB", (4032, 3024), {"compression": "tiff_lzw", "strip_size": 2**30}),
 }
 
 
-@pytest.mark.parametrize("kind", LARGEST)
+ALWAYS = ("PNG, RGBA", "JPEG, progressive", "WEBP", "TIFF, one strip")
+
+
+@pytest.mark.parametrize("kind", [kind if kind in ALWAYS else pytest.param(kind, marks=pytest.mark.slow) for kind in LARGEST])
 def test_largest_allowed_picture_stays_within_memory_limit(kind: str, tmp_path: Path, reader: Reader) -> None:
     form, mode, size, options = LARGEST[kind]
     drawn = Image.fromarray(255 - render([Stroke(((90, 80), (190, 80), (130, 220)), 20)])[..., 3]).resize(size)
     picture = Image.fromarray(np.asarray(drawn).astype(np.uint16) * 257) if mode == "I;16" else drawn.convert(mode)
+    if mode == "RGBA":
+        picture.putalpha(drawn)
     picture.save(tmp_path / "large", form, **options)
     del drawn, picture
     with boundary("the largest pictures").input():

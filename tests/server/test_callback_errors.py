@@ -47,6 +47,7 @@ def test_error_in_a_record_handler_fails_the_run_alone(
         assert list(csv.DictReader(file))[-1]["message"] == snapshot.message
 
 
+@pytest.mark.slow
 def test_failed_run_can_be_resumed_on_the_same_process(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     receive = Run.receive
     has_raised: list[bool] = []

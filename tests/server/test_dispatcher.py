@@ -29,6 +29,7 @@ def test_no_process_is_left_if_a_later_one_cannot_be_started(tmp_path: Path, mon
     assert children() == before
 
 
+@pytest.mark.slow
 def test_jobs_fail_with_the_reason_until_a_process_can_be_started(tmp_path: Path) -> None:
     with contextlib.closing(Scheduler(RunStore(tmp_path), slice_seconds=0.1)) as scheduler:
         process = scheduler._board.slots[0].process

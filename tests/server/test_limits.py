@@ -70,6 +70,7 @@ def test_largest_network_fits_in_the_default_limit(open_scheduler: Open) -> None
     assert finished(scheduler.start(largest.replace(dropout=0.5))).state == "done"
 
 
+@pytest.mark.slow
 def test_system_out_of_memory_kills_training_first(open_scheduler: Open) -> None:
     scheduler = open_scheduler()
     wait_for_steps(scheduler.start(LONG), 1)

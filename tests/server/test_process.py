@@ -51,6 +51,7 @@ def test_killed_process_fails_its_run_and_is_replaced(scheduler: Scheduler, stat
     assert num_descriptors() == descriptors
 
 
+@pytest.mark.slow
 def test_start_before_the_exit_is_noticed_gets_one_new_process(scheduler: Scheduler) -> None:
     before = children()
     with scheduler._lock:  # the reading thread needs it to report the exit
@@ -64,6 +65,7 @@ def test_start_before_the_exit_is_noticed_gets_one_new_process(scheduler: Schedu
     assert children() == before - {dead.id} | {scheduler.process_ids[0]}
 
 
+@pytest.mark.slow
 def test_process_death_outside_of_training_leaves_nothing_waiting(tmp_path: Path) -> None:
     before = children(), num_descriptors()
     with contextlib.closing(Scheduler(RunStore(tmp_path))) as scheduler:
@@ -242,6 +244,7 @@ def test_the_exit_code_is_reported_also_if_the_output_ends_before(tmp_path: Path
         assert "ended with exit code 3" in finished(scheduler.start(SHORT)).message
 
 
+@pytest.mark.slow
 def test_modules_in_the_working_folder_do_not_hide_those_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("queue", "random", "select", "dis"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not the module of Python')\n")

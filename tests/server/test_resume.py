@@ -67,7 +67,8 @@ def cut_short(scheduler: Scheduler, run: Run) -> RunSnapshot:
     return snapshot
 
 
-@pytest.mark.parametrize("killed", ["server", pytest.param("Ctrl-C", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["server", "Ctrl-C"])
 def test_run_of_a_killed_server_resumes_to_the_same_losses(tmp_path: Path, killed: str) -> None:
     server = subprocess.Popen(
         [sys.executable, "-c", CUT_OFF, str(tmp_path), RESUMED.to_json()],

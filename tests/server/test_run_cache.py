@@ -1,5 +1,7 @@
 """The runs in memory are bounded, and what is evicted is read again."""
 
+import pytest
+
 from mnist_fc.records import StepRecord
 from mnist_fc.server.job import JobEnd, JobState
 from mnist_fc.server.run import BYTES_OF_STEP, Run
@@ -8,6 +10,7 @@ from tests.support.jobs import LONG, NEVER, SHORT, Open, end_slice, losses
 from tests.support.waiting import finished, wait_for, wait_for_steps, wait_until
 
 
+@pytest.mark.slow
 def test_waiting_runs_release_their_weights_and_get_them_back(open_scheduler: Open) -> None:
     scheduler = open_scheduler(slice_seconds=NEVER, cache=RunCache(max_bytes=0))
     run = scheduler.start(LONG, "ann")
@@ -22,6 +25,7 @@ def test_waiting_runs_release_their_weights_and_get_them_back(open_scheduler: Op
     assert run.snapshot().weights
 
 
+@pytest.mark.slow
 def test_runs_on_disk_are_evicted_before_others(open_scheduler: Open) -> None:
     scheduler = open_scheduler(cache=RunCache(max_runs=2))
     only_here = scheduler.start(SHORT)

@@ -62,6 +62,7 @@ def test_run_without_folder_yields_and_resumes_to_equal_losses(
     assert losses(first) == pytest.approx(uninterrupted, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_run_keeps_its_slot_while_nobody_else_waits(open_scheduler: Open) -> None:
     scheduler = open_scheduler(slice_seconds=0)
     run, own = scheduler.start_in_turn(LONG, SHORT, session_id="ann")
@@ -148,6 +149,7 @@ def test_run_stopped_between_slices_can_be_resumed(open_scheduler: Open) -> None
     assert losses(first)[: len(before)] == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 2])
 def test_stopped_run_resumes_repeatedly_in_any_slot(open_scheduler: Open, slots: int) -> None:
     scheduler = open_scheduler(slots=slots)

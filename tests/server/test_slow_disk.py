@@ -128,6 +128,7 @@ def test_page_does_not_wait_for_a_state_to_be_read(scheduler: Scheduler, disk: D
     wait_until(first, "running")
 
 
+@pytest.mark.slow
 def test_page_does_not_wait_while_a_queued_run_ends(scheduler: Scheduler, disk: Disk) -> None:
     first, second = yielded_and_running(scheduler)
     expect_no_wait_for(scheduler, disk, "write_end", lambda: scheduler.stop(first))

@@ -79,6 +79,7 @@ def test_commands_for_an_ended_run_leave_speed_test_alone(scheduler: Scheduler) 
     assert run.snapshot() == before
 
 
+@pytest.mark.slow
 def test_killed_process_fails_its_speed_test_and_is_replaced(scheduler: Scheduler) -> None:
     test = scheduler.measure_speed(SHORT)
     wait_for_record(test)

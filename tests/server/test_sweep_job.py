@@ -40,6 +40,7 @@ def test_records_of_a_sweep_match_the_storage(scheduler: Scheduler, short: Sweep
     assert scheduler.store.runs() == runs, "trials leave no run"
 
 
+@pytest.mark.slow
 def test_stopped_sweep_ends_within_its_epoch(scheduler: Scheduler, long: SweepConfig) -> None:
     sweep = scheduler.start_sweep(long)
     wait_for(sweep, lambda: sweep._records)
@@ -54,6 +55,7 @@ def test_stopped_sweep_ends_within_its_epoch(scheduler: Scheduler, long: SweepCo
     wait_until(following, "done")
 
 
+@pytest.mark.slow
 def test_command_for_an_ended_sweep_does_not_stop_the_next(scheduler: Scheduler, short: SweepConfig, long: SweepConfig) -> None:
     before = scheduler.start_sweep(short)
     wait_until_ended(before)

@@ -28,6 +28,7 @@ def test_runs_queued_together_never_overlap(open_scheduler: Open) -> None:
     assert finished(second).state == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 2])
 def test_stop_in_turn_ends_the_followers_as_well(open_scheduler: Open, slots: int) -> None:
     scheduler = open_scheduler(slots=slots)

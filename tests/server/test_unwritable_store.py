@@ -24,6 +24,7 @@ def no_store(store_path: Path) -> Iterator[None]:
     away.rename(disk)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_store")
 def test_run_without_a_store_finishes_and_reports_it(scheduler: Scheduler, store_path: Path) -> None:
     snapshot = finished(scheduler.start(SHORT))

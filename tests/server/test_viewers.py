@@ -1,5 +1,7 @@
 """Jobs end when every session that viewed them has left."""
 
+import pytest
+
 from tests.support.jobs import LONG, MOMENT, Open
 from tests.support.waiting import finished, wait_for_steps, wait_until
 
@@ -20,6 +22,7 @@ def test_run_whose_viewers_left_stops_with_the_reason(open_scheduler: Open) -> N
     assert scheduler.store.run(going.id).end == going.snapshot().end
 
 
+@pytest.mark.slow
 def test_viewer_who_returns_in_time_keeps_the_run(open_scheduler: Open) -> None:
     here = {"ann"}
     scheduler = open_scheduler(is_present=here.__contains__, away_seconds=3600)

@@ -229,6 +229,10 @@ def pictures() -> list[bytes]:
             ("TIFF", gray, {"compression": "tiff_lzw"}),
             ("TIFF", gray.convert("RGB"), {"compression": "jpeg"}),
         ),
+        ("AVIF", rgba, {"speed": 10}),
+        ("WEBP", rgba, {"lossless": True}),
+        ("WEBP", rgba, {"save_all": True, "append_images": [rgba.rotate(90)]}),
+        ("TIFF", Image.fromarray(np.asarray(gray) / np.float32(255)), {}),
         *(("MPO", gray, {}), ("PPM", gray, {}), ("ICO", gray, {}), ("EPS", gray, {}), ("JPEG2000", gray, {})),
     ):
         content = io.BytesIO()

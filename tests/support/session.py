@@ -1,6 +1,9 @@
 """The page's script without a browser, what a browser would send it, and a session's state without a page."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +13,38 @@ from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.files import ROOT
-from mnist_fc.views import controls
-from mnist_fc.views.state import formatting
+from mnist_fc.views import controls, notices
+from mnist_fc.views.state import formatting, shared, throttle
 
 SESSION_ID = "test session id"
 """The id that AppTest gives to every session."""
+
+
+@contextmanager
+def new_server(runs: Path, **variables: str) -> Iterator[None]:
+    """Give AppTest the resources of a new server with its store at `runs`; close its scheduler afterwards."""
+    _forget_server()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"MNIST_FC_RUNS": str(runs), **variables}.items():
+            patch.setenv(name, value)
+        yield
+        shared.scheduler().close()
+    _forget_server()
+
+
+def _forget_server() -> None:
+    """Drop what the page's script keeps for the lifetime of a server."""
+    for resource in (
+        shared.scheduler,
+        shared.mnist,
+        shared.shipped_reader,
+        shared.shipped_accuracy,
+        shared.data_hint,
+        throttle.results,
+    ):
+        resource.clear()
+    for cached in (shared.trained_on, notices._removed_by):
+        cached.cache_clear()
 
 
 def new_app(**query: str) -> AppTest:

@@ -261,6 +261,7 @@ class TestProcesses:
         # Both processes have the same seed.
         assert len({trial.settings["learning_rate"] for trial in found}) == 12
 
+    @pytest.mark.slow
     @pytest.mark.integration
     def test_next_sweep_fails_the_trial_of_a_killed_process(
         self, tmp_path: Path, storage: str, small: Mnist, start: Start

@@ -126,7 +126,7 @@ def test_damaged_data_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytes
     opened = new_app().run()
     assert not opened.exception
     assert len(opened.error) == 1
-    assert "is damaged or no" in opened.error[0].value
+    assert "is damaged" in opened.error[0].value
 
 
 # What the views decide apart from the page

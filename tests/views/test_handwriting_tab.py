@@ -62,6 +62,7 @@ def ten_ones(app: AppTest) -> AppTest:
     return app
 
 
+@pytest.mark.slow
 def test_ten_digits_are_scored_with_each_network(runs: list[Run]) -> None:
     app = ten_ones(opened_app())
     right = [digit for digit, box in enumerate(boxes(app)) if box.startswith(" right")]

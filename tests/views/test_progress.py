@@ -11,6 +11,7 @@ from tests.support.training_runs import DIVERGING
 pytestmark = pytest.mark.usefixtures("own_store")
 
 
+@pytest.mark.slow
 def test_diagnosis_is_of_the_moment_looked_back_at(small_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNIST_FC_DATA", str(small_npz))
     new_app().run()  # starts the server that trains

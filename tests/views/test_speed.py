@@ -84,7 +84,7 @@ def test_measurement_is_shown_live_until_it_is_stopped(page: AppTest) -> None:
     with suspended(shared.scheduler().process_ids[0]):
         press(page, "measure_speed")
         test = newest()
-        assert test.config == shown_config(page)
+        assert test.config == shown_config(page).fitted_to(shared.num_train_images())
         wait_for(test, lambda: not test.is_waiting)
         rerun(page)
         assert measuring(page) == "Getting ready."

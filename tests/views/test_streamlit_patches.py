@@ -80,6 +80,7 @@ def test_controls_work_without_recorded_messages(monkeypatch: pytest.MonkeyPatch
 # Sessions
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_store")
 def test_page_trains_without_streamlits_script_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streamlit_patches, "script_context", lambda: None)

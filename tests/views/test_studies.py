@@ -188,6 +188,7 @@ def test_sweep_into_another_storage_adds_no_trials(sweep: Sweep, tmp_path: Path,
     assert [row[1] for row in trial_rows(page)] == ["90.00%"]
 
 
+@pytest.mark.slow
 def test_trial_of_a_killed_process_has_failed(sweep: Sweep) -> None:
     page = opened_tab("Sweep")
     kill(shared.scheduler().process_ids[0])

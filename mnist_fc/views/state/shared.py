@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import torch
 
 from mnist_fc.config import ConfigError
+from mnist_fc.data.familiarity import hint
 from mnist_fc.data.mnist import Mnist, load_mnist, split_validation
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
@@ -79,6 +80,12 @@ def mnist() -> Mnist:
 def shipped_reader() -> Reader:
     """Return the built-in network, which comes with the program."""
     return Reader.load()
+
+
+@Singleton
+def data_hint() -> str:
+    """Return what to look at if the data looks unlike MNIST; empty if the built-in network reads it well."""
+    return hint(mnist(), shipped_reader().model)
 
 
 @Singleton

@@ -1,0 +1,96 @@
+"""The command `predict`: which files it reads, and how it writes their names, to any output."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mnist_fc.cli.main import main
+from mnist_fc.drawing.strokes import Stroke, render
+from mnist_fc.files import ROOT
+
+COMMAND = [sys.executable, "-m", "mnist_fc", "predict"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, seven: list[Stroke], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with pictures of a seven, the working folder."""
+    for name in ("b.png", "a.png", "[c].png"):
+        Image.fromarray(render(seven)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def lines_of(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> tuple[list[str], list[str]]:
+    """Run `predict`, which returns `code`; return its lines on standard output and standard error."""
+    assert main(["predict", *arguments]) == code
+    captured = capsys.readouterr()
+    return captured.out.splitlines(), captured.err.splitlines()
+
+
+def test_pattern_that_the_shell_left_is_expanded(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = lines_of(["?.png"], capsys)
+    assert [line.split(": 7 (")[0] for line in out] == ["a.png", "b.png"]
+
+
+def test_file_named_like_a_pattern_is_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = lines_of(["[c].png", "a.png"], capsys)
+    assert [line.split(": 7 (")[0] for line in out] == ["[c].png", "a.png"]
+
+
+def test_pattern_without_a_file_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = lines_of(["*.jpg", "a.png"], capsys, code=2)
+    assert err == ["error: the picture *.jpg does not exist"]
+    assert len(out) == 1
+
+
+def test_each_unreadable_file_is_named_and_the_others_are_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "page.png").write_bytes(b"%PDF-1.7")
+    (folder / "photo.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    out, err = lines_of(["page.png", "a.png", "photo.jpg", "b.png", "."], capsys, code=2)
+    assert err == [
+        "error: page.png is a PDF document; take a picture of the page",
+        "error: photo.jpg is a HEIC photograph; open it and save it as JPEG",
+        "error: . is a folder; name the pictures in it",
+    ]
+    assert [line.split(":")[0] for line in out] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("a\nb.png", r"a\nb.png"), ("\udcff7.png", r"\xff7.png"), ("\x1b[31m.png", r"\x1b[31m.png")]
+)
+def test_unprintable_name_takes_one_line(folder: Path, capsys: pytest.CaptureFixture[str], name: str, shown: str) -> None:
+    os.rename("b.png", name)
+    out, _ = lines_of([name, "a.png"], capsys)
+    assert [line.split(": 7 (")[0] for line in out] == [shown, "a.png"]
+    out, _ = lines_of([name, "--json"], capsys)
+    assert [json.loads(line)["picture"] for line in out] == [name]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
+def test_name_outside_the_encoding_of_the_output_is_escaped(folder: Path, encoding: str) -> None:
+    names = ["sieben \u4e03.png", os.fsdecode(b"\xff.png")]
+    os.rename("a.png", names[0])
+    os.rename("b.png", names[1])
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*COMMAND, *names, "\u4e03"], env=environment, capture_output=True, text=True, check=False)
+    assert [line.split(": 7 (")[0] for line in done.stdout.splitlines()] == [r"sieben \u4e03.png", r"\xff.png"]
+    assert done.stderr == "error: the picture \\u4e03 does not exist\n"
+    assert done.returncode == 2
+
+
+@pytest.mark.integration
+def test_closed_pipe_ends_the_command_silently(folder: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with subprocess.Popen(
+        [*COMMAND, *["a.png"] * 50], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=writer, stderr=subprocess.PIPE
+    ) as process:
+        os.close(writer)
+        assert process.communicate()[1] == b""
+    assert process.returncode == 141
