@@ -143,7 +143,7 @@ def _ask(digit: int) -> None:
         with st.container(horizontal=True, gap="small"):
             last = digit == NUM_CLASSES - 1
             canvas.button(
-                "That was the last" if last else f"Next: {digit + 1}",
+                "Finish" if last else f"Next: {digit + 1}",
                 "hand_next",
                 type="primary",
                 disabled=not canvas.strokes,

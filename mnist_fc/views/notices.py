@@ -33,7 +33,7 @@ def panel() -> None:
             st.warning(problem)
         if sync.has_older_page():
             st.caption(
-                "The server no longer has this page's pins, loaded file and handwriting-test digits. "
+                "The connection began anew: any pins, loaded file or handwriting-test digits of this page are gone. "
                 "Your settings, run and drawing are still here."
             )
         if snapshot and snapshot.storage_problem:

@@ -119,7 +119,7 @@ def test_last_digit_is_announced() -> None:
     for digit in range(9):
         assert app.button(key="hand_next").label == f"Next: {digit + 1}"
         draw_next(app, digit)
-    assert app.button(key="hand_next").label == "That was the last"
+    assert app.button(key="hand_next").label == "Finish"
 
 
 def test_box_of_a_scribble_says_that_it_is_no_digit() -> None:

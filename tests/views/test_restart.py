@@ -88,5 +88,5 @@ def test_without_choices_a_restart_changes_nothing() -> None:
 
 
 def test_page_says_what_a_restart_has_cost() -> None:
-    assert not has_text(opened_app(), "no longer has")
-    assert has_text(reopened_after(lambda app: None), "The server no longer has this page's pins")
+    assert not has_text(opened_app(), "began anew")
+    assert has_text(reopened_after(lambda app: None), "any pins, loaded file or handwriting-test digits of this page are gone")
