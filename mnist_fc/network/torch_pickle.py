@@ -78,14 +78,6 @@ def parse_pickle(content: bytes | IO[bytes], storages: dict[str, Storage] | None
     stack: list[Any] = []
     marks: list[int] = []
     memo: dict[int, Any] = {}
-
-    def items() -> list[Any]:
-        """Pop the values above the last mark, and the mark."""
-        start = marks.pop()
-        taken = stack[start:]
-        del stack[start:]
-        return taken
-
     argument: Any
     for opcode, argument, _ in pickletools.genops(content):
         match opcode.name:
@@ -102,7 +94,7 @@ def parse_pickle(content: bytes | IO[bytes], storages: dict[str, Storage] | None
             case "EMPTY_DICT" | "EMPTY_LIST":
                 stack.append({} if opcode.name == "EMPTY_DICT" else [])
             case "TUPLE":
-                stack.append(tuple(items()))
+                stack.append(tuple(_pop_marked(stack, marks)))
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 count = int(opcode.name[-1])
                 stack[-count:] = [tuple(stack[-count:])]
@@ -113,10 +105,10 @@ def parse_pickle(content: bytes | IO[bytes], storages: dict[str, Storage] | None
             case "BINGET" | "LONG_BINGET":
                 stack.append(memo[argument])
             case "APPEND" | "APPENDS":
-                added = items() if opcode.name == "APPENDS" else [stack.pop()]
+                added = _pop_marked(stack, marks) if opcode.name == "APPENDS" else [stack.pop()]
                 stack[-1].extend(added)
             case "SETITEM" | "SETITEMS":
-                added = items() if opcode.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
+                added = _pop_marked(stack, marks) if opcode.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
                 _set(stack[-1], added)
             case "GLOBAL":
                 stack.append(_parse_global(argument))
@@ -135,6 +127,14 @@ def parse_pickle(content: bytes | IO[bytes], storages: dict[str, Storage] | None
             case other:
                 raise pickle.UnpicklingError(f"it has the operation {other}")
     raise ValueError("it does not end")
+
+
+def _pop_marked(stack: list[Any], marks: list[int]) -> list[Any]:
+    """Pop the values above the last mark, and the mark."""
+    start = marks.pop()
+    values = stack[start:]
+    del stack[start:]
+    return values
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import struct
 import subprocess
@@ -26,6 +25,7 @@ from mnist_fc.network import checkpoint
 from mnist_fc.runs.layout import bytes_of
 from mnist_fc.runs.reader import read_run
 from mnist_fc.training.evaluation import evaluate
+from tests.support.commands import error_line, run
 from tests.support.settings import OVERFLOWING, as_options
 
 TRAIN_KEYS = {
@@ -57,13 +57,6 @@ def picture(tmp_path: Path, seven: list[Stroke]) -> str:
     return str(tmp_path / "seven.png")
 
 
-def run(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> tuple[list[str], list[str]]:
-    """Run a command that returns `code`; return its lines on standard output and standard error."""
-    assert main(arguments) == code
-    captured = capsys.readouterr()
-    return captured.out.splitlines(), captured.err.splitlines()
-
-
 @pytest.mark.slow
 @pytest.mark.integration
 def test_modules_in_the_working_folder_do_not_hide_those_of_python(tmp_path: Path) -> None:
@@ -71,13 +64,6 @@ def test_modules_in_the_working_folder_do_not_hide_those_of_python(tmp_path: Pat
         (tmp_path / f"{name}.py").write_text("raise ImportError('not the module of Python')\n")
     command = [sys.executable, "-m", "mnist_fc", "train", "--help"]
     subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
-
-
-def error_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that fails; return its one line on standard error."""
-    out, (line,) = run(arguments, capsys, code=2)
-    assert out == []
-    return line
 
 
 def test_train_writes_a_run_and_ends_with_json(
@@ -565,47 +551,3 @@ def test_evicted_run_is_named(
     assert out[0] == f"making room in {tmp_path / 'runs'}: removing the oldest run that is not pinned, {first.name}"
     assert not first.exists()
     assert len(list((tmp_path / "runs").iterdir())) == 1
-
-
-# Sweeps
-
-
-SWEEP = [
-    *("sweep", "--vary", "learning-rate=1e-5,1e-2", "--vary", "hidden-sizes=16,16-12"),
-    *("--runs", "3", "--threads", "1", "--validation", "200"),
-]
-
-
-def test_sweep_prints_trials_and_the_command_for_the_best(
-    small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    where = ["--data", str(small_npz), "--runs-dir", str(tmp_path)]
-    out, err = run([*SWEEP, *where], capsys)
-    assert err == []
-    assert [line.split(":")[0] for line in out[:3]] == ["trial 0", "trial 1", "trial 2"]
-    assert out[3].startswith("The best is trial ")
-    assert re.match(r"Its accuracy is on 200 validation images and the highest of [123], so it is optimistic: ", out[4])
-    command = out[5].removeprefix("Train it: python -m mnist_fc ").split()
-    run([*command, "--epochs", "1", *where], capsys)
-    out, _ = run([*SWEEP, *where, "--json"], capsys)
-    result = json.loads(out[-1])
-    assert [trial["number"] for trial in result["trials"]] == list(range(6))  # the second sweep continued the study
-    assert (tmp_path / "sweeps.db").exists()
-    assert result["best"]["learning_rate"] == 0.01
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--vary", "colour=1,2"], "colour"),
-        (["--vary", "learning-rate=5..7"], "learning_rate"),
-        (["--runs", "0"], "num_runs is 0"),
-        (["--storage", "mysql://me:secret@nowhere/x"], "nowhere"),
-    ],
-)
-def test_invalid_sweep_is_reported_in_one_line(
-    small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
-) -> None:
-    line = error_line([*SWEEP, "--data", str(small_npz), "--runs-dir", str(tmp_path), *options], capsys)
-    assert said in line
-    assert "secret" not in line

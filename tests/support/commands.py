@@ -1,0 +1,19 @@
+"""Commands of the command line, run in the tests' own process."""
+
+import pytest
+
+from mnist_fc.cli.main import main
+
+
+def run(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> tuple[list[str], list[str]]:
+    """Run a command that returns `code`; return its lines on standard output and standard error."""
+    assert main(arguments) == code
+    captured = capsys.readouterr()
+    return captured.out.splitlines(), captured.err.splitlines()
+
+
+def error_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that fails; return its one line on standard error."""
+    out, (line,) = run(arguments, capsys, code=2)
+    assert out == []
+    return line
