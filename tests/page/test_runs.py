@@ -93,14 +93,7 @@ def test_another_tab_follows_the_run_with_its_whole_curve(open_page: Callable[..
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "ending",
-    [
-        pytest.param("kill -9", marks=pytest.mark.slow),
-        pytest.param("kill -9 while it saves", marks=pytest.mark.slow),
-        "terminated",
-    ],
-)
+@pytest.mark.parametrize("ending", ["kill -9 while it saves", "terminated"])
 def test_interrupted_run_resumes_after_server_restart(browser: Browser, tmp_path: Path, small_npz: Path, ending: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     # Much longer than the second after which a state is kept, so that a fast machine does not finish first.
