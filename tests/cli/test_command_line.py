@@ -495,7 +495,7 @@ def test_process_ends_with_the_exit_code_of_the_command(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_killed_training_resumes_to_the_same_losses(quick: list[str], tmp_path: Path) -> None:
     # Training takes several seconds. The state is saved after one, so even a fast machine is killed in the middle.
-    options = [*quick, "--epochs", "100", "--batch-size", "8", "--dropout", "0.2", "--validation", "100"]
+    options = [*quick, "--epochs", "50", "--batch-size", "8", "--dropout", "0.2", "--validation", "100"]
     command = [sys.executable, "-m", "mnist_fc"]
     process = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout

@@ -21,7 +21,7 @@ from tests.support.waiting import finished, wait_for, wait_for_steps, wait_until
 
 @pytest.mark.slow
 def test_pauses_change_no_loss(scheduler: Scheduler) -> None:
-    config = SHORT.replace(batch_size=8, num_epochs=30)
+    config = SHORT.replace(batch_size=8, num_epochs=15)
     unpaused = finished(scheduler.start(config))
     run = scheduler.start(config)
     for _ in range(5):
