@@ -49,6 +49,8 @@ def describe(head: bytes) -> str | None:
     for pattern, what, remedy in SIGNATURES:
         if re.match(pattern, head):
             return f"is {what}; {remedy}"
+    if re.fullmatch(rb"[\t\n\r\x20-\x7e]+", head):
+        return "is a text file; a network is read from its checkpoint"
     return None
 
 

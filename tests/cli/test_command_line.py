@@ -214,10 +214,7 @@ def test_bad_checkpoint_is_reported_in_one_line(tmp_path: Path, capsys: pytest.C
     path = tmp_path / "model.ckpt"
     assert error_line([*command, str(path)], capsys) == f"error: the checkpoint {path} does not exist"
     path.write_text("no network")
-    assert (
-        error_line([*command, str(path)], capsys)
-        == f"error: {path} is truncated or not a checkpoint written by torch.save or safetensors"
-    )
+    assert error_line([*command, str(path)], capsys) == f"error: {path} is a text file; a network is read from its checkpoint"
 
 
 def test_predict_reads_each_picture(picture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -206,7 +206,7 @@ def test_missing_files_folders_and_texts_are_rejected(path: Path) -> None:
         checkpoint.load(path)
     path.rmdir()
     path.write_text("fc1.weight")
-    with pytest.raises(CheckpointError, match=r"model.ckpt is truncated or not a checkpoint"):
+    with pytest.raises(CheckpointError, match=r"model.ckpt is a text file; a network is read from its checkpoint"):
         checkpoint.load(path)
 
 

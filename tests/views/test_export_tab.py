@@ -303,7 +303,7 @@ def test_invalid_files_are_rejected_with_a_reason(tmp_path: Path) -> None:
     valid, ran = saved(state_of(), tmp_path / "net"), tmp_path / "ran"
     wide = state_of() | {"fc1.weight": torch.zeros(8, 783)}
     wrong = {
-        "text.ckpt": (b"This is no network.", " is truncated or not a checkpoint written by torch.save"),
+        "text.ckpt": (b"This is no network.", " is a text file; a network is read from its checkpoint"),
         "code.pt": (saved({"fc1.weight": WritesAFile(ran)}, tmp_path / "code"), " holds more than tensors; it is not loaded"),
         "bare.pt": (pickle.dumps(WritesAFile(ran)), " is a pickle that torch.save did not write"),
         "cut.pth": (valid[: len(valid) // 2], " is truncated or not a checkpoint"),
