@@ -1,20 +1,38 @@
 """A picture of several digits in a browser: its boxes lie over the digits, and a click reads one."""
 
+import base64
 import io
 
+import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import click, expect_reading
+from tests.support.browser import BROWSER, BROWSER_ARGS, Server, click, expect_reading, ready
 from tests.support.sheets import sheet
 
 BOXES = ".picture-boxes button"
 
 
+SEND = """(element, [encoded, kind]) => {
+  const bytes = Uint8Array.from(atob(encoded), character => character.charCodeAt(0)), files = new DataTransfer();
+  files.items.add(new File([bytes], "sums.png", { type: "image/png" }));
+  const options = { bubbles: true, composed: true, cancelable: true, clipboardData: files, dataTransfer: files };
+  const event = kind === "paste" ? new ClipboardEvent(kind, options) : new DragEvent(kind, options);
+  element.dispatchEvent(event);
+}"""
+"""Paste or drop a picture on an element, as a browser does."""
+
+
+def png(*lines: str) -> bytes:
+    """Return a picture of lines of digits as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(sheet(*lines)).save(file, "PNG")
+    return file.getvalue()
+
+
 def test_digits_of_a_picture_are_boxed_read_and_pinned(page: Page) -> None:
-    rgba, file = sheet("271", "04"), io.BytesIO()
-    Image.fromarray(rgba).save(file, "PNG")
-    picture = {"name": "sums.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    rgba = sheet("271", "04")
+    picture = {"name": "sums.png", "mimeType": "image/png", "buffer": png("271", "04")}
     page.locator(".st-key-photo_file input[type=file]").set_input_files(picture)  # type: ignore[arg-type]
     boxes = page.locator(BOXES)
     expect(boxes.locator("b")).to_have_text(list("27104"))
@@ -36,3 +54,23 @@ def test_digits_of_a_picture_are_boxed_read_and_pinned(page: Page) -> None:
     click(page, "clear")
     expect_reading(page, "")
     expect(boxes.nth(4)).to_have_attribute("aria-pressed", "false")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "target"), [("paste", "body"), ("drop", ".st-key-canvas canvas.upper-canvas")])
+def test_picture_can_be_pasted_or_dropped_on_the_canvas(page: Page, kind: str, target: str) -> None:
+    page.locator(target).evaluate(SEND, [base64.b64encode(png("27")).decode(), kind])
+    expect(page.locator(f"{BOXES} b")).to_have_text(["2", "7"])
+
+
+@pytest.mark.slow
+def test_camera_takes_a_picture(browser: Browser, server: Server) -> None:
+    fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with browser.browser_type.launch(executable_path=BROWSER, args=[*BROWSER_ARGS, *fake]) as own:
+        page = own.new_context(viewport={"width": 390, "height": 844}, permissions=["camera"]).new_page()
+        page.goto(server.url)
+        ready(page)
+        page.get_by_text("Photo or file").click()
+        page.get_by_text("Use the camera").click()
+        page.get_by_role("button", name="Take Photo").click()
+        expect(page.locator(".st-key-photo_view img")).to_be_visible()
