@@ -331,17 +331,16 @@ def test_units_are_reached_with_the_keyboard(page: Page) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("activation", "vanishes"), [("sigmoid", True), ("ReLU", False)])
-def test_gradients_vanish_in_deep_sigmoid_but_not_relu_networks(page: Page, activation: str, vanishes: bool) -> None:
+def test_gradients_vanish_in_a_deep_sigmoid_network(page: Page) -> None:
     open_tab(page, "Gradients")
     expect(page.get_by_text("Press Train to see how strongly")).to_be_visible()
     slide(page, "num_layers", "End")
     expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-500-500-500-500-10")
-    choose(page, "activation", activation)
+    choose(page, "activation", "sigmoid")
     slide(page, "epochs", "Home")
     start_run(page)
     words = page.locator(".st-key-gradient_words")
-    expect(words).to_contain_text("The gradients vanish" if vanishes else "it comes through all 5 layers")
+    expect(words).to_contain_text("The gradients vanish")
     expect_status(page, "done")
     expect(page.locator(".st-key-gradient_chart .curves path")).to_have_count(5)
     expect(words.locator("p")).to_have_count(2)
