@@ -121,13 +121,16 @@ def test_collapsed_panel_takes_no_width(page: Page) -> None:
     assert page.locator(".st-key-training_bar").bounding_box() == before
 
 
+CHART_IS_BELOW_DRAWING = """() => {
+  const [drawing, chart] = ["drawing", "loss_chart"].map(key => document.querySelector(`.st-key-${key}`).getBoundingClientRect());
+  return chart.top >= drawing.bottom;
+}"""
+
+
 def test_page_below_a_thousand_pixels_has_one_column(page: Page) -> None:
     for width in (390, 700, 999):
         resize(page, width, 900)
-        drawing, chart = (page.locator(f".st-key-{key}").bounding_box() for key in ("drawing", "loss_chart"))
-        assert drawing
-        assert chart
-        assert chart["y"] >= drawing["y"] + drawing["height"]
+        page.wait_for_function(CHART_IS_BELOW_DRAWING)  # the side panel takes a moment to close
 
 
 def test_why_tab_fits_320_pixels(open_page: Callable[..., Page]) -> None:
