@@ -77,10 +77,8 @@ class Scheduler:
         start_process: StartProcess = TrainingProcess,
     ) -> None:
         self.store = store or RunStore(runs_dir())
-        self.speed_test: SpeedTest | None = None
-        """The newest of all sessions: it measures the machine."""
-        self.sweep: Sweep | None = None
-        """The newest of all sessions."""
+        self.speed_test: SpeedTest | None = None  # the newest of all sessions: it measures the machine
+        self.sweep: Sweep | None = None  # the newest of all sessions
         self._is_present = is_present
         self._away_seconds = away_seconds
         self._housekeeping_seconds = min(HOUSEKEEPING_SECONDS, max(0.02, min(slice_seconds, away_seconds) / 4))
@@ -95,8 +93,6 @@ class Scheduler:
         self._housekeeper = threading.Thread(target=self._housekeeping_loop, daemon=True)
         self._housekeeper.start()
         atexit.register(self.close)
-
-    # Runs and jobs
 
     @property
     def max_threads(self) -> int:

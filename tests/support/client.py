@@ -171,11 +171,9 @@ class Session:
 
     def __init__(self, url: str, query: str = "") -> None:
         self.url = url
-        self.query = query
-        """The query string of the address; the page changes it."""
+        self.query = query  # of the address; the page changes it
         self.id = ""
-        self.problems: list[str] = []
-        """Exceptions shown by the page."""
+        self.problems: list[str] = []  # exceptions shown by the page
         self._changed = asyncio.Condition()
         self._socket: ClientConnection | None = None
         self._receiver: asyncio.Task[None] | None = None
@@ -191,8 +189,6 @@ class Session:
         self._page_hash = ""
         self._answer: Literal["due", "begun", "there"] = "due"
         self._asked = "nothing"
-
-    # Opening and leaving
 
     async def open(self) -> Self:
         """Open the page and wait until it is complete."""
