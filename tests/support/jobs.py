@@ -11,7 +11,7 @@ from tests.support.waiting import TIMEOUT
 Open = Callable[..., Scheduler]
 
 SHORT = TrainConfig(hidden_sizes=(16,), batch_size=64, num_epochs=2, num_validation=200, threads=1)
-LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=60)
+LONG = SHORT.replace(hidden_sizes=(256,), batch_size=8, num_epochs=100)
 """Seconds on the fastest machine, so that commands reach it while it trains."""
 MOMENT = 0.1
 NEVER = 3600.0
