@@ -72,5 +72,6 @@ def test_camera_takes_a_picture(browser: Browser, server: Server) -> None:
         ready(page)
         page.get_by_text("Photo or file").click()
         page.get_by_text("Use the camera").click()
+        page.wait_for_function("document.querySelector('video')?.videoWidth > 0")  # a press before that takes no picture
         page.get_by_role("button", name="Take Photo").click()
         expect(page.locator(".st-key-photo_view img")).to_be_visible()
