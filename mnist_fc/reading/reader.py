@@ -69,10 +69,12 @@ class FoundDigit:
     """The number of the line that it stands in, counted from 0 at the top."""
     after_point: bool
     """Whether a decimal point or comma stands between it and the digit to its left."""
-    drawing: np.ndarray
-    """Its ink alone on transparent paper, uint8 (h, w, 4), as `Reader.read` takes it."""
+    image: np.ndarray
+    """It alone, normalized: float32 (28, 28), from 0 (paper) to 1 (ink)."""
     reading: Reading
-    """How it is read. It has no `digit` if it is unlike any."""
+    """How it is read. It has no `digit` if it is unlike any, or doubtful."""
+    is_doubtful: bool = False
+    """Whether it is likelier a line, an edge or noise than the digit as which it was read."""
 
 
 class Reader:
@@ -131,23 +133,25 @@ class Reader:
         doubts = doubtful(marks, [reading.digit for reading in readings], max(rgba.shape[:2]))
         return [
             FoundDigit(
-                mark.box,
-                mark.line,
-                mark.after_point,
-                mark.drawing,
-                replace(reading, digit=None, problem=reading.problem or "no digit") if is_doubtful else reading,
+                mark.box, mark.line, mark.after_point, reading.image, _unsure(reading) if is_doubtful else reading, is_doubtful
             )
             for mark, reading, is_doubtful in zip(marks, readings, doubts, strict=True)
+            if reading.image is not None
         ]
+
+    def read_again(self, found: Sequence[FoundDigit]) -> list[Reading]:
+        """Read digits that were found in a picture, perhaps by another network; what was doubtful stays so."""
+        if not found:
+            return []
+        readings = self.read_images(np.stack([each.image for each in found]))
+        return [_unsure(reading) if each.is_doubtful else reading for each, reading in zip(found, readings, strict=True)]
 
     def _read_ink(self, drawings: list[np.ndarray]) -> list[Reading]:
         """Read ink, each float32 (H, W), as one digit each."""
         normalized = [normalize(drawn) for drawn in drawings]
         readings = self.read_images(np.stack([steps.image for steps in normalized]))
         return [
-            replace(reading, digit=None, problem=reading.problem or "no digit")
-            if steps.size < MIN_INK_SIZE * min(drawn.shape)
-            else reading
+            _unsure(reading) if steps.size < MIN_INK_SIZE * min(drawn.shape) else reading
             for drawn, steps, reading in zip(drawings, normalized, readings, strict=True)
         ]
 
@@ -168,6 +172,11 @@ def _reading(image: np.ndarray, logits: torch.Tensor, odds: float) -> Reading:
     runner_up, digit = logits.argsort()[-2:].tolist()
     reading = Reading(digit, tuple(logits.softmax(0).tolist()), runner_up, image, log_odds=odds)
     return reading if odds >= MIN_LOG_ODDS else replace(reading, digit=None, problem="no digit")
+
+
+def _unsure(reading: Reading) -> Reading:
+    """Return a reading without its digit."""
+    return replace(reading, digit=None, problem=reading.problem or "no digit")
 
 
 def number(readings: Sequence[Reading]) -> str:

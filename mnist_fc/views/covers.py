@@ -73,14 +73,8 @@ class PictureDigit:
 
     def read(self, reader: Reader) -> Reading:
         """See `Cover`."""
-        return read_again(self.found, reader)
+        return reader.read_again([self.found])[0]
 
     def describe(self, digit: int | None) -> str:  # noqa: ARG002 -- part of the protocol
         """See `Cover`."""
         return f"Digit {self.place + 1} of the picture"
-
-
-def read_again(found: FoundDigit, reader: Reader) -> Reading:
-    """Return how another network reads a digit that was found."""
-    image = found.reading.image
-    return found.reading if image is None else reader.read_image(image)

@@ -14,7 +14,7 @@ from mnist_fc.drawing.picture_files import MAX_BYTES, load_picture
 from mnist_fc.reading.reader import FoundDigit, Reader, Reading, number, percent
 from mnist_fc.views import drawing
 from mnist_fc.views.components.component import Component, browser_value
-from mnist_fc.views.covers import PictureDigit, read_again
+from mnist_fc.views.covers import PictureDigit
 from mnist_fc.views.state import formatting, networks, session, shared, streamlit_patches
 
 SHOWN_SIDE = 1000
@@ -99,19 +99,17 @@ def read_photo(content: bytes, name: str, reader: Reader) -> Photo:
 
 
 def _as_jpeg(rgba: np.ndarray) -> bytes:
-    """Return a picture, uint8 (H, W, 4), on white paper as a JPEG file."""
-    picture = Image.fromarray(rgba)
+    """Return an opaque picture, uint8 (H, W, 4), as a JPEG file."""
+    picture = Image.fromarray(rgba).convert("RGB")
     picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    paper = Image.new("RGBA", picture.size, "white")
-    paper.alpha_composite(picture)
     file = io.BytesIO()
-    paper.convert("RGB").save(file, "JPEG", quality=85)
+    picture.save(file, "JPEG", quality=85)
     return file.getvalue()
 
 
 def _show(photo: Photo, network: networks.Network) -> None:
     """Draw the picture, its boxes as `network` reads them, and the numbers in words."""
-    readings = [read_again(found, network.reader) for found in photo.digits]
+    readings = network.reader.read_again(photo.digits)
     with st.container(key="photo_view"):
         st.image(photo.shown, width="stretch")
         if photo.digits:
@@ -131,8 +129,8 @@ def as_data(photo: Photo, readings: list[Reading], cover: object) -> dict[str, o
             {
                 "left": box.left / photo.width,
                 "top": box.top / photo.height,
-                "width": (box.right - box.left) / photo.width,
-                "height": (box.bottom - box.top) / photo.height,
+                "width": box.width / photo.width,
+                "height": box.height / photo.height,
                 "text": number([reading]),
                 "sure": sure,
                 "words": f"Digit {place + 1} of {len(readings)}: {what}",

@@ -109,6 +109,16 @@ def test_noise_alone_is_no_digit() -> None:
     assert all(found.reading.digit is None for found in Reader.load().read_picture(rgba))
 
 
+def test_doubtful_line_stays_doubtful_when_read_again() -> None:
+    rgba = np.full((600, 800, 4), 255, np.uint8)
+    rgba[150:450, 400:406, :3] = 0
+    reader = Reader.load()
+    (line,) = reader.read_picture(rgba)
+    assert reader.read_image(line.image).digit == 1
+    assert line.reading.digit is None
+    assert [reading.digit for reading in reader.read_again([line])] == [None]
+
+
 def test_picture_with_too_many_marks_is_rejected() -> None:
     with pytest.raises(DrawingError, match=f"marks; at most {MAX_MARKS} can be read"):
         find_marks(sheet(*["4" * 22] * 16, height=40))
