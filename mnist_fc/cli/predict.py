@@ -34,11 +34,12 @@ def add_parser(commands: Subparsers) -> None:
 
 def run_predict(parsed: argparse.Namespace) -> int:
     """Print what each picture shows. A picture that cannot be read makes the exit code 2; the others are still read."""
+    pictures = list(chain.from_iterable(map(_expanded, parsed.pictures)))
+    if parsed.annotate and len(pictures) > 1:
+        raise ConfigError(f"--annotate draws on one picture; there are {len(pictures)}")
     reader = Reader(load_network(parsed.checkpoint, parsed, load_mnist())) if parsed.checkpoint else Reader.load()
-    if parsed.annotate and len(parsed.pictures) > 1:
-        raise ConfigError(f"--annotate draws on one picture; there are {len(parsed.pictures)}")
     exit_code = 0
-    for picture in chain.from_iterable(map(_expanded, parsed.pictures)):
+    for picture in pictures:
         try:
             rgba = load_picture(picture)
             readings = reader.read_number(rgba)

@@ -30,9 +30,11 @@ def test_predict_boxes_each_digit_and_draws_the_boxes(tmp_path: Path, capsys: py
 
 def test_predict_annotates_one_picture_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(tmp_path / "seven.png")
-    Image.fromarray(sheet("7")).save(path)
+    for name in ("seven.png", "another.png"):
+        Image.fromarray(sheet("7")).save(tmp_path / name)
     for pictures, folder, words in (
         ([path, path], tmp_path, "error: --annotate draws on one picture; there are 2"),
+        ([str(tmp_path / "*.png")], tmp_path, "error: --annotate draws on one picture; there are 2"),
         ([path], tmp_path / "missing", "cannot be written: No such file"),
     ):
         assert main(["predict", *pictures, "--annotate", str(folder / "boxes.png")]) == 2
