@@ -69,7 +69,8 @@
 
   /** Disable our own components while there is no connection, as Streamlit disables its widgets: a press would be lost. */
   function disable() {
-    for (const part of document.querySelectorAll(".timeline, .runs, .confusion")) part.inert = state() !== "CONNECTED";
+    const parts = document.querySelectorAll(".timeline, .runs, .confusion, .pixel-pictures, .picture-boxes");
+    for (const part of parts) part.inert = state() !== "CONNECTED";
   }
 
   /** Close Streamlit's dialog about a lost connection, which covers the page and tells the person to start a script. */
