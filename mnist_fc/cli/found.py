@@ -22,12 +22,7 @@ def box_fields(rgba: np.ndarray, found: Sequence[FoundDigit]) -> dict[str, Any]:
     return {
         "boxes": [
             {
-                "box": [
-                    round(side / length, 4)
-                    for side, length in zip(
-                        (each.box.left, each.box.top, each.box.right, each.box.bottom), (width, height) * 2, strict=True
-                    )
-                ],
+                "box": [round(side / length, 4) for side, length in zip(each.box, (width, height) * 2, strict=True)],
                 "line": each.line,
                 "after_point": each.after_point,
                 "digit": each.reading.digit,
@@ -39,13 +34,11 @@ def box_fields(rgba: np.ndarray, found: Sequence[FoundDigit]) -> dict[str, Any]:
 
 
 def save_annotated(path: str | Path, rgba: np.ndarray, found: Sequence[FoundDigit]) -> None:
-    """Write a picture, uint8 (H, W, 4), on white with a box and its reading at each digit, as a PNG file.
+    """Write an opaque picture, uint8 (H, W, 4), with a box and its reading at each digit, as a PNG file.
 
     Raises ConfigError if the file cannot be written.
     """
-    picture = Image.new("RGBA", (rgba.shape[1], rgba.shape[0]), "white")
-    picture.alpha_composite(Image.fromarray(rgba))
-    picture = picture.convert("RGB")
+    picture = Image.fromarray(rgba).convert("RGB")
     draw = ImageDraw.Draw(picture)
     line = max(1, max(picture.size) // LINES_PER_SIDE)
     for each in found:

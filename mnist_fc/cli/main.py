@@ -9,7 +9,7 @@ from mnist_fc.cli.options import join_inputs
 from mnist_fc.cli.parser import build_parser
 from mnist_fc.config import ConfigError
 from mnist_fc.data.mnist import DataError
-from mnist_fc.drawing.pictures import DrawingError
+from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.sweep.storage import SweepError

@@ -10,7 +10,7 @@ from pathlib import Path
 from mnist_fc.data.errors import DataError
 
 FAILURES = (OSError, RuntimeError, ValueError, http.client.HTTPException)
-"""What torchvision and urllib raise for no connection, a wrong checksum, a malformed address, or an answer that is no HTTP."""
+"""Errors of torchvision and urllib: no connection, a wrong checksum, a malformed address, an invalid HTTP response."""
 
 
 def download_mnist(folder: str | Path | None = None) -> Path:

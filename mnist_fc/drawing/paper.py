@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mnist_fc.drawing.intensity import on_paper
+from mnist_fc.drawing.pictures import no_larger_than
+
 LONGEST_SIDE = 1400
 """Pixels to which a larger picture is shrunk."""
 SHORTEST_SIDE = 400
@@ -14,11 +17,6 @@ PAPER_SIDE = 256
 """Pixels of the longest side at which the paper is estimated."""
 PAPER_WINDOW = 0.24
 """As a share of the shorter side: wider than any stroke."""
-
-MIN_OPAQUE = 250
-"""Alpha from 0 to 255: a picture with less anywhere is put on paper."""
-MIN_COLOURS = 32
-"""The range of a channel, 0 to 255: what is opaque has less if it is ink alone."""
 
 BLOCK = 16
 """Pixels of the side of the blocks in which the noise is measured: larger than a line of ruled paper is wide."""
@@ -66,9 +64,9 @@ def find_ink(rgba: np.ndarray) -> Ink:
     size = max(1, round(width * side / longest)), max(1, round(height * side / longest))
     if side != longest:
         rgba = cv2.resize(rgba, size, interpolation=cv2.INTER_AREA if side < longest else cv2.INTER_LINEAR)
-    rgb = _on_paper(rgba)
+    rgb = np.ascontiguousarray(on_paper(rgba)[..., :3])
     rgb = cv2.GaussianBlur(rgb, (0, 0), 0.8)
-    small = _shrunk(rgb, PAPER_SIDE)
+    small = no_larger_than(rgb, PAPER_SIDE)
     typical = _medians(small)
     edges = _edge_zone(typical)
     if _is_light_ink(small, typical, edges):
@@ -80,30 +78,6 @@ def find_ink(rgba: np.ndarray) -> Ink:
     contrast = (1 - darkest.astype(np.float32) / PAPER_LEVEL).clip(0, 1)
     edges = cv2.resize(edges, size, interpolation=cv2.INTER_NEAREST)
     return Ink(contrast, edges, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), small_paper, longest / side)
-
-
-def _on_paper(rgba: np.ndarray) -> np.ndarray:
-    """Return a picture without its transparency, uint8 (h, w, 3).
-
-    What is transparent becomes paper of the colour of what is opaque, or, if that is all of one colour, white or black.
-    """
-    rgb, alpha = np.ascontiguousarray(rgba[..., :3]), rgba[..., 3]
-    opaque = alpha >= MIN_OPAQUE
-    if opaque.all():
-        return rgb
-    colours = rgb[opaque] if opaque.any() else np.full((1, 3), 0, np.uint8)
-    paper = np.median(colours, axis=0)
-    if np.ptp(colours, axis=0).max() < MIN_COLOURS:
-        paper = np.full(3, 255.0 if colours.mean() < 128 else 0.0)
-    share = alpha[..., None] / np.float32(255)
-    blended: np.ndarray = np.rint(rgb * share + paper.astype(np.float32) * (1 - share)).astype(np.uint8)
-    return blended
-
-
-def _shrunk(picture: np.ndarray, longest_side: int) -> np.ndarray:
-    height, width = picture.shape[:2]
-    scale = longest_side / max(height, width)
-    return cv2.resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
 
 
 def _window(plane: np.ndarray) -> int:

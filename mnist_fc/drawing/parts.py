@@ -1,6 +1,7 @@
 """Find the connected parts of ink in a photograph, and leave out what is neither digit nor point: edges, frames, grain, noise."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -59,8 +60,7 @@ MAX_FRAME_WIDTH = 0.07
 """The lines of a frame are at most this wide, as a share of its longer side: a square 0 is drawn with a wider stroke."""
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle in pixels of a picture. `right` and `bottom` are the first column and row beyond it."""
 
     left: int
@@ -143,11 +143,11 @@ def connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) ->
 
 def as_strong_as_most(parts: list[Part]) -> list[Part]:
     """Return the parts that are not much fainter than most ink, and no stripes along an edge of the paper."""
-    by_strength = sorted((part for part in parts if part.in_edges <= MAX_IN_EDGES), key=lambda part: part.strength)
-    if not by_strength:
+    on_paper = [part for part in parts if part.in_edges <= MAX_IN_EDGES]
+    if not on_paper:
         return []
-    areas = np.cumsum([part.area for part in by_strength])
-    typical = by_strength[int(np.searchsorted(areas, TYPICAL * areas[-1]))].strength
+    strengths, areas = (np.array([getattr(part, name) for part in on_paper]) for name in ("strength", "area"))
+    typical = weighted_quantile(strengths, areas, TYPICAL)
     kept = []
     for part in parts:
         long, short = max(part.box.width, part.box.height), min(part.box.width, part.box.height)
@@ -163,16 +163,8 @@ def as_strong_as_most(parts: list[Part]) -> list[Part]:
 def without_borders(parts: list[Part], labels: np.ndarray) -> list[Part]:
     """Return the parts that are neither cut off by the picture's border nor frames."""
     height, width = labels.shape
-    kept = []
-    for part in parts:
-        box = part.box
-        touches = min(box.left, box.top, width - box.right, height - box.bottom) <= BORDER
-        if touches:
-            continue
-        if _encloses(part, parts) or _is_frame(part, labels):
-            continue
-        kept.append(part)
-    return kept
+    whole = [part for part in parts if min(*part.box[:2], width - part.box.right, height - part.box.bottom) > BORDER]
+    return [part for part in whole if not (_encloses(part, parts) or _is_frame(part, labels))]
 
 
 def on_sheet(parts: list[Part], paper: np.ndarray, shape: tuple[int, ...]) -> list[Part]:
@@ -185,7 +177,7 @@ def on_sheet(parts: list[Part], paper: np.ndarray, shape: tuple[int, ...]) -> li
     colours = np.log(paper[rows, columns].astype(np.float32) + 8)
     hues = colours[:, [0, 2]] - colours[:, [1]]
     weights = np.array([part.area * part.strength for part in parts])
-    typical = [weighted_median(hues[:, i], weights) for i in range(2)]
+    typical = [weighted_quantile(hues[:, i], weights) for i in range(2)]
     of_all = np.log(paper.reshape(-1, 3).astype(np.float32) + 8)
     majority = np.median(of_all[:, [0, 2]] - of_all[:, [1]], axis=0)
     least = MIN_ELSEWHERE if np.abs(typical - majority).max() >= MAX_HUE else 0.0
@@ -228,10 +220,11 @@ def is_on_paper(part: Part, labels: np.ndarray, luma: np.ndarray) -> bool:
     return difference < MAX_ASYMMETRY * max(float(around.mean()) - ink, 2.0)
 
 
-def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float = 0.5) -> float:
+    """Return the value below which this share of the weights lies: by default, the weighted median."""
     order = np.argsort(values)
     cumulated = np.cumsum(weights[order])
-    return float(values[order][int(np.searchsorted(cumulated, 0.5 * cumulated[-1]))])
+    return float(values[order][int(np.searchsorted(cumulated, share * cumulated[-1]))])
 
 
 def _is_frame(part: Part, labels: np.ndarray) -> bool:

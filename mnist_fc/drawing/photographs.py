@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from mnist_fc.drawing.parts import (
     is_clear,
     is_on_paper,
     on_sheet,
-    weighted_median,
+    weighted_quantile,
     without_borders,
 )
 from mnist_fc.drawing.pictures import on_transparent
@@ -88,7 +89,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
         raise DrawingError(f"the picture has {len(marks)} marks; at most {MAX_MARKS} can be read")
     return [
         Mark(
-            Box(*(round(side * ink.scale) for side in (mark.box.left, mark.box.top, mark.box.right, mark.box.bottom))),
+            Box(*(round(side * ink.scale) for side in mark.box)),
             mark.line,
             mark.after_point,
             _drawing(mark, contrast, labels),
@@ -105,9 +106,7 @@ def _grouped(parts: list[Part], labels: np.ndarray) -> list[Part]:
     if not parts:
         return []
     groups = _joined_if_close(parts, labels)
-    by_height = sorted(groups, key=lambda group: group.box.height)
-    areas = np.cumsum([group.area for group in by_height])
-    typical = by_height[int(np.searchsorted(areas, 0.5 * areas[-1]))].box.height
+    typical = _middle_height(groups)
     groups = _merged(groups, typical)
     digits, points = [], []
     for group in groups:
@@ -125,7 +124,11 @@ def _typical_height(parts: list[Part]) -> float:
     """Return the height of the part in which the middle of all ink lies, by height; straight lines do not count."""
     compact = [part for part in parts if min(part.box.width, part.box.height) > THIN * max(part.box.width, part.box.height)]
     counted = compact or parts
-    return weighted_median(np.array([part.box.height for part in counted]), np.array([part.area for part in counted]))
+    return _middle_height(counted)
+
+
+def _middle_height(parts: list[Part]) -> float:
+    return weighted_quantile(np.array([part.box.height for part in parts]), np.array([part.area for part in parts]))
 
 
 def _without_rules(parts: list[Part]) -> list[Part]:
@@ -168,18 +171,10 @@ def _joined_if_close(parts: list[Part], labels: np.ndarray) -> list[Part]:
 def _merged(groups: list[Part], typical: float) -> list[Part]:
     """Merge what belongs to one digit: a stroke over or beside another."""
     groups = sorted(groups, key=lambda group: -group.area)
-    has_merged = True
-    while has_merged:
-        has_merged = False
-        for i, one in enumerate(groups):
-            for other in groups[i + 1 :]:
-                if _belong_together(one, other, typical):
-                    groups[i] = one.merged(other)
-                    groups.remove(other)
-                    has_merged = True
-                    break
-            if has_merged:
-                break
+    while pair := next((pair for pair in combinations(groups, 2) if _belong_together(*pair, typical)), None):
+        one, other = pair
+        groups[groups.index(one)] = one.merged(other)
+        groups.remove(other)
     return groups
 
 

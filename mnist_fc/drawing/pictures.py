@@ -4,9 +4,6 @@ import cv2
 import numpy as np
 
 from mnist_fc.drawing.errors import DrawingError
-from mnist_fc.drawing.picture_files import MAX_BYTES, load_picture
-
-__all__ = ["MAX_BYTES", "DrawingError", "ink_coverage", "load_picture", "on_transparent"]
 
 # Pixels of the longest side. A drawing needs no more, and a photograph has several times as many.
 MAX_SIDE = 1000
@@ -41,7 +38,7 @@ def ink_coverage(rgba: np.ndarray) -> np.ndarray:
     if not isinstance(rgba, np.ndarray) or rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4 or not rgba.size:
         kind = f"{rgba.dtype} {rgba.shape}" if isinstance(rgba, np.ndarray) else type(rgba).__name__
         raise DrawingError(f"a drawing must be uint8 (height, width, 4); this is {kind}")
-    rgba = _no_larger_than(rgba, MAX_SIDE)
+    rgba = no_larger_than(rgba, MAX_SIDE)
     alpha = rgba[..., 3]
     if (alpha < 128).mean() > MIN_TRANSPARENT or _is_filled_canvas(rgba):
         return alpha / np.float32(255)
@@ -58,7 +55,7 @@ def ink_coverage(rgba: np.ndarray) -> np.ndarray:
     return coverage
 
 
-def _no_larger_than(picture: np.ndarray, longest_side: int) -> np.ndarray:
+def no_larger_than(picture: np.ndarray, longest_side: int) -> np.ndarray:
     """Return a picture or plane, shrunk by averaging if its longest side is longer."""
     height, width = picture.shape[:2]
     scale = min(1.0, longest_side / max(height, width))
@@ -89,7 +86,7 @@ def _contrast_in_photograph(gray: np.ndarray, border: float) -> np.ndarray:
     height, width = gray.shape
     # This removes noise and keeps strokes, which are wider.
     gray = cv2.GaussianBlur(gray, (0, 0), max(0.5, max(height, width) / GRAINS_PER_SIDE))
-    small = _no_larger_than(gray, PAPER_SIZE)
+    small = no_larger_than(gray, PAPER_SIZE)
     # Take the median first: dilation would take the brightest grain of noise for the paper.
     denoised = cv2.medianBlur(small.astype(np.uint8), 3)
     window = max(3, round(PAPER_WINDOW * min(denoised.shape)))

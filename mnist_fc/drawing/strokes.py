@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mnist_fc.drawing.pictures import DrawingError
+from mnist_fc.drawing.errors import DrawingError
 
 CANVAS_SIZE = 280
 

@@ -82,7 +82,7 @@ def overlap(one: Box, other: Box) -> float:
     height = min(one.bottom, other.bottom) - max(one.top, other.top)
     if width <= 0 or height <= 0:
         return 0.0
-    areas = sum((box.right - box.left) * (box.bottom - box.top) for box in (one, other))
+    areas = sum(box.width * box.height for box in (one, other))
     return width * height / (areas - width * height)
 
 
@@ -103,7 +103,7 @@ def evaluate_photographs(reader: Reader, photographs: Iterable[Photograph]) -> l
     for name, values in CONDITIONS.items():
         if name != "writing":
             drawn = {conditions[name] for conditions, _, _ in with_pen}
-            scores += [_scores(name, value, with_pen) for value in sorted(drawn, key=[*values, *drawn].index)]
+            scores += [_scores(name, value, with_pen) for value in sorted(drawn, key=[*values, *sorted(drawn)].index)]
     return [each for each in scores if each.num_pictures]
 
 
@@ -113,9 +113,7 @@ def _scores(
     chosen = [(digits, outcome) for conditions, digits, outcome in read if conditions[name] == value]
     outcomes = np.array([each for _, outcome in chosen for each in outcome.outcomes])
     writers = np.array([digit.writer for digits, _ in chosen for digit in digits], np.int64)
-    shares = {
-        kind: float((outcomes == kind).mean()) if len(outcomes) else None for kind in ("right", "unsure", "wrong", "missed")
-    }
+    shares = {kind: float((outcomes == kind).mean()) if len(outcomes) else None for kind in OUTCOMES}
     return PhotographScores(
         name=name,
         value=value,

@@ -1,4 +1,4 @@
-"""The command line with a person's own data: few images, and what is said about them."""
+"""The command line with a person's own data: few images, and the messages about them."""
 
 from pathlib import Path
 

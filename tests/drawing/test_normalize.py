@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_fc.data.mnist import Mnist
+from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.normalize import (
     DIGIT_BOX,
     STROKE_WIDTH,
@@ -21,7 +22,6 @@ from mnist_fc.drawing.normalize import (
     stroke_width,
     to_image,
 )
-from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, render
 from mnist_fc.reading.reader import Reader
 from tests.support.drawings import image_of, ink_difference, painted

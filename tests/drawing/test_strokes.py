@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_fc.drawing.pictures import DrawingError
+from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.strokes import (
     CANVAS_SIZE,
     MAX_POINTS,

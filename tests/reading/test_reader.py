@@ -8,8 +8,8 @@ import torch
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
+from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.normalize import extract_ink, segment_digits, to_image
-from mnist_fc.drawing.pictures import DrawingError
 from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError

@@ -1,4 +1,4 @@
-"""The page says so if its data looks unlike MNIST."""
+"""The page shows a hint if its data looks unlike MNIST."""
 
 from pathlib import Path
 

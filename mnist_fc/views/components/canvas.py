@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import streamlit as st
 
-from mnist_fc.drawing.pictures import DrawingError
+from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.strokes import CANVAS_SIZE, MAX_STROKES, Stroke, canvas_json, check_size, render, strokes_of_canvas
 from mnist_fc.views.components.component import browser_value
 from mnist_fc.views.components.drawable_canvas import front_end, public_canvas
