@@ -183,6 +183,8 @@ def test_printed_training_bar_and_timeline_do_not_overlap(open_page: Callable[..
     parts += [".stProgress", ".timeline .run", ".timeline .play", ".timeline input", ".st-key-canvas"]
     for width in (1280, 690):  # not yet laid out again, and an A4 sheet
         page.set_viewport_size({"width": width, "height": 990})
+        # A part may be drawn anew once the window has changed.
+        page.wait_for_function("parts => parts.every(part => document.querySelector(part))", arg=parts)
         assert page.evaluate(OVERLAPS, parts) == []
         share = page.evaluate("""() => document.querySelector(".timeline input").offsetWidth
           / document.querySelector(".timeline").offsetWidth""")
