@@ -76,9 +76,20 @@ def test_loss_and_gradients_are_autograds(small: Mnist, activation: str, depth: 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_dropout_gradients_are_autograds_with_the_same_masks(small: Mnist, activation: str) -> None:
     config = TrainConfig(hidden_sizes=SIZES[:3], activation=activation, dropout=0.3)  # type: ignore[arg-type]
-    generator = torch.Generator().manual_seed(7)
-    masks = [torch.empty(64, size).bernoulli_(0.7, generator=generator) / 0.7 for size in config.hidden_sizes]
-    assert_is_autograd(config, new_model(config), small, torch.arange(64), masks)
+    model = new_model(config)
+    twin = Backprop(model, config, 64, torch.Generator().manual_seed(7))
+    masks = [mask for size in config.hidden_sizes if (mask := twin._draw_mask(size)) is not None]
+    assert [sorted(mask.unique().tolist()) for mask in masks] == [[0, pytest.approx(1 / 0.7)]] * 3
+    assert_is_autograd(config, model, small, torch.arange(64), masks)
+
+
+@pytest.mark.parametrize("dropout", [1e-6, 0.1, 0.5])
+def test_masks_keep_the_configured_share_and_the_mean(dropout: float) -> None:
+    config = TrainConfig(hidden_sizes=(2048,), dropout=dropout)
+    mask = Backprop(new_model(config), config, 500, torch.Generator().manual_seed(0))._draw_mask(2048)
+    assert mask is not None
+    assert float((mask == 0).float().mean()) == pytest.approx(dropout, abs=0.002)
+    assert float(mask.mean()) == pytest.approx(1, abs=0.003)
 
 
 def test_dropout_drops_the_configured_share_of_units(small: Mnist) -> None:

@@ -21,6 +21,7 @@ from mnist_fc.training.engine import train
 
 PUBLIC = {
     "linear": kernels.public_linear,
+    "MULTIPLY": {"float32": {"default": kernels.multiply}},
     "ACTIVATION_GRADIENTS": kernels.PUBLIC_GRADIENTS,
     "UPDATES": kernels.PUBLIC_UPDATES,
 }
@@ -55,6 +56,37 @@ def test_linear_agrees_with_float64_for_any_strides(shape: tuple[int, int, int],
 def test_linear_accepts_empty_operands(linear: Callable[..., Tensor]) -> None:
     assert linear(torch.empty(0, 5), torch.ones(4, 5), torch.ones(4)).shape == (0, 4)
     assert linear(torch.empty(4, 0), torch.empty(5, 0)).tolist() == torch.zeros(4, 5).tolist()
+
+
+WAYS = [(precision, way) for precision, ways in kernels.MULTIPLY.items() for way in ways]
+
+
+@pytest.mark.parametrize(("precision", "way"), WAYS)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 784, 10), (100, 784, 500)])
+def test_every_way_to_multiply_keeps_its_precision_for_any_strides(shape: tuple[int, int, int], precision: str, way: str) -> None:
+    rows, inner, columns = shape
+    multiply = kernels.MULTIPLY[precision][way]
+    a, b, bias = random_tensors((rows, inner), (inner, columns), (columns,))
+    tolerance = {"float32": 1e-5, "bfloat16": 2e-2}[precision] * inner**0.5
+    for left in (a, a.t().contiguous().t()):
+        for right in (b, b.t().contiguous().t()):
+            for addend in (None, bias):
+                found = multiply(left, right, addend, torch.full((rows, columns), torch.nan))
+                expected = left.double() @ right.double() + (0 if addend is None else addend)
+                assert found.dtype == torch.float32
+                torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance)
+
+
+def test_only_bfloat16_rounds_the_operands() -> None:
+    errors = {way: kernels.relative_error(kernels.MULTIPLY[precision][way]) for precision, way in WAYS}
+    assert errors["default"] < kernels.FLOAT32_ERROR < errors["tensors"] < 0.1
+
+
+def test_multiplying_leaves_the_precision_of_other_products_as_it_is() -> None:
+    a, b, out = random_tensors((100, 784), (784, 500), (100, 500))
+    expected = a @ b
+    kernels.multiply_by_onednn(a, b, None, out)
+    assert torch.equal(a @ b, expected)
 
 
 @pytest.mark.parametrize("name", kernels.PUBLIC_GRADIENTS)
@@ -183,6 +215,7 @@ torch.ops.mkldnn._linear_pointwise = lambda *_: torch.zeros(())
 torch.ops.aten.gelu_backward = None
 from mnist_fc.network import kernels
 assert kernels.linear is kernels.public_linear
+assert kernels.multiply_by_onednn_linear not in kernels.MULTIPLY["float32"].values()
 assert kernels.UPDATES is kernels.PUBLIC_UPDATES
 assert kernels.ACTIVATION_GRADIENTS is kernels.PUBLIC_GRADIENTS
 """
