@@ -23,9 +23,6 @@ FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """z -> a, computed in place of z, except for gelu, whose gradient needs both."""
 
-DrawMask = Callable[[int], Tensor | None]
-"""units -> the factors by which dropout multiplies their activations, (rows, units), or None without dropout."""
-
 
 class Backprop:
     """The forward and backward pass through `model` for one batch size.
@@ -44,9 +41,10 @@ class Backprop:
         self._labels = torch.empty(num_rows, dtype=torch.int64)
         self._batch_size = batch_size
         self._rows = rows
-        self._keep = 1 - config.dropout
-        self._generator = generator
-        self._hidden = [_HiddenLayer(layer, config, num_rows, self._draw_mask, is_first=layer is hidden[0]) for layer in hidden]
+        self._hidden = []
+        for layer in hidden:
+            dropout = Dropout(config.dropout, batch_size, rows, layer.out_features, generator) if config.dropout else None
+            self._hidden.append(_HiddenLayer(layer, config, num_rows, dropout, is_first=layer is hidden[0]))
         self._output = _OutputLayer(output, config, batch_size, num_rows)
 
     def load(self, images: Tensor, labels: Tensor, batch: Tensor) -> None:
@@ -68,30 +66,41 @@ class Backprop:
             gradient = layer.backward(gradient)
         return loss, num_correct
 
-    def _draw_mask(self, units: int) -> Tensor | None:
-        """Draw for the whole batch, so that a row loses the same units in whichever process it is.
+
+class Dropout:
+    """Draws the factors by which dropout multiplies a layer's activations.
+
+    It draws for the whole batch, so that a row loses the same units in whichever process it is.
+    """
+
+    def __init__(self, drop: float, batch_size: int, rows: slice, units: int, generator: torch.Generator) -> None:
+        self._keep = 1 - drop
+        self._generator = generator
+        self._bits = torch.empty(-(-batch_size * units // 4), dtype=torch.int64)
+        self._numbers = self._bits.view(torch.int16)[: batch_size * units].view(batch_size, units)[rows]
+        self._mask = torch.empty(self._numbers.shape)
+
+    def draw(self) -> Tensor:
+        """Return the factors, (rows, units): 0, or 1 / (1 - drop), until the next call.
 
         Each unit gets 16 random bits, which takes a third of the time of `Tensor.bernoulli_`.
         """
-        if self._keep == 1:
-            return None
-        bits = torch.empty(-(-self._batch_size * units // 4), dtype=torch.int64)
-        bits.random_(-(2**63), None, generator=self._generator)
-        numbers = bits.view(torch.int16)[: self._batch_size * units].view(self._batch_size, units)[self._rows]
-        mask = torch.empty(numbers.shape)
-        return torch.lt(numbers, min(round(2**16 * self._keep), 2**16 - 1) - 2**15, out=mask).div_(self._keep)
+        self._bits.random_(-(2**63), None, generator=self._generator)
+        threshold = min(round(2**16 * self._keep), 2**16 - 1) - 2**15
+        return torch.lt(self._numbers, threshold, out=self._mask).div_(self._keep)
 
 
 class _HiddenLayer:
     """A layer with its activation and dropout. The forward pass keeps what the backward pass needs."""
 
-    def __init__(self, layer: nn.Linear, config: TrainConfig, num_rows: int, draw_mask: DrawMask, *, is_first: bool) -> None:
+    def __init__(self, layer: nn.Linear, config: TrainConfig, num_rows: int, dropout: Dropout | None, *, is_first: bool) -> None:
         self._weight, self._bias = layer.weight, layer.bias
         self._activate, self._gradient = FORWARD[config.activation], kernels.ACTIVATION_GRADIENTS[config.activation]
-        self._draw_mask = draw_mask
+        self._dropout = dropout
         self._mask: Tensor | None = None
         self._inputs = self._input_gradient = torch.empty(num_rows, layer.in_features)
-        self._z = self._a = self._outputs = torch.empty(num_rows, layer.out_features)
+        self._z = self._a = torch.empty(num_rows, layer.out_features)
+        self._outputs = torch.empty_like(self._z) if dropout else self._z
         sizes = num_rows, layer.in_features, layer.out_features, config.precision
         self._product = products.fastest("forward", *sizes)
         self._weight_product = products.fastest("weight gradient", *sizes)
@@ -102,8 +111,10 @@ class _HiddenLayer:
         self._inputs = inputs
         self._z = self._product(inputs, self._weight.t(), self._bias, self._z)
         self._a = self._activate(self._z)
-        self._mask = self._draw_mask(self._a.shape[1])
-        return self._a if self._mask is None else self._a * self._mask
+        if not self._dropout:
+            return self._a
+        self._mask = self._dropout.draw()
+        return torch.mul(self._a, self._mask, out=self._outputs)
 
     def backward(self, gradient: Tensor) -> Tensor:
         """Set the gradients of the parameters; return that of the inputs, (rows, in), for that of the outputs, (rows, out).
