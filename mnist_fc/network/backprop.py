@@ -150,7 +150,7 @@ class _OutputLayer:
         Only the gradient is that of smoothed labels: the loss is to be compared with that of validation images.
         """
         self._inputs = inputs
-        torch.addmm(self._bias.unsqueeze(1), self._weight, inputs.t(), out=self._logits)
+        self._logits = kernels.multiply_thin(self._weight, inputs.t(), None, self._logits).add_(self._bias.unsqueeze(1))
         torch.log_softmax(self._logits, 0, out=self._log_probabilities)
         torch.exp(self._log_probabilities, out=self._dlogits)
         torch.index_select(self._smoothed, 1, labels, out=self._targets)
@@ -162,8 +162,9 @@ class _OutputLayer:
 
     def backward(self) -> Tensor:
         """Set the gradients of the parameters; return that of the inputs, (rows, in)."""
-        _set_gradients(kernels.multiply, self._dlogits, self._inputs, self._weight, self._bias)
-        return torch.mm(self._dlogits.t(), self._weight, out=self._input_gradient)
+        _set_gradients(kernels.multiply_thin, self._dlogits, self._inputs, self._weight, self._bias)
+        self._input_gradient = kernels.multiply_thin(self._dlogits.t(), self._weight, None, self._input_gradient)
+        return self._input_gradient
 
 
 def _set_gradients(product: kernels.Multiply, dz: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor) -> None:

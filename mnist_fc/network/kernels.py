@@ -4,7 +4,7 @@ A private interface may change with any release of PyTorch. So this module compa
 import, on a few numbers. Where the private one is missing, has another signature or gives another result, the module logs an
 error and uses the public way, which is slower and otherwise the same.
 
-Call what is assigned at the end of this file: `linear`, `MULTIPLY`, `ACTIVATION_GRADIENTS` and `UPDATES`.
+Call what is assigned at the end of this file: `linear`, `MULTIPLY`, `multiply_thin`, `ACTIVATION_GRADIENTS` and `UPDATES`.
 """
 
 import logging
@@ -278,20 +278,24 @@ def relative_error(way: Multiply) -> float:
 
 
 def ways_to_multiply() -> dict[str, dict[str, Multiply]]:
-    """Return the ways that this PyTorch offers on this processor, for each precision; the first is the default."""
-    ways: dict[str, dict[str, Multiply]] = {"float32": {"default": multiply}, "bfloat16": {"tensors": multiply_in_bfloat16}}
-    if not _has_onednn:
-        return ways
-    if linear is onednn_linear:
-        ways["float32"]["oneDNN linear"] = multiply_by_onednn_linear
-    if hasattr(torch.backends.mkldnn, "matmul"):  # not before PyTorch 2.9
-        ways["float32" if relative_error(multiply_by_onednn) < FLOAT32_ERROR else "bfloat16"]["oneDNN"] = multiply_by_onednn
-    return ways
+    """Return the ways that this PyTorch offers on this processor, by precision and name; the first of each is the default."""
+    onednn: dict[str, Multiply] = {}
+    if _has_onednn and hasattr(torch.backends.mkldnn, "matmul"):  # not before PyTorch 2.9
+        onednn["oneDNN"] = multiply_by_onednn
+    linear_operator: dict[str, Multiply] = {"oneDNN linear": multiply_by_onednn_linear} if linear is onednn_linear else {}
+    if onednn and relative_error(multiply_by_onednn) < FLOAT32_ERROR:
+        return {
+            "float32": {**onednn, "PyTorch": multiply, **linear_operator},
+            "bfloat16": {"bfloat16 tensors": multiply_in_bfloat16},
+        }
+    return {"float32": {"PyTorch": multiply, **linear_operator}, "bfloat16": {"bfloat16 tensors": multiply_in_bfloat16, **onednn}}
 
 
 # Where PyTorch is built without oneDNN, as on some platforms, the public way is the only one and nothing is wrong.
 _has_onednn = torch.backends.mkldnn.is_available()
 linear = choose("linear layer", onednn_linear, public_linear, probe_linear) if _has_onednn else public_linear
 MULTIPLY = ways_to_multiply()
+multiply_thin = next((MULTIPLY["float32"][way] for way in ("oneDNN", "oneDNN linear") if way in MULTIPLY["float32"]), multiply)
+"""For products with few rows or columns, whose bits would depend on the number of threads with MKL. It has no bias."""
 ACTIVATION_GRADIENTS = choose("gradient of an activation", FUSED_GRADIENTS, PUBLIC_GRADIENTS, probe_gradients)
 UPDATES = choose("optimizer step", FUSED_UPDATES, PUBLIC_UPDATES, probe_updates)

@@ -1,8 +1,8 @@
 """Which of the ways to multiply is fastest on this processor: measured once in a process for each kind and size of product.
 
-Intel's MKL uses only half of some AMD processors, where oneDNN takes half the time; elsewhere the two are level or MKL is ahead.
-PyTorch's default is replaced only by a way that is clearly faster, so that each start of a process chooses the same, and the
-same seed keeps giving the same losses.
+Intel's MKL, which PyTorch uses, leaves half of some AMD processors idle, where oneDNN takes half the time; elsewhere the two are
+level or MKL is ahead. The default is replaced only by a way that is clearly faster, so that each start of a process chooses the
+same, and the same seed keeps giving the same losses.
 """
 
 import functools
@@ -25,8 +25,8 @@ Kind = Literal["forward", "weight gradient", "input gradient"]
 CLEARLY = 0.75
 """Another way than the default is taken if it needs less than this share of its time.
 
-Measured ratios of oneDNN to MKL: about 0.5 on an AMD EPYC of family 26, 0.95 on one of family 25, 0.83 to 1.5 on an Intel Xeon
-(Sapphire Rapids).
+Measured times of oneDNN as shares of MKL's: about 0.5 on an AMD EPYC of family 26, 0.84 to 1.02 on one of family 25, and 0.83 to
+1.5 on an Intel Xeon (Sapphire Rapids), where MKL is the default.
 """
 
 ROUNDS, CONFIRMATIONS = 8, 3

@@ -13,7 +13,7 @@ from torch import Tensor
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.files import ROOT
-from mnist_fc.network import kernels
+from mnist_fc.network import kernels, products
 from mnist_fc.network.mlp import ACTIVATIONS
 from mnist_fc.network.optimizer import Optimizer
 from mnist_fc.records import StepRecord
@@ -21,7 +21,8 @@ from mnist_fc.training.engine import train
 
 PUBLIC = {
     "linear": kernels.public_linear,
-    "MULTIPLY": {"float32": {"default": kernels.multiply}},
+    "MULTIPLY": {"float32": {"PyTorch": kernels.multiply}},
+    "multiply_thin": kernels.multiply,
     "ACTIVATION_GRADIENTS": kernels.PUBLIC_GRADIENTS,
     "UPDATES": kernels.PUBLIC_UPDATES,
 }
@@ -79,7 +80,22 @@ def test_every_way_to_multiply_keeps_its_precision_for_any_strides(shape: tuple[
 
 def test_only_bfloat16_rounds_the_operands() -> None:
     errors = {way: kernels.relative_error(kernels.MULTIPLY[precision][way]) for precision, way in WAYS}
-    assert errors["default"] < kernels.FLOAT32_ERROR < errors["tensors"] < 0.1
+    assert errors["PyTorch"] < kernels.FLOAT32_ERROR < errors["bfloat16 tensors"] < 0.1
+
+
+@pytest.mark.parametrize("shape", [(10, 500, 100), (10, 100, 500), (100, 10, 500)])
+def test_the_bits_of_thin_products_do_not_depend_on_the_threads(shape: tuple[int, int, int]) -> None:
+    if not torch.backends.mkldnn.is_available():
+        assert kernels.multiply_thin is kernels.multiply
+        return
+    rows, inner, columns = shape
+    a, b = random_tensors((rows, inner), (inner, columns))
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(kernels.multiply_thin(a, b, None, torch.empty(rows, columns)).clone())
+    torch.set_num_threads(before)
+    assert torch.equal(*found)
 
 
 def test_multiplying_leaves_the_precision_of_other_products_as_it_is() -> None:
@@ -144,7 +160,9 @@ def test_training_takes_the_same_course_without_private_interfaces(
     expected = losses()
     for name, public in PUBLIC.items():
         monkeypatch.setattr(kernels, name, public)
+    products.choose.cache_clear()
     found = losses()
+    products.choose.cache_clear()
     assert len(found) == 15
     assert found == pytest.approx(expected, rel=1e-4)
 
