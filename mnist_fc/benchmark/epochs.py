@@ -21,8 +21,8 @@ from mnist_fc.network.products import bfloat16_share
 
 Report = Callable[[str], None]
 
-LOSS_TOLERANCE = 0.2
-"""The first epoch's mean loss may differ from the engine's by this share: initial weights and order are random."""
+LOSS_TOLERANCE = 0.3
+"""The first epoch's mean loss may differ from the engine's by this share: each library draws other initial weights."""
 
 
 @dataclass(frozen=True)

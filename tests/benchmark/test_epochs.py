@@ -119,7 +119,7 @@ class TestTurns:
         assert reported == ["a net: warming up", "a net: epoch 1 of 2 of each", "a net: epoch 2 of 2 of each"]
 
     @pytest.mark.parametrize(
-        ("loss", "is_reported"), [(0.25, False), (0.31, True), (0.01, True), (math.nan, True), (None, False)]
+        ("loss", "is_reported"), [(0.25, False), (0.35, True), (0.01, True), (math.nan, True), (None, False)]
     )
     def test_program_with_another_loss_is_reported(self, loss: float | None, is_reported: bool) -> None:
         reported: list[str] = []
