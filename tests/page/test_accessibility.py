@@ -335,7 +335,7 @@ def test_text_has_enough_contrast(open_page: Callable[..., Page], scheme: str, w
 
 def test_train_is_reached_and_pressed_with_the_keyboard(page: Page) -> None:
     slide(page, "epochs", "Home")
-    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("275 steps an epoch, 275 in all")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("430 steps an epoch, 430 in all")
     for _ in range(60):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.closest('.st-key-train') !== null"):

@@ -20,14 +20,14 @@ from tests.support.browser import (
 def test_hovering_a_curve_shows_exact_values(page: Page) -> None:
     slide(page, "epochs", "Home")
     click(page, "train")
-    expect_at_end(page, 275)
+    expect_at_end(page, 430)
     circles = page.locator(".st-key-accuracy_chart .curves circle")
     expect(circles).to_have_count(2)  # of the validation and of the test
     end = circles.last.bounding_box()
     assert end
     page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2)
     accuracy = re.findall(r"\d\d\.\d\d", page.locator(".st-key-progress").inner_text())[0]
-    expect(page.locator(".st-key-accuracy_chart .tip")).to_have_text(f"test · step 275 · {accuracy}%")
+    expect(page.locator(".st-key-accuracy_chart .tip")).to_have_text(f"test · step 430 · {accuracy}%")
     page.mouse.move(5, 5)
     expect(page.locator(".st-key-accuracy_chart .tip")).to_be_hidden()
 

@@ -41,7 +41,7 @@ def test_downloaded_network_is_uploaded_replaced_and_removed(open_page: Callable
     page = open_page(query=QUICK)
     start_run(page)
     expect_status(page, "done")
-    reads(page, "this run, step 10")
+    reads(page, "this run, step 15")
     bars = page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)")
     open_tab(page, TAB)
     with page.expect_download() as waiting:
@@ -49,13 +49,13 @@ def test_downloaded_network_is_uploaded_replaced_and_removed(open_page: Callable
     assert waiting.value.suggested_filename == "model.ckpt"
     path = tmp_path / "model.ckpt"
     waiting.value.save_as(path)
-    assert checkpoint.load(path).hidden_sizes == (500,)
+    assert checkpoint.load(path).hidden_sizes == (256,)
     click(page, "reset")
     reads(page, "the built-in network")
 
     bring(page, path.read_bytes(), "my_net_*2*.pt")
     reads(page, "the loaded file")
-    expect(shown_network(page)).to_contain_text("my_net_*2*.pt: 784-500-10, MNIST ")
+    expect(shown_network(page)).to_contain_text("my_net_*2*.pt: 784-256-10, MNIST ")
     choose(page, "upload_activation", "tanh")
     expect(page.locator(".bar").first).to_have_attribute("title", bars[0])
     assert page.locator(".bar").evaluate_all("bars => bars.map(bar => bar.title)") == bars

@@ -60,8 +60,8 @@ def trained(page: Page) -> Page:
     """Open a page and train for one epoch."""
     slide(page, "epochs", "Home")
     click(page, "train")
-    expect_at_end(page, 275)
-    expect(page.locator(".timeline output")).to_have_text("step 275, final")
+    expect_at_end(page, 430)
+    expect(page.locator(".timeline output")).to_have_text("step 430, final")
     return page
 
 
@@ -104,7 +104,7 @@ def test_looking_back_uses_the_weights_of_that_moment(trained: Page) -> None:
     assert pixels.evaluate(PICTURE) != at_the_end
     for step in ("5", "10", "20", "50", "100", "200"):
         look_back(page, "ArrowRight", step)
-    look_back(page, "End", "275")
+    look_back(page, "End", "430")
     expect(page.locator(".line-chart line.mark")).to_have_count(0)
     assert pixels.evaluate(PICTURE) == at_the_end
 
@@ -124,8 +124,8 @@ def test_play_runs_through_all_moments_to_the_last(trained: Page) -> None:
     trained.locator(".timeline .play").click()
     expect(trained.locator(".timeline .play")).to_have_attribute("aria-label", "Pause playback")
     expect(trained.locator(".timeline .play")).to_have_attribute("aria-label", "Play")
-    expect(trained.locator(".by")).to_have_text("this run, step 275")
-    assert trained.evaluate("window.seen") == [f"this run, step {step}" for step in (275, 0, 5, 10, 20, 50, 100, 200, 275)]
+    expect(trained.locator(".by")).to_have_text("this run, step 430")
+    assert trained.evaluate("window.seen") == [f"this run, step {step}" for step in (430, 0, 5, 10, 20, 50, 100, 200, 400, 430)]
 
 
 @pytest.mark.slow
@@ -153,7 +153,7 @@ def test_missing_weights_file_is_reported(browser: Browser, tmp_path: Path) -> N
         next(tmp_path.glob("runs/*/step-000000.ckpt")).unlink()
         page.locator(".timeline input").press("Home")
         expect(page.get_by_text(re.compile("The weights of step 0 cannot be shown: .*does not exist"))).to_be_visible()
-        expect(page.locator(".by")).to_have_text("this run, step 275")
+        expect(page.locator(".by")).to_have_text("this run, step 430")
         page.close()
 
 
@@ -194,7 +194,7 @@ def test_pinned_drawing_can_be_relabelled_and_unpinned(trained: Page) -> None:
     expect(line).to_have_text(re.compile(r"^3 (over )?99\.\d%(correct|steadily) since step \d+$"))
     look_back(page, "Home", "0")
     expect(line).to_have_text(re.compile(r"^3 \d+\.\d%(correct since step 0|read as \d, not yet correct)$"))
-    look_back(page, "End", "275")
+    look_back(page, "End", "430")
     page.locator(".st-key-probes_change button").first.click()
     choose(page, "probe_digit_1", "8")
     expect(line).to_have_text(re.compile(r"^8 (under 0.1|\d\.\d)%read as 3, (not yet correct|first correct at step \d+)$"))
@@ -335,7 +335,7 @@ def test_gradients_vanish_in_a_deep_sigmoid_network(page: Page) -> None:
     open_tab(page, "Gradients")
     expect(page.get_by_text("Press Train to see how strongly")).to_be_visible()
     slide(page, "num_layers", "End")
-    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-500-500-500-500-10")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("784-256-256-256-256-10")
     choose(page, "activation", "sigmoid")
     slide(page, "epochs", "Home")
     start_run(page)
@@ -345,7 +345,7 @@ def test_gradients_vanish_in_a_deep_sigmoid_network(page: Page) -> None:
     expect(page.locator(".st-key-gradient_chart .curves path")).to_have_count(5)
     expect(words.locator("p")).to_have_count(2)
     expect(page.locator(".st-key-dead_units")).to_contain_text(
-        re.compile(r"Dead neurons: \d+ \(\d+ of 500 in layer 1, .*step 275\)")
+        re.compile(r"Dead neurons: \d+ \(\d+ of 256 in layer 1, .*step 430\)")
     )
 
 
@@ -564,7 +564,7 @@ def test_forged_clicks_change_nothing(browser: Browser, server: Server) -> None:
         page.reload()  # the slider waits for an answer that does not come
         ready(page)
         page.locator(".timeline input").press("Home")
-        expect(page.locator(".by")).to_have_text("this run, step 275")
+        expect(page.locator(".by")).to_have_text("this run, step 430")
     waiting = []
     page.reload()
     ready(page)

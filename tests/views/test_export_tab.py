@@ -27,8 +27,8 @@ from tests.support.models import BlogNet
 from tests.support.session import Downloads, has_text, open_tab, opened_app, press, progress_line, rerun, send, texts
 from tests.support.waiting import wait_until
 
-CONFIG = PRESETS["fast"].replace(num_epochs=1, num_validation=100, threads=1)
-"""Ten steps on the 1,900 images that are left of the small data."""
+CONFIG = PRESETS["fast"].replace(hidden_sizes=(500,), num_epochs=1, num_validation=100, threads=1)
+"""Fifteen steps on the 1,900 images that are left of the small data."""
 TAB = "Export and import"
 
 pytestmark = pytest.mark.usefixtures("own_small_store")
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("own_small_store")
 
 @pytest.fixture(scope="module")
 def run(own_small_store: None) -> Run:
-    """Return a run of ten steps that is done."""
+    """Return a run of fifteen steps that is done."""
     made = shared.scheduler().start(CONFIG)
     wait_until(made, "done")
     return made
@@ -91,7 +91,7 @@ def blog_net(content: bytes, tmp_path: Path) -> BlogNet:
 
 def test_downloads_contain_the_run_on_the_page(run: Run, small: Mnist, downloads: Downloads, tmp_path: Path) -> None:
     app = open_export(run=run.id)
-    assert read_by(app) == "this run, step 10"
+    assert read_by(app) == "this run, step 15"
     shown = accuracy_shown(app)
     blog = blog_net(downloads.file(app, "take_model_ckpt"), tmp_path)
     assert f"{accuracy_of(blog, small):.2%}" == shown
@@ -134,7 +134,7 @@ def test_exported_programs_have_panel_settings_and_run_settings(run: Run, downlo
     rerun(app)
     assert has_text(app, "784-500-500-500-500-10, as a short PyTorch program")
     of_panel, of_run = (downloads.file(app, key).decode() for key in ("take_train_py", "take_script_of_run"))
-    common = {"HIDDEN1": 500, "LEARNING_RATE": 0.005, "BATCH_SIZE": 200, "NUM_EPOCHS": 1, "NUM_VALIDATION": 100}
+    common = {"HIDDEN1": 500, "LEARNING_RATE": 0.01, "BATCH_SIZE": 128, "NUM_EPOCHS": 1, "NUM_VALIDATION": 100}
     assert constants(of_panel).items() >= {**common, "HIDDEN2": 500, "HIDDEN4": 500}.items()
     assert constants(of_run).items() >= common.items()
     assert "HIDDEN2" not in constants(of_run)
@@ -283,12 +283,12 @@ def test_removed_file_gives_way_to_the_network_before(tmp_path: Path) -> None:
 
 
 def test_removed_upload_leaves_the_new_run_reading(tmp_path: Path) -> None:
-    app = bring(open_export(preset="fast", epochs="1", num_validation="100", threads="1"), saved(state_of(), tmp_path / "net"))
+    app = bring(open_export(preset="fast", hidden_sizes="500", epochs="1", num_validation="100", threads="1"), saved(state_of(), tmp_path / "net"))
     app = press(app, "train")
     made = shared.scheduler().run(app.session_state["page_address"]["run"])
     assert made
     wait_until(made, "done")
-    assert read_by(rerun(app)) == "this run, step 10"
+    assert read_by(rerun(app)) == "this run, step 15"
     assert read_by(choose_source(app, "file")) == "the loaded file"
     app = send(app, "timeline_slider", "moment", {"step": 0, "turn": 1})
     assert read_by(app) == "this run, step 0"

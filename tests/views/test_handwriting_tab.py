@@ -104,7 +104,7 @@ def test_unfinished_digits_survive_a_tab_change_and_a_run(runs: list[Run]) -> No
 
 def test_hand_test_uses_the_chosen_network_and_brush(runs: list[Run]) -> None:
     app = draw_next(open_tab(opened_app(run=runs[0].id), TAB))
-    assert has_text(app, "Read by this run, step 10.")
+    assert has_text(app, "Read by this run, step 15.")
     app.segmented_control(key="network_choice").set_value("shipped")
     rerun(app)
     assert has_text(app, "Read by the built-in network.")
