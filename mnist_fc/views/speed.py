@@ -84,10 +84,11 @@ def _chart(test: SpeedTest, records: list[SpeedRecord]) -> None:
 def _advice(test: SpeedTest, records: list[SpeedRecord]) -> None:
     """Draw which number of threads suits the measured settings, and a button that sets it."""
     best = fastest_threads(records, test.config.batch_size)
+    measured = "" if best.batch_size == test.config.batch_size else f" (measured: {best.batch_size:,})"
     one = next(r for r in records if r.batch_size == best.batch_size and r.threads == 1)
     times = f", {best.images_per_second / one.images_per_second:.1f} times as many as with 1" if best.threads > 1 else ""
     st.markdown(
-        f"For batches of {test.config.batch_size:,} (measured: {best.batch_size:,}) the fastest is **{_threads(best.threads)}**: "
+        f"For batches of {test.config.batch_size:,}{measured} the fastest is **{_threads(best.threads)}**: "
         f"{best.images_per_second:,.0f} images/s{times}."
     )
     if len(test.thread_counts) > 1:
