@@ -19,6 +19,7 @@ Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "one_cycle", "cosine"]
 Augmentation = Literal["none", "shift", "affine", "elastic"]
 Initialization = Literal["pytorch", "keras"]
+Precision = Literal["float32", "bfloat16"]
 
 CPU_COUNT = cpus.usable()
 
@@ -110,6 +111,7 @@ FIELDS: dict[str, Range | Choice | LayerSizes] = {
     "label_smoothing": Range(float, 0.0, 0.5),
     "augmentation": Choice(("none", "shift", "affine", "elastic")),
     "num_validation": Range(int, 0, 10_000),
+    "precision": Choice(("float32", "bfloat16")),
     "threads": Range(int, 1, CPU_COUNT),
     "seed": Range(int, 0, 2**31 - 1),
 }
@@ -141,6 +143,8 @@ class TrainConfig:
     augmentation: Augmentation = "none"
     num_validation: int = 5000
     """The number of training images held out for validation. With 0, all are trained on and each epoch ends with the test set."""
+    precision: Precision = "float32"
+    """That of the operands of matrix products in training. Weights, sums, gradients and the optimizer are always float32."""
     threads: int = DEFAULT_THREADS
     seed: int = 0
 

@@ -41,6 +41,7 @@ FIELD_HELP = {
     "label_smoothing": "share of the target spread over all digits",
     "augmentation": "random changes to each training image",
     "num_validation": "training images to hold out for validation; with 0, epochs are tested on the test images",
+    "precision": "precision of the matrix products in training; bfloat16 is faster on some processors",
     "threads": "CPU threads",
     "seed": "seed of all random numbers",
 }

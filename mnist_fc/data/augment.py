@@ -34,51 +34,61 @@ def augment(
     if kind == "none":
         return
     count = len(images) if batch_size is None else batch_size
-    transforms = _transforms(count, kind, generator, rows)
-    field = _elastic_field(count, generator, rows) if kind == "elastic" else None
+    coordinates = _transforms(count, kind, generator, rows) @ _PLACES
+    if kind == "elastic":
+        noise = _elastic_noise(count, generator, rows)
+        coordinates.view(-1, 784).addmm_(noise.view(-1, len(_SPREAD)), _SPREAD, alpha=ELASTIC_STRENGTH / 14)
     if not len(images):
         return
-    grid = F.affine_grid(transforms, [len(images), 1, 28, 28], align_corners=False)
-    if field is not None:
-        grid += field * (ELASTIC_STRENGTH / 14)
+    grid = coordinates.view(2, -1, 28, 28).permute(1, 2, 3, 0)
     moved = F.grid_sample(images.view(-1, 1, 28, 28), grid, align_corners=False)
     images.copy_(moved.view(-1, 784))
 
 
 def _transforms(count: int, kind: Augmentation, generator: torch.Generator, rows: slice) -> Tensor:
-    """Return matrices, (rows of count, 2, 3), from output to input coordinates; these run from -1 to 1 across the 28 pixels."""
+    """Return matrices, (2, rows of count, 3), from output coordinates and 1 to x and to y of the input.
+
+    Coordinates run from -1 to 1 across the 28 pixels.
+    """
     numbers = torch.rand(6, count, generator=generator)[:, rows].mul_(2).sub_(1)
     rotation, scale_x, scale_y, shear, shift_x, shift_y = numbers
-    offset = torch.stack([shift_x, shift_y], 1) * (MAX_SHIFT / 14)
+    shift_x, shift_y = shift_x * (MAX_SHIFT / 14), shift_y * (MAX_SHIFT / 14)
     if kind == "shift":
-        linear = torch.eye(2).expand(len(offset), 2, 2)
+        one, zero = torch.ones_like(shift_x), torch.zeros_like(shift_x)
+        rows_of_matrices = [one, zero, shift_x, zero, one, shift_y]
     else:
         angle = rotation * MAX_ROTATION
         sin, cos = angle.sin(), angle.cos()
         scale_x, scale_y = 1 + scale_x * MAX_SCALE, 1 + scale_y * MAX_SCALE
         slant = shear * MAX_SHEAR
-        linear = torch.stack(
-            [cos * scale_x, (cos * slant - sin) * scale_y, sin * scale_x, (sin * slant + cos) * scale_y], 1
-        ).view(len(offset), 2, 2)
-    return torch.cat([linear, offset.unsqueeze(2)], 2)
+        to_x = [cos * scale_x, (cos * slant - sin) * scale_y, shift_x]
+        to_y = [sin * scale_x, (sin * slant + cos) * scale_y, shift_y]
+        rows_of_matrices = to_x + to_y
+    return torch.stack(rows_of_matrices, 1).view(-1, 2, 3).transpose(0, 1)
 
 
-def _elastic_field(count: int, generator: torch.Generator, rows: slice = ALL_ROWS) -> Tensor:
-    """Return random displacements, (rows of count, 28, 28, 2), smooth over each image, with mean 0 and variance 1 in every pixel.
+def _elastic_noise(count: int, generator: torch.Generator, rows: slice = ALL_ROWS) -> Tensor:
+    """Return random numbers at the control points, (2, rows of count, points); `_SPREAD` turns them into displacements."""
+    return torch.randn(2, count, len(_SPREAD), generator=generator)[:, rows].contiguous()
+
+
+def _places() -> Tensor:
+    """Return x, y and 1 of each pixel's center, (3, 784)."""
+    centers = (torch.arange(28) + 0.5) / 14 - 1
+    y, x = torch.meshgrid(centers, centers, indexing="ij")
+    return torch.stack([x, y, torch.ones_like(x)]).view(3, -1)
+
+
+def _spread() -> Tensor:
+    """Return how much each control point moves each pixel, (points, 784), smoothly and in every pixel with variance 1.
 
     A random number per pixel would be wasted, because a wide Gaussian smooths most of them away. So they are drawn at control
     points one sigma apart, and the Gaussian spreads them.
     """
-    noise = torch.randn(2, count, len(_SPREAD), len(_SPREAD), generator=generator)[:, rows]
-    field = (noise @ _SPREAD).transpose(2, 3) @ _SPREAD
-    return field.permute(1, 2, 3, 0)
-
-
-def _spread() -> Tensor:
-    """Return how much each control point moves each pixel of a row, (points, 28); the squares of a pixel's weights sum to 1."""
     centers = torch.arange(-0.5, 28.5, ELASTIC_SMOOTHNESS)
     weights = torch.exp(-(((torch.arange(28) - centers[:, None]) / ELASTIC_SMOOTHNESS) ** 2) / 2)
-    return weights / weights.square().sum(0).sqrt()
+    weights /= weights.square().sum(0).sqrt()
+    return torch.kron(weights, weights)
 
 
-_SPREAD = _spread()
+_PLACES, _SPREAD = _places(), _spread()

@@ -4,12 +4,13 @@ A private interface may change with any release of PyTorch. So this module compa
 import, on a few numbers. Where the private one is missing, has another signature or gives another result, the module logs an
 error and uses the public way, which is slower and otherwise the same.
 
-Call what is assigned at the end of this file: `linear`, `ACTIVATION_GRADIENTS` and `UPDATES`.
+Call what is assigned at the end of this file: `linear`, `MULTIPLY`, `multiply_thin`, `ACTIVATION_GRADIENTS` and `UPDATES`.
 """
 
 import logging
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -23,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 BETA1, BETA2 = 0.9, 0.999
 """Adam's decay rates: Kingma & Ba 2015, and PyTorch's defaults."""
+
+FLOAT32_ERROR = 1e-5
+"""A product whose relative error is less was computed in float32."""
 
 
 # Linear layers
@@ -43,6 +47,44 @@ def onednn_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) ->
         return F.linear(inputs, weight, bias)
     product: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
     return product
+
+
+# Matrix products
+
+Multiply = Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
+"""multiply(a, b, bias, out) -> a @ b + bias, (n, m), of a (n, k) and b (k, m), with any strides, and a bias (m,) or None.
+
+The result is in `out`, (n, m), except where a way cannot write to a given tensor and returns one of its own. All are float32.
+"""
+
+
+def multiply(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
+    """Multiply with PyTorch's default for this platform: MKL on x86."""
+    return torch.mm(a, b, out=out) if bias is None else torch.addmm(bias, a, b, out=out)
+
+
+def multiply_by_onednn(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
+    """Multiply with oneDNN, to which PyTorch turns only when it may round to bfloat16.
+
+    oneDNN rounds only on processors with AMX. There these are products in bfloat16, with float32 sums; elsewhere in float32.
+    """
+    setting = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    setting.fp32_precision = "bf16"
+    try:
+        return multiply(a, b, bias, out)
+    finally:
+        setting.fp32_precision = "none"
+
+
+def multiply_by_onednn_linear(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:  # noqa: ARG001
+    """Multiply with `onednn_linear`, which never rounds to bfloat16. The result is a new tensor."""
+    return onednn_linear(a, b.t(), bias)
+
+
+def multiply_in_bfloat16(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
+    """Multiply copies in bfloat16. The sums are float32, but each result is rounded to bfloat16 once more."""
+    product = torch.mm(a.bfloat16(), b.bfloat16())
+    return out.copy_(product) if bias is None else torch.add(product, bias, out=out)
 
 
 # Gradients of activations
@@ -78,27 +120,35 @@ PUBLIC_GRADIENTS: dict[str, Gradient] = {
 
 # Optimizer steps
 
-Update = Callable[[TrainConfig, float, list[Tensor], list[Tensor], list[Tensor], list[Tensor], Tensor], None]
-"""update(config, learning_rate, parameters, gradients, momenta, squares, step) changes parameters and moments in place.
 
-Each list has one tensor per parameter, of its shape; SGD needs no squares, and without momentum no momenta. `step` is a scalar
-tensor: the number of this step, from 1.
-"""
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What an optimizer changes and keeps: lists with one tensor per parameter, of its shape."""
+
+    parameters: list[Tensor]
+    momenta: list[Tensor]
+    """Empty for SGD without momentum."""
+    squares: list[Tensor]
+    """Empty for SGD."""
+    step: Tensor
+    """The number of this step, from 1, as a scalar."""
+
+    @property
+    def gradients(self) -> list[Tensor]:
+        """The gradients of the parameters that have one."""
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
 
 
-def fused_adam_(
-    config: TrainConfig,
-    learning_rate: float,
-    parameters: list[Tensor],
-    gradients: list[Tensor],
-    momenta: list[Tensor],
-    squares: list[Tensor],
-    step: Tensor,
-) -> None:
+Update = Callable[[TrainConfig, float, Moments], None]
+"""update(config, learning_rate, moments) changes parameters and moments in place."""
+
+
+def fused_adam_(config: TrainConfig, learning_rate: float, moments: Moments) -> None:
     """Take a step of Adam or AdamW in one pass over memory; torch.optim calls the same kernels when told `fused=True`."""
     update = torch._fused_adam_ if config.optimizer == "adam" else torch._fused_adamw_
+    parameters = moments.parameters
     update(
-        *(parameters, gradients, momenta, squares, [], [step] * len(parameters)),
+        *(parameters, moments.gradients, moments.momenta, moments.squares, [], [moments.step] * len(parameters)),
         lr=learning_rate,
         beta1=BETA1,
         beta2=BETA2,
@@ -109,19 +159,13 @@ def fused_adam_(
     )
 
 
-def public_adam_(
-    config: TrainConfig,
-    learning_rate: float,
-    parameters: list[Tensor],
-    gradients: list[Tensor],
-    momenta: list[Tensor],
-    squares: list[Tensor],
-    step: Tensor,
-) -> None:
+def public_adam_(config: TrainConfig, learning_rate: float, moments: Moments) -> None:
     """Take a step of Adam (Kingma & Ba 2015) or of AdamW (Loshchilov & Hutter 2019)."""
-    rate = learning_rate / (1 - BETA1 ** step.item())
-    square_correction = math.sqrt(1 - BETA2 ** step.item())
-    for parameter, plain_gradient, momentum, square in zip(parameters, gradients, momenta, squares, strict=True):
+    rate = learning_rate / (1 - BETA1 ** moments.step.item())
+    square_correction = math.sqrt(1 - BETA2 ** moments.step.item())
+    for parameter, plain_gradient, momentum, square in zip(
+        moments.parameters, moments.gradients, moments.momenta, moments.squares, strict=True
+    ):
         gradient = plain_gradient
         if config.optimizer == "adamw":
             parameter.mul_(1 - learning_rate * config.weight_decay)
@@ -132,44 +176,27 @@ def public_adam_(
         parameter.addcdiv_(momentum, square.sqrt().div_(square_correction).add_(config.adam_epsilon), value=-rate)
 
 
-def fused_sgd_(
-    config: TrainConfig,
-    learning_rate: float,
-    parameters: list[Tensor],
-    gradients: list[Tensor],
-    momenta: list[Tensor],
-    squares: list[Tensor],
-    step: Tensor,
-) -> None:
+def fused_sgd_(config: TrainConfig, learning_rate: float, moments: Moments) -> None:
     """Take a step of SGD in one pass over memory; torch.optim calls the same kernel when told `fused=True`."""
-    assert not squares
     torch._fused_sgd_(
-        *(parameters, gradients, momenta),
+        *(moments.parameters, moments.gradients, moments.momenta),
         weight_decay=config.weight_decay,
         momentum=config.momentum,
         lr=learning_rate,
         dampening=0.0,
         nesterov=False,
         maximize=False,
-        is_first_step=step.item() == 1,
+        is_first_step=moments.step.item() == 1,
     )
 
 
-def public_sgd_(
-    config: TrainConfig,
-    learning_rate: float,
-    parameters: list[Tensor],
-    gradients: list[Tensor],
-    momenta: list[Tensor],
-    squares: list[Tensor],
-    step: Tensor,
-) -> None:
+def public_sgd_(config: TrainConfig, learning_rate: float, moments: Moments) -> None:
     """Take a step of SGD as torch.optim defines it: the first step's momentum is the gradient itself."""
-    assert not squares
-    for i, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+    momenta = moments.momenta
+    for i, (parameter, gradient) in enumerate(zip(moments.parameters, moments.gradients, strict=True)):
         change = gradient.add(parameter, alpha=config.weight_decay)
         if momenta:
-            change = momenta[i].copy_(change) if step.item() == 1 else momenta[i].mul_(config.momentum).add_(change)
+            change = momenta[i].copy_(change) if moments.step.item() == 1 else momenta[i].mul_(config.momentum).add_(change)
         parameter.sub_(change, alpha=learning_rate)
 
 
@@ -234,16 +261,41 @@ def probe_updates(updates: dict[str, Update]) -> list[Tensor]:
     found = []
     for name, update in updates.items():
         config = TrainConfig(optimizer=name, weight_decay=0.2, adam_epsilon=1e-3)  # type: ignore[arg-type]  # one of the three
-        parameters, momenta = [_few(3, phase=0)], [torch.zeros(3)]
+        parameter, momenta = _few(3, phase=0), [torch.zeros(3)]
         squares = [] if name == "sgd" else [torch.zeros(3)]
         for count in (1, 2):
-            update(config, 0.1, parameters, [_few(3, phase=count)], momenta, squares, torch.tensor(float(count)))
-        found += [*parameters, *momenta, *squares]
+            parameter.grad = _few(3, phase=count)
+            update(config, 0.1, Moments([parameter], momenta, squares, torch.tensor(float(count))))
+        found += [parameter, *momenta, *squares]
     return found
+
+
+def relative_error(way: Multiply) -> float:
+    """Return the largest error of a product, over the largest value: about 1e-7 in float32 and 1e-3 in bfloat16."""
+    a, b = _few(100, 784, phase=0), _few(784, 64, phase=1)
+    exact = a.double() @ b.double()
+    return float((way(a, b, None, torch.empty(100, 64)) - exact).abs().max() / exact.abs().max())
+
+
+def ways_to_multiply() -> dict[str, dict[str, Multiply]]:
+    """Return the ways that this PyTorch offers on this processor, by precision and name; the first of each is the default."""
+    onednn: dict[str, Multiply] = {}
+    if _has_onednn and hasattr(torch.backends.mkldnn, "matmul"):  # not before PyTorch 2.9
+        onednn["oneDNN"] = multiply_by_onednn
+    linear_operator: dict[str, Multiply] = {"oneDNN linear": multiply_by_onednn_linear} if linear is onednn_linear else {}
+    if onednn and relative_error(multiply_by_onednn) < FLOAT32_ERROR:
+        return {
+            "float32": {**onednn, "PyTorch": multiply, **linear_operator},
+            "bfloat16": {"bfloat16 tensors": multiply_in_bfloat16},
+        }
+    return {"float32": {"PyTorch": multiply, **linear_operator}, "bfloat16": {"bfloat16 tensors": multiply_in_bfloat16, **onednn}}
 
 
 # Where PyTorch is built without oneDNN, as on some platforms, the public way is the only one and nothing is wrong.
 _has_onednn = torch.backends.mkldnn.is_available()
 linear = choose("linear layer", onednn_linear, public_linear, probe_linear) if _has_onednn else public_linear
+MULTIPLY = ways_to_multiply()
+multiply_thin = next((MULTIPLY["float32"][way] for way in ("oneDNN", "oneDNN linear") if way in MULTIPLY["float32"]), multiply)
+"""For products with few rows or columns, whose bits would depend on the number of threads with MKL. It has no bias."""
 ACTIVATION_GRADIENTS = choose("gradient of an activation", FUSED_GRADIENTS, PUBLIC_GRADIENTS, probe_gradients)
 UPDATES = choose("optimizer step", FUSED_UPDATES, PUBLIC_UPDATES, probe_updates)

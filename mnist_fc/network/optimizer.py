@@ -17,16 +17,17 @@ class Optimizer:
 
     def __init__(self, config: TrainConfig, parameters: Iterable[Tensor]) -> None:
         self._config = config
-        self._parameters = list(parameters)
-        self._step = torch.zeros(())
+        self._update = kernels.UPDATES[config.optimizer]
+        parameters = list(parameters)
         is_sgd = config.optimizer == "sgd"
-        self._momenta = [] if is_sgd and not config.momentum else [torch.zeros_like(p) for p in self._parameters]
-        self._squares = [] if is_sgd else [torch.zeros_like(p) for p in self._parameters]
+        momenta = [] if is_sgd and not config.momentum else [torch.zeros_like(p) for p in parameters]
+        squares = [] if is_sgd else [torch.zeros_like(p) for p in parameters]
+        self._moments = kernels.Moments(parameters, momenta, squares, step=torch.zeros(()))
 
     def state(self) -> dict[str, Tensor]:
         """Return the number of steps taken and the moments, by name; the moments change with each step."""
-        moments = {"momentum": self._momenta, "square": self._squares}
-        return {"steps": self._step.repeat(len(self._parameters))} | {
+        moments = {"momentum": self._moments.momenta, "square": self._moments.squares}
+        return {"steps": self._moments.step.repeat(len(self._moments.parameters))} | {
             f"{name}{i}": tensor for name, tensors in moments.items() for i, tensor in enumerate(tensors, start=1)
         }
 
@@ -34,12 +35,10 @@ class Optimizer:
         """Continue from the values of a `state` of an optimizer with the same settings and shapes."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
-        self._step.copy_(state["steps"][0])
+        self._moments.step.copy_(state["steps"][0])
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Change the parameters by their gradients; each must have one."""
-        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        self._step.add_(1)
-        update = kernels.UPDATES[self._config.optimizer]
-        update(self._config, learning_rate, self._parameters, gradients, self._momenta, self._squares, self._step)
+        self._moments.step.add_(1)
+        self._update(self._config, learning_rate, self._moments)

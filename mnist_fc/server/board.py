@@ -60,6 +60,8 @@ class Board:
         self.slice_seconds = slice_seconds
         self.pace = 1.0
         """Seconds that training takes here for each second of `estimate`."""
+        self.bfloat16_share: float | None = None
+        """The time of products in bfloat16 here as a share of their time in float32; None until a process has measured it."""
         self.is_closing = False
         """Whether no job may get a slot any more."""
         self._on_assigned = on_assigned

@@ -161,8 +161,11 @@ class Dispatcher:
 
     def _receive(self, process: Process, reply: Reply) -> None:
         with self.board.lock:
+            if isinstance(reply, Ready):
+                self.board.bfloat16_share = reply.bfloat16_share
+                return
             slot = self.board.slot_with(process)
-            if slot is None or isinstance(reply, Ready):
+            if slot is None:
                 return
             if slot.abandoned_id and slot.abandoned_id == reply.job_id and _is_last(reply):
                 slot.abandoned_id = ""

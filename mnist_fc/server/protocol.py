@@ -89,6 +89,9 @@ Command = Start | Pause | Resume | Yield | Stop | SetLearningRate
 class Ready:
     """The process has loaded the data and takes commands."""
 
+    bfloat16_share: float
+    """The time of products in bfloat16 as a share of their time in float32."""
+
 
 @dataclass(frozen=True, slots=True)
 class Running:

@@ -83,6 +83,7 @@ class Scheduler:
         self._away_seconds = away_seconds
         self._housekeeping_seconds = min(HOUSEKEEPING_SECONDS, max(0.02, min(slice_seconds, away_seconds) / 4))
         self._dispatcher = Dispatcher(self.store, slots, slice_seconds, start_process)
+        self.max_threads = self._dispatcher.max_threads  # of one training
         self._board = self._dispatcher.board
         self._library = RunLibrary(self.store, RunCache() if cache is None else cache, self._board, self._dispatcher.background)
         self._dispatcher.on_yield = self._library.trim
@@ -95,9 +96,9 @@ class Scheduler:
         atexit.register(self.close)
 
     @property
-    def max_threads(self) -> int:
-        """The most threads that one training may have."""
-        return self._dispatcher.max_threads
+    def bfloat16_share(self) -> float | None:
+        """The time of products in bfloat16 as a share of their time in float32; None until it is measured."""
+        return self._board.bfloat16_share
 
     @property
     def process_ids(self) -> list[int]:

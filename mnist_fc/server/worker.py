@@ -21,6 +21,7 @@ from typing import IO
 
 from mnist_fc.config import PRESETS
 from mnist_fc.data.mnist import DataError, Mnist, load_mnist
+from mnist_fc.network.products import bfloat16_share
 from mnist_fc.records import EndRecord, StateRecord, WeightsRecord
 from mnist_fc.server.limits import OUT_OF_MEMORY, is_out_of_memory, limit_memory, out_of_memory_message
 from mnist_fc.server.outbox import Outbox
@@ -78,8 +79,9 @@ class Worker:
         with contextlib.suppress(DataError):  # reported when a job needs the data; the file may be there by then
             data = self._load_data()
             next(train(PRESETS["fast"].fitted_to(len(data.train_labels)), data))
+        ready = Ready(bfloat16_share())
         limit_memory()
-        self._outbox.put(Ready())
+        self._outbox.put(ready)
         while True:
             self.do(self._commands.get())
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnist_fc.config import FIELDS, ConfigError, LayerSizes, Range, TrainConfig, split_sizes, to_number
 
-VARIABLE = tuple(name for name in FIELDS if name not in ("num_validation", "threads", "seed"))
+VARIABLE = tuple(name for name in FIELDS if name not in ("num_validation", "precision", "threads", "seed"))
 """The fields that a sweep may vary: all that change how well a network learns, except the seed."""
 
 LOG_SCALE = frozenset({"learning_rate", "weight_decay", "adam_epsilon", "batch_size"})

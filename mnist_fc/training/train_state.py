@@ -82,7 +82,12 @@ class TrainState:
         initialize(self.model, config.initialization, self._generator)
         self._optimizer = Optimizer(config, self.model.parameters())
         self._passes: dict[int, Backprop] = {}
+        # Now, since it measures products: those of a whole batch, and of the last of an epoch, which may be smaller.
+        for size in (config.batch_size, len(self._train_indices) % config.batch_size):
+            self._pass_for(size or config.batch_size)
         self._order = torch.empty(0, dtype=torch.int64)
+        self._batches: tuple[Tensor, ...] = ()
+        """The indices of the images of each batch of this epoch."""
         self._epoch_started = 0.0
         self.since_record, self.since_epoch = RunningMean(), RunningMean()
         """Means over the images since the last record, and since the epoch began."""
@@ -121,7 +126,7 @@ class TrainState:
         Each process of the group computes its own shard; the step is that of the whole batch.
         """
         started = time.perf_counter()
-        backprop = self._passes.get(len(batch)) or self._new_pass(len(batch))
+        backprop = self._pass_for(len(batch))
         backprop.load(self._data.train_images, self._data.train_labels, batch)
         augment(backprop.images, self.config.augmentation, self._generator, len(batch), self._group.shard(len(batch)))
         loss, num_correct = backprop.run()
@@ -150,11 +155,10 @@ class TrainState:
     def next_batch(self) -> Tensor:
         """Return the indices of the next step's images, (N,) int64; each epoch has all images in a new order."""
         if self.ends_epoch:
-            self._order = torch.randperm(len(self._train_indices), generator=self._generator)
+            self._set_order(torch.randperm(len(self._train_indices), generator=self._generator))
             self._epoch_started = self.seconds
             self.since_epoch = RunningMean()
-        first = self.step % self.steps_per_epoch * self.config.batch_size
-        return self._train_indices[self._order[first : first + self.config.batch_size]]
+        return self._batches[self.step % self.steps_per_epoch]
 
     def scheduled_learning_rate(self) -> float:
         """Return the learning rate of the next step."""
@@ -223,7 +227,7 @@ class TrainState:
         self.step, self.seconds, self._epoch_started = int(step), seconds, epoch_started
         self.since_record = RunningMean(int(means[0]), means[1], int(means[2]))
         self.since_epoch = RunningMean(int(means[3]), means[4], int(means[5]))
-        self._order = tensors["order"].long()
+        self._set_order(tensors["order"].long())
         self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
         self._optimizer.restore(tensors)
 
@@ -263,7 +267,8 @@ class TrainState:
         self._group.all_reduce_sum_(flat)
         *gradients, numbers, rate_bytes = flat.split([len(part) for part in parts])
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient.view_as(parameter)
+            assert parameter.grad is not None
+            parameter.grad.copy_(gradient.view_as(parameter))
         loss, num_correct, num_stops = numbers.tolist()
         self._group_stops = num_stops > 0
         self.learning_rate = rate_bytes.to(torch.uint8).view(torch.float64).item()
@@ -277,10 +282,16 @@ class TrainState:
         total_loss, num_correct = totals.tolist()
         return total_loss / len(labels), num_correct / len(labels)
 
-    def _new_pass(self, batch_size: int) -> Backprop:
-        backprop = Backprop(self.model, self.config, batch_size, self._generator, self._group.shard(batch_size))
-        self._passes[batch_size] = backprop
-        return backprop
+    def _set_order(self, order: Tensor) -> None:
+        """Set the order of the training images in this epoch; it is empty before the first."""
+        self._order = order
+        self._batches = self._train_indices[order].split(self.config.batch_size) if len(order) else ()
+
+    def _pass_for(self, batch_size: int) -> Backprop:
+        if batch_size not in self._passes:
+            rows = self._group.shard(batch_size)
+            self._passes[batch_size] = Backprop(self.model, self.config, batch_size, self._generator, rows)
+        return self._passes[batch_size]
 
 
 def _histogram(tensor: Tensor) -> Histogram:

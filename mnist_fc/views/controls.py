@@ -2,12 +2,12 @@
 
 import html
 from collections.abc import Iterable, Set
-from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
 
-from mnist_fc.config import FIELDS, PRESETS, Choice, ConfigError, LayerSizes, TrainConfig, preset_of
+from mnist_fc.config import FIELDS, PRESETS, Choice, ConfigError, TrainConfig
+from mnist_fc.views.settings import CONTROLLED, KEYS, MAX_LAYERS, SIZE_KEYS, WORDS, Settings, number_in_words
 from mnist_fc.views.state import address, formatting, session, shared, sync
 
 PRESET_LINES = {
@@ -27,94 +27,11 @@ WEIGHT_DECAYS = [0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
 SMOOTHINGS = [0.0, 0.02, 0.05, 0.1, 0.2]
 VALIDATIONS = [0, 1000, 2000, 5000, 10_000]
 
-WORDS = {
-    "relu": "ReLU",
-    "tanh": "tanh",
-    "sigmoid": "sigmoid",
-    "leaky_relu": "leaky ReLU",
-    "gelu": "GELU",
-    "adam": "Adam",
-    "adamw": "AdamW",
-    "sgd": "SGD with momentum",
-    "constant": "constant",
-    "one_cycle": "one-cycle",
-    "cosine": "cosine",
-    "none": "none",
-    "shift": "shift",
-    "affine": "affine",
-    "elastic": "elastic",
-    "pytorch": "PyTorch's",
-    "keras": "Keras's",
-}
-"""Choices as the page writes them."""
-
-assert isinstance(FIELDS["hidden_sizes"], LayerSizes)
-MAX_LAYERS = int(FIELDS["hidden_sizes"].count.high)
-
-
-CONTROLLED = (
-    *("activation", "initialization", "optimizer", "learning_rate", "schedule", "batch_size", "dropout", "weight_decay"),
-    *("label_smoothing", "augmentation", "num_validation", "threads", "seed"),
-)
-"""Fields whose control has the field's own name as its key."""
-
-SIZE_KEYS = tuple(f"size_{i}" for i in range(MAX_LAYERS))
-KEYS = ("preset", "num_layers", *SIZE_KEYS, "epochs", *CONTROLLED, "detached")
-"""All widgets of the panel."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings that the side panel shows."""
-
-    config: TrainConfig
-    """A field without a control (momentum, Adam's epsilon) is as in the preset or the run last chosen."""
-    preset: str
-    sizes: tuple[int, ...]
-    """Sizes of MAX_LAYERS layers: a layer that is removed comes back with its size."""
-
-    @classmethod
-    def of(cls, config: TrainConfig) -> "Settings":
-        """Return the settings that show `config`; layers added later are as wide as its last."""
-        sizes = config.hidden_sizes
-        return cls(config, preset_of(config), (*sizes, *sizes[-1:] * (MAX_LAYERS - len(sizes))))
-
-    def value(self, key: str) -> Any:
-        """Return the value that the control with that key shows."""
-        match key:
-            case "preset":
-                return self.preset
-            case "num_layers":
-                return len(self.config.hidden_sizes)
-            case "epochs":
-                return self.config.num_epochs
-            case _ if key in SIZE_KEYS:
-                return self.sizes[SIZE_KEYS.index(key)]
-        return getattr(self.config, key)
-
-    def chosen(self, key: str, value: Any) -> "Settings":
-        """Return the settings after `value` was chosen at a control. Raises ConfigError for a value out of range."""
-        config, sizes = self.config, self.sizes
-        match key:
-            case "preset" if value in PRESETS:
-                return Settings.of(PRESETS[value].replace(threads=config.threads, seed=config.seed))
-            case "preset":
-                return replace(self, preset=value)
-            case "num_layers":
-                config = config.replace(hidden_sizes=sizes[:value])
-            case "epochs":
-                config = config.replace(num_epochs=value)
-            case _ if key in SIZE_KEYS:
-                place = SIZE_KEYS.index(key)
-                sizes = (*sizes[:place], value, *sizes[place + 1 :])
-                config = config.replace(hidden_sizes=sizes[: len(config.hidden_sizes)])
-            case _:
-                config = config.replace(**{key: value})
-        return Settings(config, preset_of(config), sizes)
-
+FASTER = 0.85
+"""bfloat16 is offered where products take less than this share of their time in float32."""
 
 AGAINST_OVERFITTING = ("dropout", "augmentation", "label_smoothing", "weight_decay")
-MACHINE = ("num_validation", "initialization", "seed", "threads")
+MACHINE = ("num_validation", "initialization", "seed", "precision", "threads")
 HIDEABLE = ("preset", "hidden_sizes", "epochs", *CONTROLLED, "keep_training")
 """The controls that the address can hide."""
 
@@ -181,25 +98,6 @@ def _choose(key: str, value: Any) -> None:
         _send_learning_rate()
 
 
-def in_words(field: str, value: Any) -> str:
-    """Return a field and its value in words: "learning rate 0.001", "activation ReLU"."""
-    return f"{field_in_words(field)} {value_in_words(value)}"
-
-
-def field_in_words(field: str) -> str:
-    """Return a field in words: "learning rate"."""
-    return {"num_epochs": "epochs", "num_validation": "validation images", "initialization": "initial weights"}.get(
-        field, field.replace("_", " ")
-    )
-
-
-def value_in_words(value: Any) -> str:
-    """Return a field's value in words: "0.001", "ReLU", "500-500"."""
-    if isinstance(value, tuple):
-        return "-".join(map(str, value))
-    return WORDS[value] if isinstance(value, str) else _number(value)
-
-
 @st.fragment
 def panel() -> None:
     """Draw the controls. A change redraws only this panel."""
@@ -213,7 +111,11 @@ def panel() -> None:
     marks = f"class='panel-settings layers-{len(said.hidden_sizes)}' data-settings='{html.escape(settings_mark(said))}'"
     st.html(f"<i hidden {marks}></i>")
     on_page = {key for key in KEYS if NAMES_IN_ADDRESS.get(key, key) not in hidden}
-    drawn = on_page if shared.scheduler().max_threads > 1 else on_page - {"threads"}
+    drawn = set(on_page)
+    if shared.scheduler().max_threads == 1:
+        drawn.discard("threads")
+    if not _can_choose_precision():
+        drawn.discard("precision")
     with _widgets().drawn({key: _shown(key) for key in KEYS if key in drawn}):
         _draw(on_page)
 
@@ -240,7 +142,7 @@ def _draw(on_page: Set[str]) -> None:
             if run and run.is_active:
                 has_slider = "learning_rate" in on_page  # after a preset, it shows the rate of the next run
                 rest = "Only moving its slider changes it. Everything else is" if has_slider else "These settings are"
-                st.caption(f"This run's learning rate is {_number(run.learning_rate)}. {rest} for the next run.")
+                st.caption(f"This run's learning rate is {number_in_words(run.learning_rate)}. {rest} for the next run.")
             elif "preset" in on_page:
                 st.caption(PRESET_LINES[settings.preset])
     if on_page & {"num_layers", "activation"}:
@@ -292,7 +194,7 @@ def _training(on_page: Set[str], config: TrainConfig) -> None:
         "Learning rate",
         LEARNING_RATES,
         "The size of each step. Too small is slow; too large diverges.",
-        _number,
+        number_in_words,
     )
     _slider(on_page, "epochs", "Epochs", EPOCHS, "How many times the network sees all training images.")
     _slider(on_page, "batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster, with fewer steps.")
@@ -316,7 +218,7 @@ def _against_overfitting(on_page: Set[str]) -> None:
         "Dropout",
         DROPOUTS,
         "The share of hidden neurons left out of each step, so that the network relies on none of them.",
-        _number,
+        number_in_words,
     )
     _choice(
         on_page,
@@ -330,9 +232,11 @@ def _against_overfitting(on_page: Set[str]) -> None:
         "Label smoothing",
         SMOOTHINGS,
         "How much of each label is spread over all digits. It prevents overconfidence.",
-        _number,
+        number_in_words,
     )
-    _slider(on_page, "weight_decay", "Weight decay", WEIGHT_DECAYS, "How strongly weights are pulled towards zero.", _number)
+    _slider(
+        on_page, "weight_decay", "Weight decay", WEIGHT_DECAYS, "How strongly weights are pulled towards zero.", number_in_words
+    )
 
 
 def _data_start_and_machine(on_page: Set[str]) -> None:
@@ -358,10 +262,31 @@ def _data_start_and_machine(on_page: Set[str]) -> None:
             key="seed",
             help="The same seed and settings give the same run on this machine.",
         )
+    _precision(on_page)
     if (most := shared.scheduler().max_threads) > 1:
         _slider(on_page, "threads", "Threads", range(1, most + 1), "Processor cores to train on.")
     elif "threads" in on_page:
         st.caption("Threads: 1, since each training has one core.")
+
+
+def _precision(on_page: Set[str]) -> None:
+    if _can_choose_precision():
+        _choice(
+            on_page,
+            "precision",
+            "Precision",
+            "That of matrix products in training. bfloat16 has fewer digits and costs at most 0.1 points of accuracy.",
+        )
+        if "precision" in on_page and (share := shared.scheduler().bfloat16_share) is not None:
+            st.caption(f"On this processor, products in bfloat16 take {share:.0%} of the time.")
+    elif "precision" in on_page:
+        st.caption("Precision: float32, since this processor multiplies bfloat16 no faster. AMX or AVX512_BF16 would.")
+
+
+def _can_choose_precision() -> bool:
+    """Return whether bfloat16 is worth offering, or is chosen already, as in the settings of a run from another machine."""
+    share = shared.scheduler().bfloat16_share
+    return share is None or share < FASTER or _settings().config.precision == "bfloat16"
 
 
 def _slider(on_page: Set[str], key: str, label: str, ladder: Iterable[Any], help_line: str, shown: Any = str) -> None:
@@ -380,10 +305,6 @@ def _choice(on_page: Set[str], key: str, label: str, help_line: str) -> None:
         assert isinstance(limit, Choice)
         options = _widgets().offer(key, limit.options, WORDS.__getitem__)
         st.selectbox(label, options, key=key, format_func=WORDS.__getitem__, help=help_line)
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _keep_going() -> None:

@@ -22,7 +22,7 @@ from mnist_fc.runs.layout import METRICS_NAME, REPORT_NAME
 from mnist_fc.runs.metrics import MAX_METRICS_BYTES
 from mnist_fc.server.run import Run
 from mnist_fc.views import controls
-from mnist_fc.views.controls import WORDS
+from mnist_fc.views.settings import WORDS
 from mnist_fc.views.state import formatting, networks, session, streamlit_patches
 
 ONNX_NAME, SCRIPT_NAME = "model.onnx", "train.py"

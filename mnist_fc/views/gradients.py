@@ -13,7 +13,7 @@ from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import charts
 from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart, powers_of_ten
 from mnist_fc.views.components.numbers import format_ratio
-from mnist_fc.views.controls import WORDS
+from mnist_fc.views.settings import WORDS
 from mnist_fc.views.state import networks, session, shared, throttle
 
 TINY_NORM = 1e-6

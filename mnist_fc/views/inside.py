@@ -12,7 +12,7 @@ from mnist_fc.reading.reader import Reading
 from mnist_fc.views import drawing
 from mnist_fc.views.components.numbers import MINUS, format_fixed, format_number
 from mnist_fc.views.components.pixels import Tile, full_colour, grid, ink, pictures
-from mnist_fc.views.controls import WORDS
+from mnist_fc.views.settings import WORDS
 from mnist_fc.views.state import networks, shared, throttle
 
 NUM_STRONGEST = 6

@@ -10,6 +10,7 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import charts, commands, controls
+from mnist_fc.views.settings import in_words
 from mnist_fc.views.state import formatting, networks, session, shared, sync
 
 ROOM_SECONDS = 3.0
@@ -71,7 +72,7 @@ def _cure(found: Diagnosis, snapshot: RunSnapshot) -> None:
     """Draw the button that sets the one setting, or once it is set, the button that trains with it."""
     ((field, value),) = found.change.items()
     if getattr(controls.config(), field) != value:
-        st.button(f"Set {controls.in_words(field, value)}", key="cure", on_click=controls.set_one, args=(field, value))
+        st.button(f"Set {in_words(field, value)}", key="cure", on_click=controls.set_one, args=(field, value))
     else:
         label = "Stop and retrain" if snapshot.is_active else "Retrain"
         st.button(label, key="retrain", type="primary", on_click=commands.retrain, args=(snapshot.id,))

@@ -18,6 +18,7 @@ from mnist_fc.server.scheduler import Scheduler
 from mnist_fc.server.status import status_word, stored_status_word
 from mnist_fc.views import commands, controls, handwriting_test
 from mnist_fc.views.components.component import Component, browser_value
+from mnist_fc.views.settings import field_in_words, value_in_words
 from mnist_fc.views.state import formatting, session, shared
 
 _table = Component("runs_table", "<div class='runs' role='region' aria-label='Table of runs' tabindex='0'></div>")
@@ -104,7 +105,7 @@ def show(runs: Sequence[ListedRun], colors: Mapping[str, str]) -> None:
             }
         )
     columns = ["state", "validation", "test", "time", "images/s", *(["your hand"] if with_hands else []), "settings"]
-    columns += [controls.field_in_words(field) for field in differing]
+    columns += [field_in_words(field) for field in differing]
     turn = st.session_state.get("runs_turn", 0)
     data = {"columns": columns, "rows": rows, "turn": turn, "maxName": MAX_NAME}
     _table.show("runs_table", data, on_act_change=_act)
@@ -113,7 +114,7 @@ def show(runs: Sequence[ListedRun], colors: Mapping[str, str]) -> None:
 def _setting(settings: RunSettings, field: str) -> str:
     if field == "learning_rate":
         return settings.learning_rate_in_words
-    return controls.value_in_words(getattr(settings.config, field))
+    return value_in_words(getattr(settings.config, field))
 
 
 def _figures(run: ListedRun) -> list[str]:

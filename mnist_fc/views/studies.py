@@ -11,7 +11,7 @@ from mnist_fc.sweep.errors import SweepError
 from mnist_fc.sweep.space import Space, TrialRecord
 from mnist_fc.sweep.storage import storage_address
 from mnist_fc.sweep.study import base_and_space, studies, trials
-from mnist_fc.views import controls
+from mnist_fc.views.settings import in_words
 from mnist_fc.views.state import shared, throttle
 
 READ_SECONDS, MAX_WAIT_SECONDS = 2.0, 60.0
@@ -37,7 +37,7 @@ class Study:
         """The settings that are not varied, in words."""
         preset, differing = nearest_preset(self.base)
         fields = [name for name in differing if name not in {*self.space, "threads"}]
-        but = ", ".join(controls.in_words(name, differing[name]) for name in fields)
+        but = ", ".join(in_words(name, differing[name]) for name in fields)
         return f"The other settings are those of the preset {preset}{f', but {but}' if but else ''}."
 
 

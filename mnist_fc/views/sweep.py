@@ -23,6 +23,7 @@ from mnist_fc.sweep.space import (
 )
 from mnist_fc.sweep.study import studies as study_names
 from mnist_fc.views import commands, controls, studies, trials
+from mnist_fc.views.settings import WORDS, field_in_words, value_in_words
 from mnist_fc.views.state import formatting, pace, session, shared
 
 T = TypeVar("T")
@@ -105,7 +106,7 @@ def _form() -> None:
             VARIABLE,
             _last("sweep_fields", FIRST_FIELDS),
             key="sweep_fields",
-            format_func=controls.field_in_words,
+            format_func=field_in_words,
             persist_state="session",
             help="The other settings are those of the side panel when the sweep starts. "
             f"If it has no validation images, {_num_set_aside():,} are set aside.",
@@ -121,7 +122,7 @@ def _form() -> None:
             problem = f"{formatting.escape_markdown(str(error))}."
         base = controls.config()
         epochs = f"{base.num_epochs} epoch{'s' * (base.num_epochs != 1)} a trial"
-        st.caption(f"Other settings from the side panel: {epochs}, augmentation {controls.WORDS[base.augmentation]}.")
+        st.caption(f"Other settings from the side panel: {epochs}, augmentation {WORDS[base.augmentation]}.")
         st.button("Start sweep", key="start_sweep", icon=":material/search:", on_click=_start)
         if problem:
             st.warning(problem)
@@ -149,17 +150,17 @@ def _fields() -> list[str]:
 def _values(name: str) -> None:
     """Draw the control for the values of a field: a range, or a choice."""
     limit, key = FIELDS[name], f"sweep_{name}"
-    title = controls.field_in_words(name).capitalize()
+    title = field_in_words(name).capitalize()
     if isinstance(limit, LayerSizes):
         help_line = f"Hidden layers to try, separated by commas: 500-500 is two of 500 neurons each. {str(limit).capitalize()}."
         st.text_input(title, _last(key, FIRST_SIZES), 200, key=key, help=help_line, persist_state="session")
     elif isinstance(limit, Choice):
         last = _last(key, limit.options)
-        st.multiselect(title, limit.options, last, controls.value_in_words, key=key, persist_state="session")
+        st.multiselect(title, limit.options, last, value_in_words, key=key, persist_state="session")
     else:
         ladder, proposed = RANGES[name]
         between = _last(key, proposed)
-        st.select_slider(f"{title}, from and to", ladder, between, controls.value_in_words, key=key, persist_state="session")
+        st.select_slider(f"{title}, from and to", ladder, between, value_in_words, key=key, persist_state="session")
 
 
 def _budget() -> None:

@@ -13,6 +13,7 @@ from mnist_fc.sweep.figures import importance_bars, parallel_coordinates
 from mnist_fc.sweep.space import Space, TrialRecord, best_trial, config_of
 from mnist_fc.sweep.study import MIN_DONE, importances
 from mnist_fc.views import controls, studies
+from mnist_fc.views.settings import WORDS, field_in_words, value_in_words
 from mnist_fc.views.studies import Study
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _table(study: Study) -> str:
     """Return the trials as an HTML table, running ones first and then the best."""
     rows = sorted(study.trials, key=_rank)
     first = best_trial(rows)
-    head = "".join(f"<th>{html.escape(controls.field_in_words(name))}</th>" for name in study.space)
+    head = "".join(f"<th>{html.escape(field_in_words(name))}</th>" for name in study.space)
     body = "".join(_row(trial, study.space, is_best=trial is first, state=_state(trial, study)) for trial in rows[:MAX_ROWS])
     more = f"and {len(rows) - MAX_ROWS:,} more, less accurate or older" if len(rows) > MAX_ROWS else ""
     return (
@@ -131,7 +132,7 @@ def _setting(value: Any) -> str:
     """Return a setting as short HTML, with the exact number as a tooltip."""
     if value is None:
         return "…"
-    words = html.escape(controls.value_in_words(value))
+    words = html.escape(value_in_words(value))
     return f"<span title='{value!r}'>{words}</span>" if isinstance(value, float) else words
 
 
@@ -234,7 +235,7 @@ def _dress_lines(figure: "Figure | None", done: tuple[float, ...]) -> "Figure | 
         if label.x == last[0] and label.y - last[1] < LABEL_HEIGHT:
             continue
         last = label.x, label.y
-        word = controls.WORDS.get(label.text, label.text).replace(" ", "<br>")
+        word = WORDS.get(label.text, label.text).replace(" ", "<br>")
         text = f"{low + label.y * (high - low):.2%}" if label.x == 0 else word
         labels.append(label.update(text=text, font={"size": 11, "color": None}))
     figure.layout.annotations = labels
@@ -268,4 +269,4 @@ def _dress_shares(figure: "Figure | None") -> "Figure | None":
 
 
 def _words(name: str) -> str:
-    return controls.field_in_words(name)
+    return field_in_words(name)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mnist_fc.config import Augmentation
-from mnist_fc.data.augment import ELASTIC_STRENGTH, MAX_SCALE, MAX_SHIFT, _elastic_field, augment
+from mnist_fc.data.augment import _SPREAD, ELASTIC_STRENGTH, MAX_SCALE, MAX_SHIFT, _elastic_noise, augment
 from mnist_fc.data.mnist import Mnist
 
 KINDS: tuple[Augmentation, ...] = ("shift", "affine", "elastic")
@@ -32,7 +32,8 @@ def images(small: Mnist) -> Tensor:
 @pytest.fixture(scope="module")
 def field() -> Tensor:
     """Elastic displacements of many images, (4000, 28, 28, 2)."""
-    return _elastic_field(4000, torch.Generator().manual_seed(0))
+    fields = _elastic_noise(4000, torch.Generator().manual_seed(0)) @ _SPREAD
+    return fields.view(2, -1, 28, 28).permute(1, 2, 3, 0)
 
 
 def test_none_changes_nothing_and_draws_nothing(images: Tensor) -> None:

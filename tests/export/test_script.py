@@ -69,6 +69,7 @@ CASES = {
         momentum=0.0,
         learning_rate=0.1,
         augmentation="elastic",
+        precision="bfloat16",
     ),
     "gelu": PLAIN.replace(
         activation="gelu",

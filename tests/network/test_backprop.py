@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.network.backprop import Backprop
+from mnist_fc.network.backprop import Backprop, Dropout
 from mnist_fc.network.mlp import MLP, initialize
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -76,9 +76,19 @@ def test_loss_and_gradients_are_autograds(small: Mnist, activation: str, depth: 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_dropout_gradients_are_autograds_with_the_same_masks(small: Mnist, activation: str) -> None:
     config = TrainConfig(hidden_sizes=SIZES[:3], activation=activation, dropout=0.3)  # type: ignore[arg-type]
+    model = new_model(config)
     generator = torch.Generator().manual_seed(7)
-    masks = [torch.empty(64, size).bernoulli_(0.7, generator=generator) / 0.7 for size in config.hidden_sizes]
-    assert_is_autograd(config, new_model(config), small, torch.arange(64), masks)
+    masks = [Dropout(0.3, 64, slice(None), size, generator).draw() for size in config.hidden_sizes]
+    assert [sorted(mask.unique().tolist()) for mask in masks] == [[0, pytest.approx(1 / 0.7)]] * 3
+    assert_is_autograd(config, model, small, torch.arange(64), masks)
+
+
+@pytest.mark.parametrize("dropout", [1e-6, 0.1, 0.5])
+def test_masks_keep_the_configured_share_and_the_mean(dropout: float) -> None:
+    mask = Dropout(dropout, 500, slice(None), 2047, torch.Generator().manual_seed(0)).draw()
+    assert mask.shape == (500, 2047)
+    assert float((mask == 0).float().mean()) == pytest.approx(dropout, abs=0.002)
+    assert float(mask.mean()) == pytest.approx(1, abs=0.003)
 
 
 def test_dropout_drops_the_configured_share_of_units(small: Mnist) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.files import ROOT
-from mnist_fc.network import kernels
+from mnist_fc.network import kernels, products
 from mnist_fc.network.mlp import ACTIVATIONS
 from mnist_fc.network.optimizer import Optimizer
 from mnist_fc.records import StepRecord
@@ -21,6 +21,8 @@ from mnist_fc.training.engine import train
 
 PUBLIC = {
     "linear": kernels.public_linear,
+    "MULTIPLY": {"float32": {"PyTorch": kernels.multiply}},
+    "multiply_thin": kernels.multiply,
     "ACTIVATION_GRADIENTS": kernels.PUBLIC_GRADIENTS,
     "UPDATES": kernels.PUBLIC_UPDATES,
 }
@@ -55,6 +57,52 @@ def test_linear_agrees_with_float64_for_any_strides(shape: tuple[int, int, int],
 def test_linear_accepts_empty_operands(linear: Callable[..., Tensor]) -> None:
     assert linear(torch.empty(0, 5), torch.ones(4, 5), torch.ones(4)).shape == (0, 4)
     assert linear(torch.empty(4, 0), torch.empty(5, 0)).tolist() == torch.zeros(4, 5).tolist()
+
+
+WAYS = [(precision, way) for precision, ways in kernels.MULTIPLY.items() for way in ways]
+
+
+@pytest.mark.parametrize(("precision", "way"), WAYS)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 784, 10), (100, 784, 500)])
+def test_every_way_to_multiply_keeps_its_precision_for_any_strides(shape: tuple[int, int, int], precision: str, way: str) -> None:
+    rows, inner, columns = shape
+    multiply = kernels.MULTIPLY[precision][way]
+    a, b, bias = random_tensors((rows, inner), (inner, columns), (columns,))
+    tolerance = {"float32": 1e-5, "bfloat16": 2e-2}[precision] * inner**0.5
+    for left in (a, a.t().contiguous().t()):
+        for right in (b, b.t().contiguous().t()):
+            for addend in (None, bias):
+                found = multiply(left, right, addend, torch.full((rows, columns), torch.nan))
+                expected = left.double() @ right.double() + (0 if addend is None else addend)
+                assert found.dtype == torch.float32
+                torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance)
+
+
+def test_only_bfloat16_rounds_the_operands() -> None:
+    errors = {way: kernels.relative_error(kernels.MULTIPLY[precision][way]) for precision, way in WAYS}
+    assert errors["PyTorch"] < kernels.FLOAT32_ERROR < errors["bfloat16 tensors"] < 0.1
+
+
+@pytest.mark.parametrize("shape", [(10, 500, 100), (10, 100, 500), (100, 10, 500)])
+def test_the_bits_of_thin_products_do_not_depend_on_the_threads(shape: tuple[int, int, int]) -> None:
+    if not torch.backends.mkldnn.is_available():
+        assert kernels.multiply_thin is kernels.multiply
+        return
+    rows, inner, columns = shape
+    a, b = random_tensors((rows, inner), (inner, columns))
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(kernels.multiply_thin(a, b, None, torch.empty(rows, columns)).clone())
+    torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
+def test_multiplying_leaves_the_precision_of_other_products_as_it_is() -> None:
+    a, b, out = random_tensors((100, 784), (784, 500), (100, 500))
+    expected = a @ b
+    kernels.multiply_by_onednn(a, b, None, out)
+    assert torch.equal(a @ b, expected)
 
 
 @pytest.mark.parametrize("name", kernels.PUBLIC_GRADIENTS)
@@ -112,7 +160,9 @@ def test_training_takes_the_same_course_without_private_interfaces(
     expected = losses()
     for name, public in PUBLIC.items():
         monkeypatch.setattr(kernels, name, public)
+    products.choose.cache_clear()
     found = losses()
+    products.choose.cache_clear()
     assert len(found) == 15
     assert found == pytest.approx(expected, rel=1e-4)
 
@@ -183,6 +233,7 @@ torch.ops.mkldnn._linear_pointwise = lambda *_: torch.zeros(())
 torch.ops.aten.gelu_backward = None
 from mnist_fc.network import kernels
 assert kernels.linear is kernels.public_linear
+assert kernels.multiply_by_onednn_linear not in kernels.MULTIPLY["float32"].values()
 assert kernels.UPDATES is kernels.PUBLIC_UPDATES
 assert kernels.ACTIVATION_GRADIENTS is kernels.PUBLIC_GRADIENTS
 """

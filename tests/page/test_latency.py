@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset
 from mnist_fc.runs.reader import read_run
-from mnist_fc.views import controls
+from mnist_fc.views.settings import WORDS
 from mnist_fc.views.state.address import name_in_address
 from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, slider, start_run
 from tests.support.faults import run_of
@@ -101,7 +101,7 @@ def expect_settings(page: Page, config: TrainConfig, preset: str) -> None:
     }.items():
         expect(slider(page, key)).to_have_attribute("aria-valuetext", text)
     for key in ("activation", "optimizer", "schedule", "augmentation", "initialization"):
-        expect(shown(page, key)).to_have_value(controls.WORDS[getattr(config, key)])
+        expect(shown(page, key)).to_have_value(WORDS[getattr(config, key)])
     expect(shown(page, "seed")).to_have_value(str(config.seed))
     page.wait_for_function(ADDRESS_SAYS, arg=in_address(config), timeout=AT_ONCE_SECONDS * SECONDS)
 

@@ -230,7 +230,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def late_reply_is_ignored(self, data: st.DataObject) -> None:
         process = data.draw(st.sampled_from(self.processes))
         run = data.draw(st.sampled_from(list(self.ended)))
-        for reply in (Ready(), Running(run.id), Paused(run.id), Yielded(run.id)):
+        for reply in (Ready(1.0), Running(run.id), Paused(run.id), Yielded(run.id)):
             process.reply(reply)
 
     # What always holds

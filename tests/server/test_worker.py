@@ -53,7 +53,9 @@ def test_jobs_beyond_the_memory_limit_fail_and_the_process_stays(monkeypatch: py
         assert worker.stdout
         assert RECORDS_FOLLOW in iter(worker.stdout.readline, b"")
         replies = worker.replies()
-        assert next(replies) == Ready()
+        ready = next(replies)
+        assert isinstance(ready, Ready)
+        assert 0 < ready.bfloat16_share < float("inf")
         worker.do(Stop("over"), StartRun("run", LARGEST, None), MeasureSpeed("test", LARGEST, 1))
         reason = "needs more memory than the 0.2 GB that it may take"
         end = next(reply.record for reply in replies if isinstance(reply, RunRecord) and isinstance(reply.record, EndRecord))

@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.files import ROOT
-from mnist_fc.views import controls, notices
+from mnist_fc.views import notices
+from mnist_fc.views.settings import Settings
 from mnist_fc.views.state import formatting, shared, throttle
 
 SESSION_ID = "test session id"
@@ -194,5 +195,5 @@ class State(dict[str, Any]):
 
 def shown_config(app: AppTest) -> TrainConfig:
     """Return the config that the controls of the page show."""
-    settings: controls.Settings = app.session_state["settings"]
+    settings: Settings = app.session_state["settings"]
     return settings.config

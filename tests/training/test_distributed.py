@@ -78,7 +78,7 @@ def test_loss_and_gradients_of_shards_sum_to_the_batchs(small: Mnist, activation
         backprop = Backprop(model, config, batch_size, generator, rows)
         backprop.load(small.train_images, small.train_labels, torch.arange(100, 100 + batch_size))
         loss, num_correct = backprop.run()
-        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        gradients = [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
         assert len(gradients) == 6
         return loss, num_correct, gradients, generator.get_state()
 

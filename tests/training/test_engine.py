@@ -70,6 +70,17 @@ def test_losses_are_those_of_a_plain_pytorch_loop(small: Mnist, optimizer: str, 
         torch.testing.assert_close(torch.from_numpy(array), parameter.data, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("hidden_sizes", [(64,), (64, 32)])
+def test_bfloat16_takes_nearly_the_steps_of_float32(small: Mnist, hidden_sizes: tuple[int, ...]) -> None:
+    exact, rounded, again = (
+        losses(list(train(quick(hidden_sizes=hidden_sizes, precision=precision), small)))
+        for precision in ("float32", "bfloat16", "bfloat16")
+    )
+    assert rounded == again
+    assert all(a != b for a, b in zip(exact, rounded, strict=True))
+    assert rounded == pytest.approx(exact, rel=0.05)
+
+
 def test_the_seed_decides_the_losses(small: Mnist) -> None:
     config = quick(dropout=0.2, augmentation="affine", label_smoothing=0.1)
     first, again, other = (losses(list(train(config.replace(seed=seed), small))) for seed in (5, 5, 6))

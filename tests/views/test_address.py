@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset, parse_value
 from mnist_fc.views import controls
+from mnist_fc.views.settings import SIZE_KEYS
 from mnist_fc.views.state import address, formatting, session
 from tests.support.session import State, opened_app, shown_config
 
@@ -138,7 +139,7 @@ def test_hidden_control_keeps_its_setting(name: str) -> None:
     assert shown_config(app) == shown_config(shown)
     gone = keys(shown) - keys(app)
     assert gone
-    expected = {"hidden_sizes": ("num_layers", *controls.SIZE_KEYS), "keep_training": ("detached",)}.get(name, (name,))
+    expected = {"hidden_sizes": ("num_layers", *SIZE_KEYS), "keep_training": ("detached",)}.get(name, (name,))
     assert gone == set(expected)
     app.select_slider(key="batch_size" if name != "batch_size" else "epochs").set_value(8).run()
     assert not app.exception

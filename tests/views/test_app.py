@@ -19,8 +19,9 @@ from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import EndRecord, EpochRecord
 from mnist_fc.server.job import JobState
 from mnist_fc.server.run import RunSnapshot
-from mnist_fc.views import controls
+from mnist_fc.server.scheduler import Scheduler
 from mnist_fc.views.components.pixels import full_colour, grid
+from mnist_fc.views.settings import WORDS
 from mnist_fc.views.state import networks, shared, throttle
 from tests.support.session import State, new_app, shown_config
 
@@ -74,15 +75,33 @@ def test_both_ends_of_every_ladder_are_valid_settings(app: AppTest, key: str) ->
         assert shown_config(app).layer_sizes
 
 
-@pytest.mark.parametrize("key", [name for name, limit in FIELDS.items() if isinstance(limit, Choice)])
+@pytest.mark.parametrize("key", [name for name, limit in FIELDS.items() if isinstance(limit, Choice) and name != "precision"])
 def test_every_choice_is_offered_in_words(app: AppTest, key: str) -> None:
     limit = FIELDS[key]
     assert isinstance(limit, Choice)
-    assert app.selectbox(key=key).options == [controls.WORDS[option] for option in limit.options]
+    assert app.selectbox(key=key).options == [WORDS[option] for option in limit.options]
     for option in limit.options:
         app.selectbox(key=key).set_value(option).run()
         assert getattr(shown_config(app), key) == option
         assert not app.exception
+
+
+@pytest.mark.parametrize(("share", "sentence"), [(None, ""), (0.61, "products in bfloat16 take 61% of the time")])
+def test_bfloat16_is_offered_until_it_is_known_not_to_be_faster(
+    app: AppTest, share: float | None, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scheduler, "bfloat16_share", share)
+    app.run()
+    app.selectbox(key="precision").set_value("bfloat16").run()
+    assert shown_config(app).precision == "bfloat16"
+    assert any(sentence in caption.value for caption in app.caption)
+
+
+def test_a_processor_without_fast_bfloat16_is_told_why_it_has_no_choice(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scheduler, "bfloat16_share", 1.4)
+    app.run()
+    assert "precision" not in {box.key for box in app.selectbox}
+    assert any("this processor multiplies bfloat16 no faster" in caption.value for caption in app.caption)
 
 
 def test_every_control_explains_itself(app: AppTest) -> None:

@@ -15,6 +15,7 @@ from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.queue import MAX_PER_SESSION
 from mnist_fc.server.run import Run
 from mnist_fc.views import controls, drawing
+from mnist_fc.views.settings import Settings
 from mnist_fc.views.state import networks, shared
 from tests.support.jobs import LONG, SHORT
 from tests.support.session import (
@@ -577,7 +578,7 @@ def test_detached_toggle_applies_to_the_active_run() -> None:
 
 
 def test_setting_out_of_range_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = State(settings=controls.Settings.of(SHORT))
+    state = State(settings=Settings.of(SHORT))
     monkeypatch.setattr(st, "session_state", state)
     for key, value in (("epochs", 10**9), ("learning_rate", 7.0), ("activation", "step"), ("size_0", -1)):
         controls._choose(key, value)
