@@ -194,8 +194,9 @@ def skip_data_frames() -> bool:
     """
     from streamlit.components.v2.bidi_component import serialization
 
-    _check_signature(serialization.is_dataframe_like, "obj")
-    serialization.is_dataframe_like = _is_data_frame
+    module: Any = serialization
+    _check_signature(module.is_dataframe_like, "obj")
+    module.is_dataframe_like = _is_data_frame
     return True
 
 
