@@ -42,6 +42,7 @@ BLOG = {
     "label_smoothing": 0.0,
     "augmentation": "none",
     "num_validation": 0,
+    "precision": "float32",
     "seed": 0,
 }
 

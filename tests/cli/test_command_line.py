@@ -117,6 +117,7 @@ def test_options_reach_the_config_of_the_run(quick: list[str], tmp_path: Path, c
         "--label-smoothing": "0.1",
         "--augmentation": "shift",
         "--validation": "100",
+        "--precision": "bfloat16",
         "--threads": "1",
         "--seed": "9",
     }
@@ -139,6 +140,7 @@ def test_options_reach_the_config_of_the_run(quick: list[str], tmp_path: Path, c
         label_smoothing=0.1,
         augmentation="shift",
         num_validation=100,
+        precision="bfloat16",
         threads=1,
         seed=9,
     )
