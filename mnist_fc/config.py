@@ -210,7 +210,14 @@ class TrainConfig:
 PRESETS: dict[str, TrainConfig] = {
     "blog-pytorch": TrainConfig(num_validation=0),
     "blog-keras": TrainConfig(hidden_sizes=(500, 500), initialization="keras", adam_epsilon=1e-7, num_validation=0),
-    "fast": TrainConfig(batch_size=200, num_epochs=5, learning_rate=5e-3, schedule="one_cycle"),
+    "fast": TrainConfig(
+        hidden_sizes=(256,),
+        learning_rate=1e-2,
+        schedule="one_cycle",
+        batch_size=128,
+        num_epochs=3,
+        label_smoothing=0.02,
+    ),
     "best": TrainConfig(
         hidden_sizes=(1024, 128),
         dropout=0.1,

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +32,9 @@ def thread_counts(cores: int = CPU_COUNT) -> list[int]:
     return list(range(1, cores + 1)) if cores <= 8 else sorted({*(2**i for i in range(cores.bit_length())), cores})
 
 
-def measure(config: TrainConfig, data: Mnist, max_threads: int = CPU_COUNT) -> Iterator[SpeedRecord]:
+def measure(
+    config: TrainConfig, data: Mnist, max_threads: int = CPU_COUNT, batch_sizes: Sequence[int] = BATCH_SIZES
+) -> Iterator[SpeedRecord]:
     """Take training steps of the network of `config` with each of `thread_counts` and every batch size, and yield the speeds.
 
     Each figure is that of the median step. The learning rate is the lowest allowed, because a step whose loss diverges is
@@ -42,7 +44,7 @@ def measure(config: TrainConfig, data: Mnist, max_threads: int = CPU_COUNT) -> I
     assert isinstance(rates, Range)
     config = config.replace(learning_rate=rates.low, num_validation=0)
     for threads in thread_counts(max_threads):
-        for batch_size in BATCH_SIZES:
+        for batch_size in batch_sizes:
             training = TrainState(config.replace(threads=threads, batch_size=batch_size), data)
             batch = torch.randint(len(data.train_labels), (batch_size,))
             _step_seconds(training, batch, SECONDS / 2, STEPS // 2)

@@ -11,7 +11,7 @@ from mnist_fc.views.settings import CONTROLLED, KEYS, MAX_LAYERS, SIZE_KEYS, WOR
 from mnist_fc.views.state import address, formatting, session, shared, sync
 
 PRESET_LINES = {
-    "fast": "98% on the test set in a few seconds.",
+    "fast": "98% on the test set in a second or two.",
     "best": "The most accurate network here: wide, with dropout, and digits distorted differently each time. Takes minutes.",
     "blog-pytorch": "The blog's PyTorch program: 784-500-10, all training images, the **test set** after each epoch.",
     "blog-keras": "The blog's Keras program: 784-500-500-10, all training images, the **test set** after each epoch.",

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_fc.benchmark.epochs import machine
 from mnist_fc.cli import evaluate as evaluate_command
 from mnist_fc.cli.main import main
-from mnist_fc.config import CPU_COUNT, FIELDS, TrainConfig
+from mnist_fc.config import FIELDS, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.pen_digits import CONDITIONS
 from mnist_fc.drawing.strokes import Stroke, render
@@ -367,64 +366,6 @@ def test_bad_picture_is_reported_in_one_line(tmp_path: Path, capsys: pytest.Capt
     assert "10000 x 10000 pixels" in error_line(["predict", str(path)], capsys)
 
 
-class TestBenchmark:
-    @pytest.fixture
-    def once(self, small_npz: Path) -> list[str]:
-        """An epoch of each program on a few images."""
-        return ["benchmark", "--epochs", "1", "--threads", "1", "--data", str(small_npz)]
-
-    def test_benchmark_ends_with_json(self, once: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        (line,), err = run([*once, "--json"], capsys)
-        result = json.loads(line)
-        assert set(result) == {"threads", "machine", "rows"}
-        assert (result["threads"], result["machine"]) == (1, machine())
-        for net in ("784-500-10", "784-500-500-10"):
-            rows = {row["name"]: row for row in result["rows"] if row["net"] == net}
-            assert {"blog-loop", "autograd", "engine", "floor"} <= set(rows)
-            floor = rows["floor"]["seconds_per_epoch"]
-            for row in rows.values():
-                assert set(row) == {"name", "net", "seconds_per_epoch", "ratio_to_floor"}
-                assert row["seconds_per_epoch"] > 0
-                assert row["ratio_to_floor"] == row["seconds_per_epoch"] / floor
-        names = [(row["net"], row["name"]) for row in result["rows"]]
-        assert len(names) == len(set(names))
-        assert err[0].startswith(machine())
-
-    def test_tables_list_the_fastest_program_first(self, once: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        out, err = run(once, capsys)
-        assert err == []
-        assert out[0].startswith(machine())
-        heads = [i for i, line in enumerate(out) if line.endswith("of the floor")]
-        assert [out[i].split()[0] for i in heads] == ["784-500-10", "784-500-500-10"]
-        for start, end in ((heads[0], heads[1]), (heads[1], len(out))):
-            rows = [line.split() for line in out[start + 1 : end]]
-            assert {"blog-loop", "autograd", "engine", "floor"} <= {name for name, *_ in rows}
-            seconds = [float(second) for _, second, _, _ in rows]
-            assert seconds == sorted(seconds)
-            assert {ratio for name, _, _, ratio in rows if name == "floor"} == {"1.00"}
-
-    @pytest.mark.parametrize(
-        ("option", "value", "message"),
-        [
-            ("--epochs", "0", "num_epochs is 0; it must be a whole number from 1 to 100"),
-            ("--epochs", "101", "num_epochs is 101; it must be a whole number from 1 to 100"),
-            ("--epochs", "some", "num_epochs is 'some'; it must be a whole number from 1 to 100"),
-            ("--threads", "0", f"threads is 0; it must be {FIELDS['threads']}"),
-            ("--threads", "1.5", f"threads is 1.5; it must be {FIELDS['threads']}"),
-            ("--threads", f"{CPU_COUNT + 1}", f"threads is {CPU_COUNT + 1}; it must be {FIELDS['threads']}"),
-        ],
-    )
-    def test_out_of_range_value_is_reported_with_its_range(
-        self, once: list[str], capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
-    ) -> None:
-        assert error_line([*once, option, value], capsys) == f"error: {message}"
-
-    def test_missing_data_is_reported_in_one_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        out, err = run(["benchmark", "--data", str(tmp_path / "none.npz"), "--json"], capsys, code=2)
-        assert out == []
-        assert err[-1] == f"error: the data file {tmp_path / 'none.npz'} does not exist"
-
-
 @pytest.mark.parametrize("arguments", [[], ["dance"], ["train", "--preset", "slow"], ["evaluate"]])
 def test_invalid_command_ends_with_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -466,18 +407,6 @@ def test_closed_pipe_stops_a_training_that_can_be_resumed(quick: list[str], tmp_
     end = read_run(folder).end
     assert end
     assert end.outcome == "stopped"
-
-
-@pytest.mark.integration
-def test_ctrl_c_ends_a_command_without_a_traceback(small_npz: Path) -> None:
-    command = [sys.executable, "-m", "mnist_fc", "benchmark", "--data", str(small_npz), "--epochs", "100", "--json"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        assert any("epoch 1 of 100" in line for line in process.stderr)
-        os.kill(process.pid, signal.SIGINT)
-        out, err = process.communicate()
-    assert (process.returncode, out) == (130, "")
-    assert "Traceback" not in err
 
 
 @pytest.mark.integration
