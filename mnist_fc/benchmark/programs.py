@@ -137,10 +137,10 @@ def _floor(config: TrainConfig, images: Mnist, multiply: Multiply) -> Iterator[E
 
 _WAYS = kernels.MULTIPLY["float32"]
 
-FLOORS = {"floor": _WAYS["default"]} | {
+FLOORS = {"floor": _WAYS["PyTorch"]} | {
     f"floor-{name}": _WAYS[way] for name, way in (("onednn", "oneDNN"), ("onednn-linear", "oneDNN linear")) if way in _WAYS
 }
-"""The lower bounds: with PyTorch's default matrix products, and with each other way that this PyTorch has on this processor."""
+"""The lower bounds: with PyTorch's own matrix products, and with each other way that this PyTorch has on this processor."""
 
 PROGRAMS: dict[str, Callable[[TrainConfig, Mnist], Iterator[Epoch]]] = {
     "blog-loop": _blog_loop,

@@ -35,7 +35,7 @@ def test_products_are_ways_that_exist() -> None:
 
 @pytest.mark.parametrize(
     ("products", "words"),
-    [({"a": "default", "b": "default"}, "default"), ({"a": "default", "b": "oneDNN"}, "default (1 of 2) and oneDNN (1 of 2)")],
+    [({"a": "PyTorch", "b": "PyTorch"}, "PyTorch"), ({"a": "PyTorch", "b": "oneDNN"}, "PyTorch (1 of 2) and oneDNN (1 of 2)")],
 )
 def test_ways_are_counted_in_words(products: dict[str, str], words: str) -> None:
     assert in_words(products) == words
