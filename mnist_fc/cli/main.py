@@ -12,7 +12,7 @@ from mnist_fc.data.mnist import DataError
 from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.runs.layout import RunsError
-from mnist_fc.sweep.storage import SweepError
+from mnist_fc.sweep.errors import SweepError
 from mnist_fc.training.distributed import ProcessGroupError
 from mnist_fc.training.train_state import StateError
 

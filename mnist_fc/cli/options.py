@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias, get_args
 
-from mnist_fc.analysis.settings_check import suggest_settings
+from mnist_fc.analysis.settings_check import Suggestion, suggest_settings
 from mnist_fc.cli.console import Screen
 from mnist_fc.config import FIELDS, PRESETS, Activation, Choice, ConfigError, LayerSizes, Range, TrainConfig, parse_value
 from mnist_fc.data.download import download_mnist
 from mnist_fc.data.familiarity import hint
-from mnist_fc.data.mnist import DATA_VARIABLE, Mnist, load_mnist
+from mnist_fc.data.mnist import DATA_VARIABLE, Mnist, load_mnist, load_test_digits
 from mnist_fc.network import checkpoint
 from mnist_fc.network.adaptation import SCALINGS
-from mnist_fc.network.checkpoint import CheckpointError
+from mnist_fc.network.checkpoint import CheckpointError, Loaded
 from mnist_fc.network.mlp import MLP
 from mnist_fc.runs.store import RUNS_VARIABLE
 
@@ -110,19 +110,27 @@ def join_inputs(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def load_network(path: str, parsed: argparse.Namespace, images: Mnist) -> MLP:
+def load_network(path: str, parsed: argparse.Namespace, images: Mnist | None = None) -> MLP:
     """Return the network in a checkpoint. Print to standard error what was done to read it, and which options suit it better.
 
-    Raises CheckpointError and ConfigError as `checkpoint.read` does.
+    Without `images`, that is looked for only if it may be, on the test digits of the data. Raises DataError, and
+    CheckpointError and ConfigError as `checkpoint.read` does.
     """
     loaded = checkpoint.read(path, parsed.activation, parsed.inputs)
     notes = list(loaded.notes)
-    if suggestion := suggest_settings(loaded.trained, loaded.inputs, images.test_images, images.test_labels):
+    if suggestion := _suggestion(loaded, images):
         better = suggestion.better
         notes.append(f"{suggestion.in_words} Try --inputs {better.inputs} --activation {better.activation}.")
     for note in notes:
         print(f"note: {path}: {note}", file=sys.stderr)
     return loaded.model
+
+
+def _suggestion(loaded: Loaded, images: Mnist | None) -> Suggestion | None:
+    if images is None and loaded.is_as_trained:
+        return None
+    digits, labels = (images.test_images, images.test_labels) if images else load_test_digits()
+    return suggest_settings(loaded.trained, loaded.inputs, digits, labels)
 
 
 def add_setting_options(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,6 @@ from mnist_fc.cli.console import to_json
 from mnist_fc.cli.found import box_fields, save_annotated
 from mnist_fc.cli.options import Subparsers, add_command, add_network_options, load_network
 from mnist_fc.config import ConfigError
-from mnist_fc.data.mnist import load_mnist
 from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.picture_files import load_picture
 from mnist_fc.files import printable
@@ -37,7 +36,7 @@ def run_predict(parsed: argparse.Namespace) -> int:
     pictures = list(chain.from_iterable(map(_expanded, parsed.pictures)))
     if parsed.annotate and len(pictures) > 1:
         raise ConfigError(f"--annotate draws on one picture; there are {len(pictures)}")
-    reader = Reader(load_network(parsed.checkpoint, parsed, load_mnist())) if parsed.checkpoint else Reader.load()
+    reader = Reader(load_network(parsed.checkpoint, parsed)) if parsed.checkpoint else Reader.load()
     exit_code = 0
     for picture in pictures:
         try:

@@ -18,10 +18,16 @@ from mnist_fc.cli.options import (
 )
 from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset, to_number
 from mnist_fc.runs.store import RunStore, runs_dir
-from mnist_fc.sweep.search import sweep
-from mnist_fc.sweep.space import MINUTES, NUM_RUNS, SweepConfig, TrialRecord, best_trial, config_of, parse_space
-from mnist_fc.sweep.storage import SWEEPS_VARIABLE, storage_address
-from mnist_fc.sweep.study import trials
+from mnist_fc.sweep.space import (
+    MINUTES,
+    NUM_RUNS,
+    SWEEPS_VARIABLE,
+    SweepConfig,
+    TrialRecord,
+    best_trial,
+    config_of,
+    parse_space,
+)
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -59,6 +65,11 @@ def add_parser(commands: Subparsers) -> None:
 
 def run_sweep(parsed: argparse.Namespace) -> int:
     """Run a sweep; print each trial as it ends, then the best of the study and the command that trains it."""
+    # Imported here: Optuna and SQLAlchemy take a third of a second, for which the other commands would wait.
+    from mnist_fc.sweep.search import sweep
+    from mnist_fc.sweep.storage import storage_address
+    from mnist_fc.sweep.study import trials
+
     screen = Screen(to_stderr=parsed.json)
     store = RunStore(runs_dir(parsed.runs_dir))
     base = PRESETS[parsed.preset].replace(**given_settings(parsed))

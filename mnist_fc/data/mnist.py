@@ -5,6 +5,7 @@ Other data must have the same form: 28 x 28 images of ten classes.
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from mnist_fc.config import NUM_CLASSES
 from mnist_fc.data.arrays import Arrays, convert
 from mnist_fc.data.errors import DataError
 from mnist_fc.data.idx import find_idx_set, idx_set_of, is_idx_name, read_idx_set
-from mnist_fc.data.npz import read_npz
+from mnist_fc.data.npz import ARRAYS, read_npz
 from mnist_fc.files import ASSETS
 
-__all__ = ["DATA_VARIABLE", "EMBEDDED", "DataError", "Mnist", "load_mnist", "split_validation"]
+__all__ = ["DATA_VARIABLE", "EMBEDDED", "DataError", "Mnist", "load_mnist", "load_test_digits", "split_validation"]
 
 EMBEDDED = ASSETS / "mnist.npz"
 DATA_VARIABLE = "MNIST_FC_DATA"
@@ -63,16 +64,8 @@ def load_mnist(path: str | Path | None = None) -> Mnist:
     names and layouts in circulation are read too; see README.md. Raises DataError when it is missing, damaged or something
     else, or if the embedded data is not MNIST to the bit.
     """
-    source = Path(path or os.environ.get(DATA_VARIABLE) or EMBEDDED)
-    try:
-        arrays = _read(source)
-    except FileNotFoundError as error:
-        raise DataError(f"the data file {error.filename or source} does not exist") from None
-    except OSError as error:
-        raise DataError(f"the data at {source} cannot be read: {error}") from None
-    if source == EMBEDDED:
-        _verify(arrays, source)
-    arrays = convert(arrays, source)
+    source = _source(path)
+    arrays = convert(_read(source, ARRAYS), source)
     return Mnist(
         train_images=torch.from_numpy(arrays["x_train"].reshape(-1, 784)),
         train_labels=torch.from_numpy(arrays["y_train"]),
@@ -81,13 +74,40 @@ def load_mnist(path: str | Path | None = None) -> Mnist:
     )
 
 
-def _read(source: Path) -> Arrays:
-    """Return the four arrays as they are stored."""
+def load_test_digits() -> tuple[Tensor, Tensor]:
+    """Return the test images and their labels as `load_mnist()` does; of the embedded MNIST, nothing else is read."""
+    source = _source()
+    if source != EMBEDDED:
+        images = load_mnist()
+        return images.test_images, images.test_labels
+    arrays = _read(source, ("x_test", "y_test"))
+    return torch.from_numpy(arrays["x_test"].reshape(-1, 784)), torch.from_numpy(arrays["y_test"].astype(np.int64))
+
+
+def _source(path: str | Path | None = None) -> Path:
+    """Return the file or folder that `load_mnist` reads."""
+    return Path(path or os.environ.get(DATA_VARIABLE) or EMBEDDED)
+
+
+def _read(source: Path, names: Sequence[str]) -> Arrays:
+    """Return the arrays as they are stored, of an .npz only those of these names. Raises DataError."""
+    try:
+        arrays = _arrays(source, names)
+    except FileNotFoundError as error:
+        raise DataError(f"the data file {error.filename or source} does not exist") from None
+    except OSError as error:
+        raise DataError(f"the data at {source} cannot be read: {error}") from None
+    if source == EMBEDDED:
+        _verify(arrays, source)
+    return arrays
+
+
+def _arrays(source: Path, names: Sequence[str]) -> Arrays:
     if source.is_dir():
         return read_idx_set(find_idx_set(source))
     if is_idx_name(source) and source.is_file():
         return read_idx_set(idx_set_of(source))
-    return read_npz(source)
+    return read_npz(source, names)
 
 
 def split_validation(labels: Tensor, num_validation: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -107,6 +127,6 @@ def split_validation(labels: Tensor, num_validation: int, seed: int) -> tuple[Te
 
 
 def _verify(arrays: Arrays, path: Path) -> None:
-    for name, expected in SHA256.items():
-        if hashlib.sha256(np.ascontiguousarray(arrays[name]).data).hexdigest() != expected:
+    for name, array in arrays.items():
+        if hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() != SHA256[name]:
             raise DataError(f"{path} has been altered: the checksum of {name} differs; replace it with an intact copy")

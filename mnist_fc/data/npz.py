@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ _PARTS = {"train": r"train(ing)?", "test": r"test(ing)?"}
 _WHAT = {"x": r"(x|images?|data|digits)", "y": r"(y|labels?|targets?)"}
 
 
-def read_npz(path: Path) -> Arrays:
-    """Return the arrays of an .npz as they are stored, named as in ARRAYS. Nothing is unpickled.
+def read_npz(path: Path, arrays: Sequence[str] = ARRAYS) -> Arrays:
+    """Return those `arrays` of an .npz as they are stored, named as in ARRAYS; it must have all. Nothing is unpickled.
 
     Raises DataError for a file that is damaged or something else, which it names, and OSError.
     """
@@ -35,7 +36,7 @@ def read_npz(path: Path) -> Arrays:
         try:
             with np.load(stream, allow_pickle=False) as file:
                 names = _names(file.files, path)
-                return {array: _read(file, name, path) for array, name in names.items()}
+                return {array: _read(file, names[array], path) for array in arrays}
         except DAMAGE as error:
             if isinstance(error, DataError):
                 raise

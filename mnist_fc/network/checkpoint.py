@@ -49,6 +49,8 @@ class Loaded:
     inputs: Inputs
     notes: tuple[str, ...]
     """What was done to read it, in sentences; empty for a checkpoint of this program."""
+    is_as_trained: bool = False
+    """Whether this program trained it and the config beside it says how it is read, so that no other way can be better."""
 
     @cached_property
     def model(self) -> MLP:
@@ -91,11 +93,11 @@ def read(
     path = Path(path)
     adapted = _adapt(_open_state(path, MAX_BYTES), str(path), num_classes)
     notes = list(adapted.notes)
-    if activation is None and (activation := _activation_beside(path)) is None:
-        activation = "relu"
-        if path.with_name(CONFIG_NAME).exists():
-            notes.append(FOREIGN_CONFIG)
-    return Loaded(_model(adapted, activation, num_classes), inputs, tuple(notes))
+    known = _activation_beside(path) if activation is None else None
+    if activation is None and known is None and path.with_name(CONFIG_NAME).exists():
+        notes.append(FOREIGN_CONFIG)
+    model = _model(adapted, activation or known or "relu", num_classes)
+    return Loaded(model, inputs, tuple(notes), is_as_trained=bool(known) and not notes and inputs == "0..1")
 
 
 def from_bytes(content: bytes, name: str, activation: Activation, inputs: Inputs = "0..1") -> Loaded:

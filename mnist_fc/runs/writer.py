@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -46,7 +46,9 @@ from mnist_fc.runs.metrics import COLUMNS, format_row, read_rows
 from mnist_fc.runs.reader import is_resumable, read_run, read_state
 from mnist_fc.runs.report import report
 from mnist_fc.runs.settings import RunSettings
-from mnist_fc.runs.tensorboard import EventFile
+
+if TYPE_CHECKING:
+    from mnist_fc.runs.tensorboard import EventFile
 
 WORDS = (
     "amber birch cedar clover copper coral dune ember fern flint harbor hazel heron indigo ivory jade juniper kestrel "
@@ -66,7 +68,7 @@ class RunFolder:
     Methods raise RunsError when something cannot be written; what was written before stays readable.
     """
 
-    _events: EventFile | None = None
+    _events: "EventFile | None" = None
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class RunFolder:
             with self._reporting_errors():
                 write_metadata(self.path, RunMetadata(added=added, number=number))
                 self._append(COLUMNS)
-                self._events = EventFile(self.path, config)
+                self._events = _new_event_file(self.path, config)
                 # Last, because a folder with a config counts as a run.
                 atomic_write(self.path / checkpoint.CONFIG_NAME, lambda file: file.write(config.to_json().encode()))
         except BaseException:
@@ -123,7 +125,7 @@ class RunFolder:
                     folder.checkpoint.unlink(missing_ok=True)
                 folder._steps = [record for record in stored.steps if record.step <= step]
                 folder._epochs = [epoch for epoch in stored.epochs if epoch.step <= step]
-                folder._events = EventFile(path, stored.config, purge_from=step + 1)
+                folder._events = _new_event_file(path, stored.config, purge_from=step + 1)
         except BaseException:
             folder.close()
             raise
@@ -265,6 +267,12 @@ class RunFolder:
 def new_id(config: TrainConfig) -> str:
     """Return an id for a run that starts now: date, preset and a random word."""
     return f"{datetime.now().astimezone():%Y-%m-%d-%H%M%S}-{preset_of(config)}-{secrets.choice(WORDS)}"
+
+
+def _new_event_file(folder: Path, config: TrainConfig, *, purge_from: int | None = None) -> "EventFile":
+    from mnist_fc.runs.tensorboard import EventFile  # imported here: reading and drawing need no TensorBoard, which takes 0.2 s
+
+    return EventFile(folder, config, purge_from=purge_from)
 
 
 def _new_folder(store: Path, config: TrainConfig, run_id: str | None) -> Path:

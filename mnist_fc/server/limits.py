@@ -44,12 +44,12 @@ def memory_gb() -> float:
     return MEMORY_GB.check(MEMORY_VARIABLE, to_number(os.environ.get(MEMORY_VARIABLE) or str(DEFAULT_MEMORY_GB)))
 
 
-def lower_priority() -> None:
-    """Let the page's server run first, and let this process be the first that a system out of memory kills."""
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
-    with contextlib.suppress(OSError):  # a system without such a file
-        Path("/proc/self/oom_score_adj").write_text("1000")
+def lower_priority(process_id: int) -> None:
+    """Let this process run before a process that it has started, and a system out of memory kill that one first."""
+    with contextlib.suppress(OSError):  # it has ended already, or the system has no such file
+        if hasattr(os, "setpriority"):
+            os.setpriority(os.PRIO_PROCESS, process_id, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+        Path(f"/proc/{process_id}/oom_score_adj").write_text("1000")
 
 
 def limit_memory() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mnist_fc.files import module_command
-from mnist_fc.server.limits import MEMORY_VARIABLE, OUT_OF_MEMORY
+from mnist_fc.server.limits import MEMORY_VARIABLE, OUT_OF_MEMORY, lower_priority
 from mnist_fc.server.protocol import RECORDS_FOLLOW, Command, Ready, Reply
 
 
@@ -69,6 +69,7 @@ class TrainingProcess:
             stdout=subprocess.PIPE,
             env={"OPENBLAS_NUM_THREADS": "1", **_spin_limit(), **os.environ},  # see __main__.py
         )
+        lower_priority(self._process.pid)  # at once: it loads for seconds, in which a page is being opened
         self._writer = threading.Thread(target=self._write_loop, daemon=True)
         self._reader = threading.Thread(target=self._read_loop, daemon=True)
         try:

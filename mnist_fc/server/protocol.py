@@ -11,8 +11,7 @@ import numpy as np
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.records import Record
-from mnist_fc.sweep.search import ParkedTrial
-from mnist_fc.sweep.space import SweepConfig, TrialRecord
+from mnist_fc.sweep.space import ParkedTrial, SweepConfig, TrialRecord
 from mnist_fc.training.throughput import SpeedRecord
 
 RECORDS_FOLLOW = b"mnist_fc: records follow\n"

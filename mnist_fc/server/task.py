@@ -10,9 +10,8 @@ from typing import Generic, TypeVar
 from mnist_fc.config import CPU_COUNT, ConfigError, TrainConfig
 from mnist_fc.server.estimate import SECONDS_PER_SPEED_RECORD, expected_seconds, num_images_of_run
 from mnist_fc.server.job import Job, JobEnd, JobState
-from mnist_fc.sweep.search import STOPPED, TIME_IS_UP, ParkedTrial, discard
-from mnist_fc.sweep.space import SweepConfig, TrialRecord
-from mnist_fc.sweep.storage import DAMAGED, SweepError
+from mnist_fc.sweep.errors import DAMAGED, SweepError
+from mnist_fc.sweep.space import ParkedTrial, SweepConfig, TrialRecord
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, thread_counts
 
 C = TypeVar("C", TrainConfig, SweepConfig)
@@ -131,6 +130,8 @@ class Sweep(Task[SweepConfig, TrialRecord]):
     def write_end(self, outcome: JobState, message: str) -> JobEnd:
         """Mark the parked trial failed in the study, if there is one. Slow: another process may be writing to the storage."""
         if parked := self.take_parked():
+            from mnist_fc.sweep.search import STOPPED, TIME_IS_UP, discard  # Optuna and SQLAlchemy; few servers ever need them
+
             try:
                 discard(self.config, parked, TIME_IS_UP if outcome is JobState.DONE else STOPPED)
             except (SweepError, OSError, *DAMAGED):

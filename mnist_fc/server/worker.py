@@ -23,7 +23,7 @@ from mnist_fc.config import PRESETS
 from mnist_fc.data.mnist import DataError, Mnist, load_mnist
 from mnist_fc.network.products import bfloat16_share
 from mnist_fc.records import EndRecord, StateRecord, WeightsRecord
-from mnist_fc.server.limits import OUT_OF_MEMORY, is_out_of_memory, limit_memory, lower_priority, out_of_memory_message
+from mnist_fc.server.limits import OUT_OF_MEMORY, is_out_of_memory, limit_memory, out_of_memory_message
 from mnist_fc.server.outbox import Outbox
 from mnist_fc.server.protocol import (
     RECORDS_FOLLOW,
@@ -44,8 +44,7 @@ from mnist_fc.server.protocol import (
     Yield,
     Yielded,
 )
-from mnist_fc.sweep.search import sweep
-from mnist_fc.sweep.storage import SweepError
+from mnist_fc.sweep.errors import SweepError
 from mnist_fc.training.engine import train
 from mnist_fc.training.throughput import measure
 from mnist_fc.training.train_state import StateError, TrainState
@@ -148,6 +147,8 @@ class Worker:
         self._send_results(command.job_id, results())
 
     def _sweep(self, start: StartSweep) -> None:
+        from mnist_fc.sweep.search import sweep  # Optuna and SQLAlchemy; few servers ever need them
+
         def on_step(_training: TrainState) -> bool:
             self._handle_commands(start.job_id)
             return self._request is not Request.STOP
@@ -238,7 +239,6 @@ def _read_commands(stream: IO[bytes], put: Callable[[Command], object]) -> None:
 def main() -> None:
     """Serve the process that started this one, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches this process too; the server decides
-    lower_priority()
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=2**20)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write among the replies
     replies.write(b"\n" + RECORDS_FOLLOW)

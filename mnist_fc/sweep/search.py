@@ -21,7 +21,7 @@ from optuna.trial import Trial, TrialState
 
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord
-from mnist_fc.sweep.space import LOG_SCALE, Interval, SweepConfig, TrialRecord, Values, config_of, to_optuna_value
+from mnist_fc.sweep.space import LOG_SCALE, Interval, ParkedTrial, SweepConfig, TrialRecord, Values, config_of, to_optuna_value
 from mnist_fc.sweep.storage import HEARTBEAT_SECONDS, ignore_heartbeat_warning, open_storage
 from mnist_fc.sweep.study import MESSAGE, SECONDS, join_study, trial_record
 from mnist_fc.training.engine import train
@@ -29,14 +29,6 @@ from mnist_fc.training.train_state import TrainState
 
 STOPPED = "stopped"
 TIME_IS_UP = "stopped: the time was up"
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedTrial:
-    """A trial that gave up its process between two steps, with the training state to resume it from in any process."""
-
-    number: int
-    state: dict[str, np.ndarray]
 
 
 def _continue(_training: TrainState) -> bool:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from mnist_fc.config import FIELDS, ConfigError, LayerSizes, Range, TrainConfig, split_sizes, to_number
 
 VARIABLE = tuple(name for name in FIELDS if name not in ("num_validation", "precision", "threads", "seed"))
@@ -12,6 +14,9 @@ VARIABLE = tuple(name for name in FIELDS if name not in ("num_validation", "prec
 
 LOG_SCALE = frozenset({"learning_rate", "weight_decay", "adam_epsilon", "batch_size"})
 """The fields whose intervals are searched on a log scale."""
+
+SWEEPS_VARIABLE = "MNIST_FC_SWEEPS"
+"""The environment variable with the address of the storage of sweeps."""
 
 NUM_RUNS = Range(int, 1, 10_000)
 MINUTES = Range(float, 0.001, 7 * 24 * 60)
@@ -99,6 +104,14 @@ class TrialRecord:
     seconds: float
     """Time in training steps up to the end of the newest epoch."""
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedTrial:
+    """A trial that gave up its process between two steps, with the training state to resume it from in any process."""
+
+    number: int
+    state: dict[str, np.ndarray]
 
 
 def parse_space(texts: Sequence[str]) -> Space:

@@ -16,6 +16,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from mnist_fc.files import open_regular_file
+from mnist_fc.sweep.errors import DAMAGED, SweepError
+from mnist_fc.sweep.space import SWEEPS_VARIABLE
 
 # Optuna's own handler prints every trial. Only its warnings are of use, and they go to this program's handlers.
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -35,17 +37,8 @@ GRACE_SECONDS = 180
 LOCK_SECONDS = 60
 """The time that a process waits for others that write to the same SQLite file."""
 
-# What Optuna raises when it reads values that it did not write.
-DAMAGED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError)
-
 SQLITE_SUFFIXES = {".db", ".db3", ".sqlite", ".sqlite3"}
 SQLITE_MAGIC = b"SQLite format 3\0"
-
-SWEEPS_VARIABLE = "MNIST_FC_SWEEPS"
-
-
-class SweepError(ValueError):
-    """A storage that cannot be opened or used, or a study of another program. The message shows no password."""
 
 
 def default_storage(store: Path) -> str:

@@ -18,6 +18,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_fc.config import FIELDS, ConfigError, Range, TrainConfig
+from mnist_fc.sweep.errors import DAMAGED, SweepError
 from mnist_fc.sweep.space import (
     MAX_NAME,
     VARIABLE,
@@ -33,15 +34,7 @@ from mnist_fc.sweep.space import (
     parse_space_value,
     to_optuna_value,
 )
-from mnist_fc.sweep.storage import (
-    DAMAGED,
-    GRACE_SECONDS,
-    SweepError,
-    describe_error,
-    is_file_missing,
-    open_storage,
-    without_password,
-)
+from mnist_fc.sweep.storage import GRACE_SECONDS, describe_error, is_file_missing, open_storage, without_password
 
 PRUNER = MedianPruner(n_startup_trials=5, n_warmup_steps=50)
 """Ends a trial that, from its middle on, has never been as good as the median of the others at that point.

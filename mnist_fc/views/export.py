@@ -12,8 +12,7 @@ import streamlit as st
 from streamlit.typing import UploadedFile
 
 from mnist_fc.analysis.settings_check import INPUTS_IN_WORDS, Suggestion
-from mnist_fc.config import Activation
-from mnist_fc.export import onnx, script
+from mnist_fc.config import Activation, TrainConfig
 from mnist_fc.files import read_bounded
 from mnist_fc.network import checkpoint
 from mnist_fc.network.adaptation import Inputs
@@ -70,8 +69,23 @@ def _network(network: networks.Network) -> None:
         ONNX_NAME,
         "The same network for ONNX Runtime, in a browser, on a phone or in another language. "
         "Input: 784 pixels from 0 (paper) to 1 (ink). Output: ten logits.",
-        lambda: onnx.to_onnx(model),
+        lambda: _onnx(model),
     )
+
+
+# Imported where they are used: ONNX and Jinja2 take 6 MB and 0.2 s, and few need the files.
+
+
+def _onnx(model: MLP) -> bytes:
+    from mnist_fc.export.onnx import to_onnx
+
+    return to_onnx(model)
+
+
+def _script(config: TrainConfig) -> str:
+    from mnist_fc.export.script import render_script
+
+    return render_script(config)
 
 
 def _config_of(network: networks.Network) -> str:
@@ -96,7 +110,7 @@ def _run(run: Run | None) -> None:
         _download(
             SCRIPT_NAME,
             f"The settings that it started with, {'-'.join(map(str, config.layer_sizes))}. The side panel shows others.",
-            lambda: script.render_script(config),
+            lambda: _script(config),
             key="take_script_of_run",
         )
     if run and run.path:
@@ -129,7 +143,7 @@ def _program() -> None:
         SCRIPT_NAME,
         f"The settings of the side panel, {'-'.join(map(str, config.layer_sizes))}, as a short PyTorch program. "
         "`python train.py` trains and saves model.ckpt. It uses the mnist.npz beside it, or downloads one.",
-        lambda: script.render_script(config),
+        lambda: _script(config),
     )
 
 

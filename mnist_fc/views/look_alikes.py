@@ -5,11 +5,12 @@ import streamlit as st
 
 from mnist_fc.analysis.survey import nearest_neighbours
 from mnist_fc.config import PRESETS
+from mnist_fc.data.mnist import DataError
 from mnist_fc.reading.reader import Reading
 from mnist_fc.views import drawing
 from mnist_fc.views.components.numbers import format_number
 from mnist_fc.views.components.pixels import ink, pictures
-from mnist_fc.views.state import networks, shared, throttle
+from mnist_fc.views.state import formatting, networks, shared, throttle
 
 NUM_NEAREST = 24
 
@@ -32,10 +33,14 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
         help="Takes half a second, or longer in a large network.",
     )
     searched = trained_on if search_all else trained_on[:NUM_SEARCHED]
-    train = shared.mnist()
+    try:
+        images, labels = shared.train_images(), shared.mnist().train_labels
+    except DataError as error:
+        st.error(f"The training digits cannot be shown: {formatting.escape_markdown(str(error))}.", icon=":material/error:")
+        return
 
     def find() -> tuple[np.ndarray, np.ndarray]:
-        indices, distances = nearest_neighbours(network.reader.model, image, train.train_images[searched], NUM_NEAREST)
+        indices, distances = nearest_neighbours(network.reader.model, image, images[searched], NUM_NEAREST)
         return searched.numpy()[indices], distances
 
     (indices, distances), by = throttle.throttled("nearest", (image.tobytes(), search_all), network, find)
@@ -47,7 +52,7 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
         f"{what}. Each shows its label and the Euclidean distance between the activations."
     )
     tiles = [
-        ink(train.train_images[i].numpy(), f"{train.train_labels[i]}, distance {format_number(distance, 3)}", i)
+        ink(images[i].numpy(), f"{labels[i]}, distance {format_number(distance, 3)}", i)
         for i, distance in zip(indices.tolist(), distances.tolist(), strict=True)
     ]
     with st.container(key="nearest"):

@@ -28,7 +28,7 @@ def panel() -> None:
     snapshot = session.watched_snapshot()
     with st.container(key="notices", gap="small"):
         _diagnosis(snapshot)
-        if hint := shared.data_hint():
+        if hint := shared.mnist().hint:
             st.caption(f"**Check your data.** {hint}")
         if problem := networks.chosen_step_problem(snapshot):
             st.warning(problem)

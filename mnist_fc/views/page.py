@@ -30,7 +30,6 @@ from mnist_fc.views import (
     run_bar,
     runs,
     speed,
-    sweep,
     timeline,
     why,
 )
@@ -48,7 +47,7 @@ TABS: dict[str, Callable[[list[Reading], networks.Network], None]] = {
     "Test your handwriting": lambda readings, network: handwriting_test.panel(network),
     "Runs": lambda readings, network: runs.panel(),
     "Export and import": lambda readings, network: export.panel(network),
-    SWEEP: lambda readings, network: sweep.panel(),
+    SWEEP: lambda readings, network: _sweep_panel(),
     SPEED: lambda readings, network: speed.panel(),
     "Help": lambda readings, network: guide.panel(),
 }
@@ -125,6 +124,12 @@ def tabs(readings: list[Reading], network: networks.Network) -> None:
     _tab_focus.show("tab_focus", {})
 
 
+def _sweep_panel() -> None:
+    from mnist_fc.views import sweep  # imported here: Optuna and SQLAlchemy take 20 MB and 0.4 s, and few open this tab
+
+    sweep.panel()
+
+
 def tick_seconds() -> float | None:
     """Return the seconds from one tick to the next; None if nothing is active.
 
@@ -134,6 +139,8 @@ def tick_seconds() -> float | None:
     tab = st.session_state.get("tabs")
     paces = [pace.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW), run_bar.tick_seconds()]
     if tab == SWEEP:
+        from mnist_fc.views import sweep
+
         paces.append(sweep.tick_seconds())
     if tab == SPEED:
         paces.append(speed.tick_seconds())

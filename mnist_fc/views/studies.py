@@ -7,8 +7,9 @@ from typing import TypeVar, cast
 import streamlit as st
 
 from mnist_fc.config import TrainConfig, nearest_preset
+from mnist_fc.sweep.errors import SweepError
 from mnist_fc.sweep.space import Space, TrialRecord
-from mnist_fc.sweep.storage import SweepError, storage_address
+from mnist_fc.sweep.storage import storage_address
 from mnist_fc.sweep.study import base_and_space, studies, trials
 from mnist_fc.views.settings import in_words
 from mnist_fc.views.state import shared, throttle

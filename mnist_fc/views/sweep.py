@@ -8,6 +8,7 @@ import streamlit as st
 from mnist_fc.config import FIELDS, Choice, ConfigError, LayerSizes, TrainConfig
 from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.server.task import Sweep
+from mnist_fc.sweep.errors import SweepError
 from mnist_fc.sweep.space import (
     MAX_NAME,
     MINUTES,
@@ -20,7 +21,6 @@ from mnist_fc.sweep.space import (
     Values,
     parse_space,
 )
-from mnist_fc.sweep.storage import SweepError
 from mnist_fc.sweep.study import studies as study_names
 from mnist_fc.views import commands, controls, studies, trials
 from mnist_fc.views.settings import WORDS, field_in_words, value_in_words

@@ -1,5 +1,6 @@
 """Networks of other programs on the command line: options for their inputs and activation, and notes on standard error."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,16 @@ def test_predict_reports_what_was_done_to_read_a_checkpoint(tmp_path: Path, caps
         "Its layers module.fc1, module.fc2, module.fc3 are read as fc1, fc2, fc3.",
         "Its float64 values were converted to float32.",
     ]
+
+
+def test_predict_needs_test_digits_only_for_a_network_of_unknown_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, alone = str(tmp_path / "blank.png"), tmp_path / "alone.ckpt"
+    Image.fromarray(np.full((50, 50), 255, np.uint8)).save(picture)
+    shutil.copy(checkpoint.SHIPPED, alone)
+    monkeypatch.setenv("MNIST_FC_DATA", str(tmp_path / "none.npz"))
+    line, notes = lines(["predict", picture, "--checkpoint", str(checkpoint.SHIPPED)], capsys)
+    assert (line, notes) == (f"{picture}: nothing to read", [])
+    assert main(["predict", picture, "--checkpoint", str(alone)]) == 2
+    assert capsys.readouterr().err == f"error: the data file {tmp_path / 'none.npz'} does not exist\n"

@@ -94,3 +94,13 @@ def test_closed_pipe_ends_the_command_silently(folder: Path) -> None:
         os.close(writer)
         assert process.communicate()[1] == b""
     assert process.returncode == 141
+
+
+@pytest.mark.integration
+def test_modules_of_other_commands_are_not_imported(folder: Path) -> None:
+    command = [sys.executable, "-X", "importtime", *COMMAND[1:], "a.png"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "torch" in imported
+    assert imported.isdisjoint({"jinja2", "onnx", "optuna", "sqlalchemy", "streamlit", "sympy", "tensorboard", "torchvision"})

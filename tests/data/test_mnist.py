@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_fc.data.mnist import EMBEDDED, DataError, Mnist, load_mnist, split_validation
+from mnist_fc.data.mnist import EMBEDDED, DataError, Mnist, load_mnist, load_test_digits, split_validation
 from tests.support.data import STEMS, Arrays, WritesAFile, idx_bytes, write_idx, write_npz
 
 # MD5 of the four original files, unpacked.
@@ -54,8 +54,19 @@ def test_one_altered_pixel_of_the_embedded_data_is_found(mnist: Mnist, tmp_path:
     arrays["x_test"][5000, 14, 14] ^= 1
     path = write_npz(tmp_path / "mnist.npz", arrays)
     monkeypatch.setattr("mnist_fc.data.mnist.EMBEDDED", path)
-    with pytest.raises(DataError, match=r"mnist.npz has been altered: the checksum of x_test differs"):
-        load_mnist()
+    for load in (load_mnist, load_test_digits):
+        with pytest.raises(DataError, match=r"mnist.npz has been altered: the checksum of x_test differs"):
+            load()
+
+
+def test_test_digits_alone_are_those_of_the_whole(
+    mnist: Mnist, small: Mnist, small_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for whole, path in ((mnist, ""), (small, str(small_npz))):
+        monkeypatch.setenv("MNIST_FC_DATA", path)
+        images, labels = load_test_digits()
+        assert torch.equal(images, whole.test_images)
+        assert torch.equal(labels, whole.test_labels)
 
 
 def test_a_truncated_embedded_file_is_reported_as_damaged(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.sweep.search import sweep
-from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best_trial
-from mnist_fc.sweep.storage import SWEEPS_VARIABLE, default_storage
+from mnist_fc.sweep.space import SWEEPS_VARIABLE, Interval, Space, SweepConfig, Values, best_trial
+from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import MIN_DONE, trials
 from tests.support.browser import Server, choose, click, expect_status, open_tab, running_server
 from tests.support.layout import IN_EVERY_LOOK, faint_texts

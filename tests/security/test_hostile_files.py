@@ -36,9 +36,10 @@ from mnist_fc.runs.report import report
 from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.scheduler import Scheduler
+from mnist_fc.sweep.errors import SweepError
 from mnist_fc.sweep.search import sweep
 from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best_trial, config_of
-from mnist_fc.sweep.storage import SweepError, default_storage
+from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import base_and_space, studies, trials
 from tests.support.hostile import (
     CONFIG,

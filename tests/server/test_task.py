@@ -7,8 +7,7 @@ import pytest
 
 from mnist_fc.server.job import JobEnd, JobState
 from mnist_fc.server.task import SpeedTest, Sweep
-from mnist_fc.sweep.search import ParkedTrial
-from mnist_fc.sweep.space import MINUTES, Interval, State, SweepConfig, TrialRecord
+from mnist_fc.sweep.space import MINUTES, Interval, ParkedTrial, State, SweepConfig, TrialRecord
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord
 from tests.support.jobs import SHORT

@@ -38,9 +38,9 @@ def _forget_server() -> None:
     for resource in (
         shared.scheduler,
         shared.mnist,
+        shared.train_images,
         shared.shipped_reader,
         shared.shipped_accuracy,
-        shared.data_hint,
         throttle.results,
     ):
         resource.clear()

@@ -9,8 +9,8 @@ import pytest
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.sweep.search import ParkedTrial, discard, sweep
-from mnist_fc.sweep.space import Interval, Space, SweepConfig, TrialRecord
+from mnist_fc.sweep.search import discard, sweep
+from mnist_fc.sweep.space import Interval, ParkedTrial, Space, SweepConfig, TrialRecord
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import trials
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from mnist_fc.data.mnist import Mnist
+from mnist_fc.sweep.errors import SweepError
 from mnist_fc.sweep.search import sweep
-from mnist_fc.sweep.storage import SweepError, default_storage
+from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import studies, trials
 from tests.support.sweeps import config_for, run_sweep
 

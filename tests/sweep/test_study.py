@@ -11,9 +11,9 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from mnist_fc.data.mnist import Mnist
+from mnist_fc.sweep.errors import SweepError
 from mnist_fc.sweep.search import sweep
 from mnist_fc.sweep.space import Interval, Space, TrialRecord, Values
-from mnist_fc.sweep.storage import SweepError
 from mnist_fc.sweep.study import DESCRIPTION, MESSAGE, MIN_DONE, base_and_space, importances, studies, trials
 from tests.support.sweeps import BASE, MIXED, config_for, last_records, load_study, run_sweep, with_folder
 

@@ -1,6 +1,7 @@
 """The drawing, pinned drawings, and the tabs that explain a reading: what a person presses, and what the page then shows."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
 from mnist_fc.server.run import Run
 from mnist_fc.views.state import networks, shared
+from tests.support.data import Arrays, write_npz
 from tests.support.session import component_data, has_text, open_tab, opened_app, press, rerun, send, send_state, texts
 from tests.support.waiting import wait_until
 
@@ -246,6 +248,21 @@ def test_look_alikes_of_a_run_are_digits_it_trained_on(tanh_run: Run) -> None:
     assert has_text(app, "Of 1,900 training digits")
     trained_on = set(shared.trained_on(100, tanh_run.config.seed).tolist())
     assert {tile["id"] for tile in component_data(app, "nearest_digits")["tiles"]} <= trained_on
+
+
+def test_look_alikes_need_the_data_that_the_server_started_with(
+    small_arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened_app()
+    other = small_arrays | {"y_train": small_arrays["y_train"][::-1]}
+    shared.train_images.clear()
+    monkeypatch.setenv("MNIST_FC_DATA", str(write_npz(tmp_path / "other.npz", other)))
+    open_tab(app, "Look-alikes")
+    (error,) = app.error
+    assert error.value.startswith("The training digits cannot be shown: the data has changed since the server started")
+    monkeypatch.undo()
+    rerun(app)
+    assert component_data(app, "nearest_digits")["tiles"]
 
 
 def test_help_explains_the_page() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
+from streamlit.components.v2.bidi_component import serialization
 from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.runtime import Runtime
 from streamlit.runtime.app_session import AppSession
@@ -266,6 +267,18 @@ def test_session_with_another_signature_is_not_patched(
     assert vars(AppSession)["request_rerun"] is request_rerun
     assert loss in caplog.text
     assert "request_rerun takes self, client_state, urgent" in caplog.text
+
+
+def test_search_for_data_frames_with_another_signature_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def is_dataframe_like(obj: object, depth: int) -> bool:
+        return False
+
+    monkeypatch.setattr(serialization, "is_dataframe_like", is_dataframe_like)
+    assert streamlit_patches.skip_data_frames() is None
+    assert vars(serialization)["is_dataframe_like"] is is_dataframe_like
+    assert "the server takes 70 MB more" in caplog.text
 
 
 # The canvas

@@ -10,9 +10,10 @@ import pytest
 
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.server.task import Sweep
+from mnist_fc.sweep.errors import SweepError
 from mnist_fc.sweep.search import sweep as search
-from mnist_fc.sweep.space import Interval
-from mnist_fc.sweep.storage import SWEEPS_VARIABLE, SweepError, default_storage
+from mnist_fc.sweep.space import SWEEPS_VARIABLE, Interval
+from mnist_fc.sweep.storage import default_storage
 from mnist_fc.views import studies
 from mnist_fc.views.state import shared, throttle
 from tests.support.processes import kill, suspended

@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from mnist_fc.config import TrainConfig
 from mnist_fc.server.queue import MAX_PER_SESSION
 from mnist_fc.server.task import Sweep
-from mnist_fc.sweep.space import Interval, Space, SweepConfig, Values, best_trial
-from mnist_fc.sweep.storage import SWEEPS_VARIABLE, default_storage
+from mnist_fc.sweep.space import SWEEPS_VARIABLE, Interval, Space, SweepConfig, Values, best_trial
+from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import base_and_space, trials
 from mnist_fc.views import studies, sweep
 from mnist_fc.views.state import shared, throttle

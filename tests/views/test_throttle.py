@@ -13,7 +13,7 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
-from mnist_fc.sweep.storage import SweepError
+from mnist_fc.sweep.errors import SweepError
 from mnist_fc.views import studies
 from mnist_fc.views.state import networks, throttle
 from mnist_fc.views.state.throttle import Throttle

@@ -4,21 +4,25 @@ import argparse
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Generic, TypeVar
 
 import torch
+from torch import Tensor
 
 from mnist_fc.config import ConfigError
 from mnist_fc.data.familiarity import hint
-from mnist_fc.data.mnist import Mnist, load_mnist, split_validation
+from mnist_fc.data.mnist import DataError, load_mnist, split_validation
+from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
 from mnist_fc.server.limits import memory_gb
 from mnist_fc.server.log import open_log
 from mnist_fc.server.scheduler import Scheduler, num_slots
 from mnist_fc.training.evaluation import evaluate
-from mnist_fc.views.state.streamlit_patches import follow_reconnections, limit_uploads, presence_check
+from mnist_fc.views.state.streamlit_patches import follow_reconnections, limit_uploads, presence_check, skip_data_frames
 
 T = TypeVar("T")
 
@@ -54,6 +58,7 @@ def scheduler() -> Scheduler:
     torch.set_num_threads(1)
     memory_gb()  # the training process uses it; a wrong value is reported here
     made = Scheduler(slots=num_slots(_slots_option()), is_present=presence_check())
+    skip_data_frames()
     limit_uploads()
     follow_reconnections()
     return made
@@ -70,22 +75,40 @@ def _slots_option() -> str | None:
     return slots
 
 
+@dataclass(frozen=True)
+class PageData:
+    """What pages need of the data: all but the training images, which take 47 MB and which one tab shows."""
+
+    train_labels: Tensor
+    """int64 (N,)"""
+    test_images: Tensor
+    """uint8 (N, 784), 0 paper to 255 ink."""
+    test_labels: Tensor
+    """int64 (N,)"""
+    hint: str
+    """What to look at if the data looks unlike MNIST; empty if the built-in network reads it well."""
+
+
 @Singleton
-def mnist() -> Mnist:
-    """Return MNIST. Raises DataError until the file is right."""
-    return load_mnist()
+def mnist() -> PageData:
+    """Return MNIST without its training images. Raises DataError until the file is right, CheckpointError and ConfigError."""
+    data = load_mnist()
+    return PageData(data.train_labels, data.test_images, data.test_labels, hint(data, shipped_reader().model))
+
+
+@Singleton
+def train_images() -> Tensor:
+    """Return the training images, uint8 (N, 784). Raises DataError if the data is no longer that which `mnist` has read."""
+    data = load_mnist()
+    if not torch.equal(data.train_labels, mnist().train_labels):
+        raise DataError("the data has changed since the server started; restart the server")
+    return data.train_images
 
 
 @Singleton
 def shipped_reader() -> Reader:
     """Return the built-in network, which comes with the program."""
     return Reader.load()
-
-
-@Singleton
-def data_hint() -> str:
-    """Return what to look at if the data looks unlike MNIST; empty if the built-in network reads it well."""
-    return hint(mnist(), shipped_reader().model)
 
 
 @Singleton
@@ -101,9 +124,17 @@ def test_accuracy(model: MLP) -> float:
 
 
 @lru_cache(maxsize=4)
-def trained_on(num_validation: int, seed: int) -> torch.Tensor:
+def trained_on(num_validation: int, seed: int) -> Tensor:
     """Return the indices, int64 (n,), of the training images that a run with this split trains on."""
     return split_validation(mnist().train_labels, num_validation, seed)[0]
+
+
+def warm_up() -> None:
+    """Load what every page shows. What is wrong with it is reported by the page, which tries again."""
+    torch.set_num_threads(1)  # as in `scheduler`
+    with suppress(DataError, CheckpointError, ConfigError):
+        mnist()
+        shipped_accuracy()
 
 
 def num_train_images() -> int:

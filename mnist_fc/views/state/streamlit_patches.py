@@ -183,6 +183,27 @@ def undrawn_states() -> "list[WidgetState]":
     return [state.value for state in states.values() if isinstance(state, Serialized)]
 
 
+# Components
+
+
+@_guarded("the server takes 70 MB more")
+def skip_data_frames() -> bool:
+    """Send the data of components as JSON, which ours is, without looking for data frames in it. Return True.
+
+    To look for them, Streamlit imports pandas and PyArrow, which take 0.5 s of the first page.
+    """
+    from streamlit.components.v2.bidi_component import serialization
+
+    module: Any = serialization
+    _check_signature(module.is_dataframe_like, "obj")
+    module.is_dataframe_like = _is_data_frame
+    return True
+
+
+def _is_data_frame(obj: object) -> bool:  # noqa: ARG001 -- named as in Streamlit
+    return False
+
+
 # Uploads
 
 
