@@ -283,7 +283,10 @@ def test_removed_file_gives_way_to_the_network_before(tmp_path: Path) -> None:
 
 
 def test_removed_upload_leaves_the_new_run_reading(tmp_path: Path) -> None:
-    app = bring(open_export(preset="fast", hidden_sizes="500", epochs="1", num_validation="100", threads="1"), saved(state_of(), tmp_path / "net"))
+    app = bring(
+        open_export(preset="fast", hidden_sizes="500", epochs="1", num_validation="100", threads="1"),
+        saved(state_of(), tmp_path / "net"),
+    )
     app = press(app, "train")
     made = shared.scheduler().run(app.session_state["page_address"]["run"])
     assert made
