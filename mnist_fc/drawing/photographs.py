@@ -14,9 +14,10 @@ from mnist_fc.drawing.parts import (
     Part,
     as_strong_as_most,
     connected,
+    digit_like,
     is_clear,
     is_on_paper,
-    on_sheet,
+    suspect_elsewhere,
     weighted_quantile,
     without_borders,
 )
@@ -66,6 +67,8 @@ class Mark:
     """Its ink alone on transparent paper, uint8 (h, w, 4), cropped and possibly shrunk."""
     is_straight: bool
     """Whether it is hardly more than a straight line."""
+    is_suspect: bool
+    """Whether it may belong to a table or an edge rather than to the writing."""
     thickness: float
     """The mean width of its strokes as a share of the diagonal of its box."""
 
@@ -81,10 +84,12 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
     contrast = remove_ruling(ink.contrast, noise_threshold(ink.contrast, is_ruled=True), ink.edges)
     threshold = noise_threshold(contrast, is_ruled=False)
     parts, labels = connected(contrast, threshold, ink.edges)
-    parts = [part for part in parts if is_clear(part, threshold) and is_on_paper(part, labels, ink.luma)]
-    parts = as_strong_as_most(parts)
-    parts = on_sheet(without_borders(parts, labels), ink.paper, labels.shape)
-    marks = _in_lines(_grouped(parts, labels))
+    parts = [part for part in parts if is_clear(part, threshold)]
+    for part in parts:
+        part.is_suspect = not is_on_paper(part, labels, ink.luma)
+    parts = without_borders(as_strong_as_most(digit_like(parts)), labels)
+    suspect_elsewhere(parts, ink.paper, labels.shape)
+    marks = _in_lines(_grouped(digit_like(parts), labels))
     if len(marks) > MAX_MARKS:
         raise DrawingError(f"the picture has {len(marks)} marks; at most {MAX_MARKS} can be read")
     return [
@@ -94,6 +99,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
             mark.after_point,
             _drawing(mark, contrast, labels),
             mark.area < MAX_STRAIGHT * mark.width * math.hypot(mark.box.width, mark.box.height),
+            mark.is_suspect,
             mark.width / math.hypot(mark.box.width, mark.box.height),
         )
         for mark in marks

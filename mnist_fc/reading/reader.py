@@ -29,6 +29,9 @@ MIN_INK_SIZE = 0.06
 
 MAX_DIGITS = 12
 
+MIN_SUSPECT_LOG_ODDS = 4.0
+"""The least log odds of a digit where a table or an edge may be: those that such things leave have less."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -128,8 +131,9 @@ class Reader:
 
         Raises DrawingError for any other array, and for a picture with too many marks.
         """
-        marks = find_marks(rgba)
-        readings = [self.read(mark.drawing) for mark in marks]
+        read = [(mark, self.read(mark.drawing)) for mark in find_marks(rgba)]
+        read = [(mark, reading) for mark, reading in read if not (mark.is_suspect and reading.log_odds < MIN_SUSPECT_LOG_ODDS)]
+        marks, readings = [mark for mark, _ in read], [reading for _, reading in read]
         doubts = doubtful(marks, [reading.digit for reading in readings], max(rgba.shape[:2]))
         return [
             FoundDigit(
