@@ -50,7 +50,7 @@ in the grain of a table beside an empty sheet, which has less."""
 
 MIN_SUSPECT = 20
 """Pixels of the longest side of the smallest suspect part that may be a digit."""
-SLENDER = 0.3
+SLENDER = 0.35
 """A suspect part that is narrower than this share of its length is an edge."""
 BLOB = 0.2
 """A suspect part whose strokes are wider than this share of its length is a stain or grain."""

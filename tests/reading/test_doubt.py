@@ -11,7 +11,7 @@ SIDE = 1000
 
 
 def mark(width: int, height: int, *, is_straight: bool = False, thickness: float = 0.1) -> Mark:
-    return Mark(Box(0, 0, width, height), 0, False, np.zeros((height, width, 4), np.uint8), is_straight, False, thickness)
+    return Mark(Box(0, 0, width, height), 0, False, np.zeros((height, width, 4), np.uint8), is_straight, 1.0, False, thickness)
 
 
 BAR = mark(20, 200, is_straight=True)
