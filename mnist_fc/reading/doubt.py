@@ -20,7 +20,7 @@ MIN_PEN = 0.6
 """A straight 1 is at least this share as thick as the other digits of a picture: a frame may be drawn with a thinner pen."""
 MAX_GAP = 0.7
 """As a share of the height: digits of one number are closer to each other."""
-MIN_SHARE_IN_WORD = 0.6
+MIN_SHARE_IN_WORD = 0.65
 """The same share for marks that are one word or number. Some letters look like digits."""
 MIN_KEYS = 4
 """So many marks that stand alone in a line are judged like a word."""

@@ -154,7 +154,8 @@ class Reader:
         if reading.problem == "no digit" and touching.may_be_two(mark):
             for pair in touching.halves(mark):
                 readings = [self.read(half.drawing) for half in pair]
-                if min(half.log_odds for half in readings) >= touching.MIN_LOG_ODDS:
+                are_bars = all(half.digit == 1 for half in readings)  # as of an N or H
+                if min(half.log_odds for half in readings) >= touching.MIN_LOG_ODDS and not are_bars:
                     return list(zip((pair[0], replace(pair[1], after_point=False)), readings, strict=True))
         return [(mark, reading)]
 
