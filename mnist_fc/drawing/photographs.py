@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from mnist_fc.drawing.errors import DrawingError
+from mnist_fc.drawing.frames import without_frames
 from mnist_fc.drawing.paper import find_ink, noise_threshold
 from mnist_fc.drawing.parts import (
     Box,
@@ -90,6 +91,10 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
     contrast = remove_ruling(ink.contrast, noise_threshold(ink.contrast, is_ruled=True), ink.edges)
     threshold = noise_threshold(contrast, is_ruled=False)
     parts, labels = connected(contrast, threshold, ink.edges)
+    unframed = without_frames(contrast, threshold, parts, labels)
+    if unframed is not None:
+        contrast = unframed
+        parts, labels = connected(contrast, threshold, ink.edges)
     parts = [part for part in parts if is_clear(part, threshold)]
     for part in parts:
         part.is_suspect = not is_on_paper(part, labels, ink.luma)
