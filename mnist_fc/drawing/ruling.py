@@ -19,10 +19,6 @@ BLOCK = 16
 """Pixels along a line of which the median is taken: strokes that cross it are narrower."""
 MIN_COVERAGE = 0.7
 """As a share of a line's length: where it is to be seen."""
-MIN_PIECES = 0.85
-"""The share of a line's short pieces that are not much fainter than most: between the bars of digits there are gaps."""
-FAINT_PIECE = 0.4
-"""As a share of the contrast of most pieces."""
 MIN_LENGTH = 0.3
 """As a share of the picture's side."""
 MIN_LENGTH_OF_MANY = 0.7
@@ -99,8 +95,7 @@ def _traced(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray, y: n
     height, width = contrast.shape
     x, offsets = np.arange(width), np.arange(-REACH, REACH + 1)
     rows = np.rint(y).astype(int)
-    strip = contrast[(rows + offsets[:, None]).clip(0, height - 1), x]
-    profile, local = _typical(strip, 4), _typical(strip, 0)
+    profile = _typical(contrast[(rows + offsets[:, None]).clip(0, height - 1), x], 4)
     middles = (np.arange(profile.shape[1]) * BLOCK + BLOCK // 2).clip(0, width - 1)
     at = rows[middles]
     inside = (at >= 0) & (at < height)
@@ -111,10 +106,6 @@ def _traced(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray, y: n
     first, last = clear[0], clear[-1]
     length = (last - first + 1) * BLOCK
     if len(clear) < MIN_COVERAGE * (last - first + 1) or length < MIN_LENGTH * width:
-        return None
-    # Between the bars of digits side by side there are gaps.
-    darkness = local[:, first : last + 1].max(0)
-    if (darkness > FAINT_PIECE * np.median(darkness)).mean() < MIN_PIECES:
         return None
     ends = np.flatnonzero(inside)[[0, -1]]
     is_edge = edges[at, middles] > 0
