@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from mnist_fc.cli.console import to_json
 from mnist_fc.cli.found import box_fields, save_annotated
 from mnist_fc.cli.options import Subparsers, add_command, add_network_options, load_network
 from mnist_fc.config import ConfigError
 from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.picture_files import load_picture
+from mnist_fc.drawing.pictures import has_even_light
 from mnist_fc.files import printable
-from mnist_fc.reading.reader import EMPTY_READING, Reader, Reading, number, percent
+from mnist_fc.reading.reader import EMPTY_READING, FoundDigit, Reader, Reading, number, percent
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -41,8 +44,8 @@ def run_predict(parsed: argparse.Namespace) -> int:
     for picture in pictures:
         try:
             rgba = load_picture(picture)
-            readings = reader.read_number(rgba)
-            found = reader.read_picture(rgba) if parsed.json or parsed.annotate else []
+            found = reader.read_picture(rgba)
+            readings = _readings(reader, rgba, found)
         except DrawingError as error:
             print(f"error: {error}", file=sys.stderr)
             exit_code = 2
@@ -52,6 +55,13 @@ def run_predict(parsed: argparse.Namespace) -> int:
         fields = _reading_fields(picture, readings) | box_fields(rgba, found)
         print(to_json(fields) if parsed.json else _reading_line(printable(picture), readings), flush=True)
     return exit_code
+
+
+def _readings(reader: Reader, rgba: np.ndarray, found: Sequence[FoundDigit]) -> list[Reading]:
+    """Return the readings of a picture, in order: of the digits found in it, or of a drawing that fills it."""
+    if has_even_light(rgba) and all(each.reading.digit is None for each in found):
+        return reader.read_number(rgba)
+    return [each.reading for each in found] or [EMPTY_READING]
 
 
 def _expanded(argument: str) -> Sequence[str]:

@@ -34,8 +34,8 @@ NOISE_FACTOR = 3.0
 """Ink stands out if it exceeds the upper quartile of the noise by this factor."""
 NOISE_WINDOW = 15
 """Small pixels: the window of the median of what deviates from the paper."""
-CORNER = 9
-"""Small pixels: twice as far from the paper's edges is what the rounding of its corners leaves."""
+CORNER = 0.4
+"""As a share of the window of the median, which rounds the paper's corners: twice as far from its edges is what that leaves."""
 MAX_BOARD = 150
 """The brightness, 0 to 255, of the lightest board on which ink may be light."""
 
@@ -96,7 +96,8 @@ def _is_light_ink(small: np.ndarray, typical: np.ndarray, edges: np.ndarray) -> 
     stands_out = np.abs(deviation).max(2) > 3 * noise + 4
     _, parts = cv2.connectedComponents(stands_out.astype(np.uint8))
     # What reaches the edge of the sheet is its corner, or the table.
-    near_edges = cv2.dilate(edges, np.ones((CORNER, CORNER), np.uint8)) > 0
+    corner = round(CORNER * _window(small))
+    near_edges = cv2.dilate(edges, np.ones((corner, corner), np.uint8)) > 0
     is_clear = ~np.isin(parts, np.unique(parts[near_edges & stands_out])) & stands_out
     outstanding = np.where(is_clear, deviation.sum(2), 0)
     weights = np.abs(outstanding) ** 3

@@ -48,6 +48,13 @@ MIN_ELSEWHERE = 0.3
 """The least contrast of ink where most of it lies on something of another hue than most of the picture: on a small note, or
 in the grain of a table beside an empty sheet, which has less."""
 
+MIN_SUSPECT = 20
+"""Pixels of the longest side of the smallest suspect part that may be a digit."""
+SLENDER = 0.35
+"""A suspect part that is narrower than this share of its length is an edge."""
+BLOB = 0.2
+"""A suspect part whose strokes are wider than this share of its length is a stain or grain."""
+
 BORDER = 2
 """Pixels: what reaches so close to the picture's border is cut off by it."""
 MIN_ENCLOSED = 0.2
@@ -95,6 +102,8 @@ class Part:
     """Of its strokes."""
     in_edges: float
     """The share of it that lies where the paper itself changes."""
+    is_suspect: bool = False
+    """Whether it may belong to a table or an edge rather than to the writing."""
     after_point: bool = False
     line: int = 0
 
@@ -107,6 +116,7 @@ class Part:
             max(self.strength, other.strength),
             (self.width * self.area + other.width * other.area) / area,
             (self.in_edges * self.area + other.in_edges * other.area) / area,
+            self.is_suspect and other.is_suspect,
         )
 
 
@@ -143,7 +153,7 @@ def connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) ->
 
 def as_strong_as_most(parts: list[Part]) -> list[Part]:
     """Return the parts that are not much fainter than most ink, and no stripes along an edge of the paper."""
-    on_paper = [part for part in parts if part.in_edges <= MAX_IN_EDGES]
+    on_paper = [part for part in parts if part.in_edges <= MAX_IN_EDGES and not part.is_suspect] or parts
     if not on_paper:
         return []
     strengths, areas = (np.array([getattr(part, name) for part in on_paper]) for name in ("strength", "area"))
@@ -167,23 +177,34 @@ def without_borders(parts: list[Part], labels: np.ndarray) -> list[Part]:
     return [part for part in whole if not (_encloses(part, parts) or _is_frame(part, labels))]
 
 
-def on_sheet(parts: list[Part], paper: np.ndarray, shape: tuple[int, ...]) -> list[Part]:
-    """Return the parts that lie on paper of the same hue as most ink does: not those on the table."""
-    if not parts:
-        return []
+def digit_like(parts: list[Part]) -> list[Part]:
+    """Return the parts that are not suspect, or have the shape of a digit drawn with a pen: neither a line nor a blob."""
+    kept = []
+    for part in parts:
+        long, short = max(part.box.width, part.box.height), min(part.box.width, part.box.height)
+        is_drawn = long >= MIN_SUSPECT and short > SLENDER * long and part.width < BLOB * long
+        if not part.is_suspect or (is_drawn and part.in_edges < MAX_IN_EDGES):
+            kept.append(part)
+    return kept
+
+
+def suspect_elsewhere(parts: list[Part], paper: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Mark the parts that do not lie on paper of the same hue as most ink does: those on the table."""
+    sure = [part for part in parts if not part.is_suspect]
+    if not sure:
+        return
     scale = paper.shape[1] / shape[1]
     rows = np.array([(part.box.top + part.box.bottom) / 2 * scale for part in parts]).astype(int).clip(0, paper.shape[0] - 1)
     columns = np.array([(part.box.left + part.box.right) / 2 * scale for part in parts]).astype(int).clip(0, paper.shape[1] - 1)
     colours = np.log(paper[rows, columns].astype(np.float32) + 8)
     hues = colours[:, [0, 2]] - colours[:, [1]]
-    weights = np.array([part.area * part.strength for part in parts])
+    weights = np.array([0.0 if part.is_suspect else part.area * part.strength for part in parts])
     typical = [weighted_quantile(hues[:, i], weights) for i in range(2)]
     of_all = np.log(paper.reshape(-1, 3).astype(np.float32) + 8)
     majority = np.median(of_all[:, [0, 2]] - of_all[:, [1]], axis=0)
     least = MIN_ELSEWHERE if np.abs(typical - majority).max() >= MAX_HUE else 0.0
-    return [
-        part for part, hue in zip(parts, hues, strict=True) if np.abs(hue - typical).max() < MAX_HUE and part.strength > least
-    ]
+    for part, hue in zip(parts, hues, strict=True):
+        part.is_suspect |= bool(np.abs(hue - typical).max() >= MAX_HUE or part.strength <= least)
 
 
 def is_clear(part: Part, threshold: np.ndarray) -> bool:

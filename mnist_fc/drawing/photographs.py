@@ -8,15 +8,17 @@ import cv2
 import numpy as np
 
 from mnist_fc.drawing.errors import DrawingError
+from mnist_fc.drawing.frames import without_frames
 from mnist_fc.drawing.paper import find_ink, noise_threshold
 from mnist_fc.drawing.parts import (
     Box,
     Part,
     as_strong_as_most,
     connected,
+    digit_like,
     is_clear,
     is_on_paper,
-    on_sheet,
+    suspect_elsewhere,
     weighted_quantile,
     without_borders,
 )
@@ -47,6 +49,10 @@ JOINED_GAP = 0.17
 """As a share of the stroke's width, on each side: the gaps between the segments of a display are smaller."""
 MAX_DIGIT = 1.3
 """A digit of several strokes is at most this high or wide."""
+MAX_FOUR_GAP = 0.12
+"""The upright of a 4 is at most this far to the right of its open part."""
+MIN_FOUR_FOOT = 0.15
+"""It reaches at least this far below it."""
 SPECK = 0.15
 """What is smaller joins no digit."""
 PIECE = 0.5
@@ -66,6 +72,10 @@ class Mark:
     """Its ink alone on transparent paper, uint8 (h, w, 4), cropped and possibly shrunk."""
     is_straight: bool
     """Whether it is hardly more than a straight line."""
+    bend: float
+    """The distance of the closest parallels between which it lies, as a multiple of the width of its strokes."""
+    is_suspect: bool
+    """Whether it may belong to a table or an edge rather than to the writing."""
     thickness: float
     """The mean width of its strokes as a share of the diagonal of its box."""
 
@@ -81,10 +91,16 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
     contrast = remove_ruling(ink.contrast, noise_threshold(ink.contrast, is_ruled=True), ink.edges)
     threshold = noise_threshold(contrast, is_ruled=False)
     parts, labels = connected(contrast, threshold, ink.edges)
-    parts = [part for part in parts if is_clear(part, threshold) and is_on_paper(part, labels, ink.luma)]
-    parts = as_strong_as_most(parts)
-    parts = on_sheet(without_borders(parts, labels), ink.paper, labels.shape)
-    marks = _in_lines(_grouped(parts, labels))
+    unframed = without_frames(contrast, threshold, parts, labels)
+    if unframed is not None:
+        contrast = unframed
+        parts, labels = connected(contrast, threshold, ink.edges)
+    parts = [part for part in parts if is_clear(part, threshold)]
+    for part in parts:
+        part.is_suspect = not is_on_paper(part, labels, ink.luma)
+    parts = without_borders(as_strong_as_most(digit_like(parts)), labels)
+    suspect_elsewhere(parts, ink.paper, labels.shape)
+    marks = _in_lines(_grouped(digit_like(parts), labels))
     if len(marks) > MAX_MARKS:
         raise DrawingError(f"the picture has {len(marks)} marks; at most {MAX_MARKS} can be read")
     return [
@@ -93,7 +109,9 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
             mark.line,
             mark.after_point,
             _drawing(mark, contrast, labels),
-            mark.area < MAX_STRAIGHT * mark.width * math.hypot(mark.box.width, mark.box.height),
+            _is_bar(mark),
+            _breadth(mark, labels) / mark.width,
+            mark.is_suspect,
             mark.width / math.hypot(mark.box.width, mark.box.height),
         )
         for mark in marks
@@ -193,6 +211,9 @@ def _belong_together(one: Part, other: Part, typical: float) -> bool:
         return True
     if max(b.width, b.height) < SPECK * typical:
         return False
+    left, right = sorted((one, other), key=lambda part: part.box.left)
+    if _is_open_four(left, right, typical):
+        return True
     is_piece = lower < PIECE * typical
     if is_piece and across > 0.4 * narrower and down > -0.2 * typical:
         return True
@@ -203,6 +224,31 @@ def _belong_together(one: Part, other: Part, typical: float) -> bool:
         and min(across, down) > -0.1 * typical
         and (b.top < a.top + 0.3 * a.height)
     )
+
+
+def _is_open_four(left: Part, right: Part, typical: float) -> bool:
+    """Return whether these are the two strokes of a 4: an open one, and an upright at its right that reaches further down."""
+    a, b = left.box, right.box
+    return (
+        _is_bar(right)
+        and b.left - a.right < MAX_FOUR_GAP * typical
+        and b.bottom - a.bottom > MIN_FOUR_FOOT * typical
+        and min(a.bottom, b.bottom) - max(a.top, b.top) > 0.5 * min(a.height, b.height)
+        and min(a.height, b.height) > PIECE * typical
+    )
+
+
+def _is_bar(part: Part) -> bool:
+    """Return whether a part has hardly more ink than a straight line."""
+    return part.area < MAX_STRAIGHT * part.width * math.hypot(part.box.width, part.box.height)
+
+
+def _breadth(mark: Part, labels: np.ndarray) -> float:
+    """Return how far apart the closest parallels are between which a mark lies, in pixels."""
+    box = mark.box
+    mine = np.isin(labels[box.top : box.bottom, box.left : box.right], mark.labels)
+    _, sides, _ = cv2.minAreaRect(cv2.findNonZero(mine.astype(np.uint8)))
+    return float(min(sides)) + 1
 
 
 def _mark_point(point: Part, digits: list[Part], typical: float) -> None:

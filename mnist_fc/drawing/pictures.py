@@ -42,10 +42,8 @@ def ink_coverage(rgba: np.ndarray) -> np.ndarray:
     alpha = rgba[..., 3]
     if (alpha < 128).mean() > MIN_TRANSPARENT or _is_filled_canvas(rgba):
         return alpha / np.float32(255)
-    # ITU-R BT.601 luma, as PIL's "L"
-    gray = rgba[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
-    low, paper, high = np.percentile(border, [10, 50, 90])
+    gray = _luma(rgba)
+    low, paper, high = _light_along_border(gray)
     if high - low <= MAX_EVEN_LIGHT * 255:
         darker, lighter = (paper - gray) / max(paper, 1), (gray - paper) / max(255 - paper, 1)
         contrast = max(darker, lighter, key=lambda contrast: float(contrast.clip(0, 1).sum()))
@@ -53,6 +51,24 @@ def ink_coverage(rgba: np.ndarray) -> np.ndarray:
         contrast = _contrast_in_photograph(gray, float(paper))
     coverage: np.ndarray = contrast.clip(0, 1).astype(np.float32)
     return coverage
+
+
+def has_even_light(rgba: np.ndarray) -> bool:
+    """Return whether the border of a picture, uint8 (H, W, 4), is as even as that of a drawing or a scan."""
+    low, _, high = _light_along_border(_luma(no_larger_than(rgba, MAX_SIDE)))
+    return high - low <= MAX_EVEN_LIGHT * 255
+
+
+def _luma(rgba: np.ndarray) -> np.ndarray:
+    """Return the brightness of a picture as ITU-R BT.601 luma, as PIL's "L", float32 (H, W)."""
+    luma: np.ndarray = rgba[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return luma
+
+
+def _light_along_border(gray: np.ndarray) -> tuple[float, float, float]:
+    """Return the lower decile, the median and the upper decile of the brightness along a picture's border."""
+    low, paper, high = np.percentile(np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]]), [10, 50, 90])
+    return float(low), float(paper), float(high)
 
 
 def no_larger_than(picture: np.ndarray, longest_side: int) -> np.ndarray:

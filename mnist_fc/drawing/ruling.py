@@ -25,6 +25,8 @@ MIN_LENGTH_OF_MANY = 0.7
 """The same for lines that are seen to end on the sheet."""
 MANY = 3
 """So many of them are ruling; fewer may be drawn."""
+MAX_UNEVENNESS = 1.5
+"""A printed line is nowhere more than this many times as dark as along most of it: a stroke that lies on it is darker."""
 MAX_INK = 0.85
 """The contrast up to which a line is divided out; the quotient would be all noise beyond."""
 MIN_HOUGH_TURN = math.pi / 720
@@ -130,7 +132,9 @@ def _erase(result: np.ndarray, contrast: np.ndarray, line: _Line, erased: np.nda
     places = line.rows + offsets[:, None]
     inside = (places >= 0) & (places < height)
     places = places.clip(0, height - 1)
-    profile = cv2.dilate(_typical(contrast[places, x], 6), np.ones((3, 3), np.uint8))
+    typical = _typical(contrast[places, x], 6)
+    typical = np.minimum(typical, MAX_UNEVENNESS * np.median(typical, axis=1, keepdims=True))
+    profile = cv2.dilate(typical, np.ones((3, 3), np.uint8))
     share = cv2.resize(profile, (width, len(offsets)), interpolation=cv2.INTER_LINEAR).clip(0, MAX_INK)
     before = result[places, x]
     after = (1 - (1 - before) / (1 - share) - 0.3 * share).clip(0, 1)

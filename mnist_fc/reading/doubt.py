@@ -1,5 +1,6 @@
 """Doubt what is read in a photograph where it is likelier a line, an edge or noise."""
 
+import math
 from collections.abc import Sequence
 from statistics import median
 
@@ -13,6 +14,16 @@ ALONE = (0.1, 0.5)
 """Where all digits are straight 1s, each is so long, as a share of the picture's longer side; rests of lines may not be."""
 MIN_THICKNESS = 0.07
 """The same for how thick it is. The lines of frames and of squared paper are thinner, as shares of their length."""
+MAX_BEND = 2.2
+"""How bent a line is at most; see `Mark.bend`. A 1 with a flag is more."""
+MIN_PEN = 0.6
+"""A straight 1 is at least this share as thick as the other digits of a picture: a frame may be drawn with a thinner pen."""
+MAX_GAP = 0.7
+"""As a share of the height: digits of one number are closer to each other."""
+MIN_SHARE_IN_WORD = 0.65
+"""The same share for marks that are one word or number. Some letters look like digits."""
+MIN_KEYS = 4
+"""So many marks that stand alone in a line are judged like a word."""
 
 MANY_BARS, BARS_PER_DIGIT = 6, 2
 """So many straight 1s, and more than this for each other digit, are the segments of a display or a grid."""
@@ -22,14 +33,60 @@ def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], longest_side: 
     """Return which of a picture's marks are too doubtful to be the digits as which they are read, None for "not a digit"."""
     if sum(digit is not None for digit in digits) < MIN_SHARE * len(marks):
         return [True] * len(marks)
+    in_text = _in_text(marks, digits)
+    kept = [None if doubt else digit for digit, doubt in zip(digits, in_text, strict=True)]
+    return [one or other for one, other in zip(in_text, _doubtful_bars(marks, kept, longest_side), strict=True)]
+
+
+def _in_text(marks: Sequence[Mark], digits: Sequence[int | None]) -> list[bool]:
+    """Return which marks stand among letters: in a word, or a row of single marks, of which few read as digits."""
+    result = [False] * len(marks)
+    for word in _words(marks):
+        if sum(digits[place] is not None for place in word) < MIN_SHARE_IN_WORD * len(word):
+            for place in word:
+                result[place] = True
+    return result
+
+
+def _words(marks: Sequence[Mark]) -> list[list[int]]:
+    """Return the places of the marks of each word, and of each row of MIN_KEYS or more single marks, as on a keyboard."""
+    words: list[list[int]] = []
+    for place, mark in enumerate(marks):
+        before = marks[place - 1]
+        is_near = mark.box.left - before.box.right < MAX_GAP * max(mark.box.height, before.box.height)
+        if place and before.line == mark.line and is_near:
+            words[-1].append(place)
+        else:
+            words.append([place])
+    rows: dict[int, list[int]] = {}
+    for word in words:
+        if len(word) == 1:
+            rows.setdefault(marks[word[0]].line, []).extend(word)
+    return [*(word for word in words if len(word) > 1), *(row for row in rows.values() if len(row) >= MIN_KEYS)]
+
+
+def _doubtful_bars(marks: Sequence[Mark], digits: Sequence[int | None], longest_side: int) -> list[bool]:
+    """Return which marks are likelier a line than the straight 1 as which they are read."""
     is_bar = [digit == 1 and mark.is_straight for mark, digit in zip(marks, digits, strict=True)]
+    if sum(digit is not None for digit in digits) == 1:  # a lone 1 with a flag is not the side of a frame
+        is_bar = [bar and mark.bend < MAX_BEND for mark, bar in zip(marks, is_bar, strict=True)]
     num_bars, num_others = sum(is_bar), sum(digit is not None for digit in digits) - sum(is_bar)
     if num_bars >= MANY_BARS and num_bars > BARS_PER_DIGIT * num_others:
         return is_bar
-    heights = [mark.box.height for mark, digit, bar in zip(marks, digits, is_bar, strict=True) if digit is not None and not bar]
+    others = [mark for mark, digit, bar in zip(marks, digits, is_bar, strict=True) if digit is not None and not bar]
+    heights = [mark.box.height for mark in others]
     least, most = (0.0, MAX_TALLER * median(heights)) if heights else (share * longest_side for share in ALONE)
     min_thickness = 0.0 if heights else MIN_THICKNESS
+    min_pen = MIN_PEN * median([_pen(mark) for mark in others]) if others else 0.0
     return [
-        bar and not (least <= max(mark.box.width, mark.box.height) <= most and mark.thickness >= min_thickness)
+        bar
+        and not (
+            least <= max(mark.box.width, mark.box.height) <= most and mark.thickness >= min_thickness and _pen(mark) >= min_pen
+        )
         for mark, bar in zip(marks, is_bar, strict=True)
     ]
+
+
+def _pen(mark: Mark) -> float:
+    """Return how thick a mark's strokes are, in pixels."""
+    return mark.thickness * math.hypot(mark.box.width, mark.box.height)

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from mnist_fc.config import NUM_CLASSES, TrainConfig
+from mnist_fc.drawing.intensity import TINY_SIDE
 from mnist_fc.drawing.normalize import extract_ink, normalize, segment_digits
 from mnist_fc.drawing.parts import Box
-from mnist_fc.drawing.photographs import find_marks
+from mnist_fc.drawing.photographs import Mark, find_marks
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP
+from mnist_fc.reading import touching
 from mnist_fc.reading.doubt import doubtful
 from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
 from mnist_fc.reading.rejection import network as rejection_network
@@ -28,6 +30,9 @@ MIN_INK_SIZE = 0.06
 """As a share of the canvas's shorter side. Smaller ink is a dot, which would look like anything once it is enlarged."""
 
 MAX_DIGITS = 12
+
+MIN_SUSPECT_LOG_ODDS = 6.0
+"""The least log odds of a digit where a table or an edge may be: those that such things leave have less."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +131,14 @@ class Reader:
     def read_picture(self, rgba: np.ndarray) -> list[FoundDigit]:
         """Find and read the digits in a picture, uint8 (H, W, 4): line by line, and from left to right within a line.
 
-        Raises DrawingError for any other array, and for a picture with too many marks.
+        A tiny picture is one digit, without the margin of a photograph, if it can be read so. Raises DrawingError for any other
+        array, and for a picture with too many marks.
         """
-        marks = find_marks(rgba)
-        readings = [self.read(mark.drawing) for mark in marks]
+        if max(rgba.shape[:2]) <= TINY_SIDE and (whole := self.read(rgba)).digit is not None and whole.image is not None:
+            return [FoundDigit(Box(0, 0, rgba.shape[1], rgba.shape[0]), 0, False, whole.image, whole)]
+        read = [each for mark in find_marks(rgba) for each in self._read_mark(mark)]
+        read = [(mark, reading) for mark, reading in read if not (mark.is_suspect and reading.log_odds < MIN_SUSPECT_LOG_ODDS)]
+        marks, readings = [mark for mark, _ in read], [reading for _, reading in read]
         doubts = doubtful(marks, [reading.digit for reading in readings], max(rgba.shape[:2]))
         return [
             FoundDigit(
@@ -138,6 +147,17 @@ class Reader:
             for mark, reading, is_doubtful in zip(marks, readings, doubts, strict=True)
             if reading.image is not None
         ]
+
+    def _read_mark(self, mark: Mark) -> list[tuple[Mark, Reading]]:
+        """Read a mark as a digit, or as two that touch."""
+        reading = self.read(mark.drawing)
+        if reading.problem == "no digit" and touching.may_be_two(mark):
+            for pair in touching.halves(mark):
+                readings = [self.read(half.drawing) for half in pair]
+                are_bars = all(half.digit == 1 for half in readings)  # as of an N or H
+                if min(half.log_odds for half in readings) >= touching.MIN_LOG_ODDS and not are_bars:
+                    return list(zip((pair[0], replace(pair[1], after_point=False)), readings, strict=True))
+        return [(mark, reading)]
 
     def read_again(self, found: Sequence[FoundDigit]) -> list[Reading]:
         """Read digits that were found in a picture, perhaps by another network; what was doubtful stays so."""

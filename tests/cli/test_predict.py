@@ -12,6 +12,7 @@ from PIL import Image
 from mnist_fc.cli.main import main
 from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.files import ROOT
+from tests.support.sheets import plain_photographs
 
 COMMAND = [sys.executable, "-m", "mnist_fc", "predict"]
 
@@ -40,6 +41,13 @@ def test_pattern_that_the_shell_left_is_expanded(folder: Path, capsys: pytest.Ca
 def test_file_named_like_a_pattern_is_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = lines_of(["[c].png", "a.png"], capsys)
     assert [line.split(": 7 (")[0] for line in out] == ["[c].png", "a.png"]
+
+
+def test_sheet_on_a_table_is_read_as_a_photograph(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photo,) = plain_photographs(1, 9, content="digit", table="dark wood")
+    Image.fromarray(photo.rgba).save("photo.png")
+    out, _ = lines_of(["photo.png"], capsys)
+    assert out[0].startswith(f"photo.png: {photo.digits[0].label} (")
 
 
 def test_pattern_without_a_file_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """photographs.py, paper.py, ruling.py: what may be a digit is found in photographs; lines, frames and edges are not."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -7,7 +8,7 @@ from mnist_fc.data.photographs import Photograph
 from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.photographs import MAX_MARKS, Mark, find_marks
 from mnist_fc.reading.photo_evaluation import overlap
-from mnist_fc.reading.reader import Reader
+from mnist_fc.reading.reader import Reader, number
 from tests.support.sheets import plain_photographs, sheet
 
 
@@ -68,6 +69,64 @@ def test_frame_around_a_digit_leaves_only_the_digit(frame: str) -> None:
 def test_mark_cut_off_by_the_border_is_none() -> None:
     photos = plain_photographs(3, 8, content="digit", stray_mark="neighbour")
     assert [all_found(photo, find_marks(photo.rgba)) for photo in photos] == [True] * 3
+
+
+def numbers(rgba: np.ndarray) -> str:
+    """Return what is read in a picture, one number per mark, "?" for what is unsure."""
+    return number([found.reading for found in Reader.load().read_picture(rgba)])
+
+
+def test_faint_digit_across_a_deep_shadow_is_read() -> None:
+    rgba = sheet("27", height=150)
+    rgba[..., :3] = 255 - (255 - rgba[..., :3]) // 4
+    shadow = np.tri(rgba.shape[0], rgba.shape[1]) > 0
+    rgba[..., :3] = np.where(shadow[..., None], rgba[..., :3] * 0.45, rgba[..., :3] * 0.95)
+    assert numbers(cv2.GaussianBlur(rgba, (0, 0), 1.5)) == "27"
+
+
+def test_digit_on_a_sheet_on_a_wooden_table_is_read() -> None:
+    photos = plain_photographs(4, 9, content="digit", table="dark wood", ink="blue")
+    assert [numbers(photo.rgba) for photo in photos] == [str(photo.digits[0].label) for photo in photos]
+
+
+def test_strokes_of_an_open_four_are_one_digit() -> None:
+    rgba = sheet("25", height=100)
+    rgba = np.hstack([rgba, np.full_like(rgba, 255)])
+    for stroke in ([(290, 75), (270, 130), (318, 128)], [(330, 80), (322, 172)]):
+        cv2.polylines(rgba, [np.array(stroke)], False, (20, 20, 20, 255), 10, cv2.LINE_AA)
+    assert numbers(rgba) == "254"
+
+
+def test_stroke_along_a_ruled_line_stays() -> None:
+    rgba = sheet("757", height=150)
+    top = 105 + 7  # the bars of the digits, a tenth as thick as they are high
+    for y in range(top % 75, rgba.shape[0], 75):
+        rgba[y : y + 3, :, :3] = np.minimum(rgba[y : y + 3, :, :3], 200)
+    assert numbers(rgba) == "757"
+
+
+@pytest.mark.parametrize("width", [2, 6])
+def test_frame_along_the_border_does_not_turn_paper_into_ink(width: int) -> None:
+    rgba = sheet("7", height=200)
+    rgba[..., :3] = cv2.copyMakeBorder(
+        rgba[width:-width, width:-width, :3], width, width, width, width, cv2.BORDER_CONSTANT, value=(20, 20, 20)
+    )
+    assert numbers(rgba) == "7"
+
+
+def test_two_digits_that_touch_are_read() -> None:
+    rgba, other = sheet("5", height=100), sheet("3", height=100)
+    joined = np.full((rgba.shape[0], rgba.shape[1] + 62, 4), 255, np.uint8)
+    joined[:, : rgba.shape[1]] = rgba
+    joined[:, 62:] = np.minimum(joined[:, 62:], other)
+    assert numbers(joined) == "53"
+
+
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_tiny_picture_without_a_margin_is_one_digit(is_inverted: bool) -> None:
+    gray = cv2.resize(sheet("3", height=100)[50:190, 50:170, 0], (24, 28), interpolation=cv2.INTER_AREA)
+    gray = 255 - gray if is_inverted else gray
+    assert numbers(cv2.cvtColor(gray, cv2.COLOR_GRAY2RGBA)) == "3"
 
 
 def test_lines_are_counted_from_the_top() -> None:

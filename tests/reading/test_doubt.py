@@ -1,5 +1,7 @@
 """Marks in a photograph that are read as digits but are likelier lines, edges or noise."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from mnist_fc.drawing.parts import Box
@@ -10,8 +12,9 @@ SIDE = 1000
 """Pixels of the longer side of the picture."""
 
 
-def mark(width: int, height: int, *, is_straight: bool = False, thickness: float = 0.1) -> Mark:
-    return Mark(Box(0, 0, width, height), 0, False, np.zeros((height, width, 4), np.uint8), is_straight, thickness)
+def mark(width: int, height: int, *, left: int = 0, is_straight: bool = False, bend: float = 1.0, thickness: float = 0.1) -> Mark:
+    box = Box(left, 0, left + width, height)
+    return Mark(box, 0, False, np.zeros((height, width, 4), np.uint8), is_straight, bend, False, thickness)
 
 
 BAR = mark(20, 200, is_straight=True)
@@ -42,3 +45,24 @@ def test_thin_lone_line_is_not_a_one() -> None:
 
 def test_picture_of_noise_has_no_digits() -> None:
     assert doubtful([DIGIT] * 5, [7, None, None, None, 3], SIDE) == [True] * 5
+
+
+def test_line_thinner_than_the_pen_is_not_a_one() -> None:
+    side = mark(8, 200, is_straight=True, thickness=0.04)
+    assert doubtful([DIGIT, side, DIGIT], [7, 1, 4], SIDE) == [False, True, False]
+
+
+def test_lone_one_with_a_flag_is_a_digit() -> None:
+    assert doubtful([mark(70, 200, is_straight=True, bend=4, thickness=0.04)], [1], SIDE) == [False]
+
+
+def test_letters_of_a_word_that_look_like_digits_are_doubtful() -> None:
+    word = [mark(120, 200, left=150 * place) for place in range(5)]
+    price = [mark(120, 200, left=1500 + 150 * place) for place in range(3)]
+    assert doubtful([*word, *price], [5, None, 0, None, None, 2, 7, 4], 3000) == [*[True] * 5, *[False] * 3]
+
+
+def test_keys_that_look_like_digits_are_doubtful() -> None:
+    keys = [mark(120, 200, left=400 * place) for place in range(5)]
+    number = [replace(mark(120, 200, left=150 * place), line=1) for place in range(4)]
+    assert doubtful([*keys, *number], [None, 0, 1, None, None, 1, 9, 8, 4], 3000) == [*[True] * 5, *[False] * 4]

@@ -1,0 +1,56 @@
+"""Take away the frames and cells that digits touch, so that the digits stay."""
+
+import cv2
+import numpy as np
+
+from mnist_fc.drawing.parts import MAX_FRAME_INK, Part
+from mnist_fc.drawing.ruling import remove_ruling
+
+MIN_SIDE = 60
+"""Pixels of the shorter side of the smallest frame."""
+BAND = 0.18
+"""As a share of the shorter side: the lines of a frame run so close to its sides, even where it is tilted."""
+MIN_COVERED = 0.85
+"""A frame's line is to be seen along this share of each side. It is about two thirds of a round 0."""
+MIN_LEFT = 0.3
+"""What is left must be so high, as a share of the frame's shorter side: else the lines were strokes, as those of a square 8."""
+
+
+def without_frames(contrast: np.ndarray, threshold: np.ndarray, parts: list[Part], labels: np.ndarray) -> np.ndarray | None:
+    """Return the contrast without the lines of frames that touch digits, float32 (h, w); None if there are none.
+
+    The planes and parts are as for `parts.connected`.
+    """
+    result = contrast.copy()
+    has_changed = False
+    for part in parts:
+        box = part.box
+        if min(box.width, box.height) < MIN_SIDE or part.area > MAX_FRAME_INK * box.width * box.height:
+            continue
+        window = slice(box.top, box.bottom), slice(box.left, box.right)
+        mine = (labels[window] == part.labels[0]).astype(np.uint8)
+        if not _is_framed(mine):
+            continue
+        whole = cv2.dilate(mine, np.ones((5, 5), np.uint8)) > 0
+        inked = np.where(whole, contrast[window], 0).astype(np.float32)
+        left = remove_ruling(inked, threshold[window], np.zeros_like(mine))
+        if _has_digit(left > threshold[window], MIN_LEFT * min(box.width, box.height)):
+            result[window] = np.where(whole, left, result[window])
+            has_changed = True
+    return result if has_changed else None
+
+
+def _is_framed(mine: np.ndarray) -> bool:
+    """Return whether ink, uint8 (h, w), runs along all four sides of its box."""
+    band = max(1, round(BAND * min(mine.shape)))
+    sides = (mine[:band].any(0), mine[-band:].any(0), mine[:, :band].any(1), mine[:, -band:].any(1))
+    return all(float(side.mean()) >= MIN_COVERED for side in sides)
+
+
+def _has_digit(inked: np.ndarray, least: float) -> bool:
+    """Return whether there is connected ink, bool (h, w), of at least this height in pixels, that is not part of the frame."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(inked.astype(np.uint8))
+    height, width = inked.shape
+    left, top, right, down = stats[1:, 0], stats[1:, 1], stats[1:, 0] + stats[1:, 2], stats[1:, 1] + stats[1:, 3]
+    is_inside = (left > 0.02 * width) & (top > 0.02 * height) & (right < 0.98 * width) & (down < 0.98 * height)
+    return bool((is_inside & (stats[1:, 3] > least) & (stats[1:, 2] > 0.2 * stats[1:, 3])).any())
