@@ -140,7 +140,7 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
     expect(shown(page, "preset")).to_have_value("custom")  # an open list closes when its control changes
     choose_by_typing(page, "preset", "blog-keras")
     choose_by_typing(page, "preset", "fast")
-    expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", "5")
+    expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", str(PRESETS["fast"].num_epochs))
     expect(shown(page, "augmentation")).to_have_value("none")
     for key, preset in (("ArrowRight", "custom"), ("ArrowLeft", "fast")):  # answered after all earlier changes
         press(page, "epochs", key)
@@ -169,8 +169,8 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
         augmentation="shift",
         batch_size=2048,
         optimizer="adamw",
-        hidden_sizes=(500, 8),
-        learning_rate=0.002,
+        hidden_sizes=(256, 8),
+        learning_rate=0.003,
         label_smoothing=0.2,
         weight_decay=1e-6,
         activation="gelu",

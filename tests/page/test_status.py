@@ -122,26 +122,28 @@ def test_looking_back_shows_the_figures_of_that_moment(open_page: Open) -> None:
         page.locator(".timeline output"),
         page.locator(".series:has-text('test') b"),
     )
-    expect(output).to_have_text("step 20, final")
+    expect(output).to_have_text("step 30, final")
     expect(test).to_have_count(2)
     at_the_end = page.locator(".chart-heading").all_inner_texts()
     slider.press("Home")
-    expect(progress(page)).to_have_text("Step 0 of 20")
+    expect(progress(page)).to_have_text("Step 0 of 30")
     expect(page.locator(".chart-heading b")).to_have_count(0)
     expect(words).to_have_text("No step has been taken yet.")
     slider.press("ArrowRight")
     expect(output).to_have_text("step 5")
-    expect(progress(page)).to_have_text(re.compile(r"^Step 5 of 20 · train accuracy \d+\.\d\d% · loss \d\.\d{3}$"))
+    expect(progress(page)).to_have_text(re.compile(r"^Step 5 of 30 · train accuracy \d+\.\d\d% · loss \d\.\d{3}$"))
     train = page.locator(".chart-heading", has_text="Accuracy").locator(".series:has-text('train') b")
     expect(progress(page)).to_contain_text(train.inner_text())
     expect(test).to_have_count(0)
     expect(page.locator(".series:has-text('validation') b")).to_have_count(0)  # before the end of the first epoch
-    slider.press("ArrowRight")
+    for step in (10, 15):
+        slider.press("ArrowRight")
+        expect(output).to_have_text(f"step {step}")
     expect(page.locator(".series:has-text('validation') b")).to_have_count(2)
     expect(test).to_have_count(0)
     expect(status(page)).to_have_text("done")
     slider.press("End")
-    expect(output).to_have_text("step 20, final")
+    expect(output).to_have_text("step 30, final")
     expect(progress(page)).to_contain_text("Test accuracy")
     expect(test).to_have_count(2)
     assert page.locator(".chart-heading").all_inner_texts() == at_the_end

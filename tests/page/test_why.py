@@ -430,7 +430,8 @@ def test_overfitting_run_is_named_and_augmentation_is_set(small_server_page: Pag
     page = small_server_page
     # At this rate the run overfits from about epoch 60 to its end. At a higher one the training loss has spikes, after which
     # the network no longer overfits.
-    page.goto("/?preset=fast&num_validation=0&schedule=constant&learning_rate=0.002&epochs=100&threads=1")
+    settings = "hidden_sizes=500&batch_size=200&label_smoothing=0&learning_rate=0.002&epochs=100&threads=1"
+    page.goto(f"/?preset=fast&num_validation=0&schedule=constant&{settings}")
     ready(page)
     click(page, "train")
     diagnosis = page.locator(".st-key-diagnosis")
