@@ -145,6 +145,15 @@ def test_options_reach_the_config_of_the_run(quick: list[str], tmp_path: Path, c
     )
 
 
+@pytest.mark.parametrize(("share", "is_told"), [(1.7, True), (0.6, False)])
+def test_slow_bfloat16_is_told(
+    share: float, is_told: bool, quick: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_fc.cli.train.bfloat16_share", lambda: share)
+    out, _ = run([*quick, "--precision", "bfloat16"], capsys)
+    assert ("products in bfloat16 take 1.7 times as long" in "\n".join(out)) is is_told
+
+
 def test_diverging_training_reports_why_and_keeps_finite_weights(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     out, err = run([*quick, *as_options(OVERFLOWING), "--json"], capsys, code=1)
     result = json.loads(out[-1])

@@ -41,6 +41,16 @@ def test_the_default_stays_when_no_way_is_clearly_faster(kind: products.Kind, mo
     assert products.choose(kind, *SIZES, torch.get_num_threads()).way == "default"
 
 
+@pytest.mark.parametrize(("bfloat16", "is_faster"), [(slow, False), (kernels.multiply, True)])
+@pytest.mark.usefixtures("no_choices")
+def test_the_share_of_bfloat16_tells_the_faster_precision(
+    bfloat16: kernels.Multiply, is_faster: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(kernels.MULTIPLY, "float32", {"only": kernels.multiply if not is_faster else slow})
+    monkeypatch.setitem(kernels.MULTIPLY, "bfloat16", {"only": bfloat16})
+    assert (products.bfloat16_share() < 1) is is_faster
+
+
 @pytest.mark.usefixtures("no_choices")
 def test_small_products_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(kernels.MULTIPLY, "float32", {"default": slow, "other": kernels.multiply})
