@@ -46,7 +46,7 @@ def test_every_import_is_internal_standard_or_a_requirement() -> None:
     text = (ROOT / "requirements.txt").read_text("utf-8")
     named = {name.lower().replace("-", "_") for name in re.findall(r"^([A-Za-z][\w-]*)", text, re.MULTILINE)}
     named |= {module for package, module in MODULES.items() if package in named}
-    peers = {"keras", "sklearn"}  # optional: timed if installed
+    optional = {"peers.py": {"keras", "sklearn"}, "jax_scan.py": {"jax"}}  # timed if installed
     for path in FILES:
-        others = peers if path.name == "peers.py" else set()
+        others = optional.get(path.name, set())
         assert set(imported_by(path)) - {"mnist_fc", "app"} - others - set(sys.stdlib_module_names) <= named, path

@@ -56,9 +56,9 @@ def test_address_follows_the_controls() -> None:
     app.select_slider(key="learning_rate").set_value(0.03).run()
     app.select_slider(key="epochs").set_value(10).run()
     app.select_slider(key="num_layers").set_value(2).run()
-    assert query(app) == {"preset": "fast", "learning_rate": "0.03", "epochs": "10", "hidden_sizes": "500,500"}
-    app.select_slider(key="learning_rate").set_value(0.005).run()
-    app.select_slider(key="epochs").set_value(5).run()
+    assert query(app) == {"preset": "fast", "learning_rate": "0.03", "epochs": "10", "hidden_sizes": "256,256"}
+    app.select_slider(key="learning_rate").set_value(PRESETS["fast"].learning_rate).run()
+    app.select_slider(key="epochs").set_value(PRESETS["fast"].num_epochs).run()
     app.select_slider(key="num_layers").set_value(1).run()
     assert query(app) == {"preset": "fast"}
 

@@ -39,7 +39,15 @@ from tests.support.settings import as_query
 from tests.support.waiting import wait_for, wait_for_steps, wait_until, wait_until_ended
 
 DIVERGING = PRESETS["fast"].replace(
-    optimizer="sgd", learning_rate=1.0, schedule="constant", hidden_sizes=(64,) * 4, num_validation=500, num_epochs=5, threads=1
+    optimizer="sgd",
+    learning_rate=1.0,
+    schedule="constant",
+    hidden_sizes=(64,) * 4,
+    num_validation=500,
+    num_epochs=5,
+    batch_size=200,
+    label_smoothing=0.0,
+    threads=1,
 )
 """With a momentum of 0.9 the loss climbs immediately on every machine, whether it overflows or not."""
 
