@@ -14,6 +14,7 @@ from mnist_fc.drawing.intensity import TINY_SIDE
 from mnist_fc.drawing.normalize import extract_ink, normalize, segment_digits
 from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.photographs import Mark, find_marks
+from mnist_fc.drawing.pictures import has_even_light
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP
@@ -33,6 +34,10 @@ MAX_DIGITS = 12
 
 MIN_SUSPECT_LOG_ODDS = 6.0
 """The least log odds of a digit where a table or an edge may be: those that such things leave have less."""
+
+
+MIN_WHOLE_LOG_ODDS = 4.0
+"""The least log odds of a whole picture that is one digit, where its parts were read as digits, too."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +136,8 @@ class Reader:
     def read_picture(self, rgba: np.ndarray) -> list[FoundDigit]:
         """Find and read the digits in a picture, uint8 (H, W, 4): line by line, and from left to right within a line.
 
-        A tiny picture is one digit, without the margin of a photograph, if it can be read so. Raises DrawingError for any other
-        array, and for a picture with too many marks.
+        A tiny picture is one digit, without the margin of a photograph, if it can be read so, and so is an evenly lit one that is
+        surely a digit as a whole. Raises DrawingError for any other array, and for a picture with too many marks.
         """
         if max(rgba.shape[:2]) <= TINY_SIDE and (whole := self.read(rgba)).digit is not None and whole.image is not None:
             return [FoundDigit(Box(0, 0, rgba.shape[1], rgba.shape[0]), 0, False, whole.image, whole)]
@@ -140,13 +145,28 @@ class Reader:
         read = [(mark, reading) for mark, reading in read if not (mark.is_suspect and reading.log_odds < MIN_SUSPECT_LOG_ODDS)]
         marks, readings = [mark for mark, _ in read], [reading for _, reading in read]
         doubts = doubtful(marks, [reading.digit for reading in readings], max(rgba.shape[:2]))
-        return [
+        found = [
             FoundDigit(
                 mark.box, mark.line, mark.after_point, reading.image, _unsure(reading) if is_doubtful else reading, is_doubtful
             )
             for mark, reading, is_doubtful in zip(marks, readings, doubts, strict=True)
             if reading.image is not None
         ]
+        return self._whole(rgba, found) or found
+
+    def _whole(self, rgba: np.ndarray, found: Sequence[FoundDigit]) -> list[FoundDigit]:
+        """Return the one digit that an evenly lit picture surely is, if one or two were found in it; else nothing.
+
+        A drawing with a thin pen, or one that fills the picture, may fall into parts that look like digits.
+        """
+        num_digits = sum(each.reading.digit is not None for each in found)
+        if not 1 <= num_digits <= 2 or not has_even_light(rgba):
+            return []
+        reading, *others = self.read_number(rgba)
+        if others or reading.image is None or reading.digit is None or reading.log_odds < MIN_WHOLE_LOG_ODDS:
+            return []
+        lefts, tops, rights, bottoms = zip(*(each.box for each in found), strict=True)
+        return [FoundDigit(Box(min(lefts), min(tops), max(rights), max(bottoms)), 0, False, reading.image, reading)]
 
     def _read_mark(self, mark: Mark) -> list[tuple[Mark, Reading]]:
         """Read a mark as a digit, or as two that touch."""

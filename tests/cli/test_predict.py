@@ -6,12 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from mnist_fc.cli.main import main
+from mnist_fc.cli.predict import _readings
+from mnist_fc.data.pen_digits import CONDITIONS, draw
 from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.files import ROOT
+from mnist_fc.reading.reader import Reader
+from tests.support.handwriting import COPIES, handwriting
 from tests.support.sheets import plain_photographs
 
 COMMAND = [sys.executable, "-m", "mnist_fc", "predict"]
@@ -112,3 +117,13 @@ def test_modules_of_other_commands_are_not_imported(folder: Path) -> None:
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "torch" in imported
     assert imported.isdisjoint({"jinja2", "onnx", "optuna", "sqlalchemy", "streamlit", "sympy", "tensorboard", "torchvision"})
+
+
+@pytest.mark.parametrize("condition", ["huge", "thin", "corner"])
+def test_picture_of_one_drawing_is_read_as_the_canvas_reads_it(condition: str) -> None:
+    """Thin drawings and those that fill the picture fall into parts, as the marks of a photograph."""
+    digits, random, reader = handwriting(2), np.random.default_rng(0), Reader.load()
+    for strokes in digits.strokes[::COPIES]:
+        rgba = draw(strokes, CONDITIONS[condition], random)
+        on_canvas = [reading.digit for reading in reader.read_number(rgba)]
+        assert [reading.digit for reading in _readings(reader, rgba, reader.read_picture(rgba))] == on_canvas
