@@ -59,7 +59,7 @@ def run_predict(parsed: argparse.Namespace) -> int:
 
 def _readings(reader: Reader, rgba: np.ndarray, found: Sequence[FoundDigit]) -> list[Reading]:
     """Return the readings of a picture, in order: of the digits found in it, or of a drawing that fills it."""
-    if has_even_light(rgba) and all(each.reading.digit is None for each in found):
+    if all(each.reading.digit is None for each in found) and has_even_light(rgba):
         return reader.read_number(rgba)
     return [each.reading for each in found] or [EMPTY_READING]
 

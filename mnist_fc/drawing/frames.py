@@ -9,11 +9,11 @@ from mnist_fc.drawing.ruling import remove_ruling
 MIN_SIDE = 60
 """Pixels of the shorter side of the smallest frame."""
 BAND = 0.18
-"""As a share of the shorter side: the lines of a frame run so close to its sides, even where it is tilted."""
+"""As a share of the shorter side: the lines of a frame run this close to its sides, even where it is tilted."""
 MIN_COVERED = 0.85
 """A frame's line is to be seen along this share of each side. It is about two thirds of a round 0."""
 MIN_LEFT = 0.3
-"""What is left must be so high, as a share of the frame's shorter side: else the lines were strokes, as those of a square 8."""
+"""What is left must be at least this high, as a share of the frame's shorter side: else the lines were those of a square 8."""
 
 
 def without_frames(contrast: np.ndarray, threshold: np.ndarray, parts: list[Part], labels: np.ndarray) -> np.ndarray | None:

@@ -30,8 +30,8 @@ Measured times of oneDNN as shares of MKL's: about 0.5 on an AMD EPYC of family 
 """
 
 ROUNDS, CONFIRMATIONS = 8, 3
-"""Each way is timed so many times, in turn, and its shortest time counts: it is the one that others disturbed least. On a busy
-machine a few rounds mislead, so a way that seems clearly faster must stay so in so many further series."""
+"""A series times each way ROUNDS times, in turn, and the shortest time counts: it is the one that others disturbed least. On a
+busy machine one series may mislead, so a way that seems clearly faster must stay so in CONFIRMATIONS further series."""
 
 FEW_OPERATIONS, MOST_OPERATIONS = 4e6, 4e8
 """Products of fewer floating-point operations use the default. Of larger ones a part of the rows is measured."""
@@ -62,11 +62,11 @@ def choose(kind: Kind, num_rows: int, num_in: int, num_out: int, precision: str,
     if len(ways) == 1 or operations < FEW_OPERATIONS:
         return Choice(default, {})
     operands = _operands(kind, max(1, int(num_rows * min(1, MOST_OPERATIONS / operations))), num_in, num_out)
-    seconds = _measure(ways, *operands)
+    seconds = _measure(ways, operands)
     for _ in range(CONFIRMATIONS):
         if _clearly_fastest(seconds) == default:
             break
-        again = _measure(ways, *operands)
+        again = _measure(ways, operands)
         seconds = {way: min(seconds[way], again[way]) for way in ways}
     chosen = _clearly_fastest(seconds)
     times = ", ".join(f"{way} {1e6 * shortest:.0f} us" for way, shortest in seconds.items())
@@ -95,13 +95,15 @@ def bfloat16_share(num_rows: int = 100, num_in: int = 784, num_out: int = 500) -
     for kind in kinds:
         ways = {precision: fastest(kind, num_rows, num_in, num_out, precision) for precision in total}
         operands = _operands(kind, num_rows, num_in, num_out)
-        series = [_measure(ways, *operands) for _ in range(1 + CONFIRMATIONS)]
-        for precision in total:
-            total[precision] += min(seconds[precision] for seconds in series)
+        for precision, seconds in _measure(ways, operands, num_rounds=ROUNDS * (1 + CONFIRMATIONS)).items():
+            total[precision] += seconds
     return total["bfloat16"] / total["float32"]
 
 
-def _operands(kind: Kind, num_rows: int, num_in: int, num_out: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+Operands = tuple[Tensor, Tensor, Tensor | None, Tensor]
+
+
+def _operands(kind: Kind, num_rows: int, num_in: int, num_out: int) -> Operands:
     """Return a, b, bias and out of a product, with the strides that they have in training."""
     inputs, weight, dz = torch.ones(num_rows, num_in), torch.ones(num_out, num_in), torch.ones(num_rows, num_out)
     match kind:
@@ -113,12 +115,12 @@ def _operands(kind: Kind, num_rows: int, num_in: int, num_out: int) -> tuple[Ten
             return dz, weight, None, inputs
 
 
-def _measure(ways: Mapping[str, Multiply], a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> dict[str, float]:
+def _measure(ways: Mapping[str, Multiply], operands: Operands, num_rounds: int = ROUNDS) -> dict[str, float]:
     """Return the shortest time of each way, in seconds."""
     seconds = dict.fromkeys(ways, float("inf"))
-    for _ in range(ROUNDS):
+    for _ in range(num_rounds):
         for way, multiply in ways.items():
             started = time.perf_counter()
-            multiply(a, b, bias, out)
+            multiply(*operands)
             seconds[way] = min(seconds[way], time.perf_counter() - started)
     return seconds

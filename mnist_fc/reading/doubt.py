@@ -23,7 +23,7 @@ MAX_GAP = 0.7
 MIN_SHARE_IN_WORD = 0.65
 """The same share for marks that are one word or number. Some letters look like digits."""
 MIN_KEYS = 4
-"""So many marks that stand alone in a line are judged like a word."""
+"""At least this many marks that stand alone in a line are judged like a word."""
 
 MANY_BARS, BARS_PER_DIGIT = 6, 2
 """So many straight 1s, and more than this for each other digit, are the segments of a display or a grid."""

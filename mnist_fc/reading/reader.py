@@ -1,5 +1,6 @@
 """Read drawings: each becomes a digit with its probabilities and runner-up, "not a digit", or a number of several digits."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -165,8 +166,8 @@ class Reader:
         reading, *others = self.read_number(rgba)
         if others or reading.image is None or reading.digit is None or reading.log_odds < MIN_WHOLE_LOG_ODDS:
             return []
-        lefts, tops, rights, bottoms = zip(*(each.box for each in found), strict=True)
-        return [FoundDigit(Box(min(lefts), min(tops), max(rights), max(bottoms)), 0, False, reading.image, reading)]
+        box = functools.reduce(Box.union, (each.box for each in found))
+        return [FoundDigit(box, 0, False, reading.image, reading)]
 
     def _read_mark(self, mark: Mark) -> list[tuple[Mark, Reading]]:
         """Read a mark as a digit, or as two that touch."""

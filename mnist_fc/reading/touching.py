@@ -10,17 +10,17 @@ from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.photographs import Mark
 
 MIN_WIDTH = 0.85
-"""As a share of the height: two digits are at least so wide."""
+"""As a share of the height: two digits are at least this wide."""
 MAX_WIDTH = 2.4
-"""They are at most so wide."""
+"""As a share of the height: they are at most this wide."""
 SLANTS = (-0.3, 0.0, 0.3)
 """Columns per row of a cut."""
 PLACES = np.linspace(0.28, 0.72, 12)
 """Where a cut crosses the middle row, as shares of the width."""
 NUM_CUTS = 4
-"""So many of the cuts that cross the least ink are tried."""
+"""The number of cuts that are tried: those that cross the least ink."""
 MIN_LOG_ODDS = 4.0
-"""Each half is at least so surely a digit. The halves of letters and lines rarely are."""
+"""The least log odds of each half. The halves of letters and lines rarely are."""
 
 
 def may_be_two(mark: Mark) -> bool:

@@ -117,7 +117,7 @@ def panel() -> None:
     if not _can_choose_precision():
         drawn.discard("precision")
     with _widgets().drawn({key: _shown(key) for key in KEYS if key in drawn}):
-        _draw(on_page)
+        _draw(on_page, drawn)
 
 
 def _shown(key: str) -> Any:
@@ -125,8 +125,11 @@ def _shown(key: str) -> Any:
     return session.is_detached() if key == "detached" else _settings().value(key)
 
 
-def _draw(on_page: Set[str]) -> None:
-    """Draw the controls that are `on_page`, under their headings and with the figures that follow from them."""
+def _draw(on_page: Set[str], drawn: Set[str]) -> None:
+    """Draw the controls that are `on_page`, under their headings and with the figures that follow from them.
+
+    In place of those that are not `drawn`, say why there is nothing to choose.
+    """
     settings = _settings()
     config = settings.config
     run = session.watched_run()
@@ -162,7 +165,7 @@ def _draw(on_page: Set[str]) -> None:
             _against_overfitting(on_page)
     if on_page & set(MACHINE):
         with st.expander("Data, seed and hardware", key="machine"):
-            _data_start_and_machine(on_page)
+            _data_start_and_machine(on_page, drawn)
     if on_page:
         st.caption("Copy this page's address to share these settings.")
 
@@ -239,7 +242,7 @@ def _against_overfitting(on_page: Set[str]) -> None:
     )
 
 
-def _data_start_and_machine(on_page: Set[str]) -> None:
+def _data_start_and_machine(on_page: Set[str], drawn: Set[str]) -> None:
     _slider(
         on_page,
         "num_validation",
@@ -262,24 +265,17 @@ def _data_start_and_machine(on_page: Set[str]) -> None:
             key="seed",
             help="The same seed and settings give the same run on this machine.",
         )
-    _precision(on_page)
-    if (most := shared.scheduler().max_threads) > 1:
-        _slider(on_page, "threads", "Threads", range(1, most + 1), "Processor cores to train on.")
-    elif "threads" in on_page:
+    _precision(on_page, drawn)
+    _slider(drawn, "threads", "Threads", range(1, shared.scheduler().max_threads + 1), "Processor cores to train on.")
+    if "threads" in on_page - drawn:
         st.caption("Threads: 1, since each training has one core.")
 
 
-def _precision(on_page: Set[str]) -> None:
-    if _can_choose_precision():
-        _choice(
-            on_page,
-            "precision",
-            "Precision",
-            "That of matrix products in training. bfloat16 has fewer digits and costs at most 0.1 points of accuracy.",
-        )
-        if "precision" in on_page and (share := shared.scheduler().bfloat16_share) is not None:
-            st.caption(f"On this processor, products in bfloat16 take {share:.0%} of the time.")
-    elif "precision" in on_page:
+def _precision(on_page: Set[str], drawn: Set[str]) -> None:
+    _choice(drawn, "precision", "Precision", "That of matrix products in training. bfloat16 has fewer digits.")
+    if "precision" in drawn and (share := shared.scheduler().bfloat16_share) is not None:
+        st.caption(f"On this processor, products in bfloat16 take {share:.0%} of the time.")
+    if "precision" in on_page - drawn:
         st.caption("Precision: float32, since this processor multiplies bfloat16 no faster. AMX or AVX512_BF16 would.")
 
 
