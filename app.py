@@ -13,4 +13,4 @@ if __name__ == "__main__":
 else:
     from mnist_fc.views import serving
 
-    app = st.App(__file__, routes=serving.routes(), lifespan=serving.lifespan)
+    app = st.App(__file__, routes=serving.routes(), middleware=serving.middleware(), lifespan=serving.lifespan)

@@ -1,6 +1,9 @@
 """Train a fully connected network on MNIST on the CPU, watch it learn, draw a digit and see it read.
 
-Each package has a docstring that says what it is for and where to start. Each imports only what stands below it:
+Start with config.py, which has every setting, and training/engine.py, which trains; then views/page.py for the page or
+cli/main.py for the command line. Each package's docstring says what it is for and where to start reading.
+
+Each package imports only what stands below it:
 
     app, __main__
     views                           the page; the only code that knows Streamlit
@@ -10,7 +13,7 @@ Each package has a docstring that says what it is for and where to start. Each i
     runs, analysis, data
     network, drawing
     config, records, files          every setting; what a run yields; reading and writing files
-    cpus                            the cores that this process may use
+    cpus, garbage                   the cores that this process may use; garbage collection at start
 
 pyproject.toml states this as contracts, which import-linter checks.
 """

@@ -1,6 +1,5 @@
 """The command line, `python -m mnist_fc`. Start reading in cli/."""
 
-import gc
 import os
 import sys
 
@@ -13,10 +12,9 @@ if not sys.flags.safe_path:
     sys.path.append(sys.path.pop(0))
 
 if __name__ == "__main__":
-    # What is imported stays. Looking for garbage among it would take a fifth of the time to the first answer.
-    gc.disable()
-    from mnist_fc.cli.main import main
+    from mnist_fc.garbage import not_collected
 
-    gc.freeze()
-    gc.enable()
+    with not_collected():  # looking for garbage among the imports would take a fifth of the time to the first answer
+        from mnist_fc.cli.main import main
+
     sys.exit(main())

@@ -9,7 +9,7 @@ import numpy as np
 Outcome = Literal["done", "stopped", "failed"]
 
 NOT_FINITE = "stopped being a finite number"
-"""Part of the message of every run that diverged."""
+"""Part of the message of every run whose loss overflowed."""
 
 Weights = dict[str, np.ndarray]
 """A state dict as float32 arrays, which can be sent to other processes."""
@@ -120,6 +120,11 @@ class EndRecord:
 
 
 Record = StepRecord | EpochRecord | WeightsRecord | HistogramsRecord | StateRecord | EndRecord
+
+
+def reports_overflow(message: str) -> bool:
+    """Return whether the message of a failed run or trial says that its loss overflowed."""
+    return NOT_FINITE in message
 
 
 def step_of(state: Mapping[str, np.ndarray]) -> int:

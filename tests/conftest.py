@@ -1,6 +1,7 @@
 """Fixtures for all tests: the real data, a server with its page, a browser; and the markers of the tiers."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,17 +30,18 @@ hypothesis.settings.register_profile("all", PROFILE, max_examples=50)
 hypothesis.settings.load_profile("standard")  # tests/run all passes --hypothesis-profile all
 
 
-PROCESS_FIXTURES = {
+INTEGRATION_FIXTURES = {
     "server",
     "small_server",
     "proxy",
     "members",
+    "mixed",
     "open_scheduler",
     "own_small_store",
     "scheduler",
     "shared_scheduler",
 }
-"""Fixtures that start other programs."""
+"""Fixtures that start other programs or train for seconds."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects by these markers
@@ -49,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = item.fixturenames if isinstance(item, pytest.Function) else []
         if "browser" in fixtures:
             item.add_marker("browser")
-        if PROCESS_FIXTURES.intersection(fixtures):
+        if INTEGRATION_FIXTURES.intersection(fixtures):
             item.add_marker("integration")
         if LOAD in item.path.parents:
             item.add_marker("slow")
@@ -73,7 +75,8 @@ def own_small_store(own_store: None, small_npz: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _plain_environment() -> Iterator[None]:
-    """Unset the program's own environment variables."""
+    """Unset the program's own environment variables, and heed Ctrl-C, which a shell lets jobs in the background ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("MNIST_FC_")]:
             patch.delenv(name)
@@ -124,12 +127,18 @@ def seven() -> list[Stroke]:
     return [Stroke(((90, 80), (190, 80), (130, 220)), 20), Stroke(((115, 150), (175, 150)), 20)]
 
 
+def tracebacks(server: Server) -> str:
+    """Return the server's log from its first traceback on."""
+    _, found, rest = server.log.read_text().partition("Traceback")
+    return found + rest
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Start a server of the page with the whole of MNIST; fail if it has logged a traceback."""
     with running_server(tmp_path_factory.mktemp("server")) as running:
         yield running
-        assert "Traceback" not in running.log.read_text()
+        assert not tracebacks(running)
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +146,7 @@ def small_server(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     """Start a server of the page with the data of `small`, on which an epoch takes a moment."""
     with running_server(tmp_path_factory.mktemp("small_server"), MNIST_FC_DATA=str(small_npz)) as running:
         yield running
-        assert "Traceback" not in running.log.read_text()
+        assert not tracebacks(running)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import numpy as np
 from mnist_fc.analysis.curves import Curve, epoch_curve, train_curve
 from mnist_fc.analysis.results import test_curve
 from mnist_fc.config import FIELDS, NUM_CLASSES, Range, TrainConfig
-from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, StepRecord
+from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, StepRecord, reports_overflow
 
 GUESSING_LOSS = math.log(NUM_CLASSES)
 
@@ -107,7 +107,7 @@ def has_diverged(steps: Sequence[StepRecord], end: EndRecord | None) -> bool:
     if end is None or end.outcome == "stopped":
         return False
     if end.outcome == "failed":
-        return NOT_FINITE in end.message
+        return reports_overflow(end.message)
     return _symptom_of_divergence(steps, end) is not None
 
 
@@ -137,7 +137,7 @@ def _divergence(
 def _symptom_of_divergence(steps: Sequence[StepRecord], end: EndRecord | None) -> str | None:
     """Return what can be seen of a loss that overflowed, or that climbed and stayed there. None for any other loss."""
     losses = np.array([record.train_loss for record in steps], np.float64)
-    if not np.isfinite(losses).all() or (end and end.outcome == "failed" and NOT_FINITE in end.message):
+    if not np.isfinite(losses).all() or (end and end.outcome == "failed" and reports_overflow(end.message)):
         last_step = end.step if end else steps[-1].step
         drawn = train_curve(steps, "train_loss").finite().values
         highest = f"; the highest before that was {_format_loss(drawn.max())}" if len(drawn) else ""

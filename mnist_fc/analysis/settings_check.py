@@ -1,7 +1,8 @@
 """Notice that a network from a file was trained with inputs or an activation other than those it is read with."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, get_args
 
 import torch
@@ -38,6 +39,10 @@ INPUTS_IN_WORDS: dict[Inputs, str] = {
 }
 
 
+OWN_NAMES: Mapping[str, str] = MappingProxyType({})
+"""Activations by the names that the settings have for them."""
+
+
 class Candidate(NamedTuple):
     """How a network reads a sample of digits with one choice of inputs and activation."""
 
@@ -53,10 +58,11 @@ class Candidate(NamedTuple):
         """The share of digits that are read right."""
         return float(self.is_right.float().mean())
 
-    def difference(self, other: "Candidate") -> str:
+    def difference(self, other: "Candidate", names: Mapping[str, str] = OWN_NAMES) -> str:
         """Return what this candidate has that `other` has not, such as "pixels from 0 to 255 and tanh"."""
         inputs = [INPUTS_IN_WORDS[self.inputs]] if self.inputs != other.inputs else []
-        return " and ".join([*inputs, *([self.activation] if self.activation != other.activation else [])])
+        activation = [names.get(self.activation, self.activation)] if self.activation != other.activation else []
+        return " and ".join([*inputs, *activation])
 
 
 class Suggestion(NamedTuple):
@@ -65,13 +71,12 @@ class Suggestion(NamedTuple):
     chosen: Candidate
     better: Candidate
 
-    @property
-    def in_words(self) -> str:
-        """What was measured, in two sentences."""
+    def in_words(self, names: Mapping[str, str] = OWN_NAMES) -> str:
+        """Return what was measured, in two sentences; `names` has the names of activations that are not their own."""
         chosen, better = self
         return (
-            f"It reads {chosen.accuracy:.1%} of {len(better.losses):,} test digits with {chosen.difference(better)}. "
-            f"With {better.difference(chosen)} it reads {better.accuracy:.1%}."
+            f"It reads {chosen.accuracy:.1%} of {len(better.losses):,} test digits with {chosen.difference(better, names)}. "
+            f"With {better.difference(chosen, names)} it reads {better.accuracy:.1%}."
         )
 
 

@@ -17,7 +17,7 @@ from mnist_fc.benchmark.programs import FLOORS, PROGRAMS
 from mnist_fc.benchmark.timing import NETS, Epoch, Program
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.network.products import bfloat16_share
+from mnist_fc.network.products import BFLOAT16_IS_FASTER, bfloat16_share
 
 Report = Callable[[str], None]
 
@@ -71,7 +71,7 @@ def _own_programs(config: TrainConfig, images: Mnist) -> Iterator[tuple[str, Pro
     """Yield the programs of this process; the engine in bfloat16 only where the processor is faster with it."""
     for name, program in PROGRAMS.items():
         yield name, functools.partial(next, program(config, images))
-    if bfloat16_share() < 1:
+    if bfloat16_share() < BFLOAT16_IS_FASTER:
         yield "engine-bfloat16", functools.partial(next, PROGRAMS["engine"](config.replace(precision="bfloat16"), images))
 
 

@@ -137,10 +137,12 @@ def _floor(config: TrainConfig, images: Mnist, multiply: Multiply) -> Iterator[E
 
 _WAYS = kernels.MULTIPLY["float32"]
 
-FLOORS = {"floor": _WAYS["PyTorch"]} | {
-    f"floor-{name}": _WAYS[way] for name, way in (("onednn", "oneDNN"), ("onednn-linear", "oneDNN linear")) if way in _WAYS
-}
+FLOORS = {"floor": _WAYS["PyTorch"]}
 """The lower bounds: with PyTorch's own matrix products, and with each other way that this PyTorch has on this processor."""
+if "oneDNN" in _WAYS:
+    FLOORS["floor-onednn"] = _WAYS["oneDNN"]
+if kernels.linear is kernels.onednn_linear:
+    FLOORS["floor-onednn-linear"] = kernels.multiply_by_onednn_linear
 
 PROGRAMS: dict[str, Callable[[TrainConfig, Mnist], Iterator[Epoch]]] = {
     "blog-loop": _blog_loop,

@@ -152,16 +152,17 @@ def _measure_photographs(
     """Print what is read in generated photographs, by condition; return the same for JSON."""
     screen.line(
         f"{count:,} generated photographs of seed {seed}: shares of digits, with the 95% interval over writers; photographs "
-        "read right to the last digit; digits read where there is none, per photograph; printed digits count under writing only"
+        "read right to the last digit; digits read where there is none, per photograph; straight lines in all; printed digits "
+        "count under writing only"
     )
-    titles = ("photos", "digits", "right", "interval", "unsure", "wrong", "missed", "photos right", "false digits")
+    titles = ("photos", "digits", "right", "interval", "unsure", "wrong", "missed", "photos right", "false digits", "lines")
     screen.line(" " * 26 + "".join(f"{title:>13}" for title in titles))
     scores = evaluate_photographs(reader, photographs(digits, count, seed))
     for row in scores:
         shares = [_or_dash(share) for share in (row.right, row.unsure, row.wrong, row.missed)]
         interval = _in_percent(row.right_interval) if row.right_interval else "-"
         cells = (row.num_pictures, row.num_digits, shares[0], interval, *shares[1:], f"{row.pictures_right:.1%}")
-        line = "".join(f"{cell:>13}" for cell in (*cells, f"{row.false_digits:.3f}"))
+        line = "".join(f"{cell:>13}" for cell in (*cells, f"{row.false_digits:.3f}", row.num_lines))
         screen.line(f"{row.name + ': ' + row.value:<26}{line}")
     return [dataclasses.asdict(row) for row in scores]
 

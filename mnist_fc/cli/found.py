@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mnist_fc.config import ConfigError
 from mnist_fc.files import atomic_write
-from mnist_fc.reading.reader import FoundDigit, number
+from mnist_fc.reading.reader import FoundDigit, number, numbers
 
 BLUE, ORANGE, WHITE = (29, 78, 216), (180, 84, 15), (255, 255, 255)
 LINES_PER_SIDE = 400
@@ -17,9 +17,13 @@ LINES_PER_SIDE = 400
 
 
 def box_fields(rgba: np.ndarray, found: Sequence[FoundDigit]) -> dict[str, Any]:
-    """Return the boxes of a picture, uint8 (H, W, 4), for JSON; places are [left, top, right, bottom] as shares of its sides."""
+    """Return the lines and boxes of a picture, uint8 (H, W, 4), for JSON.
+
+    Places are [left, top, right, bottom] as shares of the picture's sides.
+    """
     height, width = rgba.shape[:2]
     return {
+        "lines": numbers(found, [each.reading for each in found]),
         "boxes": [
             {
                 "box": [round(side / length, 4) for side, length in zip(each.box, (width, height) * 2, strict=True)],
@@ -29,7 +33,7 @@ def box_fields(rgba: np.ndarray, found: Sequence[FoundDigit]) -> dict[str, Any]:
                 "probabilities": each.reading.probabilities,
             }
             for each in found
-        ]
+        ],
     }
 
 

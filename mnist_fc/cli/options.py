@@ -120,7 +120,7 @@ def load_network(path: str, parsed: argparse.Namespace, images: Mnist | None = N
     notes = list(loaded.notes)
     if suggestion := _suggestion(loaded, images):
         better = suggestion.better
-        notes.append(f"{suggestion.in_words} Try --inputs {better.inputs} --activation {better.activation}.")
+        notes.append(f"{suggestion.in_words()} Try --inputs {better.inputs} --activation {better.activation}.")
     for note in notes:
         print(f"note: {path}: {note}", file=sys.stderr)
     return loaded.model

@@ -18,7 +18,7 @@ from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.picture_files import load_picture
 from mnist_fc.drawing.pictures import has_even_light
 from mnist_fc.files import printable
-from mnist_fc.reading.reader import EMPTY_READING, FoundDigit, Reader, Reading, number, percent
+from mnist_fc.reading.reader import EMPTY_READING, FoundDigit, Reader, Reading, number, percent, unsure
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -26,7 +26,12 @@ def add_parser(commands: Subparsers) -> None:
     parser = add_command(
         commands, "predict", run_predict, "read the digit or number in each picture", "seven.png\nphoto.jpg scan.png --json"
     )
-    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a picture file of a digit or of several side by side")
+    parser.add_argument(
+        "pictures",
+        nargs="+",
+        metavar="PICTURE",
+        help="a picture file of digits: one, a number, or a page of them; ? is what is not surely a digit",
+    )
     parser.add_argument("--checkpoint", metavar="PATH", help="network to read with (default: the one included)")
     parser.add_argument(
         "--annotate", metavar="PNG", help="draw a box around each digit found in the one picture, and save it here"
@@ -44,7 +49,7 @@ def run_predict(parsed: argparse.Namespace) -> int:
     for picture in pictures:
         try:
             rgba = load_picture(picture)
-            found = reader.read_picture(rgba)
+            found = _found(reader, rgba, picture)
             readings = _readings(reader, rgba, found)
         except DrawingError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -53,15 +58,24 @@ def run_predict(parsed: argparse.Namespace) -> int:
         if parsed.annotate:
             save_annotated(parsed.annotate, rgba, found)
         fields = _reading_fields(picture, readings) | box_fields(rgba, found)
-        print(to_json(fields) if parsed.json else _reading_line(printable(picture), readings), flush=True)
+        print(to_json(fields) if parsed.json else f"{printable(picture)}: {_in_words(readings, fields['lines'])}", flush=True)
     return exit_code
 
 
+def _found(reader: Reader, rgba: np.ndarray, picture: str) -> list[FoundDigit]:
+    """Return the digits found in a picture. Raises DrawingError, with its name, if it has too many marks."""
+    try:
+        return reader.read_picture(rgba)
+    except DrawingError as error:
+        raise DrawingError(f"{printable(picture)}: {error}") from None
+
+
 def _readings(reader: Reader, rgba: np.ndarray, found: Sequence[FoundDigit]) -> list[Reading]:
-    """Return the readings of a picture, in order: of the digits found in it, or of a drawing that fills it."""
-    if all(each.reading.digit is None for each in found) and has_even_light(rgba):
-        return reader.read_number(rgba)
-    return [each.reading for each in found] or [EMPTY_READING]
+    """Return the readings of a picture, one at least."""
+    readings = [each.reading for each in found]
+    if all(reading.digit is None for reading in readings) and has_even_light(rgba):
+        readings = [unsure(reader.read(rgba))]  # why there is no digit: is it empty, or something else?
+    return readings or [EMPTY_READING]
 
 
 def _expanded(argument: str) -> Sequence[str]:
@@ -82,12 +96,12 @@ def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]
     return {"picture": picture, **whole, "number": number(readings), "digits": each}
 
 
-def _reading_line(picture: str, readings: Sequence[Reading]) -> str:
-    """Return a picture's readings as a line: the number, or the digit and the runner-up with their probabilities."""
+def _in_words(readings: Sequence[Reading], lines: Sequence[str]) -> str:
+    """Return what a picture shows: its lines if it is several digits, or the digit and the runner-up with their probabilities."""
     if len(readings) > 1:
-        return f"{picture}: {number(readings)}"
+        return "no digits found" if all(reading.digit is None for reading in readings) else ", ".join(lines)
     (reading,) = readings
     if reading.digit is None or reading.runner_up is None:
-        return f"{picture}: {'not a digit' if reading.problem == 'no digit' else 'nothing to read'}"
+        return "not a digit" if reading.problem == "no digit" else "nothing to read"
     best, second = reading.probabilities[reading.digit], reading.probabilities[reading.runner_up]
-    return f"{picture}: {reading.digit} ({percent(best)}), then {reading.runner_up} ({percent(second)})"
+    return f"{reading.digit} ({percent(best)}), then {reading.runner_up} ({percent(second)})"

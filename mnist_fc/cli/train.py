@@ -26,7 +26,7 @@ from mnist_fc.cli.options import (
 from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, MAX_DEFAULT_THREADS, PRESETS, ConfigError, Range, TrainConfig, to_number
 from mnist_fc.data import non_digits, pen_digits
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.network.products import bfloat16_share
+from mnist_fc.network.products import BFLOAT16_IS_FASTER, bfloat16_share
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord, step_of
 from mnist_fc.runs.store import RunStore, runs_dir
 from mnist_fc.runs.writer import RunFolder
@@ -117,8 +117,8 @@ def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStor
     images, added = _with_added(images, parsed.pen_strokes, num_outliers, config, screen)
     if group.rank > 0:
         return _Prepared(config, images, None)
-    if config.precision == "bfloat16" and (share := bfloat16_share()) > 1:
-        screen.line(f"note: on this processor, products in bfloat16 take {share:.1f} times as long as in float32")
+    if config.precision == "bfloat16" and (share := bfloat16_share()) >= BFLOAT16_IS_FASTER:
+        screen.line(f"note: on this processor, products in bfloat16 take {share:.2g} times as long as in float32")
     for run in store.plan_eviction(config).to_remove:
         screen.line(f"making room in {store.path}: removing the oldest run that is not pinned, {run.id}")
     return _Prepared(config, images, store.create(config, added))

@@ -1,5 +1,6 @@
 """Augmentation: random distortions of all images of a batch in one call."""
 
+import functools
 import math
 
 import torch
@@ -24,25 +25,24 @@ ALL_ROWS = slice(None)
 
 def augment(
     images: Tensor, kind: Augmentation, generator: torch.Generator, batch_size: int | None = None, rows: slice = ALL_ROWS
-) -> None:
-    """Change `images`, (N, 784) float32 in [0, 1], in place.
+) -> Tensor:
+    """Return `images`, (N, 784) float32 in [0, 1], distorted; those themselves if `kind` is "none".
 
     "shift" moves each by up to MAX_SHIFT pixels; "affine" also rotates, scales and shears it; "elastic" also bends it, as a
     hand does (Simard, Steinkraus & Platt 2003). Pixels from outside are 0. `images` may be some `rows` of a batch of
     `batch_size`: random numbers are drawn for the whole batch, so each image changes as it does in the whole batch.
     """
     if kind == "none":
-        return
+        return images
     count = len(images) if batch_size is None else batch_size
-    coordinates = _transforms(count, kind, generator, rows) @ _PLACES
+    coordinates = _transforms(count, kind, generator, rows) @ _places()
     if kind == "elastic":
-        noise = _elastic_noise(count, generator, rows)
-        coordinates.view(-1, 784).addmm_(noise.view(-1, len(_SPREAD)), _SPREAD, alpha=ELASTIC_STRENGTH / 14)
+        noise, spread = _elastic_noise(count, generator, rows), _spread()
+        coordinates.view(-1, 784).addmm_(noise.view(-1, len(spread)), spread, alpha=ELASTIC_STRENGTH / 14)
     if not len(images):
-        return
+        return images
     grid = coordinates.view(2, -1, 28, 28).permute(1, 2, 3, 0)
-    moved = F.grid_sample(images.view(-1, 1, 28, 28), grid, align_corners=False)
-    images.copy_(moved.view(-1, 784))
+    return F.grid_sample(images.view(-1, 1, 28, 28), grid, align_corners=False).view(-1, 784)
 
 
 def _transforms(count: int, kind: Augmentation, generator: torch.Generator, rows: slice) -> Tensor:
@@ -68,10 +68,11 @@ def _transforms(count: int, kind: Augmentation, generator: torch.Generator, rows
 
 
 def _elastic_noise(count: int, generator: torch.Generator, rows: slice = ALL_ROWS) -> Tensor:
-    """Return random numbers at the control points, (2, rows of count, points); `_SPREAD` turns them into displacements."""
-    return torch.randn(2, count, len(_SPREAD), generator=generator)[:, rows].contiguous()
+    """Return random numbers at the control points, (2, rows of count, points); `_spread` turns them into displacements."""
+    return torch.randn(2, count, len(_spread()), generator=generator)[:, rows].contiguous()
 
 
+@functools.cache
 def _places() -> Tensor:
     """Return x, y and 1 of each pixel's center, (3, 784)."""
     centers = (torch.arange(28) + 0.5) / 14 - 1
@@ -79,6 +80,7 @@ def _places() -> Tensor:
     return torch.stack([x, y, torch.ones_like(x)]).view(3, -1)
 
 
+@functools.cache
 def _spread() -> Tensor:
     """Return how much each control point moves each pixel, (points, 784), smoothly and in every pixel with variance 1.
 
@@ -89,6 +91,3 @@ def _spread() -> Tensor:
     weights = torch.exp(-(((torch.arange(28) - centers[:, None]) / ELASTIC_SMOOTHNESS) ** 2) / 2)
     weights /= weights.square().sum(0).sqrt()
     return torch.kron(weights, weights)
-
-
-_PLACES, _SPREAD = _places(), _spread()

@@ -56,6 +56,12 @@ class View:
         seen: np.ndarray = np.stack([x * math.cos(about_y), y * math.cos(about_x)], axis=1) / distance[:, None] + middle
         return seen
 
+    def shows_line(self, start: np.ndarray, end: np.ndarray) -> bool:
+        """Return whether a part of the straight line between two points of the picture, (2,) each, is inside it."""
+        (x1, y1), (x2, y2) = start.round().astype(int), end.round().astype(int)
+        is_inside, _, _ = cv2.clipLine((0, 0, self.width, self.height), (x1, y1), (x2, y2))
+        return is_inside
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -108,6 +114,14 @@ class Scene:
     """How much wiped chalk a board has, 0 to 1."""
     printed: list[tuple[np.ndarray, Color, float]] = field(default_factory=list)
     """Printed lines: points (N, 2), colour of the ink on white paper, width in pixels."""
+
+    @property
+    def num_lines(self) -> int:
+        """How many printed lines and edges of the sheet are in the picture."""
+        corners = _sheet_outline(self)
+        edges = zip(corners, np.roll(corners, -1, 0), strict=True) if self.table != "none" else ()
+        printed = (self.view.project(points)[[0, -1]] for points, _, _ in self.printed)
+        return sum(self.view.shows_line(*ends) for ends in (*edges, *printed))
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ belongs to boards, and what a person could not read does not occur.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from mnist_fc.data.pen_digits import PenDigits
 from mnist_fc.data.photo_scene import Color, Mark, Scene, View, draw_camera, draw_ink, draw_light, draw_view, render
+from mnist_fc.data.typefaces import FACES, SEVEN_SEGMENT, TYPEFACES, outlines
 from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.strokes import rotation
 
@@ -37,16 +36,6 @@ CONDITIONS: dict[str, dict[str, float]] = {
 PEN_INKS = {"printed": ("black", "black", "blue", "red"), "seven-segment": ("black", "black", "red", "felt-tip")}
 LONGEST_SIDE = {"small": (600, 1000), "medium": (1200, 1600), "large": (2400, 4032)}
 FAINT_INKS = ("faint pencil", "yellow")
-
-FACES = ("regular", "light", "bold", "italic")
-"""Pillow's font and three of OpenCV's, whose zeros are slashed."""
-
-SEVEN_SEGMENT = "seven-segment"
-SEGMENTS = ("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg")
-"""The segments of each digit: a at the top, then clockwise; g in the middle."""
-
-TYPEFACES = (*FACES, SEVEN_SEGMENT)
-"""A typeface counts as a writer: number -1 is the first, -2 the second."""
 
 STRAY_DEPTH = 0.04
 """A neighbour's mark reaches at most this far into the picture, as a share of its shorter side, and digits keep away from it."""
@@ -73,6 +62,8 @@ class Photograph:
     """In reading order: lines from top to bottom, within a line from left to right."""
     conditions: dict[str, str]
     """The value of each of CONDITIONS, "none" where it does not apply."""
+    num_lines: int
+    """Straight lines in the picture: of ruled paper, of frames, and edges of the sheet."""
 
 
 def photographs(digits: PenDigits, count: int, seed: int, **fixed: str) -> Iterator[Photograph]:
@@ -133,7 +124,8 @@ def _photograph(digits: PenDigits, conditions: dict[str, str], random: np.random
     layout = _lay_out(_choose_glyphs(digits, conditions, random), conditions["frame"] == "cell", region, view, random)
     pen_width = _pen_width(conditions, layout.digit_height, longest, random)
     marks = [Mark(lines, 0 if glyph.is_filled else pen_width).seen(view) for glyph, lines in layout.placed]
-    others = _frames(conditions["frame"], layout, region, view, pen_width, random)
+    frames = _frames(conditions["frame"], layout, region, view, pen_width, random)
+    others = list(frames)
     if conditions["stray mark"] != "none":
         others += _stray_marks(digits, layout.digit_height, pen_width, view, random)
     if "board" not in conditions["paper"] and random.random() < 0.3:
@@ -145,7 +137,8 @@ def _photograph(digits: PenDigits, conditions: dict[str, str], random: np.random
     camera = draw_camera(conditions["camera"], is_faint, pen_width, random)
     rgb = render(scene, [(mark, ink) for mark in (*marks, *others)], light, camera, random)
     truth = [TrueDigit(glyph.label, glyph.writer, mark.box) for (glyph, _), mark in zip(layout.placed, marks, strict=True)]
-    return Photograph(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA), tuple(truth), conditions)
+    num_lines = scene.num_lines + 4 * len(frames)
+    return Photograph(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA), tuple(truth), conditions, num_lines)
 
 
 def _sheet(view: View, table: str, random: np.random.Generator) -> tuple[Box, Box]:
@@ -205,46 +198,8 @@ def _normalized(lines: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _printed_glyph(face: str, label: int, slant: float) -> _Glyph:
-    outlines = _seven_segment(label) if face == SEVEN_SEGMENT else _outlines(face, label)
-    slanted = [outline @ np.array([[1, 0], [-slant, 1]]) for outline in outlines]
+    slanted = [outline @ np.array([[1, 0], [-slant, 1]]) for outline in outlines(face, label)]
     return _Glyph(_normalized(slanted), label, -1 - TYPEFACES.index(face), is_filled=True)
-
-
-@lru_cache
-def _outlines(face: str, label: int) -> list[np.ndarray]:
-    """Return the outlines of a printed digit, also of its holes, in any unit."""
-    if face == "regular":
-        picture = Image.new("L", (300, 300))
-        ImageDraw.Draw(picture).text((60, 20), str(label), font=ImageFont.load_default(200), fill=255)
-        mask = np.array(picture)
-    else:
-        mask = np.zeros((300, 300), np.uint8)
-        font = cv2.FONT_HERSHEY_SCRIPT_SIMPLEX if face == "italic" else cv2.FONT_HERSHEY_SIMPLEX
-        cv2.putText(mask, str(label), (60, 240), font, 8, 255, 1 if face == "light" else 6, cv2.LINE_AA)
-    contours, _ = cv2.findContours((mask > 127).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_TC89_L1)
-    return [contour.reshape(-1, 2).astype(np.float64) for contour in contours]
-
-
-def _seven_segment(label: int) -> list[np.ndarray]:
-    """Return the segments of a digit as hexagons, on a display 10 wide and 18 high."""
-    ends = {
-        "a": ((1, 1), (9, 1)),
-        "b": ((9, 1), (9, 9)),
-        "c": ((9, 9), (9, 17)),
-        "d": ((1, 17), (9, 17)),
-        "e": ((1, 9), (1, 17)),
-        "f": ((1, 1), (1, 9)),
-        "g": ((1, 9), (9, 9)),
-    }
-    hexagons = []
-    for name in SEGMENTS[label]:
-        start, end = (np.array(point, float) for point in ends[name])
-        along = (end - start) / 8
-        across, near, far = along[::-1], start + along * 0.3, end - along * 0.3
-        hexagons.append(
-            np.array([near, near + along + across, far - along + across, far, far - along - across, near + along - across])
-        )
-    return hexagons
 
 
 @dataclass

@@ -21,8 +21,7 @@ def without_frames(contrast: np.ndarray, threshold: np.ndarray, parts: list[Part
 
     The planes and parts are as for `parts.connected`.
     """
-    result = contrast.copy()
-    has_changed = False
+    result: np.ndarray | None = None
     for part in parts:
         box = part.box
         if min(box.width, box.height) < MIN_SIDE or part.area > MAX_FRAME_INK * box.width * box.height:
@@ -35,9 +34,9 @@ def without_frames(contrast: np.ndarray, threshold: np.ndarray, parts: list[Part
         inked = np.where(whole, contrast[window], 0).astype(np.float32)
         left = remove_ruling(inked, threshold[window], np.zeros_like(mine))
         if _has_digit(left > threshold[window], MIN_LEFT * min(box.width, box.height)):
+            result = contrast.copy() if result is None else result
             result[window] = np.where(whole, left, result[window])
-            has_changed = True
-    return result if has_changed else None
+    return result
 
 
 def _is_framed(mine: np.ndarray) -> bool:

@@ -14,6 +14,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from mnist_fc.drawing.parts import box_around
 from mnist_fc.drawing.pictures import ink_coverage
 
 DIGIT_BOX = 20
@@ -212,9 +213,8 @@ def _coverage(distance: np.ndarray) -> np.ndarray:
 
 def _cropped(drawn: np.ndarray) -> np.ndarray:
     """Return the smallest box that holds all the ink."""
-    inked = drawn > MIN_INK
-    rows, columns = np.flatnonzero(inked.any(1)), np.flatnonzero(inked.any(0))
-    return drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    box = box_around(drawn > MIN_INK)
+    return drawn[box.top : box.bottom, box.left : box.right]
 
 
 def _scaled(plane: np.ndarray, longest_side: int) -> np.ndarray:

@@ -36,6 +36,8 @@ NOISE_WINDOW = 15
 """Small pixels: the window of the median of what deviates from the paper."""
 CORNER = 0.4
 """As a share of the window of the median, which rounds the paper's corners: twice as far from its edges is what that leaves."""
+MAX_NEAR_EDGES = 0.3
+"""The share of a part that may lie near the edges of the paper if it is to tell dark ink from light."""
 MAX_BOARD = 150
 """The brightness, 0 to 255, of the lightest board on which ink may be light."""
 
@@ -63,21 +65,39 @@ def find_ink(rgba: np.ndarray) -> Ink:
     side = min(max(longest, SHORTEST_SIDE), LONGEST_SIDE)
     size = max(1, round(width * side / longest)), max(1, round(height * side / longest))
     if side != longest:
-        rgba = cv2.resize(rgba, size, interpolation=cv2.INTER_AREA if side < longest else cv2.INTER_LINEAR)
+        rgba = _shrunk(rgba, size) if side < longest else cv2.resize(rgba, size, interpolation=cv2.INTER_LINEAR)
     rgb = np.ascontiguousarray(on_paper(rgba)[..., :3])
     rgb = cv2.GaussianBlur(rgb, (0, 0), 0.8)
     small = no_larger_than(rgb, PAPER_SIDE)
     typical = _medians(small)
     edges = _edge_zone(typical)
-    if _is_light_ink(small, typical, edges):
+    is_light = _is_light_ink(small, typical, edges)
+    if is_light:
         rgb, small = 255 - rgb, 255 - small
     small_paper = _paper(small)
     paper = cv2.resize(small_paper, size, interpolation=cv2.INTER_LINEAR)
-    ratio = cv2.divide(rgb, np.maximum(paper, 1), scale=PAPER_LEVEL)
-    darkest = _darkest(ratio)
+    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    if is_light:
+        gain = cv2.resize(_gain(255 - small_paper), size, interpolation=cv2.INTER_LINEAR)
+        rgb, paper = _lit(rgb, gain), _lit(paper, gain)
+    darkest = _darkest(cv2.divide(rgb, np.maximum(paper, 1), scale=PAPER_LEVEL))
     contrast = (1 - darkest.astype(np.float32) / PAPER_LEVEL).clip(0, 1)
     edges = cv2.resize(edges, size, interpolation=cv2.INTER_NEAREST)
-    return Ink(contrast, edges, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), small_paper, longest / side)
+    return Ink(contrast, edges, luma, small_paper, longest / side)
+
+
+def _shrunk(rgba: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a picture shrunk by averaging to a width and height.
+
+    First by a whole factor, which takes OpenCV a tenth of the time. What is left over is cut off at the right and at the bottom:
+    fewer pixels than the factor.
+    """
+    factor = min(rgba.shape[1] // size[0], rgba.shape[0] // size[1])
+    if factor > 1:
+        height, width = (side // factor for side in rgba.shape[:2])
+        whole = rgba[: height * factor, : width * factor]
+        rgba = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(rgba, size, interpolation=cv2.INTER_AREA)
 
 
 def _window(plane: np.ndarray) -> int:
@@ -94,11 +114,12 @@ def _is_light_ink(small: np.ndarray, typical: np.ndarray, edges: np.ndarray) -> 
     deviation = small.astype(np.float32) - typical
     noise = cv2.medianBlur(np.abs(deviation).max(2).astype(np.uint8), NOISE_WINDOW).astype(np.float32)
     stands_out = np.abs(deviation).max(2) > 3 * noise + 4
-    _, parts = cv2.connectedComponents(stands_out.astype(np.uint8))
-    # What reaches the edge of the sheet is its corner, or the table.
+    count, parts = cv2.connectedComponents(stands_out.astype(np.uint8))
+    # What lies along the edge of the sheet is its corner, or the table. Ruling and writing may cross the edge of a shadow.
     corner = round(CORNER * _window(small))
     near_edges = cv2.dilate(edges, np.ones((corner, corner), np.uint8)) > 0
-    is_clear = ~np.isin(parts, np.unique(parts[near_edges & stands_out])) & stands_out
+    areas, near = np.bincount(parts.ravel(), minlength=count), np.bincount(parts[near_edges], minlength=count)
+    is_clear = (near <= MAX_NEAR_EDGES * areas)[parts] & stands_out
     outstanding = np.where(is_clear, deviation.sum(2), 0)
     weights = np.abs(outstanding) ** 3
     brightness = float((weights * typical.mean(2)).sum()) / max(float(weights.sum()), 1e-6)
@@ -115,6 +136,21 @@ def _paper(small: np.ndarray) -> np.ndarray:
     ratio = cv2.divide(small, np.maximum(closed, 1), scale=PAPER_LEVEL)
     corrected = cv2.multiply(closed, cv2.medianBlur(ratio, window), scale=1 / PAPER_LEVEL)
     return cv2.GaussianBlur(corrected, (0, 0), 1)
+
+
+def _gain(board: np.ndarray) -> np.ndarray:
+    """Return by how much a board, uint8 (h, w, 3), must be lit to be everywhere as bright as most of it is, float32 (h, w).
+
+    Chalk in the shade is brighter than its board by the same ratio as in the light, but by fewer levels.
+    """
+    brightness = board.mean(2, dtype=np.float32) + 8
+    gain: np.ndarray = np.median(brightness) / brightness
+    return gain
+
+
+def _lit(inverted: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Return an inverted picture, uint8 (h, w, 3), of a board that is lit this many times as much."""
+    return cv2.merge([255 - cv2.multiply(255 - channel, gain, dtype=cv2.CV_8U) for channel in cv2.split(inverted)])
 
 
 def _darkest(ratio: np.ndarray) -> np.ndarray:

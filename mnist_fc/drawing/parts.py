@@ -15,9 +15,11 @@ LEVEL = 0.85
 INK_LEVEL = 0.4
 """As a share of the part's strength: what is fainter is the blurred rim of a stroke, or a shadow that joins two strokes."""
 
-MIN_STRENGTH = 0.11
-"""The least contrast of a part. Of 1,051 digits read right, in 200 photographs of writers from whom the networks learned, all but
-1% have more than 0.16; of 44 marks falsely read as digits, three quarters have less than 0.13."""
+MIN_STRENGTH = 0.065
+"""The least contrast of a part: that of a faint pencil."""
+MIN_SURE = 0.11
+"""A part with less contrast is suspect. Of 1,051 digits read right, in 200 photographs of writers from whom the networks learned,
+all but 1% have more than 0.16; of 44 marks falsely read as digits, three quarters have less than 0.13."""
 MIN_CLARITY = 1.8
 """The same as a multiple of what stands out from the noise. Of those digits all but 1% have more than 2.5, and a quarter of the
 false marks have less than 1.8."""
@@ -88,6 +90,16 @@ class Box(NamedTuple):
         return Box(
             min(self.left, other.left), min(self.top, other.top), max(self.right, other.right), max(self.bottom, other.bottom)
         )
+
+    def scaled(self, factor: float) -> "Box":
+        """Return the same rectangle where each pixel is this many pixels."""
+        return Box(*(round(side * factor) for side in self))
+
+
+def box_around(inked: np.ndarray) -> Box:
+    """Return the box around the pixels that are inked, bool (H, W); there must be some."""
+    columns, rows = (np.flatnonzero(inked.any(axis)) for axis in (0, 1))
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.frames import without_frames
 from mnist_fc.drawing.paper import find_ink, noise_threshold
 from mnist_fc.drawing.parts import (
+    MIN_SURE,
     Box,
     Part,
     as_strong_as_most,
@@ -43,6 +44,8 @@ RULE_LENGTH = 1.4
 """A straight line longer than this is a side of a frame or the rest of a ruled line."""
 RULE_INK = 1.5
 """Such a line has at most this many times the ink of a bar, since it is ragged where ruling has been removed."""
+OUTLINE = 0.012
+"""What is drawn with a line thinner than this share of its longer side is no pen's work but the edge of a sheet, or a frame."""
 THIN = 0.2
 """What is narrower than this share of its length is a line."""
 JOINED_GAP = 0.17
@@ -53,6 +56,8 @@ MAX_FOUR_GAP = 0.12
 """The upright of a 4 is at most this far to the right of its open part."""
 MIN_FOUR_FOOT = 0.15
 """It reaches at least this far below it."""
+MAX_POINTS = 3
+"""A line of digits has at most this many points: more are the rests of the walls between cells."""
 SPECK = 0.15
 """What is smaller joins no digit."""
 PIECE = 0.5
@@ -97,7 +102,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
         parts, labels = connected(contrast, threshold, ink.edges)
     parts = [part for part in parts if is_clear(part, threshold)]
     for part in parts:
-        part.is_suspect = not is_on_paper(part, labels, ink.luma)
+        part.is_suspect = part.strength < MIN_SURE or not is_on_paper(part, labels, ink.luma)
     parts = without_borders(as_strong_as_most(digit_like(parts)), labels)
     suspect_elsewhere(parts, ink.paper, labels.shape)
     marks = _in_lines(_grouped(digit_like(parts), labels))
@@ -105,7 +110,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
         raise DrawingError(f"the picture has {len(marks)} marks; at most {MAX_MARKS} can be read")
     return [
         Mark(
-            Box(*(round(side * ink.scale) for side in mark.box)),
+            mark.box.scaled(ink.scale),
             mark.line,
             mark.after_point,
             _drawing(mark, contrast, labels),
@@ -139,8 +144,8 @@ def _grouped(parts: list[Part], labels: np.ndarray) -> list[Part]:
 
 
 def _typical_height(parts: list[Part]) -> float:
-    """Return the height of the part in which the middle of all ink lies, by height; straight lines do not count."""
-    compact = [part for part in parts if min(part.box.width, part.box.height) > THIN * max(part.box.width, part.box.height)]
+    """Return the height of the part in which the middle of all ink lies, by height; lines and outlines do not count."""
+    compact = [part for part in parts if min(part.box.width, part.box.height) > THIN * _side(part) and not _is_outline(part)]
     counted = compact or parts
     return _middle_height(counted)
 
@@ -158,14 +163,19 @@ def _without_rules(parts: list[Part]) -> list[Part]:
 
 
 def _is_rule(group: Part, typical: float) -> bool:
-    """Return whether this is a straight line much longer than the digits are high."""
+    """Return whether this is a straight line, or an outline, much longer than the digits are high."""
     box = group.box
     length = math.hypot(box.width, box.height)
-    return (
-        length > RULE_LENGTH * typical
-        and group.area < RULE_INK * group.width * length
-        and min(box.width, box.height) < THIN * length
-    )
+    is_straight = group.area < RULE_INK * group.width * length and min(box.width, box.height) < THIN * length
+    return length > RULE_LENGTH * typical and (is_straight or _is_outline(group))
+
+
+def _is_outline(part: Part) -> bool:
+    return part.width < OUTLINE * _side(part)
+
+
+def _side(part: Part) -> int:
+    return max(part.box.width, part.box.height)
 
 
 def _joined_if_close(parts: list[Part], labels: np.ndarray) -> list[Part]:
@@ -279,8 +289,10 @@ def _in_lines(groups: list[Part]) -> list[Part]:
             best.append(group)
     lines.sort(key=lambda line: float(np.mean([group.box.top + group.box.bottom for group in line])))
     for number, line in enumerate(lines):
+        has_points = sum(group.after_point for group in line) <= MAX_POINTS
         for group in line:
             group.line = number
+            group.after_point &= has_points
     return [group for line in lines for group in line]
 
 

@@ -38,9 +38,9 @@ def remove_ruling(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray
 
     A line of the paper runs from one end of the sheet to the other, or is one of many.
     """
-    contrast = _without_level_lines(contrast, threshold, edges)
-    turned = [np.ascontiguousarray(plane.T) for plane in (contrast, threshold, edges)]
-    return np.ascontiguousarray(_without_level_lines(*turned).T)
+    turned = np.ascontiguousarray(_without_level_lines(contrast, threshold, edges).T)
+    turned = _without_level_lines(turned, *(np.ascontiguousarray(plane.T) for plane in (threshold, edges)))
+    return np.ascontiguousarray(turned.T)
 
 
 def _without_level_lines(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ def _without_level_lines(contrast: np.ndarray, threshold: np.ndarray, edges: np.
             _erase(result, contrast, line, erased)
     # A stroke is there on both sides of a line that it crosses.
     bridged = cv2.morphologyEx(result, cv2.MORPH_CLOSE, np.ones((2 * REACH + 3, 1), np.uint8))
-    result[erased] = np.minimum(bridged, contrast)[erased]
+    result[erased] = np.minimum(bridged[erased], contrast[erased])
     return result
 
 
@@ -119,10 +119,17 @@ def _traced(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray, y: n
 def _typical(strip: np.ndarray, reach: int) -> np.ndarray:
     """Return the median of each block along a strip, (n, w), and its neighbours: what runs along it, and nothing that crosses."""
     blocks = strip.shape[1] // BLOCK
-    profile = np.median(strip[:, : blocks * BLOCK].reshape(len(strip), blocks, BLOCK), axis=2)
+    profile = _medians(strip[:, : blocks * BLOCK].reshape(len(strip), blocks, BLOCK))
     padded = np.pad(profile, ((0, 0), (reach, reach)), mode="edge")
-    smooth: np.ndarray = np.median(sliding_window_view(padded, 2 * reach + 1, axis=1), axis=2).astype(np.float32)
-    return smooth
+    return _medians(sliding_window_view(padded, 2 * reach + 1, axis=1))
+
+
+def _medians(values: np.ndarray) -> np.ndarray:
+    """Return the medians over the last axis in half the time of `np.median`, which also looks for NaNs."""
+    ordered = np.sort(values, axis=-1)
+    count = values.shape[-1]
+    result: np.ndarray = (ordered[..., (count - 1) // 2] + ordered[..., count // 2]) / 2
+    return result
 
 
 def _erase(result: np.ndarray, contrast: np.ndarray, line: _Line, erased: np.ndarray) -> None:
@@ -133,7 +140,7 @@ def _erase(result: np.ndarray, contrast: np.ndarray, line: _Line, erased: np.nda
     inside = (places >= 0) & (places < height)
     places = places.clip(0, height - 1)
     typical = _typical(contrast[places, x], 6)
-    typical = np.minimum(typical, MAX_UNEVENNESS * np.median(typical, axis=1, keepdims=True))
+    typical = np.minimum(typical, MAX_UNEVENNESS * _medians(typical)[:, None])
     profile = cv2.dilate(typical, np.ones((3, 3), np.uint8))
     share = cv2.resize(profile, (width, len(offsets)), interpolation=cv2.INTER_LINEAR).clip(0, MAX_INK)
     before = result[places, x]

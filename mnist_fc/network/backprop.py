@@ -6,6 +6,7 @@ are kept, and takes the fastest matrix products (products.py). The tests compare
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,8 +28,8 @@ FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
 class Backprop:
     """The forward and backward pass through `model` for one batch size.
 
-    `load` a batch into `images`, (batch, 784) float32 in [0, 1], distort those if you like, then `run`. With `rows`, only those
-    rows of the batch are loaded, and loss and gradients are their share of the whole batch's, to be summed over processes.
+    With `rows`, it is given only those rows of a batch, and loss and gradients are their share of the whole batch's, to be
+    summed over processes.
     """
 
     def __init__(
@@ -36,31 +37,22 @@ class Backprop:
     ) -> None:
         *hidden, output = model.layers
         num_rows = len(range(batch_size)[rows])
-        self.images = torch.empty(num_rows, hidden[0].in_features)
-        self._pixels = torch.empty(num_rows, hidden[0].in_features, dtype=torch.uint8)
-        self._labels = torch.empty(num_rows, dtype=torch.int64)
-        self._batch_size = batch_size
-        self._rows = rows
         self._hidden = []
         for layer in hidden:
             dropout = Dropout(config.dropout, batch_size, rows, layer.out_features, generator) if config.dropout else None
             self._hidden.append(_HiddenLayer(layer, config, num_rows, dropout, is_first=layer is hidden[0]))
         self._output = _OutputLayer(output, config, batch_size, num_rows)
 
-    def load(self, images: Tensor, labels: Tensor, batch: Tensor) -> None:
-        """Load the images, (N, 784) uint8, and labels, (N,) int64, at the indices `batch`, (batch size,)."""
-        batch = batch[self._rows]
-        torch.index_select(images, 0, batch, out=self._pixels)
-        self.images.copy_(self._pixels).mul_(1 / 255)
-        torch.index_select(labels, 0, batch, out=self._labels)
-
     @torch.no_grad()
-    def run(self) -> tuple[float, int]:
-        """Set the parameters' `grad`; return the batch's mean loss, without label smoothing, and how many images it got right."""
-        values = self.images
+    def run(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
+        """Set the parameters' `grad` for `images`, (rows, 784) float32 in [0, 1], and `labels`, (rows,) int64.
+
+        Return the mean loss, without label smoothing, and how many images were classified correctly.
+        """
+        values = images
         for layer in self._hidden:
             values = layer.forward(values)
-        loss, num_correct = self._output.forward(values, self._labels)
+        loss, num_correct = self._output.forward(values, labels)
         gradient = self._output.backward()
         for layer in reversed(self._hidden):
             gradient = layer.backward(gradient)
@@ -157,8 +149,9 @@ class _OutputLayer:
         torch.add(self._targets, self._dlogits, alpha=1 / self._batch_size, out=self._dlogits)
         if self._smoothed is not self._one_hot:
             torch.index_select(self._one_hot, 1, labels, out=self._targets)
-        loss = torch.dot(self._targets.view(-1), self._log_probabilities.view(-1)).item()
-        return loss, int((self._logits.max(0).indices == labels).sum())
+        # NumPy: with few numbers PyTorch spends more time on dispatch than on computing.
+        loss = float(np.vdot(self._targets.numpy(), self._log_probabilities.numpy()))
+        return loss, int(np.count_nonzero(self._logits.numpy().argmax(0) == labels.numpy()))
 
     def backward(self) -> Tensor:
         """Set the gradients of the parameters; return that of the inputs, (rows, in)."""

@@ -5,6 +5,7 @@ import, on a few numbers. Where the private one is missing, has another signatur
 error and uses the public way, which is slower and otherwise the same.
 
 Call what is assigned at the end of this file: `linear`, `MULTIPLY`, `multiply_thin`, `ACTIVATION_GRADIENTS` and `UPDATES`.
+`set_matmul_precision` serves only this module.
 """
 
 import logging
@@ -51,6 +52,17 @@ def onednn_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) ->
 
 # Matrix products
 
+
+def public_set_matmul_precision(precision: str) -> None:
+    """Set what oneDNN may round the operands of matrix products to: "bf16" for bfloat16, "none" for nothing."""
+    torch.backends.mkldnn.matmul.fp32_precision = precision  # type: ignore[attr-defined]
+
+
+def private_set_matmul_precision(precision: str) -> None:
+    """Call what the public property calls after looking up modules for 5 us, with each product of a step."""
+    torch._C._set_fp32_precision_setter("mkldnn", "matmul", precision)
+
+
 Multiply = Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
 """multiply(a, b, bias, out) -> a @ b + bias, (n, m), of a (n, k) and b (k, m), with any strides, and a bias (m,) or None.
 
@@ -67,17 +79,22 @@ def multiply_by_onednn(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -
     """Multiply with oneDNN, to which PyTorch turns only when it may round to bfloat16.
 
     oneDNN rounds only on processors with AMX. There these are products in bfloat16, with float32 sums; elsewhere in float32.
+    The bias is added by an operation of its own: within the product it takes four times as long.
     """
-    setting = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    setting.fp32_precision = "bf16"
+    set_matmul_precision("bf16")
     try:
-        return multiply(a, b, bias, out)
+        torch.mm(a, b, out=out)
     finally:
-        setting.fp32_precision = "none"
+        set_matmul_precision("none")
+    return out if bias is None else out.add_(bias)
 
 
 def multiply_by_onednn_linear(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:  # noqa: ARG001
-    """Multiply with `onednn_linear`, which never rounds to bfloat16. The result is a new tensor."""
+    """Multiply with `onednn_linear`, which never rounds to bfloat16. The result is a new tensor.
+
+    Not one of `MULTIPLY`: where there is no memory for its copies of large operands, it ends the process with a segmentation
+    fault. No processor measured so far would have chosen it.
+    """
     return onednn_linear(a, b.t(), bias)
 
 
@@ -270,6 +287,15 @@ def probe_updates(updates: dict[str, Update]) -> list[Tensor]:
     return found
 
 
+def probe_matmul_precision(set_precision: Callable[[str], None]) -> list[Tensor]:
+    """Return whether the property has each value after it was set."""
+    found = []
+    for precision in ("bf16", "none"):
+        set_precision(precision)
+        found.append(torch.tensor(torch.backends.mkldnn.matmul.fp32_precision == precision))  # type: ignore[attr-defined]
+    return found
+
+
 def relative_error(way: Multiply) -> float:
     """Return the largest error of a product, over the largest value: about 1e-7 in float32 and 1e-3 in bfloat16."""
     a, b = _few(100, 784, phase=0), _few(784, 64, phase=1)
@@ -280,22 +306,27 @@ def relative_error(way: Multiply) -> float:
 def ways_to_multiply() -> dict[str, dict[str, Multiply]]:
     """Return the ways that this PyTorch offers on this processor, by precision and name; the first of each is the default."""
     onednn: dict[str, Multiply] = {}
-    if _has_onednn and hasattr(torch.backends.mkldnn, "matmul"):  # not before PyTorch 2.9
+    if _has_precision:
         onednn["oneDNN"] = multiply_by_onednn
-    linear_operator: dict[str, Multiply] = {"oneDNN linear": multiply_by_onednn_linear} if linear is onednn_linear else {}
     if onednn and relative_error(multiply_by_onednn) < FLOAT32_ERROR:
-        return {
-            "float32": {**onednn, "PyTorch": multiply, **linear_operator},
-            "bfloat16": {"bfloat16 tensors": multiply_in_bfloat16},
-        }
-    return {"float32": {"PyTorch": multiply, **linear_operator}, "bfloat16": {"bfloat16 tensors": multiply_in_bfloat16, **onednn}}
+        return {"float32": {**onednn, "PyTorch": multiply}, "bfloat16": {"bfloat16 tensors": multiply_in_bfloat16}}
+    return {"float32": {"PyTorch": multiply}, "bfloat16": {"bfloat16 tensors": multiply_in_bfloat16, **onednn}}
 
 
+# Moments of rarely lit pixels become denormal, which processors compute slowly: a step took a tenth longer. PyTorch's threads
+# take this setting from the thread that starts them, so it precedes the first product; no other module computes at import.
+torch.set_flush_denormal(True)
 # Where PyTorch is built without oneDNN, as on some platforms, the public way is the only one and nothing is wrong.
 _has_onednn = torch.backends.mkldnn.is_available()
+_has_precision = _has_onednn and hasattr(torch.backends.mkldnn, "matmul")  # not before PyTorch 2.9
+set_matmul_precision = public_set_matmul_precision
+if _has_precision:
+    set_matmul_precision = choose(
+        "switch of precision", private_set_matmul_precision, public_set_matmul_precision, probe_matmul_precision
+    )
 linear = choose("linear layer", onednn_linear, public_linear, probe_linear) if _has_onednn else public_linear
 MULTIPLY = ways_to_multiply()
-multiply_thin = next((MULTIPLY["float32"][way] for way in ("oneDNN", "oneDNN linear") if way in MULTIPLY["float32"]), multiply)
+multiply_thin = MULTIPLY["float32"].get("oneDNN", multiply_by_onednn_linear if linear is onednn_linear else multiply)
 """For products with few rows or columns, whose bits would depend on the number of threads with MKL. It has no bias."""
 ACTIVATION_GRADIENTS = choose("gradient of an activation", FUSED_GRADIENTS, PUBLIC_GRADIENTS, probe_gradients)
 UPDATES = choose("optimizer step", FUSED_UPDATES, PUBLIC_UPDATES, probe_updates)

@@ -33,6 +33,9 @@ ROUNDS, CONFIRMATIONS = 8, 3
 """A series times each way ROUNDS times, in turn, and the shortest time counts: it is the one that others disturbed least. On a
 busy machine one series may mislead, so a way that seems clearly faster must stay so in CONFIRMATIONS further series."""
 
+BFLOAT16_IS_FASTER = 0.85
+"""bfloat16 counts as faster where `bfloat16_share` is less than this: a smaller gain is lost in the rest of a step."""
+
 FEW_OPERATIONS, MOST_OPERATIONS = 4e6, 4e8
 """Products of fewer floating-point operations use the default. Of larger ones a part of the rows is measured."""
 

@@ -4,12 +4,13 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.photographs import Mark
 
 MIN_SHARE = 0.5
 """Of the marks in a picture, this share must read as digits: in noise, grain and lines a few do by chance."""
-MAX_TALLER = 1.25
-"""A straight 1 is at most this many times as tall as the other digits: the side of a cell or frame is taller."""
+SHORTEST, TALLEST = 0.6, 1.25
+"""How tall a straight 1 is, as a share of the other digits: the ticks of a clock are shorter, the sides of a cell are taller."""
 ALONE = (0.1, 0.5)
 """Where all digits are straight 1s, each is so long, as a share of the picture's longer side; rests of lines may not be."""
 MIN_THICKNESS = 0.07
@@ -28,6 +29,12 @@ MIN_KEYS = 4
 MANY_BARS, BARS_PER_DIGIT = 6, 2
 """So many straight 1s, and more than this for each other digit, are the segments of a display or a grid."""
 
+MIN_LONE_LOG_ODDS = 1.0
+"""The least log odds of the only digit in a picture. Of what lines and tables leave in pictures without digits a third has less,
+of digits alone in a photograph 1%."""
+SMALL, MIN_SMALL_LOG_ODDS = 0.012, 2.0
+"""A mark lower than this share of the picture's longer side may be a piece of a grid or grain, so its digit must be surer."""
+
 
 def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], longest_side: int) -> list[bool]:
     """Return which of a picture's marks are too doubtful to be the digits as which they are read, None for "not a digit"."""
@@ -36,6 +43,12 @@ def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], longest_side: 
     in_text = _in_text(marks, digits)
     kept = [None if doubt else digit for digit, doubt in zip(digits, in_text, strict=True)]
     return [one or other for one, other in zip(in_text, _doubtful_bars(marks, kept, longest_side), strict=True)]
+
+
+def is_too_unsure(mark: Mark, log_odds: float, longest_side: int, *, is_alone: bool) -> bool:
+    """Return whether these log odds of being a digit are too low for a small mark, or for the only digit in a picture."""
+    is_small = mark.box.height < SMALL * longest_side
+    return (is_small and log_odds < MIN_SMALL_LOG_ODDS) or (is_alone and log_odds < MIN_LONE_LOG_ODDS)
 
 
 def _in_text(marks: Sequence[Mark], digits: Sequence[int | None]) -> list[bool]:
@@ -48,13 +61,17 @@ def _in_text(marks: Sequence[Mark], digits: Sequence[int | None]) -> list[bool]:
     return result
 
 
+def is_near(left: Box, right: Box) -> bool:
+    """Return whether two neighbours in a line belong to one number or word."""
+    return right.left - left.right < MAX_GAP * max(left.height, right.height)
+
+
 def _words(marks: Sequence[Mark]) -> list[list[int]]:
     """Return the places of the marks of each word, and of each row of MIN_KEYS or more single marks, as on a keyboard."""
     words: list[list[int]] = []
     for place, mark in enumerate(marks):
         before = marks[place - 1]
-        is_near = mark.box.left - before.box.right < MAX_GAP * max(mark.box.height, before.box.height)
-        if place and before.line == mark.line and is_near:
+        if place and before.line == mark.line and is_near(before.box, mark.box):
             words[-1].append(place)
         else:
             words.append([place])
@@ -75,13 +92,15 @@ def _doubtful_bars(marks: Sequence[Mark], digits: Sequence[int | None], longest_
         return is_bar
     others = [mark for mark, digit, bar in zip(marks, digits, is_bar, strict=True) if digit is not None and not bar]
     heights = [mark.box.height for mark in others]
-    least, most = (0.0, MAX_TALLER * median(heights)) if heights else (share * longest_side for share in ALONE)
+    unit, (least, most) = (median(heights), (SHORTEST, TALLEST)) if heights else (longest_side, ALONE)
     min_thickness = 0.0 if heights else MIN_THICKNESS
     min_pen = MIN_PEN * median([_pen(mark) for mark in others]) if others else 0.0
     return [
         bar
         and not (
-            least <= max(mark.box.width, mark.box.height) <= most and mark.thickness >= min_thickness and _pen(mark) >= min_pen
+            least <= max(mark.box.width, mark.box.height) / unit <= most
+            and mark.thickness >= min_thickness
+            and _pen(mark) >= min_pen
         )
         for mark, bar in zip(marks, is_bar, strict=True)
     ]

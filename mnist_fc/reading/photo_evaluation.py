@@ -1,7 +1,7 @@
 """Measure how well digits are found and read in photographs: generated ones, by their conditions, and real ones."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,8 @@ from mnist_fc.reading.reader import FoundDigit, Reader
 MIN_OVERLAP = 0.3
 """A digit is found if a box overlaps its own by this much, as intersection over union. Two digits in one box, or half a digit in
 one, overlap by up to 0.5, so that they count as read wrong rather than as not found."""
+
+NO_PIXELS = np.empty((0, 0, 4), np.uint8)
 
 Outcome = Literal["right", "unsure", "wrong", "missed"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "unsure", "wrong", "missed")
@@ -54,6 +56,8 @@ class PhotographScores:
     """Share of pictures of which exactly the digits were read, in reading order."""
     false_digits: float
     """Digits read where there is none, per picture."""
+    num_lines: int
+    """Straight lines in the pictures: of ruled paper, of frames, and edges of the sheet."""
 
 
 def match(truth: Sequence[TrueDigit], found: Sequence[FoundDigit]) -> PhotographOutcome:
@@ -91,28 +95,26 @@ def evaluate_photographs(reader: Reader, photographs: Iterable[Photograph]) -> l
 
     Printed digits count only there: the other rows are of pen digits and of photographs without digits.
     """
-    read: list[tuple[dict[str, str], Sequence[TrueDigit], PhotographOutcome]] = []
+    read: list[tuple[Photograph, PhotographOutcome]] = []
     for photo in photographs:
         try:
             found = reader.read_picture(photo.rgba)
         except DrawingError:  # too many marks: nothing is found
             found = []
-        read.append((photo.conditions, photo.digits, match(photo.digits, found)))
-    with_pen = [each for each in read if each[0]["writing"] in ("pen", "none")]
+        read.append((replace(photo, rgba=NO_PIXELS), match(photo.digits, found)))
+    with_pen = [each for each in read if each[0].conditions["writing"] in ("pen", "none")]
     scores = [_scores("writing", value, read) for value in CONDITIONS["writing"]]
     for name, values in CONDITIONS.items():
         if name != "writing":
-            drawn = {conditions[name] for conditions, _, _ in with_pen}
+            drawn = {photo.conditions[name] for photo, _ in with_pen}
             scores += [_scores(name, value, with_pen) for value in sorted(drawn, key=[*values, *sorted(drawn)].index)]
     return [each for each in scores if each.num_pictures]
 
 
-def _scores(
-    name: str, value: str, read: Iterable[tuple[dict[str, str], Sequence[TrueDigit], PhotographOutcome]]
-) -> PhotographScores:
-    chosen = [(digits, outcome) for conditions, digits, outcome in read if conditions[name] == value]
+def _scores(name: str, value: str, read: Iterable[tuple[Photograph, PhotographOutcome]]) -> PhotographScores:
+    chosen = [(photo, outcome) for photo, outcome in read if photo.conditions[name] == value]
     outcomes = np.array([each for _, outcome in chosen for each in outcome.outcomes])
-    writers = np.array([digit.writer for digits, _ in chosen for digit in digits], np.int64)
+    writers = np.array([digit.writer for photo, _ in chosen for digit in photo.digits], np.int64)
     shares = {kind: float((outcomes == kind).mean()) if len(outcomes) else None for kind in OUTCOMES}
     return PhotographScores(
         name=name,
@@ -122,6 +124,7 @@ def _scores(
         right_interval=writer_interval(outcomes == "right", writers),
         pictures_right=float(np.mean([outcome.is_right for _, outcome in chosen])) if chosen else 0.0,
         false_digits=float(np.mean([outcome.false_digits for _, outcome in chosen])) if chosen else 0.0,
+        num_lines=sum(photo.num_lines for photo, _ in chosen),
         **shares,
     )
 

@@ -1,6 +1,5 @@
 """Read drawings: each becomes a digit with its probabilities and runner-up, "not a digit", or a number of several digits."""
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,14 +12,14 @@ import torch
 from mnist_fc.config import NUM_CLASSES, TrainConfig
 from mnist_fc.drawing.intensity import TINY_SIDE
 from mnist_fc.drawing.normalize import extract_ink, normalize, segment_digits
-from mnist_fc.drawing.parts import Box
+from mnist_fc.drawing.parts import Box, box_around
 from mnist_fc.drawing.photographs import Mark, find_marks
 from mnist_fc.drawing.pictures import has_even_light
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading import touching
-from mnist_fc.reading.doubt import doubtful
+from mnist_fc.reading.doubt import doubtful, is_near, is_too_unsure
 from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
 from mnist_fc.reading.rejection import network as rejection_network
 from mnist_fc.records import Weights
@@ -36,9 +35,9 @@ MAX_DIGITS = 12
 MIN_SUSPECT_LOG_ODDS = 6.0
 """The least log odds of a digit where a table or an edge may be: those that such things leave have less."""
 
-
-MIN_WHOLE_LOG_ODDS = 4.0
-"""The least log odds of a whole picture that is one digit, where its parts were read as digits, too."""
+MAX_DRAWING_SIDE, MIN_DRAWING_LOG_ODDS = 600, 4.0
+"""The least log odds of a picture as a drawing if its parts were read as digits, too, or if its longest side has more pixels.
+In a large picture a frame may look like a 0, and a line that was doubted stays doubtful."""
 
 
 @dataclass(frozen=True)
@@ -122,52 +121,69 @@ class Reader:
         half of its parts are. Raises DrawingError for any other array.
         """
         drawn = extract_ink(rgba)
-        if drawn is None:
-            return [EMPTY_READING]
+        return [EMPTY_READING] if drawn is None else [reading for _, reading in self._read_parts(drawn)]
+
+    def _read_parts(self, drawn: np.ndarray) -> list[tuple[np.ndarray, Reading]]:
+        """Read ink, float32 (H, W), as a number or as one digit; return the ink of each digit with its reading."""
         parts = segment_digits(drawn)
         if not 2 <= len(parts) <= MAX_DIGITS:
-            return self._read_ink([drawn])
+            return [(drawn, self._read_ink([drawn])[0])]
         whole, *readings = self._read_ink([drawn, *parts])
         num_digits = sum(reading.digit is not None for reading in readings)
         is_number = min(reading.log_odds for reading in readings) > whole.log_odds
         if whole.problem == "no digit":
             is_number = num_digits * 2 >= len(readings)
-        return readings if is_number else [whole]
+        return list(zip(parts, readings, strict=True)) if is_number else [(drawn, whole)]
 
     def read_picture(self, rgba: np.ndarray) -> list[FoundDigit]:
         """Find and read the digits in a picture, uint8 (H, W, 4): line by line, and from left to right within a line.
 
-        A tiny picture is one digit, without the margin of a photograph, if it can be read so, and so is an evenly lit one that is
-        surely a digit as a whole. Raises DrawingError for any other array, and for a picture with too many marks.
+        A tiny picture is one digit, without the margin of a photograph, if it can be read so. An evenly lit one is read as a
+        drawing if that is surer. Raises DrawingError for any other array, and for a picture with too many marks.
         """
         if max(rgba.shape[:2]) <= TINY_SIDE and (whole := self.read(rgba)).digit is not None and whole.image is not None:
             return [FoundDigit(Box(0, 0, rgba.shape[1], rgba.shape[0]), 0, False, whole.image, whole)]
         read = [each for mark in find_marks(rgba) for each in self._read_mark(mark)]
         read = [(mark, reading) for mark, reading in read if not (mark.is_suspect and reading.log_odds < MIN_SUSPECT_LOG_ODDS)]
         marks, readings = [mark for mark, _ in read], [reading for _, reading in read]
-        doubts = doubtful(marks, [reading.digit for reading in readings], max(rgba.shape[:2]))
+        longest_side = max(rgba.shape[:2])
+        doubts = doubtful(marks, [reading.digit for reading in readings], longest_side)
+        num_kept = sum(reading.digit is not None and not doubt for reading, doubt in zip(readings, doubts, strict=True))
+        doubts = [
+            doubt or is_too_unsure(mark, reading.log_odds, longest_side, is_alone=num_kept == 1)
+            for mark, reading, doubt in zip(marks, readings, doubts, strict=True)
+        ]
         found = [
             FoundDigit(
-                mark.box, mark.line, mark.after_point, reading.image, _unsure(reading) if is_doubtful else reading, is_doubtful
+                mark.box, mark.line, mark.after_point, reading.image, unsure(reading) if is_doubtful else reading, is_doubtful
             )
             for mark, reading, is_doubtful in zip(marks, readings, doubts, strict=True)
             if reading.image is not None
         ]
-        return self._whole(rgba, found) or found
+        return self._as_drawing(rgba, found) or found
 
-    def _whole(self, rgba: np.ndarray, found: Sequence[FoundDigit]) -> list[FoundDigit]:
-        """Return the one digit that an evenly lit picture surely is, if one or two were found in it; else nothing.
+    def _as_drawing(self, rgba: np.ndarray, found: Sequence[FoundDigit]) -> list[FoundDigit]:
+        """Return what an evenly lit picture surely is if it is read as a drawing, given what was found in it; else nothing.
 
-        A drawing with a thin pen, or one that fills the picture, may fall into parts that look like digits.
+        A drawing with a thin pen, or one that fills the picture, may fall into parts of which none or two look like digits.
         """
         num_digits = sum(each.reading.digit is not None for each in found)
-        if not 1 <= num_digits <= 2 or not has_even_light(rgba):
+        is_large = max(rgba.shape[:2]) > MAX_DRAWING_SIDE
+        is_doubtful = is_large and any(each.is_doubtful for each in found)
+        drawn = extract_ink(rgba) if num_digits <= 2 and not is_doubtful and has_even_light(rgba) else None
+        if drawn is None:
             return []
-        reading, *others = self.read_number(rgba)
-        if others or reading.image is None or reading.digit is None or reading.log_odds < MIN_WHOLE_LOG_ODDS:
+        read = self._read_parts(drawn)
+        least = MIN_DRAWING_LOG_ODDS if is_large or num_digits else -math.inf
+        if (num_digits and len(read) > 1) or min(reading.log_odds for _, reading in read) < least:
             return []
-        box = functools.reduce(Box.union, (each.box for each in found))
-        return [FoundDigit(box, 0, False, reading.image, reading)]
+        scale = rgba.shape[0] / drawn.shape[0]
+        digits = [
+            FoundDigit(box_around(ink > 0.5).scaled(scale), 0, False, reading.image, reading)
+            for ink, reading in read
+            if reading.image is not None
+        ]
+        return digits if any(each.reading.digit is not None for each in digits) else []
 
     def _read_mark(self, mark: Mark) -> list[tuple[Mark, Reading]]:
         """Read a mark as a digit, or as two that touch."""
@@ -185,14 +201,14 @@ class Reader:
         if not found:
             return []
         readings = self.read_images(np.stack([each.image for each in found]))
-        return [_unsure(reading) if each.is_doubtful else reading for each, reading in zip(found, readings, strict=True)]
+        return [unsure(reading) if each.is_doubtful else reading for each, reading in zip(found, readings, strict=True)]
 
     def _read_ink(self, drawings: list[np.ndarray]) -> list[Reading]:
         """Read ink, each float32 (H, W), as one digit each."""
         normalized = [normalize(drawn) for drawn in drawings]
         readings = self.read_images(np.stack([steps.image for steps in normalized]))
         return [
-            _unsure(reading) if steps.size < MIN_INK_SIZE * min(drawn.shape) else reading
+            unsure(reading) if steps.size < MIN_INK_SIZE * min(drawn.shape) else reading
             for drawn, steps, reading in zip(drawings, normalized, readings, strict=True)
         ]
 
@@ -215,7 +231,7 @@ def _reading(image: np.ndarray, logits: torch.Tensor, odds: float) -> Reading:
     return reading if odds >= MIN_LOG_ODDS else replace(reading, digit=None, problem="no digit")
 
 
-def _unsure(reading: Reading) -> Reading:
+def unsure(reading: Reading) -> Reading:
     """Return a reading without its digit."""
     return replace(reading, digit=None, problem=reading.problem or "no digit")
 
@@ -223,6 +239,17 @@ def _unsure(reading: Reading) -> Reading:
 def number(readings: Sequence[Reading]) -> str:
     """Return the number read: "?" for each part that is not a digit, and an empty text for an empty canvas."""
     return "".join("" if r.problem == "empty" else "?" if r.digit is None else str(r.digit) for r in readings)
+
+
+def numbers(found: Sequence[FoundDigit], readings: Sequence[Reading]) -> list[str]:
+    """Return what each line of a picture says, such as "2.40 17", given the digits found in it and their readings, in order."""
+    lines: dict[int, str] = {}
+    for place, (each, reading) in enumerate(zip(found, readings, strict=True)):
+        separator = ""
+        if each.line in lines:
+            separator = "." if each.after_point else "" if is_near(found[place - 1].box, each.box) else " "
+        lines[each.line] = lines.get(each.line, "") + separator + number([reading])
+    return list(lines.values())
 
 
 def percent(probability: float) -> str:

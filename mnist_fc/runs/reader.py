@@ -13,12 +13,12 @@ from mnist_fc.files import read_bounded
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.records import (
-    NOT_FINITE,
     NUM_NUMBERS,
     EndRecord,
     EpochRecord,
     StepRecord,
     learning_rate_of,
+    reports_overflow,
 )
 from mnist_fc.runs.layout import METRICS_NAME, STATE_NAME, RunMetadata, RunsError, bytes_on_disk, read_metadata
 from mnist_fc.runs.metrics import parse_learning_rates, parse_record, parse_rows, read_lines
@@ -56,7 +56,7 @@ class StoredRun:
 
 def is_resumable(end: EndRecord | None) -> bool:
     """Return whether a run with this end can resume: a finished run has nothing left to do, and a diverged one would again."""
-    return end is None or end.outcome == "stopped" or (end.outcome == "failed" and NOT_FINITE not in end.message)
+    return end is None or end.outcome == "stopped" or (end.outcome == "failed" and not reports_overflow(end.message))
 
 
 def read_run(path: Path, *, with_steps: bool = True) -> StoredRun:

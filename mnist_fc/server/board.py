@@ -13,7 +13,7 @@ from mnist_fc.server.job import Job, JobEnd, JobState
 from mnist_fc.server.job_log import log_end, name_of
 from mnist_fc.server.process import Process
 from mnist_fc.server.protocol import Command, Stop, Yield
-from mnist_fc.server.queue import Active, Place, Queued, expected_wait, fair_order, is_wanted_by_others, next_job, should_yield
+from mnist_fc.server.queue import Active, Place, Queued, Work, expected_wait, fair_order, next_job, should_yield
 from mnist_fc.server.run import Run
 
 MAX_REMEMBERED_SESSIONS = 1000
@@ -152,11 +152,12 @@ class Board:
         with self.lock:
             if job not in self._pending or not job.is_waiting:
                 return None
-            order = self._order()
-            index = order.index(job)
-            ahead = [other.seconds_left(num_train_images, self.pace) for other in order[:index]]
-            active = [self._seconds_until_free(slot, num_train_images) for slot in self.slots]
-            return Place(index + 1, len(order), expected_wait(active, ahead, len(self.slots), self.slice_seconds))
+            order, now = self._order(), time.monotonic()
+            active = [self._work(slot.job, num_train_images, slot.seconds(now)) for slot in self.slots if slot.job]
+            queued = [self._work(other, num_train_images) for other in self._pending if other.is_waiting]
+            number, last_slices = order.index(job) + 1, dict(self._last_slices)
+        seconds = expected_wait(job.id, active, queued, last_slices, len(self.slots), self.slice_seconds)
+        return Place(number, len(order), seconds, job.session_id in last_slices)
 
     def send(self, job: Job, command: Command) -> None:
         """Send a command to the process of a job, if it has one.
@@ -210,13 +211,16 @@ class Board:
                 slot.assign(None)
             return jobs
 
-    def _seconds_until_free(self, slot: Slot, num_train_images: int) -> float:
-        if slot.job is None:
-            return 0.0
-        seconds = slot.job.seconds_left(num_train_images, self.pace)
-        if is_wanted_by_others(_active(slot.job), self._queued()):
-            seconds = min(seconds, max(0.0, self.slice_seconds - slot.seconds(time.monotonic())))
-        return seconds
+    def _work(self, job: Job, num_train_images: int, held: float = 0.0) -> Work:
+        return Work(
+            job.id,
+            job.session_id,
+            job.can_yield,
+            job.state is JobState.PAUSED,
+            seconds=job.seconds_left(num_train_images, self.pace),
+            held=held,
+            depends_on=job.depends_on.id if job.depends_on and job.is_blocked else "",
+        )
 
     def _order(self) -> list[Job]:
         """Return the jobs of the queue in the order in which they start."""

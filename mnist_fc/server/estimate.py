@@ -16,5 +16,5 @@ def expected_seconds(config: TrainConfig, num_images: int) -> float:
 
 def num_images_of_run(config: TrainConfig, num_train_images: int) -> int:
     """Return how many images a run sees in all its epochs, given the number of training images in the data."""
-    num_trained_on = max(1, num_train_images - config.num_validation)  # a run in the store may be of other, larger data
-    return num_trained_on * config.num_epochs
+    fitted = config.fitted_to(num_train_images)  # a run in the store may be of other, larger data
+    return (num_train_images - fitted.num_validation) * config.num_epochs

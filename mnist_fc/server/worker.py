@@ -7,6 +7,7 @@ memory and priority.
 """
 
 import contextlib
+import faulthandler
 import os
 import pickle
 import queue
@@ -238,6 +239,7 @@ def _read_commands(stream: IO[bytes], put: Callable[[Command], object]) -> None:
 
 def main() -> None:
     """Serve the process that started this one, until it ends."""
+    faulthandler.enable()  # if a library ends the process, the log says where
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches this process too; the server decides
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=2**20)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write among the replies

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from mnist_fc.training.batches import Batch
 from mnist_fc.training.train_state import TrainState
 
 if sys.platform != "win32":
@@ -27,6 +27,9 @@ TRIAL_STEPS = 4
 
 REDUCED_SECONDS = 1.0
 """The time between two trials of one thread more: where a core is still busy, they are slow."""
+
+LONGEST_PAUSE = 0.2
+"""Seconds between two steps after which a new window begins: the process did something else, and was interrupted in that."""
 
 INTERRUPTIONS_PER_SECOND = 120
 """Two training threads on idle cores were interrupted 50 to 70 times a second, and beside an endless loop 190 to 370 times."""
@@ -50,6 +53,7 @@ class Pacer:
         self._seconds: list[float] = []
         self._window_mean = 0.0
         self._pause = WINDOW_SECONDS
+        self._ended = time.perf_counter()
         self._begin_window()
 
     @property
@@ -57,14 +61,17 @@ class Pacer:
         """The number of threads of the next step."""
         return self._trial or self._count
 
-    def take_step(self, batch: Tensor) -> bool:
+    def take_step(self, batch: Batch) -> bool:
         """Take a step as `TrainState.take_step` does. Afterwards PyTorch has the threads of the settings again."""
         if not self._trial:
+            if time.perf_counter() - self._ended > LONGEST_PAUSE:
+                self._begin_window()
             self._try_another(batch)
         started = time.perf_counter()
         with self._threads_set(self.threads):
             is_finite = self._training.take_step(batch)
-        self._seconds.append(time.perf_counter() - started)
+        self._ended = time.perf_counter()
+        self._seconds.append(self._ended - started)
         if self._trial and len(self._seconds) == TRIAL_STEPS:
             self._end_trial()
         return is_finite
@@ -73,7 +80,7 @@ class Pacer:
         self._seconds = []
         self._began, self._interruptions = time.perf_counter(), interruptions()
 
-    def _try_another(self, batch: Tensor) -> None:
+    def _try_another(self, batch: Batch) -> None:
         """Begin a trial if it is time for one."""
         elapsed = time.perf_counter() - self._began
         if elapsed < self._pause or len(self._seconds) < WINDOW_STEPS:
@@ -96,7 +103,7 @@ class Pacer:
         self._pause = WINDOW_SECONDS if self._count == self._most else max(REDUCED_SECONDS, 20 * sum(self._seconds))
         self._begin_window()
 
-    def _gives_same_bits(self, threads: int, batch: Tensor) -> bool:
+    def _gives_same_bits(self, threads: int, batch: Batch) -> bool:
         """Return whether a step on `batch` gives the same bits with this number of threads; leaves the training as it was."""
         if not self._training.weights_are_finite():
             return False

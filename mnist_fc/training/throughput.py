@@ -5,8 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from mnist_fc.config import CPU_COUNT, FIELDS, Range, TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.training.train_state import TrainState
@@ -37,8 +35,8 @@ def measure(
 ) -> Iterator[SpeedRecord]:
     """Take training steps of the network of `config` with each of `thread_counts` and every batch size, and yield the speeds.
 
-    Each figure is that of the median step. The learning rate is the lowest allowed, because a step whose loss diverges is
-    incomplete.
+    Each figure is the median over groups of steps whose images are gathered together. The learning rate is the lowest allowed,
+    because a step whose loss diverges is incomplete.
     """
     rates = FIELDS["learning_rate"]
     assert isinstance(rates, Range)
@@ -46,9 +44,8 @@ def measure(
     for threads in thread_counts(max_threads):
         for batch_size in batch_sizes:
             training = TrainState(config.replace(threads=threads, batch_size=batch_size), data)
-            batch = torch.randint(len(data.train_labels), (batch_size,))
-            _step_seconds(training, batch, SECONDS / 2, STEPS // 2)
-            seconds = statistics.median(_step_seconds(training, batch, SECONDS, STEPS))
+            _step_seconds(training, SECONDS / 2, STEPS // 2)
+            seconds = statistics.median(_step_seconds(training, SECONDS, STEPS))
             yield SpeedRecord(threads, batch_size, batch_size / seconds)
 
 
@@ -58,10 +55,13 @@ def fastest_threads(records: list[SpeedRecord], batch_size: int) -> SpeedRecord:
     return max((r for r in records if r.batch_size == nearest), key=lambda r: r.images_per_second)
 
 
-def _step_seconds(training: TrainState, batch: torch.Tensor, at_least: float, num_steps: int) -> list[float]:
-    seconds: list[float] = []
-    while sum(seconds) < at_least or len(seconds) < num_steps:
+def _step_seconds(training: TrainState, at_least: float, num_steps: int) -> list[float]:
+    """Return the mean time of a step in each group of steps."""
+    means: list[float] = []
+    group = training.steps_ahead
+    while sum(means) * group < at_least or len(means) * group < num_steps:
         started = time.perf_counter()
-        training.take_step(batch)
-        seconds.append(time.perf_counter() - started)
-    return seconds
+        for _ in range(group):
+            training.take_step(training.next_batch())
+        means.append((time.perf_counter() - started) / group)
+    return means

@@ -1,7 +1,6 @@
 """The loss and accuracy curves of the run that is shown, and the axes that other curves over steps share."""
 
 import math
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -10,42 +9,34 @@ import streamlit as st
 from mnist_fc.analysis.curves import epoch_curve, train_curve
 from mnist_fc.analysis.results import test_curve
 from mnist_fc.server.run import RunSnapshot
-from mnist_fc.views.components.chart import HEIGHT, Axis, Series, heading, line_chart, powers_of_ten
-from mnist_fc.views.state import networks, session, shared
+from mnist_fc.views.components.chart import Axis, Series, heading, line_chart, powers_of_ten
+from mnist_fc.views.state import built_in, networks, shared
 
 SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour for each data set, the same everywhere and in both themes."""
 
-LOWER_HEIGHT = 108
-"""The height in pixels of each of three charts that, with the pinned drawings, take as much room as two charts."""
+HEIGHT = 112
+"""The height in pixels of each chart of the run that is shown. They share the axis of steps."""
 
 
-def panel(between: Callable[[RunSnapshot | None, int], bool] | None) -> bool:
-    """Draw the loss and accuracy curves. `between` draws something else over the steps between the two, at a given height.
-
-    Return False if `between` has more to draw.
-    """
-    snapshot = session.watched_snapshot()
-    height = LOWER_HEIGHT if between else HEIGHT
+def panel() -> None:
+    """Draw the loss and accuracy curves."""
+    snapshot = networks.shown_run()
     losses, accuracies = series_of(snapshot, "loss"), series_of(snapshot, "accuracy")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         heading("Loss", at_chosen_step(snapshot, losses), ",.3f")
         log_scale = st.toggle("Log scale", key="log_scale")
     with st.container(key="loss_chart"):
-        _chart(snapshot, losses, "loss", height, log_scale=log_scale)
-    is_complete = between(snapshot, height) if between else True
+        _chart(snapshot, losses, "loss", log_scale=log_scale)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         heading("Accuracy", at_chosen_step(snapshot, accuracies), ".2%")
         is_zoomed = st.toggle("Zoom", key="accuracy_zoom")
     with st.container(key="accuracy_chart"):
-        _chart(snapshot, accuracies, "accuracy", height, is_zoomed=is_zoomed)
-    return is_complete
+        _chart(snapshot, accuracies, "accuracy", is_zoomed=is_zoomed)
 
 
-def explanation(snapshot: RunSnapshot | None, drawn: list[str]) -> str:
+def explanation(snapshot: RunSnapshot, drawn: list[str]) -> str:
     """Return what each curve that is drawn is measured on."""
-    if snapshot is None:
-        return "The curves of a run appear here while it trains."
     num_test = len(shared.mnist().test_labels)
     tests_each_epoch = not snapshot.config.num_validation
     said = {
@@ -56,15 +47,17 @@ def explanation(snapshot: RunSnapshot | None, drawn: list[str]) -> str:
         else f"**Test**: {num_test:,} images that the run never saw, measured once, at the end.",
     }
     lines = [said[name] for name in drawn]
+    if not drawn:
+        return "The curves appear when the training begins."
+    if snapshot.id == built_in.ID:
+        lines.insert(0, "These are the curves of the built-in network's own training, until you train one.")
     if tests_each_epoch:
         lines.append(f"This run trains on all {shared.num_train_images():,} images, so it has no validation images.")
     return " ".join(lines)
 
 
-def series_of(snapshot: RunSnapshot | None, what: Literal["loss", "accuracy"]) -> list[Series]:
+def series_of(snapshot: RunSnapshot, what: Literal["loss", "accuracy"]) -> list[Series]:
     """Return the curves that have points: train, validation, test."""
-    if not snapshot:
-        return []
     curves = {
         "train": train_curve(snapshot.steps, f"train_{what}"),
         "validation": epoch_curve(snapshot.epochs, f"val_{what}"),
@@ -79,21 +72,20 @@ def series_of(snapshot: RunSnapshot | None, what: Literal["loss", "accuracy"]) -
     return series
 
 
-def at_chosen_step(snapshot: RunSnapshot | None, series: list[Series]) -> list[Series]:
+def at_chosen_step(snapshot: RunSnapshot, series: list[Series]) -> list[Series]:
     """Return the curves up to the moment that is looked at; some may have no points by then.
 
     A test result belongs to one network: another moment has none.
     """
-    if snapshot is None or (step := networks.chosen_step(snapshot)) is None:
+    if (step := networks.chosen_step(snapshot)) is None:
         return series
     return [one.up_to(step if one.name != "test" or step in one.x else -1) for one in series]
 
 
 def _chart(
-    snapshot: RunSnapshot | None,
+    snapshot: RunSnapshot,
     series: list[Series],
     what: Literal["loss", "accuracy"],
-    height: int,
     *,
     log_scale: bool = False,
     is_zoomed: bool = False,
@@ -111,23 +103,22 @@ def _chart(
         Axis(step_domain(snapshot), title="step"),
         Axis(domain, log=log_scale, percent=what == "accuracy"),
         label=f"{what} over training steps: {newest}",
-        height=height,
-        mark=networks.chosen_step(snapshot) if snapshot else None,
+        height=HEIGHT,
+        mark=networks.chosen_step(snapshot),
     )
 
 
 # Axes change rarely and in large steps, so that a growing chart does not flicker.
 
 
-def step_domain(snapshot: RunSnapshot | None) -> tuple[float, float]:
+def step_domain(snapshot: RunSnapshot) -> tuple[float, float]:
     """Return the axis of steps: from 0 to one epoch, then to two, four, eight, ... and at most to the end of the run."""
-    if not snapshot:
-        return 0, 1000
     steps_per_epoch = snapshot.config.steps_per_epoch(shared.num_train_images())
     epochs = 1
     while epochs * steps_per_epoch < snapshot.last_step:
         epochs *= 2
-    return 0, 1.02 * steps_per_epoch * min(epochs, snapshot.config.num_epochs)  # room for the last dot
+    end = steps_per_epoch * min(epochs, snapshot.config.num_epochs)
+    return 0, 1.02 * max(end, snapshot.last_step)  # a run with added data has more steps; there is room for the last dot
 
 
 def loss_domain(values: list[float], log_scale: bool) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from typing import Any
 import streamlit as st
 
 from mnist_fc.config import FIELDS, PRESETS, Choice, ConfigError, TrainConfig
-from mnist_fc.views.settings import CONTROLLED, KEYS, MAX_LAYERS, SIZE_KEYS, WORDS, Settings, number_in_words
+from mnist_fc.network.products import BFLOAT16_IS_FASTER
+from mnist_fc.views.settings import CONTROLLED, KEYS, MAX_LAYERS, MAX_SIZE, MIN_SIZE, SIZE_KEYS, WORDS, Settings, number_in_words
 from mnist_fc.views.state import address, formatting, session, shared, sync
 
 PRESET_LINES = {
@@ -18,7 +19,8 @@ PRESET_LINES = {
     "custom": "Your own settings.",
 }
 
-SIZES = [8, 16, 32, 64, 128, 256, 300, 400, 500, 512, 800, 1024, 1536, 2048]
+SIZE_STEP = 32
+"""The neurons that a press of "+" or "-" adds to a layer or removes."""
 LEARNING_RATES = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0]
 EPOCHS = [1, 2, 3, 4, 5, 8, 10, 15, 20, 30, 40, 60, 80, 100]
 BATCH_SIZES = [8, 16, 32, 64, 100, 128, 200, 256, 512, 1024, 2048, 4096]
@@ -27,11 +29,10 @@ WEIGHT_DECAYS = [0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
 SMOOTHINGS = [0.0, 0.02, 0.05, 0.1, 0.2]
 VALIDATIONS = [0, 1000, 2000, 5000, 10_000]
 
-FASTER = 0.85
-"""bfloat16 is offered where products take less than this share of their time in float32."""
-
 AGAINST_OVERFITTING = ("dropout", "augmentation", "label_smoothing", "weight_decay")
 MACHINE = ("num_validation", "initialization", "seed", "precision", "threads")
+MORE = ("optimizer", "schedule", *AGAINST_OVERFITTING, *MACHINE)
+"""The settings that a beginner leaves alone."""
 HIDEABLE = ("preset", "hidden_sizes", "epochs", *CONTROLLED, "keep_training")
 """The controls that the address can hide."""
 
@@ -151,36 +152,24 @@ def _draw(on_page: Set[str], drawn: Set[str]) -> None:
     if on_page & {"num_layers", "activation"}:
         st.header("Network")
         _network(on_page, config)
-    if on_page & {"learning_rate", "epochs", "batch_size", "optimizer", "schedule"}:
+    if on_page & {"learning_rate", "epochs", "batch_size"}:
         st.header("Training")
         _training(on_page, config)
-    if "detached" in on_page:
-        st.toggle(
-            "Keep training after I close the page",
-            key="detached",
-            help="Without this, a run or sweep stops a minute after its page is closed, to make room for others.",
-        )
-    if on_page & set(AGAINST_OVERFITTING):
-        with st.expander("Against overfitting", key="regularization"):
-            _against_overfitting(on_page)
-    if on_page & set(MACHINE):
-        with st.expander("Data, seed and hardware", key="machine"):
-            _data_start_and_machine(on_page, drawn)
+    if on_page & {*MORE, "detached"}:
+        with st.expander("More settings", key="more_settings"):
+            _more(on_page, drawn)
     if on_page:
         st.caption("Copy this page's address to share these settings.")
 
 
 def _network(on_page: Set[str], config: TrainConfig) -> None:
-    _slider(
-        on_page,
-        "num_layers",
-        "Hidden layers",
-        range(1, MAX_LAYERS + 1),
-        "How many layers lie between the image and the ten outputs.",
+    _stepper(
+        on_page, "num_layers", "Hidden layers", (1, MAX_LAYERS, 1), "How many layers lie between the image and the ten outputs."
     )
     # style.css hides those of absent layers. Coming and going, they would move what follows, and lose early choices for a moment.
     for i, key in enumerate(SIZE_KEYS, 1):
-        _slider(on_page, key, f"Neurons in layer {i}", SIZES, "More neurons can learn more, and take longer.")
+        limits = MIN_SIZE, MAX_SIZE, SIZE_STEP
+        _stepper(on_page, key, f"Neurons in layer {i}", limits, "More neurons can learn more, and take longer.")
     _choice(
         on_page,
         "activation",
@@ -203,6 +192,9 @@ def _training(on_page: Set[str], config: TrainConfig) -> None:
     _slider(on_page, "batch_size", "Batch size", BATCH_SIZES, "Images per step. Larger batches run faster, with fewer steps.")
     steps = config.steps_per_epoch(shared.num_train_images())
     st.caption(f"{steps:,} steps an epoch, {steps * config.num_epochs:,} in all. {config.misfit(shared.num_train_images())}")
+
+
+def _more(on_page: Set[str], drawn: Set[str]) -> None:
     _choice(
         on_page, "optimizer", "Optimizer", "The rule that turns gradients into steps. Adam suits most networks without tuning."
     )
@@ -212,6 +204,18 @@ def _training(on_page: Set[str], config: TrainConfig) -> None:
         "Schedule",
         "How the learning rate changes during a run: constant, up and down once, or down along a cosine.",
     )
+    if "detached" in on_page:
+        st.toggle(
+            "Keep training after I close the page",
+            key="detached",
+            help="Without this, a run or sweep stops a minute after its page is closed, to make room for others.",
+        )
+    if on_page & set(AGAINST_OVERFITTING):
+        st.subheader("Against overfitting")
+        _against_overfitting(on_page)
+    if on_page & set(MACHINE):
+        st.subheader("Data, seed and hardware")
+        _data_start_and_machine(on_page, drawn)
 
 
 def _against_overfitting(on_page: Set[str]) -> None:
@@ -276,13 +280,20 @@ def _precision(on_page: Set[str], drawn: Set[str]) -> None:
     if "precision" in drawn and (share := shared.scheduler().bfloat16_share) is not None:
         st.caption(f"On this processor, products in bfloat16 take {share:.0%} of the time.")
     if "precision" in on_page - drawn:
-        st.caption("Precision: float32, since this processor multiplies bfloat16 no faster. AMX or AVX512_BF16 would.")
+        st.caption("Precision: float32, since bfloat16 is not clearly faster on this processor. AMX or AVX512_BF16 would help.")
 
 
 def _can_choose_precision() -> bool:
     """Return whether bfloat16 is worth offering, or is chosen already, as in the settings of a run from another machine."""
     share = shared.scheduler().bfloat16_share
-    return share is None or share < FASTER or _settings().config.precision == "bfloat16"
+    return share is None or share < BFLOAT16_IS_FASTER or _settings().config.precision == "bfloat16"
+
+
+def _stepper(on_page: Set[str], key: str, label: str, limits: tuple[int, int, int], help_line: str) -> None:
+    """Draw a whole number with "+" and "-"; `limits` are its least and greatest value, and the step."""
+    if key in on_page:
+        low, high, step = limits
+        st.number_input(label, low, high, step=step, key=key, help=help_line)
 
 
 def _slider(on_page: Set[str], key: str, label: str, ladder: Iterable[Any], help_line: str, shown: Any = str) -> None:

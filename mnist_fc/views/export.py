@@ -223,7 +223,7 @@ def _loaded(file: networks.LoadedFile, *, reads: bool) -> None:
         if file.loaded.notes:
             st.caption(formatting.escape_markdown(" ".join(file.loaded.notes)))
         if file.suggestion:
-            st.warning(file.suggestion.in_words, icon=":material/tune:")
+            st.warning(file.suggestion.in_words(WORDS), icon=":material/tune:")
             st.button("Use these settings", key="upload_suggested", on_click=_apply_suggestion, args=(file.suggestion,))
 
 

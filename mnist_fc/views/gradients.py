@@ -14,7 +14,7 @@ from mnist_fc.views import charts
 from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart, powers_of_ten
 from mnist_fc.views.components.numbers import format_ratio
 from mnist_fc.views.settings import WORDS
-from mnist_fc.views.state import networks, session, shared, throttle
+from mnist_fc.views.state import built_in, networks, shared, throttle
 
 TINY_NORM = 1e-6
 """Norms below this are called tiny."""
@@ -25,10 +25,9 @@ SHORTEST_SPAN = 10
 
 def panel(network: networks.Network) -> None:
     """Draw the norms of the run that is shown, what they mean, and the dead neurons of the network that reads."""
-    snapshot = session.watched_snapshot()
-    if snapshot is None:
-        st.info("Press Train to see how strongly the loss pulls at each layer, step by step.")
-        return
+    snapshot = networks.shown_run()
+    if snapshot.id == built_in.ID:
+        st.caption("The curves are those of the built-in network's own training, until you train one.")
     if snapshot.steps:
         shown = networks.at_chosen_step(snapshot)
         curves = gradient_curves(snapshot.steps)

@@ -80,7 +80,7 @@ def _way_through(model: MLP, image: np.ndarray, network: networks.Network, surve
         "The strongest of each layer has full colour. Point at or tap a neuron for its value; **click or tap it** to see more."
     )
     with st.container(key="activations"):
-        pictures("activation_grids", tiles, label="the activations of all neurons", size=142, on_click=_choose, click="cell")
+        pictures("activation_grids", tiles, label="the activations of all neurons", size=142, on_click=choose, click="cell")
     with st.container(key="unit"):
         _unit(model, image, place, network, surveyed)
 
@@ -105,7 +105,7 @@ def _chosen(activity: list[np.ndarray]) -> Place:
     return 1, int(np.argmax(np.nan_to_num(activity[0])))
 
 
-def _choose(layer: int, index: int) -> None:
+def choose(layer: int, index: int) -> None:
     """Show a neuron from now on; layer 0 is the picture, whose pixels are not neurons."""
     if layer > 0:
         st.session_state.unit_chosen = layer, index
@@ -221,7 +221,7 @@ def _gallery(network: networks.Network, surveyed: Survey) -> None:
             tiles,
             label="weights of the most discriminative neurons",
             size=96,
-            on_click=lambda index, _: _choose(1, index),
+            on_click=lambda index, _: choose(1, index),
         )
 
 

@@ -30,7 +30,7 @@ def panel() -> None:
         _diagnosis(snapshot)
         if hint := shared.mnist().hint:
             st.caption(f"**Check your data.** {hint}")
-        if problem := networks.chosen_step_problem(snapshot):
+        if problem := networks.chosen_step_problem(networks.shown_run()):
             st.warning(problem)
         if sync.has_older_page():
             st.caption(
@@ -45,7 +45,8 @@ def panel() -> None:
         if not (snapshot and snapshot.is_active) and (removed := removed_by(controls.config())):
             st.caption(f"{removed} Pin the runs to keep, in the tab Runs.")
         with st.container(key="explanation"):
-            st.caption(charts.explanation(snapshot, [one.name for one in charts.series_of(snapshot, "accuracy")]))
+            shown = networks.shown_run()
+            st.caption(charts.explanation(shown, [one.name for one in charts.series_of(shown, "accuracy")]))
 
 
 def _diagnosis(snapshot: RunSnapshot | None) -> None:

@@ -1,84 +1,56 @@
 """The page: its configuration, the session, and the views in their places."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 
 from mnist_fc.config import ConfigError
 from mnist_fc.data.mnist import DataError
+from mnist_fc.drawing.strokes import CANVAS_SIZE
 from mnist_fc.network.checkpoint import CheckpointError
-from mnist_fc.reading.reader import Reading
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.views import (
+    answer,
     charts,
     controls,
     drawing,
     environment,
-    export,
-    gradients,
-    guide,
     handwriting_test,
-    inside,
-    look_alikes,
-    mistakes,
+    live_network,
     notices,
     photo,
+    preparation,
     probes,
     rest,
     run_bar,
-    runs,
     speed,
+    story,
+    tabs,
     timeline,
-    why,
 )
-from mnist_fc.views.components.component import Component
-from mnist_fc.views.state import address, formatting, networks, pace, session, shared, sync
+from mnist_fc.views.state import address, built_in, formatting, networks, pace, session, shared, sync
 
-SWEEP, SPEED = "Sweep", "How fast is this machine?"
-
-TABS: dict[str, Callable[[list[Reading], networks.Network], None]] = {
-    "Why this digit?": why.panel,
-    "Inside": inside.panel,
-    "Gradients": lambda readings, network: gradients.panel(network),
-    "Mistakes": lambda readings, network: mistakes.panel(network),
-    "Look-alikes": look_alikes.panel,
-    "Test your handwriting": lambda readings, network: handwriting_test.panel(network),
-    "Runs": lambda readings, network: runs.panel(),
-    "Export and import": lambda readings, network: export.panel(network),
-    SWEEP: lambda readings, network: _sweep_panel(),
-    SPEED: lambda readings, network: speed.panel(),
-    "Help": lambda readings, network: guide.panel(),
-}
-"""The tabs by name, and the function that draws each, given how the drawing was just read and the network that read it."""
-
-MUCH_TO_DRAW = ("Inside", "Gradients", "Mistakes", "Look-alikes", "Runs")
-"""Tabs that are redrawn less often while a run is active, so that they do not slow it."""
-
-_tab_focus = Component("tab_focus", "<i></i>")
+ICON = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><text y=".9em" font-size="90">&#9999;&#65039;</text></svg>'
+"""A pencil, as a picture of an emoji. For the emoji itself, Streamlit (1.67) would load a list of all: 5 MB."""
 
 log = logging.getLogger(__name__)
 
 
 def draw_page() -> None:
     """Draw the whole page. Streamlit calls this in every run of the script."""
-    st.set_page_config(page_title="mnist_fc: train, draw, be read", page_icon="✏️", layout="wide")
+    st.set_page_config(page_title=story.TITLE, page_icon=ICON, layout="wide")
     st.html(Path(__file__).with_name("style.css"))
     environment.prepare()
     try:
         shared.scheduler()
         shared.mnist()
-        shared.shipped_reader()
+        built_in.run()
     except (DataError, CheckpointError, ConfigError, RunsError) as error:
         log.error("the page cannot start: %s", error)
         st.error(f"The page cannot start: {formatting.escape_markdown(str(error))}.", icon=":material/error:")
         st.stop()
     with st.sidebar:
-        st.title("mnist_fc")
-        st.caption(
-            "Train a fully connected network on real handwritten digits, on this computer's processor, and watch it learn."
-        )
         address.begin()
         controls.panel()
     seconds, look_seconds = tick_seconds(), rest.look_seconds()
@@ -95,18 +67,30 @@ def live(seconds: float | None, look_seconds: float | None) -> None:
         st.rerun()  # a run has begun or ended, so the page ticks at another pace; or the side panel shows old values
     has_ended = pace.tick_seconds() is None  # asked before the weights are read: a run that ends later has newer ones
     network = networks.network()  # once, so that everything shows the same weights
-    with st.container(key="training_bar"):
+    story.panel()
+    with st.container(key="training_bar", horizontal=True, vertical_alignment="center", gap="small"):
         run_bar.panel()
+        glance = st.container(key="glance", width="content")
     looking_back = st.container(key="looking_back")
-    with st.container(key="workspace"):
-        left, right = st.columns(2, gap="large")
-    with left:
-        readings = drawing.panel(network)
-        photo.panel(network)
-    with right:
-        is_complete = charts.panel(probes.panel if probes.pinned() else None)
-        notices.panel()
-    tabs(readings, network)
+    with st.container(key="workspace", horizontal=True, gap="medium"):
+        with st.container(key="pad", width=CANVAS_SIZE):
+            drawing.pad()
+            readings = drawing.read(network)
+            answer.probabilities(readings)
+            preparation.switch()
+        with st.container(key="stage"):
+            drawing.choice(network)
+            with st.container(key="at_work", horizontal=True, gap="small"):
+                live_network.panel(readings, network)
+                answer.panel(readings, network)
+            charts.panel()
+            is_complete = probes.panel()
+    with glance:
+        answer.glance(readings)
+    notices.panel()
+    preparation.panel(readings, network)
+    photo.panel(network)
+    tabs.panel(readings, network)
     with looking_back:
         timeline.timeline(network)  # last: playback moves to the next step once everything of this one is drawn
     if has_ended:
@@ -115,33 +99,18 @@ def live(seconds: float | None, look_seconds: float | None) -> None:
         st.rerun()
 
 
-def tabs(readings: list[Reading], network: networks.Network) -> None:
-    """Draw the open tab; the others are not drawn."""
-    for tab, panel in zip(st.tabs(list(TABS), key="tabs", on_change="rerun"), TABS.values(), strict=True):
-        if tab.open:
-            with tab:
-                panel(readings, network)
-    _tab_focus.show("tab_focus", {})
-
-
-def _sweep_panel() -> None:
-    from mnist_fc.views import sweep  # imported here: Optuna and SQLAlchemy take 20 MB and 0.4 s, and few open this tab
-
-    sweep.panel()
-
-
 def tick_seconds() -> float | None:
     """Return the seconds from one tick to the next; None if nothing is active.
 
     `live` contains no fragments: their ids would change with what is drawn before them, and Streamlit (1.67) ignores a click
     that was sent under an old id.
     """
-    tab = st.session_state.get("tabs")
-    paces = [pace.tick_seconds(much_to_draw=tab in MUCH_TO_DRAW), run_bar.tick_seconds()]
-    if tab == SWEEP:
+    tab = tabs.current()
+    paces = [pace.tick_seconds(much_to_draw=tab in tabs.MUCH_TO_DRAW), run_bar.tick_seconds()]
+    if tab == tabs.SWEEP:
         from mnist_fc.views import sweep
 
         paces.append(sweep.tick_seconds())
-    if tab == SPEED:
+    if tab == tabs.SPEED:
         paces.append(speed.tick_seconds())
     return min((seconds for seconds in paces if seconds), default=None)

@@ -11,7 +11,7 @@ from streamlit.typing import UploadedFile
 
 from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.picture_files import MAX_BYTES, load_picture
-from mnist_fc.reading.reader import FoundDigit, Reader, Reading, number, percent
+from mnist_fc.reading.reader import FoundDigit, Reader, Reading, number, numbers, percent
 from mnist_fc.views import drawing
 from mnist_fc.views.components.component import Component, browser_value
 from mnist_fc.views.covers import PictureDigit
@@ -167,14 +167,11 @@ def _words(photo: Photo, readings: list[Reading]) -> str:
     name = formatting.escape_markdown(photo.name)
     if not readings:
         return f"**{name}**: no digits found. Try more light, a thicker pen, or a closer photograph."
-    lines: dict[int, list[Reading]] = {}
-    for found, reading in zip(photo.digits, readings, strict=True):
-        lines.setdefault(found.line, []).append(reading)
     if all(reading.digit is None for reading in readings):
         return f"**{name}**: nothing that is surely a digit. Click a box to see why."
-    numbers = ", ".join(number(line) for line in lines.values())
+    lines = ", ".join(numbers(photo.digits, readings))
     count = "1 digit" if len(readings) == 1 else f"{len(readings)} digits"
-    return f"**{name}**: {count}: **{numbers}**. Click a box to read that digit above."
+    return f"**{name}**: {count}: **{lines}**. Click a box to read that digit above."
 
 
 def _remove() -> None:

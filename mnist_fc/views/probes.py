@@ -45,16 +45,19 @@ def pin(readings: list[Reading], label: int | None) -> None:
         pinned().append(Probe(st.session_state.num_pinned, reading.image, reading.digit if label is None else label))
 
 
-def panel(snapshot: RunSnapshot | None, height: int) -> bool:
-    """Draw the chart and its words. Return False if moments of the run are left to read."""
-    history, is_complete = _history(snapshot) if snapshot else (History(), True)
+def panel() -> bool:
+    """Draw the chart of the pinned drawings, if there are any. Return False if moments of the run are left to read."""
+    if not pinned():
+        return True
+    snapshot = networks.shown_run()
+    history, is_complete = _history(snapshot)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.html("<div class='chart-heading'><h3>Your drawings</h3>probability of the right digit</div>", width="content")
         with st.popover("Edit pins", key="probes_change"):
             _change()
-    with st.container(key="probe_chart"):  # there before a run is, so that the first pin moves nothing below
-        _chart(snapshot, history, height)
-    moment = networks.chosen_step(snapshot) if snapshot else None
+    with st.container(key="probe_chart"):
+        _chart(snapshot, history)
+    moment = networks.chosen_step(snapshot)
     with st.container(key="probes"):
         st.html(f"<div class='probes'>{''.join(_tile(history, i, moment) for i in range(len(pinned())))}</div>")
     return is_complete
@@ -81,7 +84,7 @@ def _history(snapshot: RunSnapshot) -> tuple[History, bool]:
     return history, True
 
 
-def _chart(snapshot: RunSnapshot | None, history: History, height: int) -> None:
+def _chart(snapshot: RunSnapshot, history: History) -> None:
     series = []
     for i, probe in enumerate(pinned()):
         curve = history.curve(probe)
@@ -94,8 +97,8 @@ def _chart(snapshot: RunSnapshot | None, history: History, height: int) -> None:
         Axis(charts.step_domain(snapshot), title="step"),
         Axis((0, 1), percent=True),
         label="probability of the right digit for each pinned drawing over training steps",
-        height=height,
-        mark=networks.chosen_step(snapshot) if snapshot else None,
+        height=charts.HEIGHT,
+        mark=networks.chosen_step(snapshot),
     )
 
 

@@ -9,7 +9,7 @@ from mnist_fc.server.estimate import num_images_of_run
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.server.status import READY, Status, status
 from mnist_fc.views import charts, commands
-from mnist_fc.views.state import formatting, networks, pace, session, shared
+from mnist_fc.views.state import built_in, formatting, networks, pace, session, shared
 
 
 def panel() -> None:
@@ -19,33 +19,32 @@ def panel() -> None:
     meanings = commands.meanings(snapshot)
     can_resume = meanings.get("pause", "").startswith("resume ")
     can_leave = meanings.get("stop", "").startswith("leave ")
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=commands.train)
-        st.button(
-            "Resume" if can_resume else "Pause",
-            key="pause",
-            icon=":material/resume:" if can_resume else ":material/pause:",
-            disabled=not can_resume and (snapshot is None or snapshot.state not in ("starting", "running")),
-            on_click=commands.pause_or_resume,
-        )
-        st.button(
-            "Leave queue" if can_leave else "Stop",
-            key="stop",
-            icon=":material/logout:" if can_leave else ":material/stop:",
-            disabled=not active,
-            on_click=commands.stop_or_leave,
-        )
-        st.button("Close run", key="reset", icon=":material/close:", disabled=snapshot is None, on_click=commands.close)
-        commands.buttons().show(**meanings)
-        with st.container(key="status", width="content"):
-            of_run = html.escape(snapshot.id) if snapshot else ""
-            now = _status(snapshot)
-            word, _, epoch = html.escape(now.line).partition("epoch ")
-            line = f"{word}<span class='epoch'>epoch {epoch}</span>" if epoch else word
-            st.html(f"<span role='status' data-run='{of_run}' data-state='{now.word}'>{line}</span>")
-        with st.container(key="progress", width="stretch"):
-            problem = _problem(snapshot)
-            st.progress(_progress(snapshot), f":material/warning: {problem}" if problem else _progress_line(snapshot))
+    st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=commands.train)
+    st.button(
+        "Resume" if can_resume else "Pause",
+        key="pause",
+        icon=":material/resume:" if can_resume else ":material/pause:",
+        disabled=not can_resume and (snapshot is None or snapshot.state not in ("starting", "running")),
+        on_click=commands.pause_or_resume,
+    )
+    st.button(
+        "Leave queue" if can_leave else "Stop",
+        key="stop",
+        icon=":material/logout:" if can_leave else ":material/stop:",
+        disabled=not active,
+        on_click=commands.stop_or_leave,
+    )
+    st.button("Close run", key="reset", icon=":material/close:", disabled=snapshot is None, on_click=commands.close)
+    commands.buttons().show(**meanings)
+    with st.container(key="status", width="content"):
+        of_run = html.escape(snapshot.id) if snapshot else ""
+        now = _status(snapshot)
+        word, _, epoch = html.escape(now.line).partition("epoch ")
+        line = f"{word}<span class='epoch'>epoch {epoch}</span>" if epoch else word
+        st.html(f"<span role='status' data-run='{of_run}' data-state='{now.word}'>{line}</span>")
+    with st.container(key="progress", width="stretch"):
+        problem = _problem(snapshot)
+        st.progress(_progress(snapshot), f":material/warning: {problem}" if problem else _progress_line(snapshot))
 
 
 def _problem(snapshot: RunSnapshot | None) -> str:
@@ -80,10 +79,11 @@ def tick_seconds() -> float | None:
 
 
 def _progress(snapshot: RunSnapshot | None) -> float:
+    shown = networks.shown_run()
+    if (step := networks.chosen_step(shown)) is not None:
+        return step / _num_steps(shown)
     if not snapshot:
         return 0.0
-    if (step := networks.chosen_step(snapshot)) is not None:
-        return min(1.0, step / _num_steps(snapshot))  # a run with added data has more steps than computed from MNIST
     if snapshot.state == "done":
         return 1.0
     return min(1.0, snapshot.steps[-1].images_seen / _total_images(snapshot)) if snapshot.steps else 0.0
@@ -94,12 +94,15 @@ def _total_images(snapshot: RunSnapshot) -> int:
 
 
 def _num_steps(snapshot: RunSnapshot) -> int:
-    return snapshot.config.steps_per_epoch(shared.num_train_images()) * snapshot.config.num_epochs
+    """Return the number of steps of the whole run; one with added data has more than computed from MNIST."""
+    return max(snapshot.config.steps_per_epoch(shared.num_train_images()) * snapshot.config.num_epochs, snapshot.last_step)
 
 
 def _progress_line(snapshot: RunSnapshot | None) -> str:
     if not snapshot and (sweep := session.own_sweep()) and sweep.is_active:
         return f"Your sweep is {'waiting' if sweep.is_waiting else 'running'}: see the tab **Sweep**."
+    if not snapshot and (step := networks.chosen_step(built_in.run())) is not None:
+        return _line_of_chosen_step(built_in.run(), step)
     if not snapshot:
         return "Press Train to watch a network learn to read handwritten digits."
     if (step := networks.chosen_step(snapshot)) is not None:

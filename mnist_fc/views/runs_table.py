@@ -206,4 +206,5 @@ def _delete(run_id: str) -> None:
 def _undelete(store: RunStore, run_id: str) -> None:
     store.restore(run_id)
     if run_id == st.session_state.get("deleted_watched") and session.watched_run() is None:
+        session.choose_source("run")
         session.watch(shared.scheduler().run(run_id))

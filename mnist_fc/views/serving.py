@@ -1,7 +1,6 @@
 """Serving: the page's document with a script that watches the connection, and how signals end the server."""
 
 import ctypes
-import gc
 import hashlib
 import logging
 import signal
@@ -14,10 +13,14 @@ from types import FrameType
 
 import streamlit as st
 import uvicorn
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from mnist_fc.garbage import not_collected
+from mnist_fc.views import front_end_files
 from mnist_fc.views.state import presses, streamlit_patches
 
 log = logging.getLogger(__name__)
@@ -27,9 +30,27 @@ streamlit_patches.answer_unknown_fragments(presses.MEANINGS)
 streamlit_patches.take_presses_once()
 
 
+_receive_bytes = WebSocket.receive_bytes
+
+
+async def receive_bytes(self: WebSocket) -> bytes:
+    """Receive a message of the browser. Raises WebSocketDisconnect also for a connection that broke while the server was sending.
+
+    Starlette then raises a RuntimeError, which Streamlit (1.67) takes for a message of the wrong kind; it tries to close what is
+    closed, and logs a traceback.
+    """
+    if self.application_state is WebSocketState.DISCONNECTED:
+        raise WebSocketDisconnect(1006)  # closed abnormally
+    return await _receive_bytes(self)
+
+
+WebSocket.receive_bytes = receive_bytes  # type: ignore[method-assign, assignment]
+
+
 def routes() -> list[Route]:
     """Return the route of the page's document, in place of Streamlit's; none if Streamlit's is not as expected."""
-    html = streamlit_patches.document_with(Path(__file__).with_name("connection.js").read_text("utf-8"))
+    scripts = (Path(__file__).with_name(name).read_text("utf-8") for name in ("first_paint.js", "connection.js"))
+    html = streamlit_patches.document_with("\n".join(scripts))
     if html is None:
         return []
     headers = {"Cache-Control": "no-cache", "ETag": f'"{hashlib.sha256(html.encode()).hexdigest()}"'}
@@ -39,8 +60,18 @@ def routes() -> list[Route]:
             return Response(status_code=304, headers=headers)
         return HTMLResponse(html, headers=headers)
 
-    base_path = (st.get_option("server.baseUrlPath") or "").strip("/")
-    return [Route(f"/{base_path}/" if base_path else "/", page)]
+    return [Route(base_path(), page)]
+
+
+def middleware() -> list[Middleware]:
+    """Return what answers requests before Streamlit does."""
+    return [Middleware(front_end_files.FrontEndFiles, base=base_path())]
+
+
+def base_path() -> str:
+    """Return the path of the page, which ends with a slash."""
+    path = (st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"/{path}/" if path else "/"
 
 
 @asynccontextmanager
@@ -65,18 +96,15 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
 def _warm_up() -> None:
     """Import the page and load its data while the browser is still starting: together they take three seconds.
 
-    What is imported stays, so garbage is not looked for among it: neither now, which would take half a second longer, nor
-    later, when each time would hold up all sessions for 0.2 s.
+    Looking for garbage among the imports would take half a second now, and later hold up all sessions for 0.2 s each time.
     """
-    gc.disable()
     try:
-        from mnist_fc.views import page  # noqa: F401 -- its components need the server, which exists only now
-        from mnist_fc.views.state import shared
+        with not_collected():
+            from mnist_fc.views import page  # noqa: F401 -- its components need the server, which exists only now
+            from mnist_fc.views.state import shared
 
-        shared.warm_up()
+            shared.warm_up()
     finally:
-        gc.freeze()
-        gc.enable()
         # The C library would keep up to 30 MB that loading has freed. glibc has this function; elsewhere there is none.
         with suppress(AttributeError, OSError, TypeError):
             ctypes.CDLL(None).malloc_trim(0)

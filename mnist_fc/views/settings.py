@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mnist_fc.config import FIELDS, PRESETS, LayerSizes, TrainConfig, preset_of
+from mnist_fc.config import FIELDS, PRESETS, ConfigError, LayerSizes, TrainConfig, preset_of
 
 WORDS = {
     "relu": "ReLU",
@@ -30,6 +30,7 @@ WORDS = {
 
 assert isinstance(FIELDS["hidden_sizes"], LayerSizes)
 MAX_LAYERS = int(FIELDS["hidden_sizes"].count.high)
+MIN_SIZE, MAX_SIZE = int(FIELDS["hidden_sizes"].size.low), int(FIELDS["hidden_sizes"].size.high)
 
 CONTROLLED = (
     *("activation", "initialization", "optimizer", "learning_rate", "schedule", "batch_size", "dropout", "weight_decay"),
@@ -79,8 +80,10 @@ class Settings:
                 return Settings.of(PRESETS[value].replace(threads=config.threads, seed=config.seed))
             case "preset":
                 return replace(self, preset=value)
-            case "num_layers":
+            case "num_layers" if value in range(1, MAX_LAYERS + 1):
                 config = config.replace(hidden_sizes=sizes[:value])
+            case "num_layers":
+                raise ConfigError(f"hidden layers must be 1 to {MAX_LAYERS}, not {value!r}")
             case "epochs":
                 config = config.replace(num_epochs=value)
             case _ if key in SIZE_KEYS:

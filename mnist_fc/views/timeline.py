@@ -4,38 +4,33 @@ import streamlit as st
 
 from mnist_fc.views import charts, controls
 from mnist_fc.views.components.component import Component, browser_value
-from mnist_fc.views.state import networks, session
+from mnist_fc.views.state import built_in, networks, session
 
 _timeline = Component("timeline", "<div class='timeline'></div>")
 
 
 def timeline(network: networks.Network) -> None:
-    """Draw the name and settings of the run that is shown, and the slider, which is disabled without weights to choose from.
+    """Draw the name and settings of the run that is shown, and the slider.
 
     The whole page reads and draws with the weights of the moment chosen; `network` has them. While a run trains, newer ones may
     have come since: the slider names the step of those that the rest of the page shows.
     """
-    run = session.watched_run()
-    snapshot = run.snapshot() if run else None
-    newest = snapshot.weights.step if snapshot and snapshot.weights else 0
-    if snapshot and network.run and network.run.id == snapshot.id and network.is_newest:
+    run, snapshot = session.watched_run(), networks.shown_run()
+    newest = snapshot.weights.step if snapshot.weights else 0
+    if network.run and network.run.id == snapshot.id and network.is_newest:
         newest = network.step
     data = {
-        "run": None,
-        "steps": [step for step in snapshot.kept if step < newest] if snapshot else [],
+        "run": run.id if run else None,
+        "name": session.run_name(run) if run else "Built-in network",
+        "settings": f"{'-'.join(map(str, snapshot.config.layer_sizes))}, {snapshot.settings.in_words}",
+        "settingsMark": controls.settings_mark(snapshot.settings.latest),
+        "steps": [step for step in snapshot.kept if step < newest],
         "newest": newest,
-        "chosen": networks.chosen_step(snapshot) if snapshot else None,
+        "chosen": networks.chosen_step(snapshot),
         "end": charts.step_domain(snapshot)[1],
-        "isDone": snapshot is not None and snapshot.state == "done",
+        "isDone": snapshot.state == "done",
         "turn": st.session_state.get("timeline_turn", 0),
     }
-    if run and snapshot:
-        data |= {
-            "run": snapshot.id,
-            "name": session.run_name(run),
-            "settings": f"{'-'.join(map(str, snapshot.config.layer_sizes))}, {snapshot.settings.in_words}",
-            "settingsMark": controls.settings_mark(snapshot.settings.latest),
-        }
     with st.container(key="timeline"):
         _timeline.show("timeline_slider", data, on_moment_change=_choose, on_use_change=_use)
 
@@ -48,9 +43,9 @@ def _use() -> None:
 
 def _choose() -> None:
     """Look at the step that the browser asks for; a step that was not kept means the newest weights."""
-    run = session.watched_run()
     match browser_value("timeline_slider", "moment"):
-        case {"step": int(step), "turn": int(turn)} if run:
+        case {"step": int(step), "turn": int(turn)}:
             st.session_state.timeline_turn = turn
-            session.choose_source("run")
-            st.session_state.chosen_step_problem = run.id, networks.choose_step(run.snapshot(), step)
+            run = networks.shown_run()
+            session.choose_source("shipped" if run.id == built_in.ID else "run")
+            st.session_state.chosen_step_problem = run.id, networks.choose_step(run, step)

@@ -4,7 +4,7 @@
 (() => {
   if (!document.body.translate) return; // it is already running
 
-  const STEADY = "[data-testid=stSidebar] :is([data-testid=stWidgetLabel], [data-testid=stHeading]), .st-key-help";
+  const STEADY = "[data-testid=stSidebar] :is([data-testid=stWidgetLabel], [data-testid=stHeading]), .st-key-help_text";
 
   function open() {
     for (const element of document.querySelectorAll(STEADY)) element.translate = true;

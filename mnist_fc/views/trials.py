@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.records import NOT_FINITE
+from mnist_fc.records import reports_overflow
 from mnist_fc.sweep.figures import importance_bars, parallel_coordinates
 from mnist_fc.sweep.space import Space, TrialRecord, best_trial, config_of
 from mnist_fc.sweep.study import MIN_DONE, importances
@@ -148,7 +148,7 @@ def _outcome(trial: TrialRecord, study: Study) -> str:
         return "waiting"
     if trial.message.startswith("stopped"):
         return "stopped"
-    return "diverged" if NOT_FINITE in trial.message else trial.state
+    return "diverged" if reports_overflow(trial.message) else trial.state
 
 
 def _tally(rows: list[TrialRecord], study: Study) -> str:

@@ -29,6 +29,7 @@ def found(run: Run) -> Diagnosis:
     return diagnosis
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", HEALTHY)
 def test_healthy_run_is_never_accused(runs: Runs, name: str) -> None:
     run = runs(HEALTHY[name])
@@ -44,6 +45,7 @@ def test_preset_is_never_accused_in_its_first_full_epoch(mnist: Mnist, preset: s
     assert run_of(config, mnist, lambda training: training.step < end_of_epoch).named() == set()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("name", "config"), SICK)
 def test_only_the_actual_fault_is_named(runs: Runs, name: str, config: TrainConfig) -> None:
     run = runs(config)

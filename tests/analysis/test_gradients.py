@@ -64,6 +64,7 @@ def test_gradients_vanish_for_as_long_as_a_deep_network_stalls(runs: Runs) -> No
     assert all(flow_of(steps[:num_steps]).vanishes for num_steps in range(1, len(steps) + 1))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", [*HEALTHY, *OVERFITTING])
 def test_gradients_of_a_run_that_learns_never_vanish(runs: Runs, name: str) -> None:
     assert not weakest_of(runs({**HEALTHY, **OVERFITTING}[name]).steps).vanishes

@@ -32,6 +32,7 @@ def trained(mnist: Mnist, inputs: Inputs, activation: Activation, hidden_sizes: 
     return as_relu
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("inputs", "activation"),
     [
@@ -43,7 +44,14 @@ def test_other_inputs_and_activations_are_noticed(mnist: Mnist, inputs: Inputs, 
     suggestion = suggest_settings(trained(mnist, inputs, activation), "0..1", mnist.test_images, mnist.test_labels)
     assert suggestion
     assert (suggestion.better.inputs, suggestion.better.activation) == (inputs, activation)
-    assert f"With {suggestion.better.difference(suggestion.chosen)} it reads 9" in suggestion.in_words
+    assert f"With {suggestion.better.difference(suggestion.chosen)} it reads 9" in suggestion.in_words()
+
+
+def test_activations_are_named_as_the_reader_knows_them(mnist: Mnist) -> None:
+    suggestion = suggest_settings(trained(mnist, "0..1", "tanh"), "0..1", mnist.test_images, mnist.test_labels)
+    assert suggestion
+    assert "with relu. With tanh it reads 9" in suggestion.in_words()
+    assert "with ReLU. With tanh it reads 9" in suggestion.in_words({"relu": "ReLU"})
 
 
 @pytest.mark.parametrize("options", [{"steps": 0}, {"steps": 30}, {"steps": 400}, {"hidden_sizes": (32, 32, 32)}], ids=str)
@@ -57,11 +65,11 @@ def test_shipped_network_is_left_alone_unless_read_wrongly(mnist: Mnist) -> None
     suggestion = suggest_settings(shipped, "mean-std", mnist.test_images, mnist.test_labels)
     assert suggestion
     assert suggestion.better.inputs == "0..1"
-    assert suggestion.in_words.startswith("It reads 7")
+    assert suggestion.in_words().startswith("It reads 7")
 
 
 def test_choice_alone_is_compared_in_the_words(mnist: Mnist) -> None:
     suggestion = suggest_settings(trained(mnist, "0..1", "tanh"), "0..1", mnist.test_images, mnist.test_labels)
     assert suggestion
     assert suggestion.chosen.difference(suggestion.better) == "relu"
-    assert [len(sentence.split()) <= 20 for sentence in suggestion.in_words.split(". ")] == [True, True]
+    assert [len(sentence.split()) <= 20 for sentence in suggestion.in_words().split(". ")] == [True, True]

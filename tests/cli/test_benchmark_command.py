@@ -57,6 +57,7 @@ def printed(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
     return run_with
 
 
+@pytest.mark.integration
 class TestEpochs:
     @pytest.fixture
     def as_text(self, printed: Callable[..., Printed]) -> Printed:

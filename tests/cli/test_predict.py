@@ -119,6 +119,7 @@ def test_modules_of_other_commands_are_not_imported(folder: Path) -> None:
     assert imported.isdisjoint({"jinja2", "onnx", "optuna", "sqlalchemy", "streamlit", "sympy", "tensorboard", "torchvision"})
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("condition", ["huge", "thin", "corner"])
 def test_picture_of_one_drawing_is_read_as_the_canvas_reads_it(condition: str) -> None:
     """Thin drawings and those that fill the picture fall into parts, as the marks of a photograph."""
@@ -126,4 +127,17 @@ def test_picture_of_one_drawing_is_read_as_the_canvas_reads_it(condition: str) -
     for strokes in digits.strokes[::COPIES]:
         rgba = draw(strokes, CONDITIONS[condition], random)
         on_canvas = [reading.digit for reading in reader.read_number(rgba)]
-        assert [reading.digit for reading in _readings(reader, rgba, reader.read_picture(rgba))] == on_canvas
+        readings = _readings(reader, rgba, reader.read_picture(rgba))
+        assert [reading.digit for reading in readings] == on_canvas
+
+
+def test_picture_with_too_many_marks_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = np.full((1000, 1000), 255, np.uint8)
+    for row in range(20, 980, 40):
+        for column in range(20, 980, 40):
+            page[row : row + 24, column : column + 6] = 0
+            page[row : row + 6, column : column + 20] = 0
+    Image.fromarray(page).save(folder / "page.png")
+    out, err = lines_of(["page.png", "a.png"], capsys, code=2)
+    assert out[0].startswith("a.png: 7")
+    assert err[0].startswith("error: page.png: the picture has ")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,6 +27,29 @@ def test_predict_boxes_each_digit_and_draws_the_boxes(tmp_path: Path, capsys: py
         assert 0 < left < right < 1
         assert 0 < top < bottom < 1
         assert (np.abs(changed - [(top + bottom) / 2, left]) < 0.02).all(1).any()
+
+
+def test_numbers_of_a_line_and_lines_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "page.png")
+    top, bottom = np.hstack([sheet("27"), sheet("53")]), np.hstack([sheet("24"), sheet("07")])
+    Image.fromarray(np.vstack([top, bottom])).save(path)
+    assert main(["predict", path]) == 0
+    assert capsys.readouterr().out == f"{path}: 27 53, 24 07\n"
+    assert main(["predict", path, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["lines"] == ["27 53", "24 07"]
+
+
+def test_picture_with_nothing_like_a_digit_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "grids.png")
+    rgba = np.full((200, 700, 4), 255, np.uint8)
+    for left in (60, 260, 460):
+        for place in (25, 55, 85):
+            cv2.line(rgba, (left + place, 40), (left + place, 150), (20, 20, 20, 255), 5)
+            cv2.line(rgba, (left, 30 + place), (left + 110, 30 + place), (20, 20, 20, 255), 5)
+    rgba[..., :3] = rgba[..., :3] * np.linspace(0.5, 1, 700)[:, None]
+    Image.fromarray(rgba).save(path)
+    assert main(["predict", path]) == 0
+    assert capsys.readouterr().out == f"{path}: no digits found\n"
 
 
 def test_predict_annotates_one_picture_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

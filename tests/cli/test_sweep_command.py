@@ -14,6 +14,7 @@ SWEEP = [
 ]
 
 
+@pytest.mark.integration
 def test_sweep_prints_trials_and_the_command_for_the_best(
     small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

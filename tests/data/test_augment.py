@@ -5,15 +5,16 @@ import torch
 from torch import Tensor
 
 from mnist_fc.config import Augmentation
-from mnist_fc.data.augment import _SPREAD, ELASTIC_STRENGTH, MAX_SCALE, MAX_SHIFT, _elastic_noise, augment
+from mnist_fc.data.augment import ELASTIC_STRENGTH, MAX_SCALE, MAX_SHIFT, _elastic_noise, _spread, augment
 from mnist_fc.data.mnist import Mnist
 
 KINDS: tuple[Augmentation, ...] = ("shift", "affine", "elastic")
 
 
 def augmented(images: Tensor, kind: Augmentation, seed: int = 0) -> Tensor:
-    changed = images.clone()
-    augment(changed, kind, torch.Generator().manual_seed(seed))
+    before = images.clone()
+    changed = augment(images, kind, torch.Generator().manual_seed(seed))
+    assert torch.equal(images, before)
     return changed
 
 
@@ -32,16 +33,14 @@ def images(small: Mnist) -> Tensor:
 @pytest.fixture(scope="module")
 def field() -> Tensor:
     """Elastic displacements of many images, (4000, 28, 28, 2)."""
-    fields = _elastic_noise(4000, torch.Generator().manual_seed(0)) @ _SPREAD
+    fields = _elastic_noise(4000, torch.Generator().manual_seed(0)) @ _spread()
     return fields.view(2, -1, 28, 28).permute(1, 2, 3, 0)
 
 
 def test_none_changes_nothing_and_draws_nothing(images: Tensor) -> None:
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
-    copy = images.clone()
-    augment(copy, "none", generator)
-    assert torch.equal(copy, images)
+    assert augment(images, "none", generator) is images
     assert torch.equal(generator.get_state(), before)
 
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mnist_fc.data.photographs import CONDITIONS, TYPEFACES, Photograph, photographs
+from mnist_fc.data.photographs import CONDITIONS, Photograph, photographs
+from mnist_fc.data.typefaces import TYPEFACES
 from tests.support.handwriting import handwriting
 
 
@@ -49,6 +50,7 @@ def test_boxes_hold_the_ink(writing: str, paper: str) -> None:
         assert inked.mean() < 1e-3  # specks
 
 
+@pytest.mark.integration
 def test_each_condition_occurs_and_is_recorded() -> None:
     seen = {name: Counter[str]() for name in CONDITIONS}
     for photo in photographs(handwriting(1), 150, seed=5, size="small"):
@@ -87,3 +89,21 @@ def test_picture_is_opaque_and_of_the_size_it_says() -> None:
         assert rgba.shape[2] == 4
         assert low <= max(rgba.shape) <= high
         assert (rgba[..., 3] == 255).all()
+
+
+PLAIN = {"content": "nothing", "paper": "plain", "frame": "none", "table": "none", "size": "small"}
+
+
+def num_lines(**conditions: str) -> list[int]:
+    return [photo.num_lines for photo in photographs(handwriting(1), 8, seed=1, **(PLAIN | conditions))]
+
+
+def test_lines_in_the_picture_are_counted() -> None:
+    assert num_lines() == [0] * 8
+    assert num_lines(frame="frame") == [4] * 8
+    edges = num_lines(table="grey")
+    assert set(edges) <= {1, 2, 3, 4}
+    assert len(set(edges)) > 1
+    ruled, squared = num_lines(paper="ruled"), num_lines(paper="squared")
+    assert min(ruled) >= 2
+    assert sum(squared) > 1.5 * sum(ruled)

@@ -4,11 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from mnist_fc.data.photographs import Photograph
+from mnist_fc.data.pen_digits import CONDITIONS, draw
+from mnist_fc.data.photographs import Photograph, photographs
 from mnist_fc.drawing.errors import DrawingError
+from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.photographs import MAX_MARKS, Mark, find_marks
 from mnist_fc.reading.photo_evaluation import overlap
 from mnist_fc.reading.reader import Reader, number
+from tests.support.handwriting import handwriting
 from tests.support.sheets import plain_photographs, sheet
 
 
@@ -29,6 +32,7 @@ def falsely_read(photo: Photograph) -> list[int | None]:
     ]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "conditions",
     [
@@ -53,11 +57,44 @@ def test_exactly_the_digits_are_found(conditions: dict[str, str]) -> None:
     assert [all_found(photo, find_marks(photo.rgba)) for photo in photos] == [True] * 4
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("paper", ["plain", "ruled", "squared", "blackboard", "green board"])
 @pytest.mark.parametrize("table", ["none", "dark wood", "grey", "light"])
 def test_paper_without_digits_has_none(paper: str, table: str) -> None:
     photos = plain_photographs(3, 6, content="nothing", paper=paper, table=table)
     assert [falsely_read(photo) for photo in photos] == [[]] * 3
+
+
+def test_the_only_digit_in_a_picture_must_be_a_sure_one() -> None:
+    """A rest of a ruled line, which looks a little like a 1."""
+    photo = next(photographs(handwriting(1), 1, seed=646, content="nothing", size="small"))
+    found = Reader.load().read_picture(photo.rgba)
+    assert [(each.reading.digit, each.is_doubtful) for each in found] == [(None, True)]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("condition", ["huge", "thin", "mixed"])
+def test_drawing_that_fills_a_picture_is_read_as_on_the_canvas(condition: str) -> None:
+    digits, random, reader = handwriting(3), np.random.default_rng(0), Reader.load()
+    for strokes in digits.strokes[::5]:
+        drawing = draw(strokes, CONDITIONS[condition], random)
+        opaque = cv2.merge([255 - drawing[..., 3]] * 3 + [np.full(drawing.shape[:2], 255, np.uint8)])
+        on_canvas = reader.read_number(drawing)
+        assert number([found.reading for found in reader.read_picture(opaque)]) == number(on_canvas)
+
+
+def test_edges_of_a_sheet_with_more_ink_than_the_digits_do_not_hide_them() -> None:
+    rgba = np.full((1300, 1000, 4), 255, np.uint8)
+    written = sheet("2704", "5327", height=40)
+    rgba[800 : 800 + written.shape[0], 300 : 300 + written.shape[1]] = written
+    cv2.polylines(rgba, [np.array([(620, 66), (874, 63), (840, 1208)])], False, (90, 90, 90, 255), 10)
+    assert "".join(map(str, falsely_read(Photograph(rgba, (), {}, 0)))) == "27045327"
+
+
+def test_frame_in_a_large_picture_is_no_digit() -> None:
+    rgba = np.full((900, 1200, 4), 255, np.uint8)
+    cv2.rectangle(rgba, (300, 200), (800, 700), (0, 0, 0, 255), 9)
+    assert not [found for found in Reader.load().read_picture(rgba) if found.reading.digit is not None]
 
 
 @pytest.mark.parametrize("frame", ["cell", "frame"])
@@ -82,6 +119,44 @@ def test_faint_digit_across_a_deep_shadow_is_read() -> None:
     shadow = np.tri(rgba.shape[0], rgba.shape[1]) > 0
     rgba[..., :3] = np.where(shadow[..., None], rgba[..., :3] * 0.45, rgba[..., :3] * 0.95)
     assert numbers(cv2.GaussianBlur(rgba, (0, 0), 1.5)) == "27"
+
+
+def shaded(rgba: np.ndarray, level: float) -> np.ndarray:
+    """Return a picture with a sharp shadow from its lower left corner: there it has this share of its brightness."""
+    height, width = rgba.shape[:2]
+    rows, columns = np.indices((height, width))
+    in_shade = rows / height > columns / width
+    rgba[..., :3] = np.where(in_shade[..., None], rgba[..., :3] * level, rgba[..., :3])
+    return cv2.GaussianBlur(rgba, (0, 0), 1.5)
+
+
+def test_chalk_in_a_deep_shadow_is_read() -> None:
+    rgba = sheet("2704", "5327", height=80)
+    rgba[..., :3] = 80 + (255 - rgba[..., :3]) * 0.6
+    assert numbers(shaded(rgba, 0.3)) == "27045327"
+
+
+def test_faint_pencil_is_read() -> None:
+    rgba = sheet("2704", height=100)
+    rgba[..., :3] = 230 - (255 - rgba[..., :3]) * 0.08
+    assert numbers(rgba) == "2704"
+
+
+def test_ruled_paper_in_the_shade_is_no_board() -> None:
+    photos = plain_photographs(4, 7, content="number", paper="ruled", lines="dark", light="shadow", table="dark wood")
+    assert [numbers(photo.rgba) for photo in photos] == ["".join(str(digit.label) for digit in photo.digits) for photo in photos]
+
+
+@pytest.mark.parametrize("longest", [1399, 1401, 2801, 4203])
+def test_boxes_grow_with_the_picture(longest: int) -> None:
+    small = sheet("27", "53", height=60)
+    scale = longest / max(small.shape[:2])
+    large = cv2.resize(small, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    expected, found = (Reader.load().read_picture(rgba) for rgba in (small, large))
+    assert [each.reading.digit for each in found] == [each.reading.digit for each in expected] == [2, 7, 5, 3]
+    for mine, theirs in zip(found, expected, strict=True):
+        box = theirs.box
+        assert overlap(mine.box, Box(*(round(scale * side) for side in (box.left, box.top, box.right, box.bottom)))) > 0.9
 
 
 def test_digit_on_a_sheet_on_a_wooden_table_is_read() -> None:
@@ -139,6 +214,17 @@ def test_point_between_digits_is_noted() -> None:
     rgba = sheet("314")
     rgba[98:104, 101:107, :3] = 20  # between the first two, at their feet
     assert [mark.after_point for mark in find_marks(rgba)] == [False, True, False]
+
+
+@pytest.mark.parametrize(("num_dots", "num_points"), [(3, 3), (4, 0)])
+def test_a_line_with_many_dots_has_no_points(num_dots: int, num_points: int) -> None:
+    rgba = sheet("31313131")
+    for pair in range(num_dots):
+        left = 101 + pair * 132  # at the feet of a 3 and the 1 after it
+        rgba[98:104, left : left + 6, :3] = 20
+    marks = find_marks(rgba)
+    assert len(marks) == 8
+    assert sum(mark.after_point for mark in marks) == num_points
 
 
 @pytest.mark.parametrize("factor", [0.5, 4])

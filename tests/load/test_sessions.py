@@ -92,7 +92,7 @@ def test_reconnect_keeps_the_session_and_reload_starts_another(server: Server, b
 
 def test_reconnect_to_a_busy_server_is_answered(server: Server) -> None:
     async def look_around(session: Session) -> None:
-        for tab in cycle(["Inside", "Mistakes"]):
+        for tab in cycle(["Inside", "Misread digits"]):
             await session.open_tab(tab)
             await session.settle()
 

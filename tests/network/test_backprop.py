@@ -42,8 +42,7 @@ def new_model(config: TrainConfig) -> MLP:
 def assert_is_autograd(config: TrainConfig, model: MLP, small: Mnist, batch: Tensor, masks: list[Tensor] | None = None) -> None:
     """Compare one pass over `batch` with autograd through an nn.Sequential of the same weights, and dropout of `masks`."""
     backprop = Backprop(model, config, len(batch), torch.Generator().manual_seed(7))
-    backprop.load(small.train_images, small.train_labels, batch)
-    loss, num_correct = backprop.run()
+    loss, num_correct = backprop.run(small.train_images[batch] / 255, small.train_labels[batch])
 
     modules: list[nn.Module] = []
     for i, (num_in, num_out) in enumerate(itertools.pairwise(config.layer_sizes)):
@@ -96,9 +95,8 @@ def test_dropout_drops_the_configured_share_of_units(small: Mnist) -> None:
     model = new_model(config)
     backprop = Backprop(model, config, 1, torch.Generator().manual_seed(0))
     left_out = 0
-    for i in range(100):
-        backprop.load(small.train_images, small.train_labels, torch.tensor([i]))
-        backprop.run()
+    for images, labels in zip((small.train_images[:100] / 255).split(1), small.train_labels[:100].split(1), strict=True):
+        backprop.run(images, labels)
         # One image: a unit that is left out gives its weights to the next layer no gradient at all.
         gradient = model.layers[1].weight.grad
         assert gradient is not None

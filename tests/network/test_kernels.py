@@ -36,6 +36,7 @@ def random_tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
 def test_this_pytorch_offers_every_private_interface() -> None:
     if torch.backends.mkldnn.is_available():
         assert kernels.linear is kernels.onednn_linear
+        assert kernels.set_matmul_precision is kernels.private_set_matmul_precision
     assert kernels.ACTIVATION_GRADIENTS is kernels.FUSED_GRADIENTS
     assert kernels.UPDATES is kernels.FUSED_UPDATES
 
@@ -103,6 +104,11 @@ def test_multiplying_leaves_the_precision_of_other_products_as_it_is() -> None:
     expected = a @ b
     kernels.multiply_by_onednn(a, b, None, out)
     assert torch.equal(a @ b, expected)
+
+
+def test_switch_of_precision_that_does_nothing_is_replaced_by_the_public_one() -> None:
+    public = kernels.public_set_matmul_precision
+    assert kernels.choose("switch", lambda _: None, public, kernels.probe_matmul_precision) is public
 
 
 @pytest.mark.parametrize("name", kernels.PUBLIC_GRADIENTS)
@@ -233,7 +239,7 @@ torch.ops.mkldnn._linear_pointwise = lambda *_: torch.zeros(())
 torch.ops.aten.gelu_backward = None
 from mnist_fc.network import kernels
 assert kernels.linear is kernels.public_linear
-assert kernels.multiply_by_onednn_linear not in kernels.MULTIPLY["float32"].values()
+assert kernels.multiply_thin is not kernels.multiply_by_onednn_linear
 assert kernels.UPDATES is kernels.PUBLIC_UPDATES
 assert kernels.ACTIVATION_GRADIENTS is kernels.PUBLIC_GRADIENTS
 """

@@ -68,8 +68,7 @@ def test_of_large_products_a_part_is_measured(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(kernels.MULTIPLY, "float32", {"default": record, "other": record})
     for kind in KINDS:
         products.choose(kind, 4096, 2048, 2048, "float32", 1)
-    assert len(seen) == 3 * 2 * products.ROUNDS
-    assert max(seen) <= products.MOST_OPERATIONS
+    assert 0.9 * products.MOST_OPERATIONS < min(seen) <= max(seen) <= products.MOST_OPERATIONS
 
 
 @pytest.mark.usefixtures("no_choices")

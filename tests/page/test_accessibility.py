@@ -12,6 +12,8 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from mnist_fc.views.components.numbers import MINUS
+from mnist_fc.views.tabs import GROUPS
+from tests.page.test_layout import states
 from tests.support.browser import (
     click,
     expect_status,
@@ -79,9 +81,9 @@ def train(page: Page) -> None:
 
 def tabs(page: Page) -> Iterator[str]:
     """Open each tab and yield its name when it is rendered."""
-    for name in page.get_by_role("tab").all_inner_texts():
+    for name in [tab for group in GROUPS.values() for tab in group]:
         open_tab(page, name)
-        expect(page.get_by_role("tabpanel")).not_to_have_text("")
+        expect(page.get_by_role("tabpanel").last).not_to_have_text("")
         expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")
         page.evaluate(ALL_FADED)
         yield name
@@ -119,6 +121,13 @@ def test_axe_finds_no_violation_in_any_tab(open_page: Callable[..., Page], schem
     assert [(tab, found) for tab in tabs(page) if (found := page.evaluate(VIOLATIONS))] == []
 
 
+@pytest.mark.slow
+def test_axe_finds_no_violation_in_any_state(open_page: Callable[..., Page]) -> None:
+    page = open_page(1280, 800, "?learning_rate=1&schedule=constant&epochs=60")
+    page.evaluate(AXE)
+    assert [(state, found) for state in states(page) if (found := page.evaluate(VIOLATIONS))] == []
+
+
 # Keyboard
 
 
@@ -150,7 +159,7 @@ def test_side_panel_is_collapsed_with_the_keyboard(page: Page) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("tab", "gallery", "most"), [("Mistakes", "misread", 3), ("Inside", "gallery", 10)])
+@pytest.mark.parametrize(("tab", "gallery", "most"), [("Misread digits", "misread", 3), ("Inside", "gallery", 10)])
 def test_gallery_is_few_stops_from_its_tab(trained: Page, tab: str, gallery: str, most: int) -> None:
     open_tab(trained, tab)
     expect(trained.locator(f".st-key-{gallery} canvas").first).to_be_visible()
@@ -162,10 +171,10 @@ def test_gallery_is_few_stops_from_its_tab(trained: Page, tab: str, gallery: str
 
 @pytest.mark.slow
 def test_arrow_keys_walk_through_matrix_and_gallery(trained: Page) -> None:
-    open_tab(trained, "Mistakes")
+    open_tab(trained, "Misread digits")
     cells = trained.locator(".confusion button")
     expect(cells).to_have_count(100)
-    trained.get_by_role("tab", name="Mistakes").focus()
+    trained.get_by_role("tab", name="Misread digits").focus()
     assert num_stops(trained, ".confusion button", most=2)
     trained.keyboard.press("ArrowDown")
     focus = trained.locator(":focus")
@@ -210,7 +219,7 @@ def test_layer_picture_says_which_neuron_the_keyboard_is_on(trained: Page) -> No
 
 @pytest.mark.slow
 def test_open_tab_keeps_the_focus_while_it_is_disabled_for_a_moment(trained: Page) -> None:
-    tab = trained.get_by_role("tab", selected=True)
+    tab = trained.get_by_role("tab", selected=True).last
     tab.focus()
     tab.evaluate(
         """tab => {
@@ -221,28 +230,30 @@ def test_open_tab_keeps_the_focus_while_it_is_disabled_for_a_moment(trained: Pag
     )
     expect(tab).to_be_focused()
     trained.keyboard.press("ArrowRight")
-    expect(trained.get_by_role("tab", selected=True)).to_be_focused()
+    expect(trained.get_by_role("tab", selected=True).last).to_be_focused()
 
 
 def test_press_elsewhere_takes_the_focus_from_the_open_tab(trained: Page) -> None:
-    tab = trained.get_by_role("tab", selected=True)
+    tab = trained.get_by_role("tab", selected=True).last
     tab.focus()
     trained.locator(".stMain h1, .stMain h4, .chart-heading").first.click()
     trained.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     expect(tab).not_to_be_focused()
 
 
-def test_slider_before_training_names_no_step(page: Page) -> None:
+def test_slider_before_training_looks_back_at_the_built_in_network(page: Page) -> None:
     slider = page.get_by_label("Look back at an earlier step of the network")
-    expect(slider).to_be_disabled()
-    expect(slider).to_have_attribute("aria-valuetext", "no earlier steps yet")
+    expect(slider).to_have_attribute("aria-valuetext", "step 18,540, final")
+    slider.press("Home")
+    expect(slider).to_have_attribute("aria-valuetext", "step 0")
+    expect(page.locator(".under-digit")).to_contain_text("the built-in network, step 0")
 
 
 @pytest.mark.slow
 def test_focus_ring_is_nowhere_clipped(trained: Page) -> None:
     trained.add_style_tag(content="* { transition: none !important }")
     for tab in tabs(trained):
-        if tab in ("Mistakes", "Runs", "Sweep"):  # these have controls of every kind
+        if tab in ("Misread digits", "Runs", "Sweep"):  # these have controls of every kind
             trained.keyboard.press("Tab")
             assert trained.evaluate(CLIPPED_RINGS) == [], tab
 
@@ -268,7 +279,7 @@ def contrast(part: Locator) -> float:
 def test_everything_is_visible_in_forced_colors(open_page: Callable[..., Page], scheme: str) -> None:
     page = open_page(1280, 1400, QUICK, color_scheme=scheme, forced_colors="active")
     train(page)
-    open_tab(page, "Mistakes")
+    open_tab(page, "Misread digits")
     switch = page.locator(".st-key-log_scale label > div").first
     parts = {
         "progress": page.get_by_test_id("stProgressBarTrack"),
@@ -286,7 +297,8 @@ def test_everything_is_visible_in_forced_colors(open_page: Callable[..., Page], 
     }
     assert {name: ratio for name, part in parts.items() if (ratio := contrast(part)) < 3} == {}
     chosen, other = (
-        page.get_by_role("tab", name=name).evaluate("tab => getComputedStyle(tab).borderBottom") for name in ("Mistakes", "Runs")
+        page.get_by_role("tab", name=name).evaluate("tab => getComputedStyle(tab).borderBottom")
+        for name in ("Misread digits", "Look-alikes")
     )
     assert chosen != other
     off = switch.screenshot()
@@ -345,8 +357,7 @@ def test_train_is_reached_and_pressed_with_the_keyboard(page: Page) -> None:
 
 
 def test_every_control_has_a_name(page: Page) -> None:
-    page.locator(".st-key-machine summary").click()
-    page.locator(".st-key-regularization summary").click()
+    page.locator(".st-key-more_settings summary").click()
     snapshot = page.locator("body").aria_snapshot()
     assert (
         re.findall(r"- (?:button|slider|switch|checkbox|combobox|spinbutton|textbox)(?: \[[^\]]*\])*:?$", snapshot, re.MULTILINE)

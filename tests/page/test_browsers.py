@@ -70,18 +70,19 @@ def test_translated_page_keeps_updating_while_it_trains(open_page: Callable[...,
     click(page, "clear")
     expect_reading(page, "")
     draw(page, SEVEN)
-    for tab in ("Inside", "Mistakes", "Runs"):
+    for tab in ("Inside", "Misread digits", "Runs"):
         open_tab(page, tab)
-        expect(page.get_by_role("tabpanel")).not_to_have_text("")
+        expect(page.get_by_role("tabpanel").last).not_to_have_text("")
     expect(page.get_by_text("NotFoundError")).to_have_count(0)
 
 
 @pytest.mark.slow
 def test_static_text_is_translated(open_page: Callable[..., Page]) -> None:
     page = open_page()
+    page.locator(".st-key-help button").click()
+    expect(page.locator(".st-key-help_text li").first).to_be_visible()
     page.evaluate(TRANSLATE)
-    open_tab(page, "Help")
-    expect(page.locator(".st-key-help li font").first).to_be_visible()
+    expect(page.locator(".st-key-help_text li font").first).to_be_visible()
     expect(page.locator(".st-key-learning_rate label font").first).to_be_visible()
 
 
@@ -152,7 +153,7 @@ def test_printed_page_is_whole_on_several_sheets(open_page: Callable[..., Page])
     page = open_page(query=QUICK, color_scheme="dark")
     start_run(page)
     expect_status(page, "done")
-    open_tab(page, "Mistakes")
+    open_tab(page, "Misread digits")
     expect(page.locator(".st-key-misread canvas").first).to_be_visible()
     page.set_viewport_size({"width": 700, "height": 990})  # about one sheet of paper
     page.emulate_media(media="print", color_scheme="dark")
@@ -210,7 +211,7 @@ def test_missing_websocket_is_reported_within_five_seconds(browser: Browser, ser
     )
     page.clock.install()
     page.goto(server.url)
-    expect(page.locator(".stApp")).to_be_visible()
+    expect(page.locator(".stApp")).to_be_attached()
     banner = no_connection(page, "The page cannot connect to its server")
     expect(banner).to_be_hidden()
     page.clock.run_for("00:05")

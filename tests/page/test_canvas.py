@@ -17,6 +17,7 @@ from tests.support.browser import (
     clear,
     click,
     draw,
+    expect_blank,
     expect_reading,
     open_tab,
     ready,
@@ -304,6 +305,23 @@ def test_hand_canvas_keeps_strokes_under_latency_and_tab_changes(browser: Browse
         click(page, "hand_next")
         expect(page.locator(".st-key-hand_asked")).to_have_text("Draw a 2")
         expect(page.locator(".st-key-hand_boxes .box").nth(1)).to_contain_text("read as 1")
+
+
+@pytest.mark.parametrize("button", ["hand_next", "hand_undo"])
+def test_button_that_is_still_disabled_for_an_older_drawing_works(browser: Browser, server: Server, button: str) -> None:
+    with slow_page(browser, server, 500) as page:
+        open_tab(page, "Test your handwriting")
+        expect(page.locator(f".st-key-{button} button")).to_be_disabled()
+        draw(page, ONE, HAND)
+        expect_strokes(page, ONE, canvas=HAND)
+        expect(page.locator(f".st-key-{button} button")).to_be_disabled()
+        page.locator(f".st-key-{button} button").hover(force=True)
+        page.mouse.down()
+        page.mouse.up()
+        expect_blank(page, HAND)
+        if button == "hand_next":
+            expect(page.locator(".st-key-hand_asked")).to_have_text("Draw a 1")
+        expect(page.locator(f".st-key-{button} button")).to_be_disabled()
 
 
 # Undo

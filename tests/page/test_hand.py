@@ -16,6 +16,7 @@ from tests.support.browser import (
     expect_blank,
     expect_status,
     open_tab,
+    set_number,
     slide,
     start_run,
     wait_until,
@@ -59,16 +60,16 @@ def test_hand_test_scores_ten_digits_with_each_new_network(page: Page) -> None:
     expect(page.locator(".st-key-hand_score")).to_have_count(1)  # the score of nine digits is shown elsewhere
     expect(page.locator(".st-key-hand_score")).to_have_text(re.compile(r"^You 1 of 10, MNIST 99\.\d\d%$"))
 
-    open_tab(page, "Help")
+    open_tab(page, "Gradients")
     choose_preset(page, "fast")
     slide(page, "epochs", "Home")
-    slide(page, "size_0", "Home")
+    set_number(page, "size_0", 8)
     for _ in range(2):
         start_run(page)
         expect_status(page, "done")
         open_tab(page, "Runs")
         expect(page.locator("tr.watched")).to_contain_text(re.compile(r"\d of 10"))
-        open_tab(page, "Help")
+        open_tab(page, "Gradients")
         click(page, "reset")
         expect_status(page, "ready")
     open_tab(page, "Test your handwriting")

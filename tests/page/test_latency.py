@@ -11,7 +11,7 @@ from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset
 from mnist_fc.runs.reader import read_run
 from mnist_fc.views.settings import WORDS
 from mnist_fc.views.state.address import name_in_address
-from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, slider, start_run
+from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expect_status, ready, set_number, slider, start_run
 from tests.support.faults import run_of
 from tests.support.slow_network import SlowNetwork
 
@@ -80,8 +80,8 @@ def expect_whole_update(page: Page) -> None:
 
 
 def open_all_settings(page: Page) -> None:
-    for heading, key in (("Against overfitting", "augmentation"), ("Data, seed and hardware", "initialization")):
-        page.get_by_text(heading).click()
+    page.get_by_text("More settings").click()
+    for key in ("optimizer", "augmentation", "initialization"):
         expect(shown(page, key)).to_be_visible()
 
 
@@ -89,8 +89,6 @@ def expect_settings(page: Page, config: TrainConfig, preset: str) -> None:
     """Wait until side panel and address show `config`."""
     expect(shown(page, "preset")).to_have_value(preset)
     for key, text in {
-        "num_layers": str(len(config.hidden_sizes)),
-        **{f"size_{i}": str(size) for i, size in enumerate(config.hidden_sizes)},
         "learning_rate": f"{config.learning_rate:.12g}",
         "epochs": str(config.num_epochs),
         "batch_size": str(config.batch_size),
@@ -102,7 +100,12 @@ def expect_settings(page: Page, config: TrainConfig, preset: str) -> None:
         expect(slider(page, key)).to_have_attribute("aria-valuetext", text)
     for key in ("activation", "optimizer", "schedule", "augmentation", "initialization"):
         expect(shown(page, key)).to_have_value(WORDS[getattr(config, key)])
-    expect(shown(page, "seed")).to_have_value(str(config.seed))
+    for key, number in {
+        "num_layers": len(config.hidden_sizes),
+        **{f"size_{i}": size for i, size in enumerate(config.hidden_sizes)},
+        "seed": config.seed,
+    }.items():
+        expect(shown(page, key)).to_have_value(str(number))
     page.wait_for_function(ADDRESS_SAYS, arg=in_address(config), timeout=AT_ONCE_SECONDS * SECONDS)
 
 
@@ -148,14 +151,13 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
     page.evaluate(WATCH)
     choose_by_typing(page, "schedule", "cosine")
     press(page, "dropout", "End")
-    shown(page, "seed").fill("7")
-    shown(page, "seed").press("Enter")
+    set_number(page, "seed", 7)
     choose_by_typing(page, "augmentation", "shift")
     press(page, "batch_size", "End", "ArrowLeft")
     choose_by_typing(page, "optimizer", "AdamW")
-    press(page, "num_layers", "ArrowRight")
+    set_number(page, "num_layers", 2)
     press(page, "learning_rate", "ArrowLeft", "ArrowLeft")
-    press(page, "size_1", "Home")
+    set_number(page, "size_1", 8)
     press(page, "label_smoothing", "End")
     press(page, "weight_decay", "ArrowRight")
     choose_by_typing(page, "activation", "GELU")

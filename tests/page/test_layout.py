@@ -88,7 +88,11 @@ def test_nothing_is_cut_while_the_panel_is_collapsed(wide_page: Callable[[str], 
 )
 def test_nothing_in_the_tabs_is_cut(wide_page: Callable[[str], Page], scheme: str, step: int) -> None:
     page = wide_page(scheme)
-    for tab, shown in (("Mistakes", ".confusion button"), ("Runs", ".st-key-blog_table"), ("Inside", ".st-key-gallery canvas")):
+    for tab, shown in (
+        ("Misread digits", ".confusion button"),
+        ("Runs", ".st-key-blog_table"),
+        ("Inside", ".st-key-gallery canvas"),
+    ):
         resize(page, 1500, TALL)
         open_tab(page, tab)
         expect(page.locator(shown).first).to_be_visible()
@@ -197,7 +201,7 @@ def test_no_control_moves_from_state_to_state(open_page: Callable[..., Page]) ->
 
 def test_pressed_confusion_cell_stays_under_the_pointer(open_page: Callable[..., Page]) -> None:
     page = open_page(1440, 1000)
-    open_tab(page, "Mistakes")
+    open_tab(page, "Misread digits")
     expect(page.locator(".st-key-misread figure")).to_have_count(24)
     cell = page.locator(".confusion .wrong:enabled").last
     page.locator(".stMain").evaluate("main => main.scrollTo(0, main.scrollHeight)")
@@ -221,22 +225,22 @@ PIN_WORDS = (
 
 def test_words_of_a_pin_move_nothing_below(page: Page) -> None:
     click(page, "pin")
-    words, chart = page.locator(".probes small"), page.locator(".st-key-accuracy_chart")
-    expect(words).to_have_text("tracked once you train")
+    words, below = page.locator(".probes small"), page.locator(".st-key-notices")
+    expect(words).to_contain_text("correct since step")
     for width in (1440, 1280, 1000, 390):
         resize(page, width, 900)
         places = []
         for text in PIN_WORDS:
             words.evaluate("(element, text) => { element.textContent = text; }", text)
-            places.append(chart.bounding_box())
+            places.append(below.bounding_box())
         assert all(place == pytest.approx(places[0], abs=0.5) for place in places), (width, places)
 
 
 def test_choosing_a_preset_moves_no_control(open_page: Callable[..., Page]) -> None:
     page = open_page(query="?preset=best")
-    for key in ("num_layers", "learning_rate", "epochs", "batch_size"):  # the browser loads controls one by one
+    for key in ("learning_rate", "epochs", "batch_size"):  # the browser loads controls one by one
         expect(page.locator(f".st-key-{key}").get_by_role("slider")).to_be_visible()
-    for key in ("preset", "activation", "optimizer", "schedule"):
+    for key in ("preset", "num_layers", "size_0", "activation"):
         expect(page.locator(f".st-key-{key} input").first).to_be_visible()
     before = positions(page)
     page.locator(".st-key-epochs").get_by_role("slider").press("ArrowLeft")
@@ -274,6 +278,16 @@ def test_phone_targets_are_at_least_24_pixels(open_page: Callable[..., Page]) ->
         assert min(box["width"], box["height"]) >= 40
 
 
+def test_touch_targets_are_at_least_44_pixels(open_page: Callable[..., Page]) -> None:
+    page = open_page(768, 1024, has_touch=True, is_mobile=True)
+    low = page.locator(
+        ".stMain .stButton button:visible, .stMain .stPopover button:visible, .stMain summary:visible, [role=tab]:visible"
+    )
+    heights = low.evaluate_all("all => all.map(each => [each.textContent, each.getBoundingClientRect().height])")
+    assert len(heights) > 12
+    assert [each for each in heights if each[1] < 44] == []
+
+
 def test_phone_tab_bar_shows_every_tab_and_stays(open_page: Callable[..., Page]) -> None:
     page = open_page(390, 844, has_touch=True, is_mobile=True)
     boxes = "all => all.map(e => e.getBoundingClientRect()).map(box => [box.left, box.right])"
@@ -281,7 +295,7 @@ def test_phone_tab_bar_shows_every_tab_and_stays(open_page: Callable[..., Page])
     before = tabs.evaluate_all(boxes)
     assert all(left >= 0 and right <= 390 for left, right in before)
     expect(page.locator("[data-testid=stTabsScrollRight]")).to_have_count(0)
-    open_tab(page, "Help")
+    open_tab(page, "Gradients")
     click(page, "test_digit_button")  # reruns the page
     expect(page.locator(".under-digit")).to_contain_text("Test digit")
     assert tabs.evaluate_all(boxes) == before
@@ -319,10 +333,10 @@ def test_larger_browser_font_on_a_phone_cuts_nothing(server: Server, browser: Br
         page.goto(server.url)
         ready(page)
         run = page.locator(".timeline .run")
-        expect(run).to_have_text("Look back here once training has started.")
+        expect(run).to_have_text("Built-in network · 784-1024-128-10, best")
         assert run.evaluate("run => run.scrollHeight <= run.clientHeight")
         start_run(page)
-        open_tab(page, "Mistakes")
+        open_tab(page, "Misread digits")
         expect(page.locator(".confusion button").first).to_be_visible()
         assert page.locator(".confusion").evaluate("matrix => matrix.scrollWidth <= matrix.clientWidth")
         open_tab(page, "Runs")
@@ -341,7 +355,7 @@ def test_axis_labels_are_12_pixels(page: Page) -> None:
 
 @pytest.mark.slow
 def test_confusion_cells_of_a_row_are_level(page: Page) -> None:
-    open_tab(page, "Mistakes")
+    open_tab(page, "Misread digits")
     expect(page.locator(".confusion button:disabled").first).to_be_visible()
     rows = page.locator(".confusion tbody tr").evaluate_all(
         "rows => rows.map(row => [...row.querySelectorAll('button')].map(e => e.getBoundingClientRect().top))"
@@ -364,7 +378,6 @@ def test_nothing_sticks_out_beside_the_training_bar_on_a_small_phone(open_page: 
     bar, picture = (page.locator(each).bounding_box() for each in (".st-key-training_bar", ".st-key-seen img"))
     assert bar
     assert picture
-    assert picture["width"] == 140
     assert bar["x"] <= picture["x"]
     assert picture["x"] + picture["width"] <= bar["x"] + bar["width"]
 

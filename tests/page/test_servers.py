@@ -1,6 +1,7 @@
 """Servers with closed pages, and killed."""
 
 import os
+import re
 import select
 from pathlib import Path
 
@@ -24,10 +25,13 @@ def test_run_of_closed_page_stops_unless_detached(browser: Browser, tmp_path: Pa
         for page, epochs in zip(pages, (60, 61), strict=True):
             page.goto(f"{own.url}/?preset=best&epochs={epochs}&threads=1")
             ready(page)
+        pages[0].locator(".st-key-more_settings summary").click()
         pages[0].locator(".st-key-detached label").click()
         for page in pages:
             click(page, "train")
         expect_status(pages[1], "waiting")
+        for page in pages:
+            expect(page).to_have_url(re.compile("[?&]run="))
         addresses = [page.url for page in pages]
         for page in pages:
             page.context.close()

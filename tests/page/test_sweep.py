@@ -118,7 +118,7 @@ def test_queued_sweep_keeps_choices_across_tabs(open_page: Callable[..., Page]) 
     click(page, "train")
     expect_status(page, re.compile(r"epoch ([2-9]|\d\d)"))  # everything that a run adds to the page has appeared
     click(page, "start_sweep")
-    expect(page.get_by_text("you're next")).to_be_visible()
+    expect(page.get_by_text("next unless others join")).to_be_visible()
     click(page, "stop_sweep")
     expect(page.locator(".st-key-start_sweep")).to_be_visible()
     click(page, "stop")

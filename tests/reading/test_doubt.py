@@ -6,7 +6,7 @@ import numpy as np
 
 from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.photographs import Mark
-from mnist_fc.reading.doubt import doubtful
+from mnist_fc.reading.doubt import doubtful, is_too_unsure
 
 SIDE = 1000
 """Pixels of the longer side of the picture."""
@@ -39,6 +39,11 @@ def test_side_of_a_frame_is_taller_than_the_digits() -> None:
     assert doubtful([DIGIT, side], [7, 1], SIDE) == [False, True]
 
 
+def test_tick_of_a_clock_is_shorter_than_the_digits() -> None:
+    tick = mark(20, 110, is_straight=True)
+    assert doubtful([DIGIT, tick], [7, 1], SIDE) == [False, True]
+
+
 def test_thin_lone_line_is_not_a_one() -> None:
     assert doubtful([mark(4, 200, is_straight=True, thickness=0.02)], [1], SIDE) == [True]
 
@@ -66,3 +71,10 @@ def test_keys_that_look_like_digits_are_doubtful() -> None:
     keys = [mark(120, 200, left=400 * place) for place in range(5)]
     number = [replace(mark(120, 200, left=150 * place), line=1) for place in range(4)]
     assert doubtful([*keys, *number], [None, 0, 1, None, None, 1, 9, 8, 4], 3000) == [*[True] * 5, *[False] * 4]
+
+
+def test_small_or_only_digit_must_be_surer() -> None:
+    small, large = mark(5, 10), mark(70, 200)
+    assert [is_too_unsure(small, odds, SIDE, is_alone=False) for odds in (1.9, 2.1)] == [True, False]
+    assert [is_too_unsure(large, odds, SIDE, is_alone=True) for odds in (0.9, 1.1)] == [True, False]
+    assert not is_too_unsure(large, 0.1, SIDE, is_alone=False)

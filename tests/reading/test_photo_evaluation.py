@@ -82,7 +82,7 @@ class Prepared(Reader):
 
 def photo(digits: list[TrueDigit], **changed: str) -> Photograph:
     conditions = {name: next(iter(values)) for name, values in CONDITIONS.items()}
-    return Photograph(BLANK, tuple(digits), conditions | changed)
+    return Photograph(BLANK, tuple(digits), conditions | changed, num_lines=10)
 
 
 def test_scores_are_shares_of_digits_by_condition() -> None:
@@ -96,7 +96,7 @@ def test_scores_are_shares_of_digits_by_condition() -> None:
     scores = {(row.name, row.value): row for row in evaluate_photographs(reader, photos)}
     pen = PhotographScores(
         "writing", "pen", 2, 3, right=2 / 3, right_interval=(0.0, 1.0), unsure=0, wrong=1 / 3, missed=0, pictures_right=0.5,
-        false_digits=0,
+        false_digits=0, num_lines=20,
     )  # fmt: skip
     assert scores["writing", "pen"] == pen
     assert scores["writing", "printed"].missed == 1

@@ -17,11 +17,13 @@ def test_at_most_one_percent_of_test_digits_is_rejected(mnist: Mnist) -> None:
     assert share_rejected((mnist.test_images / 255).numpy().reshape(-1, 28, 28)) <= 0.01
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", SCRIBBLES)
 def test_most_scribbles_of_unseen_kinds_are_rejected(kind: str) -> None:
     assert share_rejected(scribbles(SCRIBBLES[kind], 400)) >= 0.9
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_most_new_images_of_every_trained_kind_are_rejected(kind: str) -> None:
     assert share_rejected(generate(150, 31_337, (kind,))) >= 0.8

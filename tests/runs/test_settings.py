@@ -55,6 +55,7 @@ def test_learning_rates_follow_from_the_records(tmp_path: Path, small: Mnist, sc
     assert stored.settings == settings_of(path, with_steps=True)
 
 
+@pytest.mark.integration
 def test_changed_run_says_so_in_the_same_words_everywhere(tmp_path: Path, small: Mnist) -> None:
     config = PRESETS["blog-keras"].replace(num_epochs=10, threads=1)
     path = written(tmp_path, config, records(config, small, {30: 0.003}))

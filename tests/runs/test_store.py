@@ -209,6 +209,7 @@ def test_the_limit_holds_for_one_run_that_would_exceed_it(tmp_path: Path, small:
     assert store.runs()[0].end
 
 
+@pytest.mark.integration
 def test_the_estimated_size_of_a_run_is_an_upper_bound(tmp_path: Path, small: Mnist) -> None:
     for config in (CONFIG, CONFIG.replace(hidden_sizes=(256, 256), num_epochs=20)):
         folder = RunFolder(tmp_path, config)

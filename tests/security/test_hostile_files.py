@@ -289,6 +289,7 @@ LARGEST: dict[str, tuple[str, str, tuple[int, int], dict[str, Any]]] = {
 ALWAYS = ("PNG, RGBA", "JPEG, progressive", "WEBP", "TIFF, one strip")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", [kind if kind in ALWAYS else pytest.param(kind, marks=pytest.mark.slow) for kind in LARGEST])
 def test_largest_allowed_picture_stays_within_memory_limit(kind: str, tmp_path: Path, reader: Reader) -> None:
     form, mode, size, options = LARGEST[kind]

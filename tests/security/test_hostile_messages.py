@@ -41,6 +41,7 @@ PRESSED = [
 ]
 
 
+@pytest.mark.integration
 @for_many_seeds
 def test_canvas_message_is_drawn_or_rejected(seed: int, state: State, views: SimpleNamespace, reader: Reader) -> None:
     rng = random.Random(seed)

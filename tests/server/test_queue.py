@@ -1,5 +1,7 @@
 """The queue's policy: pure functions of plain values."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from mnist_fc.server.queue import (
     MAX_WAITING,
     Active,
     Queued,
+    Work,
     admission_problem,
     expected_wait,
     fair_order,
@@ -75,8 +78,44 @@ def test_job_yields_when_others_want_its_slot(active: Active, queued: list[Queue
     assert should_yield(active, queued, seconds, slice_seconds=30) is expected
 
 
-def test_expected_wait_counts_slices_and_slots() -> None:
-    assert expected_wait([10, 20], [100, 5], num_slots=2, slice_seconds=30) == (10 + 20 + 30 + 5) / 2
+SWEEP = Work("sweep", "ann", seconds=600, held=28)
+TEST = Work("test", "ann", can_yield=False, seconds=14)
+RUN, SECOND = Work("run", "ben", seconds=50), Work("second", "ben", seconds=50)
+LATER = Work("later", "ben", seconds=50, depends_on="run")
+OTHER = Work("other", "cleo", seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("job", "active", "queued", "num_slots", "expected"),
+    [
+        (RUN, [SWEEP], [RUN], 1, 2),
+        (RUN, [TEST], [RUN], 1, 14),
+        (RUN, [SWEEP, TEST], [RUN], 2, 2),
+        (RUN, [], [RUN], 1, 0),
+        (Work("own", "ann"), [SWEEP], [Work("own", "ann")], 1, 600),
+        (Work("own", "ann"), [SWEEP], [Work("own", "ann"), RUN], 1, 2 + 30),
+        (RUN, [replace(SWEEP, is_paused=True)], [RUN], 1, 0),
+        (OTHER, [SWEEP], [RUN, OTHER], 1, 2 + 30),
+        (RUN, [SWEEP], [OTHER, RUN], 1, 2 + 5),
+        (SECOND, [RUN], [SECOND], 1, 50),
+        (SECOND, [SWEEP], [RUN, SECOND], 1, 2 + 30 + 30),
+        (LATER, [TEST], [RUN, LATER], 1, 14 + 50),
+        (LATER, [TEST, OTHER], [RUN, LATER], 2, 5 + 50),
+    ],
+)
+def test_expected_wait_follows_the_policy(
+    job: Work, active: list[Work], queued: list[Work], num_slots: int, expected: float
+) -> None:
+    last = {each.session_id: number for number, each in enumerate(active, 1)}
+    assert expected_wait(job.job_id, active, queued, last, num_slots, slice_seconds=30) == expected
+
+
+@given(queues, last_slices)
+def test_jobs_are_expected_to_start_in_their_order(queued: list[Queued], last: dict[str, int]) -> None:
+    work = [Work(job.job_id, job.session_id, seconds=50) for job in queued]
+    waits = {each.job_id: expected_wait(each.job_id, [SWEEP], work, {**last, "ann": 200}, 1, 30) for each in work}
+    ordered = [waits[name] for name in order([replace(job, is_blocked=False) for job in queued], {**last, "ann": 200})]
+    assert ordered == sorted(ordered)
 
 
 def test_admission_is_limited_by_session_and_in_total() -> None:

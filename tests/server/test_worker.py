@@ -36,8 +36,12 @@ class Worker(subprocess.Popen[bytes]):
 
     def replies(self) -> Iterator[Reply]:
         assert self.stdout
+        assert self.stderr
         while True:
-            yield pickle.load(self.stdout)
+            try:
+                yield pickle.load(self.stdout)
+            except EOFError:
+                raise AssertionError(f"exit code {self.wait(TIMEOUT)}: {self.stderr.read().decode()}") from None
 
 
 @pytest.fixture

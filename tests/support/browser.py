@@ -21,6 +21,8 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from mnist_fc.config import PRESETS
 from mnist_fc.files import ROOT
+from mnist_fc.views import tabs
+from mnist_fc.views.controls import MORE
 
 BROWSER = os.environ.get("MNIST_FC_BROWSER") or None  # read at import, since tests run without these variables
 BROWSER_ARGS = [
@@ -279,6 +281,9 @@ def expect_at_end(page: Page, step: int) -> None:
 
 
 def choose(page: Page, key: str, option: str) -> None:
+    """Choose an option of a control; one of those under "More settings" is brought to light first."""
+    if key in MORE and not page.locator(f".st-key-{key}").is_visible():
+        page.locator(".st-key-more_settings summary").click()
     control = page.locator(f".st-key-{key} input").first
     control.scroll_into_view_if_needed()
     # A list closes when its panel scrolls; two frames later scrolling is over.
@@ -291,7 +296,7 @@ def choose_preset(page: Page, name: str) -> None:
     """Choose a preset and wait until the side panel shows it: the next click would send the old values."""
     choose(page, "preset", name)
     for i in range(len(PRESETS[name].hidden_sizes)):
-        expect(page.locator(f".st-key-size_{i}")).to_contain_text(str(PRESETS[name].hidden_sizes[i]))
+        expect(page.locator(f".st-key-size_{i} input")).to_have_value(str(PRESETS[name].hidden_sizes[i]))
     expect(page.locator(".st-key-batch_size")).to_contain_text(str(PRESETS[name].batch_size))
     expect(page.locator(".st-key-epochs")).to_contain_text(str(PRESETS[name].num_epochs))
 
@@ -308,6 +313,13 @@ def slide(page: Page, key: str, end: str) -> None:
         expect(page.locator("[data-testid=stSidebar]")).to_contain_text(re.compile(r"([\d,]+) steps an epoch, \1 in all"))
 
 
+def set_number(page: Page, key: str, value: int) -> None:
+    """Type a number into a control with "+" and "-"."""
+    field = page.locator(f".st-key-{key} input").first
+    field.fill(str(value))
+    field.press("Enter")
+
+
 def curve_length(page: Page, chart: str) -> int:
     """Return the number of points of the training curve; its length in pixels shrinks when the axes move."""
     length: int = page.evaluate(CURVE_LENGTH, chart)
@@ -315,12 +327,19 @@ def curve_length(page: Page, chart: str) -> int:
 
 
 def expect_longer_curve(page: Page, chart: str, length: int) -> None:
+    expect(page.locator(".timeline .run b")).not_to_have_text("Built-in network")  # whose curves are longer
     page.wait_for_function(f"([chart, length]) => ({CURVE_LENGTH})(chart) > length", arg=[chart, length], timeout=60 * SECONDS)
 
 
 def open_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name).click()
-    expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+    """Open a tab, in its group, when the page is not being redrawn: Streamlit (1.67) disables its tabs for moments meanwhile."""
+    group = tabs.group_of(name)
+    for each in (group, name) if len(tabs.GROUPS[group]) > 1 else (group,):
+        tab = page.get_by_role("tab", name=each, exact=True)
+        expect(tab).to_be_visible()
+        expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true")
 
 
 STATUS = """() => {

@@ -25,6 +25,8 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from mnist_fc.views import tabs
+
 WAIT_SECONDS = 120.0
 """An upper bound for a busy machine."""
 
@@ -119,7 +121,7 @@ class CanvasLog:
 
     def drawing(self) -> list[dict[str, Any]]:
         """Return the strokes on the canvas as Fabric.js paths."""
-        is_over = self.given["isCovered"] and self.strokes
+        is_over = self.given["beginsAnew"] and self.strokes
         return [*([] if is_over else self.given["strokes"]), *self.strokes.values()]
 
     def message(self) -> dict[str, Any]:
@@ -299,8 +301,14 @@ class Session:
 
     async def open_tab(self, name: str) -> None:
         """Open a tab of the page by its name."""
-        await self.wait_for(lambda page: page._tree.find("tabs")[1] is not None, "the tabs")
-        id_, node = self._tree.find("tabs")
+        group = tabs.group_of(name)
+        await self._choose_tab("tabs", group)
+        if len(tabs.GROUPS[group]) > 1:
+            await self._choose_tab(tabs.key_of(group), name)
+
+    async def _choose_tab(self, key: str, name: str) -> None:
+        await self.wait_for(lambda page: page._tree.find(key)[1] is not None, f"the tabs {key}")
+        id_, node = self._tree.find(key)
         assert node
         self._widgets[id_] = WidgetState(id=id_, string_value=name)
         await self._send(node.fragment_id)

@@ -108,15 +108,15 @@ POSITIONS = (
     + _HELPERS
     + """
   const found = {};
-  const parts = ".st-key-canvas, .st-key-seen, .st-key-sight, .st-key-probabilities, .stProgress";
+  const parts = ".st-key-canvas, .st-key-seen, .live-network, .st-key-probabilities, .stProgress";
   for (const element of document.querySelectorAll(`${controls}, ${parts}`)) {
-    if (element.closest(".files, [data-testid=stTabPanel], .st-key-cure, header")) continue;
+    if (element.closest(".files, [data-testid=stTabPanel], .st-key-cure, header, .live-network > *")) continue;
     const box = element.getBoundingClientRect();
     if (!box.width || box.right < 0 || !element.checkVisibility({ checkVisibilityCSS: true })) continue;
     let name = `${keyOf(element)} ${element.tagName}`;
     while (name in found) name += "'";
     // A slider's thumb moves with its value; its track does not.
-    const track = element.matches("[type=range], [role=slider]") ? element.closest(".stSlider, .timeline") : element;
+    const track = element.matches("[type=range], [role=slider]") && element.closest(".stSlider, .timeline") || element;
     const { left, top } = track.getBoundingClientRect();
     found[name] = [left, top];
   }

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.files import ROOT
-from mnist_fc.views import notices
+from mnist_fc.views import notices, tabs
 from mnist_fc.views.settings import Settings
 from mnist_fc.views.state import formatting, shared, throttle
 
@@ -77,9 +77,17 @@ def opened_tab(tab: str, **query: str) -> AppTest:
 
 
 def open_tab(app: AppTest, name: str) -> AppTest:
-    """Open a tab of the page."""
-    app.session_state["tabs"] = name
+    """Open a tab of the page, in its group."""
+    set_tab(app, name)
     return rerun(app)
+
+
+def set_tab(app: AppTest, name: str) -> None:
+    """Let the next run of the script draw a tab of the page."""
+    group = tabs.group_of(name)
+    app.session_state["tabs"] = group
+    if len(tabs.GROUPS[group]) > 1:
+        app.session_state[tabs.key_of(group)] = name
 
 
 def press(app: AppTest, key: str) -> AppTest:

@@ -59,7 +59,7 @@ FOUR_STEM: list[Point] = [(165, 110), (165, 235)]
 SEVEN_BAR: list[Point] = [(115, 150), (185, 150)]
 SHAPES: list[list[list[Point]]] = [[SEVEN, SEVEN_BAR], [ONE], [TWO], [FOUR, FOUR_STEM]]
 
-TABS = ["Why this digit?", "Inside", "Mistakes", "Look-alikes", "Runs", "Help"]
+TABS = ["Why this digit?", "Inside", "Misread digits", "Look-alikes", "Runs", "Gradients"]
 
 LONG_RUN, SHORT_RUN = "preset=blog-pytorch&epochs=100", "preset=fast&epochs=1"
 """Query strings of a run that lasts and of one that ends soon."""

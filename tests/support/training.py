@@ -1,12 +1,12 @@
 """What the tests of training share: a quick run, and its records by kind."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
-
-import torch
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.records import EndRecord, Record, StepRecord
+from mnist_fc.training.batches import Batch
 from mnist_fc.training.train_state import TrainState
 
 T = TypeVar("T")
@@ -35,7 +35,9 @@ def stop_after(num_steps: int) -> Callable[[TrainState], bool]:
     return lambda training: training.step < num_steps
 
 
-def batches_of_an_epoch(training: TrainState) -> Iterator[torch.Tensor]:
+def batches_of_an_epoch(training: TrainState) -> Iterator[Batch]:
+    """Yield copies, since a batch is valid only until others are gathered."""
     for _ in range(training.steps_per_epoch):
-        yield training.next_batch()
+        batch = training.next_batch()
+        yield replace(batch, images=batch.images.clone())
         training.step += 1

@@ -26,6 +26,8 @@ from mnist_fc.training.train_state import TrainState
 from tests.support.settings import OVERFLOWING
 from tests.support.sweeps import BASE, MIXED, config_for, last_records, load_study, run_sweep
 
+pytestmark = pytest.mark.integration
+
 BAD, GOOD = 1e-5, (0.01, 0.02)
 """Learning rates."""
 
@@ -73,7 +75,6 @@ class TestTrials:
         second = run_sweep(default_storage(tmp_path / "b"), other, num_runs=12)
         assert [trial.val_accuracy for trial in first] == [trial.val_accuracy for trial in second]
 
-    @pytest.mark.integration
     def test_seed_determines_the_trials(self, tmp_path: Path, small: Mnist) -> None:
         tried = {}
         for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -93,7 +94,6 @@ class TestTrials:
         assert sum(good[1]) / len(good[1]) > max(0.7, sum(good[0]) / len(good[0]))
 
     @pytest.mark.slow
-    @pytest.mark.integration
     def test_bad_trials_are_pruned_half_way_after_five_are_done(self, storage: str, small: Mnist) -> None:
         records = run_sweep(
             storage, small, base=BASE.replace(num_epochs=6), space={"learning_rate": Values((BAD, *GOOD))}, num_runs=20
@@ -239,7 +239,6 @@ def start(small_npz: Path) -> Start:
 
 
 class TestProcesses:
-    @pytest.mark.integration
     @pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.slow), "journal"])
     def test_two_processes_share_a_study_from_the_start(self, tmp_path: Path, start: Start, kind: str) -> None:
         storage = default_storage(tmp_path / "runs") if kind == "sqlite" else str(tmp_path / "runs" / "sweeps.journal")
@@ -262,7 +261,6 @@ class TestProcesses:
         assert len({trial.settings["learning_rate"] for trial in found}) == 12
 
     @pytest.mark.slow
-    @pytest.mark.integration
     def test_next_sweep_fails_the_trial_of_a_killed_process(
         self, tmp_path: Path, storage: str, small: Mnist, start: Start
     ) -> None:

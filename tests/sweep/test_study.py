@@ -17,6 +17,8 @@ from mnist_fc.sweep.space import Interval, Space, TrialRecord, Values
 from mnist_fc.sweep.study import DESCRIPTION, MESSAGE, MIN_DONE, base_and_space, importances, studies, trials
 from tests.support.sweeps import BASE, MIXED, config_for, last_records, load_study, run_sweep, with_folder
 
+pytestmark = pytest.mark.integration
+
 RATE: dict[str, BaseDistribution] = {"learning_rate": FloatDistribution(1e-5, 1e-1, log=True)}
 READERS = (trials, importances)
 

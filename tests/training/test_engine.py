@@ -50,14 +50,14 @@ def test_losses_are_those_of_a_plain_pytorch_loop(small: Mnist, optimizer: str, 
     )
     twin = TrainState(config, small)
     batches = list(batches_of_an_epoch(twin))
-    assert [len(batch) for batch in batches] == [44] * 34 + [4]
+    assert [batch.size for batch in batches] == [44] * 34 + [4]
 
     plain = nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     plain.load_state_dict(dict(zip(plain.state_dict(), twin.model.state_dict().values(), strict=True)))
     optimize = OPTIMIZERS[optimizer](plain.parameters(), weight_decay)
     expected = []
     for batch in batches:
-        loss = F.cross_entropy(plain(small.train_images[batch] / 255), small.train_labels[batch])
+        loss = F.cross_entropy(plain(batch.images), batch.labels)
         optimize.zero_grad()
         loss.backward()
         optimize.step()

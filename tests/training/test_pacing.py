@@ -24,6 +24,7 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FIELDS, "threads", Range(int, 1, 2))
     monkeypatch.setattr(pacing, "WINDOW_SECONDS", 0.0)
     monkeypatch.setattr(pacing, "REDUCED_SECONDS", 0.0)
+    monkeypatch.setattr(pacing, "LONGEST_PAUSE", math.inf)
 
 
 def busy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +80,14 @@ def test_slower_steps_with_fewer_threads_are_not_kept(small: Mnist, monkeypatch:
 def test_threads_stay_where_nothing_interrupts(small: Mnist, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "interruptions", lambda: 0)
     monkeypatch.setattr(pacing, "GAIN", math.inf)
+    assert set(paced(CONFIGS["adam"], small, 60)[1]) == {2}
+
+
+@torch.no_grad()
+def test_threads_stay_where_the_process_is_interrupted_only_between_steps(small: Mnist, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy(monkeypatch)
+    monkeypatch.setattr(pacing, "GAIN", math.inf)
+    monkeypatch.setattr(pacing, "LONGEST_PAUSE", 0.0)
     assert set(paced(CONFIGS["adam"], small, 60)[1]) == {2}
 
 

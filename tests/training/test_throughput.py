@@ -42,6 +42,7 @@ class TestThreadCounts:
         assert thread_counts() == thread_counts(CPU_COUNT)
 
 
+@pytest.mark.integration
 class TestMeasure:
     def test_every_number_of_threads_and_batch_size_is_measured(self, measured: list[tuple[SpeedRecord, int]]) -> None:
         found = [(record.threads, record.batch_size) for record, _ in measured]

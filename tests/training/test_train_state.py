@@ -2,7 +2,10 @@
 
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 import torch
 
 from mnist_fc.data.mnist import Mnist
+from mnist_fc.files import ROOT
 from mnist_fc.records import (
     HistogramsRecord,
     StateRecord,
@@ -33,11 +37,26 @@ def test_initial_weights_are_within_the_bounds_of_their_scheme(small: Mnist) -> 
 
 
 def test_no_image_is_both_trained_on_and_validated_on(small: Mnist) -> None:
+    numbered = small.train_images.clone()
+    numbered[:, :2] = torch.stack([torch.arange(2000) % 256, torch.arange(2000) // 256], 1)
+    data = replace(small, train_images=numbered)
+    training = TrainState(quick(), data)
+    batches = list(batches_of_an_epoch(training))
+    trained = (torch.cat([batch.images for batch in batches])[:, :2] * 255) @ torch.tensor([1.0, 256.0])
+    indices = trained.round().long()
+    assert torch.equal(torch.cat([batch.labels for batch in batches]), data.train_labels[indices])
+    assert torch.equal(torch.cat([batch.images for batch in batches]), numbered[indices] * torch.tensor(1 / 255))
+    assert len(indices.unique()) == 1500
+    validated = sorted(set(range(2000)) - set(indices.tolist()))
+    assert training.validate() == evaluate(training.model, numbered[validated], data.train_labels[validated])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_weight_that_is_not_finite_is_noticed(value: float, small: Mnist) -> None:
     training = TrainState(quick(), small)
-    trained = torch.cat(list(batches_of_an_epoch(training))).sort().values
-    assert len(trained.unique()) == 1500
-    validated = sorted(set(range(2000)) - set(trained.tolist()))
-    assert training.validate() == evaluate(training.model, small.train_images[validated], small.train_labels[validated])
+    assert training.weights_are_finite()
+    training.model.layers[1].weight.data[3, 5] = value
+    assert not training.weights_are_finite()
 
 
 def test_a_state_shares_no_memory_with_the_run(small: Mnist) -> None:
@@ -89,3 +108,21 @@ def test_histograms_come_each_epoch_and_count_every_value(small: Mnist) -> None:
         assert np.abs(histogram.counts - expected).sum() <= 0.01 * weights[name].size + 2  # float32 at the edges
         assert histogram.sum == pytest.approx(weights[name].sum(dtype=np.float64), rel=1e-3, abs=1e-3)
         assert histogram.sum_of_squares == pytest.approx(np.square(weights[name], dtype=np.float64).sum(), rel=1e-3)
+
+
+DENORMAL = """
+import torch
+from mnist_fc.config import TrainConfig
+from mnist_fc.data.mnist import load_mnist
+from mnist_fc.training.engine import train
+config = TrainConfig(hidden_sizes=(16,), num_epochs=1, threads=2)
+next(train(config, load_mnist()))
+products = torch.full((2_000_000,), 1e-30).mul_(1e-10)
+assert not torch.set_flush_denormal(True) or not products.any(), products
+"""
+
+
+@pytest.mark.integration
+def test_all_threads_of_a_training_process_flush_denormal_numbers() -> None:
+    done = subprocess.run([sys.executable, "-c", DENORMAL], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

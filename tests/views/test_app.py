@@ -23,13 +23,13 @@ from mnist_fc.server.scheduler import Scheduler
 from mnist_fc.views.components.pixels import full_colour, grid
 from mnist_fc.views.settings import WORDS
 from mnist_fc.views.state import networks, shared, throttle
-from tests.support.session import State, new_app, shown_config
+from tests.support.session import State, new_app, set_tab, shown_config
 
 APP = str(ROOT / "app.py")
-NUMBERS = ["num_layers", "size_0", "learning_rate", "epochs", "batch_size", "dropout", "label_smoothing", "weight_decay"]
+NUMBERS = ["learning_rate", "epochs", "batch_size", "dropout", "label_smoothing", "weight_decay"]
 
 
-pytestmark = pytest.mark.usefixtures("own_store")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_store")]
 
 
 @pytest.fixture
@@ -75,6 +75,16 @@ def test_both_ends_of_every_ladder_are_valid_settings(app: AppTest, key: str) ->
         assert shown_config(app).layer_sizes
 
 
+@pytest.mark.parametrize(("key", "low", "high"), [("num_layers", 1, 4), ("size_0", 8, 2048)])
+def test_both_ends_of_the_layers_are_valid_settings(app: AppTest, key: str, low: int, high: int) -> None:
+    control = app.number_input(key=key)
+    assert (control.min, control.max) == (low, high)
+    for value in (low, high):
+        app.number_input(key=key).set_value(value).run()
+        assert not app.exception
+        assert value in (len(shown_config(app).hidden_sizes), shown_config(app).hidden_sizes[0])
+
+
 @pytest.mark.parametrize("key", [name for name, limit in FIELDS.items() if isinstance(limit, Choice) and name != "precision"])
 def test_every_choice_is_offered_in_words(app: AppTest, key: str) -> None:
     limit = FIELDS[key]
@@ -97,11 +107,14 @@ def test_bfloat16_is_offered_until_it_is_known_not_to_be_faster(
     assert any(sentence in caption.value for caption in app.caption)
 
 
-def test_a_processor_without_fast_bfloat16_is_told_why_it_has_no_choice(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Scheduler, "bfloat16_share", 1.4)
+@pytest.mark.parametrize("share", [0.9, 1.4])
+def test_a_processor_without_fast_bfloat16_is_told_why_it_has_no_choice(
+    app: AppTest, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scheduler, "bfloat16_share", share)
     app.run()
     assert "precision" not in {box.key for box in app.selectbox}
-    assert any("this processor multiplies bfloat16 no faster" in caption.value for caption in app.caption)
+    assert any("bfloat16 is not clearly faster on this processor" in caption.value for caption in app.caption)
 
 
 def test_every_control_explains_itself(app: AppTest) -> None:
@@ -111,9 +124,9 @@ def test_every_control_explains_itself(app: AppTest) -> None:
 
 def test_removed_layers_return_with_their_sizes(app: AppTest) -> None:
     preset(app).select("best").run()
-    app.select_slider(key="num_layers").set_value(1).run()
+    app.number_input(key="num_layers").set_value(1).run()
     assert shown_config(app).hidden_sizes == PRESETS["best"].hidden_sizes[:1]
-    app.select_slider(key="num_layers").set_value(2).run()
+    app.number_input(key="num_layers").set_value(2).run()
     assert shown_config(app).hidden_sizes == PRESETS["best"].hidden_sizes
 
 
@@ -256,12 +269,12 @@ def test_preparation_explains_why_it_is_empty(app: AppTest) -> None:
 # What the page is sent
 
 
-TABS = ["Why this digit?", "Inside", "Gradients", "Mistakes", "Look-alikes", "Test your handwriting", "Runs", "Sweep"]
+TABS = ["Why this digit?", "Inside", "Gradients", "Misread digits", "Look-alikes", "Test your handwriting", "Runs", "Sweep"]
 
 
 def open_tab(app: AppTest, name: str) -> list[str]:
     """Draw a tab; all texts that are on the page then."""
-    app.session_state["tabs"] = name
+    set_tab(app, name)
     app.run()
     assert not app.exception, app.exception[0].value
     shown = [*app.markdown, *app.caption, *app.info, *app.warning]

@@ -22,7 +22,7 @@ def draw_canvas() -> None:
     from mnist_fc.views.components.canvas import Canvas
     from tests.views.test_canvas import STROKES
 
-    st.session_state.canvas = Canvas("one", first=STROKES[:1])
+    st.session_state.canvas = Canvas("one", sample=STROKES[:1])
     st.session_state.canvas.show()
 
 
@@ -52,7 +52,7 @@ def send(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     def send_one(first: int, entries: list[Any]) -> Any:
         state = State()
         monkeypatch.setattr(st, "session_state", state)
-        canvas = module.Canvas("one", first=STROKES[:1])
+        canvas = module.Canvas("one", sample=STROKES[:1])
         message = {"session": state["one_state"]["session"], "first": first, "raw": {"objects": entries}}
         state["one_component"] = {"drawing": message}
         canvas.receive()
@@ -63,7 +63,15 @@ def send(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
 
 def test_strokes_of_a_message_are_added(send: Callable[..., Any]) -> None:
     canvas = send(1, OBJECTS[1:3])
-    assert (canvas.strokes, canvas.problem) == (STROKES[:3], None)
+    assert (canvas.strokes, canvas.problem) == (STROKES[1:3], None), "the sample is gone"
+
+
+def test_undo_brings_the_sample_back(send: Callable[..., Any]) -> None:
+    canvas = send(1, OBJECTS[1:2])
+    canvas.undo()
+    assert (canvas.strokes, canvas.has_drawn) == (STROKES[:1], True)
+    canvas._draw(STROKES[2:3])
+    assert canvas.strokes == STROKES[2:3]
 
 
 def test_too_many_changes_at_once_are_rejected(send: Callable[..., Any]) -> None:
@@ -101,7 +109,7 @@ def test_strokes_on_the_other_canvas_are_added_once(page: AppTest, drawn: dict[s
     for count in (2, 3, 3, 4):
         on_it[:] = OBJECTS[1:count]
         assert not page.run().exception
-        assert page.session_state["canvas"].strokes == STROKES[:count]
+        assert page.session_state["canvas"].strokes == STROKES[1:count]
     assert list(drawn) == [key], "it is mounted again only to show another drawing"
 
 
@@ -122,11 +130,11 @@ def test_object_that_is_no_stroke_is_rejected_and_removed(page: AppTest, drawn: 
     drawn[next(iter(drawn))] = [OBJECTS[1], {"type": "Rect"}]
     page.run()
     canvas = page.session_state["canvas"]
-    assert canvas.strokes == STROKES[:2]
+    assert canvas.strokes == STROKES[1:2]
     assert canvas.problem
     page.run()
     assert len(drawn) == 2
-    assert canvas.strokes == STROKES[:2]
+    assert canvas.strokes == STROKES[1:2]
 
 
 def draw_public_canvas() -> None:

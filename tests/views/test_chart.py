@@ -15,10 +15,11 @@ from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
+from mnist_fc.views import charts
 from mnist_fc.views.charts import SERIES_COLORS
 from mnist_fc.views.components import chart, component
 from mnist_fc.views.components.chart import COLORS, Axis, Series
-from tests.support.browser import Server, expect_longer_curve
+from tests.support.browser import Server, click, expect_longer_curve, start_run
 from tests.support.layout import faint_texts
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -172,7 +173,7 @@ def test_save_buttons_appear_on_hover_and_focus(trained: Page, tmp_path: Path) -
     page = trained
     box = page.locator(".st-key-accuracy_chart .line-chart")
     files, height = box.locator(".files"), box.bounding_box()["height"]  # type: ignore[index]
-    assert height == chart.HEIGHT
+    assert height == charts.HEIGHT
     expect(files).to_have_css("opacity", "0")
     box.hover(position={"x": 200, "y": 100})
     expect(files).to_have_css("opacity", "1")
@@ -188,6 +189,8 @@ def test_save_buttons_appear_on_hover_and_focus(trained: Page, tmp_path: Path) -
 
     page.locator(".st-key-log_scale input").focus()
     page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="The loss chart as a table")).to_be_focused()
+    page.keyboard.press("Tab")
     expect(button(page, "loss", "SVG")).to_be_focused()
     expect(page.locator(".st-key-loss_chart .files")).to_have_css("opacity", "1")
     expect(files).to_have_css("opacity", "0")
@@ -197,7 +200,12 @@ def test_save_buttons_appear_on_hover_and_focus(trained: Page, tmp_path: Path) -
     assert download.value.suggested_filename == "loss.png"
 
 
-def test_chart_without_curves_has_no_buttons(page: Page) -> None:
+def test_chart_without_curves_has_no_buttons(open_page: Callable[..., Page]) -> None:
+    start_run(open_page(query="?epochs=100"))
+    page = open_page()
+    click(page, "train")
+    expect(page.locator(".st-key-status [role=status]")).to_have_attribute("data-state", "waiting")
+    expect(page.locator(".st-key-loss_chart .curves path")).to_have_count(0)
     page.locator(".st-key-loss_chart .line-chart").hover()
     expect(page.locator(".line-chart .files")).to_have_count(2)
     expect(page.get_by_role("button", name=re.compile("^Download"))).to_have_count(0)

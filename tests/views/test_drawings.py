@@ -41,8 +41,8 @@ def hand(views: SimpleNamespace, state: State) -> Any:
 # The canvas
 
 
-def test_first_drawing_is_nothing_to_undo(views: SimpleNamespace, state: State) -> None:
-    canvas = views.Canvas("canvas", first=STROKES[:1])
+def test_sample_is_nothing_to_undo(views: SimpleNamespace, state: State) -> None:
+    canvas = views.Canvas("canvas", sample=STROKES[:1])
     assert not canvas.can_undo
     canvas.undo()
     assert canvas.strokes == STROKES[:1]
@@ -52,7 +52,7 @@ def test_first_drawing_is_nothing_to_undo(views: SimpleNamespace, state: State) 
 
 
 def test_each_test_digit_is_one_step_of_undo(views: SimpleNamespace, state: State) -> None:
-    canvas = views.Canvas("canvas", first=STROKES[:1])
+    canvas = views.Canvas("canvas", sample=STROKES[:1])
     for digit in (5, 7):
         canvas.cover(digit)
     canvas.undo()

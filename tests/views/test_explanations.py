@@ -100,7 +100,7 @@ def test_pinned_digits_can_be_relabelled_and_unpinned() -> None:
     app.selectbox(key=f"probe_digit_{probe.id}").set_value(8)
     rerun(app)
     assert [each.digit for each in app.session_state["probes"]] == [8]
-    assert has_text(app, "tracked once you train")
+    assert has_text(app, "read as 3, ")
     press(app, f"unpin_{probe.id}")
     assert app.session_state["probes"] == []
     assert app.button(key="pin").label == "Pin"
@@ -189,7 +189,7 @@ def test_network_of_dead_neurons_tells_nothing_apart() -> None:
 
 
 def test_cell_of_the_confusion_matrix_shows_its_digits(small: Mnist) -> None:
-    app = with_network(dead_network(), "Mistakes")  # reads every digit as 3
+    app = with_network(dead_network(), "Misread digits")  # reads every digit as 3
     counts = np.array(component_data(app, "confusion_matrix")["counts"])
     assert counts[:, 3].tolist() == np.bincount(small.test_labels.numpy(), minlength=10).tolist()
     assert has_text(app, "#### All mistakes")
@@ -206,7 +206,7 @@ def test_cell_of_the_confusion_matrix_shows_its_digits(small: Mnist) -> None:
 
 
 def test_digits_on_the_diagonal_are_not_called_mistakes(small: Mnist) -> None:
-    app = send(with_network(dead_network(), "Mistakes"), "confusion_matrix", "cell", [3, 3])  # reads every digit as 3
+    app = send(with_network(dead_network(), "Misread digits"), "confusion_matrix", "cell", [3, 3])  # reads every digit as 3
     assert has_text(app, f"#### {int((small.test_labels == 3).sum())} labelled 3, read correctly")
     assert has_text(app, "Most confident readings first")
     assert not has_text(app, "Most confident mistakes first")
@@ -214,14 +214,14 @@ def test_digits_on_the_diagonal_are_not_called_mistakes(small: Mnist) -> None:
 
 
 def test_more_mistakes_are_shown_on_request() -> None:
-    app = with_network(dead_network(), "Mistakes")
+    app = with_network(dead_network(), "Misread digits")
     before = len(component_data(app, "misread_digits")["tiles"])
     press(app, "more_mistakes")
     assert len(component_data(app, "misread_digits")["tiles"]) == 2 * before
 
 
 def test_clicked_mistake_is_read_in_the_drawings_place() -> None:
-    app = with_network(dead_network(), "Mistakes")
+    app = with_network(dead_network(), "Misread digits")
     index = component_data(app, "misread_digits")["tiles"][0]["id"]
     send(app, "misread_digits", "clicked", [index, 0])
     assert has_text(app, f"Test digit {index:,},")
@@ -266,5 +266,8 @@ def test_look_alikes_need_the_data_that_the_server_started_with(
 
 
 def test_help_explains_the_page() -> None:
-    app = open_tab(opened_app(), "Help")
+    app = opened_app()
+    assert not has_text(app, "**Train** starts a new network")
+    app.session_state["help"] = True
+    rerun(app)
     assert has_text(app, "**Train** starts a new network with the settings in the side panel.")

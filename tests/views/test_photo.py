@@ -10,6 +10,8 @@ from streamlit.testing.v1 import AppTest
 from tests.support.session import component_data, has_text, opened_app, press, rerun, send, texts
 from tests.support.sheets import sheet
 
+pytestmark = pytest.mark.integration
+
 BLANK = np.full((120, 160, 4), 255, np.uint8)
 
 

@@ -58,7 +58,7 @@ def reopened_after(choose: Callable[[AppTest], object], **query: str) -> AppTest
 
 CHOICES: dict[str, tuple[Callable[[AppTest], object], dict[str, object]]] = {
     "slider": (lambda app: app.select_slider(key="epochs").set_value(20), {"num_epochs": 20}),
-    "layers": (lambda app: app.select_slider(key="num_layers").set_value(3), {"hidden_sizes": (256, 256, 256)}),
+    "layers": (lambda app: app.number_input(key="num_layers").set_value(3), {"hidden_sizes": (256, 256, 256)}),
     "list": (lambda app: app.selectbox(key="activation").set_value("tanh"), {"activation": "tanh"}),
     "number": (lambda app: app.number_input(key="seed").set_value(7), {"seed": 7}),
 }

@@ -160,7 +160,7 @@ def test_run_that_leaves_the_queue_has_stopped_before_it_began() -> None:
     _, first = started()
     other = press(opened_app(**address(SHORT)), "train")
     assert status_of(other) == ("waiting", "waiting")
-    assert progress_line(other).startswith("You're next, about ")
+    assert progress_line(other).startswith("Next unless others join, about ")
     assert other.button(key="stop").label == "Leave queue"
     press(other, "stop")
     wait_until_ended(run_of(other))
@@ -293,12 +293,12 @@ def test_own_sweep_is_the_status_until_it_ends() -> None:
     sweep = shared.scheduler().sweep
     assert sweep
     wait_for(sweep, lambda: not sweep.is_waiting)
-    for tab in ("Sweep", "Help"):
+    for tab in ("Sweep", "Gradients"):
         assert status_of(open_tab(app, tab)) == ("running", "running a sweep")
         assert progress_line(app) == "Your sweep is running: see the tab **Sweep**."
     press(open_tab(app, "Sweep"), "stop_sweep")
     wait_until_ended(sweep)
-    assert status_of(open_tab(app, "Help")) == ("ready", "ready")
+    assert status_of(open_tab(app, "Gradients")) == ("ready", "ready")
 
 
 # Lines
@@ -384,7 +384,7 @@ def test_changed_learning_rate_is_named_alike_by_header_and_table() -> None:
     app, run = started(PRESETS["blog-keras"].replace(batch_size=8, num_epochs=100, threads=1))
     app.select_slider(key="learning_rate").set_value(0.002)
     rerun(app)
-    wait_for_steps(run, 1)
+    wait_for(run, lambda: run._steps[-1].learning_rate == 0.002)
     press(app, "stop")
     wait_until_ended(run)
     open_tab(app, "Runs")
@@ -449,8 +449,7 @@ def test_looking_back_shows_the_figures_of_that_moment() -> None:
 
 def test_chart_caption_matches_the_curves() -> None:
     app = opened_app(**address(SHORT))
-    assert has_text(app, "The curves of a run appear here")
-    assert not has_text(app, "Validation:")
+    assert has_text(app, "These are the curves of the built-in network's own training, until you train one.")
     press(app, "train")
     wait_until(run_of(app), "done")
     rerun(app)
@@ -551,13 +550,13 @@ def test_only_the_last_weights_of_a_finished_run_are_final() -> None:
 
 def test_slider_names_the_step_of_the_weights_that_read(monkeypatch: pytest.MonkeyPatch) -> None:
     app, run = started()
-    panel = drawing.panel
+    read = drawing.read
 
     def newer_weights_meanwhile(network: networks.Network) -> list[Reading]:
         wait_for(run, lambda: (weights := run.snapshot().weights) and weights.step > network.step)
-        return panel(network)
+        return read(network)
 
-    monkeypatch.setattr(drawing, "panel", newer_weights_meanwhile)
+    monkeypatch.setattr(drawing, "read", newer_weights_meanwhile)
     rerun(app)
     assert has_text(app, f"this run, step {component_data(app, 'timeline_slider')['newest']:,}")
 

@@ -14,7 +14,7 @@ from tests.support.session import State, new_app, shown_config
 
 LONG = PRESETS["best"].replace(hidden_sizes=(16,), threads=1)
 
-pytestmark = pytest.mark.usefixtures("own_store")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_store")]
 
 
 @pytest.fixture

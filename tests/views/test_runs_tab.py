@@ -242,7 +242,7 @@ def test_curves_of_ticked_runs_are_compared() -> None:
 
 def test_run_trained_while_another_tab_was_open_is_compared() -> None:
     write_run()
-    app = open_tab(open_runs(), "Help")
+    app = open_tab(open_runs(), "Gradients")
     app.session_state["page_address"]["run"] = newest = write_run(SHORT.replace(learning_rate=0.03))
     open_tab(app, "Runs")
     assert rows(app)[0]["id"] == newest

@@ -15,7 +15,7 @@ from mnist_fc.runs.store import RunStore
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.server.run import Run
 from mnist_fc.views.state import shared
-from tests.support.session import State, new_app, press_again
+from tests.support.session import State, new_app, press_again, set_tab
 
 CONFIG = TrainConfig(hidden_sizes=(8,), batch_size=100, num_epochs=2, num_validation=0, threads=1)
 
@@ -73,7 +73,7 @@ def listed(views: SimpleNamespace, run_id: str) -> Any:
 
 def open_runs() -> AppTest:
     app = new_app()
-    app.session_state["tabs"] = "Runs"
+    set_tab(app, "Runs")
     assert not app.run().exception
     return app
 
@@ -85,6 +85,7 @@ def blog_table(app: AppTest) -> str:
 # What is shown
 
 
+@pytest.mark.integration
 def test_waiting_second_program_is_in_both_tables(views: SimpleNamespace, store: RunStore) -> None:
     app = open_runs()
     app.button(key="train_blog").click().run()
@@ -173,7 +174,7 @@ def test_deleted_runs_keep_their_rows_names_and_colors_until_undo(views: SimpleN
 def test_deleted_runs_are_gone_when_the_next_run_begins(views: SimpleNamespace, store: RunStore, state: State) -> None:
     run_id = write_run(store)
     act(views, state, "delete", run_id)
-    store.create(CONFIG).close()
+    store.create(CONFIG, run_id=store.new_id(CONFIG, taken=[run_id])).close()  # a new run may get the id of a deleted one
     assert run_id not in [run.id for run in views.runs_table.listed_runs(shared.scheduler())]
     act(views, state, "undelete", run_id)
     assert "another run has begun since" in state["runs_problem"]

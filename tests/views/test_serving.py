@@ -1,5 +1,6 @@
 """What the server sends over HTTP: the page's document with our script in it, and everything else as Streamlit sends it."""
 
+import asyncio
 import http.client
 import logging
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import streamlit as st
+from starlette.types import Message
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit.file_util import get_static_dir
 
 from mnist_fc.views import serving
@@ -16,7 +19,7 @@ from tests.support.browser import Server, running_server
 
 pytestmark = pytest.mark.integration
 
-SCRIPT = Path(serving.__file__).with_name("connection.js").read_bytes()
+SCRIPT = b"\n".join(Path(serving.__file__).with_name(name).read_bytes() for name in ("first_paint.js", "connection.js"))
 STATIC = Path(get_static_dir())
 
 
@@ -70,3 +73,22 @@ def test_unexpected_document_is_left_to_streamlit(
     monkeypatch.setattr(logging.getLogger("mnist_fc"), "propagate", True)  # the log may have been opened by another test
     assert serving.routes() == []
     assert "not as expected" in caplog.text
+
+
+def test_connection_that_broke_while_the_server_was_sending_counts_as_closed() -> None:
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "websocket.send":
+            raise OSError("connection lost")
+
+    async def converse() -> None:
+        socket = WebSocket({"type": "websocket", "headers": []}, receive, send)
+        await socket.accept()
+        with pytest.raises(WebSocketDisconnect):
+            await socket.send_bytes(b"a message")
+        with pytest.raises(WebSocketDisconnect):
+            await socket.receive_bytes()
+
+    asyncio.run(converse())

@@ -80,6 +80,15 @@ def test_place_in_the_queue_is_told_in_words(server: Any, board: Board) -> None:
     assert session.queue_position(active).startswith("place 2 of 2 in the queue, about 60 s until it resumes. Resumes auto")
 
 
+def test_ones_second_job_is_next_only_until_others_join(server: Any, board: Board) -> None:
+    first, second, other = Run("first", CONFIG, "ben"), Run("second", CONFIG, "ben"), Run("other", CONFIG, "cleo")
+    board.enqueue(first, second)
+    assert session.queue_position(second).startswith("next unless others join, about ")
+    board.enqueue(other)
+    assert session.queue_position(other).startswith("you're next, about 30 s")
+    assert session.queue_position(second).startswith("place 2 of 2 in the queue, about 60 s")
+
+
 @pytest.mark.parametrize(("seconds", "words"), [(0.0, "1 s"), (1.4, "1 s"), (99.4, "99 s"), (100.0, "2 min"), (3600.0, "60 min")])
 def test_durations_are_rounded_as_people_say_them(seconds: float, words: str) -> None:
     assert duration(seconds) == words

@@ -9,7 +9,7 @@ from mnist_fc.data.mnist import Mnist
 from mnist_fc.records import EndRecord
 from mnist_fc.server.run import Run
 from mnist_fc.training.engine import train
-from mnist_fc.views import page
+from mnist_fc.views import tabs
 from mnist_fc.views.state import shared
 from tests.support.data import Arrays, write_npz
 from tests.support.session import component_data, has_text, new_app, new_server, open_tab, opened_app, opened_tab, press
@@ -63,7 +63,7 @@ def test_a_tenth_validates_if_the_chosen_number_does_not_fit(num_train: int, tra
     assert not has_text(opened_app(num_validation="0"), "do not fit")
 
 
-@pytest.mark.parametrize("tab", page.TABS)
+@pytest.mark.parametrize("tab", [tab for group in tabs.GROUPS.values() for tab in group])
 def test_every_tab_works_with_few_images(trained: Run, larger_run: str, tab: str) -> None:
     for run in (trained.id, larger_run):
         app = open_tab(new_app(run=run), tab)
@@ -92,7 +92,7 @@ def test_sweep_runs_on_few_images(num_train: int) -> None:
 
 
 def test_a_digit_that_never_occurs_has_no_accuracy(trained: Run) -> None:
-    accuracies = component_data(opened_tab("Mistakes"), "confusion_matrix")["accuracies"]
+    accuracies = component_data(opened_tab("Misread digits"), "confusion_matrix")["accuracies"]
     labels = shared.mnist().test_labels.tolist()
     assert [accuracy == "none" for accuracy in accuracies] == [digit not in labels for digit in range(10)]
 

@@ -38,6 +38,7 @@ def test_modules_that_few_pages_need_are_not_imported(loaded: dict[str, Any]) ->
     imported = {name.partition(".")[0] for name in loaded["modules"]}
     assert "torch" in imported
     assert imported.isdisjoint({"jinja2", "onnx", "optuna", "pandas", "sqlalchemy", "sympy", "tensorboard"})
+    assert "streamlit.emojis" not in loaded["modules"]
 
 
 def test_only_the_test_images_are_held_and_as_bytes(loaded: dict[str, Any]) -> None:

@@ -237,7 +237,7 @@ def test_press_that_a_busy_browser_sends_twice_counts_once(small_server: Server)
         await page.draw(SEVEN)
         await page.settle()
         await page.click("undo", is_auto_rerun=True)
-        await page.open_tab("Help")
+        await page.open_tab("Gradients")
         await page.settle()  # the press has been carried out, or ignored
         await page.click("undo")
         await page.settle()

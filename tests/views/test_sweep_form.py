@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from mnist_fc.views.state import formatting
-from tests.support.session import new_app
+from tests.support.session import new_app, set_tab
 
 pytestmark = pytest.mark.usefixtures("own_store")
 
@@ -15,7 +15,7 @@ LIMITS = "1 to 4 layers of 8 to 2048 units"
 def form() -> AppTest:
     """Open the page at the tab of sweeps."""
     app = new_app().run()
-    app.session_state["tabs"] = "Sweep"
+    set_tab(app, "Sweep")
     return app.run()
 
 

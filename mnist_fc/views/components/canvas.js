@@ -38,6 +38,8 @@ class Canvas {
     const surface = this.root.querySelector("canvas.upper-canvas");
     surface.setAttribute("aria-label", "Draw a digit here with the mouse, a pen or a finger");
     this.pen = new Pen(surface, () => this.collect(), () => this.reload(), signal);
+    for (const type of ["pointerdown", "pointerup"])
+      window.addEventListener(type, (event) => this.pressDisabled(event), { capture: true, signal });
     window.addEventListener("click", (event) => this.press(event), { capture: true, signal });
   }
 
@@ -58,6 +60,7 @@ class Canvas {
 
   // Show the drawing, except while the pen is down: that would cut its stroke short.
   render() {
+    this.invite();
     if (!this.component || this.pen?.isDown) return;
     const { strokes } = this.drawing;
     if (!this.shown || !isSame(strokes, this.shown)) {
@@ -68,6 +71,13 @@ class Canvas {
     const data = { ...OPTIONS, strokeWidth: brush, canvasWidth: size, canvasHeight: size, initialDrawing: this.loaded };
     const setStateValue = (name, value) => name === "drawing" && this.take(value.raw.objects);
     this.dispose = this.component({ data, parentElement: this.root, setStateValue });
+  }
+
+  // Say where to draw until the person does.
+  invite() {
+    const invitation = this.root.querySelector(".invitation");
+    invitation.textContent = this.data.invitation;
+    invitation.hidden = !this.data.invitation || this.drawing.hasStrokes;
   }
 
   // Make the component report its drawing at once. By itself it waits for 200 ms, and loses the drawing if loaded meanwhile.
@@ -92,10 +102,29 @@ class Canvas {
 
   // Handle the press of a button that changes the drawing before Streamlit does, so that it keeps its place among the strokes.
   press(event) {
-    const name = Object.keys(this.data.presses).find((key) => event.target.closest?.(`.st-key-${key} button`));
+    const { name } = this.pressed(event);
     if (!name) return;
     event.stopPropagation();
     event.preventDefault();
+    this.carryOut(name);
+  }
+
+  // Handle the press of a button that the server disabled for an older drawing: no click comes from it.
+  pressDisabled(event) {
+    if (event.button !== 0) return;
+    const { name, button } = this.pressed(event);
+    const isWhole = event.type === "pointerup" && name === this.pressBegun;
+    this.pressBegun = event.type === "pointerdown" ? name : null;
+    if (isWhole && button?.disabled && this.drawing.isChangedBy(name)) this.carryOut(name);
+  }
+
+  // The button of this canvas that an event is for, and its key.
+  pressed(event) {
+    const buttons = Object.keys(this.data.presses).map((name) => ({ name, button: event.target.closest?.(`.st-key-${name} button`) }));
+    return buttons.find(({ button }) => button) ?? {};
+  }
+
+  carryOut(name) {
     this.pen.finish();
     this.drawing.add({ press: name });
     this.render();
@@ -111,7 +140,7 @@ class Drawing {
 
   receive({ session, done, given, presses }) {
     this.presses = presses;
-    const kept = session === this.session ? null : this.session ? this.strokes : stored(this.storage);
+    const kept = session === this.session ? null : this.session ? this.own : stored(this.storage);
     if (session !== this.session) Object.assign(this, { session, given, log: [], last: done, sent: done });
     if (given.revision !== this.given.revision) this.given = given;
     this.done = done;
@@ -135,6 +164,16 @@ class Drawing {
     this.send({ session: this.session, first: pending[0].number, raw: { objects } });
   }
 
+  // Whether the person has drawn anything that the server does not know yet.
+  get hasStrokes() {
+    return this.log.some(({ stroke, open }) => stroke || open);
+  }
+
+  // Whether a button would change the drawing as it is shown.
+  isChangedBy(press) {
+    return this.presses[press] === "undo" ? this.canUndo : this.strokes.length > 0;
+  }
+
   // Apply the log as the server does. Only a part of the history is known here; the server's next answer corrects the rest.
   replay() {
     let now = this.given, numUnknown = Math.max(0, now.numPast - 1);
@@ -154,16 +193,18 @@ class Drawing {
       }
     }
     this.strokes = now.strokes;
-    if (this.storage && this.last) store(this.storage, this.strokes);
+    this.own = now.isSample ? null : now.strokes; // what the person has drawn, to be kept
+    this.canUndo = past.length > 0 || numUnknown > 0;
+    if (this.storage && this.last) store(this.storage, this.own);
   }
 }
 
 function after(drawing, { stroke, open }, effect) {
-  const { strokes, isCovered } = drawing;
-  if (stroke) return { strokes: isCovered ? [stroke] : [...strokes, stroke] };
+  const { strokes, isCovered, isSample, beginsAnew } = drawing;
+  if (stroke) return { strokes: beginsAnew ? [stroke] : [...strokes, stroke] };
   if (open) return { strokes: open };
   if (effect === "clear") return strokes.length || isCovered ? { strokes: [] } : drawing;
-  return isCovered ? drawing : { strokes, isCovered: true };
+  return isCovered ? drawing : { strokes, isCovered: true, isSample, beginsAnew: true };
 }
 
 function beforeLast({ strokes, isCovered }) {

@@ -40,11 +40,15 @@ _STYLE = """
 .dc-toolbar { display: none !important }
 .dc-canvas { border-radius: 6px }
 .upper-canvas { cursor: crosshair }
+.paper { position: relative }
+.invitation { position: absolute; z-index: 20; left: 0; right: 0; bottom: 0.5rem; text-align: center; pointer-events: none }
+.invitation { font: 600 0.95rem "Source Sans", sans-serif; color: #1d4ed8 }
+.invitation[hidden] { display: none }
 """
 
 _canvas = st.components.v2.component(
     "mnist_fc_canvas",
-    html="<div class='canvas-root'></div>",
+    html="<div class='paper'><div class='canvas-root'></div><div class='invitation' hidden></div></div>",
     css=(_FRONT_END.style if _FRONT_END else "") + _STYLE,
     js="".join(Path(__file__).with_name(name).read_text("utf-8") for name in ("pointers.js", "canvas.js")),
 )
@@ -57,6 +61,8 @@ class Drawing:
     strokes: tuple[Stroke, ...] = ()
     cover: Any = None
     """What covers them, comparable with ==; its meaning belongs to whoever calls `Canvas.cover`."""
+    is_sample: bool = False
+    """Whether the first stroke replaces it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,8 @@ class Press:
 class Canvas:
     """One canvas of the page, by its key. Its state belongs to this session.
 
-    `presses` has the buttons that change it, by key; `first` is the drawing on it when the session begins, which undo keeps.
+    `presses` has the buttons that change it, by key; `sample` is the drawing on it when the session begins, which undo keeps and
+    the first stroke replaces.
     `on_rejected` is called with a description of each message of the browser that was rejected.
     """
 
@@ -81,7 +88,7 @@ class Canvas:
         self,
         key: str,
         presses: Mapping[str, Press] | None = None,
-        first: Iterable[Stroke] = (),
+        sample: Iterable[Stroke] = (),
         on_rejected: Callable[[str], object] = str,
     ) -> None:
         self._key = key
@@ -90,8 +97,8 @@ class Canvas:
         self._component = f"{key}_component"
         self._state: dict[str, Any] = st.session_state.setdefault(f"{key}_state", {})
         if not self._state:
-            self._state.update(session=secrets.token_hex(8), done=0, revision=0, problem=None, past=[])
-            self._give(Drawing(tuple(first)))
+            self._state.update(session=secrets.token_hex(8), done=0, revision=0, problem=None, past=[], has_drawn=False)
+            self._give(Drawing(tuple(sample), is_sample=bool(sample)))
 
     @property
     def strokes(self) -> list[Stroke]:
@@ -112,6 +119,12 @@ class Canvas:
         return self._now.cover
 
     @property
+    def has_drawn(self) -> bool:
+        """Whether the person has drawn anything here, in this session or before a reload."""
+        has_drawn: bool = self._state["has_drawn"]
+        return has_drawn
+
+    @property
     def can_undo(self) -> bool:
         """Whether there is anything to undo."""
         return bool(self._state["past"])
@@ -122,8 +135,11 @@ class Canvas:
         problem: str | None = self._state["problem"]
         return problem
 
-    def show(self, brush: int = BRUSH, *, is_kept: bool = False) -> None:
-        """Draw the canvas on the page; with `is_kept`, the drawing survives a reload of the browser's tab."""
+    def show(self, brush: int = BRUSH, *, is_kept: bool = False, invitation: str = "") -> None:
+        """Draw the canvas on the page; with `is_kept`, the drawing survives a reload of the browser's tab.
+
+        The `invitation` stands on it until the person has drawn.
+        """
         with st.container(key=self._key):
             if _FRONT_END is None:
                 self._show_public(brush)
@@ -136,6 +152,7 @@ class Canvas:
                     "size": CANVAS_SIZE,
                     "brush": brush,
                     "isKept": is_kept,
+                    "invitation": "" if self.has_drawn else invitation,
                     "presses": {name: press.effect for name, press in self._presses.items()},
                     "session": self._state["session"],
                     "done": self._state["done"],
@@ -149,7 +166,7 @@ class Canvas:
     def _show_public(self, brush: int) -> None:
         """Draw the canvas without canvas.js, and apply the strokes that are new on it."""
         given = self._state["given"]
-        initial = [] if given["isCovered"] else given["strokes"]
+        initial = [] if given["beginsAnew"] else given["strokes"]
         objects = public_canvas(f"{self._component}_{given['revision']}", CANVAS_SIZE, brush, initial)
         num_known = len(initial) + self._state.get("public_strokes", {}).get(given["revision"], 0)
         new = objects[num_known : num_known + MAX_STROKES]
@@ -242,15 +259,16 @@ class Canvas:
                 self._presses[name].act(self)
             case {"open": list(objects)}:
                 self.put(strokes_of_canvas({"objects": objects}))
+                self._state["has_drawn"] |= bool(objects)
             case _:
                 self._draw(strokes_of_canvas({"objects": [entry]}))
 
     def _draw(self, new: list[Stroke]) -> None:
-        """Add strokes to the drawing, or begin a new one if it is covered."""
-        strokes = (*(() if self.covered_by is not None else self._now.strokes), *new)
+        """Add strokes to the drawing, or begin a new one if it is covered or the sample."""
+        strokes = (*(() if _begins_anew(self._now) else self._now.strokes), *new)
         check_size(strokes)
         self._remember()
-        self._state["now"] = Drawing(strokes)  # the browser shows it already
+        self._state.update(now=Drawing(strokes), has_drawn=True)  # the browser shows it already
 
     def _remember(self) -> None:
         self._state["past"] = [*self._state["past"], self._now][-MAX_PAST:]
@@ -276,6 +294,17 @@ class Canvas:
         self._state["problem"] = sentence
 
 
+def _begins_anew(drawing: Drawing) -> bool:
+    """Return whether the next stroke begins a new drawing."""
+    return drawing.is_sample or drawing.cover is not None
+
+
 def _as_data(drawing: Drawing) -> dict[str, Any]:
     """Return a drawing as canvas.js takes it."""
-    return {"strokes": canvas_json(drawing.strokes)["objects"], "isCovered": drawing.cover is not None}
+    strokes = canvas_json(drawing.strokes)["objects"]
+    return {
+        "strokes": strokes,
+        "isCovered": drawing.cover is not None,
+        "isSample": drawing.is_sample,
+        "beginsAnew": _begins_anew(drawing),
+    }

@@ -1,11 +1,13 @@
 // Draws a line chart as SVG. The default function is called when the chart appears and again with each new data; see chart.py,
 // also for why no library is used. An update redraws the curves, one path each, and the axes only if they have changed.
-// Two buttons save the chart; its file is made in the browser when one is pressed.
+// Two buttons save the chart; its file is made in the browser when one is pressed. A third shows its values as a table.
 
-const MARGIN = { top: 8, right: 18, bottom: 32, left: 46 }; // the left one grows with the numbers beside the axis
+const MARGIN = { top: 8, right: 18, bottom: 20, left: 46 }; // the left one grows with the numbers beside the axis
+const AXIS_TITLE = 12; // pixels for the title of the x axis, if it has one
 const LABEL_GAP = 6; // pixels between a number and its axis
 const ROOM = 5; // pixels around the plot, so that the dots at its edge are drawn in full
 const REACH = 40; // pixels from the pointer within which a point is found
+const TABLE_ROWS = 12; // about as many, evenly over the steps
 const MAX_POWERS = 7; // of ten beside a logarithmic axis, and one more
 
 const EDGE = 14; // pixels around the content of a file
@@ -40,8 +42,15 @@ class Chart {
     this.tip.hidden = true;
     this.files = root.appendChild(document.createElement("div"));
     this.files.className = "files";
-    this.files.append(this.button(name, "SVG", svgAddress), this.button(name, "PNG", pngAddress));
-    new ResizeObserver(() => this.data && this.draw()).observe(root);
+    this.tableButton = this.button("Table", `The ${name.replaceAll("_", " ")} chart as a table`, () => this.toggleTable());
+    this.tableButton.setAttribute("aria-expanded", false);
+    this.files.append(this.tableButton, this.download(name, "SVG", svgAddress), this.download(name, "PNG", pngAddress));
+    this.table = root.appendChild(document.createElement("table"));
+    this.table.hidden = true;
+    new ResizeObserver(([{ contentRect }]) => {
+      this.width = Math.round(contentRect.width);
+      if (this.data) this.draw();
+    }).observe(root);
     for (const kind of ["pointermove", "pointerdown"]) {
       this.svg.addEventListener(kind, (event) => {
         const box = this.svg.getBoundingClientRect();
@@ -51,18 +60,51 @@ class Chart {
     this.svg.addEventListener("pointerleave", ({ pointerType }) => pointerType === "touch" || this.point(Infinity, Infinity));
   }
 
-  button(name, format, address) {
+  button(text, what, act) {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = format;
-    button.title = button.ariaLabel = `Download the ${name.replaceAll("_", " ")} chart as ${format}`;
-    button.addEventListener("click", async () => {
+    button.textContent = text;
+    button.title = button.ariaLabel = what;
+    button.addEventListener("click", act);
+    return button;
+  }
+
+  download(name, format, address) {
+    return this.button(format, `Download the ${name.replaceAll("_", " ")} chart as ${format}`, async () => {
       const link = document.createElement("a");
       link.download = `${name}.${format.toLowerCase()}`;
       link.href = await address(this.standalone());
       link.click();
     });
-    return button;
+  }
+
+  toggleTable() {
+    this.table.hidden = !this.table.hidden;
+    this.tableButton.setAttribute("aria-expanded", !this.table.hidden);
+    this.drawTable();
+  }
+
+  /** Show each curve's values at about TABLE_ROWS values of x, the last ones included. */
+  drawTable() {
+    if (this.table.hidden) return;
+    const { label, series, x, y } = this.data;
+    const all = [...new Set(series.flatMap((one) => one.x))].sort((a, b) => a - b);
+    const every = Math.max(1, Math.ceil(all.length / TABLE_ROWS));
+    const shown = all.filter((_, i) => (all.length - 1 - i) % every === 0);
+    const row = (tag, texts) => {
+      const made = document.createElement("tr");
+      texts.forEach((text, i) => {
+        const cell = made.appendChild(document.createElement(i ? tag : "th"));
+        cell.textContent = text;
+      });
+      return made;
+    };
+    const values = series.map((one) => new Map(one.x.map((value, i) => [value, exact(one.y[i], y)])));
+    const caption = document.createElement("caption");
+    caption.textContent = label.split(":")[0];
+    this.table.replaceChildren(
+      caption, row("th", [x.title || "x", ...series.map(({ name }) => name)]),
+      ...shown.map((value) => row("td", [exact(value, x), ...values.map((each) => valueBefore(each, value))])));
   }
 
   show(data) {
@@ -70,17 +112,18 @@ class Chart {
     this.svg.setAttribute("aria-label", data.label);
     this.files.hidden = !data.series.length;
     this.draw();
+    this.drawTable();
   }
 
   draw() {
-    const width = this.root.clientWidth;
+    const width = (this.width ||= this.root.clientWidth); // asked once, since the browser would lay out the page for it
     if (!width) return; // not in view; the observer calls again
     const { series, height } = this.data;
     set(this.svg, { width, height });
     this.drawAxes(width, height);
     const inside = { x: this.left - ROOM, y: MARGIN.top - ROOM };
     inside.width = width - MARGIN.right + ROOM - inside.x;
-    inside.height = height - MARGIN.bottom + ROOM - inside.y;
+    inside.height = height - this.below + ROOM - inside.y;
     set(this.curves, { ...inside, viewBox: Object.values(inside).join(" ") });
     const curves = series.map((one) =>
       one.x.map((value, i) => ({ one, i, left: this.x.place(value), top: this.y.place(one.y[i]) })));
@@ -89,12 +132,17 @@ class Chart {
     this.point(...(this.pointer ?? [Infinity, Infinity]));
   }
 
+  /** The pixels below the plot. */
+  get below() {
+    return MARGIN.bottom + (this.data.x.title ? AXIS_TITLE : 0);
+  }
+
   drawAxes(width, height) {
     const key = JSON.stringify([this.data.x, this.data.y, this.data.mark, width, height]);
     if (key === this.axesKey) return;
     this.axesKey = key;
     const { x, y, mark } = this.data;
-    const bottom = height - MARGIN.bottom, right = width - MARGIN.right;
+    const bottom = height - this.below, right = width - MARGIN.right;
     this.y = scale(y, bottom, MARGIN.top);
     const beside = this.labels(this.y.ticks, y, "end"), widest = Math.max(0, ...beside.map((label) => label.getComputedTextLength()));
     this.left = Math.max(MARGIN.left, Math.ceil(widest) + LABEL_GAP + 2);
@@ -270,6 +318,13 @@ function roundNumbers(low, high) {
   const step = [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.99) * power;
   const first = Math.ceil(low / step - 1e-9);
   return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, i) => (first + i) * step);
+}
+
+/** Return a curve's value at `x`, or the last one before; nothing before its first. */
+function valueBefore(values, x) {
+  let last = "";
+  for (const [at, value] of values) if (at <= x) last = value;
+  return last;
 }
 
 function short(value, axis) {

@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-NUMBERS = "numbers"
-"""The script whose functions all other scripts can call."""
+SHARED = ("numbers", "colours")
+"""The scripts whose functions all other scripts can call."""
 
 
 class Component:
@@ -31,7 +31,7 @@ class Component:
 def script(name: str) -> str:
     """Return the JavaScript of a component, after the functions that all of them share."""
     folder = Path(__file__).parent
-    return "\n".join(folder.joinpath(f"{each}.js").read_text("utf-8") for each in (NUMBERS, name))
+    return "\n".join(folder.joinpath(f"{each}.js").read_text("utf-8") for each in (*SHARED, name))
 
 
 def check_plain(data: Mapping[str, Any]) -> None:

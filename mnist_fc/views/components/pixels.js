@@ -1,9 +1,5 @@
 // Pictures whose every pixel shows its value: weights, contributions, activations. The default function is called when they appear
-// and again with each new data; see pixels.py. Colours are drawn over the page's background, brighter on a dark one.
-
-const LIGHT = { positive: [224, 108, 20], negative: [46, 104, 224], power: 0.65 };
-const DARK = { positive: [255, 150, 60], negative: [110, 160, 255], power: 0.5 };
-const UNIT = [128, 128, 128, 56]; // a neuron with an output near zero: it is drawn all the same
+// and again with each new data; see pixels.py.
 
 export default function ({ data, parentElement, setTriggerValue }) {
   parentElement.pictures ??= new Pictures(parentElement.querySelector(".pixel-pictures"));
@@ -19,8 +15,10 @@ class Pictures {
     this.tip.hidden = true;
     this.legend = document.createElement("div");
     this.legend.className = "legend";
-    const app = root.closest(".stApp"); // whose class changes with the theme
-    new MutationObserver(() => this.data && this.show(this.data, this.click)).observe(app, { attributeFilter: ["class"] });
+    whenThemeChanges(root, () => {
+      this.colours = undefined;
+      if (this.data) this.show(this.data, this.click);
+    });
   }
 
   show(data, click) {
@@ -28,8 +26,8 @@ class Pictures {
     while (this.tiles.length > data.tiles.length) this.tiles.pop().figure.remove();
     while (this.tiles.length < data.tiles.length) this.tiles.push(new Tile(this));
     this.data = data;
-    this.root.append(this.legend, this.tip);
-    this.colours = isDark(this.tip) ? DARK : LIGHT;
+    if (this.root.lastChild !== this.tip) this.root.append(this.legend, this.tip);
+    this.colours ??= coloursAt(this.tip); // asked once, since the browser would compute the page's styles for it
     this.tiles.forEach((tile, i) => tile.show(data.tiles[i]));
     this.legend.hidden = !data.legend;
     if (data.legend) this.showLegend(data.limit);
@@ -179,26 +177,4 @@ class Tile {
     } else return;
     event.preventDefault();
   }
-}
-
-/** Return red, green, blue and opacity for a share of the largest value, -1 to 1. Small values are emphasised to be visible. */
-function colour(share, { positive, negative, power }) {
-  const strength = Math.min(1, Math.abs(share) || 0) ** power;
-  return [...(share < 0 ? negative : positive), Math.round(255 * strength)];
-}
-
-/** Return the same for a neuron, grey where that would hardly be visible; NaN means that there is no neuron. */
-function cell(share, colours) {
-  const painted = colour(share, colours);
-  return Number.isNaN(share) || painted[3] > UNIT[3] ? painted : UNIT;
-}
-
-function ink(value) {
-  return [255, 255, 255, Math.round(255 * Math.min(1, Math.max(0, value) || 0))];
-}
-
-/** Return whether the page is dark: the text of the tip has the colour of the page's background. */
-function isDark(tip) {
-  const [red, green, blue] = getComputedStyle(tip).color.match(/[\d.]+/g).map(Number);
-  return red + green + blue < 3 * 128;
 }

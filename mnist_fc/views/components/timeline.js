@@ -6,7 +6,7 @@ const FRAME = 450; // the least number of milliseconds for each step while it pl
 const NEWEST = -1;
 const THUMB = 12; // pixels, as in the style sheet; its middle marks the value
 const PLOT_RIGHT = 18; // pixels to the right of a chart's plot, as in chart.js, which also tells how many are to its left
-const MOST_BEFORE = 0.35; // a share of the row; charts that begin further left stand below the drawing, not beside it
+const LEAST_BEFORE = 200; // pixels; charts that begin further left stand below the drawing, not beside it
 
 export default function ({ data, parentElement, setTriggerValue }) {
   parentElement.timeline ??= new Timeline(parentElement.querySelector(".timeline"));
@@ -49,8 +49,7 @@ class Timeline {
     this.data = data;
     this.send = send;
     this.places = [...data.steps, data.newest]; // the kept steps, then the newest weights
-    if (data.run) this.run.replaceChildren(element("b", { textContent: data.name }), ` · ${data.settings}`);
-    else this.run.replaceChildren("Look back here once training has started.");
+    this.run.replaceChildren(element("b", { textContent: data.name }), " · ", element("span", { textContent: data.settings }));
     this.run.title = this.run.textContent;
     this.compare();
     this.button.disabled = this.input.disabled = !data.steps.length;
@@ -66,7 +65,7 @@ class Timeline {
     const place = data.chosen === null ? data.steps.length : data.steps.indexOf(data.chosen);
     if (this.isAnswered && this.wanted !== undefined) this.ask(this.wanted);
     else if (this.isAnswered) this.place = place;
-    this.align();
+    if (!this.isAligned) this.align(); // later only when something moves: to measure it, the browser lays out the page
     this.say();
   }
 
@@ -75,11 +74,12 @@ class Timeline {
     const chart = document.querySelector(".st-key-loss_chart .line-chart");
     if (!chart?.clientWidth || !chart.dataset.plotLeft) return this.root.isConnected && requestAnimationFrame(() => this.align());
     const row = this.root.getBoundingClientRect(), { left, right } = chart.getBoundingClientRect();
-    const isBeside = left - row.left > MOST_BEFORE * row.width;
+    const isBeside = left - row.left > LEAST_BEFORE;
     this.root.style.gridTemplateColumns = isBeside ? `${left - row.left}px 1fr` : "1fr";
     const before = Number(chart.dataset.plotLeft), after = PLOT_RIGHT + (isBeside ? row.right - right : 0);
     Object.assign(this.ticks.style, { left: `${before}px`, right: `${after}px` });
     Object.assign(this.input.style, { left: `${before - THUMB / 2}px`, width: `calc(100% - ${before + after - THUMB}px)` });
+    this.isAligned = true;
   }
 
   /** Offer the run's settings while the side panel shows others; it is drawn without the rest of the page. */

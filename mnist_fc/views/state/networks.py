@@ -14,6 +14,7 @@ from mnist_fc.network.checkpoint import CheckpointError, Loaded
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader
 from mnist_fc.server.run import RunSnapshot
+from mnist_fc.views.state import built_in
 from mnist_fc.views.state.formatting import escape_markdown
 from mnist_fc.views.state.session import Source, watched_snapshot
 from mnist_fc.views.state.shared import mnist, shipped_accuracy, shipped_reader, test_accuracy
@@ -53,9 +54,9 @@ class Network:
     run: RunSnapshot | None = None
     """The run that trained it."""
     step: int = 0
-    """The number of steps that the run had taken."""
+    """The steps taken by the run, or in the built-in network's own training."""
     is_newest: bool = True
-    """Whether these are the run's newest weights."""
+    """Whether these are the newest weights of the run, or of the built-in network."""
     file: LoadedFile | None = None
     """The file that it was loaded from."""
 
@@ -71,7 +72,9 @@ class Network:
         """The name of these weights, such as "this run, step 400"."""
         if self.file:
             return "the loaded file"
-        return f"this run, step {self.step:,}" if self.run else "the built-in network"
+        if self.run:
+            return f"this run, step {self.step:,}"
+        return "the built-in network" if self.is_newest else f"the built-in network, step {self.step:,}"
 
     @property
     def layers(self) -> str:
@@ -92,7 +95,7 @@ class Network:
         if self.file:
             return f"MNIST {self.file.accuracy:.2%}"
         if self.run is None:
-            return f"MNIST {shipped_accuracy():.2%}"
+            return f"MNIST {shipped_accuracy():.2%}" if self.is_newest else "MNIST not measured"
         run = self.run if self.is_newest else self.run.up_to(self.step)
         result = test_result(run.epochs, run.end)
         if result and (result.step == self.step or self.is_newest):
@@ -115,6 +118,11 @@ def source() -> Source:
     return chosen if chosen in sources() else "shipped"
 
 
+def shown_run() -> RunSnapshot:
+    """Return the run whose curves and moments the page shows: the watched one, else the built-in network's own training."""
+    return watched_snapshot() or built_in.run()
+
+
 def loaded_file() -> LoadedFile | None:
     """Return the network that the person loaded, if any."""
     file: LoadedFile | None = st.session_state.get("loaded_file")
@@ -127,16 +135,17 @@ def network() -> Network:
     file = loaded_file()
     if file and state.get("network") == "file":
         return Network(file.reader, file=file)
-    snapshot = watched_snapshot()
-    if snapshot is None or snapshot.weights is None or state.get("network", "run") != "run":
-        return Network(shipped_reader())
+    snapshot = shown_run()
+    run = None if snapshot.id == built_in.ID else snapshot
     if (step := chosen_step(snapshot)) is not None:
         try:
-            return Network(Reader(kept_model(snapshot, step)), snapshot, step, is_newest=False)
+            return Network(Reader(kept_model(snapshot, step)), run, step, is_newest=False)
         except (CheckpointError, ConfigError) as error:  # the weights could be read when they were chosen
             state.chosen_step = snapshot.id, None
             state.chosen_step_problem = snapshot.id, _not_shown(step, error)
-    return Network(newest_reader(snapshot), snapshot, snapshot.weights.step)
+    if run is None or run.weights is None or state.get("network", "run") != "run":
+        return Network(shipped_reader())
+    return Network(newest_reader(run), run, run.weights.step)
 
 
 def newest_reader(run: RunSnapshot) -> Reader:
@@ -157,6 +166,8 @@ def kept_model(run: RunSnapshot, step: int) -> MLP:
     Raises CheckpointError and ConfigError as `checkpoint.load` does, and CheckpointError if the network is not of this run.
     """
     path = run.kept[step]
+    if run.id == built_in.ID:
+        return built_in.model(step)
     try:
         changed_at = path.stat().st_mtime_ns
     except OSError:
@@ -172,7 +183,8 @@ def chosen_step(run: RunSnapshot) -> int | None:
     """Return the step of `run` whose weights this session looks back on; None for the newest."""
     run_id, step = st.session_state.get("chosen_step", (run.id, None))
     is_newest = run.weights is not None and step == run.weights.step
-    is_other = run_id != run.id or st.session_state.get("network", "run") != "run"
+    reads_with = ("run", "shipped") if run.id == built_in.ID else ("run",)
+    is_other = run_id != run.id or st.session_state.get("network", "run") not in reads_with
     return None if is_newest or is_other or step not in run.kept else step
 
 
@@ -199,10 +211,10 @@ def choose_step(run: RunSnapshot, step: int) -> str:
     return ""
 
 
-def chosen_step_problem(run: RunSnapshot | None) -> str:
+def chosen_step_problem(run: RunSnapshot) -> str:
     """Return why the moment last chosen of this run cannot be shown; empty if it can."""
     of_run, problem = st.session_state.get("chosen_step_problem", (None, ""))
-    return problem if run and of_run == run.id else ""
+    return problem if of_run == run.id else ""
 
 
 def _not_shown(step: int, error: Exception) -> str:

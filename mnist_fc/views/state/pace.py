@@ -6,8 +6,9 @@ import time
 from mnist_fc.config import CPU_COUNT
 from mnist_fc.views.state.session import num_present, watched_run
 
-# Redrawing takes processor time from training. With these intervals a run takes at most 1.15 times as long as without a page:
-# they are longer where all cores train, and longer still where a tab has much to draw.
+# Redrawing takes processor time from training: 0.3 s for each redraw, of the server and a browser on the same cores. A run should
+# take at most 1.15 times as long as without a page, so the intervals are longer where all cores train, and longer still where a
+# tab has much to draw.
 TICK_SECONDS = 0.8
 TICK_SECONDS_ALL_CORES_TRAIN = 2.2
 TICK_SECONDS_WITH_MUCH_TO_DRAW = 3.6

@@ -50,7 +50,9 @@ def queue_position(job: Job) -> str:
     if place is None:
         return ""
     verb, verbs = ("resume", "Resumes") if job.has_begun else ("start", "Starts")
-    where = "you're next" if place.number == 1 else f"place {place.number} of {place.of} in the queue"
+    where = f"place {place.number} of {place.of} in the queue"
+    if place.number == 1:
+        where = "next unless others join" if place.can_be_overtaken else "you're next"
     return f"{where}, about {duration(place.seconds)} until it {verb}s. {verbs} automatically"
 
 

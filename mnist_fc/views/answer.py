@@ -1,0 +1,101 @@
+"""What was read: the digit, how sure the network is, the probability of each digit, and what one can do with it."""
+
+import streamlit as st
+
+from mnist_fc.analysis.probes import MAX_PROBES
+from mnist_fc.reading.reader import Reading, number, percent
+from mnist_fc.views import drawing, probes, tabs
+from mnist_fc.views.components.images import figure, picture
+from mnist_fc.views.state import networks
+
+PROBLEMS = {
+    "empty": "Draw a digit.",
+    "no digit": "Not a digit.<br>The bars show the<br>closest digits.",
+    "overflow": "The network's values overflowed, so it cannot read the drawing.",
+}
+
+
+def panel(readings: list[Reading], network: networks.Network) -> None:
+    """Draw what was read, how sure the network is, and what one can do with it."""
+    cover = drawing.covered_by()
+    with st.container(key="result", gap="small"):
+        with st.container(key="reading"):
+            size = f" style='font-size: {min(5.5, 10 / len(readings)):.1f}rem'" if len(readings) > 1 else ""
+            st.html(f"<div class='digit' aria-live='polite'{size}>{number(readings)}</div>")
+        what, said = "drawing", _said(readings[0]) if len(readings) == 1 else _said_of_number(readings)
+        if cover:
+            what, said = "cover", f"{said}<br>{cover.describe(readings[0].digit)}"
+        st.html(f"<div class='under-digit {what}'>{said}<br><span class='by'>{network.name}</span></div>")
+        st.button("Ask why", key="ask_why", icon=":material/help:", on_click=tabs.open_tab, args=(tabs.WHY,))
+        digits = [reading for reading in readings if reading.digit is not None]
+        is_pinned = bool(digits) and all(map(probes.is_pinned, digits))
+        is_full = len(probes.pinned()) == MAX_PROBES
+        # The label says why the button is disabled: a help text would not be seen on a touch screen.
+        label = "Pinned" if is_pinned else "No digit to pin" if not digits else f"{MAX_PROBES} are pinned" if is_full else "Pin"
+        st.button(label, key="pin", icon=":material/keep:", disabled=label != "Pin", on_click=_pin)
+
+
+def glance(readings: list[Reading]) -> None:
+    """Draw what the network sees and reads, small, for where the page stays in view."""
+    with st.container(key="seen"):
+        pictures = "".join(picture(reading.image, "what the network sees: 28 by 28 pixels") for reading in readings)
+        st.html(f"<div class='{'one' if len(readings) == 1 else 'several'}'>{pictures}</div>")
+    st.html(f"<b aria-hidden='true'>{number(readings)}</b>")
+
+
+def probabilities(readings: list[Reading]) -> None:
+    """Draw the probability of each digit; of a number, its digits."""
+    with st.container(key="probabilities"):
+        if problem := drawing.canvas().problem:
+            st.error(f"{problem}. Press Clear and draw again.")
+        else:
+            st.html(_bars(readings[0]) if len(readings) == 1 else _digits(readings))
+
+
+def _pin() -> None:
+    """Pin what is drawn, for every network to read from now on."""
+    drawing.canvas().receive()
+    cover = drawing.covered_by()
+    probes.pin(drawing.read(networks.network()), cover.label if cover else None)
+
+
+def _said(reading: Reading) -> str:
+    """Return a reading in a few short lines of HTML."""
+    if reading.problem or reading.digit is None or reading.runner_up is None:
+        return PROBLEMS[reading.problem or "no digit"]
+    sure, next_sure = (percent(reading.probabilities[digit]) for digit in (reading.digit, reading.runner_up))
+    if reading.is_close:
+        return f"{sure} sure, or<br><b>maybe {reading.runner_up}</b>, {next_sure}"
+    return f"{sure} sure<br>then {reading.runner_up}, {next_sure}"
+
+
+def _said_of_one_of_many(reading: Reading) -> str:
+    return "not a digit" if reading.problem else _said(reading)
+
+
+def _said_of_number(readings: list[Reading]) -> str:
+    return f"{len(readings)} digits<br>from left to right"
+
+
+def _bars(reading: Reading) -> str:
+    return f"<div class='bars'>{''.join(_bar(reading, digit) for digit in range(len(reading.probabilities)))}</div>"
+
+
+def _bar(reading: Reading, digit: int) -> str:
+    probability = reading.probabilities[digit]
+    kind = " best" if digit == reading.digit else " doubtful" if reading.digit is None else ""
+    shown = "" if reading.digit is None else _whole_percent(probability)
+    return (
+        f"<div class='bar{kind}' role='img' title='{digit}: {probability:.4%}' aria-label='{digit}: {probability:.1%}'>"
+        f"<span>{shown}</span><div><i style='height:{probability * 100:.2f}%'></i></div><b>{digit}</b></div>"
+    )
+
+
+def _digits(readings: list[Reading]) -> str:
+    """Return HTML for each digit of a number: its picture, how it is read and what it might be instead."""
+    cells = (figure(r.image, f"<b>{number([r])}</b> {_said_of_one_of_many(r)}", number([r])) for r in readings)
+    return f"<div class='comparison number' role='group' aria-label='The digits' tabindex='0'>{''.join(cells)}</div>"
+
+
+def _whole_percent(probability: float) -> str:
+    return "<1" if 0.001 < probability < 0.01 else f"{probability * 100:.0f}"

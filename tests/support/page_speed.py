@@ -1,0 +1,119 @@
+"""Measure how quick the page is in a real browser: opening it, reading a stroke at rest and during training, and layout shifts.
+
+    .venv-tests/bin/python tests/support/page_speed.py
+
+starts a server with an empty store and prints medians with their ranges. It needs the test environment, which `bash tests/run`
+makes, and a Chromium that MNIST_FC_BROWSER names or Playwright has fetched. Run it on an otherwise quiet machine.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from mnist_fc.benchmark.machine import machine
+from tests.support.browser import (
+    BROWSER,
+    BROWSER_ARGS,
+    ONE,
+    SEVEN,
+    clear,
+    click,
+    draw,
+    expect_reading,
+    ready,
+    running_server,
+    start_run,
+)
+
+NUM_OPENED, NUM_STROKES = 10, 20
+
+SHIFTS = """() => {
+  window.shifts = [];
+  new PerformanceObserver((list) => {
+    const shifts = list.getEntries().filter(({ hadRecentInput }) => !hadRecentInput);
+    window.shifts.push(...shifts.map(({ startTime, value }) => [startTime, value]));
+  }).observe({ type: "layout-shift", buffered: true });
+}"""
+
+FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+
+WATCH_STROKE = """() => {
+  // From the mouse-up to the frame in which the reading has changed.
+  const reading = document.querySelector(".st-key-reading");
+  window.stroke = new Promise((done) => {
+    let released;
+    addEventListener("pointerup", () => (released = performance.now()), { capture: true, once: true });
+    const observer = new MutationObserver(() => {
+      if (released === undefined || !reading.textContent.trim()) return;
+      observer.disconnect();
+      requestAnimationFrame(() => done((performance.now() - released) / 1000));
+    });
+    observer.observe(reading, { subtree: true, childList: true, characterData: true });
+  });
+}"""
+
+
+def opened(browser: Browser, url: str) -> tuple[float, float]:
+    """Return the seconds until a new session can be used, and the layout shift after its first paint."""
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.add_init_script(f"({SHIFTS})()")
+    began = time.perf_counter()
+    page.goto(url)
+    ready(page)
+    seconds = time.perf_counter() - began
+    first_paint = page.wait_for_function(FIRST_PAINT).json_value()
+    shift = sum(value for at, value in page.evaluate("window.shifts") if at > first_paint)
+    page.context.close()
+    return seconds, shift
+
+
+def strokes(page: Page) -> list[float]:
+    """Return the seconds from the end of a stroke to its reading, for one stroke after the other."""
+    seconds = []
+    for number in range(NUM_STROKES):
+        clear(page)
+        page.evaluate(WATCH_STROKE)
+        draw(page, SEVEN if number % 2 else ONE)
+        seconds.append(page.evaluate("window.stroke"))
+    return seconds
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def report(what: str, values: list[float], unit: str = " s") -> None:
+    low, high = min(values), max(values)
+    say(f"{what}: median {statistics.median(values):.3f}{unit} ({low:.3f} to {high:.3f}, n = {len(values)})")
+
+
+def main() -> None:
+    say(machine())
+    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=BROWSER_ARGS)
+        first, _ = opened(browser, server.url)
+        say(f"first page of a new server: {first:.2f} s")
+        pages = [opened(browser, server.url) for _ in range(NUM_OPENED)]
+        report("next page", [seconds for seconds, _ in pages])
+        report("layout shift after the first paint", [shift for _, shift in pages], "")
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"{server.url}/?epochs=100&hidden_sizes=500,500")
+        ready(page)
+        report("a stroke's reading, at rest", strokes(page))
+        start_run(page)
+        expect_reading(page, "1" if NUM_STROKES % 2 else "7")
+        report("a stroke's reading, during training", strokes(page))
+        click(page, "stop")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
