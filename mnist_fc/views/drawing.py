@@ -135,7 +135,7 @@ def choice(network: networks.Network) -> None:
             format_func=SOURCES.__getitem__,
             label_visibility="collapsed",
         )
-    trained = ", already trained" if networks.source() == "shipped" else ""
+    trained = ", trained" if networks.source() == "shipped" else ""
     row.html(f"<div class='of-network'>{network.layers}{trained}</div>")
     if file := networks.loaded_file():
         with st.container(key="loaded_file", horizontal=True, vertical_alignment="center", gap="small"):
