@@ -119,7 +119,17 @@ class EndRecord:
     test_accuracy: float | None
 
 
-Record = StepRecord | EpochRecord | WeightsRecord | HistogramsRecord | StateRecord | EndRecord
+@dataclass(frozen=True, slots=True)
+class HeldOutRecord:
+    """As what each digit of a lesson is read by a network that was taught only others."""
+
+    step: int
+    epoch: int
+    digits: tuple[int, ...]
+    """0 to 9, in the order of the lesson."""
+
+
+Record = StepRecord | EpochRecord | WeightsRecord | HistogramsRecord | StateRecord | HeldOutRecord | EndRecord
 
 
 def reports_overflow(message: str) -> bool:

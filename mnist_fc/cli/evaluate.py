@@ -108,7 +108,7 @@ def run_measure(parsed: argparse.Namespace) -> int:
     if not parsed.checkpoints:
         for name, preset in PRESETS.items():
             screen.line(f"training {name} on {len(images.train_labels):,} images")
-            readers[name] = _trained(preset, images)
+            readers[name] = trained(preset, images)
     drawings = evaluation.draw_all(digits)
     networks = [
         evaluation.evaluate_reader(name, reader, drawings, digits.labels, digits.writers, images)
@@ -190,7 +190,7 @@ def _in_percent(interval: evaluation.Interval | None) -> str:
     return f"{interval[0]:.1%}-{interval[1]:.1%}".replace("%-", "-") if interval else "one writer"
 
 
-def _trained(config: TrainConfig, images: Mnist) -> Reader:
+def trained(config: TrainConfig, images: Mnist) -> Reader:
     """Train a network and return a reader with its last weights."""
     for record in train(config.fitted_to(len(images.train_labels)), images):
         if isinstance(record, WeightsRecord):

@@ -9,7 +9,18 @@ from typing import Any, TypeAlias, get_args
 
 from mnist_fc.analysis.settings_check import Suggestion, suggest_settings
 from mnist_fc.cli.console import Screen
-from mnist_fc.config import FIELDS, PRESETS, Activation, Choice, ConfigError, LayerSizes, Range, TrainConfig, parse_value
+from mnist_fc.config import (
+    FIELDS,
+    PRESETS,
+    Activation,
+    Choice,
+    ConfigError,
+    LayerSizes,
+    Range,
+    TrainConfig,
+    parse_value,
+    to_number,
+)
 from mnist_fc.data.download import download_mnist
 from mnist_fc.data.familiarity import hint
 from mnist_fc.data.mnist import DATA_VARIABLE, Mnist, load_mnist, load_test_digits
@@ -179,6 +190,13 @@ def fit_validation(config: TrainConfig, images: Mnist, screen: Screen) -> TrainC
     if said := config.misfit(num_images):
         screen.line(said)
     return config.fitted_to(num_images)
+
+
+def whole_number(field: str, text: str) -> int:
+    """Return the value of an option for a field that is a whole number. Raises ConfigError if it is out of range."""
+    limit = FIELDS[field]
+    assert isinstance(limit, Range)
+    return int(limit.check(field, to_number(text)))
 
 
 def given_settings(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mnist_fc.cli import benchmark, evaluate, predict, sweep, train
+from mnist_fc.cli import benchmark, evaluate, evaluate_teaching, predict, sweep, teach, train
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -15,10 +15,12 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, title="commands", metavar="COMMAND")
     for add_parser in (
         train.add_parser,
+        teach.add_parser,
         sweep.add_parser,
         evaluate.add_parser,
         predict.add_parser,
         evaluate.add_measure_parser,
+        evaluate_teaching.add_parser,
         benchmark.add_parser,
     ):
         add_parser(commands)

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import torch
 
 from mnist_fc.cli.console import Screen, to_json
 from mnist_fc.cli.options import (
@@ -24,17 +25,23 @@ from mnist_fc.cli.options import (
     option_of_field,
 )
 from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, MAX_DEFAULT_THREADS, PRESETS, ConfigError, Range, TrainConfig, to_number
-from mnist_fc.data import non_digits, pen_digits
+from mnist_fc.data import my_digits, non_digits, pen_digits
+from mnist_fc.data.lesson import Lesson
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network.products import BFLOAT16_IS_FASTER, bfloat16_share
-from mnist_fc.records import EndRecord, EpochRecord, StepRecord, step_of
+from mnist_fc.records import EndRecord, EpochRecord, HeldOutRecord, StepRecord, step_of
+from mnist_fc.runs.lessons import read_lesson
 from mnist_fc.runs.store import RunStore, runs_dir
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.distributed import SINGLE_PROCESS, ProcessGroup, joined
 from mnist_fc.training.engine import train
+from mnist_fc.training.teaching import teach
 from mnist_fc.training.train_state import TrainState
 
 OUTLIERS = Range(int, 1, 100_000)
+
+MY_REPEATS = 10
+"""How often an epoch has each of a person's own digits: one in sixty thousand would be overlooked."""
 
 EXIT_CODES = {"done": 0, "failed": 1, "stopped": 130}
 
@@ -60,6 +67,11 @@ def add_parser(commands: Subparsers) -> None:
         f"every {pen_digits.HELD_OUT}th writer is held out",
     )
     parser.add_argument(
+        "--my-digits",
+        metavar="FILE",
+        help=f"also train on your own digits, as the page saves them, each {MY_REPEATS} times an epoch",
+    )
+    parser.add_argument(
         "--outliers",
         metavar="N",
         help=f"also train on N generated pictures of each kind that is not a digit, as an eleventh class; "
@@ -71,22 +83,24 @@ def add_parser(commands: Subparsers) -> None:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """The starting point of a training. Only the first process of a group has the run's folder; a new run has no state."""
 
     config: TrainConfig
     images: Mnist
     folder: RunFolder | None
     state: dict[str, np.ndarray] | None = None
+    lesson: Lesson | None = None
 
 
 @dataclass
-class _Figures:
+class Figures:
     """The figures of a training for JSON, gathered from its records."""
 
     train_loss: float | None = None
     epoch_seconds: list[float] = field(default_factory=list)
     images_per_second: list[float] = field(default_factory=list)
+    held_out: tuple[int, ...] | None = None
 
 
 def run_train(parsed: argparse.Namespace) -> int:
@@ -95,16 +109,16 @@ def run_train(parsed: argparse.Namespace) -> int:
         screen = Screen(to_stderr=parsed.json, is_silent=group.rank > 0)
         store = RunStore(runs_dir(parsed.runs_dir))
         prepared = (_prepare_resumed if parsed.resume else _prepare_new)(parsed, group, store, screen)
-        figures = _Figures()
-        end = _train(prepared, group, screen, figures)
+        figures = Figures()
+        end = train_prepared(prepared, group, screen, figures)
         if prepared.folder:
-            screen.line(_ending(end, prepared.folder))
+            screen.line(ending(end, prepared.folder))
             if parsed.json:
-                print(to_json(_result(prepared.config, prepared.folder, figures, end)), flush=True)
+                print(to_json(result(prepared.config, prepared.folder, figures, end)), flush=True)
         return EXIT_CODES[end.outcome]
 
 
-def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, screen: Screen) -> _Prepared:
+def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, screen: Screen) -> Prepared:
     """Create a run, and make room for it in the store."""
     # Processes on one machine share its cores.
     threads = DEFAULT_THREADS
@@ -114,37 +128,43 @@ def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStor
     num_outliers = None if parsed.outliers is None else int(OUTLIERS.check("outliers", to_number(parsed.outliers)))
     images = load_data(parsed, screen)
     config = fit_validation(config, images, screen)
-    images, added = _with_added(images, parsed.pen_strokes, num_outliers, config, screen)
+    images, added = _with_added(images, parsed, num_outliers, config, screen)
     if group.rank > 0:
-        return _Prepared(config, images, None)
+        return Prepared(config, images, None)
     if config.precision == "bfloat16" and (share := bfloat16_share()) >= BFLOAT16_IS_FASTER:
         screen.line(f"note: on this processor, products in bfloat16 take {share:.2g} times as long as in float32")
     for run in store.plan_eviction(config).to_remove:
         screen.line(f"making room in {store.path}: removing the oldest run that is not pinned, {run.id}")
-    return _Prepared(config, images, store.create(config, added))
+    return Prepared(config, images, store.create(config, added))
 
 
-def _prepare_resumed(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, screen: Screen) -> _Prepared:
+def _prepare_resumed(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, screen: Screen) -> Prepared:
     """Open a run of the store to continue it. Raises ConfigError if options would change its settings or data."""
-    names = [*given_settings(parsed), *(name for name in ("pen_strokes", "outliers") if getattr(parsed, name))]
+    names = [*given_settings(parsed), *(name for name in ("pen_strokes", "my_digits", "outliers") if getattr(parsed, name))]
     if names:
         options = ", ".join(f"--{option_of_field(name)}" for name in names)
         raise ConfigError(f"--resume keeps the run's own settings and data; leave out {options}")
     config = store.run(parsed.resume).config
+    lesson = read_lesson(store.folder(parsed.resume))
     images = load_data(parsed, screen)
     if group.rank > 0:
-        return _Prepared(config, images, None, store.state(parsed.resume))
+        return Prepared(config, images, None, store.state(parsed.resume), lesson)
     folder, state = store.reopen(parsed.resume)
-    return _Prepared(config, images, folder, state)
+    return Prepared(config, images, folder, state, lesson)
 
 
 def _with_added(
-    images: Mnist, pen_strokes: str | None, num_outliers: int | None, config: TrainConfig, screen: Screen
+    images: Mnist, parsed: argparse.Namespace, num_outliers: int | None, config: TrainConfig, screen: Screen
 ) -> tuple[Mnist, str]:
     """Return `images` with the digits and non-digits to add to them, and a description of these."""
     added = []
-    if pen_strokes:
-        digits, _ = pen_digits.load(pen_strokes).split()
+    if parsed.my_digits:
+        pixels, labels = my_digits.images_and_labels(my_digits.load(parsed.my_digits))
+        added.append(f"{len(labels):,} digits of your own, each {MY_REPEATS} times an epoch")
+        screen.line(f"adding {added[-1]}")
+        images = images.with_added(torch.from_numpy(pixels).repeat(MY_REPEATS, 1), torch.from_numpy(labels).repeat(MY_REPEATS))
+    if parsed.pen_strokes:
+        digits, _ = pen_digits.load(parsed.pen_strokes).split()
         num_writers = len(set(digits.writers.tolist()))
         added.append(f"{len(digits.labels):,} digits of {num_writers} writers, each drawn {pen_digits.NUM_DRAWINGS} times")
         screen.line(f"adding {added[-1]}")
@@ -156,11 +176,12 @@ def _with_added(
     return images, "; ".join(added)
 
 
-def _train(prepared: _Prepared, group: ProcessGroup, screen: Screen, figures: _Figures) -> EndRecord:
+def train_prepared(prepared: Prepared, group: ProcessGroup, screen: Screen, figures: Figures) -> EndRecord:
     """Train to the end, or until Ctrl-C or a closed pipe; write every record to the run's folder, and show progress."""
-    config, folder = prepared.config, prepared.folder
+    config, folder, lesson = prepared.config, prepared.folder, prepared.lesson
     is_read = True  # the output, by a person or a program
-    num_steps = config.num_epochs * config.steps_per_epoch(len(prepared.images.train_labels))
+    num_images = lesson.num_images if lesson else len(prepared.images.train_labels)
+    num_steps = config.num_epochs * config.steps_per_epoch(num_images)
     screen.start(num_steps, step_of(prepared.state) if prepared.state else 0)
     try:
         with _stop_on_signal(group) as on_step:
@@ -168,7 +189,11 @@ def _train(prepared: _Prepared, group: ProcessGroup, screen: Screen, figures: _F
             def should_continue(state: TrainState) -> bool:
                 return on_step(state) and is_read
 
-            for record in train(config, prepared.images, should_continue, prepared.state, group):
+            if lesson:
+                records = teach(config, prepared.images, lesson, should_continue, prepared.state)
+            else:
+                records = train(config, prepared.images, should_continue, prepared.state, group)
+            for record in records:
                 if folder:
                     folder.write(record)
                 match record:
@@ -183,6 +208,8 @@ def _train(prepared: _Prepared, group: ProcessGroup, screen: Screen, figures: _F
                             screen.epoch(record, config)
                         except BrokenPipeError:  # as after Ctrl-C, the run can be resumed
                             is_read = False
+                    case HeldOutRecord():
+                        figures.held_out = record.digits
                     case EndRecord():
                         end = record
     finally:
@@ -215,7 +242,7 @@ def _stop_on_signal(group: ProcessGroup) -> Iterator[Callable[[TrainState], bool
             signal.signal(number, handler)
 
 
-def _result(config: TrainConfig, folder: RunFolder, figures: _Figures, end: EndRecord) -> dict[str, Any]:
+def result(config: TrainConfig, folder: RunFolder, figures: Figures, end: EndRecord) -> dict[str, Any]:
     """Return the result for JSON. Other programs rely on its keys."""
     return {
         "run_dir": str(folder.path),
@@ -235,7 +262,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _ending(end: EndRecord, folder: RunFolder) -> str:
+def ending(end: EndRecord, folder: RunFolder) -> str:
     """Return the last line: how the training ended, its test accuracy, and where the checkpoint is."""
     ended = f"{folder.outcome_word(end).capitalize()} after {end.train_seconds:.1f} s of training"
     if end.outcome == "failed":

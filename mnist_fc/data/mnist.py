@@ -44,6 +44,10 @@ class Mnist:
     test_labels: Tensor
     num_added: int = 0
     """The number of added training images, which come last; none of them is used for validation."""
+    added_repeats: int = 1
+    """How often an epoch has each added image. All others occur once."""
+    validation: tuple[Tensor, Tensor] | None = None
+    """Images, (N, 784) uint8, and labels, (N,) int64, that validate in place of some that are split off the training images."""
     num_classes: int = NUM_CLASSES
     """11 if images that are not digits were added, as a class of their own."""
 

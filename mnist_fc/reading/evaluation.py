@@ -107,13 +107,18 @@ def writer_interval(is_right: np.ndarray, writers: np.ndarray) -> Interval | Non
     covers the true share 91 times in 100, where a bootstrap over writers covers it 81 times. It has no width if all writers
     have the same share. Returns None for a single writer.
     """
-    numbers, indices = np.unique(writers, return_inverse=True)
-    if len(numbers) < 2:
+    _, indices = np.unique(writers, return_inverse=True)
+    interval = mean_interval(np.bincount(indices, is_right) / np.bincount(indices))
+    return interval and (max(0.0, interval[0]), min(1.0, interval[1]))
+
+
+def mean_interval(values: np.ndarray) -> Interval | None:
+    """Return Student's 95% interval of the mean of `values`, float (n,); None for a single value."""
+    if len(values) < 2:
         return None
-    shares = np.bincount(indices, is_right) / np.bincount(indices)
-    quantile = T_QUANTILES[min(len(shares) - 1, len(T_QUANTILES)) - 1]
-    mean, half_width = float(shares.mean()), quantile * float(shares.std(ddof=1)) / len(shares) ** 0.5
-    return max(0.0, mean - half_width), min(1.0, mean + half_width)
+    quantile = T_QUANTILES[min(len(values) - 1, len(T_QUANTILES)) - 1]
+    mean, half_width = float(values.mean()), quantile * float(values.std(ddof=1)) / len(values) ** 0.5
+    return mean - half_width, mean + half_width
 
 
 def load_idx_images(path: str | Path) -> np.ndarray:

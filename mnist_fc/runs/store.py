@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fc.config import TrainConfig
+from mnist_fc.data.lesson import Lesson
 from mnist_fc.network.checkpoint import CONFIG_NAME
 from mnist_fc.runs.layout import MAX_NUMBER, RunsError, bytes_of, bytes_on_disk, fingerprint, read_metadata, write_metadata
 from mnist_fc.runs.lock import is_locked
@@ -69,20 +70,20 @@ class RunStore:
         self._known: dict[Path, dict[Path, tuple[object, StoredRun | RunsError]]] = {}
         """The runs as they were last read, by folder and path."""
 
-    def new_id(self, config: TrainConfig, taken: Container[str] = ()) -> str:
-        """Return an id for a run that starts later: neither a folder here nor one of those `taken`."""
-        while (run_id := new_id(config)) in taken or os.path.exists(self.path / run_id):  # false if it cannot be told
+    def new_id(self, config: TrainConfig, taken: Container[str] = (), kind: str = "") -> str:
+        """Return an id for a run that starts later: neither a folder here nor one of those `taken`; see writer.new_id."""
+        while (run_id := new_id(config, kind)) in taken or os.path.exists(self.path / run_id):  # false if it cannot be told
             pass
         return run_id
 
-    def create(self, config: TrainConfig, added: str = "", run_id: str | None = None) -> RunFolder:
+    def create(self, config: TrainConfig, added: str = "", run_id: str | None = None, lesson: Lesson | None = None) -> RunFolder:
         """Start a run, after removing what `plan_eviction` lists and the deleted run; see RunFolder for the rest."""
         with self._lock:
             plan = self.plan_eviction(config)
             for path in [*(run.path for run in plan.to_remove), self.path / DELETED_NAME]:
                 self._remove(path)
             number = min(1 + max((run.metadata.number for run in self.runs()), default=0), MAX_NUMBER)
-            return RunFolder(self.path, config, run_id, added=added, number=number, max_bytes=plan.max_bytes)
+            return RunFolder(self.path, config, run_id, added=added, number=number, max_bytes=plan.max_bytes, lesson=lesson)
 
     def reopen(self, run_id: str) -> tuple[RunFolder, dict[str, np.ndarray] | None]:
         """Resume a run; see RunFolder.reopen."""

@@ -20,11 +20,13 @@ import numpy as np
 
 from mnist_fc.analysis.diagnosis import outcome_word
 from mnist_fc.config import TrainConfig, preset_of
+from mnist_fc.data.lesson import Lesson
 from mnist_fc.files import atomic_write
 from mnist_fc.network import checkpoint
 from mnist_fc.records import (
     EndRecord,
     EpochRecord,
+    HeldOutRecord,
     Record,
     StateRecord,
     StepRecord,
@@ -41,6 +43,7 @@ from mnist_fc.runs.layout import (
     kept_checkpoints,
     write_metadata,
 )
+from mnist_fc.runs.lessons import read_lesson, write_held_out, write_lesson
 from mnist_fc.runs.lock import WRITTEN_HERE, acquire
 from mnist_fc.runs.metrics import COLUMNS, format_row, read_rows
 from mnist_fc.runs.reader import is_resumable, read_run, read_state
@@ -79,6 +82,7 @@ class RunFolder:
         added: str = "",
         number: int = 0,
         max_bytes: float = math.inf,
+        lesson: Lesson | None = None,
     ) -> None:
         """Start a new run in `store`, in a folder called `run_id` if given; see RunMetadata for `added` and `number`.
 
@@ -88,6 +92,8 @@ class RunFolder:
         try:
             self._open(path, config, max_bytes)
             with self._reporting_errors():
+                if lesson:
+                    write_lesson(path, lesson)
                 write_metadata(self.path, RunMetadata(added=added, number=number))
                 self._append(COLUMNS)
                 self._events = _new_event_file(self.path, config)
@@ -112,6 +118,7 @@ class RunFolder:
             raise RunsError(
                 f"the run {path.name} cannot resume: it was trained on {stored.metadata.added}, which the store does not keep"
             )
+        read_lesson(path)  # which may be damaged
         folder = cls.__new__(cls)
         folder._open(path, stored.config, max_bytes)
         try:
@@ -168,6 +175,8 @@ class RunFolder:
                     self._weights = record
                     if record.is_kept:
                         self._keep(record)
+                case HeldOutRecord():
+                    write_held_out(self.path, record)
                 case StateRecord():
                     self._sync()  # a state is useful only with the rows before it
                     checkpoint.save(self.path / STATE_NAME, record.state)
@@ -264,9 +273,9 @@ class RunFolder:
             raise RunsError(f"the run folder {self.path} cannot be written: {error}") from None
 
 
-def new_id(config: TrainConfig) -> str:
-    """Return an id for a run that starts now: date, preset and a random word."""
-    return f"{datetime.now().astimezone():%Y-%m-%d-%H%M%S}-{preset_of(config)}-{secrets.choice(WORDS)}"
+def new_id(config: TrainConfig, kind: str = "") -> str:
+    """Return an id for a run that starts now: date, `kind` or else the preset, and a random word."""
+    return f"{datetime.now().astimezone():%Y-%m-%d-%H%M%S}-{kind or preset_of(config)}-{secrets.choice(WORDS)}"
 
 
 def _new_event_file(folder: Path, config: TrainConfig, *, purge_from: int | None = None) -> "EventFile":

@@ -115,7 +115,7 @@ class Dispatcher:
                 state = job.prepare(self._store)
                 if job.storage_problem:
                     log.error("%s is not kept on disk: %s", name_of(job), job.storage_problem)
-                return StartRun(job.id, self.bounded(job.config), state)
+                return StartRun(job.id, self.bounded(job.config), state, job.lesson)
             case Sweep():
                 config = job.remaining()
                 assert config, "a sweep without work left is not queued"

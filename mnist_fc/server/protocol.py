@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnist_fc.config import TrainConfig
+from mnist_fc.data.lesson import Lesson
 from mnist_fc.records import Record
 from mnist_fc.sweep.space import ParkedTrial, SweepConfig, TrialRecord
 from mnist_fc.training.throughput import SpeedRecord
@@ -20,11 +21,12 @@ RECORDS_FOLLOW = b"mnist_fc: records follow\n"
 
 @dataclass(frozen=True, slots=True)
 class StartRun:
-    """Train, from `state` if there is one."""
+    """Train, from `state` if there is one; with a `lesson`, teach."""
 
     job_id: str
     config: TrainConfig
     state: Mapping[str, np.ndarray] | None
+    lesson: Lesson | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,12 @@ from typing import Literal, Self
 import numpy as np
 
 from mnist_fc.config import ConfigError, TrainConfig
+from mnist_fc.data.lesson import Lesson
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
-from mnist_fc.records import EndRecord, EpochRecord, Record, StateRecord, StepRecord, WeightsRecord
+from mnist_fc.records import EndRecord, EpochRecord, HeldOutRecord, Record, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.runs.layout import STATE_NAME, RunsError, fingerprint, kept_checkpoints
+from mnist_fc.runs.lessons import read_held_out, read_lesson
 from mnist_fc.runs.lock import is_locked
 from mnist_fc.runs.reader import StoredRun, is_resumable
 from mnist_fc.runs.settings import RunSettings
@@ -57,6 +59,10 @@ class RunSnapshot:
     kept: dict[int, Path]
     """The checkpoints that were kept on disk, by step in ascending order."""
     end: EndRecord | None
+    lesson: Lesson | None = None
+    """What the network is taught besides MNIST; None for other runs."""
+    held_out: tuple[int, ...] | None = None
+    """As what each digit of the lesson is read by a network that was not taught it; None until that is known."""
 
     @property
     def is_active(self) -> bool:
@@ -68,6 +74,18 @@ class RunSnapshot:
         """The settings that it was trained with so far, and that the next step uses."""
         learning_rates = ((record.step, record.learning_rate) for record in self.steps)
         return RunSettings.of(self.config, learning_rates, self.epochs, self.learning_rate if self.is_active else None)
+
+    @property
+    def in_words(self) -> str:
+        """Its preset and what was changed of it, or what it was taught."""
+        if self.lesson is None:
+            return self.settings.in_words
+        count = len(self.lesson.labels)
+        return f"taught {count} own {'digit' if count == 1 else 'digits'}"
+
+    def num_train_images(self, in_data: int) -> int:
+        """Return the number of images to train on, of which `in_data` are in the data set."""
+        return self.lesson.num_images if self.lesson else in_data
 
     @property
     def last_step(self) -> int:
@@ -101,9 +119,10 @@ class Run(Job):
 
     busy_message = "Another run is training"
 
-    def __init__(self, run_id: str, config: TrainConfig, session_id: str = "") -> None:
+    def __init__(self, run_id: str, config: TrainConfig, session_id: str = "", lesson: Lesson | None = None) -> None:
         super().__init__(run_id, session_id)
         self.config = config
+        self.lesson = lesson
         self.learning_rate = config.learning_rate
         """The schedule's peak, as last set."""
         self.path: Path | None = None
@@ -121,6 +140,7 @@ class Run(Job):
         self._kept: dict[int, Path] = {}
         self._last_state: dict[str, np.ndarray] | None = None
         self._end: EndRecord | None = None
+        self._held_out: tuple[int, ...] | None = None
 
     @classmethod
     def stored(cls, run: StoredRun, read_at: object) -> Self:
@@ -128,7 +148,11 @@ class Run(Job):
 
         A run without an end was interrupted, or another program is training it.
         """
-        self = cls(run.id, run.config)
+        lesson = None
+        with contextlib.suppress(RunsError):  # it can be shown all the same; `reopen` reports the problem
+            lesson = read_lesson(run.path)
+        self = cls(run.id, run.config, lesson=lesson)
+        self._held_out = read_held_out(run.path, lesson)
         self.learning_rate = run.settings.latest.learning_rate
         self.path, self._fingerprint = run.path, read_at
         self._added = run.metadata.added
@@ -179,7 +203,7 @@ class Run(Job):
     def _create_folder(self, store: RunStore) -> None:
         folder, problem = None, ""
         try:
-            folder = store.create(self.config, run_id=self.id)
+            folder = store.create(self.config, run_id=self.id, lesson=self.lesson)
         except OSError as error:  # the run trains all the same, and is not kept
             problem = str(error)
         with self._changed:
@@ -202,6 +226,8 @@ class Run(Job):
                 weights=self._weights,
                 kept=dict(self._kept),
                 end=self._end,
+                lesson=self.lesson,
+                held_out=self._held_out,
             )
 
     def _is_resumable(self) -> bool:
@@ -241,7 +267,7 @@ class Run(Job):
         """Estimate from its own speed, and before its first step from the speed of earlier runs."""
         now = self.snapshot()
         seen = now.steps[-1].images_seen if now.steps else 0
-        num_left = max(0, num_images_of_run(self.config, num_train_images) - seen)
+        num_left = max(0, num_images_of_run(self.config, now.num_train_images(num_train_images)) - seen)
         rate = now.images_per_second
         return num_left / rate if rate else pace * expected_seconds(self.config, num_left)
 
@@ -265,6 +291,8 @@ class Run(Job):
                     self._weights = record
                     if self._folder:
                         self._kept = self._folder.kept
+                case HeldOutRecord():
+                    self._held_out = record.digits
                 case StateRecord() if self._folder is None:
                     self._last_state = record.state  # without a folder, the next slice starts from memory
             self._changed.notify_all()

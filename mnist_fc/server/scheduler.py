@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mnist_fc.config import CPU_COUNT, Range, TrainConfig, to_number
+from mnist_fc.data.lesson import Lesson
 from mnist_fc.records import learning_rate_of
 from mnist_fc.runs.store import RunStore, runs_dir
 from mnist_fc.server.dispatcher import Dispatcher
@@ -38,6 +39,9 @@ SLICE_SECONDS = 30.0
 
 AWAY_SECONDS = 60.0
 """The time that a job continues after its viewers have left."""
+
+TAUGHT = "taught"
+"""Stands in the id of a run that teaches, in place of a preset."""
 
 HOUSEKEEPING_SECONDS = 2.0
 """The time between two checks for slices that are over and viewers that have left. Each check slows training a little."""
@@ -132,23 +136,24 @@ class Scheduler:
 
     # New jobs
 
-    def start(self, config: TrainConfig, session_id: str = "") -> Run:
-        """Queue a run. Raises JobRejected, and RuntimeError once the scheduler is closed."""
-        (run,) = self.start_in_turn(config, session_id=session_id)
+    def start(self, config: TrainConfig, session_id: str = "", lesson: Lesson | None = None) -> Run:
+        """Queue a run, which teaches if there is a lesson. Raises JobRejected, and RuntimeError once the scheduler is closed."""
+        (run,) = self.start_in_turn(config, session_id=session_id, lesson=lesson)
         return run
 
-    def start_in_turn(self, *configs: TrainConfig, session_id: str = "") -> list[Run]:
+    def start_in_turn(self, *configs: TrainConfig, session_id: str = "", lesson: Lesson | None = None) -> list[Run]:
         """Queue runs that start one after the other has ended. Raises what `start` raises."""
+        kind = TAUGHT if lesson else ""
         bounded = [self._dispatcher.bounded(config) for config in configs]
         while True:
             run_ids: list[str] = []
             for config in bounded:
-                run_ids.append(self.store.new_id(config, run_ids))  # before the lock: this looks at the disk
+                run_ids.append(self.store.new_id(config, run_ids, kind))  # before the lock: this looks at the disk
             with self._lock:
                 self._admit(len(configs), session_id)
                 if any(run_id in self._library for run_id in run_ids):
                     continue  # another thread was first
-                runs = [Run(run_id, config, session_id) for run_id, config in zip(run_ids, bounded, strict=True)]
+                runs = [Run(run_id, config, session_id, lesson) for run_id, config in zip(run_ids, bounded, strict=True)]
                 for earlier, later in itertools.pairwise(runs):
                     later.depends_on = earlier
                 for run in runs:

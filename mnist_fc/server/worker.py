@@ -47,6 +47,7 @@ from mnist_fc.server.protocol import (
 )
 from mnist_fc.sweep.errors import SweepError
 from mnist_fc.training.engine import train
+from mnist_fc.training.teaching import teach
 from mnist_fc.training.throughput import measure
 from mnist_fc.training.train_state import StateError, TrainState
 
@@ -118,7 +119,11 @@ class Worker:
             return True
 
         try:
-            records = train(start.config, self._load_data(), on_step, start.state)
+            data = self._load_data()
+            if start.lesson:
+                records = teach(start.config, data, start.lesson, on_step, start.state)
+            else:
+                records = train(start.config, data, on_step, start.state)
             self._outbox.put(RunRecord(start.job_id, next(records)))  # the weights first: a running run can read drawings
             self._outbox.put(Running(start.job_id))
             for record in records:

@@ -22,6 +22,7 @@ from mnist_fc.records import (
     Record,
     StateRecord,
     StepRecord,
+    Weights,
     WeightsRecord,
 )
 from mnist_fc.training.distributed import SINGLE_PROCESS, ProcessGroup
@@ -49,19 +50,20 @@ def train(
     on_step: Callable[[TrainState], bool] = _continue,
     state: Mapping[str, np.ndarray] | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
+    start: Weights | None = None,
 ) -> Iterator[Record]:
     """Train as `config` says and yield records. The last is an EndRecord, just after the last finite weights.
 
-    `on_step` is called before every step. It may block (a pause), set `training.learning_rate`, or return False to stop.
-    With the `state` of an interrupted or stopped run, training resumes from there to the same losses. The same config and data
-    give the same losses on the same machine. Raises DataError when `data` has too few images, and StateError for a state that
-    does not fit.
+    It begins with the weights of `start`, or with random ones. `on_step` is called before every step. It may block (a pause), set
+    `training.learning_rate`, or return False to stop. With the `state` of an interrupted or stopped run, training resumes from
+    there to the same losses. The same arguments give the same losses on the same machine. Raises DataError when `data` has too
+    few images, and StateError for a state that does not fit.
 
     In a `group` every process makes the same call, and all get the same records, except for seconds and for the moments of
     states. The learning rate that the first process sets holds for all. When one stops, all stop one step later. Raises
     ProcessGroupError when their settings or data differ, or when a process ends.
     """
-    training = TrainState(config, data, group)
+    training = TrainState(config, data, group, start)
     if state is not None:
         training.restore(state)
     training.check_group()

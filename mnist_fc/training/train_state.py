@@ -53,7 +53,10 @@ class RunningMean:
 class TrainState:
     """The state of one run between two steps. It is the same in every process of the `group` that trains it."""
 
-    def __init__(self, config: TrainConfig, data: Mnist, group: ProcessGroup = SINGLE_PROCESS) -> None:
+    def __init__(
+        self, config: TrainConfig, data: Mnist, group: ProcessGroup = SINGLE_PROCESS, start: Weights | None = None
+    ) -> None:
+        """Begin with the weights of `start`, which must fit, or with random ones."""
         torch.set_num_threads(config.threads)
         torch.set_flush_denormal(True)  # as kernels.py does; this may be another thread
         self.config = config
@@ -69,14 +72,19 @@ class TrainState:
         self._flat = torch.empty(0)
         self._generator = torch.Generator().manual_seed(config.seed)
         num_own = len(data.train_labels) - data.num_added
-        train_indices, val_indices = split_validation(data.train_labels[:num_own], config.num_validation, config.seed)
-        self._train_indices = torch.cat([train_indices, torch.arange(num_own, len(data.train_labels))])
-        self._validation = data.train_images[val_indices], data.train_labels[val_indices]
-        self.steps_per_epoch = config.steps_per_epoch(len(data.train_labels))
+        train_indices = val_indices = torch.empty(0, dtype=torch.int64)
+        if num_own or not data.num_added:  # else all images are added ones, of which none is split off
+            train_indices, val_indices = split_validation(data.train_labels[:num_own], config.num_validation, config.seed)
+        added_indices = torch.arange(num_own, len(data.train_labels)).repeat(data.added_repeats)
+        self._train_indices = torch.cat([train_indices, added_indices])
+        self._validation = data.validation or (data.train_images[val_indices], data.train_labels[val_indices])
+        self.steps_per_epoch = math.ceil(len(self._train_indices) / config.batch_size)
         self.num_steps = self.steps_per_epoch * config.num_epochs
 
         self.model = MLP(config.hidden_sizes, config.activation, data.num_classes)
         initialize(self.model, config.initialization, self._generator)
+        if start is not None:
+            self.model.load_state_dict({name: torch.from_numpy(array) for name, array in start.items()})
         self._optimizer = Optimizer(config, self.model.parameters())
         self._passes: dict[int, Backprop] = {}
         # Now, since it measures products: those of a whole batch, and of the last of an epoch, which may be smaller.
@@ -185,7 +193,7 @@ class TrainState:
 
     def validate(self) -> tuple[float, float] | tuple[None, None]:
         """Return mean loss and accuracy on the validation images, or None for both if there are none."""
-        return self._evaluate(*self._validation) if self.config.num_validation else (None, None)
+        return self._evaluate(*self._validation) if len(self._validation[1]) else (None, None)
 
     def test(self) -> tuple[float, float]:
         """Return mean loss and accuracy on the test images."""

@@ -4,7 +4,7 @@ import streamlit as st
 
 from mnist_fc.analysis.probes import MAX_PROBES
 from mnist_fc.reading.reader import Reading, number, percent
-from mnist_fc.views import drawing, probes, tabs
+from mnist_fc.views import correction, drawing, probes, tabs
 from mnist_fc.views.components.images import figure, picture
 from mnist_fc.views.state import networks
 
@@ -50,6 +50,7 @@ def probabilities(readings: list[Reading]) -> None:
             st.error(f"{problem}. Press Clear and draw again.")
         else:
             st.html(_bars(readings[0]) if len(readings) == 1 else _digits(readings))
+        correction.panel(readings)
 
 
 def _pin() -> None:

@@ -12,7 +12,10 @@ from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views.components.chart import Axis, Series, heading, line_chart, powers_of_ten
 from mnist_fc.views.state import built_in, networks, shared
 
-SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
+MINE = "your digits"
+"""The series of the digits that are taught, in a lesson."""
+
+SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", MINE: "#e07b1a", "test": "#1f9d6b"}
 """One colour for each data set, the same everywhere and in both themes."""
 
 HEIGHT = 112
@@ -46,9 +49,14 @@ def explanation(snapshot: RunSnapshot, drawn: list[str]) -> str:
         if tests_each_epoch
         else f"**Test**: {num_test:,} images that the run never saw, measured once, at the end.",
     }
+    if snapshot.lesson:
+        said[MINE] = "**Your digits**: those that it is taught, as you drew them."
+        said["test"] = f"**Test**: MNIST's {num_test:,} test images, after each epoch."
     lines = [said[name] for name in drawn]
     if not drawn:
         return "The curves appear when the training begins."
+    if snapshot.lesson:
+        return " ".join(lines)
     if snapshot.id == built_in.ID:
         lines.insert(0, "These are the curves of the built-in network's own training, until you train one.")
     if tests_each_epoch:
@@ -60,7 +68,7 @@ def series_of(snapshot: RunSnapshot, what: Literal["loss", "accuracy"]) -> list[
     """Return the curves that have points: train, validation, test."""
     curves = {
         "train": train_curve(snapshot.steps, f"train_{what}"),
-        "validation": epoch_curve(snapshot.epochs, f"val_{what}"),
+        MINE if snapshot.lesson else "validation": epoch_curve(snapshot.epochs, f"val_{what}"),
         "test": test_curve(snapshot.epochs, snapshot.end, what),
     }
     series = []
@@ -113,7 +121,7 @@ def _chart(
 
 def step_domain(snapshot: RunSnapshot) -> tuple[float, float]:
     """Return the axis of steps: from 0 to one epoch, then to two, four, eight, ... and at most to the end of the run."""
-    steps_per_epoch = snapshot.config.steps_per_epoch(shared.num_train_images())
+    steps_per_epoch = snapshot.config.steps_per_epoch(snapshot.num_train_images(shared.num_train_images()))
     epochs = 1
     while epochs * steps_per_epoch < snapshot.last_step:
         epochs *= 2

@@ -56,7 +56,8 @@ def _diagnosis(snapshot: RunSnapshot | None) -> None:
             return
         # A failure is shown whatever moment is looked back at, so its remedy stays too.
         shown = snapshot if snapshot.state == "failed" else networks.at_chosen_step(snapshot)
-        found = diagnose(shown.config, shown.learning_rate, shown.steps, shown.epochs, shown.end)
+        # A lesson is judged by its scores: it is too short to stall, and without rehearsal it is meant to forget.
+        found = None if shown.lesson else diagnose(shown.config, shown.learning_rate, shown.steps, shown.epochs, shown.end)
         if snapshot.state == "failed":
             st.error(formatting.escape_markdown(snapshot.message), icon=":material/error:", width="stretch")
         elif snapshot.state == "stopped" and snapshot.message:

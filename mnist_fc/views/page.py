@@ -18,6 +18,7 @@ from mnist_fc.views import (
     environment,
     handwriting_test,
     live_network,
+    my_digits,
     notices,
     photo,
     preparation,
@@ -91,6 +92,7 @@ def live(seconds: float | None, look_seconds: float | None) -> None:
     preparation.panel(readings, network)
     photo.panel(network)
     tabs.panel(readings, network)
+    my_digits.keep()
     with looking_back:
         timeline.timeline(network)  # last: playback moves to the next step once everything of this one is drawn
     if has_ended:

@@ -90,12 +90,13 @@ def _progress(snapshot: RunSnapshot | None) -> float:
 
 
 def _total_images(snapshot: RunSnapshot) -> int:
-    return num_images_of_run(snapshot.config, shared.num_train_images())
+    return num_images_of_run(snapshot.config, snapshot.num_train_images(shared.num_train_images()))
 
 
 def _num_steps(snapshot: RunSnapshot) -> int:
     """Return the number of steps of the whole run; one with added data has more than computed from MNIST."""
-    return max(snapshot.config.steps_per_epoch(shared.num_train_images()) * snapshot.config.num_epochs, snapshot.last_step)
+    steps_per_epoch = snapshot.config.steps_per_epoch(snapshot.num_train_images(shared.num_train_images()))
+    return max(steps_per_epoch * snapshot.config.num_epochs, snapshot.last_step)
 
 
 def _progress_line(snapshot: RunSnapshot | None) -> str:

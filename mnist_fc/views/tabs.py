@@ -5,11 +5,12 @@ from collections.abc import Callable
 import streamlit as st
 
 from mnist_fc.reading.reader import Reading
-from mnist_fc.views import export, gradients, handwriting_test, inside, look_alikes, mistakes, runs, speed, why
+from mnist_fc.views import export, gradients, handwriting_test, inside, look_alikes, mistakes, my_digits, runs, speed, why
 from mnist_fc.views.components.component import Component
 from mnist_fc.views.state import networks
 
 WHY, INSIDE, SWEEP, SPEED = "Why this digit?", "Inside", "Sweep", "How fast is this machine?"
+TEACH = "Teach it your hand"
 
 Panel = Callable[[list[Reading], networks.Network], None]
 """Draws a tab, given how the drawing was just read and the network that read it."""
@@ -25,6 +26,7 @@ GROUPS: dict[str, dict[str, Panel]] = {
         "Look-alikes": look_alikes.panel,
     },
     "Your handwriting": {
+        TEACH: my_digits.panel,
         "Test your handwriting": lambda readings, network: handwriting_test.panel(network),
     },
     "Experiments": {

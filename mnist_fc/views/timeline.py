@@ -22,8 +22,8 @@ def timeline(network: networks.Network) -> None:
     data = {
         "run": run.id if run else None,
         "name": session.run_name(run) if run else "Built-in network",
-        "settings": f"{'-'.join(map(str, snapshot.config.layer_sizes))}, {snapshot.settings.in_words}",
-        "settingsMark": controls.settings_mark(snapshot.settings.latest),
+        "settings": f"{'-'.join(map(str, snapshot.config.layer_sizes))}, {snapshot.in_words}",
+        "settingsMark": None if snapshot.lesson else controls.settings_mark(snapshot.settings.latest),
         "steps": [step for step in snapshot.kept if step < newest],
         "newest": newest,
         "chosen": networks.chosen_step(snapshot),

@@ -86,7 +86,7 @@ class Timeline {
   compare() {
     if (!this.root.isConnected) return this.page.disconnect();
     const panel = document.querySelector(".panel-settings");
-    this.note.hidden = this.use.hidden = !this.data.run || !panel || panel.dataset.settings === this.data.settingsMark;
+    this.note.hidden = this.use.hidden = !this.data.run || !this.data.settingsMark || !panel || panel.dataset.settings === this.data.settingsMark;
   }
 
   nearest(step) {

@@ -1,0 +1,132 @@
+"""Teach a network a person's digits: the settings, and how well digits are read that it was not taught."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import torch
+
+from mnist_fc.config import DEFAULT_THREADS, Activation, TrainConfig
+from mnist_fc.data.lesson import Lesson
+from mnist_fc.data.mnist import Mnist
+from mnist_fc.network.mlp import MLP
+from mnist_fc.records import EndRecord, HeldOutRecord, Record, Weights, WeightsRecord
+from mnist_fc.training.engine import train
+from mnist_fc.training.train_state import TrainState
+
+LARGE = 500_000
+"""Networks with more parameters than this learn in smaller steps, since they fit MNIST more closely already."""
+
+SHARE, SHARE_OF_LARGE = 0.2, 0.1
+"""The share of the images that are the digits taught, and that of large networks."""
+
+NUM_FOLDS = 3
+"""Parts of the digits taught. Each part is read by a network that was taught the others."""
+
+
+def settings(
+    hidden_sizes: tuple[int, ...], activation: Activation = "relu", *, threads: int = DEFAULT_THREADS, seed: int = 0
+) -> TrainConfig:
+    """Return the settings with which a network with these layers is taught; README.md says how they were chosen."""
+    config = TrainConfig(
+        hidden_sizes=hidden_sizes,
+        activation=activation,
+        learning_rate=3e-3,
+        schedule="one_cycle",
+        batch_size=256,
+        num_epochs=5,
+        label_smoothing=0.02,
+        augmentation="elastic",
+        num_validation=0,
+        threads=threads,
+        seed=seed,
+    )
+    if not _is_large(config.num_parameters):
+        return config
+    return config.replace(learning_rate=1e-4, schedule="cosine", label_smoothing=0.0, dropout=0.1)
+
+
+def lesson_for(model: MLP, images: np.ndarray, labels: np.ndarray, *, rehearses: bool = True, parent: str = "") -> Lesson:
+    """Return the lesson that teaches `model` these digits; see Lesson for the rest. Raises DataError."""
+    start = {name: tensor.numpy() for name, tensor in model.state_copy().items()}
+    share = SHARE_OF_LARGE if _is_large(model.num_parameters) else SHARE
+    return Lesson(images, labels, start, rehearses, share, parent)
+
+
+def _is_large(num_parameters: int) -> bool:
+    return num_parameters > LARGE
+
+
+def _continue(_training: TrainState) -> bool:
+    return True
+
+
+def teach(
+    config: TrainConfig,
+    mnist: Mnist,
+    lesson: Lesson,
+    on_step: Callable[[TrainState], bool] = _continue,
+    state: Mapping[str, np.ndarray] | None = None,
+) -> Iterator[Record]:
+    """Train as `train` does, on `lesson`. Before the end of a run that is done comes a HeldOutRecord, if there is one.
+
+    Of its epochs, the validation results are those of the digits taught, as they were drawn. Raises what `train` raises.
+    """
+    for record in train_lesson(config, mnist, lesson, on_step, state):
+        if isinstance(record, EndRecord) and record.outcome == "done" and lesson.start is not None:
+            digits = read_held_out(config, mnist, lesson, on_step)
+            if digits is not None:
+                yield HeldOutRecord(record.step, record.epoch, digits)
+        yield record
+
+
+def train_lesson(
+    config: TrainConfig,
+    mnist: Mnist,
+    lesson: Lesson,
+    on_step: Callable[[TrainState], bool] = _continue,
+    state: Mapping[str, np.ndarray] | None = None,
+) -> Iterator[Record]:
+    """Train on `lesson` and yield the records of `train`."""
+    return train(config, lesson.data(mnist, config.seed), on_step, state, start=lesson.start)
+
+
+def read_held_out(
+    config: TrainConfig, mnist: Mnist, lesson: Lesson, on_step: Callable[[TrainState], bool] = _continue
+) -> tuple[int, ...] | None:
+    """Return as what each digit taught is read by a network that was taught only the others; None for a single digit.
+
+    The digits are divided into NUM_FOLDS parts, each with as many of every digit as possible, and each part is held out of one
+    lesson. None, too, if `on_step` ends a training.
+    """
+    count = len(lesson.labels)
+    num_folds = min(NUM_FOLDS, count)
+    if num_folds < 2:
+        return None
+    folds = np.empty(count, np.int64)
+    folds[np.argsort(lesson.labels, kind="stable")] = np.arange(count) % num_folds
+    digits = np.empty(count, np.int64)
+    for fold in range(num_folds):
+        held_out = folds == fold
+        others = lesson.only(~held_out)
+        for record in train_lesson(config, mnist, others, on_step):
+            match record:
+                case WeightsRecord():
+                    weights = record.weights
+                case EndRecord(outcome=outcome) if outcome != "done":
+                    return None
+        digits[held_out] = predictions(network(config, weights), lesson.images[held_out])
+    return tuple(digits.tolist())
+
+
+def network(config: TrainConfig, weights: Weights) -> MLP:
+    """Return the network of a run with `config`; it shares the memory of `weights`."""
+    model = MLP(config.hidden_sizes, config.activation)
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, assign=True)
+    return model.eval()
+
+
+@torch.inference_mode()
+def predictions(model: MLP, images: np.ndarray) -> np.ndarray:
+    """Return the most probable digit of each image, int64 (n,), for `images` uint8 (n, 784)."""
+    digits: np.ndarray = model(torch.from_numpy(images).float().mul_(1 / 255)).argmax(1).numpy()
+    return digits

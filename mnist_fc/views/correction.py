@@ -1,0 +1,122 @@
+"""The row of buttons under the bars that says what a drawing is. A drawing with a label joins My digits."""
+
+import numpy as np
+import streamlit as st
+
+from mnist_fc.config import NUM_CLASSES
+from mnist_fc.data.errors import DataError
+from mnist_fc.data.my_digits import MyDigit
+from mnist_fc.reading.reader import Reading, number
+from mnist_fc.views import drawing, tabs, teaching
+from mnist_fc.views.components.component import Component, browser_value
+from mnist_fc.views.state import networks, session, sync
+from mnist_fc.views.state.tray import tray
+
+ASK = "Read wrong? Press what it is."
+
+_row = Component("correction", "<div class='correction' role='group'></div>")
+
+
+def panel(readings: list[Reading]) -> None:
+    """Draw the row, and below it the button that teaches, or a question about the last press."""
+    with st.container(key="correction", gap="small"):
+        data = {
+            "parts": [{"read": number([reading]), "label": _label(reading)} for reading in readings],
+            "isEnabled": any(reading.image is not None for reading in readings),
+            "words": _words(readings),
+        }
+        _row.show("correction_row", data, on_label_change=_press)
+        with st.container(key="after_correction", horizontal=True, gap="small"):
+            if _doubted(readings):
+                st.button("Add it anyway", key="add_anyway", on_click=_add_anyway)
+                st.button("Cancel", key="add_not", on_click=_forget_doubted)
+            else:
+                teaching.button("teach_here", lambda: tabs.open_tab(tabs.TEACH))
+
+
+def _words(readings: list[Reading]) -> str:
+    """Return what the row says: what to press, or what the last press did."""
+    problem, of = st.session_state.get("correction_problem", ("", None))
+    if problem and of == drawing.canvas().strokes:
+        return f"{problem[0].upper()}{problem[1:]}."
+    if _doubted(readings):
+        return "This does not look like a digit."
+    labels = [label for reading in readings if (label := _label(reading)) is not None]
+    if not labels:
+        return ASK
+    said = ", ".join("none" if label == "none" else f"a {label}" for label in labels)
+    return f"In My digits as {said}."
+
+
+def _image(reading: Reading) -> np.ndarray | None:
+    """Return the image of a reading as My digits keeps it, uint8 (28, 28); None for an empty canvas."""
+    return None if reading.image is None else np.rint(reading.image * 255).astype(np.uint8)
+
+
+def _label(reading: Reading) -> int | str | None:
+    """Return the label that the person gave what was read, "none" for "not a digit"; None if they gave none."""
+    image = _image(reading)
+    place = None if image is None else tray().find(image)
+    if place is None:
+        return None
+    label = tray().digits[place].label
+    return "none" if label is None else label
+
+
+def _press() -> None:
+    """Give a label to what is drawn. The browser is not trusted."""
+    match browser_value("correction_row", "label"):
+        case [int(part), None | int() as label] if label is None or 0 <= label < NUM_CLASSES:
+            pass
+        case _:
+            return
+    sync.receive()
+    canvas = drawing.canvas()
+    canvas.receive()  # the strokes that the press is about
+    _report("")
+    st.session_state.doubted_digit = None
+    readings = drawing.read(networks.network())
+    if not 0 <= part < len(readings) or (image := _image(readings[part])) is None:
+        _report("draw a digit first")
+        return
+    is_whole = len(readings) == 1 and canvas.covered_by is None
+    try:
+        digit = MyDigit(label, image, tuple(canvas.strokes) if is_whole else ())
+    except DataError as error:
+        _report(str(error))
+        return
+    if label is not None and readings[part].problem == "no digit":
+        st.session_state.doubted_digit = digit
+    else:
+        add(digit)
+
+
+def add(*digits: MyDigit) -> None:
+    """Add digits to My digits, or note why that is not possible."""
+    try:
+        tray().add(*digits)
+    except DataError as error:
+        _report(str(error))
+        session.log_rejected(f"a digit: {error}")
+
+
+def _report(problem: str) -> None:
+    """Say what is wrong with the last press, for as long as the drawing stays as it is."""
+    st.session_state.correction_problem = problem, drawing.canvas().strokes
+
+
+def _doubted(readings: list[Reading]) -> MyDigit | None:
+    """Return the digit that waits for a second press since it does not look like one; None once something else is drawn."""
+    digit: MyDigit | None = st.session_state.get("doubted_digit")
+    images = [_image(reading) for reading in readings]
+    return digit if digit and any(image is not None and np.array_equal(image, digit.image) for image in images) else None
+
+
+def _add_anyway() -> None:
+    if digit := st.session_state.get("doubted_digit"):
+        add(digit)
+    _forget_doubted()
+
+
+def _forget_doubted() -> None:
+    st.session_state.doubted_digit = None

@@ -1,0 +1,274 @@
+"""Teach the network that reads the person's own digits, and show what that gained and what it cost."""
+
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import streamlit as st
+
+from mnist_fc.data.lesson import Lesson
+from mnist_fc.data.my_digits import images_and_labels
+from mnist_fc.network.mlp import MLP
+from mnist_fc.reading.reader import Reader, Reading, number, percent
+from mnist_fc.server.run import Run, RunSnapshot
+from mnist_fc.server.scheduler import JobRejected
+from mnist_fc.training.lesson_scores import LessonScores, Score, in_words, lesson_scores
+from mnist_fc.training.teaching import lesson_for, settings
+from mnist_fc.training.teaching import network as network_of
+from mnist_fc.views import controls
+from mnist_fc.views.components.images import picture
+from mnist_fc.views.state import networks, session, shared, sync
+from mnist_fc.views.state.tray import tray
+
+BEGIN_SECONDS = 0.4
+"""The time that a click waits for the lesson to begin."""
+
+SCRATCH_SIZES = (256,)
+"""The hidden layer of a network that begins with random weights."""
+
+_scoring = threading.Lock()
+
+
+def button(key: str, then: Callable[[], object] = lambda: None) -> None:
+    """Draw the button that teaches; `then` is called after it was pressed."""
+
+    def press() -> None:
+        begin(rehearses=True, from_scratch=False)
+        then()
+
+    count = tray().num_digits
+    label = f"Teach the network my {count} digits" if count > 1 else "Teach the network my digit"
+    st.button(
+        label if count else "Teach the network my digits",
+        key=key,
+        type="primary" if count else "secondary",
+        disabled=not count or _is_teaching(),
+        on_click=press,
+        width="stretch",
+    )
+
+
+def begin(*, rehearses: bool, from_scratch: bool) -> None:
+    """Queue a lesson for the network that reads, or for a new one, and show it. A double click begins one."""
+    sync.receive()
+    state = st.session_state
+    images, labels = images_and_labels(tray().digits)
+    if _is_teaching() or not len(labels):
+        return
+    state.lesson_problem = ""
+    panel_config = controls.config()
+    network = networks.network()
+    model = network.reader.model
+    if from_scratch:
+        lesson = Lesson(images, labels, None, rehearses=False)
+        config = settings(SCRATCH_SIZES)
+    else:
+        lesson = lesson_for(model, images, labels, rehearses=rehearses, parent=network.name)
+        config = settings(model.hidden_sizes, model.activation_name)
+    config = config.replace(threads=panel_config.threads, seed=panel_config.seed)
+    try:
+        run = shared.scheduler().start(config, session.session_id(), lesson)
+    except JobRejected as busy:
+        state.lesson_problem = f"{busy}. Press again when one of them has ended."
+        return
+    before = session.watched_run()
+    chosen = networks.chosen_step(networks.shown_run())
+    state.setdefault("before_lessons", {})[run.id] = networks.source(), before.id if before else None, chosen
+    run.detached = session.is_detached()
+    session.watch(run)
+    session.choose_source("run")
+    run.wait_until_state("running", "done", "failed", "waiting", timeout=BEGIN_SECONDS)
+
+
+def panel(readings: list[Reading], network: networks.Network) -> None:
+    """Draw what can be taught, and what the lesson that is shown gained and cost."""
+    state = st.session_state
+    if problem := state.get("lesson_problem"):
+        st.warning(problem)
+    button("teach")
+    switches = st.container(horizontal=True, gap="small", key="other_lessons")
+    has_digits, is_teaching = bool(tray().num_digits), _is_teaching()
+    switches.button(
+        "Without rehearsal",
+        key="teach_without_rehearsal",
+        disabled=not has_digits or is_teaching,
+        on_click=begin,
+        kwargs={"rehearses": False, "from_scratch": False},
+    )
+    switches.button(
+        "Train only on my digits",
+        key="teach_from_scratch",
+        disabled=not has_digits or is_teaching,
+        on_click=begin,
+        kwargs={"rehearses": False, "from_scratch": True},
+    )
+    run = session.watched_run()
+    snapshot = run.snapshot() if run else None
+    if run is None or snapshot is None or snapshot.lesson is None:
+        st.caption(
+            f"**Teach** starts from {network.name} and takes a few seconds. Each batch mixes your digits with MNIST's, so that "
+            "the network does not forget those. **Without rehearsal** it sees yours alone: watch it forget. **Train only on my "
+            "digits** begins a new network, which never sees MNIST."
+        )
+        return
+    with st.container(key="lesson"):
+        _lesson(run, snapshot, readings)
+
+
+def _is_teaching() -> bool:
+    run = session.watched_run()
+    return run is not None and run.is_active and run.lesson is not None
+
+
+def _lesson(run: Run, snapshot: RunSnapshot, readings: list[Reading]) -> None:
+    """Draw the lesson that is shown: its progress, and once it is done, its scores and what one can do with them."""
+    lesson = snapshot.lesson
+    assert lesson
+    how = "Without rehearsal" if lesson.start and not lesson.rehearses else "" if lesson.start else "Only your digits"
+    count = len(lesson.labels)
+    st.markdown(f"#### {how + ': ' if how else ''}{count} {'digit' if count == 1 else 'digits'} taught")
+    if snapshot.is_active or not snapshot.weights:
+        num_steps = snapshot.config.num_epochs * snapshot.config.steps_per_epoch(lesson.num_images)
+        is_taught = snapshot.last_step >= num_steps and snapshot.is_active
+        st.caption(
+            "Taught. To measure fairly, each of your digits is now read by a network that was not taught it."
+            if is_taught
+            else "Teaching. The curves above show how MNIST's test digits and yours are read."
+        )
+        return
+    if snapshot.state == "failed":
+        st.caption("The lesson failed; the notice above says why. The network that you taught is unchanged.")
+        return
+    scores = scores_of(snapshot)
+    st.html(_table(scores, snapshot, readings))
+    st.markdown(f"**{in_words(scores)}**")
+    if lesson.start is None:
+        st.caption(
+            f"{count} digits of one hand say little about how others write: MNIST's 60,000 are by hundreds of people, so a "
+            "network needs many hands to read them."
+        )
+        _take_back(run, "Back to the network before")
+        return
+    if run.id == st.session_state.get("kept_lesson"):
+        st.caption("Kept. This network reads from now on; teach it again whenever you like.")
+        return
+    with st.container(horizontal=True, gap="small"):
+        st.button("Keep", key="lesson_keep", type="primary", on_click=_keep, args=(run,))
+        _take_back(run, "Undo the lesson")
+
+
+def _take_back(run: Run, label: str) -> None:
+    st.button(label, key="lesson_undo", icon=":material/undo:", on_click=_undo, args=(run,))
+
+
+def _keep(run: Run) -> None:
+    """Let the taught network read from now on."""
+    st.session_state.kept_lesson = run.id
+    session.choose_source("run")
+
+
+def _undo(run: Run) -> None:
+    """Return to what read before the lesson; if that is gone, to the weights with which the lesson began."""
+    sync.receive()
+    if session.watched_run() is not run:
+        return
+    source, run_id, step = st.session_state.get("before_lessons", {}).get(run.id, ("", None, None))
+    before = shared.scheduler().run(run_id)
+    if not source or (run_id and before is None):
+        networks.choose_step(run.snapshot(), 0)
+        return
+    session.watch(before)
+    session.choose_source(source)
+    if before and step is not None:
+        networks.choose_step(before.snapshot(), step)
+
+
+def scores_of(snapshot: RunSnapshot) -> LessonScores:
+    """Return the scores of a lesson that has ended; they are computed once."""
+    assert snapshot.weights
+    with _scoring:
+        return _scores(_Ended(snapshot), snapshot.weights.step, snapshot.held_out)
+
+
+class _Ended:
+    """A lesson's snapshot, equal to every other of the same run."""
+
+    def __init__(self, snapshot: RunSnapshot) -> None:
+        self.snapshot = snapshot
+
+    def __hash__(self) -> int:
+        return hash(self.snapshot.id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Ended) and other.snapshot.id == self.snapshot.id
+
+
+@lru_cache(maxsize=16)
+def _scores(ended: _Ended, _step: int, held_out: tuple[int, ...] | None) -> LessonScores:
+    lesson = ended.snapshot.lesson
+    assert lesson
+    data = shared.mnist()
+    return lesson_scores(
+        parent(ended.snapshot), networks.newest_reader(ended.snapshot).model, lesson, held_out, data.test_images, data.test_labels
+    )
+
+
+def parent(snapshot: RunSnapshot) -> MLP | None:
+    """Return the network that a lesson began with; None for random weights."""
+    lesson = snapshot.lesson
+    return network_of(snapshot.config, lesson.start) if lesson and lesson.start else None
+
+
+def _table(scores: LessonScores, snapshot: RunSnapshot, readings: list[Reading]) -> str:
+    """Return the four comparisons as an HTML table."""
+    lesson = snapshot.lesson
+    assert lesson
+    rows = [
+        _drawing_row(snapshot, readings),
+        _row("Your digits", "each read by a network that was not taught it", scores.held_out),
+        _row("MNIST", f"{scores.mnist.count:,} test digits", scores.mnist),
+        _row("Other people", f"{scores.others.count} digits drawn with a pen", scores.others),
+    ]
+    head = "<tr><th></th><th>before</th><th>after</th><th>change</th></tr>"
+    return f"<table class='lesson'><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _drawing_row(snapshot: RunSnapshot, readings: list[Reading]) -> str:
+    images = [reading.image for reading in readings if reading.image is not None]
+    if not images:
+        return "<tr><th>This drawing</th><td>-</td><td>-</td><td></td></tr>"
+    seen = "".join(picture(image, "this drawing") for image in images)
+    before = parent(snapshot)
+    after = networks.newest_reader(snapshot)
+    cells = (
+        "-" if before is None else _read(Reader(before), images),
+        _read(after, images),
+    )
+    return f"<tr><th>This drawing {seen}</th><td>{cells[0]}</td><td>{cells[1]}</td><td></td></tr>"
+
+
+def _read(reader: Reader, images: list[np.ndarray]) -> str:
+    readings = reader.read_images(np.stack(images))
+    sure = f"<br><small>{percent(max(readings[0].probabilities))}</small>" if len(readings) == 1 else ""
+    return f"<b>{number(readings)}</b>{sure}"
+
+
+def _row(name: str, words: str, score: Score) -> str:
+    cells = [_share(score.before, score.count), _share(score.after, score.count)]
+    change = "" if score.change is None else f"{100 * score.change:+.2f} points" if score.count > 999 else _more(score)
+    direction = "" if not score.change else "better" if score.change > 0 else "worse"
+    shown = f"<td>{cells[0]}</td><td>{cells[1]}</td><td class='{direction}'>{change}</td>"
+    return f"<tr><th>{name}<small>{words}</small></th>{shown}</tr>"
+
+
+def _share(right: int | None, count: int) -> str:
+    if right is None:
+        return "-"
+    return f"{right / count:.2%}" if count > 999 else f"{right} of {count}"
+
+
+def _more(score: Score) -> str:
+    assert score.before is not None
+    assert score.after is not None
+    return f"{score.after - score.before:+d}"
