@@ -1,7 +1,7 @@
 """A lesson: the digits that a network is taught, the weights that it starts from, and what is rehearsed meanwhile."""
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from mnist_fc.records import Weights
 IMAGES_PER_EPOCH = 20_480
 """The images of an epoch of a lesson: 80 batches of 256."""
 
-MAX_REPEATS = 80
+MAX_REPEATS = 160
 """How often an epoch has each digit taught at most. A single digit repeated in every batch would crowd out the others."""
 
 
@@ -34,6 +34,8 @@ class Lesson:
     """The share of an epoch's images that are the digits taught, if MAX_REPEATS allows it. The rest is MNIST's."""
     parent: str = ""
     """The name of the network that is taught; empty for random weights."""
+    not_digits: np.ndarray = field(default_factory=lambda: np.zeros((0, 784), np.uint8))
+    """Drawings that are no digits: uint8 (m, 784). The network has no answer for them; whoever reads with it rejects their like."""
 
     def __post_init__(self) -> None:
         count = len(self.labels)
@@ -41,6 +43,8 @@ class Lesson:
             raise DataError(f"the lesson has {count:,} digits; it must have 1 to {MAX_DIGITS}")
         if self.images.shape != (count, 784) or self.images.dtype != np.uint8:
             raise DataError(f"the digits are {self.images.dtype} {self.images.shape}; they must be uint8 ({count}, 784)")
+        if self.not_digits.shape[1:] != (784,) or self.not_digits.dtype != np.uint8 or len(self.not_digits) > MAX_DIGITS:
+            raise DataError(f"what is no digit is {self.not_digits.dtype} {self.not_digits.shape}; it must be uint8 (m, 784)")
         if not 0 < self.share < 1:
             raise DataError(f"the share of the digits taught is {self.share}; it must be between 0 and 1")
         if not 0 <= self.labels.min() <= self.labels.max() <= 9:
@@ -89,6 +93,7 @@ class Lesson:
             rehearses=np.array(self.rehearses),
             share=np.array(self.share),
             parent=np.array(self.parent),
+            not_digits=self.not_digits,
             allow_pickle=False,
             **start,
         )
@@ -107,6 +112,7 @@ class Lesson:
                     rehearses=bool(file["rehearses"]),
                     share=float(file["share"]),
                     parent=str(file["parent"]),
+                    not_digits=file["not_digits"],
                 )
         except (OSError, LookupError, *DAMAGE) as error:
             raise DataError(f"{name} is not a lesson: {error!s:.200}") from None

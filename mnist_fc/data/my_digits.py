@@ -50,6 +50,11 @@ def images_and_labels(digits: Sequence[MyDigit]) -> tuple[np.ndarray, np.ndarray
     return images, np.array([digit.label for digit in chosen], np.int64)
 
 
+def not_digits(digits: Sequence[MyDigit]) -> np.ndarray:
+    """Return the images of those that are no digits, uint8 (m, 784)."""
+    return _stack([digit for digit in digits if digit.label is None]).reshape(-1, 784)
+
+
 def to_npz(digits: Sequence[MyDigit]) -> bytes:
     """Return an .npz with the digits in MNIST's layout, x_train (n, 28, 28) and y_train (n,), and their strokes.
 

@@ -20,6 +20,7 @@ from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading import touching
 from mnist_fc.reading.doubt import doubtful, is_near, is_too_unsure
+from mnist_fc.reading.exceptions import Exceptions
 from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
 from mnist_fc.reading.rejection import network as rejection_network
 from mnist_fc.records import Weights
@@ -88,10 +89,11 @@ class FoundDigit:
 
 
 class Reader:
-    """Reads drawings with one network, whose weights must not change."""
+    """Reads drawings with one network, whose weights must not change, and with the `exceptions` that it was taught."""
 
-    def __init__(self, model: MLP) -> None:
+    def __init__(self, model: MLP, exceptions: Exceptions | None = None) -> None:
         self.model = model.eval()
+        self._exceptions = exceptions
         rejection_network()  # so that a missing file is reported now and not at the first drawing
 
     @classmethod
@@ -103,11 +105,11 @@ class Reader:
         return cls(load_checkpoint(checkpoint or SHIPPED))
 
     @classmethod
-    def from_weights(cls, weights: Weights, config: TrainConfig) -> "Reader":
+    def from_weights(cls, weights: Weights, config: TrainConfig, exceptions: Exceptions | None = None) -> "Reader":
         """Return a reader with the weights of a run with `config`. It shares their memory, so they must not change."""
         model = MLP(config.hidden_sizes, config.activation)
         model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, assign=True)
-        return cls(model)
+        return cls(model, exceptions)
 
     def read(self, rgba: np.ndarray) -> Reading:
         """Read a drawing, uint8 (H, W, 4), as one digit. Raises DrawingError for any other array."""
@@ -220,7 +222,10 @@ class Reader:
     def read_images(self, images: np.ndarray) -> list[Reading]:
         """Read images that are already normalized, float32 (N, 28, 28), from 0 (paper) to 1 (ink)."""
         all_logits = self.model(torch.from_numpy(images.reshape(len(images), -1)))
-        return [_reading(*each) for each in zip(images, all_logits, log_odds(images).tolist(), strict=True)]
+        odds = log_odds(images)
+        if self._exceptions:
+            odds = self._exceptions.applied(images, odds)
+        return [_reading(*each) for each in zip(images, all_logits, odds.tolist(), strict=True)]
 
 
 def _reading(image: np.ndarray, logits: torch.Tensor, odds: float) -> Reading:

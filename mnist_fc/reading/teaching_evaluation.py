@@ -7,6 +7,7 @@ import numpy as np
 
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.data.mnist import DataError, Mnist
+from mnist_fc.data.my_digits import MyDigit
 from mnist_fc.data.pen_digits import CONDITIONS, PenDigits, images
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.evaluation import Interval, mean_interval
@@ -72,7 +73,10 @@ def evaluate_teaching(
     for writer in np.unique(digits.writers).tolist():
         taught = _examples(digits, writer, num_examples)
         others = (digits.writers == writer) & ~taught
-        lesson = lesson_for(model, pixels[taught], digits.labels[taught], rehearses=rehearses)
+        own = [
+            MyDigit(int(label), image.reshape(28, 28)) for image, label in zip(pixels[taught], digits.labels[taught], strict=True)
+        ]
+        lesson = lesson_for(model, own, rehearses=rehearses)
         for record in train_lesson(config, mnist, lesson):
             match record:
                 case WeightsRecord():

@@ -1,6 +1,6 @@
 """Teach a network a person's digits: the settings, and how well digits are read that it was not taught."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ import torch
 from mnist_fc.config import DEFAULT_THREADS, Activation, TrainConfig
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.data.mnist import Mnist
+from mnist_fc.data.my_digits import MyDigit, images_and_labels, not_digits
 from mnist_fc.network.mlp import MLP
 from mnist_fc.records import EndRecord, HeldOutRecord, Record, Weights, WeightsRecord
 from mnist_fc.training.engine import train
@@ -45,11 +46,12 @@ def settings(
     return config.replace(learning_rate=1e-4, schedule="cosine", label_smoothing=0.0, dropout=0.1)
 
 
-def lesson_for(model: MLP, images: np.ndarray, labels: np.ndarray, *, rehearses: bool = True, parent: str = "") -> Lesson:
-    """Return the lesson that teaches `model` these digits; see Lesson for the rest. Raises DataError."""
-    start = {name: tensor.numpy() for name, tensor in model.state_copy().items()}
-    share = SHARE_OF_LARGE if _is_large(model.num_parameters) else SHARE
-    return Lesson(images, labels, start, rehearses, share, parent)
+def lesson_for(model: MLP | None, digits: Sequence[MyDigit], *, rehearses: bool = True, parent: str = "") -> Lesson:
+    """Return the lesson that teaches `model` these digits, or a new network; see Lesson for the rest. Raises DataError."""
+    images, labels = images_and_labels(digits)
+    start = {name: tensor.numpy() for name, tensor in model.state_copy().items()} if model else None
+    share = SHARE_OF_LARGE if model and _is_large(model.num_parameters) else SHARE
+    return Lesson(images, labels, start, rehearses, share, parent, not_digits(digits))
 
 
 def _is_large(num_parameters: int) -> bool:

@@ -7,8 +7,6 @@ from functools import lru_cache
 import numpy as np
 import streamlit as st
 
-from mnist_fc.data.lesson import Lesson
-from mnist_fc.data.my_digits import images_and_labels
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader, Reading, number, percent
 from mnist_fc.server.run import Run, RunSnapshot
@@ -53,18 +51,17 @@ def begin(*, rehearses: bool, from_scratch: bool) -> None:
     """Queue a lesson for the network that reads, or for a new one, and show it. A double click begins one."""
     sync.receive()
     state = st.session_state
-    images, labels = images_and_labels(tray().digits)
-    if _is_teaching() or not len(labels):
+    if _is_teaching() or not tray().num_digits:
         return
     state.lesson_problem = ""
     panel_config = controls.config()
     network = networks.network()
     model = network.reader.model
     if from_scratch:
-        lesson = Lesson(images, labels, None, rehearses=False)
+        lesson = lesson_for(None, tray().digits, rehearses=False)
         config = settings(SCRATCH_SIZES)
     else:
-        lesson = lesson_for(model, images, labels, rehearses=rehearses, parent=network.name)
+        lesson = lesson_for(model, tray().digits, rehearses=rehearses, parent=network.name)
         config = settings(model.hidden_sizes, model.activation_name)
     config = config.replace(threads=panel_config.threads, seed=panel_config.seed)
     try:

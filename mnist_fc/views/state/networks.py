@@ -9,9 +9,11 @@ import streamlit as st
 from mnist_fc.analysis.results import test_result
 from mnist_fc.analysis.settings_check import Suggestion, suggest_settings
 from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError
+from mnist_fc.data.lesson import Lesson
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError, Loaded
 from mnist_fc.network.mlp import MLP
+from mnist_fc.reading.exceptions import Exceptions
 from mnist_fc.reading.reader import Reader
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views.state import built_in
@@ -139,7 +141,7 @@ def network() -> Network:
     run = None if snapshot.id == built_in.ID else snapshot
     if (step := chosen_step(snapshot)) is not None:
         try:
-            return Network(Reader(kept_model(snapshot, step)), run, step, is_newest=False)
+            return Network(Reader(kept_model(snapshot, step), exceptions(snapshot)), run, step, is_newest=False)
         except (CheckpointError, ConfigError) as error:  # the weights could be read when they were chosen
             state.chosen_step = snapshot.id, None
             state.chosen_step_problem = snapshot.id, _not_shown(step, error)
@@ -151,7 +153,17 @@ def network() -> Network:
 def newest_reader(run: RunSnapshot) -> Reader:
     """Return a reader with the newest weights of a run that has some, which are not copied: they can take 57 MB."""
     assert run.weights
-    return Reader.from_weights(run.weights.weights, run.config)
+    return Reader.from_weights(run.weights.weights, run.config, exceptions(run))
+
+
+def exceptions(run: RunSnapshot) -> Exceptions | None:
+    """Return what a lesson says about drawings like those that it teaches; None for another run."""
+    return _exceptions(run.lesson) if run.lesson else None
+
+
+@lru_cache(maxsize=16)
+def _exceptions(lesson: Lesson) -> Exceptions:
+    return Exceptions(lesson.images, lesson.not_digits)
 
 
 @lru_cache(maxsize=4)
