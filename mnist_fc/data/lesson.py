@@ -35,7 +35,7 @@ class Lesson:
     parent: str = ""
     """The name of the network that is taught; empty for random weights."""
     not_digits: np.ndarray = field(default_factory=lambda: np.zeros((0, 784), np.uint8))
-    """Drawings that are no digits: uint8 (m, 784). The network has no answer for them; whoever reads with it rejects their like."""
+    """Drawings that are no digits: uint8 (m, 784). The network has no answer for them; a reader that has it rejects their like."""
 
     def __post_init__(self) -> None:
         count = len(self.labels)
