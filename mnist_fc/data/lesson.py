@@ -35,12 +35,14 @@ class Lesson:
     parent: str = ""
     """The name of the network that is taught; empty for random weights."""
     not_digits: np.ndarray = field(default_factory=lambda: np.zeros((0, 784), np.uint8))
-    """Drawings that are no digits: uint8 (m, 784). The network has no answer for them; a reader that has it rejects their like."""
+    """Drawings that are no digits: uint8 (m, 784). A reader with the taught network rejects their like."""
 
     def __post_init__(self) -> None:
         count = len(self.labels)
         if not 1 <= count <= MAX_DIGITS:
             raise DataError(f"the lesson has {count:,} digits; it must have 1 to {MAX_DIGITS}")
+        if self.labels.shape != (count,) or self.labels.dtype != np.int64:
+            raise DataError(f"the labels are {self.labels.dtype} {self.labels.shape}; they must be int64 ({count},)")
         if self.images.shape != (count, 784) or self.images.dtype != np.uint8:
             raise DataError(f"the digits are {self.images.dtype} {self.images.shape}; they must be uint8 ({count}, 784)")
         if self.not_digits.shape[1:] != (784,) or self.not_digits.dtype != np.uint8 or len(self.not_digits) > MAX_DIGITS:
@@ -60,7 +62,7 @@ class Lesson:
     @property
     def num_rehearsed(self) -> int:
         """The number of MNIST's images in an epoch."""
-        return IMAGES_PER_EPOCH - self.repeats * len(self.labels) if self.rehearses else 0
+        return max(0, IMAGES_PER_EPOCH - self.repeats * len(self.labels)) if self.rehearses else 0
 
     @property
     def num_images(self) -> int:
@@ -114,5 +116,5 @@ class Lesson:
                     parent=str(file["parent"]),
                     not_digits=file["not_digits"],
                 )
-        except (OSError, LookupError, *DAMAGE) as error:
+        except (OSError, LookupError, AttributeError, *DAMAGE) as error:
             raise DataError(f"{name} is not a lesson: {error!s:.200}") from None

@@ -20,6 +20,9 @@ MAX_DIGITS = 500
 MAX_BYTES = 16 * 2**20
 """The size of a file of MAX_DIGITS digits with more strokes than a hand draws."""
 
+MAX_UNZIPPED_BYTES = 2 * MAX_BYTES
+"""Of all arrays. A small file may unzip to many gigabytes, and points take more memory than in the file."""
+
 FILE_NAME = "my_digits.npz"
 
 
@@ -96,7 +99,11 @@ def from_npz(content: bytes, name: str) -> list[MyDigit]:
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+            if sum(member.file_size for member in file.zip.infolist()) > MAX_UNZIPPED_BYTES:
+                raise DataError(f"{name} has more than {MAX_UNZIPPED_BYTES // 2**20} MB unzipped; {MAX_DIGITS} digits have less")
+            arrays = {key: np.asarray(file[key]) for key in file.files}  # other members are bytes
+    except DataError:
+        raise
     except (OSError, *DAMAGE):
         raise DataError(f"{name} is damaged, or not an .npz of digits") from None
     if missing := [key for key in ("x_train", "y_train") if key not in arrays]:
@@ -116,7 +123,7 @@ def from_npz(content: bytes, name: str) -> list[MyDigit]:
         return [*digits, *(MyDigit(None, image) for image in others)]
     except (DataError, DrawingError) as error:
         raise DataError(f"{name}: {error}") from None
-    except (IndexError, *DAMAGE):
+    except (LookupError, *DAMAGE):
         raise DataError(f"{name} has strokes that do not belong to its digits") from None
 
 
@@ -125,7 +132,7 @@ def _stack(digits: Sequence[MyDigit]) -> np.ndarray:
 
 
 def _strokes(arrays: dict[str, np.ndarray], count: int) -> list[tuple[Stroke, ...]]:
-    """Return the strokes of `count` digits; none for a file without strokes. Raises what slicing wrong arrays raises."""
+    """Return the strokes of `count` digits; none for a file without strokes. Raises what wrong arrays raise."""
     if "points" not in arrays:
         return [()] * count
     points, widths = arrays["points"].astype(np.float64), arrays["width"].astype(np.float64)

@@ -62,6 +62,11 @@ class Reading:
     """The log odds that the image is a digit at all, by the rejection rule."""
 
     @property
+    def pixels(self) -> np.ndarray | None:
+        """The image in whole numbers: uint8 (28, 28), 0 paper to 255 ink."""
+        return None if self.image is None else np.rint(self.image * 255).astype(np.uint8)
+
+    @property
     def is_close(self) -> bool:
         """Whether the runner-up may be the right digit."""
         return self.runner_up is not None and self.probabilities[self.runner_up] >= CLOSE_PROBABILITY

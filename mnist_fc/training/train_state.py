@@ -56,7 +56,7 @@ class TrainState:
     def __init__(
         self, config: TrainConfig, data: Mnist, group: ProcessGroup = SINGLE_PROCESS, start: Weights | None = None
     ) -> None:
-        """Begin with the weights of `start`, which must fit, or with random ones."""
+        """Begin with the weights of `start`, or with random ones. Raises DataError, and StateError if `start` does not fit."""
         torch.set_num_threads(config.threads)
         torch.set_flush_denormal(True)  # as kernels.py does; this may be another thread
         self.config = config
@@ -84,7 +84,7 @@ class TrainState:
         self.model = MLP(config.hidden_sizes, config.activation, data.num_classes)
         initialize(self.model, config.initialization, self._generator)
         if start is not None:
-            self.model.load_state_dict({name: torch.from_numpy(array) for name, array in start.items()})
+            self._begin_with(start)
         self._optimizer = Optimizer(config, self.model.parameters())
         self._passes: dict[int, Backprop] = {}
         # Now, since it measures products: those of a whole batch, and of the last of an epoch, which may be smaller.
@@ -240,6 +240,12 @@ class TrainState:
         self._batches.set_order(tensors["order"].long())
         self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
         self._optimizer.restore(tensors)
+
+    def _begin_with(self, start: Weights) -> None:
+        try:
+            self.model.load_state_dict({name: torch.from_numpy(array) for name, array in start.items()})
+        except (RuntimeError, TypeError):
+            raise StateError("the weights to begin with are not those of a network with these settings") from None
 
     def check_group(self) -> None:
         """Raise ProcessGroupError unless all processes of the group have the same PyTorch, settings, data and initial weights."""

@@ -15,7 +15,7 @@ from mnist_fc.views.state import built_in, networks, shared
 MINE = "your digits"
 """The series of the digits that are taught, in a lesson."""
 
-SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", MINE: "#e07b1a", "test": "#1f9d6b"}
+SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour for each data set, the same everywhere and in both themes."""
 
 HEIGHT = 112
@@ -76,7 +76,8 @@ def series_of(snapshot: RunSnapshot, what: Literal["loss", "accuracy"]) -> list[
         finite = np.isfinite(curve.values)
         if finite.any():
             steps, values = curve.steps[finite].tolist(), curve.values[finite].tolist()
-            series.append(Series(name, SERIES_COLORS[name], steps, values, dots=name != "train"))
+            colour = SERIES_COLORS["validation" if name == MINE else name]
+            series.append(Series(name, colour, steps, values, dots=name != "train"))
     return series
 
 

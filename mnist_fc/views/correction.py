@@ -48,14 +48,9 @@ def _words(readings: list[Reading]) -> str:
     return f"In My digits as {said}."
 
 
-def _image(reading: Reading) -> np.ndarray | None:
-    """Return the image of a reading as My digits keeps it, uint8 (28, 28); None for an empty canvas."""
-    return None if reading.image is None else np.rint(reading.image * 255).astype(np.uint8)
-
-
 def _label(reading: Reading) -> int | str | None:
     """Return the label that the person gave what was read, "none" for "not a digit"; None if they gave none."""
-    image = _image(reading)
+    image = reading.pixels
     place = None if image is None else tray().find(image)
     if place is None:
         return None
@@ -76,7 +71,7 @@ def _press() -> None:
     _report("")
     st.session_state.doubted_digit = None
     readings = drawing.read(networks.network())
-    if not 0 <= part < len(readings) or (image := _image(readings[part])) is None:
+    if not 0 <= part < len(readings) or (image := readings[part].pixels) is None:
         _report("draw a digit first")
         return
     is_whole = len(readings) == 1 and canvas.covered_by is None
@@ -108,7 +103,7 @@ def _report(problem: str) -> None:
 def _doubted(readings: list[Reading]) -> MyDigit | None:
     """Return the digit that waits for a second press since it does not look like one; None once something else is drawn."""
     digit: MyDigit | None = st.session_state.get("doubted_digit")
-    images = [_image(reading) for reading in readings]
+    images = [reading.pixels for reading in readings]
     return digit if digit and any(image is not None and np.array_equal(image, digit.image) for image in images) else None
 
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from mnist_fc.config import NUM_CLASSES
+from mnist_fc.data.errors import DataError
+from mnist_fc.data.my_digits import MyDigit
 from mnist_fc.drawing.strokes import CANVAS_SIZE, Stroke, render
 from mnist_fc.reading.reader import Reading, number, percent
 from mnist_fc.views.components.canvas import BRUSH, Canvas, Press
 from mnist_fc.views.components.images import picture
 from mnist_fc.views.state import networks, session
+from mnist_fc.views.state.tray import tray
 
 KEY = "hand_canvas"
 
@@ -64,7 +67,8 @@ def panel(network: networks.Network) -> None:
         if readings:
             with st.container(key="hand_score"):
                 st.markdown(f"#### {_score(readings, network)}")
-            st.caption(f"Read by {network.name}.")
+            taught = f", {network.run.in_words}" if network.run and network.run.lesson else ""
+            st.caption(f"Read by {network.name}{taught}.")
         if digits.is_complete:
             _others(network)
         if _past():
@@ -166,6 +170,12 @@ def _others(network: networks.Network) -> None:
     with st.container(horizontal=True, gap="small"):
         st.button("Back", key="hand_back", icon=":material/arrow_back:", on_click=_back)
         st.button("Start again", key="hand_again", icon=":material/restart_alt:", on_click=_again)
+        images = [reading.pixels for reading in _readings(network)]
+        is_joined = all(image is not None and tray().find(image) is not None for image in images)
+        label = "In My digits" if is_joined else "Add to My digits"
+        st.button(label, key="hand_join", icon=":material/add:", disabled=is_joined, on_click=_join)
+    if problem := st.session_state.get("hand_problem"):
+        st.warning(problem)
 
 
 def _turn_to(canvas: Canvas, digits: Digits) -> None:
@@ -197,6 +207,18 @@ def _again() -> None:
     canvas, digits = _received()
     st.session_state.hand_past = [*_past(), digits][-MAX_SETS:]
     _turn_to(canvas, Digits())
+
+
+def _join() -> None:
+    """Add the ten digits to My digits."""
+    state, readings = st.session_state, _readings(networks.network())
+    state.hand_problem = ""
+    images = (reading.pixels for reading in readings)
+    drawn = enumerate(zip(_digits().drawn, images, strict=True))
+    try:
+        tray().add(*(MyDigit(label, image, strokes) for label, (strokes, image) in drawn if image is not None))
+    except DataError as error:
+        state.hand_problem = f"{error}."
 
 
 def _restore() -> None:

@@ -37,6 +37,8 @@ class Canvas {
     this.render();
     const surface = this.root.querySelector("canvas.upper-canvas");
     surface.setAttribute("aria-label", "Draw a digit here with the mouse, a pen or a finger");
+    surface.tabIndex = -1; // the keys 0 to 9 then say what was drawn; see correction.js
+    surface.addEventListener("pointerdown", () => surface.focus({ preventScroll: true }), { signal });
     this.pen = new Pen(surface, () => this.collect(), () => this.reload(), signal);
     for (const type of ["pointerdown", "pointerup"])
       window.addEventListener(type, (event) => this.pressDisabled(event), { capture: true, signal });

@@ -39,7 +39,7 @@ _FRONT_END = front_end()
 _STYLE = """
 .dc-toolbar { display: none !important }
 .dc-canvas { border-radius: 6px }
-.upper-canvas { cursor: crosshair }
+.upper-canvas { cursor: crosshair; outline: none }
 .paper { position: relative }
 .invitation { position: absolute; z-index: 20; left: 0; right: 0; bottom: 0.5rem; text-align: center; pointer-events: none }
 .invitation { font: 600 0.95rem "Source Sans", sans-serif; color: #1d4ed8 }

@@ -89,6 +89,8 @@ class Network:
         """A short description in Markdown, such as "784-500-10, preset fast"."""
         if self.file:
             return f"{self.layers}, loaded from {escape_markdown(self.file.name)}"
+        if self.run and self.run.lesson:
+            return f"{self.layers}, {self.run.in_words}"
         return f"{self.layers}, preset {self.run.settings.in_words}" if self.run else "the built-in network"
 
     @property

@@ -1,0 +1,306 @@
+"""Correcting a reading, My digits, and lessons: the tab "Teach it your hand" and the row of buttons under the bars."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from mnist_fc.config import PRESETS
+from mnist_fc.data.my_digits import MAX_DIGITS, MyDigit, from_npz
+from mnist_fc.drawing.strokes import Stroke, canvas_json
+from mnist_fc.server.run import Run
+from mnist_fc.views.state import shared
+from mnist_fc.views.state.tray import Tray, from_data, to_data
+from mnist_fc.views.tabs import TEACH
+from tests.support.session import (
+    Downloads,
+    component_data,
+    has_text,
+    new_app,
+    open_tab,
+    opened_app,
+    press,
+    press_again,
+    rerun,
+    send,
+    send_state,
+    set_tab,
+)
+from tests.support.waiting import wait_until
+
+SMALL = PRESETS["fast"].replace(hidden_sizes=(16,), num_epochs=1, num_validation=100, threads=1)
+SEVEN = Stroke(((80, 60), (200, 60), (130, 230)), 20)
+ONE = Stroke(((140, 50), (140, 230)), 20)
+SCRIBBLE = Stroke(((60, 60), (220, 200), (60, 200), (200, 50), (140, 240), (40, 120), (240, 130), (100, 40)), 20)
+
+pytestmark = pytest.mark.usefixtures("own_small_store")
+
+
+@pytest.fixture(scope="module")
+def small_run(own_small_store: None) -> Run:
+    run = shared.scheduler().start(SMALL)
+    wait_until(run, "done")
+    return run
+
+
+def draw(app: AppTest, *strokes: Stroke) -> AppTest:
+    data = component_data(app, "canvas_component")
+    log = {"session": data["session"], "first": data["done"] + 1, "raw": canvas_json(strokes)}
+    return send_state(app, "canvas_component", {"drawing": log})
+
+
+def say(app: AppTest, label: Any, part: Any = 0) -> AppTest:
+    return send(app, "correction_row", "label", [part, label])
+
+
+def row(app: AppTest) -> Any:
+    return component_data(app, "correction_row")
+
+
+def tray_of(app: AppTest) -> Tray:
+    tray: Tray = app.session_state["tray"]
+    return tray
+
+
+def labels(app: AppTest) -> list[int | None]:
+    return [digit.label for digit in tray_of(app).digits]
+
+
+def test_labelled_drawing_joins_my_digits_with_its_strokes() -> None:
+    app = say(draw(opened_app(), SEVEN), 7)
+    (digit,) = tray_of(app).digits
+    assert digit.label == 7
+    assert digit.strokes == (SEVEN,)
+    assert row(app)["parts"] == [{"read": "7", "label": 7}]
+    assert row(app)["words"] == "In My digits as a 7."
+
+
+def test_another_label_for_the_same_drawing_replaces_the_first() -> None:
+    app = say(say(draw(opened_app(), SEVEN), 1), 7)
+    assert labels(app) == [7]
+
+
+def test_each_digit_of_a_number_can_be_labelled() -> None:
+    left, right = Stroke(((60, 60), (60, 220)), 20), Stroke(((150, 60), (220, 60), (180, 230)), 20)
+    app = draw(opened_app(), left, right)
+    assert [part["read"] for part in row(app)["parts"]] == ["1", "7"]
+    say(app, 7, part=1)
+    (digit,) = tray_of(app).digits
+    assert (digit.label, digit.strokes) == (7, ())  # strokes belong to the whole number
+
+
+def test_none_marks_a_drawing_as_no_digit() -> None:
+    app = say(draw(opened_app(), SCRIBBLE), None)
+    assert labels(app) == [None]
+    assert row(app)["parts"][0]["label"] == "none"
+    assert app.button(key="teach_here").disabled  # there is no digit to teach
+
+
+def test_label_of_what_is_unlike_a_digit_is_asked_for_again() -> None:
+    app = say(draw(opened_app(), SCRIBBLE), 8)
+    assert labels(app) == []
+    assert row(app)["words"] == "This does not look like a digit."
+    press(app, "add_anyway")
+    assert labels(app) == [8]
+
+
+def test_question_about_a_scribble_is_gone_with_the_scribble() -> None:
+    app = say(draw(opened_app(), SCRIBBLE), 8)
+    press(app, "clear")
+    draw(app, SEVEN)
+    assert row(app)["words"] == "Read wrong? Press what it is."
+
+
+def test_empty_canvas_cannot_be_labelled() -> None:
+    app = press(draw(opened_app(), SEVEN), "clear")
+    assert not row(app)["isEnabled"]
+    say(app, 7)
+    assert labels(app) == []
+    assert row(app)["words"] == "Draw a digit first."
+
+
+@pytest.mark.parametrize("message", [None, 7, [0], [0, 10], [0, -1], [0, "7"], [0, 7.5], ["0", 7], [5, 7], [-1, 7], [0, 7, 7]])
+def test_forged_label_changes_nothing(message: Any) -> None:
+    app = draw(opened_app(), SEVEN)
+    send(app, "correction_row", "label", message)
+    assert labels(app) == []
+
+
+def test_tray_keeps_at_most_its_limit() -> None:
+    app = draw(opened_app(), SEVEN)
+    image = np.zeros((MAX_DIGITS, 28, 28), np.uint8)
+    image[np.arange(MAX_DIGITS), np.arange(MAX_DIGITS) // 28, np.arange(MAX_DIGITS) % 28] = 255
+    tray_of(app).add(*(MyDigit(1, each) for each in image))
+    say(app, 7)
+    assert len(labels(app)) == MAX_DIGITS
+    assert "full" in row(app)["words"]
+
+
+def test_browser_brings_my_digits_back_after_a_reload() -> None:
+    app = say(draw(opened_app(), SEVEN), 7)
+    kept = component_data(app, "stored_digits")
+    assert [each[0] for each in kept["digits"]] == [7]
+    later = opened_app()
+    send(later, "stored_digits", "open", [component_data(later, "stored_digits")["session"], kept["digits"]])
+    (digit,) = tray_of(later).digits
+    assert digit.label == 7
+    assert np.array_equal(digit.image, tray_of(app).digits[0].image)
+    assert digit.strokes == (SEVEN,)
+
+
+def test_digits_are_sent_only_until_the_browser_has_stored_them() -> None:
+    app = say(draw(opened_app(), SEVEN), 7)
+    data = component_data(app, "stored_digits")
+    send(app, "stored_digits", "stored", [data["session"], data["revision"]])
+    assert component_data(app, "stored_digits")["digits"] is None
+    say(app, 1)
+    assert component_data(app, "stored_digits")["digits"] is not None
+
+
+def test_what_an_earlier_tab_kept_does_not_replace_newer_digits() -> None:
+    app = say(draw(opened_app(), SEVEN), 7)
+    old = to_data([MyDigit(3, np.full((28, 28), 9, np.uint8))])
+    send(app, "stored_digits", "open", [component_data(app, "stored_digits")["session"], old])
+    assert labels(app) == [7]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "x",
+        [1],
+        [[7]],
+        [[7, "!", []]],
+        [[7, "AAAA", []]],
+        [[10, "", []]],
+        [[True, "", []]],
+        [[7, "", [["a"]]]],
+        [[7, None, None]] * 501,
+    ],
+)
+def test_forged_tray_is_refused(data: Any) -> None:
+    app = opened_app()
+    send(app, "stored_digits", "open", [component_data(app, "stored_digits")["session"], data])
+    assert labels(app) == []
+
+
+def test_tray_is_the_same_after_its_way_through_the_browser() -> None:
+    digits = [MyDigit(7, np.full((28, 28), 200, np.uint8), (SEVEN, ONE)), MyDigit(None, np.eye(28, dtype=np.uint8))]
+    returned = from_data(to_data(digits))
+    assert [(each.label, each.strokes) for each in returned] == [(each.label, each.strokes) for each in digits]
+    assert all(np.array_equal(one.image, other.image) for one, other in zip(returned, digits, strict=True))
+
+
+def test_digits_can_be_relabelled_deleted_and_brought_back() -> None:
+    app = open_tab(say(draw(opened_app(), SEVEN), 1), TEACH)
+    send(app, "tray_pictures", "clicked", [0, 0])
+    (choice,) = (box for box in app.selectbox if box.label == "Digit 1 is a")
+    choice.set_value(7)
+    rerun(app)
+    assert labels(app) == [7]
+    send(app, "tray_pictures", "clicked", [0, 0])
+    send(app, "tray_pictures", "clicked", [0, 0])
+    press(app, "tray_delete")
+    assert labels(app) == []
+    press(app, "tray_undo")
+    assert labels(app) == [7]
+    press(app, "tray_delete_all")
+    assert labels(app) == []
+    press(app, "tray_undo")
+    assert labels(app) == [7]
+
+
+def test_saved_digits_are_those_of_the_tray(monkeypatch: pytest.MonkeyPatch) -> None:
+    downloads = Downloads(monkeypatch)
+    app = open_tab(say(draw(opened_app(), SEVEN), 7), TEACH)
+    (digit,) = from_npz(downloads.file(app, "tray_save"), "saved")
+    assert (digit.label, len(digit.strokes)) == (7, 1)
+
+
+def taught_app(run: Run, button: str = "teach") -> AppTest:
+    """Return a page on which a 7 was taught to the network of `run`, when the lesson is done."""
+    app = new_app(run=run.id)
+    set_tab(app, TEACH)
+    rerun(app)
+    say(draw(app, SEVEN), 7)
+    press(app, button)
+    lesson = shared.scheduler().run(app.session_state["page_address"]["run"])
+    assert lesson
+    wait_until(lesson, "done")
+    return rerun(app)
+
+
+def shown_run(app: AppTest) -> str:
+    run_id: str = app.session_state["page_address"]["run"]
+    return run_id
+
+
+def test_lesson_shows_what_it_gained_and_cost(small_run: Run) -> None:
+    app = taught_app(small_run)
+    lesson = shared.scheduler().run(shown_run(app))
+    assert lesson
+    snapshot = lesson.snapshot()
+    assert snapshot.lesson is not None
+    assert snapshot.lesson.labels.tolist() == [7]
+    assert snapshot.config.hidden_sizes == SMALL.hidden_sizes
+    for part in ("This drawing", "Your digits", "MNIST", "Other people", "before", "after"):
+        assert has_text(app, part)
+
+
+def test_undo_returns_to_the_network_before_the_lesson(small_run: Run) -> None:
+    app = taught_app(small_run)
+    assert shown_run(app) != small_run.id
+    press(app, "lesson_undo")
+    assert shown_run(app) == small_run.id
+
+
+def test_undo_leads_to_the_first_weights_when_the_parent_is_gone() -> None:
+    parent = shared.scheduler().start(SMALL.replace(seed=3))
+    wait_until(parent, "done")
+    app = taught_app(parent)
+    lesson = shown_run(app)
+    shared.scheduler().store.delete(parent.id)
+    shared.scheduler().evict(parent.id)
+    press(app, "lesson_undo")
+    assert shown_run(app) == lesson
+    assert app.session_state["chosen_step"] == (lesson, 0)
+
+
+def test_kept_lesson_reads_from_then_on(small_run: Run) -> None:
+    app = press(taught_app(small_run), "lesson_keep")
+    assert has_text(app, "Kept.")
+    assert app.session_state["network"] == "run"
+
+
+def test_second_click_begins_no_second_lesson(small_run: Run) -> None:
+    app = new_app(run=small_run.id)
+    set_tab(app, TEACH)
+    say(draw(rerun(app), SEVEN), 7)
+    press(app, "teach")
+    lesson = shown_run(app)
+    press_again(app, "teach")
+    assert shown_run(app) == lesson
+    run = shared.scheduler().run(lesson)
+    assert run
+    wait_until(run, "done")
+
+
+def test_built_in_network_can_be_taught() -> None:
+    app = open_tab(say(draw(opened_app(), SEVEN), 7), TEACH)
+    press(app, "teach")
+    lesson = shared.scheduler().run(shown_run(app))
+    assert lesson
+    wait_until(lesson, "running", "done")
+    assert lesson.config.hidden_sizes == shared.shipped_reader().model.hidden_sizes
+    shared.scheduler().stop(lesson)
+    wait_until(lesson, "done", "stopped")
+
+
+def test_network_from_my_digits_alone_says_why_it_fails_at_others(small_run: Run) -> None:
+    app = taught_app(small_run, "teach_from_scratch")
+    assert has_text(app, "many hands")
+    lesson = shared.scheduler().run(shown_run(app))
+    assert lesson
+    assert lesson.lesson
+    assert lesson.lesson.start is None
