@@ -121,7 +121,7 @@ class EndRecord:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutRecord:
-    """As what each digit of a lesson is read by a network that was taught only others."""
+    """The answer for each digit of a lesson by a network that was taught only the others."""
 
     step: int
     epoch: int

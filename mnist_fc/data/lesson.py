@@ -37,6 +37,9 @@ class Lesson:
     not_digits: np.ndarray = field(default_factory=lambda: np.zeros((0, 784), np.uint8))
     """Drawings that are no digits: uint8 (m, 784). A reader with the taught network rejects their like."""
 
+    num_known: int = 0
+    """The number of the digits that the network was taught in the lesson before."""
+
     def __post_init__(self) -> None:
         count = len(self.labels)
         if not 1 <= count <= MAX_DIGITS:
@@ -46,7 +49,7 @@ class Lesson:
         if self.images.shape != (count, 784) or self.images.dtype != np.uint8:
             raise DataError(f"the digits are {self.images.dtype} {self.images.shape}; they must be uint8 ({count}, 784)")
         if self.not_digits.shape[1:] != (784,) or self.not_digits.dtype != np.uint8 or len(self.not_digits) > MAX_DIGITS:
-            raise DataError(f"what is no digit is {self.not_digits.dtype} {self.not_digits.shape}; it must be uint8 (m, 784)")
+            raise DataError(f"not_digits is {self.not_digits.dtype} {self.not_digits.shape}; it must be uint8 (m, 784)")
         if not 0 < self.share < 1:
             raise DataError(f"the share of the digits taught is {self.share}; it must be between 0 and 1")
         if not 0 <= self.labels.min() <= self.labels.max() <= 9:
@@ -76,7 +79,7 @@ class Lesson:
     def data(self, mnist: Mnist, seed: int) -> Mnist:
         """Return the data to train on: some images of MNIST, drawn with `seed`, and the digits taught, which also validate.
 
-        The test images are MNIST's. Data with fewer images than are rehearsed is rehearsed whole.
+        The test images are MNIST's. If the data has fewer images, all are used.
         """
         order = torch.randperm(len(mnist.train_labels), generator=torch.Generator().manual_seed(seed))
         rehearsed = order[: self.num_rehearsed]
@@ -96,6 +99,7 @@ class Lesson:
             share=np.array(self.share),
             parent=np.array(self.parent),
             not_digits=self.not_digits,
+            num_known=np.array(self.num_known),
             allow_pickle=False,
             **start,
         )
@@ -115,6 +119,7 @@ class Lesson:
                     share=float(file["share"]),
                     parent=str(file["parent"]),
                     not_digits=file["not_digits"],
+                    num_known=int(file["num_known"]),
                 )
         except (OSError, LookupError, AttributeError, *DAMAGE) as error:
             raise DataError(f"{name} is not a lesson: {error!s:.200}") from None

@@ -1,12 +1,16 @@
-"""What a run folder has besides if its network was taught a person's digits: the lesson, and how digits held out were read."""
+"""The extra files of a run that taught a person's digits: the lesson, and the answers for digits left out of it."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
+from mnist_fc.config import TrainConfig
 from mnist_fc.data.errors import DataError
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.files import atomic_write, read_bounded
-from mnist_fc.records import HeldOutRecord
+from mnist_fc.records import HeldOutRecord, Weights
 from mnist_fc.runs.layout import RunsError
 
 LESSON_NAME, HELD_OUT_NAME = "lesson.npz", "held_out.json"
@@ -22,14 +26,31 @@ def write_lesson(path: Path, lesson: Lesson) -> None:
     atomic_write(path / LESSON_NAME, lambda file: file.write(content))
 
 
-def read_lesson(path: Path) -> Lesson | None:
-    """Return the lesson of the run in `path`, None for a run without. Raises RunsError if it cannot be read."""
+def read_lesson(path: Path, config: TrainConfig) -> Lesson | None:
+    """Return the lesson of the run in `path` with these settings, None for a run without.
+
+    Raises RunsError if it cannot be read, or is of a network with other layers.
+    """
     try:
-        return Lesson.from_npz(read_bounded(path / LESSON_NAME, MAX_LESSON_BYTES), LESSON_NAME)
+        lesson = Lesson.from_npz(read_bounded(path / LESSON_NAME, MAX_LESSON_BYTES), LESSON_NAME)
+        if lesson.start is not None:
+            _check(lesson.start, config)
+        return lesson
     except FileNotFoundError:
         return None
     except (OSError, DataError) as error:
         raise RunsError(f"the run {path.name} cannot be read: {error}") from None
+
+
+def _check(start: Weights, config: TrainConfig) -> None:
+    """Raise DataError unless these are finite weights of a network with the layers of `config`."""
+    expected: dict[str, tuple[int, ...]] = {}
+    for number, (num_in, num_out) in enumerate(pairwise(config.layer_sizes), start=1):
+        expected |= {f"fc{number}.weight": (num_out, num_in), f"fc{number}.bias": (num_out,)}
+    if {name: array.shape for name, array in start.items()} != expected:
+        raise DataError(f"{LESSON_NAME} has the weights of a network with other layers")
+    if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in start.values()):
+        raise DataError(f"{LESSON_NAME} has weights that are not finite float32 numbers")
 
 
 def write_held_out(path: Path, record: HeldOutRecord) -> None:

@@ -62,7 +62,7 @@ class RunSnapshot:
     lesson: Lesson | None = None
     """What the network is taught besides MNIST; None for other runs."""
     held_out: tuple[int, ...] | None = None
-    """As what each digit of the lesson is read by a network that was not taught it; None until that is known."""
+    """The answer for each digit of the lesson by a network that was not taught it; None until that is known."""
 
     @property
     def is_active(self) -> bool:
@@ -136,7 +136,8 @@ class Run(Job):
         self._message = ""
         self._steps: list[StepRecord] = []
         self._epochs: list[EpochRecord] = []
-        self._weights: WeightsRecord | None = None
+        self._weights = WeightsRecord(0, 0, lesson.start) if lesson and lesson.start else None
+        """The newest copy. A lesson has weights before it begins, so that a network reads while it waits."""
         self._kept: dict[int, Path] = {}
         self._last_state: dict[str, np.ndarray] | None = None
         self._end: EndRecord | None = None
@@ -150,7 +151,7 @@ class Run(Job):
         """
         lesson = None
         with contextlib.suppress(RunsError):  # it can be shown all the same; `reopen` reports the problem
-            lesson = read_lesson(run.path)
+            lesson = read_lesson(run.path, run.config)
         self = cls(run.id, run.config, lesson=lesson)
         self._held_out = read_held_out(run.path, lesson)
         self.learning_rate = run.settings.latest.learning_rate
@@ -238,6 +239,7 @@ class Run(Job):
     def num_bytes(self) -> int:
         """An estimate of the memory that it takes."""
         copies = (self._weights is not None) + 3 * (self._last_state is not None)  # a state holds two moments as well
+        copies += self.lesson is not None and self.lesson.start is not None
         return 4 * self.config.num_parameters * copies + BYTES_OF_STEP * len(self._steps)
 
     @property

@@ -119,10 +119,14 @@ class Worker:
                 sent_at = time.monotonic()
             return True
 
+        def on_held_out_step(_training: TrainState) -> bool:
+            self._handle_commands(start.job_id)  # a run that is taught already is not paused any more
+            return self._request is Request.CONTINUE
+
         try:
             data = self._load_data()
             if start.lesson:
-                records = teach(start.config, data, start.lesson, on_step, start.state)
+                records = teach(start.config, data, start.lesson, on_step, start.state, on_held_out_step)
             else:
                 records = train(start.config, data, on_step, start.state)
             self._outbox.put(RunRecord(start.job_id, next(records)))  # the weights first: a running run can read drawings

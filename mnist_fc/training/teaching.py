@@ -1,4 +1,4 @@
-"""Teach a network a person's digits: the settings, and how well digits are read that it was not taught."""
+"""Teach a network a person's digits, and find how well digits are read that were left out of the lesson."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -46,12 +46,19 @@ def settings(
     return config.replace(learning_rate=1e-4, schedule="cosine", label_smoothing=0.0, dropout=0.1)
 
 
-def lesson_for(model: MLP | None, digits: Sequence[MyDigit], *, rehearses: bool = True, parent: str = "") -> Lesson:
-    """Return the lesson that teaches `model` these digits, or a new network; see Lesson for the rest. Raises DataError."""
+def lesson_for(
+    model: MLP | None, digits: Sequence[MyDigit], *, rehearses: bool = True, parent: str = "", known: Lesson | None = None
+) -> Lesson:
+    """Return the lesson that teaches `model` these digits, or a new network; `known` is what it was taught last.
+
+    See Lesson for the rest. Raises DataError.
+    """
     images, labels = images_and_labels(digits)
     start = {name: tensor.numpy() for name, tensor in model.state_copy().items()} if model else None
     share = SHARE_OF_LARGE if model and _is_large(model.num_parameters) else SHARE
-    return Lesson(images, labels, start, rehearses, share, parent, not_digits(digits))
+    seen = {image.tobytes() for image in known.images} if known and model else set()
+    num_known = sum(image.tobytes() in seen for image in images)
+    return Lesson(images, labels, start, rehearses, share, parent, not_digits(digits), num_known)
 
 
 def _is_large(num_parameters: int) -> bool:
@@ -68,14 +75,16 @@ def teach(
     lesson: Lesson,
     on_step: Callable[[TrainState], bool] = _continue,
     state: Mapping[str, np.ndarray] | None = None,
+    on_held_out_step: Callable[[TrainState], bool] = _continue,
 ) -> Iterator[Record]:
-    """Train as `train` does, on `lesson`. Before the end of a run that is done comes a HeldOutRecord, if there is one.
+    """Train as `train` does, on `lesson`. A run that is done yields a HeldOutRecord before its end, if there is one.
 
-    Of its epochs, the validation results are those of the digits taught, as they were drawn. Raises what `train` raises.
+    The validation results of its epochs are those of the digits taught, as they were drawn. `on_held_out_step` is called before
+    each step of the networks that digits are held out of: it has their states, not the run's. Raises what `train` raises.
     """
     for record in train_lesson(config, mnist, lesson, on_step, state):
         if isinstance(record, EndRecord) and record.outcome == "done" and lesson.start is not None:
-            digits = read_held_out(config, mnist, lesson, on_step)
+            digits = read_held_out(config, mnist, lesson, on_held_out_step)
             if digits is not None:
                 yield HeldOutRecord(record.step, record.epoch, digits)
         yield record
@@ -95,7 +104,7 @@ def train_lesson(
 def read_held_out(
     config: TrainConfig, mnist: Mnist, lesson: Lesson, on_step: Callable[[TrainState], bool] = _continue
 ) -> tuple[int, ...] | None:
-    """Return as what each digit taught is read by a network that was taught only the others; None for a single digit.
+    """Return the answer for each digit of a network that was taught only the others; None for a single digit.
 
     The digits are divided into NUM_FOLDS parts, each with as many of every digit as possible, and each part is held out of one
     lesson. None, too, if `on_step` ends a training.

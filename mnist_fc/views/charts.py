@@ -72,13 +72,22 @@ def series_of(snapshot: RunSnapshot, what: Literal["loss", "accuracy"]) -> list[
         "test": test_curve(snapshot.epochs, snapshot.end, what),
     }
     series = []
+    at_start = _at_start(snapshot) if what == "accuracy" else {}
     for name, curve in curves.items():
         finite = np.isfinite(curve.values)
-        if finite.any():
+        if finite.any() or name in at_start:
             steps, values = curve.steps[finite].tolist(), curve.values[finite].tolist()
+            if name in at_start:
+                steps, values = [0, *steps], [at_start[name], *values]
             colour = SERIES_COLORS["validation" if name == MINE else name]
             series.append(Series(name, colour, steps, values, dots=name != "train"))
     return series
+
+
+def _at_start(snapshot: RunSnapshot) -> dict[str, float]:
+    """Return the accuracies before a lesson, by the names of their curves; none of another run."""
+    before = networks.accuracies_at_start(snapshot)
+    return {MINE: before[0], "test": before[1]} if before else {}
 
 
 def at_chosen_step(snapshot: RunSnapshot, series: list[Series]) -> list[Series]:

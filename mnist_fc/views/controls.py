@@ -74,7 +74,7 @@ def _settings() -> Settings:
             session.log_rejected(f"a setting in the address: {formatting.unescape_markdown(problem)}")
         run = session.watched_run()
         if said is None:
-            said = run.snapshot().settings.latest if run else PRESETS["fast"]
+            said = run.snapshot().settings.latest if run and not run.lesson else PRESETS["fast"]
         state.settings = Settings.of(said)
         session.set_detached(run is not None and run.is_active and run.detached)
     settings: Settings = state.settings

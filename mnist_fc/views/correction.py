@@ -9,6 +9,7 @@ from mnist_fc.data.my_digits import MyDigit
 from mnist_fc.reading.reader import Reading, number
 from mnist_fc.views import drawing, tabs, teaching
 from mnist_fc.views.components.component import Component, browser_value
+from mnist_fc.views.covers import TestDigit
 from mnist_fc.views.state import networks, session, sync
 from mnist_fc.views.state.tray import tray
 
@@ -22,7 +23,7 @@ def panel(readings: list[Reading]) -> None:
     with st.container(key="correction", gap="small"):
         data = {
             "parts": [{"read": number([reading]), "label": _label(reading)} for reading in readings],
-            "isEnabled": any(reading.image is not None for reading in readings),
+            "isEnabled": any(reading.image is not None for reading in readings) and not _is_test_digit(),
             "words": _words(readings),
         }
         _row.show("correction_row", data, on_label_change=_press)
@@ -41,11 +42,13 @@ def _words(readings: list[Reading]) -> str:
         return f"{problem[0].upper()}{problem[1:]}."
     if _doubted(readings):
         return "This does not look like a digit."
+    if _is_test_digit():
+        return "A test digit cannot be taught."
     labels = [label for reading in readings if (label := _label(reading)) is not None]
     if not labels:
         return ASK
-    said = ", ".join("none" if label == "none" else f"a {label}" for label in labels)
-    return f"In My digits as {said}."
+    said = ", ".join(str(label) for label in labels)
+    return f"Added to My digits as {said}."
 
 
 def _label(reading: Reading) -> int | str | None:
@@ -56,6 +59,11 @@ def _label(reading: Reading) -> int | str | None:
         return None
     label = tray().digits[place].label
     return "none" if label is None else label
+
+
+def _is_test_digit() -> bool:
+    """Return whether an image of the test set is read: a network that is taught it could not be measured on it."""
+    return isinstance(drawing.covered_by(), TestDigit)
 
 
 def _press() -> None:
@@ -70,6 +78,8 @@ def _press() -> None:
     canvas.receive()  # the strokes that the press is about
     _report("")
     st.session_state.doubted_digit = None
+    if _is_test_digit():
+        return
     readings = drawing.read(networks.network())
     if not 0 <= part < len(readings) or (image := readings[part].pixels) is None:
         _report("draw a digit first")

@@ -34,13 +34,17 @@ ABOUT = """
 - **Draw** a digit with the mouse, a pen or a finger. Under the digit you see how sure the network is, and its second choice.
   The bars show all ten probabilities in percent. **Test digit** shows a picture from MNIST instead; **Undo** brings your
   drawing back.
+- **Read wrong?** Press what you drew, or the keys 0 to 9 right after drawing; **none** says that it is no digit. The drawing
+  joins **My digits**, in this tab of the browser. **Teach the network my digits** trains the network that reads with them, mixed
+  with MNIST's. Then the page compares it with the one before: keep it, or return.
 - **Pin** keeps up to five drawings. While a network learns, a chart shows how probable the right digit becomes for each.
 - The page shows **?** when it sees no digit. It reads **several digits** side by side as a number.
 - **What the network sees** is your drawing, prepared like MNIST's digits: cropped, scaled, centred, with MNIST's stroke width.
   These 28 by 28 pixels are its only input. While a run is active, its newest weights read, so the answer changes as it learns.
 - The tabs below go deeper. **Why this digit?** shows what each pixel adds to the answer. **Inside** shows every neuron at
   work. **Gradients** shows how strongly the loss pulls at each layer. **Misread digits** shows what the network misreads.
-  **Look-alikes** shows the training digits most like yours. **Test your handwriting** asks for 0 to 9 and scores every network.
+  **Look-alikes** shows the training digits most like yours. **Teach it your hand** has My digits and the lessons. **Test your
+  handwriting** asks for 0 to 9 and scores every network.
   While a run is active, slow results are refreshed every few seconds and name their step.
 - **Runs** are kept on disk. Compare, name, pin, delete and repeat them there, or train the blog's two programs. **Resume**
   continues a run that was interrupted or stopped. The page's address contains the run and all settings: reload it or share it.

@@ -9,11 +9,11 @@ from streamlit.typing import UploadedFile
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.data.errors import DataError
 from mnist_fc.data.my_digits import FILE_NAME, MAX_BYTES, MAX_DIGITS, MyDigit, from_npz, to_npz
-from mnist_fc.reading.reader import Reading, number
+from mnist_fc.reading.reader import Reader, Reading, number
 from mnist_fc.views import teaching
 from mnist_fc.views.components.component import Component, browser_value
 from mnist_fc.views.components.pixels import ink, pictures
-from mnist_fc.views.state import formatting, networks, session, streamlit_patches
+from mnist_fc.views.state import formatting, networks, session, shared, streamlit_patches
 from mnist_fc.views.state.tray import Tray, from_data, to_data, tray
 
 NONE = "none"
@@ -67,11 +67,11 @@ def _tray(network: networks.Network) -> None:
         st.caption(f"Each with its label, and how {network.name} reads it. Press one to change or delete it.")
         with st.container(key="my_digits"):
             _gallery(own, network)
-        _chosen(own)
+        _chosen(own, network)
     else:
         st.caption(
-            f"Draw a digit and press what it is, under the bars. Up to {MAX_DIGITS} join it here. They stay in this tab of the "
-            "browser, also after a reload."
+            f"Draw a digit and press what it is, under the bars. You can keep up to {MAX_DIGITS} here. They stay in this tab of "
+            "the browser, also after a reload."
         )
     with st.container(horizontal=True, gap="small", key="tray_tools"):
         st.button("Undo", key="tray_undo", icon=":material/undo:", disabled=not own.can_undo, on_click=_undo)
@@ -119,12 +119,16 @@ def _caption(digit: MyDigit, reading: Reading) -> str:
     return f"{label} ✓" if reading.digit == digit.label else f"{label}, read {number([reading])}"
 
 
-def _chosen(own: Tray) -> None:
+def _chosen(own: Tray, network: networks.Network) -> None:
     """Draw what can be done with the digit that was pressed."""
     place = st.session_state.get("tray_chosen")
     if place is None or place >= len(own.digits):
         return
     digit = own.digits[place]
+    read = ", ".join(
+        f"{name} reads {number([reader.read_image(digit.image / np.float32(255))])}" for name, reader in _readers(network)
+    )
+    st.caption(f"{read[0].upper()}{read[1:]}.")
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="tray_change"):
         st.selectbox(
             f"Digit {place + 1} is a",
@@ -133,9 +137,17 @@ def _chosen(own: Tray) -> None:
             key=f"tray_label_{own.revision}_{place}",
             width=140,
             on_change=_relabel,
-            args=(place, f"tray_label_{own.revision}_{place}"),
+            args=(place, own.revision),
         )
         st.button("Delete", key="tray_delete", icon=":material/close:", on_click=_delete, args=(place, own.revision))
+
+
+def _readers(network: networks.Network) -> list[tuple[str, Reader]]:
+    """Return the networks of this page with their names: the one that reads, the built-in one, and the loaded file."""
+    readers = {network.name: network.reader, "the built-in network": shared.shipped_reader()}
+    if file := networks.loaded_file():
+        readers["the loaded file"] = file.reader
+    return list(readers.items())
 
 
 def _choose(place: int, _cell: int) -> None:
@@ -143,9 +155,9 @@ def _choose(place: int, _cell: int) -> None:
     state.tray_chosen = None if state.get("tray_chosen") == place else place
 
 
-def _relabel(place: int, key: str) -> None:
-    label = st.session_state[key]
-    if place < len(tray().digits):
+def _relabel(place: int, revision: int) -> None:
+    label = st.session_state[f"tray_label_{revision}_{place}"]
+    if tray().revision == revision:
         tray().relabel(place, None if label == NONE else int(label))
 
 

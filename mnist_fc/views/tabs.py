@@ -40,7 +40,7 @@ GROUPS: dict[str, dict[str, Panel]] = {
 }
 """The tabs of each group by name. The tab of a group that has but one is not shown."""
 
-MUCH_TO_DRAW = (INSIDE, "Gradients", "Misread digits", "Look-alikes", "Runs")
+MUCH_TO_DRAW = (INSIDE, TEACH, "Gradients", "Misread digits", "Look-alikes", "Runs")
 """Tabs that are redrawn less often while a run is active, so that they do not slow it."""
 
 _tab_focus = Component("tab_focus", "<i></i>")

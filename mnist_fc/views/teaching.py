@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 import streamlit as st
 
+from mnist_fc.data.lesson import Lesson
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader, Reading, number, percent
 from mnist_fc.server.run import Run, RunSnapshot
@@ -24,6 +25,8 @@ BEGIN_SECONDS = 0.4
 
 SCRATCH_SIZES = (256,)
 """The hidden layer of a network that begins with random weights."""
+
+UNDO = "Return to the network before"
 
 _scoring = threading.Lock()
 
@@ -61,7 +64,8 @@ def begin(*, rehearses: bool, from_scratch: bool) -> None:
         lesson = lesson_for(None, tray().digits, rehearses=False)
         config = settings(SCRATCH_SIZES)
     else:
-        lesson = lesson_for(model, tray().digits, rehearses=rehearses, parent=network.name)
+        known = network.run.lesson if network.run else None
+        lesson = lesson_for(model, tray().digits, rehearses=rehearses, parent=network.name, known=known)
         config = settings(model.hidden_sizes, model.activation_name)
     config = config.replace(threads=panel_config.threads, seed=panel_config.seed)
     try:
@@ -106,7 +110,7 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
         st.caption(
             f"**Teach** starts from {network.name} and takes a few seconds. Each batch mixes your digits with MNIST's, so that "
             "the network does not forget those. **Without rehearsal** it sees yours alone: watch it forget. **Train only on my "
-            "digits** begins a new network, which never sees MNIST."
+            "digits** begins a new network, which never sees MNIST. A lesson keeps its digits in the run's folder on the server."
         )
         return
     with st.container(key="lesson"):
@@ -124,8 +128,12 @@ def _lesson(run: Run, snapshot: RunSnapshot, readings: list[Reading]) -> None:
     assert lesson
     how = "Without rehearsal" if lesson.start and not lesson.rehearses else "" if lesson.start else "Only your digits"
     count = len(lesson.labels)
-    st.markdown(f"#### {how + ': ' if how else ''}{count} {'digit' if count == 1 else 'digits'} taught")
-    if snapshot.is_active or not snapshot.weights:
+    to = f" to {lesson.parent}" if lesson.parent else ""
+    st.markdown(f"#### {how + ': ' if how else ''}{count} {'digit' if count == 1 else 'digits'} taught{to}")
+    if snapshot.state == "waiting":
+        st.caption("The lesson waits for its turn; its place is above.")
+        return
+    if snapshot.is_active:
         num_steps = snapshot.config.num_epochs * snapshot.config.steps_per_epoch(lesson.num_images)
         is_taught = snapshot.last_step >= num_steps and snapshot.is_active
         st.caption(
@@ -134,25 +142,30 @@ def _lesson(run: Run, snapshot: RunSnapshot, readings: list[Reading]) -> None:
             else "Teaching. The curves above show how MNIST's test digits and yours are read."
         )
         return
-    if snapshot.state == "failed":
-        st.caption("The lesson failed; the notice above says why. The network that you taught is unchanged.")
+    if snapshot.state == "failed" or not snapshot.weights or not snapshot.steps:
+        st.caption("The lesson ended early; the line or notice above says why. The network before it is unchanged.")
+        _take_back(run, UNDO)
         return
     scores = scores_of(snapshot)
     st.html(_table(scores, snapshot, readings))
     st.markdown(f"**{in_words(scores)}**")
+    taught = scores.taught
+    if taught.after is not None and taught.after < taught.count:
+        num_missed = taught.count - taught.after
+        st.caption(f"It still misreads {num_missed} of those that it was taught. Draw more like them, or teach it again.")
     if lesson.start is None:
         st.caption(
-            f"{count} digits of one hand say little about how others write: MNIST's 60,000 are by hundreds of people, so a "
-            "network needs many hands to read them."
+            f"{count} {'digit' if count == 1 else 'digits'} of one hand say little about how others write. MNIST's training "
+            "digits are by hundreds of people: a network needs many hands to read them."
         )
-        _take_back(run, "Back to the network before")
+        _take_back(run, UNDO)
         return
     if run.id == st.session_state.get("kept_lesson"):
-        st.caption("Kept. This network reads from now on; teach it again whenever you like.")
+        st.caption("Kept. The page now reads with this network.")
         return
     with st.container(horizontal=True, gap="small"):
         st.button("Keep", key="lesson_keep", type="primary", on_click=_keep, args=(run,))
-        _take_back(run, "Undo the lesson")
+        _take_back(run, UNDO)
 
 
 def _take_back(run: Run, label: str) -> None:
@@ -173,12 +186,12 @@ def _undo(run: Run) -> None:
     source, run_id, step = st.session_state.get("before_lessons", {}).get(run.id, ("", None, None))
     before = shared.scheduler().run(run_id)
     if not source or (run_id and before is None):
-        networks.choose_step(run.snapshot(), 0)
+        st.session_state.lesson_problem = networks.choose_step(run.snapshot(), 0)
         return
     session.watch(before)
     session.choose_source(source)
-    if before and step is not None:
-        networks.choose_step(before.snapshot(), step)
+    if step is not None:
+        st.session_state.lesson_problem = networks.choose_step(networks.shown_run(), step)
 
 
 def scores_of(snapshot: RunSnapshot) -> LessonScores:
@@ -201,7 +214,7 @@ class _Ended:
         return isinstance(other, _Ended) and other.snapshot.id == self.snapshot.id
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _scores(ended: _Ended, _step: int, held_out: tuple[int, ...] | None) -> LessonScores:
     lesson = ended.snapshot.lesson
     assert lesson
@@ -223,12 +236,21 @@ def _table(scores: LessonScores, snapshot: RunSnapshot, readings: list[Reading])
     assert lesson
     rows = [
         _drawing_row(snapshot, readings),
-        _row("Your digits", "each read by a network that was not taught it", scores.held_out),
+        _row("Your digits", _left_out(lesson, snapshot), scores.held_out),
         _row("MNIST", f"{scores.mnist.count:,} test digits", scores.mnist),
         _row("Other people", f"{scores.others.count} digits drawn with a pen", scores.others),
     ]
     head = "<tr><th></th><th>before</th><th>after</th><th>change</th></tr>"
     return f"<table class='lesson'><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _left_out(lesson: Lesson, snapshot: RunSnapshot) -> str:
+    """Return what the score of the digits that were left out is worth."""
+    if snapshot.held_out is None:
+        return "one more is needed to leave one out" if len(lesson.labels) == 1 else "not measured"
+    if lesson.num_known:
+        return f"each left out of this lesson, but {lesson.num_known} taught in one before"
+    return "each read by a network that was not taught it"
 
 
 def _drawing_row(snapshot: RunSnapshot, readings: list[Reading]) -> str:

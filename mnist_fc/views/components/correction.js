@@ -25,6 +25,9 @@ class Row {
     this.part = 0;
     this.parts = root.appendChild(document.createElement("div"));
     this.parts.className = "parts";
+    this.words = this.parts.appendChild(document.createElement("span"));
+    this.words.setAttribute("role", "status");
+    this.choices = this.parts.appendChild(document.createElement("div"));
     this.digits = root.appendChild(document.createElement("div"));
     this.digits.className = "digits";
     this.buttons = [...Array(10).keys(), null].map((label) => {
@@ -33,7 +36,7 @@ class Row {
       button.textContent = label ?? "none";
       button.setAttribute("aria-label", label === null ? "It is not a digit" : `It is a ${label}`);
       button.onclick = () => this.press(label);
-      if (label !== null) this.digits.append(button);
+      (label === null ? this.parts : this.digits).append(button);
       return button;
     });
   }
@@ -44,8 +47,15 @@ class Row {
     if (this.part >= data.parts.length) this.part = 0;
     const { parts, isEnabled } = data;
     this.root.setAttribute("aria-label", "Say what you drew");
-    const heading = document.createElement("span");
-    heading.textContent = data.words;
+    this.words.textContent = data.words;
+    const label = parts[this.part]?.label;
+    this.buttons.forEach((button, digit) => {
+      button.disabled = !isEnabled;
+      button.setAttribute("aria-pressed", label === (digit === 10 ? "none" : digit));
+    });
+    const shown = JSON.stringify([this.part, ...parts.map(({ read }) => read)]);
+    if (shown === this.shown) return; // a click on a button that is replaced meanwhile would be lost
+    this.shown = shown;
     const choices = parts.length < 2 ? [] : parts.map(({ read }, i) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -55,16 +65,11 @@ class Row {
       button.onclick = () => {
         this.part = i;
         this.show(this.data, this.send);
-        this.parts.querySelectorAll("[aria-pressed][aria-label^=Digit]")[i].focus();
+        this.choices.children[i].focus();
       };
       return button;
     });
-    this.parts.replaceChildren(heading, ...choices, this.buttons[10]);
-    const label = parts[this.part]?.label;
-    this.buttons.forEach((button, digit) => {
-      button.disabled = !isEnabled;
-      button.setAttribute("aria-pressed", label === (digit === 10 ? "none" : digit));
-    });
+    this.choices.replaceChildren(...choices);
   }
 
   press(label) {

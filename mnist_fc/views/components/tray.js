@@ -10,11 +10,11 @@ export default function ({ data, setTriggerValue }) {
     session = data.session;
     kept = 0;
     const digits = read();
-    if (!data.revision && digits?.length) return setTriggerValue("open", [session, digits]);
+    if (digits?.length) return setTriggerValue("open", [session, digits]);
   }
-  if (!data.digits || data.revision <= kept) return;
+  if (!data.digits) return;
+  if (data.revision > kept) write(data.digits);
   kept = data.revision;
-  write(data.digits);
   setTriggerValue("stored", [session, kept]);
 }
 

@@ -30,6 +30,8 @@ class Tray:
         """The number of changes."""
         self.digits: tuple[MyDigit, ...] = ()
         self._past: list[tuple[MyDigit, ...]] = []
+        self._is_open = False
+        """Whether those of an earlier session have been taken over."""
 
     @property
     def can_undo(self) -> bool:
@@ -72,9 +74,11 @@ class Tray:
             self.revision += 1
 
     def open(self, digits: Sequence[MyDigit]) -> None:
-        """Take over the digits of an earlier session, unless this one has changed anything."""
-        if not self.revision:
-            self._change(digits)
+        """Put the digits of an earlier session before those of this one, once."""
+        if not self._is_open:
+            self._is_open = True
+            own = [digit for digit in digits if self.find(digit.image) is None]
+            self._change([*own, *self.digits][:MAX_DIGITS])
 
     def _change(self, digits: Sequence[MyDigit]) -> None:
         self._past = [*self._past, self.digits][-MAX_PAST:]
