@@ -76,4 +76,13 @@ def test_every_command_is_accepted() -> None:
     parser = build_parser()
     for command in written:
         parser.parse_args(command)
-    assert {command[0] for command in written} == {"train", "sweep", "evaluate", "predict", "measure", "benchmark"}
+    assert {command[0] for command in written} == {
+        "train",
+        "teach",
+        "sweep",
+        "evaluate",
+        "predict",
+        "measure",
+        "evaluate-teaching",
+        "benchmark",
+    }

@@ -180,7 +180,8 @@ def train_prepared(prepared: Prepared, group: ProcessGroup, screen: Screen, figu
     """Train to the end, or until Ctrl-C or a closed pipe; write every record to the run's folder, and show progress."""
     config, folder, lesson = prepared.config, prepared.folder, prepared.lesson
     is_read = True  # the output, by a person or a program
-    num_images = lesson.num_images if lesson else len(prepared.images.train_labels)
+    in_data = len(prepared.images.train_labels)
+    num_images = lesson.num_images(in_data) if lesson else in_data
     num_steps = config.num_epochs * config.steps_per_epoch(num_images)
     screen.start(num_steps, step_of(prepared.state) if prepared.state else 0)
     try:
@@ -190,7 +191,7 @@ def train_prepared(prepared: Prepared, group: ProcessGroup, screen: Screen, figu
                 return on_step(state) and is_read
 
             if lesson:
-                records = teach(config, prepared.images, lesson, should_continue, prepared.state)
+                records = teach(config, prepared.images, lesson, should_continue, prepared.state, should_continue)
             else:
                 records = train(config, prepared.images, should_continue, prepared.state, group)
             for record in records:

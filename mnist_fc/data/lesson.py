@@ -67,10 +67,9 @@ class Lesson:
         """The number of MNIST's images in an epoch."""
         return max(0, IMAGES_PER_EPOCH - self.repeats * len(self.labels)) if self.rehearses else 0
 
-    @property
-    def num_images(self) -> int:
-        """The number of images in an epoch."""
-        return self.num_rehearsed + self.repeats * len(self.labels)
+    def num_images(self, in_data: int) -> int:
+        """Return the number of images in an epoch, where the data has `in_data` images to rehearse."""
+        return min(self.num_rehearsed, in_data) + self.repeats * len(self.labels)
 
     def only(self, chosen: np.ndarray) -> "Lesson":
         """Return the lesson with those digits where `chosen`, bool (n,), is True."""

@@ -85,7 +85,7 @@ class RunSnapshot:
 
     def num_train_images(self, in_data: int) -> int:
         """Return the number of images to train on, of which `in_data` are in the data set."""
-        return self.lesson.num_images if self.lesson else in_data
+        return self.lesson.num_images(in_data) if self.lesson else in_data
 
     @property
     def last_step(self) -> int:

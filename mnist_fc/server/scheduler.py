@@ -143,12 +143,12 @@ class Scheduler:
 
     def start_in_turn(self, *configs: TrainConfig, session_id: str = "", lesson: Lesson | None = None) -> list[Run]:
         """Queue runs that start one after the other has ended. Raises what `start` raises."""
-        kind = TAUGHT if lesson else ""
         bounded = [self._dispatcher.bounded(config) for config in configs]
         while True:
             run_ids: list[str] = []
             for config in bounded:
-                run_ids.append(self.store.new_id(config, run_ids, kind))  # before the lock: this looks at the disk
+                # Before the lock, since this looks at the disk.
+                run_ids.append(self.store.new_id(config, run_ids, TAUGHT if lesson else ""))
             with self._lock:
                 self._admit(len(configs), session_id)
                 if any(run_id in self._library for run_id in run_ids):

@@ -108,12 +108,11 @@ class Worker:
 
         def on_step(training: TrainState) -> bool:
             nonlocal sent_at, now
-            now = now or training  # a lesson then trains other networks, to read the digits held out
-            self._handle_commands(start.job_id, now)
+            now = training
+            self._handle_commands(start.job_id, training)
             if self._request is not Request.CONTINUE:
                 return False
-            live_seconds = max(LIVE_SECONDS, 4 * training.model.num_parameters / LIVE_BYTES_PER_SECOND)
-            if training is now and time.monotonic() - sent_at > live_seconds:
+            if time.monotonic() - sent_at > max(LIVE_SECONDS, 4 * training.model.num_parameters / LIVE_BYTES_PER_SECOND):
                 weights = WeightsRecord(training.step, training.epoch, training.weights())
                 self._outbox.put(RunRecord(start.job_id, weights))
                 sent_at = time.monotonic()
@@ -226,12 +225,9 @@ class Worker:
 
 
 def is_almost_done(training: TrainState) -> bool:
-    """Return whether others may as well wait for it, if its remaining steps take as long as the steps so far.
-
-    A run that has taken all its steps is not: it is a lesson, whose digits held out take longer than that to read.
-    """
+    """Return whether others may as well wait for it, if its remaining steps take as long as the steps so far."""
     num_left = training.num_steps - training.step
-    if not 0 < num_left <= LAST_SHARE * training.num_steps or not training.step:
+    if num_left > LAST_SHARE * training.num_steps or not training.step:
         return False
     return training.seconds / training.step * num_left <= LAST_SECONDS
 

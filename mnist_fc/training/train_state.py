@@ -71,13 +71,7 @@ class TrainState:
         self._wants_stop = self._group_stops = False
         self._flat = torch.empty(0)
         self._generator = torch.Generator().manual_seed(config.seed)
-        num_own = len(data.train_labels) - data.num_added
-        train_indices = val_indices = torch.empty(0, dtype=torch.int64)
-        if num_own or not data.num_added:  # else all images are added ones, of which none is split off
-            train_indices, val_indices = split_validation(data.train_labels[:num_own], config.num_validation, config.seed)
-        added_indices = torch.arange(num_own, len(data.train_labels)).repeat(data.added_repeats)
-        self._train_indices = torch.cat([train_indices, added_indices])
-        self._validation = data.validation or (data.train_images[val_indices], data.train_labels[val_indices])
+        self._train_indices, self._validation = _split(config, data)
         self.steps_per_epoch = math.ceil(len(self._train_indices) / config.batch_size)
         self.num_steps = self.steps_per_epoch * config.num_epochs
 
@@ -303,6 +297,17 @@ class TrainState:
             rows = self._group.shard(batch_size)
             self._passes[batch_size] = Backprop(self.model, self.config, batch_size, self._generator, rows)
         return self._passes[batch_size]
+
+
+def _split(config: TrainConfig, data: Mnist) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Return the indices of the images of an epoch, int64 (n,), and the images and labels that validate."""
+    num_own = len(data.train_labels) - data.num_added
+    train_indices = val_indices = torch.empty(0, dtype=torch.int64)
+    if num_own or not data.num_added:  # else all images are added ones, of which none is split off
+        train_indices, val_indices = split_validation(data.train_labels[:num_own], config.num_validation, config.seed)
+    added_indices = torch.arange(num_own, len(data.train_labels)).repeat(data.added_repeats)
+    validation = data.validation or (data.train_images[val_indices], data.train_labels[val_indices])
+    return torch.cat([train_indices, added_indices]), validation
 
 
 def _histogram(tensor: Tensor) -> Histogram:

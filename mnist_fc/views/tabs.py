@@ -88,11 +88,14 @@ def has_asked() -> bool:
 def open_tab(name: str) -> None:
     """Open a tab from a callback, and bring it into view."""
     state = st.session_state
-    group = group_of(name)
-    state.tabs = group
-    if len(GROUPS[group]) > 1:
-        state[key_of(group)] = name
+    state.update(choices(name))
     state.tab_turn = state.get("tab_turn", 0) + 1
+
+
+def choices(name: str) -> dict[str, str]:
+    """Return what is chosen in the groups, and in the group of a tab if it shows its tabs, by their keys."""
+    group = group_of(name)
+    return {"tabs": group} | ({key_of(group): name} if len(GROUPS[group]) > 1 else {})
 
 
 def group_of(name: str) -> str:

@@ -134,8 +134,7 @@ def _lesson(run: Run, snapshot: RunSnapshot, readings: list[Reading]) -> None:
         st.caption("The lesson waits for its turn; its place is above.")
         return
     if snapshot.is_active:
-        num_steps = snapshot.config.num_epochs * snapshot.config.steps_per_epoch(lesson.num_images)
-        is_taught = snapshot.last_step >= num_steps and snapshot.is_active
+        is_taught = bool(snapshot.epochs) and snapshot.epochs[-1].epoch == snapshot.config.num_epochs
         st.caption(
             "Taught. To measure fairly, each of your digits is now read by a network that was not taught it."
             if is_taught

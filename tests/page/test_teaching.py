@@ -34,7 +34,7 @@ def test_person_corrects_teaches_and_undoes(page: Page) -> None:
     expect_reading(page, "7")
     label_button(page, 1).click()  # this hand's 1 looks like that
     expect(label_button(page, 1)).to_have_attribute("aria-pressed", "true")
-    expect(page.locator(".correction")).to_contain_text("In My digits as a 1.")
+    expect(page.locator(".correction")).to_contain_text("Added to My digits as 1.")
     click(page, "teach_here")
     expect(page.get_by_role("tab", name=TEACH)).to_have_attribute("aria-selected", "true")
     table = expect_lesson(page)

@@ -333,8 +333,7 @@ def expect_longer_curve(page: Page, chart: str, length: int) -> None:
 
 def open_tab(page: Page, name: str) -> None:
     """Open a tab, in its group, when the page is not being redrawn: Streamlit (1.67) disables its tabs for moments meanwhile."""
-    group = tabs.group_of(name)
-    for each in (group, name) if len(tabs.GROUPS[group]) > 1 else (group,):
+    for each in tabs.choices(name).values():
         tab = page.get_by_role("tab", name=each, exact=True)
         expect(tab).to_be_visible()
         expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")

@@ -301,17 +301,12 @@ class Session:
 
     async def open_tab(self, name: str) -> None:
         """Open a tab of the page by its name."""
-        group = tabs.group_of(name)
-        await self._choose_tab("tabs", group)
-        if len(tabs.GROUPS[group]) > 1:
-            await self._choose_tab(tabs.key_of(group), name)
-
-    async def _choose_tab(self, key: str, name: str) -> None:
-        await self.wait_for(lambda page: page._tree.find(key)[1] is not None, f"the tabs {key}")
-        id_, node = self._tree.find(key)
-        assert node
-        self._widgets[id_] = WidgetState(id=id_, string_value=name)
-        await self._send(node.fragment_id)
+        for key, choice in tabs.choices(name).items():
+            await self.wait_for(lambda page: page._tree.find(key)[1] is not None, f"the tabs {key}")  # noqa: B023 (awaited)
+            id_, node = self._tree.find(key)
+            assert node
+            self._widgets[id_] = WidgetState(id=id_, string_value=choice)
+            await self._send(node.fragment_id)
 
     async def draw(self, points: Sequence[Point], width: float = 20, canvas: str = "canvas") -> None:
         """Draw one stroke; return when it has been sent."""

@@ -84,10 +84,8 @@ def open_tab(app: AppTest, name: str) -> AppTest:
 
 def set_tab(app: AppTest, name: str) -> None:
     """Let the next run of the script draw a tab of the page."""
-    group = tabs.group_of(name)
-    app.session_state["tabs"] = group
-    if len(tabs.GROUPS[group]) > 1:
-        app.session_state[tabs.key_of(group)] = name
+    for key, choice in tabs.choices(name).items():
+        app.session_state[key] = choice
 
 
 def press(app: AppTest, key: str) -> AppTest:

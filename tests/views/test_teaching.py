@@ -73,7 +73,7 @@ def test_labelled_drawing_joins_my_digits_with_its_strokes() -> None:
     assert digit.label == 7
     assert digit.strokes == (SEVEN,)
     assert row(app)["parts"] == [{"read": "7", "label": 7}]
-    assert row(app)["words"] == "In My digits as a 7."
+    assert row(app)["words"] == "Added to My digits as 7."
 
 
 def test_another_label_for_the_same_drawing_replaces_the_first() -> None:
