@@ -14,7 +14,7 @@ from mnist_fc.records import Weights
 IMAGES_PER_EPOCH = 20_480
 """The images of an epoch of a lesson: 80 batches of 256."""
 
-MAX_REPEATS = 160
+MAX_REPEATS = 200
 """How often an epoch has each digit taught at most. A single digit repeated in every batch would crowd out the others."""
 
 

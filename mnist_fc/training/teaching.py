@@ -17,7 +17,7 @@ from mnist_fc.training.train_state import TrainState
 LARGE = 500_000
 """Networks with more parameters than this learn in smaller steps, since they fit MNIST more closely already."""
 
-SHARE, SHARE_OF_LARGE = 0.2, 0.1
+SHARE, SHARE_OF_LARGE = 0.3, 0.1
 """The share of the images that are the digits taught, and that of large networks."""
 
 NUM_FOLDS = 3
@@ -31,10 +31,11 @@ def settings(
     config = TrainConfig(
         hidden_sizes=hidden_sizes,
         activation=activation,
-        learning_rate=3e-3,
+        dropout=0.2,
+        learning_rate=5e-3,
         schedule="one_cycle",
         batch_size=256,
-        num_epochs=5,
+        num_epochs=6,
         label_smoothing=0.02,
         augmentation="elastic",
         num_validation=0,
@@ -43,7 +44,7 @@ def settings(
     )
     if not _is_large(config.num_parameters):
         return config
-    return config.replace(learning_rate=1e-4, schedule="cosine", label_smoothing=0.0, dropout=0.1)
+    return config.replace(dropout=0.1, learning_rate=1e-4, schedule="cosine", num_epochs=5, label_smoothing=0.0)
 
 
 def lesson_for(

@@ -68,6 +68,7 @@ def live(seconds: float | None, look_seconds: float | None) -> None:
         st.rerun()  # a run has begun or ended, so the page ticks at another pace; or the side panel shows old values
     has_ended = pace.tick_seconds() is None  # asked before the weights are read: a run that ends later has newer ones
     network = networks.network()  # once, so that everything shows the same weights
+    my_digits.keep()  # before anything shows them: what is shown is kept, however soon the page is reloaded
     story.panel()
     with st.container(key="training_bar", horizontal=True, vertical_alignment="center", gap="small"):
         run_bar.panel()
@@ -92,7 +93,6 @@ def live(seconds: float | None, look_seconds: float | None) -> None:
     preparation.panel(readings, network)
     photo.panel(network)
     tabs.panel(readings, network)
-    my_digits.keep()
     with looking_back:
         timeline.timeline(network)  # last: playback moves to the next step once everything of this one is drawn
     if has_ended:

@@ -411,7 +411,7 @@ def test_slider_is_aligned_with_axes_that_are_drawn_late(page: Page) -> None:
 def test_training_bar_stays_in_view_when_scrolled(open_page: Callable[..., Page]) -> None:
     page = open_page(390, 700)
     page.mouse.move(195, 500)
-    page.mouse.wheel(0, 900)
+    page.mouse.wheel(0, 1100)
     expect(page.locator(".st-key-accuracy_chart")).to_be_in_viewport()
     for key in ("train", "pause", "stop", "reset"):
         expect(page.locator(f".st-key-{key} button")).to_be_in_viewport(ratio=1)
