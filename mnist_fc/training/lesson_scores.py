@@ -70,14 +70,10 @@ def lesson_scores(
 
 def in_words(scores: LessonScores) -> str:
     """Return what was gained and what was lost, in two sentences."""
-    own = scores.held_out if scores.held_out.after is not None else scores.taught
-    mnist = scores.mnist
+    own, mnist = scores.taught, scores.mnist
     if own.before is None or own.after is None or mnist.change is None:
         return f"It reads {_share(scores.taught)} of your digits, and {_share(mnist)} of MNIST's test digits."
-    if own is scores.held_out:
-        gained = f"Of your digits, networks that were not taught them read {own.after} of {own.count}; before, {own.before}."
-    else:
-        gained = f"Of the digits that it was taught, it reads {own.after} of {own.count}; before, {own.before}."
+    gained = f"It reads {own.after} of the {own.count} digits that it was taught; before, {own.before}."
     points = abs(100 * mnist.change)
     cost = "costs nothing" if mnist.change == 0 else f"{'gains' if mnist.change > 0 else 'costs'} {points:.2f} points"
     return f"{gained} That {cost} on MNIST."

@@ -44,7 +44,7 @@ def settings(
     )
     if not _is_large(config.num_parameters):
         return config
-    return config.replace(dropout=0.1, learning_rate=1e-4, schedule="cosine", num_epochs=5, label_smoothing=0.0)
+    return config.replace(dropout=0.1, learning_rate=1e-4, schedule="cosine", num_epochs=4, label_smoothing=0.0)
 
 
 def lesson_for(

@@ -13,7 +13,7 @@ from mnist_fc.views.covers import TestDigit
 from mnist_fc.views.state import networks, session, sync
 from mnist_fc.views.state.tray import tray
 
-ASK = "Read wrong? Press what it is."
+ASK = "What is it? Press it, to teach it."
 
 _row = Component("correction", "<div class='correction' role='group'></div>")
 
@@ -23,7 +23,7 @@ def panel(readings: list[Reading]) -> None:
     with st.container(key="correction", gap="small"):
         data = {
             "parts": [{"read": number([reading]), "label": _label(reading)} for reading in readings],
-            "isEnabled": any(reading.image is not None for reading in readings) and not _is_test_digit(),
+            "isEnabled": any(reading.image is not None for reading in readings) and _can_be_taught(),
             "words": _words(readings),
         }
         _row.show("correction_row", data, on_label_change=_press)
@@ -42,13 +42,13 @@ def _words(readings: list[Reading]) -> str:
         return f"{problem[0].upper()}{problem[1:]}."
     if _doubted(readings):
         return "This does not look like a digit."
-    if _is_test_digit():
+    if isinstance(drawing.covered_by(), TestDigit):
         return "A test digit cannot be taught."
     labels = [label for reading in readings if (label := _label(reading)) is not None]
     if not labels:
         return ASK
-    said = ", ".join(str(label) for label in labels)
-    return f"Added to My digits as {said}."
+    said = ", ".join("not a digit" if label == "none" else str(label) for label in labels)
+    return f"Added to My digits: {said}."
 
 
 def _label(reading: Reading) -> int | str | None:
@@ -61,9 +61,9 @@ def _label(reading: Reading) -> int | str | None:
     return "none" if label is None else label
 
 
-def _is_test_digit() -> bool:
-    """Return whether an image of the test set is read: a network that is taught it could not be measured on it."""
-    return isinstance(drawing.covered_by(), TestDigit)
+def _can_be_taught() -> bool:
+    """Return whether what is read is the person's: neither the sample nor an image of the test set, which measures networks."""
+    return not (drawing.canvas().is_sample or isinstance(drawing.covered_by(), TestDigit))
 
 
 def _press() -> None:
@@ -78,7 +78,7 @@ def _press() -> None:
     canvas.receive()  # the strokes that the press is about
     _report("")
     st.session_state.doubted_digit = None
-    if _is_test_digit():
+    if not _can_be_taught():
         return
     readings = drawing.read(networks.network())
     if not 0 <= part < len(readings) or (image := readings[part].pixels) is None:
@@ -94,6 +94,7 @@ def _press() -> None:
         st.session_state.doubted_digit = digit
     else:
         add(digit)
+        canvas.finish()
 
 
 def add(*digits: MyDigit) -> None:
@@ -120,6 +121,7 @@ def _doubted(readings: list[Reading]) -> MyDigit | None:
 def _add_anyway() -> None:
     if digit := st.session_state.get("doubted_digit"):
         add(digit)
+        drawing.canvas().finish()
     _forget_doubted()
 
 

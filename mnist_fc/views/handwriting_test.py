@@ -67,8 +67,7 @@ def panel(network: networks.Network) -> None:
         if readings:
             with st.container(key="hand_score"):
                 st.markdown(f"#### {_score(readings, network)}")
-            taught = f", {network.run.in_words}" if network.run and network.run.lesson else ""
-            st.caption(f"Read by {network.name}{taught}.")
+            st.caption(f"Read by {network.name}{_taught(readings, network)}.")
         if digits.is_complete:
             _others(network)
         if _past():
@@ -79,6 +78,15 @@ def panel(network: networks.Network) -> None:
                 help="Bring back the digits from before Start again.",
                 on_click=_restore,
             )
+
+
+def _taught(readings: list[Reading], network: networks.Network) -> str:
+    """Return what the network was taught of the person's hand, in words; empty if nothing."""
+    if network.run is None or network.run.lesson is None:
+        return ""
+    seen = {image.tobytes() for image in network.run.lesson.images}
+    num_seen = sum(reading.pixels is not None and reading.pixels.tobytes() in seen for reading in readings)
+    return f", {network.run.in_words}" + (f", {num_seen} of these among them" if num_seen else "")
 
 
 def keep_score(network: networks.Network) -> None:

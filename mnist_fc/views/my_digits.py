@@ -64,7 +64,7 @@ def _tray(network: networks.Network) -> None:
     own, state = tray(), st.session_state
     st.markdown(f"#### My digits{f': {len(own.digits)}' if own.digits else ''}")
     if own.digits:
-        st.caption(f"Each with its label, and how {network.name} reads it. Press one to change or delete it.")
+        st.caption(f"Each with its label and the answer of {network.name}. Press one to change or delete it.")
         with st.container(key="my_digits"):
             _gallery(own, network)
         _chosen(own, network)

@@ -115,6 +115,8 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
     if not snapshot.steps:
         return "Getting ready."
     last = snapshot.steps[-1]
+    if snapshot.lesson and snapshot.epochs and snapshot.epochs[-1].epoch == snapshot.config.num_epochs:
+        return "Measuring with digits left out of the lesson."
     line = f"Step {snapshot.last_step:,} of {_num_steps(snapshot):,}"
     if not (rate := snapshot.images_per_second):
         return line

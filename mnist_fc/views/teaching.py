@@ -10,6 +10,7 @@ import streamlit as st
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.reader import Reader, Reading, number, percent
+from mnist_fc.runs.layout import RunsError, read_metadata
 from mnist_fc.server.run import Run, RunSnapshot
 from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.training.lesson_scores import LessonScores, Score, in_words, lesson_scores
@@ -17,7 +18,7 @@ from mnist_fc.training.teaching import lesson_for, settings
 from mnist_fc.training.teaching import network as network_of
 from mnist_fc.views import controls
 from mnist_fc.views.components.images import picture
-from mnist_fc.views.state import networks, session, shared, sync
+from mnist_fc.views.state import formatting, networks, session, shared, sync
 from mnist_fc.views.state.tray import tray
 
 BEGIN_SECONDS = 0.4
@@ -65,7 +66,7 @@ def begin(*, rehearses: bool, from_scratch: bool) -> None:
         config = settings(SCRATCH_SIZES)
     else:
         known = network.run.lesson if network.run else None
-        lesson = lesson_for(model, tray().digits, rehearses=rehearses, parent=network.name, known=known)
+        lesson = lesson_for(model, tray().digits, rehearses=rehearses, parent=_name(network), known=known)
         config = settings(model.hidden_sizes, model.activation_name)
     config = config.replace(threads=panel_config.threads, seed=panel_config.seed)
     try:
@@ -80,6 +81,12 @@ def begin(*, rehearses: bool, from_scratch: bool) -> None:
     session.watch(run)
     session.choose_source("run")
     run.wait_until_state("running", "done", "failed", "waiting", timeout=BEGIN_SECONDS)
+
+
+def _name(network: networks.Network) -> str:
+    """Return the name of a network that stays right when another run is shown."""
+    run = session.watched_run()
+    return f"{session.run_name(run)}, step {network.step:,}" if network.run and run else network.name
 
 
 def panel(readings: list[Reading], network: networks.Network) -> None:
@@ -108,7 +115,7 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     snapshot = run.snapshot() if run else None
     if run is None or snapshot is None or snapshot.lesson is None:
         st.caption(
-            f"**Teach** starts from {network.name} and takes a few seconds. Each batch mixes your digits with MNIST's, so that "
+            f"**Teach** starts from {network.name} and takes some seconds. Each batch mixes your digits with MNIST's, so that "
             "the network does not forget those. **Without rehearsal** it sees yours alone: watch it forget. **Train only on my "
             "digits** begins a new network, which never sees MNIST. A lesson keeps its digits in the run's folder on the server."
         )
@@ -126,7 +133,13 @@ def _lesson(run: Run, snapshot: RunSnapshot, readings: list[Reading]) -> None:
     """Draw the lesson that is shown: its progress, and once it is done, its scores and what one can do with them."""
     lesson = snapshot.lesson
     assert lesson
-    how = "Without rehearsal" if lesson.start and not lesson.rehearses else "" if lesson.start else "Only your digits"
+    how = (
+        "Without rehearsal, on your digits alone"
+        if lesson.start and not lesson.rehearses
+        else ""
+        if lesson.start
+        else "Only your digits"
+    )
     count = len(lesson.labels)
     to = f" to {lesson.parent}" if lesson.parent else ""
     st.markdown(f"#### {how + ': ' if how else ''}{count} {'digit' if count == 1 else 'digits'} taught{to}")
@@ -136,7 +149,7 @@ def _lesson(run: Run, snapshot: RunSnapshot, readings: list[Reading]) -> None:
     if snapshot.is_active:
         is_taught = bool(snapshot.epochs) and snapshot.epochs[-1].epoch == snapshot.config.num_epochs
         st.caption(
-            "Taught. To measure fairly, each of your digits is now read by a network that was not taught it."
+            "Taught. Now the lesson is repeated with some of your digits left out, to see how it reads new ones."
             if is_taught
             else "Teaching. The curves above show how MNIST's test digits and yours are read."
         )
@@ -146,6 +159,7 @@ def _lesson(run: Run, snapshot: RunSnapshot, readings: list[Reading]) -> None:
         _take_back(run, UNDO)
         return
     scores = scores_of(snapshot)
+    _decide(run, lesson)
     st.html(_table(scores, snapshot, readings))
     st.markdown(f"**{in_words(scores)}**")
     taught = scores.taught
@@ -157,14 +171,25 @@ def _lesson(run: Run, snapshot: RunSnapshot, readings: list[Reading]) -> None:
             f"{count} {'digit' if count == 1 else 'digits'} of one hand say little about how others write. MNIST's training "
             "digits are by hundreds of people: a network needs many hands to read them."
         )
+
+
+def _decide(run: Run, lesson: Lesson) -> None:
+    """Draw the buttons that keep the taught network or return to the one before."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        if _is_kept(run):
+            st.caption("Kept. The page now reads with this network.")
+            return
+        if lesson.start is not None:
+            st.button("Keep", key="lesson_keep", on_click=_keep, args=(run,))
         _take_back(run, UNDO)
-        return
-    if run.id == st.session_state.get("kept_lesson"):
-        st.caption("Kept. The page now reads with this network.")
-        return
-    with st.container(horizontal=True, gap="small"):
-        st.button("Keep", key="lesson_keep", type="primary", on_click=_keep, args=(run,))
-        _take_back(run, UNDO)
+
+
+def _is_kept(run: Run) -> bool:
+    """Return whether the taught network was kept: then its run is pinned in the store."""
+    try:
+        return run.path is not None and read_metadata(run.path).is_pinned
+    except RunsError:  # the table of runs shows what is wrong with it
+        return False
 
 
 def _take_back(run: Run, label: str) -> None:
@@ -172,9 +197,12 @@ def _take_back(run: Run, label: str) -> None:
 
 
 def _keep(run: Run) -> None:
-    """Let the taught network read from now on."""
-    st.session_state.kept_lesson = run.id
+    """Let the taught network read from now on, and never remove its run to make room."""
     session.choose_source("run")
+    try:
+        shared.scheduler().store.pin(run.id, True)
+    except RunsError as error:
+        st.session_state.lesson_problem = f"{formatting.escape_markdown(str(error))}."
 
 
 def _undo(run: Run) -> None:
@@ -235,7 +263,8 @@ def _table(scores: LessonScores, snapshot: RunSnapshot, readings: list[Reading])
     assert lesson
     rows = [
         _drawing_row(snapshot, readings),
-        _row("Your digits", _left_out(lesson, snapshot), scores.held_out),
+        _row("Digits taught", "as you drew them", scores.taught),
+        _row("Left out", _left_out(lesson, snapshot), scores.held_out) if lesson.start else "",
         _row("MNIST", f"{scores.mnist.count:,} test digits", scores.mnist),
         _row("Other people", f"{scores.others.count} digits drawn with a pen", scores.others),
     ]
@@ -246,10 +275,10 @@ def _table(scores: LessonScores, snapshot: RunSnapshot, readings: list[Reading])
 def _left_out(lesson: Lesson, snapshot: RunSnapshot) -> str:
     """Return what the score of the digits that were left out is worth."""
     if snapshot.held_out is None:
-        return "one more is needed to leave one out" if len(lesson.labels) == 1 else "not measured"
+        return "draw more than one to see this" if len(lesson.labels) == 1 else "not measured"
     if lesson.num_known:
-        return f"each left out of this lesson, but {lesson.num_known} taught in one before"
-    return "each read by a network that was not taught it"
+        return f"the same, each left out of the lesson once; {lesson.num_known} were taught before"
+    return "the same, each left out of the lesson once: how your next ones may be read"
 
 
 def _drawing_row(snapshot: RunSnapshot, readings: list[Reading]) -> str:
@@ -274,7 +303,13 @@ def _read(reader: Reader, images: list[np.ndarray]) -> str:
 
 def _row(name: str, words: str, score: Score) -> str:
     cells = [_share(score.before, score.count), _share(score.after, score.count)]
-    change = "" if score.change is None else f"{100 * score.change:+.2f} points" if score.count > 999 else _more(score)
+    change = (
+        ""
+        if score.change is None
+        else f"{100 * score.change:+.2f} points".replace("-", "\u2212")
+        if score.count > 999
+        else _more(score)
+    )
     direction = "" if not score.change else "better" if score.change > 0 else "worse"
     shown = f"<td>{cells[0]}</td><td>{cells[1]}</td><td class='{direction}'>{change}</td>"
     return f"<tr><th>{name}<small>{words}</small></th>{shown}</tr>"
@@ -289,4 +324,4 @@ def _share(right: int | None, count: int) -> str:
 def _more(score: Score) -> str:
     assert score.before is not None
     assert score.after is not None
-    return f"{score.after - score.before:+d}"
+    return f"{score.after - score.before:+d}".replace("-", "\u2212")

@@ -85,7 +85,7 @@ def test_teach_prints_what_was_gained_and_lost(
     assert re.fullmatch(r"digits by other people +200 +\d+ +\d+", out[9])
     assert len({len(line) for line in out[5:10]}) == 1
     assert re.fullmatch(
-        r"Of your digits, networks that were not taught them read \d of 5; before, 0\. "
+        r"It reads \d of the 5 digits that it was taught; before, 0\. "
         r"That (costs nothing|(costs|gains) \d+\.\d\d points) on MNIST\.",
         out[10],
     )

@@ -84,15 +84,8 @@ def test_other_peoples_digits_are_twenty_of_each() -> None:
 SCORES = LessonScores(Score(10, 2, 9), Score(10, 2, 7), Score(10_000, 9_800, 9_785), Score(200, 180, 170))
 
 
-def test_words_are_about_held_out_digits_if_measured() -> None:
-    assert in_words(SCORES) == (
-        "Of your digits, networks that were not taught them read 7 of 10; before, 2. That costs 0.15 points on MNIST."
-    )
-
-
-def test_words_are_about_taught_digits_otherwise() -> None:
-    scores = replace(SCORES, held_out=Score(10, 2, None))
-    assert in_words(scores) == "Of the digits that it was taught, it reads 9 of 10; before, 2. That costs 0.15 points on MNIST."
+def test_words_say_what_was_gained_and_lost() -> None:
+    assert in_words(SCORES) == "It reads 9 of the 10 digits that it was taught; before, 2. That costs 0.15 points on MNIST."
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_labelled_drawing_joins_my_digits_with_its_strokes() -> None:
     assert digit.label == 7
     assert digit.strokes == (SEVEN,)
     assert row(app)["parts"] == [{"read": "7", "label": 7}]
-    assert row(app)["words"] == "Added to My digits as 7."
+    assert row(app)["words"] == "Added to My digits: 7."
 
 
 def test_another_label_for_the_same_drawing_replaces_the_first() -> None:
@@ -109,7 +109,7 @@ def test_question_about_a_scribble_is_gone_with_the_scribble() -> None:
     app = say(draw(opened_app(), SCRIBBLE), 8)
     press(app, "clear")
     draw(app, SEVEN)
-    assert row(app)["words"] == "Read wrong? Press what it is."
+    assert row(app)["words"] == "What is it? Press it, to teach it."
 
 
 def test_empty_canvas_cannot_be_labelled() -> None:
@@ -158,11 +158,13 @@ def test_digits_are_sent_only_until_the_browser_has_stored_them() -> None:
     assert component_data(app, "stored_digits")["digits"] is not None
 
 
-def test_what_an_earlier_tab_kept_does_not_replace_newer_digits() -> None:
+def test_digits_of_an_earlier_session_come_before_newer_ones() -> None:
     app = say(draw(opened_app(), SEVEN), 7)
     old = to_data([MyDigit(3, np.full((28, 28), 9, np.uint8))])
     send(app, "stored_digits", "open", [component_data(app, "stored_digits")["session"], old])
-    assert labels(app) == [7]
+    assert labels(app) == [3, 7]
+    send(app, "stored_digits", "open", [component_data(app, "stored_digits")["session"], old])
+    assert labels(app) == [3, 7]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_lesson_shows_what_it_gained_and_cost(small_run: Run) -> None:
     assert snapshot.lesson is not None
     assert snapshot.lesson.labels.tolist() == [7]
     assert snapshot.config.hidden_sizes == SMALL.hidden_sizes
-    for part in ("This drawing", "Your digits", "MNIST", "Other people", "before", "after"):
+    for part in ("This drawing", "Digits taught", "Left out", "MNIST", "Other people", "before", "after"):
         assert has_text(app, part)
 
 

@@ -63,6 +63,8 @@ class Drawing:
     """What covers them, comparable with ==; its meaning belongs to whoever calls `Canvas.cover`."""
     is_sample: bool = False
     """Whether the first stroke replaces it."""
+    is_finished: bool = False
+    """The same for what the person has drawn and said what it is."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,11 @@ class Canvas:
         """Whether the person has drawn anything here, in this session or before a reload."""
         has_drawn: bool = self._state["has_drawn"]
         return has_drawn
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the drawing is the sample."""
+        return self._now.is_sample and self._now.cover is None
 
     @property
     def can_undo(self) -> bool:
@@ -212,6 +219,10 @@ class Canvas:
             self._remember()
         self._give(Drawing())
 
+    def finish(self) -> None:
+        """Let the next stroke begin a new drawing; `undo` then brings this one back."""
+        self._give(replace(self._now, is_finished=True))
+
     def undo(self) -> None:
         """Return to the drawing before the last stroke, `cover` or `clear`."""
         past: list[Drawing] = self._state["past"]
@@ -296,7 +307,7 @@ class Canvas:
 
 def _begins_anew(drawing: Drawing) -> bool:
     """Return whether the next stroke begins a new drawing."""
-    return drawing.is_sample or drawing.cover is not None
+    return drawing.is_sample or drawing.is_finished or drawing.cover is not None
 
 
 def _as_data(drawing: Drawing) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Row {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = label ?? "none";
-      button.setAttribute("aria-label", label === null ? "It is not a digit" : `It is a ${label}`);
+      button.setAttribute("aria-label", label === null ? "It is not a digit" : `It is ${label === 8 ? "an" : "a"} ${label}`);
       button.onclick = () => this.press(label);
       (label === null ? this.parts : this.digits).append(button);
       return button;
