@@ -138,8 +138,7 @@ class Scheduler:
 
     def start(self, config: TrainConfig, session_id: str = "", lesson: Lesson | None = None) -> Run:
         """Queue a run, which teaches if there is a lesson. Raises JobRejected, and RuntimeError once the scheduler is closed."""
-        (run,) = self.start_in_turn(config, session_id=session_id, lesson=lesson)
-        return run
+        return self.start_in_turn(config, session_id=session_id, lesson=lesson)[0]
 
     def start_in_turn(self, *configs: TrainConfig, session_id: str = "", lesson: Lesson | None = None) -> list[Run]:
         """Queue runs that start one after the other has ended. Raises what `start` raises."""
