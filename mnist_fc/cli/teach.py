@@ -20,6 +20,7 @@ from mnist_fc.config import DEFAULT_THREADS
 from mnist_fc.data import my_digits
 from mnist_fc.files import printable
 from mnist_fc.network import checkpoint
+from mnist_fc.runs.lessons import TAUGHT
 from mnist_fc.runs.store import RunStore, runs_dir
 from mnist_fc.training.distributed import SINGLE_PROCESS
 from mnist_fc.training.lesson_scores import LessonScores, Score, in_words, lesson_scores
@@ -57,7 +58,8 @@ def run_teach(parsed: argparse.Namespace) -> int:
     parent = printable(Path(parsed.checkpoint).name)
     lesson = lesson_for(model, digits, rehearses=not parsed.without_rehearsal, parent=parent)
     config = settings(model.hidden_sizes, model.activation_name, threads=threads, seed=seed)
-    folder = RunStore(runs_dir(parsed.runs_dir)).create(config, lesson=lesson)
+    store = RunStore(runs_dir(parsed.runs_dir))
+    folder = store.create(config, run_id=store.new_id(config, kind=TAUGHT), lesson=lesson)
     figures = Figures()
     end = train_prepared(Prepared(config, images, folder, lesson=lesson), SINGLE_PROCESS, screen, figures)
     if end.outcome == "failed":

@@ -15,6 +15,9 @@ from mnist_fc.runs.layout import RunsError
 
 LESSON_NAME, HELD_OUT_NAME = "lesson.npz", "held_out.json"
 
+TAUGHT = "taught"
+"""Stands in the id of a run that teaches, in place of a preset."""
+
 MAX_LESSON_BYTES = 80 * 2**20
 """The largest network's weights take 57 MB."""
 MAX_HELD_OUT_BYTES = 100_000

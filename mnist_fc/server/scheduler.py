@@ -17,6 +17,7 @@ from dataclasses import replace
 from mnist_fc.config import CPU_COUNT, Range, TrainConfig, to_number
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.records import learning_rate_of
+from mnist_fc.runs.lessons import TAUGHT
 from mnist_fc.runs.store import RunStore, runs_dir
 from mnist_fc.server.dispatcher import Dispatcher
 from mnist_fc.server.job import Job, JobState
@@ -39,9 +40,6 @@ SLICE_SECONDS = 30.0
 
 AWAY_SECONDS = 60.0
 """The time that a job continues after its viewers have left."""
-
-TAUGHT = "taught"
-"""Stands in the id of a run that teaches, in place of a preset."""
 
 HOUSEKEEPING_SECONDS = 2.0
 """The time between two checks for slices that are over and viewers that have left. Each check slows training a little."""

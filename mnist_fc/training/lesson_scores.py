@@ -73,7 +73,8 @@ def in_words(scores: LessonScores) -> str:
     own, mnist = scores.taught, scores.mnist
     if own.before is None or own.after is None or mnist.change is None:
         return f"It reads {_share(scores.taught)} of your digits, and {_share(mnist)} of MNIST's test digits."
-    gained = f"It reads {own.after} of the {own.count} digits that it was taught; before, {own.before}."
+    digits = "digit" if own.count == 1 else "digits"
+    gained = f"It reads {own.after} of the {own.count} {digits} that it was taught; before, {own.before}."
     points = abs(100 * mnist.change)
     cost = "costs nothing" if mnist.change == 0 else f"{'gains' if mnist.change > 0 else 'costs'} {points:.2f} points"
     return f"{gained} That {cost} on MNIST."

@@ -23,7 +23,7 @@ from mnist_fc.reading.teaching_evaluation import EXAMPLES
 from mnist_fc.runs.lessons import read_held_out, read_lesson
 from mnist_fc.runs.reader import read_run
 from mnist_fc.training.evaluation import evaluate
-from mnist_fc.training.teaching import predictions
+from mnist_fc.training.teaching import predictions, settings
 from tests.support.commands import error_line, run
 from tests.support.handwriting import handwriting
 from tests.support.lessons import BEFORE, misread, model_before, weights_before
@@ -41,6 +41,7 @@ TRAIN_KEYS = {
     "outcome",
 }
 SCORES = ("taught", "held_out", "mnist", "others")
+EPOCHS = settings(BEFORE.hidden_sizes).num_epochs
 
 
 @pytest.fixture(scope="module")
@@ -77,24 +78,25 @@ def test_teach_prints_what_was_gained_and_lost(
 ) -> None:
     out, err = run(["teach", str(quick), "--my-digits", str(own), *options], capsys)
     assert err == []
-    assert [line.split()[:2] for line in out[:5]] == [["epoch", f"{epoch}/5"] for epoch in range(1, 6)]
-    assert out[5].split() == ["read", "right", "of", "before", "after"]
-    assert re.fullmatch(r"your digits +5 +0 +5", out[6])
-    assert re.fullmatch(r"your digits, each read by a network that was not taught it +5 +0 +\d", out[7])
-    assert re.fullmatch(r"MNIST's test digits +500 +\d+ +\d+", out[8])
-    assert re.fullmatch(r"digits by other people +200 +\d+ +\d+", out[9])
-    assert len({len(line) for line in out[5:10]}) == 1
+    assert [line.split()[:2] for line in out[:EPOCHS]] == [["epoch", f"{epoch}/{EPOCHS}"] for epoch in range(1, EPOCHS + 1)]
+    assert out[EPOCHS].split() == ["read", "right", "of", "before", "after"]
+    assert re.fullmatch(r"your digits +5 +0 +5", out[EPOCHS + 1])
+    assert re.fullmatch(r"your digits, each read by a network that was not taught it +5 +0 +\d", out[EPOCHS + 2])
+    assert re.fullmatch(r"MNIST's test digits +500 +\d+ +\d+", out[EPOCHS + 3])
+    assert re.fullmatch(r"digits by other people +200 +\d+ +\d+", out[EPOCHS + 4])
+    assert len({len(line) for line in out[EPOCHS : EPOCHS + 5]}) == 1
     assert re.fullmatch(
         r"It reads \d of the 5 digits that it was taught; before, 0\. "
         r"That (costs nothing|(costs|gains) \d+\.\d\d points) on MNIST\.",
-        out[10],
+        out[EPOCHS + 5],
     )
-    assert out[11].startswith("Done after ")
-    assert len(out) == 12
+    assert out[EPOCHS + 6].startswith("Done after ")
+    assert len(out) == EPOCHS + 7
     (folder,) = (tmp_path / "runs").iterdir()
-    assert str(folder) in out[11]
+    assert str(folder) in out[EPOCHS + 6]
 
 
+@pytest.mark.integration
 def test_teach_ends_with_json(
     quick: Path, own: Path, options: list[str], small: Mnist, digits: list[MyDigit], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,7 +105,7 @@ def test_teach_ends_with_json(
     assert set(result) == {*TRAIN_KEYS, *SCORES}
     assert all(set(result[name]) == {"count", "before", "after"} for name in SCORES)
     assert [result[name]["count"] for name in SCORES] == [5, 5, 500, 200]
-    assert (result["outcome"], result["epochs"]) == ("done", 5)
+    assert (result["outcome"], result["epochs"]) == ("done", EPOCHS)
     assert said[-1].startswith("Done after ")
     before, after = model_before(small), checkpoint.load(result["checkpoint"])
     for when, model in (("before", before), ("after", after)):
@@ -113,6 +115,7 @@ def test_teach_ends_with_json(
     assert result["test_accuracy"] == result["mnist"]["after"] / 500
 
 
+@pytest.mark.integration
 def test_teach_writes_a_run_with_its_lesson(
     quick: Path, own: Path, options: list[str], small: Mnist, digits: list[MyDigit], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,13 +148,14 @@ def test_without_rehearsal_more_of_mnist_is_forgotten(
     assert not lesson.rehearses
 
 
+@pytest.mark.integration
 def test_a_single_digit_has_no_score_of_held_out_ones(
     quick: Path, options: list[str], tmp_path: Path, digits: list[MyDigit], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "one.npz").write_bytes(to_npz(digits[:1]))
     out, _ = run(["teach", str(quick), "--my-digits", str(tmp_path / "one.npz"), *options], capsys)
-    assert re.fullmatch(r"your digits, each read by a network that was not taught it +1 +0 +-", out[7])
-    assert out[10].startswith("Of the digits that it was taught, it reads 1 of 1; before, 0.")
+    assert re.fullmatch(r"your digits, each read by a network that was not taught it +1 +0 +-", out[EPOCHS + 2])
+    assert out[EPOCHS + 5].startswith("It reads 1 of the 1 digit that it was taught; before, 0.")
 
 
 @pytest.mark.integration
@@ -159,7 +163,7 @@ def test_ctrl_c_while_digits_are_held_out_ends_done(quick: Path, own: Path, opti
     command = [sys.executable, "-m", "mnist_fc", "teach", str(quick), "--my-digits", str(own), "--without-rehearsal", *options]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        assert any(line.startswith("epoch   5/5") for line in process.stdout)
+        assert any(line.startswith(f"epoch   {EPOCHS}/{EPOCHS}") for line in process.stdout)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert (process.returncode, err) == (0, "")
@@ -319,9 +323,10 @@ def test_evaluate_teaching_needs_a_writer_to_hold_out(
     assert "too few writers to hold one out; measure on all with --all-writers" in line
 
 
+@pytest.mark.integration
 def test_teaching_is_repeatable(quick: Path, own: Path, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["teach", str(quick), "--my-digits", str(own), *options, "--json"]
     first, again = (json.loads(run(arguments, capsys)[0][0]) for _ in range(2))
     assert first["run_dir"] != again["run_dir"]
     assert [first[name] for name in ("train_loss", *SCORES)] == [again[name] for name in ("train_loss", *SCORES)]
-    assert TrainConfig.from_json((Path(first["run_dir"]) / "config.json").read_text("utf-8")).num_epochs == 5
+    assert TrainConfig.from_json((Path(first["run_dir"]) / "config.json").read_text("utf-8")).num_epochs == EPOCHS
