@@ -110,7 +110,8 @@ POSITIONS = (
   const found = {};
   const parts = ".st-key-canvas, .st-key-seen, .live-network, .st-key-probabilities, .stProgress";
   for (const element of document.querySelectorAll(`${controls}, ${parts}`)) {
-    if (element.closest(".files, [data-testid=stTabPanel], .st-key-cure, header, .live-network > *")) continue;
+    // Only a number has a choice between its digits; it takes the room of nothing else.
+    if (element.closest(".files, [data-testid=stTabPanel], .st-key-cure, header, .live-network > *, .correction .choices")) continue;
     const box = element.getBoundingClientRect();
     if (!box.width || box.right < 0 || !element.checkVisibility({ checkVisibilityCSS: true })) continue;
     let name = `${keyOf(element)} ${element.tagName}`;

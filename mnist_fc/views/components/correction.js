@@ -28,6 +28,7 @@ class Row {
     this.words = this.parts.appendChild(document.createElement("span"));
     this.words.setAttribute("role", "status");
     this.choices = this.parts.appendChild(document.createElement("div"));
+    this.choices.className = "choices";
     this.digits = root.appendChild(document.createElement("div"));
     this.digits.className = "digits";
     this.buttons = [...Array(10).keys(), null].map((label) => {
