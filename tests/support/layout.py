@@ -111,7 +111,7 @@ POSITIONS = (
   const parts = ".st-key-canvas, .st-key-seen, .live-network, .st-key-probabilities, .stProgress";
   for (const element of document.querySelectorAll(`${controls}, ${parts}`)) {
     // Only a number has a choice between its digits; it takes the room of nothing else.
-    if (element.closest(".files, [data-testid=stTabPanel], .st-key-cure, header, .live-network > *, .correction .choices")) continue;
+    if (element.closest(".files, [data-testid=stTabPanel], .st-key-cure, header, .live-network > *, .choices")) continue;
     const box = element.getBoundingClientRect();
     if (!box.width || box.right < 0 || !element.checkVisibility({ checkVisibilityCSS: true })) continue;
     let name = `${keyOf(element)} ${element.tagName}`;
