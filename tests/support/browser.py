@@ -286,8 +286,9 @@ def choose(page: Page, key: str, option: str) -> None:
         page.locator(".st-key-more_settings summary").click()
     control = page.locator(f".st-key-{key} input").first
     control.scroll_into_view_if_needed()
-    # A list closes when its panel scrolls; two frames later scrolling is over.
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    # A list closes when its panel scrolls, opens further or is drawn again.
+    expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    control.evaluate(AT_REST_IN_PLACE)
     control.click()
     page.get_by_role("option", name=option, exact=True).click()
 
@@ -340,6 +341,19 @@ def open_tab(page: Page, name: str) -> None:
         tab.click()
         expect(tab).to_have_attribute("aria-selected", "true")
 
+
+AT_REST_IN_PLACE = """element => new Promise(done => {
+  let last, numSame = 0;
+  const look = () => {
+    const { top } = element.getBoundingClientRect();
+    numSame = top === last ? numSame + 1 : 0;
+    last = top;
+    if (numSame > 9) done();
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+"""Wait until an element has stood still for ten frames."""
 
 STATUS = """() => {
   const status = document.querySelector(".st-key-status");
