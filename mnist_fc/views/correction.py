@@ -93,17 +93,18 @@ def _press() -> None:
     if label is not None and readings[part].problem == "no digit":
         st.session_state.doubted_digit = digit
     else:
-        add(digit)
-        canvas.finish()
+        _add(digit)
 
 
-def add(*digits: MyDigit) -> None:
-    """Add digits to My digits, or note why that is not possible."""
+def _add(digit: MyDigit) -> None:
+    """Add what is drawn to My digits, so that the next stroke begins a new drawing, or note why that is not possible."""
     try:
-        tray().add(*digits)
+        tray().add(digit)
     except DataError as error:
         _report(str(error))
         session.log_rejected(f"a digit: {error}")
+    else:
+        drawing.canvas().finish()
 
 
 def _report(problem: str) -> None:
@@ -120,8 +121,7 @@ def _doubted(readings: list[Reading]) -> MyDigit | None:
 
 def _add_anyway() -> None:
     if digit := st.session_state.get("doubted_digit"):
-        add(digit)
-        drawing.canvas().finish()
+        _add(digit)
     _forget_doubted()
 
 

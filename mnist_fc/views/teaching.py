@@ -27,8 +27,6 @@ BEGIN_SECONDS = 0.4
 SCRATCH_SIZES = (256,)
 """The hidden layer of a network that begins with random weights."""
 
-UNDO = "Return to the network before"
-
 _scoring = threading.Lock()
 
 
@@ -156,7 +154,7 @@ def _lesson(run: Run, snapshot: RunSnapshot, readings: list[Reading]) -> None:
         return
     if snapshot.state == "failed" or not snapshot.weights or not snapshot.steps:
         st.caption("The lesson ended early; the line or notice above says why. The network before it is unchanged.")
-        _take_back(run, UNDO)
+        _take_back(run)
         return
     scores = scores_of(snapshot)
     _decide(run, lesson)
@@ -181,7 +179,7 @@ def _decide(run: Run, lesson: Lesson) -> None:
             return
         if lesson.start is not None:
             st.button("Keep", key="lesson_keep", on_click=_keep, args=(run,))
-        _take_back(run, UNDO)
+        _take_back(run)
 
 
 def _is_kept(run: Run) -> bool:
@@ -192,8 +190,8 @@ def _is_kept(run: Run) -> bool:
         return False
 
 
-def _take_back(run: Run, label: str) -> None:
-    st.button(label, key="lesson_undo", icon=":material/undo:", on_click=_undo, args=(run,))
+def _take_back(run: Run) -> None:
+    st.button("Return to the network before", key="lesson_undo", icon=":material/undo:", on_click=_undo, args=(run,))
 
 
 def _keep(run: Run) -> None:
@@ -303,13 +301,7 @@ def _read(reader: Reader, images: list[np.ndarray]) -> str:
 
 def _row(name: str, words: str, score: Score) -> str:
     cells = [_share(score.before, score.count), _share(score.after, score.count)]
-    change = (
-        ""
-        if score.change is None
-        else f"{100 * score.change:+.2f} points".replace("-", "\u2212")
-        if score.count > 999
-        else _more(score)
-    )
+    change = _change(score).replace("-", "\u2212")
     direction = "" if not score.change else "better" if score.change > 0 else "worse"
     shown = f"<td>{cells[0]}</td><td>{cells[1]}</td><td class='{direction}'>{change}</td>"
     return f"<tr><th>{name}<small>{words}</small></th>{shown}</tr>"
@@ -321,7 +313,8 @@ def _share(right: int | None, count: int) -> str:
     return f"{right / count:.2%}" if count > 999 else f"{right} of {count}"
 
 
-def _more(score: Score) -> str:
-    assert score.before is not None
-    assert score.after is not None
-    return f"{score.after - score.before:+d}".replace("-", "\u2212")
+def _change(score: Score) -> str:
+    if score.before is None or score.after is None:
+        return ""
+    more = score.after - score.before
+    return f"{100 * more / score.count:+.2f} points" if score.count > 999 else f"{more:+d}"
