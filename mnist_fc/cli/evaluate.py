@@ -60,15 +60,7 @@ def add_measure_parser(commands: Subparsers) -> None:
         metavar="CHECKPOINT",
         help="networks to measure (default: the one included, and one trained with each preset)",
     )
-    parser.add_argument(
-        "--pen-strokes",
-        metavar="PATH",
-        required=True,
-        help="digits as pen strokes: an .npz file, or UCI's pendigits-orig.tra or pendigits-orig.tes",
-    )
-    parser.add_argument(
-        "--all-writers", action="store_true", help="measure on all writers, not only on those held out of training"
-    )
+    add_writer_options(parser)
     parser.add_argument(
         "--fashion-mnist", metavar="PATH", help="t10k-images-idx3-ubyte.gz of Fashion-MNIST: pictures to be rejected"
     )
@@ -87,18 +79,38 @@ def add_measure_parser(commands: Subparsers) -> None:
     add_data_options(parser)
 
 
+def add_writer_options(parser: argparse.ArgumentParser) -> None:
+    """Add --pen-strokes and --all-writers."""
+    parser.add_argument(
+        "--pen-strokes",
+        metavar="PATH",
+        required=True,
+        help="digits as pen strokes: an .npz file, or UCI's pendigits-orig.tra or pendigits-orig.tes",
+    )
+    parser.add_argument(
+        "--all-writers", action="store_true", help="measure on all writers, not only on those held out of training"
+    )
+
+
+def load_writers(parsed: argparse.Namespace) -> pen_digits.PenDigits:
+    """Return the digits of --pen-strokes by the writers to measure on. Raises DataError if none is held out."""
+    digits = pen_digits.load(parsed.pen_strokes)
+    if parsed.all_writers:
+        return digits
+    _, held_out = digits.split()
+    if not held_out.strokes:
+        raise DataError(f"{parsed.pen_strokes} has too few writers to hold one out; measure on all with --all-writers")
+    return held_out
+
+
 def run_measure(parsed: argparse.Namespace) -> int:
     """Print tables of what each network reads and of what is rejected, or JSON."""
     num_photographs = int(PHOTOGRAPHS.check("photographs", to_number(parsed.photographs)))
     seed = int(SEEDS.check("seed", to_number(parsed.seed)))
     screen = Screen(to_stderr=parsed.json)
     images = load_data(parsed, screen)
-    digits = pen_digits.load(parsed.pen_strokes)
+    digits = load_writers(parsed)
     fashion_mnist = evaluation.load_idx_images(parsed.fashion_mnist) if parsed.fashion_mnist else None
-    if not parsed.all_writers:
-        _, digits = digits.split()
-        if not digits.strokes:
-            raise DataError(f"{parsed.pen_strokes} has too few writers to hold one out; measure on all with --all-writers")
     writers = ", ".join(map(str, sorted(set(digits.writers.tolist()))))
     screen.line(f"{len(digits.labels):,} digits, writers {writers}, drawn under each of {len(pen_digits.CONDITIONS)} conditions")
     readers = {path: Reader.load(path) for path in parsed.checkpoints} or {"shipped": Reader.load()}

@@ -4,11 +4,9 @@ import argparse
 import dataclasses
 
 from mnist_fc.cli.console import Screen, to_json
-from mnist_fc.cli.evaluate import trained
+from mnist_fc.cli.evaluate import add_writer_options, load_writers, trained
 from mnist_fc.cli.options import Subparsers, add_command, add_data_options, load_data, whole_number
 from mnist_fc.config import DEFAULT_THREADS, PRESETS
-from mnist_fc.data import pen_digits
-from mnist_fc.data.mnist import DataError
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.reading.evaluation import Interval
@@ -32,15 +30,7 @@ def add_parser(commands: Subparsers) -> None:
         metavar="CHECKPOINT",
         help=f"networks to teach (default: the one included, and one trained with each of {', '.join(TAUGHT_PRESETS)})",
     )
-    parser.add_argument(
-        "--pen-strokes",
-        metavar="PATH",
-        required=True,
-        help="digits as pen strokes: an .npz file, or UCI's pendigits-orig.tra or pendigits-orig.tes",
-    )
-    parser.add_argument(
-        "--all-writers", action="store_true", help="measure on all writers, not only on those held out of training"
-    )
+    add_writer_options(parser)
     parser.add_argument("--without-rehearsal", action="store_true", help="train on the writer's digits alone")
     parser.add_argument("--threads", metavar="N", default=str(DEFAULT_THREADS), help="CPU threads (default: %(default)s)")
     add_data_options(parser)
@@ -51,11 +41,7 @@ def run_evaluate_teaching(parsed: argparse.Namespace) -> int:
     threads = whole_number("threads", parsed.threads)
     screen = Screen(to_stderr=parsed.json)
     images = load_data(parsed, screen)
-    digits = pen_digits.load(parsed.pen_strokes)
-    if not parsed.all_writers:
-        _, digits = digits.split()
-        if not digits.strokes:
-            raise DataError(f"{parsed.pen_strokes} has too few writers to hold one out; measure on all with --all-writers")
+    digits = load_writers(parsed)
     models = {path: checkpoint.load(path) for path in parsed.checkpoints}
     if not models:
         models["built-in"] = checkpoint.load(SHIPPED)
