@@ -6,7 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, Activation, Initialization
+from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, Activation, Initialization, TrainConfig
+from mnist_fc.records import Weights
 
 LEAKY_SLOPE = 0.01
 """Slope of the leaky ReLU below zero: PyTorch's default."""
@@ -66,6 +67,13 @@ class MLP(nn.Module):
     def state_copy(self) -> dict[str, Tensor]:
         """Return a state dict that shares no memory with the model."""
         return {name: tensor.clone() for name, tensor in self.state_dict().items()}
+
+
+def with_weights(weights: Weights, config: TrainConfig) -> MLP:
+    """Return the network of a run with `config` and these weights. It shares their memory, so they must not change."""
+    model = MLP(config.hidden_sizes, config.activation)
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, assign=True)
+    return model.eval()
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from mnist_fc.drawing.photographs import Mark, find_marks
 from mnist_fc.drawing.pictures import has_even_light
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
-from mnist_fc.network.mlp import MLP
+from mnist_fc.network.mlp import MLP, with_weights
 from mnist_fc.reading import touching
 from mnist_fc.reading.doubt import doubtful, is_near, is_too_unsure
 from mnist_fc.reading.exceptions import Exceptions
@@ -112,9 +112,7 @@ class Reader:
     @classmethod
     def from_weights(cls, weights: Weights, config: TrainConfig, exceptions: Exceptions | None = None) -> "Reader":
         """Return a reader with the weights of a run with `config`. It shares their memory, so they must not change."""
-        model = MLP(config.hidden_sizes, config.activation)
-        model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, assign=True)
-        return cls(model, exceptions)
+        return cls(with_weights(weights, config), exceptions)
 
     def read(self, rgba: np.ndarray) -> Reading:
         """Read a drawing, uint8 (H, W, 4), as one digit. Raises DrawingError for any other array."""

@@ -9,11 +9,11 @@ from mnist_fc.config import NUM_CLASSES
 from mnist_fc.data.mnist import DataError, Mnist
 from mnist_fc.data.my_digits import MyDigit
 from mnist_fc.data.pen_digits import CONDITIONS, PenDigits, images
-from mnist_fc.network.mlp import MLP
+from mnist_fc.network.mlp import MLP, with_weights
 from mnist_fc.reading.evaluation import Interval, mean_interval
 from mnist_fc.records import EndRecord, WeightsRecord
 from mnist_fc.training.evaluation import evaluate
-from mnist_fc.training.teaching import lesson_for, network, predictions, settings, train_lesson
+from mnist_fc.training.teaching import lesson_for, predictions, settings, train_lesson
 
 SEED = 20_000
 """The seed of the drawings, and of the choice of those that are taught."""
@@ -84,7 +84,7 @@ def evaluate_teaching(
                 case EndRecord(test_accuracy=float(test_accuracy)):
                     changes.append(test_accuracy - accuracy)
                     seconds.append(record.train_seconds)
-        for network_, errors in ((model, before), (network(config, weights), after)):
+        for network_, errors in ((model, before), (with_weights(weights, config), after)):
             errors.append(float((predictions(network_, pixels[others]) != digits.labels[others]).mean()))
         num_read += int(others.sum())
         report(f"writer {writer}: error {before[-1]:.2%} before, {after[-1]:.2%} after, MNIST {100 * changes[-1]:+.2f} points")

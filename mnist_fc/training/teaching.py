@@ -9,8 +9,8 @@ from mnist_fc.config import DEFAULT_THREADS, Activation, TrainConfig
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.my_digits import MyDigit, images_and_labels, not_digits
-from mnist_fc.network.mlp import MLP
-from mnist_fc.records import EndRecord, HeldOutRecord, Record, Weights, WeightsRecord
+from mnist_fc.network.mlp import MLP, with_weights
+from mnist_fc.records import EndRecord, HeldOutRecord, Record, WeightsRecord
 from mnist_fc.training.engine import train
 from mnist_fc.training.train_state import TrainState
 
@@ -126,15 +126,8 @@ def read_held_out(
                     weights = record.weights
                 case EndRecord(outcome=outcome) if outcome != "done":
                     return None
-        digits[held_out] = predictions(network(config, weights), lesson.images[held_out])
+        digits[held_out] = predictions(with_weights(weights, config), lesson.images[held_out])
     return tuple(digits.tolist())
-
-
-def network(config: TrainConfig, weights: Weights) -> MLP:
-    """Return the network of a run with `config`; it shares the memory of `weights`."""
-    model = MLP(config.hidden_sizes, config.activation)
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, assign=True)
-    return model.eval()
 
 
 @torch.inference_mode()

@@ -5,12 +5,15 @@ from typing import Literal
 
 import numpy as np
 import streamlit as st
+import torch
 
 from mnist_fc.analysis.curves import epoch_curve, train_curve
 from mnist_fc.analysis.results import test_curve
+from mnist_fc.network.mlp import with_weights
 from mnist_fc.server.run import RunSnapshot
+from mnist_fc.training.evaluation import evaluate
 from mnist_fc.views.components.chart import Axis, Series, heading, line_chart, powers_of_ten
-from mnist_fc.views.state import built_in, networks, shared
+from mnist_fc.views.state import built_in, networks, shared, throttle
 
 MINE = "your digits"
 """The series of the digits that are taught, in a lesson."""
@@ -86,8 +89,16 @@ def series_of(snapshot: RunSnapshot, what: Literal["loss", "accuracy"]) -> list[
 
 def _at_start(snapshot: RunSnapshot) -> dict[str, float]:
     """Return the accuracies before a lesson, by the names of their curves; none of another run."""
-    before = networks.accuracies_at_start(snapshot)
-    return {MINE: before[0], "test": before[1]} if before else {}
+    lesson = snapshot.lesson
+    if lesson is None or lesson.start is None:
+        return {}
+    before = with_weights(lesson.start, snapshot.config)
+
+    def compute() -> dict[str, float]:
+        own = evaluate(before, torch.from_numpy(lesson.images), torch.from_numpy(lesson.labels))[1]
+        return {MINE: own, "test": shared.test_accuracy(before)}
+
+    return throttle.results.get(("before lesson", snapshot.id), 0, compute).value
 
 
 def at_chosen_step(snapshot: RunSnapshot, series: list[Series]) -> list[Series]:

@@ -1,24 +1,21 @@
 """Teach the network that reads the person's own digits, and show what that gained and what it cost."""
 
-import threading
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 import streamlit as st
 
 from mnist_fc.data.lesson import Lesson
-from mnist_fc.network.mlp import MLP
+from mnist_fc.network.mlp import MLP, with_weights
 from mnist_fc.reading.reader import Reader, Reading, number, percent
 from mnist_fc.runs.layout import RunsError, read_metadata
 from mnist_fc.server.run import Run, RunSnapshot
 from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.training.lesson_scores import LessonScores, Score, in_words, lesson_scores
 from mnist_fc.training.teaching import lesson_for, settings
-from mnist_fc.training.teaching import network as network_of
 from mnist_fc.views import controls
 from mnist_fc.views.components.images import picture
-from mnist_fc.views.state import formatting, networks, session, shared, sync
+from mnist_fc.views.state import formatting, networks, session, shared, sync, throttle
 from mnist_fc.views.state.tray import tray
 
 BEGIN_SECONDS = 0.4
@@ -26,8 +23,6 @@ BEGIN_SECONDS = 0.4
 
 SCRATCH_SIZES = (256,)
 """The hidden layer of a network that begins with random weights."""
-
-_scoring = threading.Lock()
 
 
 def button(key: str, then: Callable[[], object] = lambda: None) -> None:
@@ -221,38 +216,21 @@ def _undo(run: Run) -> None:
 
 def scores_of(snapshot: RunSnapshot) -> LessonScores:
     """Return the scores of a lesson that has ended; they are computed once."""
-    assert snapshot.weights
-    with _scoring:
-        return _scores(_Ended(snapshot), snapshot.weights.step, snapshot.held_out)
-
-
-class _Ended:
-    """A lesson's snapshot, equal to every other of the same run."""
-
-    def __init__(self, snapshot: RunSnapshot) -> None:
-        self.snapshot = snapshot
-
-    def __hash__(self) -> int:
-        return hash(self.snapshot.id)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Ended) and other.snapshot.id == self.snapshot.id
-
-
-@lru_cache(maxsize=4)
-def _scores(ended: _Ended, _step: int, held_out: tuple[int, ...] | None) -> LessonScores:
-    lesson = ended.snapshot.lesson
+    lesson, data = snapshot.lesson, shared.mnist()
     assert lesson
-    data = shared.mnist()
-    return lesson_scores(
-        parent(ended.snapshot), networks.newest_reader(ended.snapshot).model, lesson, held_out, data.test_images, data.test_labels
-    )
+    assert snapshot.weights
+    after = networks.newest_reader(snapshot).model
+
+    def compute() -> LessonScores:
+        return lesson_scores(parent(snapshot), after, lesson, snapshot.held_out, data.test_images, data.test_labels)
+
+    return throttle.results.get(("lesson", snapshot.id), (snapshot.weights.step, snapshot.held_out), compute).value
 
 
 def parent(snapshot: RunSnapshot) -> MLP | None:
     """Return the network that a lesson began with; None for random weights."""
     lesson = snapshot.lesson
-    return network_of(snapshot.config, lesson.start) if lesson and lesson.start else None
+    return with_weights(lesson.start, snapshot.config) if lesson and lesson.start else None
 
 
 def _table(scores: LessonScores, snapshot: RunSnapshot, readings: list[Reading]) -> str:

@@ -8,10 +8,10 @@ from torch import Tensor
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.my_digits import MyDigit
-from mnist_fc.network.mlp import MLP
+from mnist_fc.network.mlp import MLP, with_weights
 from mnist_fc.records import WeightsRecord
 from mnist_fc.training.engine import train
-from mnist_fc.training.teaching import network, predictions
+from mnist_fc.training.teaching import predictions
 
 BEFORE = TrainConfig(hidden_sizes=(32,), learning_rate=0.005, num_epochs=3, num_validation=0, threads=1)
 """Of the network that is taught: trained on `small`, it reads 88% of MNIST's test digits."""
@@ -26,7 +26,7 @@ def weights_before(data: Mnist) -> dict[str, np.ndarray]:
 
 def model_before(data: Mnist) -> MLP:
     """Return a network of its own with the weights of `weights_before`."""
-    return network(BEFORE, {name: array.copy() for name, array in weights_before(data).items()})
+    return with_weights({name: array.copy() for name, array in weights_before(data).items()}, BEFORE)
 
 
 def as_digits(images: Tensor, labels: Tensor) -> list[MyDigit]:

@@ -14,7 +14,7 @@ from mnist_fc.data.errors import DataError
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.my_digits import MyDigit
-from mnist_fc.network.mlp import MLP
+from mnist_fc.network.mlp import MLP, with_weights
 from mnist_fc.records import EndRecord, EpochRecord, HeldOutRecord, Record, StateRecord, StepRecord, WeightsRecord
 from mnist_fc.training.engine import train
 from mnist_fc.training.evaluation import evaluate
@@ -24,7 +24,6 @@ from mnist_fc.training.teaching import (
     SHARE,
     SHARE_OF_LARGE,
     lesson_for,
-    network,
     predictions,
     read_held_out,
     settings,
@@ -63,7 +62,7 @@ def records(small: Mnist, lesson: Lesson) -> list[Record]:
 
 def taught_by(records: list[Record], config: TrainConfig = CONFIG) -> MLP:
     """Return the network as the records leave it."""
-    return network(config, of(WeightsRecord, records)[-1].weights)
+    return with_weights(of(WeightsRecord, records)[-1].weights, config)
 
 
 def num_right(model: MLP, lesson: Lesson) -> int:
@@ -367,7 +366,7 @@ def test_data_of_added_images_alone_can_be_trained_on(small: Mnist) -> None:
 def test_network_is_that_of_the_run(small: Mnist, activation: Any) -> None:
     config = BEFORE.replace(activation=activation, hidden_sizes=(12, 8))
     training = TrainState(config, small)
-    made = network(config, training.weights())
+    made = with_weights(training.weights(), config)
     images = small.test_images / 255
     assert torch.equal(made(images), training.model(images))
     assert not made.training

@@ -5,19 +5,16 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import streamlit as st
-import torch
 
 from mnist_fc.analysis.results import test_result
 from mnist_fc.analysis.settings_check import Suggestion, suggest_settings
-from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError, TrainConfig
-from mnist_fc.data.lesson import Lesson
+from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError, Loaded
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.exceptions import Exceptions
 from mnist_fc.reading.reader import Reader
 from mnist_fc.server.run import RunSnapshot
-from mnist_fc.training.evaluation import evaluate
 from mnist_fc.views.state import built_in
 from mnist_fc.views.state.formatting import escape_markdown
 from mnist_fc.views.state.session import Source, watched_snapshot
@@ -162,39 +159,7 @@ def newest_reader(run: RunSnapshot) -> Reader:
 
 def exceptions(run: RunSnapshot) -> Exceptions | None:
     """Return what a lesson says about drawings like those that it teaches; None for another run."""
-    return _of_lesson(run).exceptions if run.lesson else None
-
-
-def accuracies_at_start(run: RunSnapshot) -> tuple[float, float] | None:
-    """Return the accuracies on a lesson's digits and on MNIST's test set before it; None without a network before it."""
-    return _of_lesson(run).accuracies if run.lesson else None
-
-
-class _LessonFacts:
-    """What the page computes once of a lesson."""
-
-    def __init__(self, config: TrainConfig, lesson: Lesson) -> None:
-        self.exceptions = Exceptions(lesson.images, lesson.not_digits)
-        self.accuracies: tuple[float, float] | None = None
-        if lesson.start:
-            before = Reader.from_weights(lesson.start, config).model
-            own = evaluate(before, torch.from_numpy(lesson.images), torch.from_numpy(lesson.labels))[1]
-            self.accuracies = own, test_accuracy(before)
-
-
-MAX_LESSONS = 16
-
-_lessons: dict[str, _LessonFacts] = {}
-"""The facts of the lessons last shown, by the run's id."""
-
-
-def _of_lesson(run: RunSnapshot) -> _LessonFacts:
-    assert run.lesson
-    if run.id not in _lessons:
-        _lessons[run.id] = _LessonFacts(run.config, run.lesson)
-        while len(_lessons) > MAX_LESSONS:
-            _lessons.pop(next(iter(_lessons)), None)
-    return _lessons[run.id]
+    return Exceptions(run.lesson.images, run.lesson.not_digits) if run.lesson else None
 
 
 @lru_cache(maxsize=4)
