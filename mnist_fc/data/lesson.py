@@ -35,7 +35,7 @@ class Lesson:
     parent: str = ""
     """The name of the network that is taught; empty for random weights."""
     not_digits: np.ndarray = field(default_factory=lambda: np.zeros((0, 784), np.uint8))
-    """Drawings that are no digits: uint8 (m, 784). A reader with the taught network rejects their like."""
+    """Drawings that are not digits: uint8 (m, 784). A reader with the taught network rejects their like."""
 
     num_known: int = 0
     """The number of the digits that the network was taught in the lesson before."""

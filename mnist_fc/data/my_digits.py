@@ -54,7 +54,7 @@ def images_and_labels(digits: Sequence[MyDigit]) -> tuple[np.ndarray, np.ndarray
 
 
 def not_digits(digits: Sequence[MyDigit]) -> np.ndarray:
-    """Return the images of those that are no digits, uint8 (m, 784)."""
+    """Return the images of those that are not digits, uint8 (m, 784)."""
     return _stack([digit for digit in digits if digit.label is None]).reshape(-1, 784)
 
 

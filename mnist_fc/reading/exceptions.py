@@ -15,7 +15,7 @@ LOG_ODDS_OF_DIGIT, LOG_ODDS_OF_OTHER = 0.0, -10.0
 
 
 class Exceptions:
-    """The drawings of one person: `digits`, uint8 (n, 784), and `others` that are no digits, uint8 (m, 784)."""
+    """The drawings of one person: `digits`, uint8 (n, 784), and `others` that are not digits, uint8 (m, 784)."""
 
     def __init__(self, digits: np.ndarray, others: np.ndarray) -> None:
         self._digits, self._others = _directions(digits), _directions(others)

@@ -39,7 +39,8 @@ STATE_BYTES_PER_SECOND = 5e6
 """The time between two states that a run yields to resume from. Large states come less often, so as not to slow the run."""
 
 
-def _continue(_training: TrainState) -> bool:
+def never_stop(_training: TrainState) -> bool:
+    """Let a training take its next step."""
     return True
 
 
@@ -47,7 +48,7 @@ def _continue(_training: TrainState) -> bool:
 def train(
     config: TrainConfig,
     data: Mnist,
-    on_step: Callable[[TrainState], bool] = _continue,
+    on_step: Callable[[TrainState], bool] = never_stop,
     state: Mapping[str, np.ndarray] | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     start: Weights | None = None,

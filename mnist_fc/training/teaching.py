@@ -11,7 +11,7 @@ from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.my_digits import MyDigit, images_and_labels, not_digits
 from mnist_fc.network.mlp import MLP, with_weights
 from mnist_fc.records import EndRecord, HeldOutRecord, Record, WeightsRecord
-from mnist_fc.training.engine import train
+from mnist_fc.training.engine import never_stop, train
 from mnist_fc.training.train_state import TrainState
 
 LARGE = 500_000
@@ -66,17 +66,13 @@ def _is_large(num_parameters: int) -> bool:
     return num_parameters > LARGE
 
 
-def _continue(_training: TrainState) -> bool:
-    return True
-
-
 def teach(
     config: TrainConfig,
     mnist: Mnist,
     lesson: Lesson,
-    on_step: Callable[[TrainState], bool] = _continue,
+    on_step: Callable[[TrainState], bool] = never_stop,
     state: Mapping[str, np.ndarray] | None = None,
-    on_held_out_step: Callable[[TrainState], bool] = _continue,
+    on_held_out_step: Callable[[TrainState], bool] = never_stop,
 ) -> Iterator[Record]:
     """Train as `train` does, on `lesson`. A run that is done yields a HeldOutRecord before its end, if there is one.
 
@@ -95,7 +91,7 @@ def train_lesson(
     config: TrainConfig,
     mnist: Mnist,
     lesson: Lesson,
-    on_step: Callable[[TrainState], bool] = _continue,
+    on_step: Callable[[TrainState], bool] = never_stop,
     state: Mapping[str, np.ndarray] | None = None,
 ) -> Iterator[Record]:
     """Train on `lesson` and yield the records of `train`."""
@@ -103,7 +99,7 @@ def train_lesson(
 
 
 def read_held_out(
-    config: TrainConfig, mnist: Mnist, lesson: Lesson, on_step: Callable[[TrainState], bool] = _continue
+    config: TrainConfig, mnist: Mnist, lesson: Lesson, on_step: Callable[[TrainState], bool] = never_stop
 ) -> tuple[int, ...] | None:
     """Return the answer for each digit of a network that was taught only the others; None for a single digit.
 

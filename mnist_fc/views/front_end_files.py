@@ -15,7 +15,7 @@ HEADERS = {"Cache-Control": "public, immutable, max-age=31536000"}
 
 
 class FrontEndFiles:
-    """Middleware that answers requests for Streamlit's own files; everything else goes on to `app`."""
+    """Middleware that answers requests for Streamlit's own files; it passes everything else to `app`."""
 
     def __init__(self, app: ASGIApp, base: str) -> None:
         self._app = app

@@ -34,7 +34,7 @@ ABOUT = """
 - **Draw** a digit with the mouse, a pen or a finger. Under the digit you see how sure the network is, and its second choice.
   The bars show all ten probabilities in percent. **Test digit** shows a picture from MNIST instead; **Undo** brings your
   drawing back.
-- **What is it?** Press what you drew, or the keys 0 to 9 right after drawing; **none** says that it is no digit. The drawing
+- **What is it?** Press what you drew, or the keys 0 to 9 right after drawing; **none** says that it is not a digit. The drawing
   joins **My digits**, in this tab of the browser. **Teach the network my digits** trains the network that reads with them, mixed
   with MNIST's. Then the page compares it with the one before: keep it, or return.
 - **Pin** keeps up to five drawings. While a network learns, a chart shows how probable the right digit becomes for each.

@@ -24,21 +24,8 @@ from mnist_fc.network import checkpoint
 from mnist_fc.runs.layout import bytes_of
 from mnist_fc.runs.reader import read_run
 from mnist_fc.training.evaluation import evaluate
-from tests.support.commands import error_line, run
+from tests.support.commands import TRAIN_KEYS, error_line, run
 from tests.support.settings import OVERFLOWING, as_options
-
-TRAIN_KEYS = {
-    "run_dir",
-    "checkpoint",
-    "parameters",
-    "epochs",
-    "train_seconds",
-    "seconds_per_epoch",
-    "images_per_second",
-    "train_loss",
-    "test_accuracy",
-    "outcome",
-}
 
 
 @pytest.fixture

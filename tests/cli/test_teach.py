@@ -24,22 +24,10 @@ from mnist_fc.runs.lessons import read_held_out, read_lesson
 from mnist_fc.runs.reader import read_run
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.training.teaching import predictions, settings
-from tests.support.commands import error_line, run
+from tests.support.commands import TRAIN_KEYS, error_line, run
 from tests.support.handwriting import handwriting
 from tests.support.lessons import BEFORE, misread, model_before, weights_before
 
-TRAIN_KEYS = {
-    "run_dir",
-    "checkpoint",
-    "parameters",
-    "epochs",
-    "train_seconds",
-    "seconds_per_epoch",
-    "images_per_second",
-    "train_loss",
-    "test_accuracy",
-    "outcome",
-}
 SCORES = ("taught", "held_out", "mnist", "others")
 EPOCHS = settings(BEFORE.hidden_sizes).num_epochs
 

@@ -1,7 +1,6 @@
 """lesson.py: how often an epoch has each digit, what else it has, and the file that a lesson is kept in."""
 
 import io
-import random
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from mnist_fc.data.errors import DataError
 from mnist_fc.data.lesson import IMAGES_PER_EPOCH, MAX_REPEATS, Lesson
 from mnist_fc.data.mnist import Mnist
+from tests.support.damage import errors_of_damaged
 from tests.support.data import WritesAFile
 
 NAME = "lesson.npz"
@@ -225,15 +225,6 @@ def test_pickled_objects_are_rejected_and_not_run(tmp_path: Path) -> None:
 
 def test_any_damage_is_read_or_rejected() -> None:
     whole = lesson(3, start=WEIGHTS).to_npz()
-    generator = random.Random(0)
-    errors = []
-    for _ in range(200):
-        content = bytearray(whole)
-        for _ in range(generator.randint(1, 4)):
-            content[generator.randrange(len(content))] = generator.randrange(256)
-        try:
-            Lesson.from_npz(bytes(content), NAME)
-        except DataError as error:
-            errors.append(str(error))
+    errors = errors_of_damaged(whole, lambda content: Lesson.from_npz(content, NAME))
     assert len(errors) > 100
     assert all(error.startswith(NAME) for error in errors)

@@ -1,7 +1,6 @@
 """my_digits.py: digits are written and read back, and a wrong file is rejected with the reason."""
 
 import io
-import random
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from mnist_fc.data.my_digits import (
     to_npz,
 )
 from mnist_fc.drawing.strokes import MAX_STROKES, Stroke
+from tests.support.damage import errors_of_damaged
 from tests.support.data import WritesAFile
 
 NAME = "mine.npz"
@@ -287,16 +287,7 @@ def test_a_small_file_of_much_content_is_rejected() -> None:
 
 def test_any_damage_is_read_or_rejected() -> None:
     whole = to_npz([*DIGITS, *OTHERS])
-    generator = random.Random(0)
-    errors = []
-    for _ in range(200):
-        content = bytearray(whole)
-        for _ in range(generator.randint(1, 4)):
-            content[generator.randrange(len(content))] = generator.randrange(256)
-        try:
-            from_npz(bytes(content), NAME)
-        except DataError as error:
-            errors.append(str(error))
+    errors = errors_of_damaged(whole, lambda content: from_npz(content, NAME))
     assert len(errors) > 100
     assert all(error.startswith(NAME) for error in errors)
 

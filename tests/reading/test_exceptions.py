@@ -83,7 +83,7 @@ def test_only_the_rejection_changes(shipped: Reader) -> None:
     assert np.array_equal(after.image, before.image)  # type: ignore[arg-type]  # neither is None
 
 
-# A drawing that is no digit
+# Drawings that are not digits
 
 
 def test_a_digit_taught_as_none_is_rejected(shipped: Reader, seven: list[Stroke]) -> None:

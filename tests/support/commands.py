@@ -4,6 +4,20 @@ import pytest
 
 from mnist_fc.cli.main import main
 
+TRAIN_KEYS = {
+    "run_dir",
+    "checkpoint",
+    "parameters",
+    "epochs",
+    "train_seconds",
+    "seconds_per_epoch",
+    "images_per_second",
+    "train_loss",
+    "test_accuracy",
+    "outcome",
+}
+"""The keys of the JSON that `train` prints."""
+
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> tuple[list[str], list[str]]:
     """Run a command that returns `code`; return its lines on standard output and standard error."""
