@@ -137,8 +137,9 @@ def choice(network: networks.Network) -> None:
         )
     trained = ", trained" if networks.source() == "shipped" else ""
     row.html(f"<div class='of-network'>{network.layers}{trained}</div>")
-    if file := networks.loaded_file():
-        with st.container(key="loaded_file", horizontal=True, vertical_alignment="center", gap="small"):
+    # Always there: if the place of what follows changed with it, that would be drawn twice for a moment.
+    with st.container(key="loaded_file", horizontal=True, vertical_alignment="center", gap="small"):
+        if file := networks.loaded_file():
             st.caption(f"Loaded file: **{formatting.escape_markdown(file.name)}**", width="content")
             st.button("Remove", key="remove_file", icon=":material/close:", on_click=export.remove_file)
 

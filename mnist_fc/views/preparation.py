@@ -22,14 +22,15 @@ def switch() -> None:
 
 def panel(readings: list[Reading], network: networks.Network) -> None:
     """Draw how the drawing became what the network sees, if the switch is on, or say why there is nothing to show."""
-    if not st.session_state.get("show_steps"):
-        return
-    if isinstance(drawing.covered_by(), TestDigit):
-        st.caption("A test digit needs no preparation: the network sees it as it is.")
-    elif readings[0].image is None:
-        st.caption("Draw a digit to see how it is prepared.")
-    else:
-        _steps(drawing.canvas().drawing, readings, network)
+    with st.container():  # always there, so that what follows keeps its place in the page
+        if not st.session_state.get("show_steps"):
+            return
+        if isinstance(drawing.covered_by(), TestDigit):
+            st.caption("A test digit needs no preparation: the network sees it as it is.")
+        elif readings[0].image is None:
+            st.caption("Draw a digit to see how it is prepared.")
+        else:
+            _steps(drawing.canvas().drawing, readings, network)
 
 
 def _steps(drawn_on: np.ndarray, readings: list[Reading], network: networks.Network) -> None:
