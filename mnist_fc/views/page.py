@@ -92,11 +92,11 @@ def live(seconds: float | None, look_seconds: float | None) -> None:
     notices.panel()
     preparation.panel(readings, network)
     photo.panel(network)
+    if has_ended:
+        handwriting_test.keep_score(network)  # whichever tab is open, and before the table of runs shows it
     tabs.panel(readings, network)
     with looking_back:
         timeline.timeline(network)  # last: playback moves to the next step once everything of this one is drawn
-    if has_ended:
-        handwriting_test.keep_score(network)  # for a run that has just ended, whichever tab is open
     if not is_complete:
         st.rerun()
 
