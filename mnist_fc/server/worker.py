@@ -119,8 +119,10 @@ class Worker:
             return True
 
         def on_held_out_step(_training: TrainState) -> bool:
-            self._handle_commands(start.job_id)  # a run that is taught already is not paused any more
-            return self._request is Request.CONTINUE
+            self._handle_commands(
+                start.job_id
+            )  # a run that is taught already is not paused any more, and others wait for its end
+            return self._request is not Request.STOP
 
         try:
             data = self._load_data()

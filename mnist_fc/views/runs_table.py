@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from mnist_fc.analysis.results import test_result, training_time
-from mnist_fc.config import FIELDS
+from mnist_fc.config import FIELDS, TrainConfig
+from mnist_fc.data.lesson import Lesson
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.layout import MAX_NAME, RunsError
 from mnist_fc.runs.reader import StoredRun
@@ -14,9 +15,9 @@ from mnist_fc.runs.settings import RunSettings
 from mnist_fc.runs.store import RunStore
 from mnist_fc.server.job import ACTIVE_STATES
 from mnist_fc.server.run import Run
-from mnist_fc.server.scheduler import Scheduler
+from mnist_fc.server.scheduler import JobRejected, Scheduler
 from mnist_fc.server.status import status_word, stored_status_word
-from mnist_fc.views import commands, controls, handwriting_test
+from mnist_fc.views import commands, controls, handwriting_test, teaching
 from mnist_fc.views.components.component import Component, browser_value
 from mnist_fc.views.settings import field_in_words, value_in_words
 from mnist_fc.views.state import formatting, session, shared
@@ -169,8 +170,19 @@ def _act_on_page(what: str, run_id: str, value: object) -> None:
             controls.set_all(settings.latest)
         case "again" if value == turn:
             st.session_state.runs_turn = turn + 1
-            controls.set_all(settings.latest)
-            commands.start()
+            run = scheduler.run(run_id)
+            if run and run.lesson:
+                _teach_again(settings.latest, run.lesson)
+            else:
+                controls.set_all(settings.latest)
+                commands.start()
+
+
+def _teach_again(config: TrainConfig, lesson: Lesson) -> None:
+    try:
+        teaching.start(config, lesson)
+    except JobRejected as busy:
+        raise RunsError(f"{busy}; press Rerun again when one of them has ended") from None
 
 
 def _act_on_store(what: str, run_id: str, value: object) -> None:

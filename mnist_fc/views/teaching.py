@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
+from mnist_fc.config import TrainConfig
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.network.mlp import MLP, with_weights
 from mnist_fc.reading.reader import Reader, Reading, number, percent
@@ -61,15 +62,19 @@ def begin(*, rehearses: bool, from_scratch: bool) -> None:
         known = network.run.lesson if network.run else None
         lesson = lesson_for(model, tray().digits, rehearses=rehearses, parent=_name(network), known=known)
         config = settings(model.hidden_sizes, model.activation_name)
-    config = config.replace(threads=panel_config.threads, seed=panel_config.seed)
     try:
-        run = shared.scheduler().start(config, session.session_id(), lesson)
+        start(config.replace(threads=panel_config.threads, seed=panel_config.seed), lesson)
     except JobRejected as busy:
         state.lesson_problem = f"{busy}. Press again when one of them has ended."
-        return
+
+
+def start(config: TrainConfig, lesson: Lesson) -> None:
+    """Queue a lesson and show it. Raises JobRejected."""
+    run = shared.scheduler().start(config, session.session_id(), lesson)
     before = session.watched_run()
     chosen = networks.chosen_step(networks.shown_run())
-    state.setdefault("before_lessons", {})[run.id] = networks.source(), before.id if before else None, chosen
+    befores = st.session_state.setdefault("before_lessons", {})
+    befores[run.id] = networks.source(), before.id if before else None, chosen
     run.detached = session.is_detached()
     session.watch(run)
     session.choose_source("run")

@@ -228,6 +228,19 @@ def test_pause_while_digits_are_held_out_comes_too_late(open_scheduler: Open, lo
     assert_weights_are_those_taught(snapshot, num_steps)
 
 
+@pytest.mark.slow
+def test_lesson_whose_slice_ends_while_digits_are_held_out_is_done_first(open_scheduler: Open, long_lesson: Lesson) -> None:
+    scheduler = open_scheduler(slice_seconds=NEVER)
+    run = scheduler.start(WIDE, "ann", long_lesson)
+    wait_until_all_steps_are_taken(run)
+    other = scheduler.start(SHORT, "ben")
+    end_slice(scheduler)
+    assert finished(other).state == "done"
+    snapshot = finished(run)
+    assert (snapshot.state, run.num_slices) == ("done", 1)
+    assert snapshot.held_out
+
+
 def test_stop_while_digits_are_held_out_ends_a_done_lesson(open_scheduler: Open, long_lesson: Lesson) -> None:
     scheduler = open_scheduler()
     run = scheduler.start(WIDE, lesson=long_lesson)
@@ -238,18 +251,6 @@ def test_stop_while_digits_are_held_out_ends_a_done_lesson(open_scheduler: Open,
     assert_weights_are_those_taught(snapshot, num_steps)
     assert run.path
     assert not (run.path / HELD_OUT_NAME).exists()
-
-
-def test_yield_while_digits_are_held_out_ends_the_lesson(open_scheduler: Open, long_lesson: Lesson) -> None:
-    scheduler = open_scheduler(slice_seconds=NEVER)
-    run = scheduler.start(WIDE, "ann", long_lesson)
-    num_steps = wait_until_all_steps_are_taken(run)
-    other = scheduler.start(SHORT, "ben")
-    end_slice(scheduler)
-    snapshot = finished(run)
-    assert (snapshot.state, snapshot.held_out) == ("done", None)
-    assert_weights_are_those_taught(snapshot, num_steps)
-    assert finished(other).state == "done"
 
 
 # Stop and resume

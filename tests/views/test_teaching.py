@@ -306,3 +306,24 @@ def test_network_from_my_digits_alone_says_why_it_fails_at_others(small_run: Run
     assert lesson
     assert lesson.lesson
     assert lesson.lesson.start is None
+
+
+def test_rerun_of_a_lesson_teaches_the_same_digits_from_the_same_weights(small_run: Run) -> None:
+    app = taught_app(small_run)
+    first = shared.scheduler().run(shown_run(app))
+    assert first
+    open_tab(app, "Runs")
+    message = {"what": "again", "run": first.id, "value": component_data(app, "runs_table")["turn"]}
+    send(app, "runs_table", "act", message)
+    again = shared.scheduler().run(shown_run(app))
+    assert again
+    assert again.id != first.id
+    wait_until(again, "done")
+    before, after = first.snapshot(), again.snapshot()
+    assert after.config == before.config
+    assert after.lesson is not None
+    assert before.lesson is not None
+    assert after.lesson.to_npz() == before.lesson.to_npz()
+    assert [step.train_loss for step in after.steps] == [step.train_loss for step in before.steps]
+    press(open_tab(app, TEACH), "lesson_undo")
+    assert shown_run(app) == first.id
