@@ -22,6 +22,7 @@ from tests.support.browser import (
     open_tab,
     ready,
     slide,
+    slider,
     start_run,
 )
 from tests.support.settings import OVERFLOWING, as_query
@@ -68,7 +69,7 @@ def test_two_changes_in_quick_succession_both_hold(browser: Browser, server: Ser
     is_slow = True
     for key in ("epochs", "batch_size"):
         answered = len(held)
-        slide(page, key, "End")
+        slider(page, key).press("End")
         while len(held) == answered:
             page.evaluate("() => new Promise(requestAnimationFrame)")  # lets messages arrive
     is_slow = False

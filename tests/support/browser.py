@@ -23,6 +23,7 @@ from mnist_fc.config import PRESETS
 from mnist_fc.files import ROOT
 from mnist_fc.views import tabs
 from mnist_fc.views.controls import MORE
+from mnist_fc.views.state.address import FIELD_NAMES
 
 BROWSER = os.environ.get("MNIST_FC_BROWSER") or None  # read at import, since tests run without these variables
 BROWSER_ARGS = [
@@ -284,6 +285,7 @@ def choose(page: Page, key: str, option: str) -> None:
     """Choose an option of a control; one of those under "More settings" is brought to light first."""
     if key in MORE and not page.locator(f".st-key-{key}").is_visible():
         page.locator(".st-key-more_settings summary").click()
+        page.locator(".st-key-more_settings").evaluate(ANIMATED)
     control = page.locator(f".st-key-{key} input").first
     control.scroll_into_view_if_needed()
     # A list closes when its panel scrolls, opens further or is drawn again.
@@ -307,11 +309,19 @@ def slider(page: Page, key: str) -> Locator:
 
 
 def slide(page: Page, key: str, end: str) -> None:
-    """Move a control to one end of its ladder with the keyboard: Home or End."""
+    """Move a control to one end of its ladder with the keyboard, Home or End, and wait until the page knows it.
+
+    An earlier Train would use the old value, and an earlier list would close when the page answers.
+    """
+    address = page.url
     slider(page, key).press(end)
-    if (key, end) == ("epochs", "Home"):
-        # An earlier Train would use the old number of epochs.
+    if (key, end) == ("epochs", "Home"):  # where it may have been already
         expect(page.locator("[data-testid=stSidebar]")).to_contain_text(re.compile(r"([\d,]+) steps an epoch, \1 in all"))
+    elif key == "brush":
+        (width,) = re.findall(r"\d+", slider(page, key).get_attribute("aria-valuetext") or "")
+        expect(page.locator(f"[data-brush]:not([data-brush='{width}'])")).to_have_count(0)
+    elif key in FIELD_NAMES:
+        expect(page).not_to_have_url(address)
 
 
 def set_number(page: Page, key: str, value: int) -> None:
@@ -341,6 +351,9 @@ def open_tab(page: Page, name: str) -> None:
         tab.click()
         expect(tab).to_have_attribute("aria-selected", "true")
 
+
+ANIMATED = "element => Promise.all(element.getAnimations({ subtree: true }).map(animation => animation.finished))"
+"""Wait until an element has opened or closed."""
 
 AT_REST_IN_PLACE = """element => new Promise(done => {
   let last, numSame = 0;

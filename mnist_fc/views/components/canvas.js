@@ -70,6 +70,7 @@ class Canvas {
       this.loaded = { objects: strokes, background: PAPER, load: (this.loaded?.load ?? 0) + 1 }; // a new one is loaded
     }
     const { brush, size } = this.data;
+    this.root.querySelector(".paper").dataset.brush = brush; // tests wait for it
     const data = { ...OPTIONS, strokeWidth: brush, canvasWidth: size, canvasHeight: size, initialDrawing: this.loaded };
     const setStateValue = (name, value) => name === "drawing" && this.take(value.raw.objects);
     this.dispose = this.component({ data, parentElement: this.root, setStateValue });
