@@ -14,6 +14,7 @@ from mnist_fc.server.run import RunSnapshot
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.views.components.chart import Axis, Series, heading, line_chart, powers_of_ten
 from mnist_fc.views.state import built_in, networks, shared, throttle
+from mnist_fc.views.state.throttle import Throttle
 
 MINE = "your digits"
 """The series of the digits that are taught, in a lesson."""
@@ -67,8 +68,17 @@ def explanation(snapshot: RunSnapshot, drawn: list[str]) -> str:
     return " ".join(lines)
 
 
+_curves = Throttle()
+"""The curves of each run: they are drawn again at every stroke."""
+
+
 def series_of(snapshot: RunSnapshot, what: Literal["loss", "accuracy"]) -> list[Series]:
     """Return the curves that have points: train, validation, test."""
+    version = len(snapshot.steps), snapshot.steps[-1:], snapshot.epochs[-1:], snapshot.end
+    return _curves.get((snapshot.id, what), version, lambda: _series_of(snapshot, what)).value
+
+
+def _series_of(snapshot: RunSnapshot, what: Literal["loss", "accuracy"]) -> list[Series]:
     curves = {
         "train": train_curve(snapshot.steps, f"train_{what}"),
         MINE if snapshot.lesson else "validation": epoch_curve(snapshot.epochs, f"val_{what}"),

@@ -1,4 +1,8 @@
-"""Streamlit's scripts, styles and fonts from memory: a page needs 130 of them, and reading each through threads takes 10 ms."""
+"""Streamlit's scripts, styles and fonts from memory: a page needs 130 of them, and reading each through threads takes 10 ms.
+
+The browser learns of most scripts only when an element that needs them arrives. The page's document names those that the first
+pages asked for, so that it fetches them at once.
+"""
 
 import mimetypes
 from functools import cache
@@ -14,11 +18,19 @@ HEADERS = {"Cache-Control": "public, immutable, max-age=31536000"}
 """As Streamlit (1.67) sends them: the files' names contain a hash of their content."""
 
 
-class FrontEndFiles:
-    """Middleware that answers requests for Streamlit's own files; it passes everything else to `app`."""
+MAX_PRELOADED = 150
+"""Scripts that the document names: about those of one page, whatever else is asked for later."""
 
-    def __init__(self, app: ASGIApp, base: str) -> None:
+
+class FrontEndFiles:
+    """Middleware that answers requests for Streamlit's own files; it passes everything else to `app`.
+
+    It adds the scripts that are asked for to `scripts`, up to MAX_PRELOADED, as links from the page's document.
+    """
+
+    def __init__(self, app: ASGIApp, base: str, scripts: dict[str, None]) -> None:
         self._app = app
+        self._scripts = scripts
         self._prefix = f"{base}static/"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,6 +43,8 @@ class FrontEndFiles:
         file = _files().get(scope["path"].removeprefix(self._prefix))
         if file is None:
             return None
+        if file.suffix == ".js" and len(self._scripts) < MAX_PRELOADED:
+            self._scripts[f"./static/{file.relative_to(FOLDER).as_posix()}"] = None
         content, media_type = _content(file)
         return Response(content, media_type=media_type, headers=HEADERS)
 

@@ -59,6 +59,17 @@ def test_front_end_is_served_from_memory_like_from_disk(server: Server) -> None:
             assert "ETag" not in response.headers, "Streamlit has read it from disk"
 
 
+def test_document_names_the_scripts_that_pages_ask_for(new_page: Page, server: Server) -> None:
+    new_page.goto(server.url)
+    ready(new_page)
+    loaded = new_page.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")
+    scripts = [name.removeprefix(f"{server.url}/") for name in loaded if name.endswith(".js") and "/static/js/" in name]
+    assert len(scripts) > 50
+    with urllib.request.urlopen(server.url) as response:
+        document = response.read().decode()
+    assert {script: document.count(f'"./{script}"') for script in scripts} == dict.fromkeys(scripts, 1)
+
+
 @pytest.mark.parametrize("path", ["js/no-such-file.js", "../manifest.json", "..%2f..%2f__init__.py", "js/%00"])
 def test_nothing_else_is_served(server: Server, path: str) -> None:
     with closing(http.client.HTTPConnection(server.url.removeprefix("http://"))) as connection:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 from streamlit.components.v2.bidi_component import serialization
+from streamlit.elements.widgets import text_widgets
 from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.runtime import Runtime
 from streamlit.runtime.app_session import AppSession
@@ -22,8 +23,11 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import RerunData
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
+from streamlit.runtime.state import get_session_state
+from streamlit.runtime.state.session_state import SessionState
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
+from streamlit.testing.v1 import AppTest
 
 from mnist_fc.config import PRESETS
 from mnist_fc.views.components import drawable_canvas
@@ -279,6 +283,44 @@ def test_search_for_data_frames_with_another_signature_is_left_alone(
     assert streamlit_patches.skip_data_frames() is None
     assert vars(serialization)["is_dataframe_like"] is is_dataframe_like
     assert "the server takes 70 MB more" in caplog.text
+
+
+def test_text_field_looks_up_its_own_value_without_a_copy_of_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_widgets, "get_session_state", get_session_state)
+    assert streamlit_patches.spare_text_fields_a_copy()
+
+    def page() -> None:
+        import streamlit as st
+
+        st.session_state.setdefault("empty", None)
+        st.session_state.setdefault("given", "a")
+        st.text_input("Empty", key="empty")
+        st.text_input("Given", key="given")
+        st.text_input("Default", "b", key="default")
+        st.text_input("Without key", "c")
+
+    def copy(_state: SessionState) -> None:
+        pytest.fail("the state was copied")
+
+    app = AppTest.from_function(page)
+    with monkeypatch.context() as patch:
+        patch.setattr(SessionState, "filtered_state", property(copy))
+        app.run()
+        app.text_input(key="given").set_value("d").run()
+    assert [field.value for field in app.text_input] == [None, "d", "b", "c"]
+    assert not app.exception
+
+
+def test_text_field_that_uses_the_state_otherwise_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def state_of(session: str) -> None:
+        pass
+
+    monkeypatch.setattr(text_widgets, "get_session_state", state_of)
+    assert streamlit_patches.spare_text_fields_a_copy() is None
+    assert vars(text_widgets)["get_session_state"] is state_of
+    assert "drawing the page takes the server longer" in caplog.text
 
 
 # The canvas

@@ -9,7 +9,7 @@ import html
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -101,9 +101,9 @@ def line_chart(
     data = {
         "name": key.removesuffix("_curves"),
         "label": label,
-        "x": asdict(x),
-        "y": asdict(y),
-        "series": [asdict(one) for one in series],
+        "x": vars(x),
+        "y": vars(y),
+        "series": [vars(one) for one in series],
         "height": height,
         "mark": mark,
     }

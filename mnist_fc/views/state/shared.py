@@ -22,7 +22,13 @@ from mnist_fc.server.limits import memory_gb
 from mnist_fc.server.log import open_log
 from mnist_fc.server.scheduler import Scheduler, num_slots
 from mnist_fc.training.evaluation import evaluate
-from mnist_fc.views.state.streamlit_patches import follow_reconnections, limit_uploads, presence_check, skip_data_frames
+from mnist_fc.views.state.streamlit_patches import (
+    follow_reconnections,
+    limit_uploads,
+    presence_check,
+    skip_data_frames,
+    spare_text_fields_a_copy,
+)
 
 T = TypeVar("T")
 
@@ -59,6 +65,7 @@ def scheduler() -> Scheduler:
     memory_gb()  # the training process uses it; a wrong value is reported here
     made = Scheduler(slots=num_slots(_slots_option()), is_present=presence_check())
     skip_data_frames()
+    spare_text_fields_a_copy()
     limit_uploads()
     follow_reconnections()
     return made

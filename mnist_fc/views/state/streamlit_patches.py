@@ -1,4 +1,4 @@
-"""Everything that relies on Streamlit's internals, so that a new version of Streamlit has one file to break.
+"""Everything that relies on Streamlit's internals, so that a new version of Streamlit has one file to break, a long one.
 
 Each function first checks that the internals look as they do in Streamlit 1.67. If they do not, it logs an error that names
 what the page loses, and the page continues in Streamlit's public way: every function says which that is. (The scripts and the
@@ -202,6 +202,36 @@ def skip_data_frames() -> bool:
 
 def _is_data_frame(obj: object) -> bool:  # noqa: ARG001 -- named as in Streamlit
     return False
+
+
+# Text fields
+
+
+@_guarded("drawing the page takes the server longer")
+def spare_text_fields_a_copy() -> bool:
+    """Let a text field look up its own value. Return True.
+
+    To see whether it is None, Streamlit copies the values of all widgets and components: a sixth of a stroke's time.
+    """
+    from streamlit.elements.widgets import text_widgets
+    from streamlit.runtime.state import get_session_state
+
+    module: Any = text_widgets
+    _check_signature(module.get_session_state)
+    looked_up = "key in session_state and session_state[key] is None"
+    _check(looked_up in inspect.getsource(module), "a text field uses the state otherwise")
+    module.get_session_state = lambda: _UncopiedState(get_session_state())
+    return True
+
+
+class _UncopiedState:
+    """A session's state, which stands in for the copy of itself."""
+
+    def __init__(self, state: Any) -> None:
+        self.filtered_state = state
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.filtered_state, name)
 
 
 # Uploads
