@@ -1,4 +1,6 @@
-"""Measure how quick the page is in a real browser: opening it, reading a stroke at rest and during training, and layout shifts.
+"""Measure how quick the page is in a real browser, and what it costs to have it open.
+
+Opening it, layout shifts, reading a stroke at rest and during training, processor time at rest, and an epoch while one watches.
 
     .venv-tests/bin/python tests/support/page_speed.py
 
@@ -6,6 +8,7 @@ starts a server with an empty store and prints medians with their ranges. It nee
 makes, and a Chromium that MNIST_FC_BROWSER names or Playwright has fetched. Run it on an otherwise quiet machine.
 """
 
+import os
 import statistics
 import sys
 import tempfile
@@ -18,6 +21,7 @@ if __name__ == "__main__":
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from mnist_fc.benchmark.machine import machine
+from mnist_fc.runs.reader import read_run
 from tests.support.browser import (
     BROWSER,
     BROWSER_ARGS,
@@ -31,8 +35,13 @@ from tests.support.browser import (
     running_server,
     start_run,
 )
+from tests.support.processes import processor_seconds
 
-NUM_OPENED, NUM_STROKES = 10, 20
+NUM_OPENED, NUM_STROKES, NUM_IDLE, NUM_PAIRS = 10, 20, 5, 6
+
+IDLE_SECONDS, WINDOW_SECONDS, SETTLING_SECONDS = 15, 12, 4
+
+TRAINING = "?epochs=100&hidden_sizes=500,500"
 
 SHIFTS = """() => {
   window.shifts = [];
@@ -85,6 +94,28 @@ def strokes(page: Page) -> list[float]:
     return seconds
 
 
+def idle_share(page: Page) -> float:
+    """Return the share of a core that server and browser take while nobody does anything, in percent."""
+    began, before = time.perf_counter(), processor_seconds(os.getpid())  # they are started by this process
+    page.wait_for_timeout(1000 * IDLE_SECONDS)
+    return 100 * (processor_seconds(os.getpid()) - before) / (time.perf_counter() - began)
+
+
+def steps_per_second(page: Page, url: str, run: Path) -> float:
+    """Return the training steps of a run in a second of the clock while `page` shows `url`."""
+    page.goto(url)
+    if url != "about:blank":
+        ready(page)
+    page.wait_for_timeout(1000 * SETTLING_SECONDS)
+    began, before = time.perf_counter(), last_step(run)
+    page.wait_for_timeout(1000 * WINDOW_SECONDS)
+    return (last_step(run) - before) / (time.perf_counter() - began)
+
+
+def last_step(run: Path) -> int:
+    return read_run(run).steps[-1].step
+
+
 def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -105,12 +136,17 @@ def main() -> None:
         report("next page", [seconds for seconds, _ in pages])
         report("layout shift after the first paint", [shift for _, shift in pages], "")
         page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(f"{server.url}/?epochs=100&hidden_sizes=500,500")
+        page.goto(f"{server.url}/{TRAINING}")
         ready(page)
+        page.wait_for_timeout(1000 * SETTLING_SECONDS)
+        report("server and browser at rest", [idle_share(page) for _ in range(NUM_IDLE)], "% of a core")
         report("a stroke's reading, at rest", strokes(page))
         start_run(page)
         expect_reading(page, "1" if NUM_STROKES % 2 else "7")
         report("a stroke's reading, during training", strokes(page))
+        watched, (run,) = page.url, (Path(folder) / "runs").glob("[0-9]*")
+        pairs = [(steps_per_second(page, "about:blank", run), steps_per_second(page, watched, run)) for _ in range(NUM_PAIRS)]
+        report("an epoch while the page shows it, beside a blank page", [blank / shown for blank, shown in pairs], " times")
         click(page, "stop")
         browser.close()
 
