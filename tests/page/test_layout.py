@@ -281,10 +281,11 @@ def test_phone_targets_are_at_least_24_pixels(open_page: Callable[..., Page]) ->
 def test_touch_targets_are_at_least_44_pixels(open_page: Callable[..., Page]) -> None:
     page = open_page(768, 1024, has_touch=True, is_mobile=True)
     low = page.locator(
-        ".stMain .stButton button:visible, .stMain .stPopover button:visible, .stMain summary:visible, [role=tab]:visible"
+        ".stMain .stButton button:visible, .stMain .stPopover button:visible, .stMain summary:visible, [role=tab]:visible, "
+        ".output:visible, .correction button:visible"
     )
     heights = low.evaluate_all("all => all.map(each => [each.textContent, each.getBoundingClientRect().height])")
-    assert len(heights) > 12
+    assert len(heights) > 32
     assert [each for each in heights if each[1] < 44] == []
 
 
