@@ -17,6 +17,9 @@ IMAGES_PER_EPOCH = 20_480
 MAX_REPEATS = 200
 """How often an epoch has each digit taught at most. A single digit repeated in every batch would crowd out the others."""
 
+NUM_FOLDS = 3
+"""Parts of the digits taught. Each part is read by a network that was taught the others."""
+
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
@@ -71,6 +74,12 @@ class Lesson:
         """Return the number of images in an epoch, where the data has `in_data` images to rehearse."""
         return min(self.num_rehearsed, in_data) + self.repeats * len(self.labels)
 
+    @property
+    def num_folds(self) -> int:
+        """How often the lesson is repeated without some digits: never for a single digit, nor from random weights."""
+        count = len(self.labels)
+        return min(NUM_FOLDS, count) if count > 1 and self.start is not None else 0
+
     def only(self, chosen: np.ndarray) -> "Lesson":
         """Return the lesson with those digits where `chosen`, bool (n,), is True."""
         return replace(self, images=self.images[chosen], labels=self.labels[chosen])
@@ -121,4 +130,5 @@ class Lesson:
                     num_known=int(file["num_known"]),
                 )
         except (OSError, LookupError, AttributeError, *DAMAGE) as error:
-            raise DataError(f"{name} is not a lesson: {error!s:.200}") from None
+            reason, _, _ = str(error)[:200].partition(" If you trust the file")  # NumPy's advice would be unsafe
+            raise DataError(f"{name} is not a lesson: {reason.removesuffix('.')}") from None

@@ -60,12 +60,8 @@ def bytes_of(config: TrainConfig) -> int:
 
 
 def bytes_besides_kept(config: TrainConfig) -> int:
-    """Return the bytes of a run besides the kept weights.
-
-    They are of model.ckpt and of the state with its two moments, each twice while replaced, of a lesson's first weights, and of
-    all records.
-    """
-    return 4 * config.num_parameters * 9 + 100_000 * (config.num_epochs + 1) + 2_000_000
+    """Return the bytes of model.ckpt and of the state with its two moments, each twice while replaced, and of all records."""
+    return 4 * config.num_parameters * 8 + 100_000 * (config.num_epochs + 1) + 2_000_000
 
 
 def bytes_on_disk(found: os.stat_result) -> int:

@@ -266,10 +266,14 @@ class Run(Job):
         return self._state in (JobState.EXTERNAL, JobState.INTERRUPTED)
 
     def seconds_left(self, num_train_images: int, pace: float) -> float:
-        """Estimate from its own speed, and before its first step from the speed of earlier runs."""
+        """Estimate from its own speed, and before its first step from the speed of earlier runs.
+
+        A lesson is repeated to read the digits that are left out.
+        """
         now = self.snapshot()
         seen = now.steps[-1].images_seen if now.steps else 0
-        num_left = max(0, num_images_of_run(self.config, now.num_train_images(num_train_images)) - seen)
+        num_images = num_images_of_run(self.config, now.num_train_images(num_train_images))
+        num_left = max(0, num_images - seen) + (self.lesson.num_folds * num_images if self.lesson else 0)
         rate = now.images_per_second
         return num_left / rate if rate else pace * expected_seconds(self.config, num_left)
 

@@ -55,6 +55,9 @@ from mnist_fc.training.train_state import StateError, TrainState
 LIVE_SECONDS = 1.0
 LIVE_BYTES_PER_SECOND = 20e6
 
+HELD_OUT_SECONDS = 30.0
+"""The time for which a job whose slice is over may still read the digits left out of its lesson. Other networks need a few."""
+
 LAST_SECONDS, LAST_SHARE = 3.0, 0.1
 """A run that needs no more than this to finish does not yield."""
 
@@ -104,6 +107,7 @@ class Worker:
 
     def _run(self, start: StartRun) -> None:
         sent_at = time.monotonic()
+        others_wait_since = 0.0
         now: TrainState | None = None
 
         def on_step(training: TrainState) -> bool:
@@ -118,11 +122,14 @@ class Worker:
                 sent_at = time.monotonic()
             return True
 
+        # The lesson is taught, so it is not paused any more; those who wait for its slot wait a little longer.
         def on_held_out_step(_training: TrainState) -> bool:
-            self._handle_commands(
-                start.job_id
-            )  # a run that is taught already is not paused any more, and others wait for its end
-            return self._request is not Request.STOP
+            nonlocal others_wait_since
+            self._handle_commands(start.job_id)
+            if self._request is Request.YIELD:
+                others_wait_since = others_wait_since or time.monotonic()
+                return time.monotonic() - others_wait_since < HELD_OUT_SECONDS
+            return self._request is Request.CONTINUE
 
         try:
             data = self._load_data()

@@ -20,9 +20,6 @@ LARGE = 500_000
 SHARE, SHARE_OF_LARGE = 0.3, 0.1
 """The share of the images that are the digits taught, and that of large networks."""
 
-NUM_FOLDS = 3
-"""Parts of the digits taught. Each part is read by a network that was taught the others."""
-
 
 def settings(
     hidden_sizes: tuple[int, ...], activation: Activation = "relu", *, threads: int = DEFAULT_THREADS, seed: int = 0
@@ -80,7 +77,7 @@ def teach(
     each step of the networks that digits are held out of: it has their states, not the run's. Raises what `train` raises.
     """
     for record in train_lesson(config, mnist, lesson, on_step, state):
-        if isinstance(record, EndRecord) and record.outcome == "done" and lesson.start is not None:
+        if isinstance(record, EndRecord) and record.outcome == "done":
             digits = read_held_out(config, mnist, lesson, on_held_out_step)
             if digits is not None:
                 yield HeldOutRecord(record.step, record.epoch, digits)
@@ -101,14 +98,13 @@ def train_lesson(
 def read_held_out(
     config: TrainConfig, mnist: Mnist, lesson: Lesson, on_step: Callable[[TrainState], bool] = never_stop
 ) -> tuple[int, ...] | None:
-    """Return the answer for each digit of a network that was taught only the others; None for a single digit.
+    """Return the answer for each digit of a network that was taught only the others; None if the lesson has no folds.
 
-    The digits are divided into NUM_FOLDS parts, each with as many of every digit as possible, and each part is held out of one
-    lesson. None, too, if `on_step` ends a training.
+    The digits are divided into `lesson.num_folds` parts, each with as many of every digit as possible, and each part is held out
+    of one lesson. None, too, if `on_step` ends a training.
     """
-    count = len(lesson.labels)
-    num_folds = min(NUM_FOLDS, count)
-    if num_folds < 2:
+    count, num_folds = len(lesson.labels), lesson.num_folds
+    if not num_folds:
         return None
     folds = np.empty(count, np.int64)
     folds[np.argsort(lesson.labels, kind="stable")] = np.arange(count) % num_folds

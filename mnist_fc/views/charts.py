@@ -14,7 +14,6 @@ from mnist_fc.server.run import RunSnapshot
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.views.components.chart import Axis, Series, heading, line_chart, powers_of_ten
 from mnist_fc.views.state import built_in, networks, shared, throttle
-from mnist_fc.views.state.throttle import Throttle
 
 MINE = "your digits"
 """The series of the digits that are taught, in a lesson."""
@@ -68,14 +67,10 @@ def explanation(snapshot: RunSnapshot, drawn: list[str]) -> str:
     return " ".join(lines)
 
 
-_curves = Throttle()
-"""The curves of each run: they are drawn again at every stroke."""
-
-
 def series_of(snapshot: RunSnapshot, what: Literal["loss", "accuracy"]) -> list[Series]:
     """Return the curves that have points: train, validation, test."""
     version = len(snapshot.steps), snapshot.steps[-1:], snapshot.epochs[-1:], snapshot.end
-    return _curves.get((snapshot.id, what), version, lambda: _series_of(snapshot, what)).value
+    return throttle.curves.get((snapshot.id, what), version, lambda: _series_of(snapshot, what)).value
 
 
 def _series_of(snapshot: RunSnapshot, what: Literal["loss", "accuracy"]) -> list[Series]:

@@ -13,7 +13,7 @@ from mnist_fc.views.covers import TestDigit
 from mnist_fc.views.state import networks, session, sync
 from mnist_fc.views.state.tray import tray
 
-ASK = "What is it? Press it, to teach it."
+ASK, DRAW = "What is it? Press it, to teach it.", "Draw a digit to teach it."
 
 _row = Component("correction", "<div class='correction' role='group'></div>")
 
@@ -23,7 +23,7 @@ def panel(readings: list[Reading]) -> None:
     with st.container(key="correction", gap="small"):
         data = {
             "parts": [{"read": number([reading]), "label": _label(reading)} for reading in readings],
-            "isEnabled": any(reading.image is not None for reading in readings) and _can_be_taught(),
+            "isEnabled": _can_be_labelled(readings),
             "words": _words(readings),
         }
         _row.show("correction_row", data, on_label_change=_press)
@@ -46,7 +46,7 @@ def _words(readings: list[Reading]) -> str:
         return "A test digit cannot be taught."
     labels = [label for reading in readings if (label := _label(reading)) is not None]
     if not labels:
-        return ASK
+        return ASK if _can_be_labelled(readings) else DRAW
     said = ", ".join("not a digit" if label == "none" else str(label) for label in labels)
     return f"Added to My digits: {said}."
 
@@ -59,6 +59,10 @@ def _label(reading: Reading) -> int | str | None:
         return None
     label = tray().digits[place].label
     return "none" if label is None else label
+
+
+def _can_be_labelled(readings: list[Reading]) -> bool:
+    return any(reading.image is not None for reading in readings) and _can_be_taught()
 
 
 def _can_be_taught() -> bool:

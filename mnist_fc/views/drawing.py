@@ -137,7 +137,7 @@ def choice(network: networks.Network) -> None:
         )
     trained = ", trained" if networks.source() == "shipped" else ""
     row.html(f"<div class='of-network'>{network.layers}{trained}</div>")
-    # Always there: if the place of what follows changed with it, that would be drawn twice for a moment.
+    # Always there: otherwise what follows would change its place, and be drawn twice for a moment.
     with st.container(key="loaded_file", horizontal=True, vertical_alignment="center", gap="small"):
         if file := networks.loaded_file():
             st.caption(f"Loaded file: **{formatting.escape_markdown(file.name)}**", width="content")

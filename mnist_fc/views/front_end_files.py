@@ -1,10 +1,11 @@
 """Streamlit's scripts, styles and fonts from memory: a page needs 130 of them, and reading each through threads takes 10 ms.
 
-The browser learns of most scripts only when an element that needs them arrives. The page's document names those that the first
-pages asked for, so that it fetches them at once.
+The browser learns of most scripts only when an element that needs them arrives. So the page's document names them, and
+the browser fetches them at once.
 """
 
 import mimetypes
+import re
 from functools import cache
 from pathlib import Path
 
@@ -18,19 +19,21 @@ HEADERS = {"Cache-Control": "public, immutable, max-age=31536000"}
 """As Streamlit (1.67) sends them: the files' names contain a hash of their content."""
 
 
-MAX_PRELOADED = 150
-"""Scripts that the document names: about those of one page, whatever else is asked for later."""
+ELEMENTS = (
+    *("Html", "BidiComponent", "TextInput", "Selectbox", "NumberInput", "Slider"),
+    *("Checkbox", "Button", "ButtonGroup", "Progress", "FileUploader"),
+)
+"""The scripts of the elements that the page opens with, by the names that Streamlit (1.67) begins their files with."""
+
+IMPORT = re.compile(rb'(?:from|import)\s*"\./([\w.-]+\.js)"')
+"""One script's import of another, in the same folder."""
 
 
 class FrontEndFiles:
-    """Middleware that answers requests for Streamlit's own files; it passes everything else to `app`.
+    """Middleware that answers requests for Streamlit's own files; it passes everything else to `app`."""
 
-    It adds the scripts that are asked for to `scripts`, up to MAX_PRELOADED, as links from the page's document.
-    """
-
-    def __init__(self, app: ASGIApp, base: str, scripts: dict[str, None]) -> None:
+    def __init__(self, app: ASGIApp, base: str) -> None:
         self._app = app
-        self._scripts = scripts
         self._prefix = f"{base}static/"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,10 +46,23 @@ class FrontEndFiles:
         file = _files().get(scope["path"].removeprefix(self._prefix))
         if file is None:
             return None
-        if file.suffix == ".js" and len(self._scripts) < MAX_PRELOADED:
-            self._scripts[f"./static/{file.relative_to(FOLDER).as_posix()}"] = None
         content, media_type = _content(file)
         return Response(content, media_type=media_type, headers=HEADERS)
+
+
+def scripts() -> list[str]:
+    """Return the names in addresses of the scripts that ELEMENTS need, each with those that it imports.
+
+    With another version of Streamlit they may be fewer; the browser then asks for the others later.
+    """
+    folder, found = FOLDER / "js", dict[str, None]()
+    left = [file.name for name in ELEMENTS for file in sorted(folder.glob(f"{name}.*.js"))]
+    while left:
+        script = left.pop()
+        if script not in found and (folder / script).is_file():
+            found[script] = None
+            left += [name.decode() for name in IMPORT.findall((folder / script).read_bytes())]
+    return [f"js/{script}" for script in found]
 
 
 @cache

@@ -1,6 +1,7 @@
 """The bar that stays in view: the buttons, the status and the progress of the run that is shown."""
 
 import html
+import re
 
 import streamlit as st
 
@@ -39,8 +40,9 @@ def panel() -> None:
     with st.container(key="status", width="content"):
         of_run = html.escape(snapshot.id) if snapshot else ""
         now = _status(snapshot)
-        word, _, epoch = html.escape(now.line).partition("epoch ")
-        line = f"{word}<span class='epoch'>epoch {epoch}</span>" if epoch else word
+        line, *of_epoch = re.split("(, | in )(?=epoch )", html.escape(now.line), maxsplit=1)
+        if of_epoch:
+            line += "<span class='epoch'>{}<span>{}</span></span>".format(*of_epoch)
         st.html(f"<span role='status' data-run='{of_run}' data-state='{now.word}'>{line}</span>")
     with st.container(key="progress", width="stretch"):
         problem = _problem(snapshot)
@@ -105,7 +107,7 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
     if not snapshot and (step := networks.chosen_step(built_in.run())) is not None:
         return _line_of_chosen_step(built_in.run(), step)
     if not snapshot:
-        return "Press Train to watch a network learn to read handwritten digits."
+        return "Press :material/play_arrow: Train to watch a network learn to read handwritten digits."
     if (step := networks.chosen_step(snapshot)) is not None:
         return _line_of_chosen_step(snapshot, step)
     if (run := session.watched_run()) and (place := session.queue_position(run)):
@@ -118,7 +120,7 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
     if snapshot.lesson and snapshot.epochs and snapshot.epochs[-1].epoch == snapshot.config.num_epochs:
         return "Measuring with digits left out of the lesson."
     line = f"Step {snapshot.last_step:,} of {_num_steps(snapshot):,}"
-    if not (rate := snapshot.images_per_second):
+    if snapshot.state == "paused" or not (rate := snapshot.images_per_second):
         return line
     num_left = max(0, _total_images(snapshot) - last.images_seen)
     return f"{line} · {rate:,.0f} images/s · {formatting.duration(num_left / rate)} left"
@@ -140,6 +142,9 @@ def _line_of_end(snapshot: RunSnapshot) -> str:
     """Return the last figures of a run that has ended, or is not trained here."""
     if not snapshot.steps:
         return "You left the queue." if _has_left_queue(snapshot) else "It ended before its first step."
+    if snapshot.state == "failed":
+        what, _, _ = snapshot.message.partition(". ")  # the notice below the charts also has what helps
+        return f"{formatting.escape_markdown(what)}."
     line = f"Step {snapshot.last_step:,} of {_num_steps(snapshot):,}"
     if snapshot.state == "interrupted":
         return f"{line}. The program ended during this run; Resume continues from its last saved state."

@@ -10,6 +10,7 @@ from mnist_fc.config import FIELDS, TrainConfig
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.layout import MAX_NAME, RunsError
+from mnist_fc.runs.lessons import read_lesson
 from mnist_fc.runs.reader import StoredRun
 from mnist_fc.runs.settings import RunSettings
 from mnist_fc.runs.store import RunStore
@@ -157,7 +158,7 @@ def _act() -> None:
 
 
 def _act_on_page(what: str, run_id: str, value: object) -> None:
-    """Show a run, copy its settings, or train again with them. Raises RunsError if there is no such run."""
+    """Show a run, copy its settings, or train again with them; a lesson is taught again. Raises RunsError if that fails."""
     scheduler = shared.scheduler()
     turn: int = st.session_state.get("runs_turn", 0)
     active = scheduler.active_run(run_id)
@@ -170,9 +171,9 @@ def _act_on_page(what: str, run_id: str, value: object) -> None:
             controls.set_all(settings.latest)
         case "again" if value == turn:
             st.session_state.runs_turn = turn + 1
-            run = scheduler.run(run_id)
-            if run and run.lesson:
-                _teach_again(settings.latest, run.lesson)
+            lesson = active.lesson if active else read_lesson(scheduler.store.folder(run_id), settings.config)
+            if lesson:
+                _teach_again(settings.latest, lesson)
             else:
                 controls.set_all(settings.latest)
                 commands.start()

@@ -47,31 +47,25 @@ async def receive_bytes(self: WebSocket) -> bytes:
 WebSocket.receive_bytes = receive_bytes  # type: ignore[method-assign, assignment]
 
 
-_scripts: dict[str, None] = {}
-"""Links to the scripts that pages have asked for, in their order."""
-
-
 def routes() -> list[Route]:
     """Return the route of the page's document, in place of Streamlit's; none if Streamlit's is not as expected."""
     scripts = (Path(__file__).with_name(name).read_text("utf-8") for name in ("first_paint.js", "connection.js"))
-    html = streamlit_patches.document_with("\n".join(scripts))
+    html = streamlit_patches.document_with("\n".join(scripts), [f"./static/{name}" for name in front_end_files.scripts()])
     if html is None:
         return []
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{hashlib.sha256(html.encode()).hexdigest()}"'}
 
     async def page(request: Request) -> Response:
-        preloads = "".join(f'<link rel="modulepreload" crossorigin href="{link}">\n' for link in _scripts if link not in html)
-        document = html.replace("</head>", f"{preloads}</head>", 1).encode()
-        headers = {"Cache-Control": "no-cache", "ETag": f'"{hashlib.sha256(document).hexdigest()}"'}
         if headers["ETag"] in request.headers.get("If-None-Match", ""):
             return Response(status_code=304, headers=headers)
-        return HTMLResponse(document, headers=headers)
+        return HTMLResponse(html, headers=headers)
 
     return [Route(base_path(), page)]
 
 
 def middleware() -> list[Middleware]:
     """Return what answers requests before Streamlit does."""
-    return [Middleware(front_end_files.FrontEndFiles, base=base_path(), scripts=_scripts)]
+    return [Middleware(front_end_files.FrontEndFiles, base=base_path())]
 
 
 def base_path() -> str:

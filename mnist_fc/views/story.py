@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import drawing, guide, tabs
 from mnist_fc.views.state import session
 
@@ -22,13 +23,17 @@ def _steps() -> dict[str, bool]:
     snapshot = session.watched_snapshot()
     now = {
         "Draw a digit": drawing.canvas().has_drawn,
-        "Train your own network": snapshot is not None and snapshot.weights is not None and not snapshot.is_active,
+        "Train your own network": snapshot is not None and snapshot.weights is not None and _has_learned(snapshot),
         "Ask why": tabs.has_asked(),
     }
     before: dict[str, bool] = st.session_state.get("steps_done", {})
     steps = {name: is_done or before.get(name, False) for name, is_done in now.items()}
     st.session_state.steps_done = steps
     return steps
+
+
+def _has_learned(snapshot: RunSnapshot) -> bool:
+    return not snapshot.is_active and snapshot.state != "failed"
 
 
 def _step(name: str, *, is_done: bool) -> str:

@@ -22,12 +22,15 @@ from mnist_fc.views.state.tray import tray
 BEGIN_SECONDS = 0.4
 """The time that a click waits for the lesson to begin."""
 
+MAX_PARENT = 120
+"""Characters of the name of the network that was taught, which a person may have given it."""
+
 SCRATCH_SIZES = (256,)
 """The hidden layer of a network that begins with random weights."""
 
 
 def button(key: str, then: Callable[[], object] = lambda: None) -> None:
-    """Draw the button that teaches; `then` is called after it was pressed."""
+    """Draw the button that teaches; `then` is called after a press."""
 
     def press() -> None:
         begin(rehearses=True, from_scratch=False)
@@ -51,7 +54,6 @@ def begin(*, rehearses: bool, from_scratch: bool) -> None:
     state = st.session_state
     if _is_teaching() or not tray().num_digits:
         return
-    state.lesson_problem = ""
     panel_config = controls.config()
     network = networks.network()
     model = network.reader.model
@@ -70,6 +72,7 @@ def begin(*, rehearses: bool, from_scratch: bool) -> None:
 
 def start(config: TrainConfig, lesson: Lesson) -> None:
     """Queue a lesson and show it. Raises JobRejected."""
+    st.session_state.lesson_problem = ""
     run = shared.scheduler().start(config, session.session_id(), lesson)
     before = session.watched_run()
     chosen = networks.chosen_step(networks.shown_run())
@@ -139,7 +142,7 @@ def _lesson(run: Run, snapshot: RunSnapshot, readings: list[Reading]) -> None:
         else "Only your digits"
     )
     count = len(lesson.labels)
-    to = f" to {lesson.parent}" if lesson.parent else ""
+    to = f" to {formatting.escape_markdown(lesson.parent[:MAX_PARENT])}" if lesson.parent else ""
     st.markdown(f"#### {how + ': ' if how else ''}{count} {'digit' if count == 1 else 'digits'} taught{to}")
     if snapshot.state == "waiting":
         st.caption("The lesson waits for its turn; its place is above.")
@@ -206,17 +209,20 @@ def _keep(run: Run) -> None:
 def _undo(run: Run) -> None:
     """Return to what read before the lesson; if that is gone, to the weights with which the lesson began."""
     sync.receive()
-    if session.watched_run() is not run:
+    state = st.session_state
+    if not (watched := session.watched_run()) or watched.id != run.id:
         return
-    source, run_id, step = st.session_state.get("before_lessons", {}).get(run.id, ("", None, None))
+    source, run_id, step = state.get("before_lessons", {}).get(run.id, ("", None, None))
     before = shared.scheduler().run(run_id)
     if not source or (run_id and before is None):
-        st.session_state.lesson_problem = networks.choose_step(run.snapshot(), 0)
+        snapshot = watched.snapshot()
+        problem = networks.choose_step(snapshot, 0) if 0 in snapshot.kept else "The network before this lesson is not on disk."
+        state.lesson_problem = formatting.escape_markdown(problem)
         return
     session.watch(before)
     session.choose_source(source)
     if step is not None:
-        st.session_state.lesson_problem = networks.choose_step(networks.shown_run(), step)
+        state.lesson_problem = formatting.escape_markdown(networks.choose_step(networks.shown_run(), step))
 
 
 def scores_of(snapshot: RunSnapshot) -> LessonScores:

@@ -59,7 +59,7 @@ def test_front_end_is_served_from_memory_like_from_disk(server: Server) -> None:
             assert "ETag" not in response.headers, "Streamlit has read it from disk"
 
 
-def test_document_names_the_scripts_that_pages_ask_for(new_page: Page, server: Server) -> None:
+def test_document_names_the_scripts_that_the_page_opens_with(new_page: Page, server: Server) -> None:
     new_page.goto(server.url)
     ready(new_page)
     loaded = new_page.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")

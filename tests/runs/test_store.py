@@ -7,20 +7,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.data.my_digits import MyDigit
-from mnist_fc.network.mlp import MLP, initialize
 from mnist_fc.records import Record
 from mnist_fc.runs.layout import MAX_NUMBER, RunMetadata, RunsError, bytes_of, write_metadata
 from mnist_fc.runs.store import RunStore, limit_bytes, runs_dir
 from mnist_fc.runs.writer import RunFolder
 from mnist_fc.training.engine import train
-from mnist_fc.training.teaching import lesson_for, settings, teach
 
 CONFIG = TrainConfig(hidden_sizes=(16,), num_epochs=1, num_validation=500, threads=1)
 SIZE = 300_000
@@ -220,18 +216,6 @@ def test_the_estimated_size_of_a_run_is_an_upper_bound(tmp_path: Path, small: Mn
         for record in train(config, small):
             folder.write(record)
         assert sum(file.stat().st_size for file in folder.path.iterdir()) <= bytes_of(config)
-
-
-@pytest.mark.integration
-def test_the_estimated_size_holds_for_a_lesson(tmp_path: Path, small: Mnist) -> None:
-    config = settings((256, 256))
-    model = MLP(config.hidden_sizes)
-    initialize(model, config.initialization, torch.Generator().manual_seed(0))
-    lesson = lesson_for(model, [MyDigit(7, np.full((28, 28), 200, np.uint8))])
-    folder = RunFolder(tmp_path, config, lesson=lesson)
-    for record in teach(config, small, lesson):
-        folder.write(record)
-    assert sum(file.stat().st_size for file in folder.path.iterdir()) <= bytes_of(config)
 
 
 # Names, pins, deletion

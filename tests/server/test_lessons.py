@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mnist_fc.config import TrainConfig
-from mnist_fc.data.lesson import Lesson
+from mnist_fc.data.lesson import NUM_FOLDS, Lesson
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.my_digits import MyDigit
 from mnist_fc.network import checkpoint
@@ -192,6 +192,14 @@ def test_lesson_that_yields_resumes_to_the_same_losses(open_scheduler: Open, sma
     records = list(teach(WIDE, small, long_lesson))
     assert losses(after) == pytest.approx(training.losses(records), rel=1e-5)
     assert after.held_out == held_out_of(records)
+
+
+def test_time_of_the_repeated_lessons_is_part_of_the_estimate(digits: list[MyDigit], lesson: Lesson) -> None:
+    alone = lesson_for(None, digits)
+    seconds = [Run("a", CONFIG, lesson=each).seconds_left(2000, 1.0) for each in (alone, lesson)]
+    shares = [each.num_images(2000) * (1 + each.num_folds) for each in (alone, lesson)]
+    assert lesson.num_folds == NUM_FOLDS
+    assert seconds[1] / seconds[0] == pytest.approx(shares[1] / shares[0], rel=0.05)
 
 
 # While digits are held out

@@ -311,7 +311,7 @@ def slider(page: Page, key: str) -> Locator:
 def slide(page: Page, key: str, end: str) -> None:
     """Move a control to one end of its ladder with the keyboard, Home or End, and wait until the page knows it.
 
-    An earlier Train would use the old value, and an earlier list would close when the page answers.
+    Train pressed before that would use the old value, and a list opened before that would close.
     """
     address = page.url
     slider(page, key).press(end)
@@ -319,6 +319,7 @@ def slide(page: Page, key: str, end: str) -> None:
         expect(page.locator("[data-testid=stSidebar]")).to_contain_text(re.compile(r"([\d,]+) steps an epoch, \1 in all"))
     elif key == "brush":
         (width,) = re.findall(r"\d+", slider(page, key).get_attribute("aria-valuetext") or "")
+        expect(page.locator(f"[data-brush='{width}']").first).to_be_attached()
         expect(page.locator(f"[data-brush]:not([data-brush='{width}'])")).to_have_count(0)
     elif key in FIELD_NAMES:
         expect(page).not_to_have_url(address)
@@ -352,7 +353,10 @@ def open_tab(page: Page, name: str) -> None:
         expect(tab).to_have_attribute("aria-selected", "true")
 
 
-ANIMATED = "element => Promise.all(element.getAnimations({ subtree: true }).map(animation => animation.finished))"
+ANIMATED = """element => {
+  const ending = element.getAnimations({ subtree: true }).filter(({ effect }) => effect.getComputedTiming().endTime < Infinity);
+  return Promise.allSettled(ending.map(({ finished }) => finished));
+}"""
 """Wait until an element has opened or closed."""
 
 AT_REST_IN_PLACE = """element => new Promise(done => {

@@ -31,6 +31,7 @@ from tests.support.browser import (
     click,
     draw,
     expect_reading,
+    expect_status,
     ready,
     running_server,
     start_run,
@@ -113,7 +114,23 @@ def steps_per_second(page: Page, url: str, run: Path) -> float:
 
 
 def last_step(run: Path) -> int:
-    return read_run(run).steps[-1].step
+    stored = read_run(run)
+    assert stored.end is None, "the run ended while it was watched"
+    return stored.steps[-1].step
+
+
+def slowdown(page: Page, runs: Path, *, watched_first: bool) -> float:
+    """Return how many times as long an epoch takes while `page` shows it as while it shows nothing, in a new run."""
+    before = set(runs.glob("[0-9]*"))
+    start_run(page)
+    shown, (run,) = page.url, set(runs.glob("[0-9]*")) - before
+    urls = (shown, "about:blank") if watched_first else ("about:blank", shown)
+    rates = {url: steps_per_second(page, url, run) for url in urls}
+    page.goto(shown)
+    ready(page)
+    click(page, "stop")
+    expect_status(page, "stopped")
+    return rates["about:blank"] / rates[shown]
 
 
 def say(line: str) -> None:
@@ -144,10 +161,11 @@ def main() -> None:
         start_run(page)
         expect_reading(page, "1" if NUM_STROKES % 2 else "7")
         report("a stroke's reading, during training", strokes(page))
-        watched, (run,) = page.url, (Path(folder) / "runs").glob("[0-9]*")
-        pairs = [(steps_per_second(page, "about:blank", run), steps_per_second(page, watched, run)) for _ in range(NUM_PAIRS)]
-        report("an epoch while the page shows it, beside a blank page", [blank / shown for blank, shown in pairs], " times")
         click(page, "stop")
+        expect_status(page, "stopped")
+        runs = Path(folder) / "runs"
+        ratios = [slowdown(page, runs, watched_first=bool(pair % 2)) for pair in range(NUM_PAIRS)]
+        report("an epoch while the page shows it, beside a blank page", ratios, " times")
         browser.close()
 
 

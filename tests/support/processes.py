@@ -45,7 +45,7 @@ def children() -> set[int]:
 
 
 def processor_seconds(pid: int) -> float:
-    """Return the processor time of a process and of those that it and they have started, as far as they still run."""
+    """Return the processor time of a process and of all that it and they have started; one that has ended is left out."""
     ticks, started = {}, dict[int, list[int]]()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile

@@ -42,6 +42,7 @@ def _forget_server() -> None:
         shared.shipped_reader,
         shared.shipped_accuracy,
         throttle.results,
+        throttle.curves,
     ):
         resource.clear()
     for cached in (shared.trained_on, notices._removed_by):

@@ -11,7 +11,7 @@ import torch
 
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.errors import DataError
-from mnist_fc.data.lesson import Lesson
+from mnist_fc.data.lesson import NUM_FOLDS, Lesson
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.data.my_digits import MyDigit
 from mnist_fc.network.mlp import MLP, with_weights
@@ -20,7 +20,6 @@ from mnist_fc.training.engine import train
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.training.teaching import (
     LARGE,
-    NUM_FOLDS,
     SHARE,
     SHARE_OF_LARGE,
     lesson_for,

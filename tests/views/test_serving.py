@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -38,12 +39,15 @@ def fetch(server: Server, path: str, **headers: str) -> tuple[http.client.HTTPRe
         return answer, answer.read()
 
 
-def test_document_is_streamlits_plus_one_script(server: Server) -> None:
+def test_document_is_streamlits_plus_one_script_and_links(server: Server) -> None:
     answer, body = fetch(server, "")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert body.replace(b"<script>\n" + SCRIPT + b"</script>\n", b"") == (STATIC / "index.html").read_bytes()
     assert body.count(SCRIPT) == 1
+    plain, link = (STATIC / "index.html").read_bytes(), rb'<link rel="modulepreload" crossorigin href="\./static/js/[\w.-]+">\n'
+    assert set(re.findall(link, plain)) < set(re.findall(link, body))
+    body = body.replace(b"<script>\n" + SCRIPT + b"</script>\n", b"")
+    assert re.sub(rb"\s*" + link, b"", body).split() == re.sub(rb"\s*" + link, b"", plain).split()
 
 
 def test_document_is_revalidated_and_sent_if_changed(server: Server) -> None:

@@ -9,8 +9,10 @@ from streamlit.testing.v1 import AppTest
 from mnist_fc.config import PRESETS
 from mnist_fc.data.my_digits import MAX_DIGITS, MyDigit, from_npz
 from mnist_fc.drawing.strokes import Stroke, canvas_json
+from mnist_fc.runs.lessons import LESSON_NAME
 from mnist_fc.server.run import Run
 from mnist_fc.views.state import shared
+from mnist_fc.views.state.formatting import unescape_markdown
 from mnist_fc.views.state.tray import Tray, from_data, to_data
 from mnist_fc.views.tabs import TEACH
 from tests.support.session import (
@@ -327,3 +329,31 @@ def test_rerun_of_a_lesson_teaches_the_same_digits_from_the_same_weights(small_r
     assert [step.train_loss for step in after.steps] == [step.train_loss for step in before.steps]
     press(open_tab(app, TEACH), "lesson_undo")
     assert shown_run(app) == first.id
+
+
+def test_rerun_of_an_unreadable_lesson_begins_no_other_run(small_run: Run) -> None:
+    app = taught_app(small_run)
+    lesson = shared.scheduler().run(shown_run(app))
+    assert lesson
+    assert lesson.path
+    (lesson.path / LESSON_NAME).write_bytes(b"x")
+    open_tab(app, "Runs")
+    message = {"what": "again", "run": lesson.id, "value": component_data(app, "runs_table")["turn"]}
+    send(app, "runs_table", "act", message)
+    assert shown_run(app) == lesson.id
+    (problem,) = (unescape_markdown(warning.value) for warning in app.warning)
+    assert (
+        problem == f"The run {lesson.id} cannot be read: {LESSON_NAME} is not a lesson: This file contains pickled (object) data."
+    )
+    assert not shared.scheduler().jobs()
+
+
+def test_name_of_the_network_that_is_taught_is_plain_text() -> None:
+    parent = shared.scheduler().start(SMALL.replace(seed=4))
+    wait_until(parent, "done")
+    shared.scheduler().store.rename(parent.id, "![x](https://a.example/p.png)")
+    app = taught_app(parent)
+    headings = [each.value for each in app.markdown if "taught to" in each.value]
+    assert len(headings) == 1
+    assert "![x](" not in headings[0]
+    assert r"a\.example" in headings[0]

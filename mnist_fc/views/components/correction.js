@@ -73,7 +73,8 @@ class Row {
     this.choices.replaceChildren(...choices);
   }
 
+  /** Send the label, also for a drawing that the row does not know of yet: the server has it. */
   press(label) {
-    if (this.data.isEnabled) this.send([this.part, label]);
+    this.send([this.part, label]);
   }
 }

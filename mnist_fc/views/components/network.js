@@ -73,7 +73,7 @@ class Network {
       output.button.classList.toggle("best", i === digit);
       output.button.classList.toggle("likely", share > LIKELY);
       output.button.disabled = !this.data.picture;
-      output.share.textContent = share > WORTH_SAYING ? shown : "";
+      output.share.textContent = share > WORTH_SAYING && digit !== null ? shown : "";
     });
     this.root.classList.toggle("doubtful", digit === null);
   }

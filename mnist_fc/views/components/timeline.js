@@ -49,7 +49,7 @@ class Timeline {
     this.data = data;
     this.send = send;
     this.places = [...data.steps, data.newest]; // the kept steps, then the newest weights
-    this.run.replaceChildren(element("b", { textContent: data.name }), " · ", element("span", { textContent: data.settings }));
+    this.run.replaceChildren(element("b", { textContent: data.name }), element("i", { textContent: " · " }), element("span", { textContent: data.settings }));
     this.run.title = this.run.textContent;
     this.compare();
     this.button.disabled = this.input.disabled = !data.steps.length;

@@ -1,4 +1,4 @@
-"""Everything that relies on Streamlit's internals, so that a new version of Streamlit has one file to break, a long one.
+"""Everything that relies on Streamlit's internals, so that a new version of Streamlit breaks one file only. It is long.
 
 Each function first checks that the internals look as they do in Streamlit 1.67. If they do not, it logs an error that names
 what the page loses, and the page continues in Streamlit's public way: every function says which that is. (The scripts and the
@@ -14,9 +14,10 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import streamlit as st
@@ -218,20 +219,10 @@ def spare_text_fields_a_copy() -> bool:
 
     module: Any = text_widgets
     _check_signature(module.get_session_state)
-    looked_up = "key in session_state and session_state[key] is None"
-    _check(looked_up in inspect.getsource(module), "a text field uses the state otherwise")
-    module.get_session_state = lambda: _UncopiedState(get_session_state())
+    source, looked_up = inspect.getsource(module), "key in session_state and session_state[key] is None"
+    _check(source.count("get_session_state()") == source.count(looked_up) > 0, "a text field uses the state otherwise")
+    module.get_session_state = lambda: SimpleNamespace(filtered_state=get_session_state())
     return True
-
-
-class _UncopiedState:
-    """A session's state, which stands in for the copy of itself."""
-
-    def __init__(self, state: Any) -> None:
-        self.filtered_state = state
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.filtered_state, name)
 
 
 # Uploads
@@ -408,12 +399,18 @@ def _with_states(message: "ClientState", is_kept: "Callable[[WidgetState], bool]
 
 # The page's document
 
-END_OF_BODY = "</body>"
+END_OF_HEAD, END_OF_BODY = "</head>", "</body>"
 
 
 @_guarded("a page that cannot connect to the server does not say so")
-def document_with(script: str) -> str:
-    """Return Streamlit's index.html with a script at its end; the public way is the document as it is."""
+def document_with(script: str, modules: Iterable[str]) -> str:
+    """Return Streamlit's index.html with a script at its end, and links to modules that the browser fetches at once.
+
+    The public way is the document as it is.
+    """
     document = Path(st.__file__).with_name("static").joinpath("index.html").read_text("utf-8")
-    _check(document.count(END_OF_BODY) == 1, "the body of index.html does not end once")
+    for end in (END_OF_HEAD, END_OF_BODY):
+        _check(document.count(end) == 1, f"index.html does not have {end} once")
+    links = "".join(f'<link rel="modulepreload" crossorigin href="{link}">\n' for link in modules if link not in document)
+    document = document.replace(END_OF_HEAD, f"{links}{END_OF_HEAD}")
     return document.replace(END_OF_BODY, f"<script>\n{script}</script>\n{END_OF_BODY}")

@@ -109,6 +109,9 @@ def _is_usable(result: Result[Any], version: Hashable, max_age: MaxAge | None) -
 results = Throttle()
 """The results of all sessions."""
 
+curves = Throttle()
+"""The curves of runs, which are drawn at every stroke and change only with a record. They are small, and displace no result."""
+
 
 def throttled(name: str, about: Hashable, network: Network, compute: Callable[[], T]) -> tuple[T, str]:
     """Return what `compute` gives for `network`, and the name of the network that it was computed with.
