@@ -23,6 +23,7 @@ from mnist_fc.views.components.pixels import Tile, as_data
 from tests.support.browser import (
     ONE,
     SEVEN,
+    TWO,
     Server,
     clear,
     click,
@@ -292,9 +293,11 @@ def test_strong_pixels_stand_out_from_the_page(open_page: Callable[..., Page], s
 @pytest.mark.slow
 def test_five_pins_have_distinct_colours_and_keep_accuracy_visible(open_page: Callable[..., Page]) -> None:
     page = open_page(1280, 800, query="?run=learned")
-    for count in range(1, 6):
-        if count > 1:
-            click(page, "test_digit_button")  # the same drawing is pinned once
+    slanted = [(x + (y - 140) / 2, y) for x, y in ONE]
+    for count, shape in enumerate((None, SEVEN, ONE, TWO, slanted), start=1):  # the same drawing is pinned once
+        if shape:
+            clear(page)
+            draw(page, shape)
         click(page, "pin")
         expect(page.locator(".st-key-probes .probes > div")).to_have_count(count)
     pins = page.locator(".st-key-probe_chart .curves path")
