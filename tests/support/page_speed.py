@@ -18,7 +18,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mnist_fc.benchmark.machine import machine
 from mnist_fc.runs.reader import read_run
@@ -121,8 +121,9 @@ def last_step(run: Path) -> int:
 
 def slowdown(page: Page, runs: Path, *, watched_first: bool) -> float:
     """Return how many times as long an epoch takes while `page` shows it as while it shows nothing, in a new run."""
-    before = set(runs.glob("[0-9]*"))
+    before, address = set(runs.glob("[0-9]*")), page.url
     start_run(page)
+    expect(page).not_to_have_url(address)  # it names the new run
     shown, (run,) = page.url, set(runs.glob("[0-9]*")) - before
     urls = (shown, "about:blank") if watched_first else ("about:blank", shown)
     rates = {url: steps_per_second(page, url, run) for url in urls}
