@@ -144,7 +144,7 @@ def _line_of_end(snapshot: RunSnapshot) -> str:
         return "You left the queue." if _has_left_queue(snapshot) else "It ended before its first step."
     if snapshot.state == "failed":
         what, _, _ = snapshot.message.partition(". ")  # the notice below the charts also has what helps
-        return f"{formatting.escape_markdown(what)}."
+        return f"{formatting.escape_markdown(what.removesuffix('.'))}."
     line = f"Step {snapshot.last_step:,} of {_num_steps(snapshot):,}"
     if snapshot.state == "interrupted":
         return f"{line}. The program ended during this run; Resume continues from its last saved state."

@@ -332,6 +332,12 @@ def test_end_that_was_not_tested_shows_the_last_tested_step() -> None:
     assert progress_line(opened_app(run=run.id)) == "Step 25 of 200 · test accuracy **11.35%** after 20 steps"
 
 
+@pytest.mark.parametrize("message", ["The data is gone.", "The data is gone. Choose other data."])
+def test_failed_run_says_why_beside_its_status(message: str) -> None:
+    run = write_run(EndRecord(25, 2, "failed", message, 2.5, None, None))
+    assert progress_line(opened_app(run=run.id)) == "The data is gone."
+
+
 def test_interrupted_run_says_where_it_continues() -> None:
     app = opened_app(run=write_run(None).id)
     assert status_of(app) == ("interrupted", "interrupted in epoch 2 of 10")
