@@ -55,14 +55,15 @@ def scripts() -> list[str]:
 
     With another version of Streamlit they may be fewer; the browser then asks for the others later.
     """
-    folder, found = FOLDER / "js", dict[str, None]()
-    left = [file.name for name in ELEMENTS for file in sorted(folder.glob(f"{name}.*.js"))]
+    files, found = _files(), dict[str, None]()
+    left = [name for name in files if name.startswith(tuple(f"js/{element}." for element in ELEMENTS))]
     while left:
-        script = left.pop()
-        if script not in found and (folder / script).is_file():
-            found[script] = None
-            left += [name.decode() for name in IMPORT.findall((folder / script).read_bytes())]
-    return [f"js/{script}" for script in found]
+        name = left.pop()
+        if name in files and name not in found:
+            found[name] = None
+            content, _ = _content(files[name])
+            left += [f"js/{imported.decode()}" for imported in IMPORT.findall(content)]
+    return list(found)
 
 
 @cache

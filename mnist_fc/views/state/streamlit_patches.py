@@ -212,7 +212,7 @@ def _is_data_frame(obj: object) -> bool:  # noqa: ARG001 -- named as in Streamli
 def spare_text_fields_a_copy() -> bool:
     """Let a text field look up its own value. Return True.
 
-    To see whether it is None, Streamlit copies the values of all widgets and components: a sixth of a stroke's time.
+    To see whether it is None, Streamlit copies the values of all widgets and components: a tenth of a draw.
     """
     from streamlit.elements.widgets import text_widgets
     from streamlit.runtime.state import get_session_state
