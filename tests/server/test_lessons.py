@@ -157,6 +157,13 @@ def test_weights_that_do_not_fit_fail_the_lesson_alone(open_scheduler: Open, dig
 # The queue
 
 
+def let_another_run(scheduler: Scheduler) -> None:
+    """End the slice of the lesson for another person's run, and wait until that is done."""
+    other = scheduler.start(SHORT, "ben")
+    end_slice(scheduler)
+    assert finished(other).state == "done"
+
+
 def test_lesson_waits_while_another_run_trains(open_scheduler: Open, lesson: Lesson) -> None:
     scheduler = open_scheduler()
     other = scheduler.start(LONG, "ann")
@@ -183,9 +190,7 @@ def test_lesson_that_yields_resumes_to_the_same_losses(open_scheduler: Open, sma
     scheduler = open_scheduler(slice_seconds=NEVER)
     run = scheduler.start(WIDE, "ann", long_lesson)
     wait_for_steps(run, 1)
-    other = scheduler.start(SHORT, "ben")
-    end_slice(scheduler)
-    assert finished(other).state == "done"
+    let_another_run(scheduler)
     after = finished(run)
     assert (after.state, run.num_slices) == ("done", 2)
     assert after.held_out
@@ -240,13 +245,12 @@ def test_pause_while_digits_are_held_out_comes_too_late(open_scheduler: Open, lo
 def test_lesson_whose_slice_ends_while_digits_are_held_out_is_done_first(open_scheduler: Open, long_lesson: Lesson) -> None:
     scheduler = open_scheduler(slice_seconds=NEVER)
     run = scheduler.start(WIDE, "ann", long_lesson)
-    wait_until_all_steps_are_taken(run)
-    other = scheduler.start(SHORT, "ben")
-    end_slice(scheduler)
-    assert finished(other).state == "done"
+    num_steps = wait_until_all_steps_are_taken(run)
+    let_another_run(scheduler)
     snapshot = finished(run)
     assert (snapshot.state, run.num_slices) == ("done", 1)
     assert snapshot.held_out
+    assert_weights_are_those_taught(snapshot, num_steps)
 
 
 def test_stop_while_digits_are_held_out_ends_a_done_lesson(open_scheduler: Open, long_lesson: Lesson) -> None:
