@@ -288,10 +288,11 @@ def choose(page: Page, key: str, option: str) -> None:
         page.locator(".st-key-more_settings").evaluate(ANIMATED)
     control = page.locator(f".st-key-{key} input").first
     control.scroll_into_view_if_needed()
-    # A list closes when its panel scrolls, opens further or is drawn again.
+    control.focus()
+    # A list closes as soon as its panel scrolls.
     expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")
-    control.evaluate(AT_REST_IN_PLACE)
-    control.click()
+    control.evaluate(WITHOUT_SCROLLING)
+    control.press("ArrowDown")  # a click may scroll: if something covers the control for a moment, it is scrolled elsewhere
     page.get_by_role("option", name=option, exact=True).click()
 
 
@@ -359,18 +360,21 @@ ANIMATED = """element => {
 }"""
 """Wait until an element has opened or closed."""
 
-AT_REST_IN_PLACE = """element => new Promise(done => {
+WITHOUT_SCROLLING = """element => new Promise(done => {
   let last, numSame = 0;
+  const scrolled = () => { numSame = 0; };
+  window.addEventListener("scroll", scrolled, true);
   const look = () => {
     const { top } = element.getBoundingClientRect();
     numSame = top === last ? numSame + 1 : 0;
     last = top;
-    if (numSame > 9) done();
-    else requestAnimationFrame(look);
+    if (numSame < 10) return requestAnimationFrame(look);
+    window.removeEventListener("scroll", scrolled, true);
+    done();
   };
   look();
 })"""
-"""Wait until an element has stood still for ten frames."""
+"""Wait until an element has stood still, and nothing has scrolled, for ten frames."""
 
 STATUS = """() => {
   const status = document.querySelector(".st-key-status");
