@@ -75,8 +75,18 @@ def multiply(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
     return torch.mm(a, b, out=out) if bias is None else torch.addmm(bias, a, b, out=out)
 
 
+def multiply_with_one_thread(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
+    """Multiply with PyTorch's default and one thread. With few rows or columns, a second one gains next to nothing."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return multiply(a, b, bias, out)
+    finally:
+        torch.set_num_threads(num_threads)
+
+
 def multiply_by_onednn(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
-    """Multiply with oneDNN, to which PyTorch turns only when it may round to bfloat16.
+    """Multiply with oneDNN, to which PyTorch turns only when it may round to bfloat16; see `_has_onednn_products`.
 
     oneDNN rounds only on processors with AMX. There these are products in bfloat16, with float32 sums; elsewhere in float32.
     The bias is added by an operation of its own: within the product it takes four times as long.
@@ -303,10 +313,16 @@ def relative_error(way: Multiply) -> float:
     return float((way(a, b, None, torch.empty(100, 64)) - exact).abs().max() / exact.abs().max())
 
 
+def _has_onednn_products() -> bool:
+    """Return whether PyTorch uses oneDNN where it may round to bfloat16. On x86 it does so only with AVX-512."""
+    is_supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return _has_precision and (is_supported is None or is_supported())
+
+
 def ways_to_multiply() -> dict[str, dict[str, Multiply]]:
     """Return the ways that this PyTorch offers on this processor, by precision and name; the first of each is the default."""
     onednn: dict[str, Multiply] = {}
-    if _has_precision:
+    if _has_onednn_products():
         onednn["oneDNN"] = multiply_by_onednn
     if onednn and relative_error(multiply_by_onednn) < FLOAT32_ERROR:
         return {"float32": {**onednn, "PyTorch": multiply}, "bfloat16": {"bfloat16 tensors": multiply_in_bfloat16}}
@@ -326,7 +342,7 @@ if _has_precision:
     )
 linear = choose("linear layer", onednn_linear, public_linear, probe_linear) if _has_onednn else public_linear
 MULTIPLY = ways_to_multiply()
-multiply_thin = MULTIPLY["float32"].get("oneDNN", multiply_by_onednn_linear if linear is onednn_linear else multiply)
-"""For products with few rows or columns, whose bits would depend on the number of threads with MKL. It has no bias."""
+multiply_thin = MULTIPLY["float32"].get("oneDNN", multiply_with_one_thread)
+"""For products with few rows or columns, whose bits would depend on the number of threads with MKL."""
 ACTIVATION_GRADIENTS = choose("gradient of an activation", FUSED_GRADIENTS, PUBLIC_GRADIENTS, probe_gradients)
 UPDATES = choose("optimizer step", FUSED_UPDATES, PUBLIC_UPDATES, probe_updates)

@@ -22,7 +22,7 @@ from mnist_fc.training.engine import train
 PUBLIC = {
     "linear": kernels.public_linear,
     "MULTIPLY": {"float32": {"PyTorch": kernels.multiply}},
-    "multiply_thin": kernels.multiply,
+    "multiply_thin": kernels.multiply_with_one_thread,
     "ACTIVATION_GRADIENTS": kernels.PUBLIC_GRADIENTS,
     "UPDATES": kernels.PUBLIC_UPDATES,
 }
@@ -84,17 +84,16 @@ def test_only_bfloat16_rounds_the_operands() -> None:
     assert errors["PyTorch"] < kernels.FLOAT32_ERROR < errors["bfloat16 tensors"] < 0.1
 
 
+@pytest.mark.parametrize("multiply", [kernels.multiply_thin, kernels.multiply_with_one_thread], ids=["chosen", "one thread"])
 @pytest.mark.parametrize("shape", [(10, 500, 100), (10, 100, 500), (100, 10, 500)])
-def test_the_bits_of_thin_products_do_not_depend_on_the_threads(shape: tuple[int, int, int]) -> None:
-    if not torch.backends.mkldnn.is_available():
-        assert kernels.multiply_thin is kernels.multiply
-        return
+def test_the_bits_of_thin_products_do_not_depend_on_the_threads(shape: tuple[int, int, int], multiply: kernels.Multiply) -> None:
     rows, inner, columns = shape
     a, b = random_tensors((rows, inner), (inner, columns))
     before, found = torch.get_num_threads(), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found.append(kernels.multiply_thin(a, b, None, torch.empty(rows, columns)).clone())
+        found.append(multiply(a, b, None, torch.empty(rows, columns)).clone())
+        assert torch.get_num_threads() == threads
     torch.set_num_threads(before)
     assert torch.equal(*found)
 
@@ -239,7 +238,6 @@ torch.ops.mkldnn._linear_pointwise = lambda *_: torch.zeros(())
 torch.ops.aten.gelu_backward = None
 from mnist_fc.network import kernels
 assert kernels.linear is kernels.public_linear
-assert kernels.multiply_thin is not kernels.multiply_by_onednn_linear
 assert kernels.UPDATES is kernels.PUBLIC_UPDATES
 assert kernels.ACTIVATION_GRADIENTS is kernels.PUBLIC_GRADIENTS
 """
