@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ import numpy as np
 from mnist_fc.cli.console import to_json
 from mnist_fc.cli.found import box_fields, save_annotated
 from mnist_fc.cli.options import Subparsers, add_command, add_network_options, load_network
-from mnist_fc.config import ConfigError
+from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError
 from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.picture_files import load_picture
 from mnist_fc.drawing.pictures import has_even_light
 from mnist_fc.files import printable
+from mnist_fc.reading.exceptions import Exceptions
 from mnist_fc.reading.reader import EMPTY_READING, FoundDigit, Reader, Reading, number, percent, unsure
+from mnist_fc.runs.lessons import read_lesson
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -44,7 +47,7 @@ def run_predict(parsed: argparse.Namespace) -> int:
     pictures = list(chain.from_iterable(map(_expanded, parsed.pictures)))
     if parsed.annotate and len(pictures) > 1:
         raise ConfigError(f"--annotate draws on one picture; there are {len(pictures)}")
-    reader = Reader(load_network(parsed.checkpoint, parsed)) if parsed.checkpoint else Reader.load()
+    reader = _reader(parsed)
     exit_code = 0
     for picture in pictures:
         try:
@@ -60,6 +63,15 @@ def run_predict(parsed: argparse.Namespace) -> int:
         fields = _reading_fields(picture, readings) | box_fields(rgba, found)
         print(to_json(fields) if parsed.json else f"{printable(picture)}: {_in_words(readings, fields['lines'])}", flush=True)
     return exit_code
+
+
+def _reader(parsed: argparse.Namespace) -> Reader:
+    """Return a reader with the chosen network; a lesson beside it says which doubtful drawings are digits, and which are none."""
+    if not parsed.checkpoint:
+        return Reader.load()
+    model = load_network(parsed.checkpoint, parsed)
+    lesson = read_lesson(Path(parsed.checkpoint).parent, (NUM_INPUTS, *model.hidden_sizes, NUM_CLASSES))
+    return Reader(model, Exceptions.of(lesson))
 
 
 def _found(reader: Reader, rgba: np.ndarray, picture: str) -> list[FoundDigit]:

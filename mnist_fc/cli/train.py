@@ -145,7 +145,7 @@ def _prepare_resumed(parsed: argparse.Namespace, group: ProcessGroup, store: Run
         options = ", ".join(f"--{option_of_field(name)}" for name in names)
         raise ConfigError(f"--resume keeps the run's own settings and data; leave out {options}")
     config = store.run(parsed.resume).config
-    lesson = read_lesson(store.folder(parsed.resume), config)
+    lesson = read_lesson(store.folder(parsed.resume), config.layer_sizes)
     images = load_data(parsed, screen)
     if group.rank > 0:
         return Prepared(config, images, None, store.state(parsed.resume), lesson)

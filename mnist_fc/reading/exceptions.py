@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from mnist_fc.data.lesson import Lesson
+
 SIMILARITY = 0.9
 """The least cosine of the angle between two blurred images that are alike. So alike to a pen digit are 65% of its writer's other
 drawings of that digit, 1.1% of all drawings of others, and 0.7% of generated scribbles (means over 300 pen digits)."""
@@ -19,6 +21,11 @@ class Exceptions:
 
     def __init__(self, digits: np.ndarray, others: np.ndarray) -> None:
         self._digits, self._others = _directions(digits), _directions(others)
+
+    @classmethod
+    def of(cls, lesson: Lesson | None) -> "Exceptions | None":
+        """Return what a lesson says about drawings like those that it teaches; None without one."""
+        return cls(lesson.images, lesson.not_digits) if lesson else None
 
     def applied(self, images: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
         """Return the log odds, float32 (N,), of `images`, float32 (N, 28, 28), with the exceptions made."""

@@ -1,12 +1,12 @@
 """The extra files of a run that taught a person's digits: the lesson, and the answers for digits left out of it."""
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from mnist_fc.config import TrainConfig
 from mnist_fc.data.errors import DataError
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.files import atomic_write, read_bounded
@@ -29,15 +29,15 @@ def write_lesson(path: Path, lesson: Lesson) -> None:
     atomic_write(path / LESSON_NAME, lambda file: file.write(content))
 
 
-def read_lesson(path: Path, config: TrainConfig) -> Lesson | None:
-    """Return the lesson of the run in `path` with these settings, None for a run without.
+def read_lesson(path: Path, layer_sizes: Sequence[int]) -> Lesson | None:
+    """Return the lesson of the run in `path`, whose network has these layers; None for a run without.
 
     Raises RunsError if it cannot be read, or is of a network with other layers.
     """
     try:
         lesson = Lesson.from_npz(read_bounded(path / LESSON_NAME, MAX_LESSON_BYTES), LESSON_NAME)
         if lesson.start is not None:
-            _check(lesson.start, config)
+            _check(lesson.start, layer_sizes)
         return lesson
     except FileNotFoundError:
         return None
@@ -45,10 +45,10 @@ def read_lesson(path: Path, config: TrainConfig) -> Lesson | None:
         raise RunsError(f"the run {path.name} cannot be read: {error}") from None
 
 
-def _check(start: Weights, config: TrainConfig) -> None:
-    """Raise DataError unless these are finite weights of a network with the layers of `config`."""
+def _check(start: Weights, layer_sizes: Sequence[int]) -> None:
+    """Raise DataError unless these are finite weights of a network with these layers."""
     expected: dict[str, tuple[int, ...]] = {}
-    for number, (num_in, num_out) in enumerate(pairwise(config.layer_sizes), start=1):
+    for number, (num_in, num_out) in enumerate(pairwise(layer_sizes), start=1):
         expected |= {f"fc{number}.weight": (num_out, num_in), f"fc{number}.bias": (num_out,)}
     if {name: array.shape for name, array in start.items()} != expected:
         raise DataError(f"{LESSON_NAME} has the weights of a network with other layers")

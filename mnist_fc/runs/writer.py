@@ -118,7 +118,7 @@ class RunFolder:
             raise RunsError(
                 f"the run {path.name} cannot resume: it was trained on {stored.metadata.added}, which the store does not keep"
             )
-        read_lesson(path, stored.config)  # which may be damaged
+        read_lesson(path, stored.config.layer_sizes)  # which may be damaged
         folder = cls.__new__(cls)
         folder._open(path, stored.config, max_bytes)
         try:

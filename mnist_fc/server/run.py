@@ -151,7 +151,7 @@ class Run(Job):
         """
         lesson = None
         with contextlib.suppress(RunsError):  # it can be shown all the same; `reopen` reports the problem
-            lesson = read_lesson(run.path, run.config)
+            lesson = read_lesson(run.path, run.config.layer_sizes)
         self = cls(run.id, run.config, lesson=lesson)
         self._held_out = read_held_out(run.path, lesson)
         self.learning_rate = run.settings.latest.learning_rate

@@ -171,7 +171,7 @@ def _act_on_page(what: str, run_id: str, value: object) -> None:
             controls.set_all(settings.latest)
         case "again" if value == turn:
             st.session_state.runs_turn = turn + 1
-            lesson = active.lesson if active else read_lesson(scheduler.store.folder(run_id), settings.config)
+            lesson = active.lesson if active else read_lesson(scheduler.store.folder(run_id), settings.config.layer_sizes)
             if lesson:
                 _teach_again(settings.latest, lesson)
             else:

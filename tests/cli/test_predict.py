@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +14,14 @@ from PIL import Image
 
 from mnist_fc.cli.main import main
 from mnist_fc.cli.predict import _readings
+from mnist_fc.data.lesson import Lesson
 from mnist_fc.data.pen_digits import CONDITIONS, draw
 from mnist_fc.drawing.strokes import Stroke, render
-from mnist_fc.files import ROOT
+from mnist_fc.files import ASSETS, ROOT
+from mnist_fc.network.checkpoint import CHECKPOINT_NAME, CONFIG_NAME
 from mnist_fc.reading.reader import Reader
+from mnist_fc.runs.lessons import LESSON_NAME, write_lesson
+from tests.support.drawings import image_of
 from tests.support.handwriting import COPIES, handwriting
 from tests.support.sheets import plain_photographs
 
@@ -141,3 +147,38 @@ def test_picture_with_too_many_marks_is_named(folder: Path, capsys: pytest.Captu
     out, err = lines_of(["page.png", "a.png"], capsys, code=2)
     assert out[0].startswith("a.png: 7")
     assert err[0].startswith("error: page.png: the picture has ")
+
+
+# A network that was taught
+
+
+STAR = [Stroke(((60, 60), (220, 220)), 18), Stroke(((220, 60), (60, 220)), 18), Stroke(((140, 40), (140, 240)), 18)]
+
+
+@pytest.fixture
+def taught(folder: Path, seven: list[Stroke]) -> Path:
+    """A run's folder: the network included, which was taught that a star is a digit and that the seven is none."""
+    for name in (CHECKPOINT_NAME, CONFIG_NAME):
+        shutil.copy(ASSETS / name, folder)
+    star, none = (np.rint(255 * image_of(strokes)).astype(np.uint8).reshape(1, 784) for strokes in (STAR, seven))
+    write_lesson(folder, Lesson(star, np.array([7]), None, not_digits=none))
+    Image.fromarray(render(STAR)).save("star.png")
+    return folder
+
+
+def test_lesson_beside_the_network_says_what_is_a_digit(taught: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["star.png", "a.png", "--checkpoint", CHECKPOINT_NAME]
+    (star, seven), _ = lines_of(command, capsys)
+    assert re.fullmatch(r"star\.png: \d \(.*", star)
+    assert seven == "a.png: not a digit"
+    (taught / LESSON_NAME).unlink()
+    (star, seven), _ = lines_of(command, capsys)
+    assert star == "star.png: not a digit"
+    assert seven.startswith("a.png: 7 (")
+
+
+def test_damaged_lesson_beside_the_network_is_named(taught: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (taught / LESSON_NAME).write_bytes(b"no archive")
+    out, (error,) = lines_of(["a.png", "--checkpoint", CHECKPOINT_NAME], capsys, code=2)
+    assert out == []
+    assert "lesson.npz is not a lesson" in error

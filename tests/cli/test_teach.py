@@ -110,7 +110,7 @@ def test_teach_writes_a_run_with_its_lesson(
     (line,), _ = run(["teach", str(quick), "--my-digits", str(own), *options, "--seed", "4", "--json"], capsys)
     path = Path(json.loads(line)["run_dir"])
     stored = read_run(path)
-    lesson = read_lesson(path, stored.config)
+    lesson = read_lesson(path, stored.config.layer_sizes)
     assert (stored.config.seed, stored.config.hidden_sizes, stored.config.threads) == (4, BEFORE.hidden_sizes, 1)
     assert lesson
     assert lesson.labels.tolist() == [digit.label for digit in digits[:5]]
@@ -131,7 +131,7 @@ def test_without_rehearsal_more_of_mnist_is_forgotten(
     results = [json.loads(run([*arguments, *extra], capsys)[0][0]) for extra in ([], ["--without-rehearsal"])]
     assert all(result["taught"]["after"] == 5 for result in results)
     assert results[1]["mnist"]["after"] < results[0]["mnist"]["after"]
-    lesson = read_lesson(Path(results[1]["run_dir"]), read_run(Path(results[1]["run_dir"])).config)
+    lesson = read_lesson(Path(results[1]["run_dir"]), read_run(Path(results[1]["run_dir"])).config.layer_sizes)
     assert lesson
     assert not lesson.rehearses
 

@@ -66,7 +66,7 @@ def assert_same(found: Lesson | None, expected: Lesson) -> None:
 
 def test_run_folder_keeps_its_lesson(tmp_path: Path, new_run: NewRun, lesson: Lesson, taught: list[Record]) -> None:
     folder = write_all(new_run(tmp_path, CONFIG, lesson=lesson), taught)
-    assert_same(read_lesson(folder.path, CONFIG), lesson)
+    assert_same(read_lesson(folder.path, CONFIG.layer_sizes), lesson)
     (held_out,) = of(HeldOutRecord, taught)
     assert read_held_out(folder.path, lesson) == held_out.digits
     run = RunStore(tmp_path).run(folder.path.name)
@@ -83,14 +83,14 @@ def test_checkpoint_is_that_of_the_taught_network(tmp_path: Path, new_run: NewRu
 def test_run_without_a_lesson_has_none(tmp_path: Path, new_run: NewRun) -> None:
     folder = new_run(tmp_path, CONFIG)
     assert not (folder.path / LESSON_NAME).exists()
-    assert read_lesson(folder.path, CONFIG) is None
+    assert read_lesson(folder.path, CONFIG.layer_sizes) is None
     assert read_held_out(folder.path, None) is None
 
 
 def test_store_gives_the_lesson_to_the_folder(tmp_path: Path, lesson: Lesson) -> None:
     folder = RunStore(tmp_path).create(CONFIG, lesson=lesson)
     folder.close()
-    assert_same(read_lesson(folder.path, CONFIG), lesson)
+    assert_same(read_lesson(folder.path, CONFIG.layer_sizes), lesson)
 
 
 def test_a_lesson_counts_among_the_bytes_of_its_run(tmp_path: Path, lesson: Lesson) -> None:
@@ -107,7 +107,7 @@ def test_stopped_lesson_reopens_and_resumes_to_the_same_losses(
     tmp_path: Path, new_run: NewRun, small: Mnist, lesson: Lesson, taught: list[Record], stopped: list[Record]
 ) -> None:
     path = write_all(new_run(tmp_path, CONFIG, lesson=lesson), stopped).path
-    kept = read_lesson(path, CONFIG)
+    kept = read_lesson(path, CONFIG.layer_sizes)
     assert kept
     assert read_held_out(path, kept) is None
     folder, state = RunFolder.reopen(path)
@@ -159,19 +159,19 @@ def test_weights_that_no_run_begins_with_are_rejected(
 ) -> None:
     write_lesson(tmp_path, replace(lesson, start={**(lesson.start or {}), **changes}))
     with pytest.raises(RunsError, match=reason):
-        read_lesson(tmp_path, CONFIG)
+        read_lesson(tmp_path, CONFIG.layer_sizes)
 
 
 def test_a_lesson_of_other_layers_cannot_be_read(tmp_path: Path, lesson: Lesson) -> None:
     write_lesson(tmp_path, lesson)
-    assert_same(read_lesson(tmp_path, CONFIG), lesson)
+    assert_same(read_lesson(tmp_path, CONFIG.layer_sizes), lesson)
     with pytest.raises(RunsError, match="has the weights of a network with other layers"):
-        read_lesson(tmp_path, CONFIG.replace(hidden_sizes=(16,)))
+        read_lesson(tmp_path, CONFIG.replace(hidden_sizes=(16,)).layer_sizes)
 
 
 def test_a_lesson_from_scratch_fits_any_layers(tmp_path: Path, lesson: Lesson) -> None:
     write_lesson(tmp_path, replace(lesson, start=None))
-    found = read_lesson(tmp_path, CONFIG.replace(hidden_sizes=(16,)))
+    found = read_lesson(tmp_path, CONFIG.replace(hidden_sizes=(16,)).layer_sizes)
     assert found
     assert found.start is None
 
@@ -181,13 +181,13 @@ def test_a_lesson_that_is_too_large_cannot_be_read(tmp_path: Path, lesson: Lesso
     with (tmp_path / LESSON_NAME).open("r+b") as file:
         file.truncate(MAX_LESSON_BYTES + 1)
     with pytest.raises(RunsError, match="cannot be read"):
-        read_lesson(tmp_path, CONFIG)
+        read_lesson(tmp_path, CONFIG.layer_sizes)
 
 
 def test_a_folder_in_place_of_the_lesson_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / LESSON_NAME).mkdir()
     with pytest.raises(RunsError, match="cannot be read"):
-        read_lesson(tmp_path, CONFIG)
+        read_lesson(tmp_path, CONFIG.layer_sizes)
 
 
 def test_the_lesson_of_the_largest_network_fits() -> None:

@@ -142,7 +142,9 @@ def network() -> Network:
     run = None if snapshot.id == built_in.ID else snapshot
     if (step := chosen_step(snapshot)) is not None:
         try:
-            return Network(Reader(kept_model(snapshot, step), exceptions(snapshot) if step else None), run, step, is_newest=False)
+            return Network(
+                Reader(kept_model(snapshot, step), Exceptions.of(snapshot.lesson) if step else None), run, step, is_newest=False
+            )
         except (CheckpointError, ConfigError) as error:  # the weights could be read when they were chosen
             state.chosen_step = snapshot.id, None
             state.chosen_step_problem = snapshot.id, _not_shown(step, error)
@@ -154,12 +156,7 @@ def network() -> Network:
 def newest_reader(run: RunSnapshot) -> Reader:
     """Return a reader with the newest weights of a run that has some, which are not copied: they can take 57 MB."""
     assert run.weights
-    return Reader.from_weights(run.weights.weights, run.config, exceptions(run))
-
-
-def exceptions(run: RunSnapshot) -> Exceptions | None:
-    """Return what a lesson says about drawings like those that it teaches; None for another run."""
-    return Exceptions(run.lesson.images, run.lesson.not_digits) if run.lesson else None
+    return Reader.from_weights(run.weights.weights, run.config, Exceptions.of(run.lesson))
 
 
 @lru_cache(maxsize=4)
