@@ -52,6 +52,20 @@ SHIFTS = """() => {
   }).observe({ type: "layout-shift", buffered: true });
 }"""
 
+WATCH_OPENING = """() => {
+  // The first frame in which all is there and nothing is about to be replaced, in milliseconds since the navigation began.
+  const canvas = () => [...document.querySelectorAll(".st-key-canvas *")]
+    .map(({ shadowRoot }) => shadowRoot?.querySelector("canvas.upper-canvas")).find(Boolean);
+  const isThere = () => document.querySelectorAll(".st-key-probabilities .bar").length === 10
+    && canvas()?.checkVisibility()
+    && document.querySelector(".st-key-accuracy_chart .axes text")
+    && document.querySelector(".stApp")?.dataset.testScriptState === "notRunning";
+  window.usable = new Promise((done) => {
+    const look = () => isThere() ? done(performance.now()) : requestAnimationFrame(look);
+    look();
+  });
+}"""
+
 FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 WATCH_STROKE = """() => {
@@ -73,11 +87,9 @@ WATCH_STROKE = """() => {
 def opened(browser: Browser, url: str) -> tuple[float, float]:
     """Return the seconds until a new session can be used, and the layout shift after its first paint."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-    page.add_init_script(f"({SHIFTS})()")
-    began = time.perf_counter()
+    page.add_init_script(f"({SHIFTS})(); ({WATCH_OPENING})()")
     page.goto(url)
-    ready(page)
-    seconds = time.perf_counter() - began
+    seconds = page.evaluate("window.usable") / 1000  # asked in the page: Playwright's own waiting looks only now and then
     first_paint = page.wait_for_function(FIRST_PAINT).json_value()
     shift = sum(value for at, value in page.evaluate("window.shifts") if at > first_paint)
     page.context.close()
