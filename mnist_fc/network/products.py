@@ -26,8 +26,7 @@ CLEARLY = 0.75
 """Another way than the default is taken if it needs less than this share of its time.
 
 Measured times of oneDNN as shares of MKL's: about 0.5 on an AMD EPYC of family 26, 0.84 to 1.02 on one of family 25, and 0.83 to
-1.5 on an Intel Xeon (Sapphire Rapids), where MKL is the default. Without AVX-512, as on older processors of AMD's family 25, MKL is
-the only way.
+1.5 on an Intel Xeon (Sapphire Rapids), where MKL is the default. On an EPYC without AVX-512 there is only MKL.
 """
 
 ROUNDS, CONFIRMATIONS = 8, 3
