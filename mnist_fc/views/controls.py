@@ -139,7 +139,8 @@ def _draw(on_page: Set[str], drawn: Set[str]) -> None:
             "Preset",
             _widgets().offer("preset", [*PRESETS, "custom"]),
             key="preset",
-            help="A complete set of settings for the next run. Changing any control below makes it custom.",
+            help="A complete set of settings for the next run. Changing any control below makes it custom. "
+            "The presets named blog are the two programs of the blog post from which this page grew.",
         )
     if on_page:
         with st.container(key="settings_note"):  # one place for both, so that the controls below stay where they are

@@ -13,7 +13,7 @@ from mnist_fc.views.covers import TestDigit
 from mnist_fc.views.state import networks, session, sync
 from mnist_fc.views.state.tray import tray
 
-ASK, DRAW = "What is it? Press it, to teach it.", "Draw a digit to teach it."
+ASK, ASK_EACH, DRAW = "What is it? Press it, to teach it.", "What is each digit?", "Draw a digit to teach it."
 
 _row = Component("correction", "<div class='correction' role='group'></div>")
 
@@ -46,7 +46,8 @@ def _words(readings: list[Reading]) -> str:
         return "A test digit cannot be taught."
     labels = [label for reading in readings if (label := _label(reading)) is not None]
     if not labels:
-        return ASK if _can_be_labelled(readings) else DRAW
+        question = ASK if len(readings) == 1 else ASK_EACH  # beside a button for each digit, there is less room
+        return question if _can_be_labelled(readings) else DRAW
     said = ", ".join("not a digit" if label == "none" else str(label) for label in labels)
     return f"Added to My digits: {said}."
 

@@ -23,11 +23,13 @@ BLANK = np.zeros((28, 28), np.float32)
 def panel(readings: list[Reading], network: networks.Network) -> None:
     """Draw `network` with the values that it has for the drawing; of several digits, the first."""
     with st.container(key="network_view"):
-        _network.show("live_network", as_data(network.reader.model, readings[0], network.name), on_chosen_change=_choose)
+        data = as_data(network.reader.model, readings[0], network.name)
+        seen = "what the network sees" if len(readings) == 1 else "the first digit"
+        _network.show("live_network", data | {"seen": seen}, on_chosen_change=_choose)
 
 
 def as_data(model: MLP, reading: Reading, name: str) -> dict[str, Any]:
-    """Return the data for network.js. Without a drawing, or if values overflow, no neuron is lit."""
+    """Return the data for network.js besides the picture's name. Without a drawing, or if values overflow, no neuron is lit."""
     image = reading.image
     activity = forward(model, BLANK if image is None else image)
     is_lit = image is not None and all(np.isfinite(layer.activations).all() for layer in activity)

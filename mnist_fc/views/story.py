@@ -38,4 +38,4 @@ def _has_learned(snapshot: RunSnapshot) -> bool:
 
 def _step(name: str, *, is_done: bool) -> str:
     state, said = ("done", ", done") if is_done else ("open", "")
-    return f"<li class='{state}'>{name}<span class='visually-hidden'>{said}</span></li>"
+    return f"<li class='{state}'><span data-name='{name}'>{name}</span><span class='visually-hidden'>{said}</span></li>"

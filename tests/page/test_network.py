@@ -9,6 +9,7 @@ from tests.support.browser import (
     ONE,
     SEVEN,
     clear,
+    click,
     draw,
     draw_271,
     expect_reading,
@@ -71,6 +72,9 @@ def test_network_of_a_number_is_at_its_first_digit(page: Page) -> None:
     clear(page)
     draw_271(page)
     expect(view(page).locator(".output.best b")).to_have_text("2")
+    expect(view(page).locator(".label").first).to_have_text("the first digit")
+    click(page, "clear")
+    expect(view(page).locator(".label").first).to_have_text("what the network sees")
 
 
 def test_network_in_training_has_its_own_layers_and_newest_weights(open_page: Callable[..., Page]) -> None:

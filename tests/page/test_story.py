@@ -15,17 +15,28 @@ def done_steps(page: Page) -> list[str]:
     return [text.removesuffix(", done") for text in page.locator(".st-key-story li.done").all_text_contents()]
 
 
-def test_steps_tick_off_as_they_are_done(page: Page) -> None:
+def step_places(page: Page) -> list[float]:
+    """Return where each step begins and ends, in pixels."""
+    places: list[float] = page.locator(".st-key-story li").evaluate_all(
+        "steps => steps.flatMap((step) => [step.getBoundingClientRect().left, step.getBoundingClientRect().right])"
+    )
+    return places
+
+
+def test_steps_tick_off_as_they_are_done_and_stay_in_place(page: Page) -> None:
     expect(page).to_have_title("Teach a network to read your handwriting")
     assert done_steps(page) == []
+    places = step_places(page)
     draw(page, SEVEN)
     expect_reading(page, "7")
     assert done_steps(page) == ["Draw a digit"]
+    assert step_places(page) == pytest.approx(places, abs=0.5)
     click(page, "train")
     expect_status(page, "done")
     assert done_steps(page) == ["Draw a digit", "Train your own network"]
     click(page, "ask_why")
     expect(page.locator(".st-key-story li.done")).to_have_count(3)
+    assert step_places(page) == pytest.approx(places, abs=0.5)
     expect(page.locator(".st-key-why_pictures")).to_be_in_viewport()
 
 

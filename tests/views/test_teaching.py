@@ -87,6 +87,7 @@ def test_each_digit_of_a_number_can_be_labelled() -> None:
     left, right = Stroke(((60, 60), (60, 220)), 20), Stroke(((150, 60), (220, 60), (180, 230)), 20)
     app = draw(opened_app(), left, right)
     assert [part["read"] for part in row(app)["parts"]] == ["1", "7"]
+    assert row(app)["words"] == "What is each digit?"
     say(app, 7, part=1)
     (digit,) = tray_of(app).digits
     assert (digit.label, digit.strokes) == (7, ())  # strokes belong to the whole number
