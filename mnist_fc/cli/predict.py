@@ -19,6 +19,7 @@ from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.picture_files import load_picture
 from mnist_fc.drawing.pictures import has_even_light
 from mnist_fc.files import printable
+from mnist_fc.network.checkpoint import CHECKPOINT_NAME
 from mnist_fc.reading.exceptions import Exceptions
 from mnist_fc.reading.reader import EMPTY_READING, FoundDigit, Reader, Reading, number, percent, unsure
 from mnist_fc.runs.lessons import read_lesson
@@ -66,12 +67,14 @@ def run_predict(parsed: argparse.Namespace) -> int:
 
 
 def _reader(parsed: argparse.Namespace) -> Reader:
-    """Return a reader with the chosen network; a lesson beside it says which doubtful drawings are digits, and which are none."""
+    """Return a reader with the chosen network, and with the exceptions of the lesson beside it, if a run taught it one."""
     if not parsed.checkpoint:
         return Reader.load()
-    model = load_network(parsed.checkpoint, parsed)
-    lesson = read_lesson(Path(parsed.checkpoint).parent, (NUM_INPUTS, *model.hidden_sizes, NUM_CLASSES))
-    return Reader(model, Exceptions.of(lesson))
+    model, path = load_network(parsed.checkpoint, parsed), Path(parsed.checkpoint).absolute()
+    if path.name != CHECKPOINT_NAME:  # another moment of the run, or another network
+        return Reader(model)
+    lesson = read_lesson(path.parent, (NUM_INPUTS, *model.hidden_sizes, NUM_CLASSES))
+    return Reader(model, Exceptions.from_lesson(lesson))
 
 
 def _found(reader: Reader, rgba: np.ndarray, picture: str) -> list[FoundDigit]:

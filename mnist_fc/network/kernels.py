@@ -76,8 +76,12 @@ def multiply(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
 
 
 def multiply_with_one_thread(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
-    """Multiply with PyTorch's default and one thread. With few rows or columns, a second one gains next to nothing."""
-    num_threads = torch.get_num_threads()
+    """Multiply with PyTorch's default on one thread, so that the bits do not depend on the number of threads.
+
+    With ten rows and batches of 100 images, a second thread gained next to nothing.
+    """
+    if (num_threads := torch.get_num_threads()) == 1:
+        return multiply(a, b, bias, out)
     torch.set_num_threads(1)
     try:
         return multiply(a, b, bias, out)
@@ -102,8 +106,8 @@ def multiply_by_onednn(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -
 def multiply_by_onednn_linear(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:  # noqa: ARG001
     """Multiply with `onednn_linear`, which never rounds to bfloat16. The result is a new tensor.
 
-    Not one of `MULTIPLY`: where there is no memory for its copies of large operands, it ends the process with a segmentation
-    fault. No processor measured so far would have chosen it.
+    Used for thin products with AMX and by the benchmark. Not one of `MULTIPLY`: where there is no memory for its copies of large
+    operands, it ends the process with a segmentation fault. No processor measured so far would have chosen it.
     """
     return onednn_linear(a, b.t(), bias)
 
@@ -314,7 +318,7 @@ def relative_error(way: Multiply) -> float:
 
 
 def _has_onednn_products() -> bool:
-    """Return whether PyTorch uses oneDNN where it may round to bfloat16. On x86 it does so only with AVX-512."""
+    """Return whether PyTorch uses oneDNN where it may round to bfloat16. On x86 that takes AVX-512 or newer."""
     is_supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return _has_precision and (is_supported is None or is_supported())
 
@@ -343,6 +347,8 @@ if _has_precision:
 linear = choose("linear layer", onednn_linear, public_linear, probe_linear) if _has_onednn else public_linear
 MULTIPLY = ways_to_multiply()
 multiply_thin = MULTIPLY["float32"].get("oneDNN", multiply_with_one_thread)
+if "oneDNN" in MULTIPLY["bfloat16"] and linear is onednn_linear:  # with AMX
+    multiply_thin = multiply_by_onednn_linear
 """For products with few rows or columns, whose bits would depend on the number of threads with MKL."""
 ACTIVATION_GRADIENTS = choose("gradient of an activation", FUSED_GRADIENTS, PUBLIC_GRADIENTS, probe_gradients)
 UPDATES = choose("optimizer step", FUSED_UPDATES, PUBLIC_UPDATES, probe_updates)

@@ -23,8 +23,8 @@ class Exceptions:
         self._digits, self._others = _directions(digits), _directions(others)
 
     @classmethod
-    def of(cls, lesson: Lesson | None) -> "Exceptions | None":
-        """Return what a lesson says about drawings like those that it teaches; None without one."""
+    def from_lesson(cls, lesson: Lesson | None) -> "Exceptions | None":
+        """Return the exceptions that a lesson makes; None without a lesson."""
         return cls(lesson.images, lesson.not_digits) if lesson else None
 
     def applied(self, images: np.ndarray, log_odds: np.ndarray) -> np.ndarray:

@@ -12,12 +12,14 @@ from mnist_fc.analysis.results import test_curve
 from mnist_fc.network.mlp import with_weights
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.training.evaluation import evaluate
-from mnist_fc.views.components.chart import Axis, Series, heading, line_chart, powers_of_ten
+from mnist_fc.views.components.chart import DOT, Axis, Series, heading, line_chart, powers_of_ten
 from mnist_fc.views.state import built_in, networks, shared, throttle
 
 MINE = "your digits"
 """The series of the digits that are taught, in a lesson."""
 
+DOTS = {"train": 0.0, "validation": DOT, "test": 0.7 * DOT}
+"""The dots of each curve. The test's may lie on those of the validation, which stay visible."""
 SERIES_COLORS = {"train": "#4f7df0", "validation": "#e07b1a", "test": "#1f9d6b"}
 """One colour for each data set, the same everywhere and in both themes."""
 
@@ -88,7 +90,7 @@ def _series_of(snapshot: RunSnapshot, what: Literal["loss", "accuracy"]) -> list
             if name in at_start:
                 steps, values = [0, *steps], [at_start[name], *values]
             colour = SERIES_COLORS["validation" if name == MINE else name]
-            series.append(Series(name, colour, steps, values, dots=name != "train"))
+            series.append(Series(name, colour, steps, values, dots=DOTS["validation" if name == MINE else name]))
     return series
 
 

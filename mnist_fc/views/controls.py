@@ -140,7 +140,7 @@ def _draw(on_page: Set[str], drawn: Set[str]) -> None:
             _widgets().offer("preset", [*PRESETS, "custom"]),
             key="preset",
             help="A complete set of settings for the next run. Changing any control below makes it custom. "
-            "The presets named blog are the two programs of the blog post from which this page grew.",
+            "blog-pytorch and blog-keras are the two programs of the blog post that this page grew from.",
         )
     if on_page:
         with st.container(key="settings_note"):  # one place for both, so that the controls below stay where they are

@@ -13,7 +13,7 @@ from mnist_fc.views.covers import TestDigit
 from mnist_fc.views.state import networks, session, sync
 from mnist_fc.views.state.tray import tray
 
-ASK, ASK_EACH, DRAW = "What is it? Press it, to teach it.", "What is each digit?", "Draw a digit to teach it."
+ASK, ASK_EACH, DRAW = "What is it? Press it to teach it.", "What is each digit?", "Draw a digit to teach it."
 
 _row = Component("correction", "<div class='correction' role='group'></div>")
 

@@ -118,7 +118,7 @@ def _run(run: Run | None) -> None:
             f"Its folder is {formatting.escape_markdown(str(run.path))}, with earlier weights. TensorBoard shows all runs:"
         )
         st.code(f"tensorboard --logdir {shlex.quote(str(run.path.parent))}", language=None, wrap_lines=True)
-    st.caption("**The curves**: point at or tap a chart. SVG and PNG above its right corner save it as a picture.")
+    st.caption("**The curves**: point at or tap a chart. SVG and PNG beside it save it as a picture.")
 
 
 def _file_of(run: Run | None, name: str) -> tuple[Callable[[], bytes], str]:

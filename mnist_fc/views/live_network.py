@@ -23,18 +23,19 @@ BLANK = np.zeros((28, 28), np.float32)
 def panel(readings: list[Reading], network: networks.Network) -> None:
     """Draw `network` with the values that it has for the drawing; of several digits, the first."""
     with st.container(key="network_view"):
-        data = as_data(network.reader.model, readings[0], network.name)
-        seen = "what the network sees" if len(readings) == 1 else "the first digit"
-        _network.show("live_network", data | {"seen": seen}, on_chosen_change=_choose)
+        caption = "what the network sees" if len(readings) == 1 else "the first digit"
+        data = as_data(network.reader.model, readings[0], network.name, caption)
+        _network.show("live_network", data, on_chosen_change=_choose)
 
 
-def as_data(model: MLP, reading: Reading, name: str) -> dict[str, Any]:
-    """Return the data for network.js besides the picture's name. Without a drawing, or if values overflow, no neuron is lit."""
+def as_data(model: MLP, reading: Reading, name: str, caption: str) -> dict[str, Any]:
+    """Return the data for network.js; `caption` is the picture's. Without a drawing or if values overflow, no neuron is lit."""
     image = reading.image
     activity = forward(model, BLANK if image is None else image)
     is_lit = image is not None and all(np.isfinite(layer.activations).all() for layer in activity)
     return {
         "label": f"{name[0].upper()}{name[1:]} at work: {_answer(reading)}",
+        "caption": caption,
         "picture": None if image is None else _base64(np.rint(image * 255).astype(np.uint8)),
         "layers": [_layer(number, layer, is_lit=is_lit) for number, layer in enumerate(activity[:-1], start=1)],
         "outputs": [_output(digit, probability) for digit, probability in enumerate(reading.probabilities)],

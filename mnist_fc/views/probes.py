@@ -11,7 +11,7 @@ from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.reading.reader import Reading, percent
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import charts
-from mnist_fc.views.components.chart import Axis, Series, line_chart
+from mnist_fc.views.components.chart import DOT, Axis, Series, line_chart
 from mnist_fc.views.components.images import picture
 from mnist_fc.views.state import networks
 
@@ -90,7 +90,7 @@ def _chart(snapshot: RunSnapshot, history: History) -> None:
         curve = history.curve(probe)
         if len(curve.steps):
             steps, values = curve.steps.tolist(), curve.values.tolist()
-            series.append(Series(_name(i), COLORS[i], steps, values, dots=len(steps) <= 60))
+            series.append(Series(_name(i), COLORS[i], steps, values, dots=DOT if len(steps) <= 60 else 0))
     line_chart(
         "probe_curves",
         series,

@@ -11,7 +11,7 @@ from mnist_fc.analysis.results import test_curve
 from mnist_fc.runs.store import RunStore
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.views import blog, charts, runs_table
-from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart
+from mnist_fc.views.components.chart import COLORS, DOT, Axis, Series, heading, line_chart
 from mnist_fc.views.runs_table import ListedRun
 from mnist_fc.views.state import formatting, session, shared
 
@@ -118,7 +118,7 @@ def _curves(runs: Sequence[ListedRun], colors: dict[str, str]) -> None:
         finite = np.isfinite(curve.values)
         if finite.any():
             x, y = curve.steps[finite].tolist(), curve.values[finite].tolist()
-            series.append(Series(run.name, colors[run.id], x, y, dots=of != "train"))
+            series.append(Series(run.name, colors[run.id], x, y, dots=DOT if of != "train" else 0))
             legend.append(series[-1])
     heading(f"{what.capitalize()}, {of}", legend, ".2%" if what == "accuracy" else ",.3f")
     with st.container(key="compare_chart"):  # the style sheet keeps its height when there is no curve

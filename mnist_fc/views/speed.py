@@ -6,7 +6,7 @@ from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.server.task import SpeedTest
 from mnist_fc.training.throughput import BATCH_SIZES, SpeedRecord, fastest_threads
 from mnist_fc.views import commands, controls
-from mnist_fc.views.components.chart import COLORS, Axis, Series, heading, line_chart
+from mnist_fc.views.components.chart import COLORS, DOT, Axis, Series, heading, line_chart
 from mnist_fc.views.state import pace, session, shared
 
 
@@ -67,7 +67,7 @@ def _chart(test: SpeedTest, records: list[SpeedRecord]) -> None:
     for number, threads in enumerate(test.thread_counts):
         if of_these := [record for record in records if record.threads == threads]:
             sizes, rates = [r.batch_size for r in of_these], [r.images_per_second for r in of_these]
-            series.append(Series(_threads(threads), COLORS[number % len(COLORS)], sizes, rates, dots=True))
+            series.append(Series(_threads(threads), COLORS[number % len(COLORS)], sizes, rates, dots=DOT))
     name = "-".join(map(str, test.config.layer_sizes))
     heading(f"Images per second, {name}", series)
     highest = max(record.images_per_second for record in records)

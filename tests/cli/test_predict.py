@@ -181,4 +181,10 @@ def test_damaged_lesson_beside_the_network_is_named(taught: Path, capsys: pytest
     (taught / LESSON_NAME).write_bytes(b"no archive")
     out, (error,) = lines_of(["a.png", "--checkpoint", CHECKPOINT_NAME], capsys, code=2)
     assert out == []
-    assert "lesson.npz is not a lesson" in error
+    assert error.startswith(f"error: the run {taught.name} cannot be read: lesson.npz is not a lesson: ")
+
+
+def test_lesson_beside_another_moment_of_the_run_is_not_used(taught: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (taught / CHECKPOINT_NAME).rename("step-000000.ckpt")
+    (seven,), _ = lines_of(["a.png", "--checkpoint", "step-000000.ckpt"], capsys)
+    assert seven.startswith("a.png: 7 (")

@@ -286,6 +286,9 @@ def test_touch_targets_are_at_least_44_pixels(open_page: Callable[..., Page]) ->
     heights = low.evaluate_all("all => all.map(each => [each.textContent, each.getBoundingClientRect().height])")
     assert len(heights) > 38
     assert [each for each in heights if each[1] < 44] == []
+    widths = page.locator(".line-chart .files button").evaluate_all("all => all.map(each => each.getBoundingClientRect().width)")
+    assert len(widths) == 6
+    assert min(widths) >= 44
 
 
 def test_phone_tab_bar_shows_every_tab_and_stays(open_page: Callable[..., Page]) -> None:

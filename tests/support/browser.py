@@ -282,7 +282,7 @@ def expect_at_end(page: Page, step: int) -> None:
 
 
 def choose(page: Page, key: str, option: str) -> None:
-    """Choose an option of a control; one of those under "More settings" is brought to light first."""
+    """Choose an option of a control; one of those under "More settings" is revealed first."""
     if key in MORE and not page.locator(f".st-key-{key}").is_visible():
         page.locator(".st-key-more_settings summary").click()
         page.locator(".st-key-more_settings").evaluate(ANIMATED)
@@ -291,7 +291,7 @@ def choose(page: Page, key: str, option: str) -> None:
     control.focus()
     # A list closes as soon as its panel scrolls.
     expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")
-    control.evaluate(WITHOUT_SCROLLING)
+    control.evaluate(UNTIL_STILL)
     control.press("ArrowDown")  # a click may scroll: if something covers the control for a moment, it is scrolled elsewhere
     page.get_by_role("option", name=option, exact=True).click()
 
@@ -360,7 +360,7 @@ ANIMATED = """element => {
 }"""
 """Wait until an element has opened or closed."""
 
-WITHOUT_SCROLLING = """element => new Promise(done => {
+UNTIL_STILL = """element => new Promise(done => {
   let last, numSame = 0;
   const scrolled = () => { numSame = 0; };
   window.addEventListener("scroll", scrolled, true);

@@ -26,6 +26,7 @@ from tests.support.browser import (
     BROWSER,
     BROWSER_ARGS,
     ONE,
+    SECONDS,
     SEVEN,
     clear,
     click,
@@ -57,13 +58,11 @@ WATCH_OPENING = """() => {
   const canvas = () => [...document.querySelectorAll(".st-key-canvas *")]
     .map(({ shadowRoot }) => shadowRoot?.querySelector("canvas.upper-canvas")).find(Boolean);
   const isThere = () => document.querySelectorAll(".st-key-probabilities .bar").length === 10
-    && canvas()?.checkVisibility()
+    && canvas()?.checkVisibility({ visibilityProperty: true })
     && document.querySelector(".st-key-accuracy_chart .axes text")
     && document.querySelector(".stApp")?.dataset.testScriptState === "notRunning";
-  window.usable = new Promise((done) => {
-    const look = () => isThere() ? done(performance.now()) : requestAnimationFrame(look);
-    look();
-  });
+  const look = () => isThere() ? (window.usable = performance.now()) : requestAnimationFrame(look);
+  look();
 }"""
 
 FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
@@ -89,7 +88,7 @@ def opened(browser: Browser, url: str) -> tuple[float, float]:
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.add_init_script(f"({SHIFTS})(); ({WATCH_OPENING})()")
     page.goto(url)
-    seconds = page.evaluate("window.usable") / 1000  # asked in the page: Playwright's own waiting looks only now and then
+    seconds = page.wait_for_function("window.usable", timeout=180 * SECONDS).json_value() / 1000
     first_paint = page.wait_for_function(FIRST_PAINT).json_value()
     shift = sum(value for at, value in page.evaluate("window.shifts") if at > first_paint)
     page.context.close()

@@ -112,7 +112,7 @@ def test_question_about_a_scribble_is_gone_with_the_scribble() -> None:
     app = say(draw(opened_app(), SCRIBBLE), 8)
     press(app, "clear")
     draw(app, SEVEN)
-    assert row(app)["words"] == "What is it? Press it, to teach it."
+    assert row(app)["words"] == "What is it? Press it to teach it."
 
 
 def test_empty_canvas_cannot_be_labelled() -> None:

@@ -127,8 +127,7 @@ class Chart {
     set(this.curves, { ...inside, viewBox: Object.values(inside).join(" ") });
     const curves = series.map((one) =>
       one.x.map((value, i) => ({ one, i, left: this.x.place(value), top: this.y.place(one.y[i]) })));
-    const last = series.findLastIndex(({ dots }) => dots);
-    this.curves.replaceChildren(...curves.flatMap((points, i) => this.curve(series[i], points, i === last)));
+    this.curves.replaceChildren(...curves.flatMap((points, i) => this.curve(series[i], points)));
     this.points = curves.flat().filter(({ top }) => top > inside.y && top < inside.y + inside.height);
     this.point(...(this.pointer ?? [Infinity, Infinity]));
   }
@@ -174,10 +173,9 @@ class Chart {
     return made;
   }
 
-  /** Return a curve's line and its dots; those of the last curve with dots cover others, and are smaller, so that both are seen. */
-  curve(one, points, isOnTop) {
+  curve(one, points) {
     const line = points.map(({ left, top }, i) => `${i ? "L" : "M"}${left.toFixed(1)} ${top.toFixed(1)}`).join("");
-    const dots = one.dots ? points.map(({ left, top }) => element("circle", { cx: left, cy: top, r: isOnTop ? 2.8 : 4, fill: one.color })) : [];
+    const dots = one.dots ? points.map(({ left, top }) => element("circle", { cx: left, cy: top, r: one.dots, fill: one.color })) : [];
     return [element("path", { d: line, stroke: one.color, "data-series": one.name }), ...dots];
   }
 

@@ -29,9 +29,13 @@ MIN_EXPONENT, MAX_EXPONENT = -300, 300
 """The exponents of the powers of ten at the ends of an axis: nearly the whole range of a float."""
 
 
+DOT = 3.5
+"""The radius of a point's dot in pixels."""
+
+
 @dataclass(frozen=True)
 class Series:
-    """One curve: `x` and `y` of equal length, finite, in the axes' units. `dots` marks each of its points.
+    """One curve: `x` and `y` of equal length, finite, in the axes' units. `dots` is the radius of its dots in pixels, or 0.
 
     On a logarithmic axis, 0 is drawn at the lower end.
     """
@@ -40,7 +44,7 @@ class Series:
     color: str
     x: Sequence[float]
     y: Sequence[float]
-    dots: bool = False
+    dots: float = 0.0
 
     def up_to(self, x: float) -> "Series":
         """Return the curve with its points up to `x` alone, which may be none."""

@@ -50,7 +50,7 @@ class Network {
     this.root.setAttribute("aria-label", data.label);
     this.showPicture();
     this.showOutputs();
-    if (!isSame || !this.boxes || before.seen !== data.seen) this.place();
+    if (!isSame || !this.boxes || before.caption !== data.caption) this.place();
     this.stops.forEach((_, i) => this.say(i, this.pointed?.i === i ? this.pointed.unit : this.strongest(i)));
     if (this.pointed) this.point(this.pointed.i, this.pointed.unit);
     this.animate(before?.picture !== data.picture && data.picture);
@@ -129,7 +129,7 @@ class Network {
       stop.ariaValueMax = this.layers[i].length;
       stop.ariaValueMin = 1;
     });
-    const names = [this.data.seen, ...this.data.layers.map(({ size }) => `${size.toLocaleString("en")} neurons`)];
+    const names = [this.data.caption, ...this.data.layers.map(({ size }) => `${size.toLocaleString("en")} neurons`)];
     while (this.labels.length > names.length) this.labels.pop().remove();
     while (this.labels.length < names.length) this.labels.push(add(this.root, "span", "label"));
     let free = 0; // where the next name may begin; one for which there is no room is not shown

@@ -143,7 +143,10 @@ def network() -> Network:
     if (step := chosen_step(snapshot)) is not None:
         try:
             return Network(
-                Reader(kept_model(snapshot, step), Exceptions.of(snapshot.lesson) if step else None), run, step, is_newest=False
+                Reader(kept_model(snapshot, step), Exceptions.from_lesson(snapshot.lesson) if step else None),
+                run,
+                step,
+                is_newest=False,
             )
         except (CheckpointError, ConfigError) as error:  # the weights could be read when they were chosen
             state.chosen_step = snapshot.id, None
@@ -156,7 +159,7 @@ def network() -> Network:
 def newest_reader(run: RunSnapshot) -> Reader:
     """Return a reader with the newest weights of a run that has some, which are not copied: they can take 57 MB."""
     assert run.weights
-    return Reader.from_weights(run.weights.weights, run.config, Exceptions.of(run.lesson))
+    return Reader.from_weights(run.weights.weights, run.config, Exceptions.from_lesson(run.lesson))
 
 
 @lru_cache(maxsize=4)
