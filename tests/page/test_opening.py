@@ -1,12 +1,13 @@
 """How the page opens: complete, without anything that moves, from files in memory."""
 
 import http.client
+import re
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from mnist_fc.views.front_end_files import FOLDER, HEADERS
 from tests.support.browser import Server, ready
@@ -41,6 +42,25 @@ def test_nothing_moves_while_the_page_opens(new_page: Page, server: Server) -> N
     ready(new_page)
     expect(new_page.locator("html")).to_have_class("is-drawn")
     assert sum(value for _, value in new_page.evaluate("window.shifts")) < NO_SHIFT
+
+
+def test_choice_made_before_the_page_is_complete_counts(new_page: Page, server: Server) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    new_page.route(re.compile(r"/TextInput\."), hold)  # the script of the fields that say what the browser shows
+    new_page.goto(server.url)
+    rate = new_page.locator(".st-key-learning_rate").get_by_role("slider")
+    expect(rate).to_be_visible()
+    rate.press("End")
+    expect(rate).to_have_attribute("aria-valuetext", "1")
+    assert held
+    for route in held:
+        route.continue_()
+    expect(new_page).to_have_url(re.compile("learning_rate=1"))
+    expect(rate).to_have_attribute("aria-valuetext", "1")
 
 
 def test_page_appears_even_if_it_is_never_complete(new_page: Page, server: Server) -> None:

@@ -104,3 +104,13 @@ def test_widget_that_returns_is_sent_its_value_again() -> None:
     assert browser.update({"a": 1}) == {}
     assert browser.choices({"a": 1, "b": 2}, 1, 1) == {}, "sent before the browser heard that it is gone"
     assert browser.update({"a": 1, "b": 2}) == {"b": 2}
+
+
+def test_choice_in_a_message_without_a_version_counts() -> None:
+    """As when the script of the fields that carry the version arrives after that of a slider."""
+    browser = BrowserView()
+    browser.update({"a": 1, "b": 2})
+    assert browser.choices({"a": 1, "b": 3}, 0, 0) == {"b": 3}
+    assert browser.update({"a": 1, "b": 3}) == {"b": 3}
+    assert browser.choices({"a": 1, "b": 3}, 1, 1) == {"b": 3}, "once more, which changes nothing"
+    assert browser.choices({"a": 1, "b": 3}, 2, 2) == {}
