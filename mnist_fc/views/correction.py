@@ -63,12 +63,7 @@ def _label(reading: Reading) -> int | str | None:
 
 
 def _can_be_labelled(readings: list[Reading]) -> bool:
-    return any(reading.image is not None for reading in readings) and _can_be_taught()
-
-
-def _can_be_taught() -> bool:
-    """Return whether what is read is the person's: neither the sample nor an image of the test set, which measures networks."""
-    return not (drawing.canvas().is_sample or isinstance(drawing.covered_by(), TestDigit))
+    return any(reading.image is not None for reading in readings) and drawing.can_be_taught()
 
 
 def _press() -> None:
@@ -83,7 +78,7 @@ def _press() -> None:
     canvas.receive()  # the strokes that the press is about
     _report("")
     st.session_state.doubted_digit = None
-    if not _can_be_taught():
+    if not drawing.can_be_taught():
         return
     readings = drawing.read(networks.network())
     if not 0 <= part < len(readings) or (image := readings[part].pixels) is None:

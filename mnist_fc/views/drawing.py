@@ -111,6 +111,11 @@ def covered_by() -> Cover | None:
     return cover
 
 
+def can_be_taught() -> bool:
+    """Return whether what is read is the person's: neither the sample nor an image of the test set, which measures networks."""
+    return not (canvas().is_sample or isinstance(covered_by(), TestDigit))
+
+
 def cover(digit: Cover) -> None:
     """Read `digit` instead of the drawing; Undo brings the drawing back."""
     page_canvas = canvas()

@@ -24,6 +24,8 @@ INTEGRATED = (
     "Point at or tap a pixel for its value."
 )
 
+NEXT = " **Is that wrong?** Press what you drew, under the bars, and teach the network."
+
 
 def panel(readings: list[Reading], network: networks.Network) -> None:
     """Draw the pictures and their sums, for the drawing as it was just read."""
@@ -53,7 +55,7 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     ahead = float(attribution.logits[0] - attribution.logits[1])
     st.caption(
         f"The score of {first} is higher by {format_number(ahead)}, so {first} is {format_times(math.exp(min(ahead, 700)))} "
-        f"likelier than {second}. Read by {network.name}."
+        f"likelier than {second}. Read by {network.name}.{NEXT if drawing.can_be_taught() else ''}"
     )
     st.caption(EXACT if attribution.is_exact else INTEGRATED)
 

@@ -149,6 +149,15 @@ def test_drawing_that_is_no_digit_is_explained_as_such() -> None:
     assert has_text(app, "The page shows **?**, because this hardly looks like a digit.")
 
 
+def test_why_tab_suggests_to_teach_ones_own_drawing_only() -> None:
+    app = open_tab(opened_app(), "Why this digit?")
+    assert not has_text(app, "teach the network"), "the sample is nobody's"
+    draw(press(app, "clear"), [ONE])
+    assert has_text(app, "teach the network")
+    press(app, "test_digit_button")
+    assert not has_text(app, "teach the network"), "test digits measure networks"
+
+
 @pytest.mark.parametrize("tab", ["Why this digit?", "Inside", "Look-alikes"])
 def test_empty_canvas_has_nothing_to_explain(tab: str) -> None:
     assert has_text(open_tab(press(opened_app(), "clear"), tab), "Draw a digit to see it explained.")
