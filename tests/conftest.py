@@ -24,10 +24,9 @@ if sys.platform != "linux":  # these read /proc
     collect_ignore_glob = ["load/*", "security/test_hostile_*"]
 
 # Neither an example nor its generation has a deadline: both depend on what else the machine does.
-PROFILE = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.register_profile("standard", PROFILE, max_examples=25)
-hypothesis.settings.register_profile("all", PROFILE, max_examples=50)
-hypothesis.settings.load_profile("standard")  # tests/run all passes --hypothesis-profile all
+PROFILE = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], max_examples=25)
+hypothesis.settings.register_profile("standard", PROFILE)
+hypothesis.settings.load_profile("standard")
 
 
 INTEGRATION_FIXTURES = {

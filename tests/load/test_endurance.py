@@ -1,6 +1,6 @@
 """Many runs that are started and stopped leave no process, no open file, no file and no memory behind.
 
-A thousand are started through the scheduler, and MNIST_FC_STARTS of them (60 by default) on the page.
+A thousand are started through the scheduler, and MNIST_FC_STARTS of them (30 by default) on the page.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ NUM_RUNS = 1000
 WARM_UP = 100
 """The number of runs after which nothing may grow any more."""
 
-NUM_RUNS_ON_PAGE = int(os.environ.get("MNIST_FC_STARTS", "60"))
+NUM_RUNS_ON_PAGE = int(os.environ.get("MNIST_FC_STARTS", "30"))
 MAX_MB = 50.0
 """How much a process may grow after the warm-up."""
 
