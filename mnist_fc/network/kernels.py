@@ -347,8 +347,8 @@ if _has_precision:
 linear = choose("linear layer", onednn_linear, public_linear, probe_linear) if _has_onednn else public_linear
 MULTIPLY = ways_to_multiply()
 multiply_thin = MULTIPLY["float32"].get("oneDNN", multiply_with_one_thread)
+"""For products with few rows or columns, whose bits would depend on the number of threads with MKL."""
 if "oneDNN" in MULTIPLY["bfloat16"] and linear is onednn_linear:  # with AMX
     multiply_thin = multiply_by_onednn_linear
-"""For products with few rows or columns, whose bits would depend on the number of threads with MKL."""
 ACTIVATION_GRADIENTS = choose("gradient of an activation", FUSED_GRADIENTS, PUBLIC_GRADIENTS, probe_gradients)
 UPDATES = choose("optimizer step", FUSED_UPDATES, PUBLIC_UPDATES, probe_updates)

@@ -69,9 +69,7 @@ class BrowserView:
                 echoes = confirmed[-1:]
             else:  # nothing new, or a version that may follow lost ones: the widget shows any of these
                 echoes = [*confirmed, *([self._reported[key]] if key in self._reported else [])]
-            if (
-                not echoes
-            ):  # the browser has the widget, but not yet the fields of the version: it began with a value that was sent
+            if not echoes:  # the fields of the version are not loaded yet; the widget began with a value that was sent
                 echoes = [sent for _, sent in unconfirmed if sent is not WITHHELD]
             if echoes and value not in echoes:
                 if any(version <= begun and arriving == value for version, arriving in unconfirmed):
