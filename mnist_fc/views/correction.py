@@ -15,6 +15,9 @@ from mnist_fc.views.state.tray import tray
 
 ASK, ASK_EACH, DRAW = "What is it? Press it to teach it.", "What is each digit?", "Draw a digit to teach it."
 
+SURELY_A_DIGIT = 4.0
+"""Log odds of being a digit. What is surer and labelled "none" is asked about: every drawing like it would be rejected."""
+
 _row = Component("correction", "<div class='correction' role='group'></div>")
 
 
@@ -40,8 +43,8 @@ def _words(readings: list[Reading]) -> str:
     problem, of = st.session_state.get("correction_problem", ("", None))
     if problem and of == drawing.canvas().strokes:
         return f"{problem[0].upper()}{problem[1:]}."
-    if _doubted(readings):
-        return "This does not look like a digit."
+    if doubted := _doubted(readings):
+        return "This looks like a digit." if doubted.label is None else "This does not look like a digit."
     if isinstance(drawing.covered_by(), TestDigit):
         return "A test digit cannot be taught."
     labels = [label for reading in readings if (label := _label(reading)) is not None]
@@ -90,10 +93,17 @@ def _press() -> None:
     except DataError as error:
         _report(str(error))
         return
-    if label is not None and readings[part].problem == "no digit":
+    if _is_doubtful(label, readings[part]):
         st.session_state.doubted_digit = digit
     else:
         _add(digit)
+
+
+def _is_doubtful(label: int | None, reading: Reading) -> bool:
+    """Return whether the label contradicts what the rejection rule says of the drawing."""
+    if label is None:
+        return reading.digit is not None and reading.log_odds > SURELY_A_DIGIT
+    return reading.problem == "no digit"
 
 
 def _add(digit: MyDigit) -> None:
@@ -113,7 +123,7 @@ def _report(problem: str) -> None:
 
 
 def _doubted(readings: list[Reading]) -> MyDigit | None:
-    """Return the digit that waits for a second press since it does not look like one; None once something else is drawn."""
+    """Return the digit whose label waits for a second press since it seems wrong; None once something else is drawn."""
     digit: MyDigit | None = st.session_state.get("doubted_digit")
     images = [reading.pixels for reading in readings]
     return digit if digit and any(image is not None and np.array_equal(image, digit.image) for image in images) else None

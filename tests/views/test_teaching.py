@@ -108,6 +108,14 @@ def test_label_of_what_is_unlike_a_digit_is_asked_for_again() -> None:
     assert labels(app) == [8]
 
 
+def test_none_for_what_is_surely_a_digit_is_asked_for_again() -> None:
+    app = say(draw(opened_app(), SEVEN), None)
+    assert labels(app) == []
+    assert row(app)["words"] == "This looks like a digit."
+    press(app, "add_anyway")
+    assert labels(app) == [None]
+
+
 def test_question_about_a_scribble_is_gone_with_the_scribble() -> None:
     app = say(draw(opened_app(), SCRIBBLE), 8)
     press(app, "clear")
