@@ -50,6 +50,9 @@ MIN_ELSEWHERE = 0.3
 """The least contrast of ink where most of it lies on something of another hue than most of the picture: on a small note, or
 in the grain of a table beside an empty sheet, which has less."""
 
+MIN_DRAWN = 3
+"""So many parts that look drawn tell what paper is written on, whatever else there is."""
+
 MIN_SUSPECT = 20
 """Pixels of the longest side of the smallest suspect part that may be a digit."""
 SLENDER = 0.35
@@ -191,13 +194,13 @@ def without_borders(parts: list[Part], labels: np.ndarray) -> list[Part]:
 
 def digit_like(parts: list[Part]) -> list[Part]:
     """Return the parts that are not suspect, or have the shape of a digit drawn with a pen: neither a line nor a blob."""
-    kept = []
-    for part in parts:
-        long, short = max(part.box.width, part.box.height), min(part.box.width, part.box.height)
-        is_drawn = long >= MIN_SUSPECT and short > SLENDER * long and part.width < BLOB * long
-        if not part.is_suspect or (is_drawn and part.in_edges < MAX_IN_EDGES):
-            kept.append(part)
-    return kept
+    return [part for part in parts if not part.is_suspect or (_is_drawn(part) and part.in_edges < MAX_IN_EDGES)]
+
+
+def _is_drawn(part: Part) -> bool:
+    """Return whether a part has the shape of most digits drawn with a pen: it is neither a line nor a blob."""
+    long, short = max(part.box.width, part.box.height), min(part.box.width, part.box.height)
+    return long >= MIN_SUSPECT and short > SLENDER * long and part.width < BLOB * long
 
 
 def suspect_elsewhere(parts: list[Part], paper: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -210,7 +213,10 @@ def suspect_elsewhere(parts: list[Part], paper: np.ndarray, shape: tuple[int, ..
     columns = np.array([(part.box.left + part.box.right) / 2 * scale for part in parts]).astype(int).clip(0, paper.shape[1] - 1)
     colours = np.log(paper[rows, columns].astype(np.float32) + 8)
     hues = colours[:, [0, 2]] - colours[:, [1]]
-    weights = np.array([0.0 if part.is_suspect else part.area * part.strength for part in parts])
+    # A coloured bar or a dark object may have more ink than all digits.
+    looks_drawn = sum(map(_is_drawn, sure)) >= MIN_DRAWN
+    counts = [not part.is_suspect and (_is_drawn(part) or not looks_drawn) for part in parts]
+    weights = np.array([part.area * part.strength * count for part, count in zip(parts, counts, strict=True)])
     typical = [weighted_quantile(hues[:, i], weights) for i in range(2)]
     of_all = np.log(paper.reshape(-1, 3).astype(np.float32) + 8)
     majority = np.median(of_all[:, [0, 2]] - of_all[:, [1]], axis=0)

@@ -1,4 +1,4 @@
-"""Doubt what is read in a photograph where it is likelier a line, an edge or noise."""
+"""Doubt what is read in a photograph where it is likelier a letter, a line, an edge or noise."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,18 @@ from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.photographs import Mark
 
 MIN_SHARE = 0.5
-"""Of the marks in a picture, this share must read as digits: in noise, grain and lines a few do by chance."""
+"""Of the marks in a picture that are not text, this share must read as digits: in noise, grain and lines a few do by chance."""
+SURELY_NO_DIGIT = -2.0
+"""Log odds. What has less is not merely an unclear digit."""
+MIN_LETTERS, MIN_LETTER_SHARE = 3, 0.1
+"""A picture has text if so many marks, and this share of all, stand in words and are surely no digits."""
+WORD_GAP = 0.35
+"""As a share of the height: the letters of a word are closer to each other, and words are further apart. Measured on eleven
+pages and lists of print and handwriting: up to 0.27, and from 0.43."""
+MIN_TALL = 0.7
+"""Digits are at least this share as tall as the tallest mark of their line of text, which most small letters are not."""
+MIN_LOG_ODDS_IN_TEXT = 3.0
+"""The least log odds of a digit in a picture with text."""
 SHORTEST, TALLEST = 0.6, 1.25
 """How tall a straight 1 is, as a share of the other digits: the ticks of a clock are shorter, the sides of a cell are taller."""
 ALONE = (0.1, 0.5)
@@ -28,6 +39,9 @@ MIN_KEYS = 4
 
 MANY_BARS, BARS_PER_DIGIT = 6, 2
 """So many straight 1s, and more than this for each other digit, are the segments of a display or a grid."""
+MANY_TICKS = 3
+"""So many bars that are too short, long or thin for a 1 are the ticks of a scale or the rests of a table. A bar that stands alone
+beside them is another."""
 
 MIN_LONE_LOG_ODDS = 1.0
 """The least log odds of the only digit in a picture. Of what lines and tables leave in pictures without digits a third has less,
@@ -36,13 +50,19 @@ SMALL, MIN_SMALL_LOG_ODDS = 0.012, 2.0
 """A mark lower than this share of the picture's longer side may be a piece of a grid or grain, so its digit must be surer."""
 
 
-def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], longest_side: int) -> list[bool]:
-    """Return which of a picture's marks are too doubtful to be the digits as which they are read, None for "not a digit"."""
-    if sum(digit is not None for digit in digits) < MIN_SHARE * len(marks):
+def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequence[float], longest_side: int) -> list[bool]:
+    """Return which of a picture's marks are too doubtful to be the digits as which they are read, None for "not a digit".
+
+    `log_odds` are those of being a digit at all.
+    """
+    is_text = _text(marks, digits, log_odds)
+    others = [digit for digit, is_letter in zip(digits, is_text, strict=True) if not is_letter]
+    if sum(digit is not None for digit in others) < MIN_SHARE * len(others):
         return [True] * len(marks)
-    in_text = _in_text(marks, digits)
-    kept = [None if doubt else digit for digit, doubt in zip(digits, in_text, strict=True)]
-    return [one or other for one, other in zip(in_text, _doubtful_bars(marks, kept, longest_side), strict=True)]
+    if not any(is_text):
+        is_text = _in_words(marks, digits)
+    kept = [None if is_letter else digit for digit, is_letter in zip(digits, is_text, strict=True)]
+    return [one or other for one, other in zip(is_text, _doubtful_bars(marks, kept, longest_side), strict=True)]
 
 
 def is_too_unsure(mark: Mark, log_odds: float, longest_side: int, *, is_alone: bool) -> bool:
@@ -51,35 +71,59 @@ def is_too_unsure(mark: Mark, log_odds: float, longest_side: int, *, is_alone: b
     return (is_small and log_odds < MIN_SMALL_LOG_ODDS) or (is_alone and log_odds < MIN_LONE_LOG_ODDS)
 
 
-def _in_text(marks: Sequence[Mark], digits: Sequence[int | None]) -> list[bool]:
-    """Return which marks stand among letters: in a word, or a row of single marks, of which few read as digits."""
+def _text(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequence[float]) -> list[bool]:
+    """Return which marks are text, in a picture that has text: the words that hold a letter, low marks, and unsure digits."""
+    is_letter = [digit is None and odds < SURELY_NO_DIGIT for digit, odds in zip(digits, log_odds, strict=True)]
+    words = _words(marks, WORD_GAP)
+    num_letters = sum(is_letter[place] for word in words if len(word) > 1 for place in word)
     result = [False] * len(marks)
-    for word in _words(marks):
-        if sum(digits[place] is not None for place in word) < MIN_SHARE_IN_WORD * len(word):
-            for place in word:
-                result[place] = True
+    if num_letters < max(MIN_LETTERS, MIN_LETTER_SHARE * len(marks)):
+        return result
+    tallest: dict[int, int] = {}
+    for mark in marks:
+        tallest[mark.line] = max(tallest.get(mark.line, 0), mark.box.height)
+    for word in words:
+        heights = {place: marks[place].box.height / tallest[marks[place].line] for place in word}
+        # A decimal point may be read as a short bar, which is doubted for itself.
+        is_low = any(
+            height < MIN_TALL and not (marks[place].is_straight and height < SHORTEST) for place, height in heights.items()
+        )
+        is_text = is_low or any(is_letter[place] for place in word)
+        for place in word:
+            result[place] = is_text or (digits[place] is not None and log_odds[place] < MIN_LOG_ODDS_IN_TEXT)
     return result
 
 
-def is_near(left: Box, right: Box) -> bool:
-    """Return whether two neighbours in a line belong to one number or word."""
-    return right.left - left.right < MAX_GAP * max(left.height, right.height)
-
-
-def _words(marks: Sequence[Mark]) -> list[list[int]]:
-    """Return the places of the marks of each word, and of each row of MIN_KEYS or more single marks, as on a keyboard."""
-    words: list[list[int]] = []
-    for place, mark in enumerate(marks):
-        before = marks[place - 1]
-        if place and before.line == mark.line and is_near(before.box, mark.box):
-            words[-1].append(place)
-        else:
-            words.append([place])
+def _in_words(marks: Sequence[Mark], digits: Sequence[int | None]) -> list[bool]:
+    """Return which marks stand in a word, or in a row of single marks as on a keyboard, of which few read as digits."""
+    words = _words(marks, MAX_GAP)
     rows: dict[int, list[int]] = {}
     for word in words:
         if len(word) == 1:
             rows.setdefault(marks[word[0]].line, []).extend(word)
-    return [*(word for word in words if len(word) > 1), *(row for row in rows.values() if len(row) >= MIN_KEYS)]
+    result = [False] * len(marks)
+    for group in (*(word for word in words if len(word) > 1), *(row for row in rows.values() if len(row) >= MIN_KEYS)):
+        if sum(digits[place] is not None for place in group) < MIN_SHARE_IN_WORD * len(group):
+            for place in group:
+                result[place] = True
+    return result
+
+
+def is_near(left: Box, right: Box, max_gap: float = MAX_GAP) -> bool:
+    """Return whether two neighbours in a line belong to one number or word."""
+    return right.left - left.right < max_gap * max(left.height, right.height)
+
+
+def _words(marks: Sequence[Mark], max_gap: float) -> list[list[int]]:
+    """Return the places of the marks of each word; a single mark is a word, too."""
+    words: list[list[int]] = []
+    for place, mark in enumerate(marks):
+        before = marks[place - 1]
+        if place and before.line == mark.line and is_near(before.box, mark.box, max_gap):
+            words[-1].append(place)
+        else:
+            words.append([place])
+    return words
 
 
 def _doubtful_bars(marks: Sequence[Mark], digits: Sequence[int | None], longest_side: int) -> list[bool]:
@@ -95,7 +139,7 @@ def _doubtful_bars(marks: Sequence[Mark], digits: Sequence[int | None], longest_
     unit, (least, most) = (median(heights), (SHORTEST, TALLEST)) if heights else (longest_side, ALONE)
     min_thickness = 0.0 if heights else MIN_THICKNESS
     min_pen = MIN_PEN * median([_pen(mark) for mark in others]) if others else 0.0
-    return [
+    is_doubtful = [
         bar
         and not (
             least <= max(mark.box.width, mark.box.height) / unit <= most
@@ -104,6 +148,11 @@ def _doubtful_bars(marks: Sequence[Mark], digits: Sequence[int | None], longest_
         )
         for mark, bar in zip(marks, is_bar, strict=True)
     ]
+    if sum(is_doubtful) >= MANY_TICKS:
+        alone = {word[0] for word in _words(marks, MAX_GAP) if len(word) == 1}
+        for place, mark in enumerate(marks):
+            is_doubtful[place] |= is_bar[place] and place in alone and mark.bend < MAX_BEND
+    return is_doubtful
 
 
 def _pen(mark: Mark) -> float:

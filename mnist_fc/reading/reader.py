@@ -152,7 +152,8 @@ class Reader:
         read = [(mark, reading) for mark, reading in read if not (mark.is_suspect and reading.log_odds < MIN_SUSPECT_LOG_ODDS)]
         marks, readings = [mark for mark, _ in read], [reading for _, reading in read]
         longest_side = max(rgba.shape[:2])
-        doubts = doubtful(marks, [reading.digit for reading in readings], longest_side)
+        odds = [reading.log_odds for reading in readings]
+        doubts = doubtful(marks, [reading.digit for reading in readings], odds, longest_side)
         num_kept = sum(reading.digit is not None and not doubt for reading, doubt in zip(readings, doubts, strict=True))
         doubts = [
             doubt or is_too_unsure(mark, reading.log_odds, longest_side, is_alone=num_kept == 1)

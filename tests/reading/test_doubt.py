@@ -1,5 +1,6 @@
-"""Marks in a photograph that are read as digits but are likelier lines, edges or noise."""
+"""Marks in a photograph that are read as digits but are likelier letters, lines, edges or noise."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,55 +23,105 @@ BAR = mark(20, 200, is_straight=True)
 DIGIT = mark(120, 200)
 
 
+def doubts(marks: list[Mark], digits: Sequence[int | None], side: int, unsure: Sequence[int] = ()) -> list[bool]:
+    """Return which digits are doubtful. All are surely digits, or surely none, except for those at the places in `unsure`."""
+    sure = [8.0 if digit is not None else -8.0 for digit in digits]
+    return doubtful(marks, digits, [1.0 if place in unsure else odds for place, odds in enumerate(sure)], side)
+
+
+def text(*words: str, line: int = 0) -> tuple[list[Mark], list[int | None]]:
+    """Return the marks of a line of text and what is read. Small letters are low; "x" and "X" are not read as digits."""
+    marks, digits, left = [], [], 0
+    for word in words:
+        for letter in word:
+            height = 110 if letter in "xosz" else 200
+            marks.append(replace(mark(100, height, left=left), line=line))
+            digits.append({"o": 0, "s": 5, "z": 2, "B": 8}.get(letter, int(letter) if letter.isdigit() else None))
+            left += 120
+        left += 100
+    return marks, digits
+
+
 def test_straight_one_beside_other_digits_is_a_digit() -> None:
-    assert doubtful([DIGIT, BAR, DIGIT], [7, 1, 4], SIDE) == [False] * 3
+    assert doubts([DIGIT, BAR, DIGIT], [7, 1, 4], SIDE) == [False] * 3
 
 
 def test_lone_straight_ones_are_digits() -> None:
-    assert doubtful([BAR, BAR], [1, 1], SIDE) == [False] * 2
+    assert doubts([BAR, BAR], [1, 1], SIDE) == [False] * 2
 
 
 def test_segments_of_a_display_are_not_ones() -> None:
-    assert doubtful([*[BAR] * 8, DIGIT], [*[1] * 8, 7], SIDE) == [*[True] * 8, False]
+    assert doubts([*[BAR] * 8, DIGIT], [*[1] * 8, 7], SIDE) == [*[True] * 8, False]
 
 
 def test_side_of_a_frame_is_taller_than_the_digits() -> None:
     side = mark(20, 300, is_straight=True)
-    assert doubtful([DIGIT, side], [7, 1], SIDE) == [False, True]
+    assert doubts([DIGIT, side], [7, 1], SIDE) == [False, True]
 
 
 def test_tick_of_a_clock_is_shorter_than_the_digits() -> None:
     tick = mark(20, 110, is_straight=True)
-    assert doubtful([DIGIT, tick], [7, 1], SIDE) == [False, True]
+    assert doubts([DIGIT, tick], [7, 1], SIDE) == [False, True]
 
 
 def test_thin_lone_line_is_not_a_one() -> None:
-    assert doubtful([mark(4, 200, is_straight=True, thickness=0.02)], [1], SIDE) == [True]
+    assert doubts([mark(4, 200, is_straight=True, thickness=0.02)], [1], SIDE) == [True]
 
 
 def test_picture_of_noise_has_no_digits() -> None:
-    assert doubtful([DIGIT] * 5, [7, None, None, None, 3], SIDE) == [True] * 5
+    assert doubts([DIGIT] * 5, [7, None, None, None, 3], SIDE) == [True] * 5
 
 
 def test_line_thinner_than_the_pen_is_not_a_one() -> None:
     side = mark(8, 200, is_straight=True, thickness=0.04)
-    assert doubtful([DIGIT, side, DIGIT], [7, 1, 4], SIDE) == [False, True, False]
+    assert doubts([DIGIT, side, DIGIT], [7, 1, 4], SIDE) == [False, True, False]
 
 
 def test_lone_one_with_a_flag_is_a_digit() -> None:
-    assert doubtful([mark(70, 200, is_straight=True, bend=4, thickness=0.04)], [1], SIDE) == [False]
+    assert doubts([mark(70, 200, is_straight=True, bend=4, thickness=0.04)], [1], SIDE) == [False]
 
 
-def test_letters_of_a_word_that_look_like_digits_are_doubtful() -> None:
+def test_letters_of_a_word_that_look_like_digits_are_doubts() -> None:
     word = [mark(120, 200, left=150 * place) for place in range(5)]
     price = [mark(120, 200, left=1500 + 150 * place) for place in range(3)]
-    assert doubtful([*word, *price], [5, None, 0, None, None, 2, 7, 4], 3000) == [*[True] * 5, *[False] * 3]
+    assert doubts([*word, *price], [5, None, 0, None, None, 2, 7, 4], 3000) == [*[True] * 5, *[False] * 3]
 
 
-def test_keys_that_look_like_digits_are_doubtful() -> None:
+def test_number_beside_a_word_is_read() -> None:
+    marks, digits = text("4", "soxxx")
+    assert doubts(marks, digits, 3000) == [False, *[True] * 5]
+    marks, digits = text("12", "xxX", "34", "XXxx", "5")
+    assert doubts(marks, digits, 3000) == [False, False, *[True] * 3, False, False, *[True] * 4, False]
+
+
+def test_small_letters_that_look_like_digits_are_doubtful() -> None:
+    marks, digits = text("so", "Xxxx", "o", "B0")
+    assert doubts(marks, digits, 3000) == [*[True] * 7, False, False]
+
+
+def test_digits_among_words_must_be_sure() -> None:
+    marks, digits = text("4", "XxxX", "7")
+    assert doubts(marks, digits, 3000, unsure=[0]) == [*[True] * 5, False]
+
+
+def test_unclear_digits_are_not_letters() -> None:
+    marks, digits = text("12X", "8X4", "5X6")
+    unclear = [place for place, digit in enumerate(digits) if digit is None]
+    assert doubts(marks, digits, 3000, unsure=unclear) == [False] * 9
+
+
+def test_bar_that_stands_alone_among_ticks_is_a_tick() -> None:
+    ticks = [mark(20, 110, left=2000 + 400 * place, is_straight=True) for place in range(3)]
+    alone, beside = mark(20, 200, left=4000, is_straight=True), mark(20, 200, left=150, is_straight=True)
+    marks = [DIGIT, beside, *ticks, alone]
+    assert doubts(marks, [7, 1, 1, 1, 1, 1], SIDE) == [False, False, True, True, True, True]
+    assert not doubts([DIGIT, beside, *ticks[:2], alone], [7, 1, 1, 1, 1], SIDE)[-1]
+
+
+def test_keys_that_look_like_digits_are_doubts() -> None:
     keys = [mark(120, 200, left=400 * place) for place in range(5)]
     number = [replace(mark(120, 200, left=150 * place), line=1) for place in range(4)]
-    assert doubtful([*keys, *number], [None, 0, 1, None, None, 1, 9, 8, 4], 3000) == [*[True] * 5, *[False] * 4]
+    assert doubts([*keys, *number], [None, 0, 1, None, None, 1, 9, 8, 4], 3000) == [*[True] * 5, *[False] * 4]
 
 
 def test_small_or_only_digit_must_be_surer() -> None:
