@@ -25,7 +25,7 @@ from mnist_fc.cli.options import (
     option_of_field,
 )
 from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, MAX_DEFAULT_THREADS, PRESETS, ConfigError, Range, TrainConfig, to_number
-from mnist_fc.data import my_digits, non_digits, pen_digits
+from mnist_fc.data import fonts, my_digits, non_digits, pen_digits
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network.products import BFLOAT16_IS_FASTER, bfloat16_share
@@ -42,6 +42,9 @@ OUTLIERS = Range(int, 1, 100_000)
 
 MY_REPEATS = 10
 """How often an epoch has each of a person's own digits: one in sixty thousand would be overlooked."""
+
+ADDED = ("pen_strokes", "my_digits", "fonts", "outliers")
+"""The options that add training data."""
 
 EXIT_CODES = {"done": 0, "failed": 1, "stopped": 130}
 
@@ -72,10 +75,15 @@ def add_parser(commands: Subparsers) -> None:
         help=f"also train on your own digits, as the page saves them, each {MY_REPEATS} times an epoch",
     )
     parser.add_argument(
+        "--fonts",
+        metavar="DIR",
+        help="also train on printed digits, in the typefaces of this folder of fonts (.ttf, .otf)",
+    )
+    parser.add_argument(
         "--outliers",
         metavar="N",
-        help=f"also train on N generated pictures of each kind that is not a digit, as an eleventh class; "
-        f"{OUTLIERS.low:g} to {OUTLIERS.high:g}",
+        help=f"also train on N generated pictures of each kind that is not a digit, as an eleventh class, with --fonts also on "
+        f"printed letters; {OUTLIERS.low:g} to {OUTLIERS.high:g}",
     )
     add_store_option(parser)
     add_data_options(parser)
@@ -140,7 +148,7 @@ def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStor
 
 def _prepare_resumed(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, screen: Screen) -> Prepared:
     """Open a run of the store to continue it. Raises ConfigError if options would change its settings or data."""
-    names = [*given_settings(parsed), *(name for name in ("pen_strokes", "my_digits", "outliers") if getattr(parsed, name))]
+    names = [*given_settings(parsed), *(name for name in ADDED if getattr(parsed, name))]
     if names:
         options = ", ".join(f"--{option_of_field(name)}" for name in names)
         raise ConfigError(f"--resume keeps the run's own settings and data; leave out {options}")
@@ -157,22 +165,32 @@ def _with_added(
     images: Mnist, parsed: argparse.Namespace, num_outliers: int | None, config: TrainConfig, screen: Screen
 ) -> tuple[Mnist, str]:
     """Return `images` with the digits and non-digits to add to them, and a description of these."""
-    added = []
+    added: list[str] = []
+
+    def announce(what: str) -> None:
+        added.append(what)
+        screen.line(f"adding {what}")
+
     if parsed.my_digits:
         pixels, labels = my_digits.images_and_labels(my_digits.load(parsed.my_digits))
-        added.append(f"{len(labels):,} digits of your own, each {MY_REPEATS} times an epoch")
-        screen.line(f"adding {added[-1]}")
+        announce(f"{len(labels):,} digits of your own, each {MY_REPEATS} times an epoch")
         images = images.with_added(torch.from_numpy(pixels).repeat(MY_REPEATS, 1), torch.from_numpy(labels).repeat(MY_REPEATS))
     if parsed.pen_strokes:
         digits, _ = pen_digits.load(parsed.pen_strokes).split()
         num_writers = len(set(digits.writers.tolist()))
-        added.append(f"{len(digits.labels):,} digits of {num_writers} writers, each drawn {pen_digits.NUM_DRAWINGS} times")
-        screen.line(f"adding {added[-1]}")
+        announce(f"{len(digits.labels):,} digits of {num_writers} writers, each drawn {pen_digits.NUM_DRAWINGS} times")
         images = pen_digits.add_to(images, digits, config.seed)
+    typefaces = fonts.load(parsed.fonts) if parsed.fonts else []
+    if typefaces:
+        announce(f"{len(typefaces) * fonts.DIGITS_PER_FONT:,} printed digits")
+        images = fonts.add_to(images, typefaces, config.seed)
     if num_outliers is not None:
-        added.append(f"{num_outliers:,} pictures of each kind that is not a digit")
-        screen.line(f"adding {added[-1]}")
+        announce(f"{num_outliers:,} pictures of each kind that is not a digit")
         images = non_digits.add_to(images, num_outliers, config)
+    if typefaces and num_outliers is not None:
+        num_letters = fonts.LETTERS_PER_OUTLIER * num_outliers
+        announce(f"{num_letters:,} printed letters")
+        images = fonts.add_letters_to(images, typefaces, num_letters, config.seed)
     return images, "; ".join(added)
 
 

@@ -2,7 +2,7 @@
 
 Start with `mnist.py`, which loads and splits MNIST; `idx.py`, `npz.py` and `arrays.py` read other people's files. `augment.py`
 distorts batches of images during training, `pen_digits.py` reads recorded strokes of other writers, `photographs.py` generates
-photographs of what they write, and `non_digits.py` generates images that a reader must reject.
+photographs of what they write, `fonts.py` draws printed digits, and `non_digits.py` generates images that a reader must reject.
 
 May import: network, drawing, config, records, files.
 """

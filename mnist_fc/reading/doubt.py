@@ -18,7 +18,7 @@ WORD_GAP = 0.35
 pages and lists of print and handwriting: up to 0.27, and from 0.43."""
 MIN_TALL = 0.7
 """Digits are at least this share as tall as the tallest mark of their line of text, which most small letters are not."""
-MIN_LOG_ODDS_IN_TEXT = 3.0
+MIN_LOG_ODDS_IN_TEXT = 5.0
 """The least log odds of a digit in a picture with text."""
 SHORTEST, TALLEST = 0.6, 1.25
 """How tall a straight 1 is, as a share of the other digits: the ticks of a clock are shorter, the sides of a cell are taller."""
@@ -43,9 +43,9 @@ MANY_TICKS = 3
 """So many bars that are too short, long or thin for a 1 are the ticks of a scale or the rests of a table. A bar that stands alone
 beside them is another."""
 
-MIN_LONE_LOG_ODDS = 1.0
-"""The least log odds of the only digit in a picture. Of what lines and tables leave in pictures without digits a third has less,
-of digits alone in a photograph 1%."""
+MIN_LONE_LOG_ODDS, MIN_LONE_BAR_LOG_ODDS = 1.0, 4.0
+"""The least log odds of the only digit in a picture, and of one that is a straight bar. Of what lines and tables leave in
+pictures without digits a third has less than the first, of digits alone in a photograph 1%."""
 SMALL, MIN_SMALL_LOG_ODDS = 0.012, 2.0
 """A mark lower than this share of the picture's longer side may be a piece of a grid or grain, so its digit must be surer."""
 
@@ -68,7 +68,9 @@ def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequ
 def is_too_unsure(mark: Mark, log_odds: float, longest_side: int, *, is_alone: bool) -> bool:
     """Return whether these log odds of being a digit are too low for a small mark, or for the only digit in a picture."""
     is_small = mark.box.height < SMALL * longest_side
-    return (is_small and log_odds < MIN_SMALL_LOG_ODDS) or (is_alone and log_odds < MIN_LONE_LOG_ODDS)
+    is_bar = mark.is_straight and mark.bend < MAX_BEND
+    least = MIN_LONE_BAR_LOG_ODDS if is_bar else MIN_LONE_LOG_ODDS
+    return (is_small and log_odds < MIN_SMALL_LOG_ODDS) or (is_alone and log_odds < least)
 
 
 def _text(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequence[float]) -> list[bool]:
@@ -91,6 +93,11 @@ def _text(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequenc
         is_text = is_low or any(is_letter[place] for place in word)
         for place in word:
             result[place] = is_text or (digits[place] is not None and log_odds[place] < MIN_LOG_ODDS_IN_TEXT)
+    for before, (place, *more), after in zip(words, words[1:], words[2:], strict=False):
+        neighbours = before[-1], after[0]
+        # A single mark close to words on both sides is a letter that is written apart.
+        if not more and all(result[each] and _is_beside(marks[place], marks[each]) for each in neighbours):
+            result[place] = True
     return result
 
 
@@ -112,6 +119,11 @@ def _in_words(marks: Sequence[Mark], digits: Sequence[int | None]) -> list[bool]
 def is_near(left: Box, right: Box, max_gap: float = MAX_GAP) -> bool:
     """Return whether two neighbours in a line belong to one number or word."""
     return right.left - left.right < max_gap * max(left.height, right.height)
+
+
+def _is_beside(one: Mark, other: Mark) -> bool:
+    left, right = sorted((one.box, other.box))
+    return one.line == other.line and is_near(left, right)
 
 
 def _words(marks: Sequence[Mark], max_gap: float) -> list[list[int]]:

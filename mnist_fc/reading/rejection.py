@@ -1,9 +1,9 @@
 """The rule that decides whether an image is a digit; it is the same for every network.
 
 A network knows ten answers and gives one of them to anything. Its confidence says little about that, since it has never seen
-anything but digits. So a separate network tells digits from everything else: its first ten classes are MNIST's digits
-and those of the pen strokes, and its eleventh is what data/non_digits.py generates. The same engine trained it, once, and it
-ships with the program.
+anything but digits. So a separate network tells digits from everything else: its first ten classes are MNIST's digits, those of
+the pen strokes and printed ones, and its eleventh is printed letters and what data/non_digits.py generates. The same engine
+trained it, once, and it ships with the program.
 """
 
 from functools import cache
@@ -19,7 +19,7 @@ from mnist_fc.network.mlp import MLP
 
 CHECKPOINT = ASSETS / "rejection" / checkpoint.CHECKPOINT_NAME
 
-MIN_LOG_ODDS = -0.25
+MIN_LOG_ODDS = -0.85
 """An image below this is not a digit. It rejects 0.56% of MNIST's validation images (seed 0), on which it was chosen."""
 
 

@@ -26,6 +26,7 @@ from mnist_fc.runs.reader import read_run
 from mnist_fc.training.evaluation import evaluate
 from tests.support.commands import TRAIN_KEYS, error_line, run
 from tests.support.settings import OVERFLOWING, as_options
+from tests.support.typefaces import save_typeface
 
 
 @pytest.fixture
@@ -282,6 +283,19 @@ def test_train_adds_pen_strokes_except_of_held_out_writers(
     outcome = json.loads(result)
     assert outcome["outcome"] == "done"
     assert round(outcome["images_per_second"] * outcome["seconds_per_epoch"]) == 2000 + 8 * 4
+
+
+@pytest.mark.integration
+def test_train_adds_printed_digits_and_letters(small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--data", str(small_npz), "--epochs", "1", "--hidden-sizes", "8", "--runs-dir", str(tmp_path / "runs")]
+    options += ["--validation", "0", "--fonts", str(save_typeface(tmp_path)), "--json"]
+    (*_, result), said = run(["train", *options], capsys)
+    assert "adding 120 printed digits" in said
+    outcome = json.loads(result)
+    assert round(outcome["images_per_second"] * outcome["seconds_per_epoch"]) == 2000 + 10 * 12
+    (*_, result), said = run(["train", *options, "--outliers", "5"], capsys)
+    assert "adding 15 printed letters" in said
+    assert checkpoint.load(json.loads(result)["checkpoint"], 11).layers[-1].out_features == 11
 
 
 @pytest.mark.integration

@@ -99,6 +99,12 @@ def test_small_letters_that_look_like_digits_are_doubtful() -> None:
     assert doubts(marks, digits, 3000) == [*[True] * 7, False, False]
 
 
+def test_single_mark_between_close_words_is_a_letter() -> None:
+    marks, digits = text("XX", "8", "XX")
+    assert doubts(marks, digits, 3000) == [True] * 5
+    assert doubts(*text("8", "XXX"), 3000) == [False, True, True, True]
+
+
 def test_digits_among_words_must_be_sure() -> None:
     marks, digits = text("4", "XxxX", "7")
     assert doubts(marks, digits, 3000, unsure=[0]) == [*[True] * 5, False]
@@ -129,3 +135,5 @@ def test_small_or_only_digit_must_be_surer() -> None:
     assert [is_too_unsure(small, odds, SIDE, is_alone=False) for odds in (1.9, 2.1)] == [True, False]
     assert [is_too_unsure(large, odds, SIDE, is_alone=True) for odds in (0.9, 1.1)] == [True, False]
     assert not is_too_unsure(large, 0.1, SIDE, is_alone=False)
+    assert [is_too_unsure(BAR, odds, SIDE, is_alone=True) for odds in (3.9, 4.1)] == [True, False]
+    assert not is_too_unsure(BAR, 0.1, SIDE, is_alone=False)

@@ -26,7 +26,7 @@ def test_most_scribbles_of_unseen_kinds_are_rejected(kind: str) -> None:
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_most_new_images_of_every_trained_kind_are_rejected(kind: str) -> None:
-    assert share_rejected(generate(150, 31_337, (kind,))) >= 0.8
+    assert share_rejected(generate(400, 31_337, (kind,))) >= 0.8
 
 
 def test_most_scrambled_digits_are_rejected(mnist: Mnist) -> None:

@@ -1,0 +1,105 @@
+"""Printed digits and letters in the typefaces of a folder of fonts, drawn like pictures of single marks.
+
+Letters are what is taken for digits most often in a photograph of print. The fonts are not shipped with the program.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from mnist_fc.data.mnist import DataError, Mnist
+from mnist_fc.drawing.normalize import to_image
+from mnist_fc.drawing.pictures import on_transparent
+
+DIGITS = "0123456789"
+LETTERS = "ACEFGHJKLMNPRTUVWXYacdefhjkmnprtuvwxy&?@#%+*=<"
+"""What is not a digit in print: not the letters and signs that look like one in some typeface, such as B, I, O, Q, S, Z, g, l."""
+
+NUM_DRAWINGS = 12
+"""The number of times that each digit of each typeface is drawn for training."""
+
+DIGITS_PER_FONT = len(DIGITS) * NUM_DRAWINGS
+
+LETTERS_PER_OUTLIER = 3
+"""So many letters are generated for each non-digit of one kind."""
+
+SUFFIXES = (".ttf", ".otf")
+SIZE = 120
+"""Of a font, in pixels."""
+MAX_SLANT, MAX_ROTATION = 0.15, 6.0
+"""In widths per height, and in degrees."""
+WIDTHS = (0.75, 1.2)
+"""How wide a mark is drawn, as a share of its width in the font."""
+
+Font = ImageFont.FreeTypeFont
+
+
+def load(folder: str | Path) -> list[Font]:
+    """Open the fonts, .ttf and .otf, of a folder and the folders in it. Raises DataError if there are none, or one is damaged."""
+    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise DataError(f"the folder {folder} has no fonts ({', '.join(SUFFIXES)})")
+    return [_open(path) for path in paths]
+
+
+def _open(path: Path) -> Font:
+    try:
+        return ImageFont.truetype(path, SIZE)
+    except OSError as error:
+        raise DataError(f"the font {path} cannot be read: {error}") from None
+
+
+def digits(fonts: Sequence[Font], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return each digit of each font, drawn NUM_DRAWINGS times: images, float32 (N, 28, 28), and labels, int64 (N,)."""
+    random = np.random.default_rng(seed)
+    drawn = [(draw(font, text, random), int(text)) for _ in range(NUM_DRAWINGS) for font in fonts for text in DIGITS]
+    images, labels = zip(*((image, label) for image, label in drawn if image is not None), strict=True)
+    return np.stack(images), np.array(labels, np.int64)
+
+
+def letters(fonts: Sequence[Font], count: int, seed: int) -> np.ndarray:
+    """Return letters and signs of fonts and pairs of them, float32 (count, 28, 28)."""
+    random = np.random.default_rng(seed)
+    images: list[np.ndarray] = []
+    while len(images) < count:
+        font = fonts[int(random.integers(len(fonts)))]
+        text = "".join(random.choice(list(LETTERS), random.choice([1, 2], p=[0.85, 0.15])))
+        if (image := draw(font, text, random)) is not None:
+            images.append(image)
+    return np.stack(images)
+
+
+def draw(font: Font, text: str, random: np.random.Generator) -> np.ndarray | None:
+    """Draw text at random and normalize it, float32 (28, 28); None if the font has nothing to show for it."""
+    picture = Pillow.new("L", (SIZE * 3, SIZE * 2))
+    ImageDraw.Draw(picture).text((SIZE * 1.5, SIZE), text, font=font, fill=255, anchor="mm")
+    slant, turn = random.uniform(-MAX_SLANT, MAX_SLANT), random.uniform(-MAX_ROTATION, MAX_ROTATION)
+    change = cv2.getRotationMatrix2D((SIZE * 1.5, SIZE), turn, 1.0)
+    change[:, :2] = change[:, :2] @ np.array([[random.uniform(*WIDTHS), slant], [0.0, 1.0]])
+    middle = np.array([SIZE * 1.5, SIZE])
+    change[:, 2] = middle - change[:, :2] @ middle
+    plane = cv2.warpAffine(np.array(picture), change, picture.size)
+    return to_image(on_transparent(plane))
+
+
+def add_to(mnist: Mnist, fonts: Sequence[Font], seed: int = 0) -> Mnist:
+    """Return MNIST with the printed digits among its training images; none is used for validation."""
+    images, labels = digits(fonts, seed)
+    return mnist.with_added(to_pixels(images), torch.from_numpy(labels))
+
+
+def add_letters_to(mnist: Mnist, fonts: Sequence[Font], count: int, seed: int = 0) -> Mnist:
+    """Return MNIST that has an eleventh class with `count` letters added to it."""
+    added = torch.full([count], mnist.num_classes - 1)
+    return replace(mnist.with_added(to_pixels(letters(fonts, count, seed)), added), num_classes=mnist.num_classes)
+
+
+def to_pixels(images: np.ndarray) -> torch.Tensor:
+    """Return images, float32 (N, 28, 28) from 0 to 1, as uint8 (N, 784)."""
+    return torch.from_numpy((images.reshape(-1, 784) * 255).round().astype(np.uint8))
