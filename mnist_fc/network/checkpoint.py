@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple, get_args
 
 import numpy as np
 import safetensors.torch
@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from mnist_fc.config import FIELDS, MAX_CONFIG_BYTES, NUM_CLASSES, Activation, ConfigError, TrainConfig
-from mnist_fc.files import ASSETS, atomic_write, open_regular_file, read_bounded
+from mnist_fc.files import ASSETS, atomic_write, open_regular_file
 from mnist_fc.network.adaptation import Adapted, Inputs, adapt, fold_inputs
 from mnist_fc.network.file_formats import FormatError
 from mnist_fc.network.mlp import MLP
-from mnist_fc.network.tensor_files import StateFile, read_state
+from mnist_fc.network.tensor_files import StateFile, read_state, shown
 
 CHECKPOINT_NAME = "model.ckpt"
 SAFETENSORS_NAME = "model.safetensors"
@@ -34,6 +34,9 @@ SHIPPED = ASSETS / CHECKPOINT_NAME
 MAX_BYTES = 64 * 2**20
 
 FOREIGN_CONFIG = "config.json beside it is of another program; its activation is taken to be ReLU."
+
+OWN_NAMES = tuple(f'"{name}"'.encode() for name in FIELDS if name != "precision")
+"""What every config.json of this program contains, also before it had `precision`."""
 
 
 class CheckpointError(ValueError):
@@ -92,12 +95,11 @@ def read(
     """
     path = Path(path)
     adapted = _adapt(_open_state(path, MAX_BYTES), str(path), num_classes)
-    notes = list(adapted.notes)
-    known = _activation_beside(path) if activation is None else None
-    if activation is None and known is None and path.with_name(CONFIG_NAME).exists():
-        notes.append(FOREIGN_CONFIG)
-    model = _model(adapted, activation or known or "relu", num_classes)
-    return Loaded(model, inputs, tuple(notes), is_as_trained=bool(known) and not notes and inputs == "0..1")
+    beside = _read_config(path.with_name(CONFIG_NAME)) if activation is None else _Config(activation)
+    notes = (*adapted.notes, *([beside.note] if beside.note else []))
+    model = _model(adapted, beside.activation or "relu", num_classes)
+    is_as_trained = activation is None and beside.activation is not None and not notes and inputs == "0..1"
+    return Loaded(model, inputs, notes, is_as_trained)
 
 
 def from_bytes(content: bytes, name: str, activation: Activation, inputs: Inputs = "0..1") -> Loaded:
@@ -109,25 +111,42 @@ def from_bytes(content: bytes, name: str, activation: Activation, inputs: Inputs
     return Loaded(_model(adapted, activation, NUM_CLASSES), inputs, adapted.notes)
 
 
-def _activation_beside(path: Path) -> Activation | None:
-    """Return the activation that config.json beside `path` names; None if there is none or it is of another program."""
-    config = path.with_name(CONFIG_NAME)
-    if not config.exists():
-        return None
+class _Config(NamedTuple):
+    """What config.json says of a network."""
+
+    activation: Activation | None = None
+    note: str = ""
+    """How it was understood if another program wrote it, in a sentence."""
+
+
+def _read_config(path: Path) -> _Config:
+    """Return what the config.json at `path` says, nothing without one. Raises ConfigError if it is of this program and wrong."""
+    if not path.exists():
+        return _Config()
     try:
-        content = read_bounded(config, MAX_CONFIG_BYTES)
-        return None if _is_foreign(content) else TrainConfig.from_json(content).activation
+        with open_regular_file(path) as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        if len(content) <= MAX_CONFIG_BYTES and all(name in content for name in OWN_NAMES):
+            return _Config(TrainConfig.from_json(content).activation)
     except (ConfigError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{config}: {error}") from None
+        raise ConfigError(f"{path}: {error}") from None
+    return _read_foreign_config(content)
 
 
-def _is_foreign(config: bytes) -> bool:
-    """Return whether most names in a JSON object are not settings of this program."""
+def _read_foreign_config(content: bytes) -> _Config:
+    """Return the activation that another program's config names, in its own spelling, such as "LeakyReLU"."""
     try:
-        values = json.loads(config)
+        values = json.loads(content)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(values, dict) and len(values.keys() - FIELDS.keys()) > len(values.keys() & FIELDS.keys())
+        values = None
+    named = values.get("activation") if isinstance(values, dict) else None
+    if not isinstance(named, str) or not named:
+        return _Config(None, FOREIGN_CONFIG)
+    for activation in get_args(Activation):
+        note = f"config.json beside it is of another program; only its activation, {activation}, is used."
+        if named.lower().replace("_", "") == activation.replace("_", ""):
+            return _Config(activation, note)
+    return _Config(None, f"{FOREIGN_CONFIG[:-1]}: {shown(named)} is not known.")
 
 
 def _adapt(file: StateFile, name: str, num_classes: int) -> Adapted:

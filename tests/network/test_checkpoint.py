@@ -69,12 +69,25 @@ def test_the_config_beside_it_names_the_activation(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"{", b'{"activation": "step"}', b'{"activation": "tanh", "width": 3}', b"\xff\xfe", b"[" * 200_000], ids=range(5)
+    ("right", "wrong", "said"),
+    [
+        ('"tanh"', '"step"', "activation is 'step'"),
+        ('"dropout": 0.0', '"dropout": "x"', "dropout is 'x'"),
+        ('"seed": 0', '"seed": 0, "width": 3', "the settings name width"),
+        ('"tanh"', "tanh", "the settings are not JSON"),
+        ('"precision": "float32",', "", None),  # runs before 28 November 2026
+    ],
 )
-def test_a_broken_config_beside_it_is_named(path: Path, text: bytes) -> None:
-    saved(path).with_name("config.json").write_bytes(text)
-    with pytest.raises(ConfigError, match=r"config\.json: "):
-        checkpoint.load(path)
+def test_one_wrong_value_in_a_config_of_this_program_is_named(path: Path, right: str, wrong: str, said: str | None) -> None:
+    text = TrainConfig(activation="tanh").to_json()
+    assert right in text
+    saved(path).with_name("config.json").write_text(text.replace(right, wrong))
+    if said:
+        with pytest.raises(ConfigError, match=rf"config\.json: {said}"):
+            checkpoint.load(path)
+    else:
+        loaded = checkpoint.read(path)
+        assert (loaded.model.activation_name, loaded.notes, loaded.is_as_trained) == ("tanh", (), True)
 
 
 def test_a_config_that_cannot_be_read_is_named(path: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from mnist_fc.config import ConfigError
+from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.export import onnx
 from mnist_fc.network import checkpoint
 from mnist_fc.network.adaptation import SCALINGS, Inputs
@@ -194,28 +194,49 @@ def test_scaled_inputs_become_part_of_the_first_layer(inputs: Inputs) -> None:
     assert all(torch.equal(tensor, STATE[name]) for name, tensor in loaded.trained.state_dict().items())
 
 
+def read_beside(config: bytes, folder: Path) -> Loaded:
+    checkpoint.save(folder / "model.ckpt", STATE)
+    (folder / "config.json").write_bytes(config)
+    return checkpoint.read(folder / "model.ckpt")
+
+
 @pytest.mark.parametrize(
     "config",
     [
-        {"architectures": ["MLP"], "model_type": "mlp", "hidden_act": "gelu", "hidden_sizes": [500], "torch_dtype": "float32"},
-        {"module": "keras", "class_name": "Sequential", "config": {"layers": []}, "registered_name": None},
-        {"architecture": "mlp", "num_classes": 10, "pretrained_cfg": {"input_size": [1, 28, 28]}},
+        *(b'{"architectures": ["MLP"], "hidden_act": "gelu", "hidden_sizes": [500]}', b'{"module": "keras", "config": {}}'),
+        *(b'{"batch_size": 64, "lr": 0.001, "epochs": 5, "seed": 1}', b'{"hidden_sizes": [8], "lr": 0.1}', b'{"dropout": 0.9}'),
+        *(b'{"optimizer": {"name": "adam", "lr": 0.001}, "seed": 3}', b'{"activation": null}', b'{"activation": ""}', b"{}"),
+        *(b"[1]", b"null", b'"x"', b'{"a":', b"<!doctype html>", b"", b"\xff\xfe", b"[" * 60_000, b'{"lr": 1}' + b" " * 2**17),
+        *('\ufeff{"seed": 1}'.encode(), '{"seed": 1}'.encode("utf-16")),
     ],
+    ids=lambda config: config[:30],
 )
-def test_config_of_another_program_leaves_relu_and_a_note(tmp_path: Path, config: dict[str, Any]) -> None:
-    checkpoint.save(tmp_path / "model.ckpt", STATE)
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    loaded = checkpoint.read(tmp_path / "model.ckpt")
+def test_config_of_another_program_leaves_relu_and_a_note(tmp_path: Path, config: bytes) -> None:
+    loaded = read_beside(config, tmp_path)
+    assert (loaded.model.activation_name, loaded.notes, loaded.is_as_trained) == ("relu", (FOREIGN_CONFIG,), False)
+
+
+@pytest.mark.parametrize(
+    ("named", "activation"), [("ReLU", "relu"), ("LeakyReLU", "leaky_relu"), ("leaky_relu", "leaky_relu"), ("TANH", "tanh")]
+)
+def test_activation_in_another_programs_config_is_used_in_any_spelling(tmp_path: Path, named: str, activation: str) -> None:
+    loaded = read_beside(json.dumps({"activation": named, "dropout": 0.1}).encode(), tmp_path)
+    assert loaded.model.activation_name == activation
+    assert loaded.notes == (f"config.json beside it is of another program; only its activation, {activation}, is used.",)
+
+
+@pytest.mark.parametrize("named", ["silu", "elu", "gelu_new"])
+def test_unknown_activation_in_another_programs_config_is_named(tmp_path: Path, named: str) -> None:
+    loaded = read_beside(json.dumps({"activation": named, "hidden_sizes": [8]}).encode(), tmp_path)
     assert loaded.model.activation_name == "relu"
-    assert loaded.notes == (FOREIGN_CONFIG,)
+    assert loaded.notes == (f"{FOREIGN_CONFIG[:-1]}: {named} is not known.",)
 
 
 def test_given_activation_takes_the_place_of_the_config(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path / "model.ckpt", STATE)
-    (tmp_path / "config.json").write_text('{"activation": "step"}')
-    assert checkpoint.read(tmp_path / "model.ckpt", "tanh").model.activation_name == "tanh"
+    damaged = TrainConfig().to_json().replace('"relu"', '"step"')
     with pytest.raises(ConfigError):
-        checkpoint.read(tmp_path / "model.ckpt")
+        read_beside(damaged.encode(), tmp_path)
+    assert checkpoint.read(tmp_path / "model.ckpt", "tanh").model.activation_name == "tanh"
 
 
 def numpy_archive() -> bytes:
