@@ -13,8 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.network.mlp import LEAKY_SLOPE, MLP
 
-OPSET, IR_VERSION = 20, 9
-"""ONNX 1.15, of October 2023: the oldest version with Gelu, so that as many programs as possible read the file."""
+OPSET, IR_VERSION = 13, 7
+"""ONNX 1.8, of November 2020: old enough for the programs in use, such as ONNX Runtime 1.15 and OpenCV, to read the file."""
+
+GELU_OPSET, GELU_IR_VERSION = 20, 9
+"""ONNX 1.15, of October 2023: the first version with Gelu."""
 
 ONNX_ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "relu": ("Relu", {}),
@@ -38,10 +41,11 @@ def to_onnx(model: MLP) -> bytes:
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", num_classes], about_logits)],
         [numpy_helper.from_array(tensor.numpy(), name) for name, tensor in model.state_dict().items()],
     )
+    opset, ir_version = (GELU_OPSET, GELU_IR_VERSION) if model.activation_name == "gelu" else (OPSET, IR_VERSION)
     file = helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=ir_version,
         producer_name="mnist_fc",
         doc_string=f"A fully connected network that reads MNIST's digits. images: {about_images}. logits: {about_logits}.",
     )

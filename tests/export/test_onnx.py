@@ -1,5 +1,6 @@
 """The ONNX file of a network gives the network's logits and describes its inputs and outputs."""
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime  # type: ignore[import-untyped]
@@ -56,6 +57,25 @@ def test_onnx_runtime_reaches_the_same_test_accuracy(shipped: MLP, small: Mnist)
     digits = logits_of(to_onnx(shipped), small.test_images / 255).argmax(1)
     _, accuracy = evaluate(shipped, small.test_images, small.test_labels)
     assert (digits == small.test_labels.numpy()).mean() == accuracy
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_only_gelu_needs_a_recent_version_of_onnx(models: dict[tuple[str, int], MLP], activation: str) -> None:
+    file = onnx.load_from_string(to_onnx(models[activation, 2]))
+    onnx.checker.check_model(file, full_check=True)
+    (operators,) = file.opset_import
+    oldest_ir_version = onnx.helper.find_min_ir_version_for([operators])
+    assert (operators.version, file.ir_version) == ((20, 9) if activation == "gelu" else (13, 7))
+    assert file.ir_version == oldest_ir_version
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_opencv_gives_the_same_logits(models: dict[tuple[str, int], MLP], small: Mnist, activation: str) -> None:
+    model, images = models[activation, 2], small.test_images[:20] / 255
+    network = cv2.dnn.readNetFromONNX(np.frombuffer(to_onnx(model), np.uint8))
+    network.setInput(images.numpy())
+    with torch.no_grad():
+        np.testing.assert_allclose(network.forward(), model(images).numpy(), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("num_classes", [10, 11])
