@@ -1,7 +1,10 @@
-"""Notice that a network from a file was trained with inputs or an activation other than those it is read with."""
+"""Notice that a network from a file was trained with inputs or an activation other than those it is read with.
+
+Also that it was trained on images that lie otherwise: the changes that are tried are those of `data/familiarity.py`.
+"""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, get_args
 
@@ -10,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_fc.config import Activation
+from mnist_fc.data.familiarity import CHANGES, MIN_IMAGES
 from mnist_fc.network.adaptation import SCALINGS, Inputs
 from mnist_fc.network.mlp import ACTIVATIONS, MLP
 
@@ -18,7 +22,7 @@ MAX_WORK = 3 * 10**9
 """Multiplications of all candidates together; for a large network the number of digits is lowered towards MIN_DIGITS."""
 
 MAX_CHANCE = 0.002
-"""A candidate reads better if as many more digits are right by chance with at most this probability: there are twenty."""
+"""A candidate reads better if as many more digits are right by chance with at most this probability: there are 25."""
 
 MIN_LOSS_SCORE = 4.0
 """Or if its loss is lower by this many standard errors, and MIN_GAIN more digits are right."""
@@ -33,6 +37,7 @@ MIN_ACCURACY = 0.75
 
 INPUTS_IN_WORDS: dict[Inputs, str] = {
     "0..1": "pixels from 0 to 1",
+    "1..0": "inverted pixels (1 is paper)",
     "-1..1": "pixels from -1 to 1",
     "mean-std": "standardized pixels",
     "0..255": "pixels from 0 to 255",
@@ -83,15 +88,56 @@ class Suggestion(NamedTuple):
 @torch.no_grad()
 def suggest_settings(trained: MLP, inputs: Inputs, images: Tensor, labels: Tensor) -> Suggestion | None:
     """Return settings with which `trained` reads a sample of uint8 images (N, 784) clearly better than with `inputs`, if any."""
-    sample = torch.linspace(0, len(labels) - 1, min(_num_digits(trained), len(labels))).long()
-    candidates = list(_candidates(trained, images[sample].float().mul_(1 / 255), labels[sample]))
-    (chosen,) = (each for each in candidates if (each.inputs, each.activation) == (inputs, trained.activation_name))
+    if len(labels) < MIN_IMAGES:
+        return None
+    candidates = list(_candidates(trained, *_sample(images, labels, _num_digits(trained))))
+    chosen = _chosen(candidates, inputs, trained.activation_name)
     better = [each for each in candidates if each.accuracy >= MIN_ACCURACY and _is_better(each, chosen)]
     if not better:
         return None
     highest = max(each.accuracy for each in better)
     equals = [each for each in better if each.accuracy >= highest - MAX_TIE]
     return Suggestion(chosen, min(equals, key=lambda each: (_num_changes(each, chosen), float(each.losses.mean()))))
+
+
+@torch.no_grad()
+def notice_orientation(trained: MLP, inputs: Inputs, images: Tensor, labels: Tensor) -> str:
+    """Return in two sentences how uint8 images (N, 784) must lie for a network that misreads them upright, if that is the cause.
+
+    Otherwise return an empty text. Any scaling of the pixels is tried, and only the network's own activation.
+    """
+    if len(labels) < MIN_IMAGES:
+        return ""
+    sample, digits = _sample(images, labels, MIN_DIGITS)
+    activations = (trained.activation_name,)
+    chosen = _chosen(list(_candidates(trained, sample, digits, activations)), inputs, trained.activation_name)
+    if chosen.accuracy >= MIN_ACCURACY:
+        return ""
+    tried = [
+        (candidate, change.when_undone)
+        for change in CHANGES
+        if not change.inverts  # that is one of the scalings
+        for candidate in _candidates(trained, change.undone(sample.view(-1, 28, 28)).reshape(-1, 784), digits, activations)
+    ]
+    best, how = max(tried, key=lambda each: each[0].accuracy)
+    if best.accuracy < MIN_ACCURACY or not _is_better(best, chosen):
+        return ""
+    scaled = f", with {INPUTS_IN_WORDS[best.inputs]}" if best.inputs != inputs else ""
+    return (
+        f"It reads {chosen.accuracy:.1%} of {len(digits):,} test digits, but {best.accuracy:.1%} if {how}{scaled}. "
+        "Train it on images like these, or reorder the inputs of its first layer to match."
+    )
+
+
+def _sample(images: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return at most `count` images, float32 (n, 784) in [0, 1], and their labels."""
+    chosen = torch.linspace(0, len(labels) - 1, min(count, len(labels))).long()
+    return images[chosen].float().mul_(1 / 255), labels[chosen]
+
+
+def _chosen(candidates: Sequence[Candidate], inputs: Inputs, activation: str) -> Candidate:
+    (chosen,) = (each for each in candidates if (each.inputs, each.activation) == (inputs, activation))
+    return chosen
 
 
 def _num_digits(model: MLP) -> int:
@@ -101,13 +147,15 @@ def _num_digits(model: MLP) -> int:
     return max(MIN_DIGITS, min(MAX_DIGITS, MAX_WORK // work))
 
 
-def _candidates(model: MLP, images: Tensor, labels: Tensor) -> Iterator[Candidate]:
+def _candidates(
+    model: MLP, images: Tensor, labels: Tensor, activations: Sequence[Activation] = get_args(Activation)
+) -> Iterator[Candidate]:
     """Yield every choice of inputs and activation, read on images, float32 (N, 784) in [0, 1]."""
     first, *others = model.layers
     products, sums = images @ first.weight.T, first.weight.sum(1)
     for inputs, (subtracted, divisor) in SCALINGS.items():
         before = (products - subtracted * sums) / divisor + first.bias
-        for activation in get_args(Activation):
+        for activation in activations:
             values, function = before, ACTIVATIONS[activation]()
             for layer in others:
                 values = layer(function(values))

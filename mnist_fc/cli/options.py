@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias, get_args
 
-from mnist_fc.analysis.settings_check import Suggestion, suggest_settings
+from mnist_fc.analysis.settings_check import notice_orientation, suggest_settings
 from mnist_fc.cli.console import Screen
 from mnist_fc.config import (
     FIELDS,
@@ -26,7 +26,7 @@ from mnist_fc.data.familiarity import hint
 from mnist_fc.data.mnist import DATA_VARIABLE, Mnist, load_mnist, load_test_digits
 from mnist_fc.network import checkpoint
 from mnist_fc.network.adaptation import SCALINGS
-from mnist_fc.network.checkpoint import CheckpointError, Loaded
+from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.runs.store import RUNS_VARIABLE
 
@@ -101,7 +101,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         "--inputs",
         choices=SCALINGS,
         default="0..1",
-        help="how its training scaled the pixels; mean-std: less 0.1307, divided by 0.3081 (default: %(default)s)",
+        help="how its training scaled pixels; 1..0: inverted; mean-std: less 0.1307, divided by 0.3081 (default: %(default)s)",
     )
     group.add_argument(
         "--activation",
@@ -129,19 +129,16 @@ def load_network(path: str, parsed: argparse.Namespace, images: Mnist | None = N
     """
     loaded = checkpoint.read(path, parsed.activation, parsed.inputs)
     notes = list(loaded.notes)
-    if suggestion := _suggestion(loaded, images):
-        better = suggestion.better
-        notes.append(f"{suggestion.in_words()} Try --inputs {better.inputs} --activation {better.activation}.")
+    if images or not loaded.is_as_trained:
+        digits, labels = (images.test_images, images.test_labels) if images else load_test_digits()
+        if suggestion := suggest_settings(loaded.trained, loaded.inputs, digits, labels):
+            better = suggestion.better
+            notes.append(f"{suggestion.in_words()} Try --inputs {better.inputs} --activation {better.activation}.")
+        elif orientation := notice_orientation(loaded.trained, loaded.inputs, digits, labels):
+            notes.append(orientation)
     for note in notes:
         print(f"note: {path}: {note}", file=sys.stderr)
     return loaded.model
-
-
-def _suggestion(loaded: Loaded, images: Mnist | None) -> Suggestion | None:
-    if images is None and loaded.is_as_trained:
-        return None
-    digits, labels = (images.test_images, images.test_labels) if images else load_test_digits()
-    return suggest_settings(loaded.trained, loaded.inputs, digits, labels)
 
 
 def add_setting_options(parser: argparse.ArgumentParser) -> None:

@@ -32,12 +32,14 @@ FAINT = 128
 
 
 @dataclass(frozen=True)
-class _Change:
+class Change:
     """A way in which data may differ from MNIST: how it shows, and how to undo it."""
 
     seen: str
     code: str
     """The expression in NumPy that undoes it, for images (N, 28, 28)."""
+    when_undone: str
+    """How digits look that were upright and are changed by `undone`."""
     swaps: bool = False
     flips: tuple[int, ...] = ()
     inverts: bool = False
@@ -52,14 +54,37 @@ class _Change:
 _INVERTED = "Ink is dark on light paper"
 
 CHANGES = (
-    _Change("The digits lie on their side: rows and columns are exchanged", "x.transpose(0, 2, 1)", swaps=True),
-    _Change(_INVERTED, "255 - x", inverts=True),
-    _Change(f"{_INVERTED}, and rows and columns are exchanged", "255 - x.transpose(0, 2, 1)", swaps=True, inverts=True),
-    _Change("The digits are turned to the left", "x.transpose(0, 2, 1)[:, :, ::-1]", swaps=True, flips=(2,)),
-    _Change("The digits are turned to the right", "x.transpose(0, 2, 1)[:, ::-1]", swaps=True, flips=(1,)),
-    _Change("The digits are mirrored", "x[:, :, ::-1]", flips=(2,)),
-    _Change("The digits are upside down", "x[:, ::-1, ::-1]", flips=(1, 2)),
-    _Change("The digits are upside down and mirrored", "x[:, ::-1]", flips=(1,)),
+    Change(
+        "The digits lie on their side: rows and columns are exchanged",
+        "x.transpose(0, 2, 1)",
+        "their rows and columns are exchanged",
+        swaps=True,
+    ),
+    Change(_INVERTED, "255 - x", "they are inverted", inverts=True),
+    Change(
+        f"{_INVERTED}, and rows and columns are exchanged",
+        "255 - x.transpose(0, 2, 1)",
+        "they are inverted, and their rows and columns exchanged",
+        swaps=True,
+        inverts=True,
+    ),
+    Change(
+        "The digits are turned to the left",
+        "x.transpose(0, 2, 1)[:, :, ::-1]",
+        "they are turned to the right",
+        swaps=True,
+        flips=(2,),
+    ),
+    Change(
+        "The digits are turned to the right",
+        "x.transpose(0, 2, 1)[:, ::-1]",
+        "they are turned to the left",
+        swaps=True,
+        flips=(1,),
+    ),
+    Change("The digits are mirrored", "x[:, :, ::-1]", "they are mirrored", flips=(2,)),
+    Change("The digits are upside down", "x[:, ::-1, ::-1]", "they are upside down", flips=(1, 2)),
+    Change("The digits are upside down and mirrored", "x[:, ::-1]", "they are upside down and mirrored", flips=(1,)),
 )
 
 

@@ -14,17 +14,18 @@ from mnist_fc.network.file_formats import FormatError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.network.tensor_files import MAX_SHOWN, StateFile, shown
 
-Inputs = Literal["0..1", "-1..1", "mean-std", "0..255"]
+Inputs = Literal["0..1", "1..0", "-1..1", "mean-std", "0..255"]
 """How the pixels were scaled that a network was trained on."""
 
 SCALINGS: dict[Inputs, tuple[float, float]] = {
     "0..1": (0.0, 1.0),
+    "1..0": (1.0, -1.0),
     "-1..1": (0.5, 0.5),
     "mean-std": (0.1307, 0.3081),
     "0..255": (0.0, 1 / 255),
 }
 """What is subtracted from a pixel in [0, 1], and what the difference is then divided by. 0.1307 and 0.3081 are the mean and the
-standard deviation of MNIST's training pixels, as in PyTorch's example."""
+standard deviation of MNIST's training pixels, as in PyTorch's example. "1..0" is 1 on paper and 0 in ink."""
 
 CONVERTED = {torch.float64: "float64", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 

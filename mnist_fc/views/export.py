@@ -225,6 +225,8 @@ def _loaded(file: networks.LoadedFile, *, reads: bool) -> None:
         if file.suggestion:
             st.warning(file.suggestion.in_words(WORDS), icon=":material/tune:")
             st.button("Use these settings", key="upload_suggested", on_click=_apply_suggestion, args=(file.suggestion,))
+        elif file.orientation:
+            st.warning(file.orientation, icon=":material/screen_rotation:")
 
 
 def _receive() -> None:

@@ -1,16 +1,18 @@
 """settings_check.py: networks trained with other inputs or another activation are noticed, networks of this program are not."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from mnist_fc.analysis.settings_check import suggest_settings
+from mnist_fc.analysis.settings_check import notice_orientation, suggest_settings
 from mnist_fc.config import Activation
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network import checkpoint
-from mnist_fc.network.adaptation import SCALINGS, Inputs
+from mnist_fc.network.adaptation import SCALINGS, Inputs, fold_inputs
 from mnist_fc.network.mlp import MLP, initialize
 
 
@@ -73,3 +75,58 @@ def test_choice_alone_is_compared_in_the_words(mnist: Mnist) -> None:
     assert suggestion
     assert suggestion.chosen.difference(suggestion.better) == "relu"
     assert [len(sentence.split()) <= 20 for sentence in suggestion.in_words().split(". ")] == [True, True]
+
+
+def test_inverted_pixels_are_noticed(mnist: Mnist) -> None:
+    inverted = fold_inputs(checkpoint.load(checkpoint.SHIPPED), "1..0")
+    suggestion = suggest_settings(inverted, "0..1", mnist.test_images, mnist.test_labels)
+    assert suggestion
+    assert (suggestion.better.inputs, suggestion.better.activation) == ("1..0", "relu")
+    assert "With inverted pixels (1 is paper) it reads 9" in suggestion.in_words()
+    assert suggest_settings(inverted, "1..0", mnist.test_images, mnist.test_labels) is None
+
+
+def reading(change: Callable[[Tensor], Tensor]) -> MLP:
+    """Return a network that reads digits as the shipped one does if they are changed so: float32 (N, 28, 28) to the same."""
+    model = checkpoint.load(checkpoint.SHIPPED)
+    state = model.state_copy()
+    state["fc1.weight"] = change(state["fc1.weight"].view(-1, 28, 28)).reshape(-1, 784)
+    changed = MLP(model.hidden_sizes)
+    changed.load_state_dict(state)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [
+        (lambda x: x.transpose(1, 2), "their rows and columns are exchanged"),
+        (lambda x: x.rot90(1, (1, 2)), "they are turned to the left"),
+        (lambda x: x.rot90(-1, (1, 2)), "they are turned to the right"),
+        (lambda x: x.flip(2), "they are mirrored"),
+        (lambda x: x.flip(1, 2), "they are upside down"),
+        (lambda x: x.flip(1), "they are upside down and mirrored"),
+    ],
+)
+def test_networks_of_another_orientation_are_told_how_digits_must_lie(
+    mnist: Mnist, change: Callable[[Tensor], Tensor], how: str
+) -> None:
+    model = reading(change)
+    assert suggest_settings(model, "0..1", mnist.test_images, mnist.test_labels) is None
+    words = notice_orientation(model, "0..1", mnist.test_images, mnist.test_labels)
+    assert "% of 200 test digits, but " in words
+    assert f"% if {how}. " in words
+    assert all(len(sentence.split()) <= 20 for sentence in words.split(". "))
+    inverted = notice_orientation(fold_inputs(model, "1..0"), "0..1", mnist.test_images, mnist.test_labels)
+    assert f"% if {how}, with inverted pixels (1 is paper). " in inverted
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"steps": 30}, {"steps": 400}], ids=str)
+def test_upright_networks_are_not_turned(mnist: Mnist, options: dict[str, Any]) -> None:
+    assert notice_orientation(trained(mnist, "0..1", "relu", **options), "0..1", mnist.test_images, mnist.test_labels) == ""
+
+
+@pytest.mark.parametrize("count", [1, 2, 19])
+def test_too_few_digits_suggest_nothing(mnist: Mnist, count: int) -> None:
+    images, labels = mnist.test_images[:count], mnist.test_labels[:count]
+    assert suggest_settings(checkpoint.load(checkpoint.SHIPPED), "0..255", images, labels) is None
+    assert notice_orientation(reading(lambda x: x.transpose(1, 2)), "0..1", images, labels) == ""

@@ -1,6 +1,7 @@
 """Networks of other programs on the command line: options for their inputs and activation, and notes on standard error."""
 
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from mnist_fc.cli.main import main
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network import checkpoint
+from mnist_fc.network.adaptation import fold_inputs
 from mnist_fc.training.evaluation import evaluate
 
 
@@ -68,3 +70,31 @@ def test_predict_needs_test_digits_only_for_a_network_of_unknown_settings(
     assert (line, notes) == (f"{picture}: nothing to read", [])
     assert main(["predict", picture, "--checkpoint", str(alone)]) == 2
     assert capsys.readouterr().err == f"error: the data file {tmp_path / 'none.npz'} does not exist\n"
+
+
+def test_other_orientation_is_noticed_and_inverted_pixels_can_be_chosen(
+    small: Mnist, small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped, path = checkpoint.load(checkpoint.SHIPPED), tmp_path / "net.ckpt"
+    arguments = ["evaluate", str(path), "--data", str(small_npz)]
+    state = shipped.state_copy()
+    state["fc1.weight"] = state["fc1.weight"].view(-1, 28, 28).transpose(1, 2).reshape(-1, 784)
+    checkpoint.save(path, state)
+    _, (note,) = lines(arguments, capsys)
+    assert "% if their rows and columns are exchanged. " in note
+    checkpoint.save(path, fold_inputs(shipped, "1..0").state_copy())
+    _, (note,) = lines(arguments, capsys)
+    assert note.endswith(" Try --inputs 1..0 --activation relu.")
+    line, notes = lines([*arguments, "--inputs", "1..0"], capsys)
+    _, accuracy = evaluate(shipped, small.test_images, small.test_labels)
+    assert (line.startswith(f"test accuracy {accuracy:.2%}"), notes) == (True, [])
+
+
+def test_data_of_one_image_leaves_standard_error_empty(small: Mnist, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    image, label = small.test_images[:1].view(-1, 28, 28).numpy(), small.test_labels[:1].numpy()
+    np.savez(tmp_path / "one.npz", x_train=image, y_train=label, x_test=image, y_test=label)
+    shutil.copy(checkpoint.SHIPPED, tmp_path / "alone.ckpt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, notes = lines(["evaluate", str(tmp_path / "alone.ckpt"), "--data", str(tmp_path / "one.npz")], capfd)
+    assert notes == []

@@ -254,6 +254,14 @@ def test_network_trained_elsewhere_reads_with_the_suggested_settings(downloads: 
         torch.testing.assert_close(written[name], tensor, rtol=1e-4, atol=1e-5)
 
 
+def test_network_trained_on_turned_images_is_noticed(tmp_path: Path) -> None:
+    state = checkpoint.load(checkpoint.SHIPPED).state_copy()
+    state["fc1.weight"] = state["fc1.weight"].view(-1, 28, 28).transpose(1, 2).reshape(-1, 784)
+    app = bring(open_export(), saved(state, tmp_path / "net"))
+    (warning,) = app.warning
+    assert "% if their rows and columns are exchanged. " in warning.value
+
+
 @pytest.mark.parametrize(
     ("tab", "words"),
     [

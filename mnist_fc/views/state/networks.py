@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from mnist_fc.analysis.results import test_result
-from mnist_fc.analysis.settings_check import Suggestion, suggest_settings
+from mnist_fc.analysis.settings_check import Suggestion, notice_orientation, suggest_settings
 from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError, Loaded
@@ -40,6 +40,11 @@ class LoadedFile:
     def suggestion(self) -> Suggestion | None:
         """The inputs and the activation with which it reads clearly better, if any; measured on first use."""
         return suggest_settings(self.loaded.trained, self.loaded.inputs, mnist().test_images, mnist().test_labels)
+
+    @cached_property
+    def orientation(self) -> str:
+        """How digits must lie for it if not upright, in words; empty if that is not clear. Measured on first use."""
+        return notice_orientation(self.loaded.trained, self.loaded.inputs, mnist().test_images, mnist().test_labels)
 
     @cached_property
     def accuracy(self) -> float:
