@@ -7,6 +7,7 @@ done to read one is reported.
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,7 @@ from torch import Tensor
 from mnist_fc.config import FIELDS, MAX_CONFIG_BYTES, NUM_CLASSES, Activation, ConfigError, TrainConfig
 from mnist_fc.files import ASSETS, atomic_write, open_regular_file
 from mnist_fc.network.adaptation import Adapted, Inputs, adapt, fold_inputs
-from mnist_fc.network.file_formats import FormatError
+from mnist_fc.network.file_formats import FormatError, describe_folder
 from mnist_fc.network.mlp import MLP
 from mnist_fc.network.tensor_files import StateFile, read_state, shown
 
@@ -93,6 +94,8 @@ def read(
     Creates nothing but tensors. Raises CheckpointError for a file that is missing, truncated, of another shape, not finite, or
     that holds anything else, and ConfigError for a config that is out of range.
     """
+    if not str(path):
+        raise CheckpointError("the checkpoint's name is empty; give the path of a model.ckpt")
     path = Path(path)
     adapted = _adapt(_open_state(path, MAX_BYTES), str(path), num_classes)
     beside = _read_config(path.with_name(CONFIG_NAME)) if activation is None else _Config(activation)
@@ -183,6 +186,8 @@ def load_tensors(path: Path, max_bytes: int) -> dict[str, Tensor]:
 
 def _open_state(path: Path, max_bytes: int) -> StateFile:
     try:
+        if path.is_dir():
+            raise _error(str(path), FormatError(describe_folder(os.listdir(path))))
         with open_regular_file(path) as file:
             return _read_state(file, str(path), max_bytes)
     except FileNotFoundError:

@@ -11,6 +11,9 @@ EXPORT_WEIGHTS = "save the weights as safetensors or with torch.save"
 UNPACK = "unpack it and load the file inside"
 DOWNLOAD_AGAIN = "download the file itself"
 
+USUAL_NAMES = ("model.ckpt", "model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
+"""The checkpoint in a folder, from the one of this program."""
+
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (rb"version https://git-lfs", "a Git LFS pointer, not the file it stands for", "fetch that with `git lfs pull`"),
     (rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|!--)", "a web page", DOWNLOAD_AGAIN),
@@ -26,8 +29,15 @@ SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x93NUMPY", "a NumPy array (.npy)", EXPORT_WEIGHTS),
     (rb"(?s).{4}TFL3", "a TensorFlow Lite model", EXPORT_WEIGHTS),
     (rb"GGUF", "a GGUF model", EXPORT_WEIGHTS),
-    # ModelProto's first field, the version of the format, and the tag of the next.
-    (rb"\x08[\x01-\x20][\x12\x1a\x22\x28\x32\x3a\x42]", "an ONNX model", EXPORT_WEIGHTS),
+    # The first field of three kinds of models is a version. In ONNX the next is the producer's name or a later field; in the
+    # others it is a message, which does not begin with a letter. A Core ML model's describes an input, beginning with its name.
+    (rb"\x08[\x03-\x20](\x12[\x01-\x7f][\x20-\x7e]|[\x1a\x22\x28\x32\x3a\x42])", "an ONNX model", EXPORT_WEIGHTS),
+    (
+        rb"(?s)\x08([\x02-\x20]\x12|\x01\x12[\x80-\xff]*[\0-\x7f]\x0a[\x80-\xff]*[\0-\x7f]\x0a)",
+        *("a Core ML model (.mlmodel)", EXPORT_WEIGHTS),
+    ),
+    (rb"\x08\x01\x12", "a TensorFlow SavedModel (.pb)", EXPORT_WEIGHTS),
+    (rb"(?s)\x0a[\x01-\x7f]\x0a.[\x21-\x7e]+\x12.[A-Z]", "a TensorFlow graph (.pb)", EXPORT_WEIGHTS),
     (rb"\x89PNG|\xff\xd8\xff|GIF8|%PDF", "a picture or document", "a network is read from its checkpoint"),
     (rb"\x78[\x01\x5e\x9c\xda]", "compressed with zlib, as joblib does", EXPORT_WEIGHTS),
     (rb"\s*[{\[]", "a JSON text without weights", "load the checkpoint beside it"),
@@ -52,6 +62,21 @@ def describe(head: bytes) -> str | None:
     if re.fullmatch(rb"[\t\n\r\x20-\x7e]+", head):
         return "is a text file; a network is read from its checkpoint"
     return None
+
+
+def describe_folder(names: Collection[str]) -> str:
+    """Return what a folder with these entries is and what to give in its place, as a predicate."""
+    if "saved_model.pb" in names:
+        return f"is the folder of a TensorFlow SavedModel; {EXPORT_WEIGHTS}"
+    if ".metadata" in names:
+        command = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE"
+        return f"is the folder of a distributed checkpoint; make one file of it with `{command}`"
+    if "data.pkl" in names:
+        return "is the folder of an unpacked checkpoint; use the file as torch.save wrote it"
+    inside = next((name for name in USUAL_NAMES if name in names), None)
+    return (
+        f"is a folder; give the {inside} in it" if inside else "is a folder; give a checkpoint, such as the model.ckpt of a run"
+    )
 
 
 def describe_archive(names: Collection[str]) -> str | None:

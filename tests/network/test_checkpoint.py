@@ -215,7 +215,7 @@ def test_missing_files_folders_and_texts_are_rejected(path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model.ckpt does not exist"):
         checkpoint.load(path)
     path.mkdir()
-    with pytest.raises(CheckpointError, match=r"model.ckpt cannot be read: .*directory"):
+    with pytest.raises(CheckpointError, match=r"model.ckpt is a folder; give a checkpoint"):
         checkpoint.load(path)
     path.rmdir()
     path.write_text("fc1.weight")

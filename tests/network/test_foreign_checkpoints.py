@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorboard.compat.proto import graph_pb2, meta_graph_pb2, node_def_pb2  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from mnist_fc.config import ConfigError, TrainConfig
@@ -252,6 +253,19 @@ def unpacked() -> dict[str, bytes]:
 
 SKLEARN = b"\x80\x04\x95\x3a\0\0\0\0\0\0\0\x8c\x1esklearn.linear_model._logistic\x8c\x12LogisticRegression\x93."
 
+
+def message(tag: int, content: bytes) -> bytes:
+    """Return a message of at most 16,383 bytes in a protocol buffer."""
+    size = bytes([len(content)]) if len(content) < 128 else bytes([len(content) % 128 + 128, len(content) // 128])
+    return bytes([tag]) + size + content
+
+
+GRAPH = graph_pb2.GraphDef(node=[node_def_pb2.NodeDef(name="images", op="Placeholder")])
+META_GRAPH = meta_graph_pb2.MetaGraphDef(graph_def=GRAPH)
+META_GRAPH.meta_info_def.stripped_op_list.op.add(name="MatMul")
+META_GRAPH.meta_info_def.tags.append("serve")
+CORE_ML = message(0x12, message(0x0A, message(0x0A, b"image") + message(0x1A, b"x" * 120)))
+
 FOREIGN_FILES = {
     "is a web page; download": b"\n<!DOCTYPE html><html><body>Not found</body></html>",
     "is a Git LFS pointer, .* `git lfs pull`": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n",
@@ -260,6 +274,11 @@ FOREIGN_FILES = {
     r"is a Keras model \(\.keras\); save the weights": zipped({"config.json": b"{}", "model.weights.h5": b"\x89HDF"}),
     "is an HDF5 file, as Keras writes": b"\x89HDF\r\n\x1a\n" + bytes(100),
     "is an ONNX model; save the weights": onnx.to_onnx(MODEL),
+    r"is an ONNX model;": b"\x08\x08\x12\x07pytorch\x1a\x052.1.0\x3a\x10",
+    r"is a TensorFlow graph \(\.pb\); save the weights": GRAPH.SerializeToString(),
+    r"is a TensorFlow SavedModel \(\.pb\); save the weights": b"\x08\x01" + message(0x12, META_GRAPH.SerializeToString()),
+    r"is a Core ML model \(\.mlmodel\); save the weights": b"\x08\x04" + CORE_ML,
+    r"is a Core ML model": b"\x08\x01" + CORE_ML,
     "is a TorchScript model; save its state dict": zipped({"m/data.pkl": b"", "m/constants.pkl": b"", "m/code/a.py": b""}),
     "is a program of torch.export": zipped({"m/archive_format": b"pt2", "m/data/weights/weight_0": b""}),
     r"is a NumPy archive \(\.npz\)": numpy_archive(),
@@ -340,3 +359,27 @@ def test_dictionary_repeated_thousands_of_times_is_looked_through_once() -> None
     many = dict.fromkeys(map(str, range(5000)))
     with pytest.raises(CheckpointError, match="several dictionaries"):
         load(saved(dict.fromkeys(map(str, range(3000)), many)))
+
+
+FOLDERS = {
+    "is a folder; give the model.ckpt in it": ["config.json", "metrics.jsonl", "model.ckpt"],
+    "is a folder; give the model.safetensors in it": ["config.json", "model.safetensors"],
+    "is a folder; give a checkpoint, such as the model.ckpt of a run": ["notes.txt"],
+    "is the folder of a TensorFlow SavedModel; save the weights": ["saved_model.pb", "variables"],
+    "is the folder of a distributed checkpoint; make one file of it with `python -m": [".metadata", "__0_0.distcp"],
+    "is the folder of an unpacked checkpoint; use the file as torch.save wrote it": ["data.pkl", "data", "version"],
+}
+
+
+@pytest.mark.parametrize("words", FOLDERS)
+def test_folders_are_named_for_what_they_are(tmp_path: Path, words: str) -> None:
+    for name in FOLDERS[words]:
+        (tmp_path / name).touch()
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.read(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path} {words}")
+
+
+def test_empty_name_is_rejected() -> None:
+    with pytest.raises(CheckpointError, match=r"the checkpoint's name is empty; give the path of a model.ckpt"):
+        checkpoint.read("")
