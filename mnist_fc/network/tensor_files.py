@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from mnist_fc.network.file_formats import HEAD_BYTES, FormatError, describe, describe_archive
-from mnist_fc.network.torch_pickle import Storage, View, parse_pickle
+from mnist_fc.network.torch_pickle import Storage, UnreadDataError, View, parse_pickle
 
 MAX_PICKLE_BYTES = 2**17
 """Names and shapes take about a thousand bytes. The objects that a pickle describes may take a hundred times its size."""
@@ -83,6 +83,8 @@ def read_state(file: IO[bytes], max_bytes: int) -> StateFile:
             return _select(*_read_archive(archive, max_bytes))
     except FormatError:
         raise
+    except UnreadDataError as error:
+        raise FormatError(f"holds {error}") from None
     except pickle.UnpicklingError:
         raise FormatError(
             "holds more than tensors; it is not loaded, because that could run code: save only model.state_dict()"
@@ -109,6 +111,17 @@ def _is_safetensors(head: bytes, num_bytes: int) -> bool:
 
 def _too_much() -> FormatError:
     return FormatError("holds more besides tensors than any network of this kind")
+
+
+def _describe_large_pickle(start: bytes) -> Exception:
+    """Return the error for a pickle that is too large: what it holds if its start says so, such as NumPy arrays."""
+    try:
+        parse_pickle(start)
+    except UnreadDataError as error:
+        return error
+    except (pickle.UnpicklingError, *MALFORMED):
+        pass
+    return _too_much()
 
 
 def _is_legacy(head: bytes) -> bool:
@@ -164,7 +177,8 @@ def _read_archive(archive: zipfile.ZipFile, max_bytes: int) -> tuple[Any, Load]:
         raise FormatError(what)
     (described,) = [entry for entry in entries.values() if f"/{entry.filename}".endswith("/data.pkl")]
     if described.file_size > MAX_PICKLE_BYTES:
-        raise _too_much()
+        with archive.open(described) as file:
+            raise _describe_large_pickle(file.read(MAX_PICKLE_BYTES))
     if "data.pkl" in entries or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
         raise FormatError("was unpacked and zipped again; use the file as torch.save wrote it")
     folder = described.filename.removesuffix(".pkl")

@@ -9,6 +9,7 @@ file of 845 bytes made it take 1 GB, and is rejected here at no cost. For that, 
 
 import pickle
 import pickletools
+import re
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -26,14 +27,35 @@ STORAGES = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
 }
+
+DTYPES = {name: dtype for name, dtype in vars(torch).items() if isinstance(dtype, torch.dtype)}
+"""Every type of numbers, by its names: newer ones, such as float8, have no storage of their own but bytes."""
 
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 
 FUNCTIONS = (
-    *("torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"),
-    "collections OrderedDict",
+    *("torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3"),
+    *("torch._utils _rebuild_parameter", "collections OrderedDict"),
 )
+
+UNREAD = (
+    (r"torch\._utils _rebuild_sparse_.*", "sparse tensors", "save dense ones, made by tensor.to_dense()"),
+    (r"torch\._utils _rebuild_qtensor", "quantized tensors", "save floats, made by tensor.dequantize()"),
+    (r"torch\._utils _rebuild_nested_tensor", "nested tensors", "save one tensor for each weight"),
+    (r"torch\._utils _rebuild_meta_tensor_.*", "tensors without values, of the device meta", "save the trained network"),
+    (
+        r"numpy(\._?core\.\w+)? (_reconstruct|_frombuffer|scalar|ndarray|dtype)",
+        *("NumPy arrays or numbers", "save only tensors, made by torch.as_tensor(array)"),
+    ),
+)
+"""The names of what is data but is not read, what that is, and what to do."""
+
+
+class UnreadDataError(pickle.UnpicklingError):
+    """A pickle holds data, not code, of a kind that is not read; the message says which, and what to do."""
 
 
 class Storage(NamedTuple):
@@ -51,6 +73,7 @@ class View(NamedTuple):
     offset: int
     size: tuple[int, ...]
     stride: tuple[int, ...]
+    dtype: torch.dtype
 
     @property
     def record(self) -> str:
@@ -62,10 +85,9 @@ class View(NamedTuple):
 
         Raises RuntimeError or ValueError if it does not fit in them.
         """
-        dtype = self.storage.dtype
-        whole = torch.from_numpy(content).view(dtype) if len(content) else torch.empty(0, dtype=dtype)
-        if len(whole) != self.storage.num_values:
-            raise ValueError(f"{self.storage.record} has {len(whole)} numbers, not {self.storage.num_values}")
+        if len(content) != self.storage.num_values * self.storage.dtype.itemsize:
+            raise ValueError(f"{self.storage.record} has {len(content)} bytes, which are not {self.storage.num_values} numbers")
+        whole = torch.from_numpy(content).view(self.dtype) if len(content) else torch.empty(0, dtype=self.dtype)
         return whole.as_strided(self.size, self.stride, self.offset)
 
 
@@ -73,7 +95,8 @@ def parse_pickle(content: bytes | IO[bytes], storages: dict[str, Storage] | None
     """Return the value that a pickle describes, with each tensor as an unchecked View.
 
     A stream is read up to the pickle's end. `storages` receives every storage, by its record. Raises pickle.UnpicklingError for
-    anything but plain values and tensors, and ValueError, TypeError, LookupError or AttributeError for a malformed pickle.
+    anything but plain values and tensors, UnreadDataError if that is certainly data, and ValueError, TypeError, LookupError or
+    AttributeError for a malformed pickle.
     """
     stack: list[Any] = []
     marks: list[int] = []
@@ -159,10 +182,16 @@ class _Function(str):
 def _parse_global(name: str) -> torch.dtype | _Function:
     if name in FUNCTIONS:
         return _Function(name)
+    for pattern, what, remedy in UNREAD:
+        if re.fullmatch(pattern, name):
+            raise UnreadDataError(f"{what}; {remedy}")
+    if name == "torch.storage UntypedStorage":
+        return torch.uint8
     module, _, kind = name.partition(" ")
-    if module != "torch" or kind not in STORAGES:
+    dtype = STORAGES.get(kind) or DTYPES.get(kind)
+    if module != "torch" or dtype is None:
         raise pickle.UnpicklingError(f"it names {name}")
-    return STORAGES[kind]
+    return dtype
 
 
 def _parse_storage(reference: Any) -> Storage:
@@ -184,6 +213,16 @@ def _parse_call(function: Any, arguments: Any) -> Any:
             _Function("torch._utils _rebuild_tensor_v2" | "torch._utils _rebuild_tensor"),
             (Storage() as storage, int(offset), tuple(size), tuple(stride), *_),
         ):
-            if all(isinstance(number, int) for number in (*size, *stride)):
-                return View(storage, offset, size, stride)
+            return _view(storage, offset, size, stride, storage.dtype)
+        case (
+            _Function("torch._utils _rebuild_tensor_v3"),
+            (Storage() as storage, int(offset), tuple(size), tuple(stride), _, _, torch.dtype() as dtype, *_),
+        ):
+            return _view(storage, offset, size, stride, dtype)
     raise pickle.UnpicklingError("it calls something that does not create a tensor")
+
+
+def _view(storage: Storage, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...], dtype: torch.dtype) -> View:
+    if not all(isinstance(number, int) for number in (*size, *stride)):
+        raise pickle.UnpicklingError("it has a shape that is not of whole numbers")
+    return View(storage, offset, size, stride, dtype)

@@ -3,12 +3,14 @@
 import pickle
 import random
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.data.mnist import Mnist
@@ -152,9 +154,19 @@ def test_corrupted_bytes_are_rejected_or_leave_a_network(path: Path) -> None:
         ({"fc1.bias": torch.zeros(9)}, r"biases \(9,\)"),
         ({"fc2.weight": torch.zeros(10, 9)}, r"fc2 has weights \(10, 9\) and biases \(10,\) after 8 units"),
         ({"fc2.weight": torch.zeros(11, 8), "fc2.bias": torch.zeros(11)}, r"has 11 outputs; a network for digits has 10"),
-        ({"fc1.weight": torch.zeros(8, 784, dtype=torch.complex64)}, "holds more than tensors"),
+        ({"fc1.weight": torch.zeros(8, 784, dtype=torch.complex64)}, r"fc1 is torch.complex64; it must be float32"),
+        ({"fc1.weight": torch.zeros(8, 784, dtype=torch.float8_e5m2)}, r"fc1 is torch.float8_e5m2; it must be float32"),
         ({"fc2.bias": torch.zeros(10, dtype=torch.int64)}, r"fc2 is torch.int64"),
-        ({"fc1.weight": torch.zeros(8, 784, device="meta")}, "holds more than tensors"),
+        (
+            {"fc1.weight": torch.zeros(8, 784, device="meta")},
+            "holds tensors without values, of the device meta",
+        ),
+        (
+            {"fc1.weight": np.zeros((8, 784), np.float32)},
+            "holds NumPy arrays or numbers; save only tensors",
+        ),
+        ({"fc1.weight": np.zeros((80, 784))}, "holds NumPy arrays or numbers"),
+        ({"accuracy": np.float64(0.9)}, "holds NumPy arrays or numbers"),
         ({"fc1.weight": torch.full((8, 784), torch.nan)}, r"not finite numbers in fc1.weight"),
         ({"fc2.bias": torch.full((10,), -torch.inf)}, r"not finite numbers in fc2.bias"),
         ({"fc1.weight": [0.0] * 8}, r"not a state dict of tensors"),
@@ -163,11 +175,29 @@ def test_corrupted_bytes_are_rejected_or_leave_a_network(path: Path) -> None:
         (dict.fromkeys(("fc1.weight", "fc2.weight"), torch.zeros(1)), r"it must have fc1.weight, fc1.bias, fc2.weight"),
     ],
 )
-def test_a_wrong_state_dict_is_rejected_with_the_reason(path: Path, change: dict[Any, Any], reason: str) -> None:
-    torch.save(plain_state() | change, path)
+@pytest.mark.parametrize("options", [{}, {"pickle_protocol": 5}, {"_use_new_zipfile_serialization": False}], ids=str)
+def test_a_wrong_state_dict_is_rejected_with_the_reason(
+    path: Path, change: dict[Any, Any], reason: str, options: dict[str, Any]
+) -> None:
+    torch.save(plain_state() | change, path, **options)
     with pytest.raises(CheckpointError, match=reason) as caught:
         checkpoint.load(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta", "ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize(
+    ("convert", "reason"),
+    [
+        (torch.Tensor.to_sparse, r"holds sparse tensors; save dense ones, made by tensor.to_dense\(\)"),
+        (torch.Tensor.to_sparse_csr, "holds sparse tensors"),
+        (lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8), "holds quantized tensors; save floats"),
+    ],
+)
+def test_other_kinds_of_tensors_are_named(path: Path, convert: Callable[[Tensor], Tensor], reason: str) -> None:
+    torch.save(plain_state() | {"fc1.weight": convert(torch.zeros(8, 784))}, path)
+    with pytest.raises(CheckpointError, match=reason):
+        checkpoint.load(path)
 
 
 @pytest.mark.parametrize("value", [{}, [], torch.zeros(3), "text", None, 7], ids=str)

@@ -24,8 +24,11 @@ def pickle_of(value: object) -> bytes:
         return archive.read("archive/data.pkl")
 
 
+WITHOUT_STORAGES = [torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16, torch.uint32, torch.uint64]
+
+
 @given(
-    dtype=st.sampled_from(list(STORAGES.values())),
+    dtype=st.sampled_from([*STORAGES.values(), *WITHOUT_STORAGES]),
     shape=st.lists(st.integers(0, 4), max_size=4),
     name=st.text(st.characters(exclude_categories=["Cs"])),
     data=st.data(),
@@ -37,8 +40,8 @@ def test_tensors_of_every_dtype_and_layout_are_read(dtype: torch.dtype, shape: l
     torch.save({name: tensor, "again": torch.nn.Parameter(torch.ones(2))}, content)
     loaded = read_state(content, 2**20).tensors
     assert list(loaded) == [name, "again"]
-    assert torch.equal(loaded[name], tensor)
     assert loaded[name].dtype == dtype
+    assert loaded[name].tolist() == tensor.tolist()
 
 
 def test_plain_values_are_read() -> None:
