@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_fc.config import Activation
-from mnist_fc.data.familiarity import CHANGES, MIN_IMAGES
+from mnist_fc.data.familiarity import CHANGES, MIN_IMAGES, NUM_TRIED
 from mnist_fc.network.adaptation import SCALINGS, Inputs
 from mnist_fc.network.mlp import ACTIVATIONS, MLP
 
@@ -108,7 +108,7 @@ def notice_orientation(trained: MLP, inputs: Inputs, images: Tensor, labels: Ten
     """
     if len(labels) < MIN_IMAGES:
         return ""
-    sample, digits = _sample(images, labels, MIN_DIGITS)
+    sample, digits = _sample(images, labels, NUM_TRIED)
     activations = (trained.activation_name,)
     chosen = _chosen(list(_candidates(trained, sample, digits, activations)), inputs, trained.activation_name)
     if chosen.accuracy >= MIN_ACCURACY:

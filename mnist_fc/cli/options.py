@@ -134,8 +134,11 @@ def load_network(path: str, parsed: argparse.Namespace, images: Mnist | None = N
         if suggestion := suggest_settings(loaded.trained, loaded.inputs, digits, labels):
             better = suggestion.better
             notes.append(f"{suggestion.in_words()} Try --inputs {better.inputs} --activation {better.activation}.")
-        elif orientation := notice_orientation(loaded.trained, loaded.inputs, digits, labels):
-            notes.append(orientation)
+        # Where the data lie otherwise, `load_data` has reported that.
+        elif (turned := notice_orientation(loaded.trained, loaded.inputs, digits, labels)) and not (
+            images and _data_hint(images)
+        ):
+            notes.append(turned)
     for note in notes:
         print(f"note: {path}: {note}", file=sys.stderr)
     return loaded.model
@@ -174,11 +177,16 @@ def load_data(parsed: argparse.Namespace, screen: Screen) -> Mnist:
     if parsed.download:
         return load_mnist(download_mnist())
     images = load_mnist(parsed.data)
-    if parsed.data or os.environ.get(DATA_VARIABLE):
-        with suppress(CheckpointError, ConfigError):  # without the built-in network there is no hint
-            if words := hint(images, checkpoint.load(checkpoint.SHIPPED)):
-                screen.line(words)
+    if (parsed.data or os.environ.get(DATA_VARIABLE)) and (words := _data_hint(images)):
+        screen.line(words)
     return images
+
+
+def _data_hint(images: Mnist) -> str:
+    """Return how data is unlike MNIST, in words; empty if it is not, or if the built-in network is missing."""
+    with suppress(CheckpointError, ConfigError):
+        return hint(images, checkpoint.load(checkpoint.SHIPPED))
+    return ""
 
 
 def fit_validation(config: TrainConfig, images: Mnist, screen: Screen) -> TrainConfig:

@@ -113,7 +113,7 @@ def test_networks_of_another_orientation_are_told_how_digits_must_lie(
     model = reading(change)
     assert suggest_settings(model, "0..1", mnist.test_images, mnist.test_labels) is None
     words = notice_orientation(model, "0..1", mnist.test_images, mnist.test_labels)
-    assert "% of 200 test digits, but " in words
+    assert "% of 100 test digits, but " in words
     assert f"% if {how}. " in words
     assert all(len(sentence.split()) <= 20 for sentence in words.split(". "))
     inverted = notice_orientation(fold_inputs(model, "1..0"), "0..1", mnist.test_images, mnist.test_labels)
