@@ -16,6 +16,7 @@ from mnist_fc.cli.found import box_fields, save_annotated
 from mnist_fc.cli.options import Subparsers, add_command, add_network_options, load_network
 from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError
 from mnist_fc.drawing.errors import DrawingError
+from mnist_fc.drawing.intensity import TINY_SIDE
 from mnist_fc.drawing.picture_files import load_picture
 from mnist_fc.drawing.pictures import has_even_light
 from mnist_fc.files import printable
@@ -62,7 +63,8 @@ def run_predict(parsed: argparse.Namespace) -> int:
         if parsed.annotate:
             save_annotated(parsed.annotate, rgba, found)
         fields = _reading_fields(picture, readings) | box_fields(rgba, found)
-        print(to_json(fields) if parsed.json else f"{printable(picture)}: {_in_words(readings, fields['lines'])}", flush=True)
+        words = to_json(fields) if parsed.json else f"{printable(picture)}: {_in_words(rgba, readings, fields['lines'])}"
+        print(words, flush=True)
     return exit_code
 
 
@@ -111,12 +113,27 @@ def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]
     return {"picture": picture, **whole, "number": number(readings), "digits": each}
 
 
-def _in_words(readings: Sequence[Reading], lines: Sequence[str]) -> str:
+def _in_words(rgba: np.ndarray, readings: Sequence[Reading], lines: Sequence[str]) -> str:
     """Return what a picture shows: its lines if it is several digits, or the digit and the runner-up with their probabilities."""
+    if all(reading.digit is None for reading in readings):
+        return _without_digits(rgba, readings)
     if len(readings) > 1:
-        return "no digits found" if all(reading.digit is None for reading in readings) else ", ".join(lines)
+        return ", ".join(lines)
     (reading,) = readings
-    if reading.digit is None or reading.runner_up is None:
-        return "not a digit" if reading.problem == "no digit" else "nothing to read"
+    assert reading.digit is not None
+    assert reading.runner_up is not None
     best, second = reading.probabilities[reading.digit], reading.probabilities[reading.runner_up]
     return f"{reading.digit} ({percent(best)}), then {reading.runner_up} ({percent(second)})"
+
+
+def _without_digits(rgba: np.ndarray, readings: Sequence[Reading]) -> str:
+    """Return why no digit was read in a picture, uint8 (H, W, 4), and what to do about it, as far as that is known."""
+    if any(reading.problem == "overflow" for reading in readings):
+        return "not read, because the network's values overflowed"
+    is_empty = all(reading.problem == "empty" for reading in readings)
+    found = "nothing to read" if is_empty else "not a digit" if len(readings) == 1 else "no digits found"
+    if (rgba == rgba[0, 0]).all():
+        return found
+    if max(rgba.shape[:2]) <= TINY_SIDE:
+        return f"{found}, or too small or too faint; give a larger picture"
+    return f"{found}, or too faint; try more light, a thicker pen, or a closer photograph" if is_empty else found

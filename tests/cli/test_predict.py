@@ -18,12 +18,15 @@ from mnist_fc.data.lesson import Lesson
 from mnist_fc.data.pen_digits import CONDITIONS, draw
 from mnist_fc.drawing.strokes import Stroke, render
 from mnist_fc.files import ASSETS, ROOT
+from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CHECKPOINT_NAME, CONFIG_NAME
 from mnist_fc.reading.reader import Reader
 from mnist_fc.runs.lessons import LESSON_NAME, write_lesson
-from tests.support.drawings import image_of
+from tests.support.drawings import image_of, painted
 from tests.support.handwriting import COPIES, handwriting
 from tests.support.sheets import plain_photographs
+
+TOO_FAINT = "nothing to read, or too faint; try more light, a thicker pen, or a closer photograph"
 
 COMMAND = [sys.executable, "-m", "mnist_fc", "predict"]
 
@@ -147,6 +150,42 @@ def test_picture_with_too_many_marks_is_named(folder: Path, capsys: pytest.Captu
     out, err = lines_of(["page.png", "a.png"], capsys, code=2)
     assert out[0].startswith("a.png: 7")
     assert err[0].startswith("error: page.png: the picture has ")
+
+
+# Words for what is not read
+
+
+@pytest.mark.parametrize(("gray", "words"), [(255, "nothing to read"), (250, TOO_FAINT)])
+def test_faint_ink_is_told_from_a_blank_picture(
+    folder: Path, seven: list[Stroke], gray: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(painted(seven, 255, gray)).save("faint.png")
+    assert lines_of(["faint.png"], capsys)[0] == [f"faint.png: {words}"]
+
+
+def test_unreadable_photograph_gets_advice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    light = np.linspace(120, 240, 300)[:, None] + np.random.default_rng(0).normal(0, 3, (300, 300))
+    Image.fromarray(light.astype(np.uint8)).save("paper.png")
+    assert lines_of(["paper.png"], capsys)[0] == [f"paper.png: {TOO_FAINT}"]
+
+
+@pytest.mark.parametrize("side", [8, 28, 64])
+def test_tiny_picture_that_is_not_read_may_be_too_small(folder: Path, side: int, capsys: pytest.CaptureFixture[str]) -> None:
+    block = np.full((side, side), 255)
+    block[side // 4 : -side // 4, side // 4 : -side // 4] = 0
+    faint = np.full((side, side), 255)
+    faint[side // 4 : side // 2, side // 2] = 245
+    for name, pixels, found in (("block", block, "not a digit"), ("faint", faint, "nothing to read")):
+        Image.fromarray(pixels.astype(np.uint8)).save(f"{name}.png")
+        (line,), _ = lines_of([f"{name}.png"], capsys)
+        assert line == f"{name}.png: {found}, or too small or too faint; give a larger picture"
+
+
+def test_overflowing_network_does_not_call_a_picture_empty(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shapes = {"fc1.weight": (8, 784), "fc1.bias": (8,), "fc2.weight": (10, 8), "fc2.bias": (10,)}
+    checkpoint.save(folder / "huge.ckpt", {name: np.full(shape, 3e38, np.float32) for name, shape in shapes.items()})
+    (line,), _ = lines_of(["a.png", "--checkpoint", "huge.ckpt"], capsys)
+    assert line == "a.png: not read, because the network's values overflowed"
 
 
 # A network that was taught
