@@ -1,9 +1,13 @@
 """The output of commands: lines and progress on a terminal, and results as JSON for programs."""
 
+import io
 import json
 import math
+import os
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -26,6 +30,72 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class _Output(io.RawIOBase):
+    """The file behind standard output or standard error. What it cannot take is lost, so that the command still does its work.
+
+    A closed pipe is reported as by any file: who read it wants no more.
+    """
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        self._file = file
+        self.error: OSError | None = None
+        """Why something was lost, if it was."""
+
+    def write(self, data: Any) -> int | None:
+        try:
+            return self._file.write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.error = error
+            return len(data)
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._file.isatty()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+
+@contextmanager
+def lenient_output() -> Iterator[Callable[[], OSError | None]]:
+    """Let commands write to standard output and standard error if these are closed or full, and any file's name.
+
+    Yields a function that returns why output was lost, None if all was written.
+    """
+    streams = sys.stdout, sys.stderr
+    stdout, output = _lenient(sys.stdout)
+    sys.stdout, sys.stderr = stdout, _lenient(sys.stderr)[0]
+    try:
+        yield lambda: output.error if output else None
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+def _lenient(stream: TextIO | None) -> tuple[TextIO, _Output | None]:
+    """Return a stream that writes like `stream`, which is None if it is closed, and the file behind it if there is one."""
+    if stream is None:
+        # Writing to this fails as to a closed file. It also takes the number that the next file opened would get, to which
+        # libraries print.
+        output = _Output(io.FileIO(os.open(os.devnull, os.O_RDONLY), "w", closefd=False))
+        return io.TextIOWrapper(io.BufferedWriter(output), errors="backslashreplace"), output
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream, None
+    stream.reconfigure(errors="backslashreplace")  # a file's name may hold characters that the terminal lacks
+    file = getattr(stream.buffer, "raw", stream.buffer)
+    if not isinstance(file, io.RawIOBase):
+        return stream, None
+    output = _Output(file)
+    buffer: Any = output if file is stream.buffer else io.BufferedWriter(output)  # Python's option -u leaves out the buffer
+    wrapper = io.TextIOWrapper(
+        buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering, write_through=stream.write_through
+    )
+    return wrapper, output
 
 
 class Screen:

@@ -1,10 +1,11 @@
 """Run one command, and report its errors in one line."""
 
-import io
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
+from mnist_fc.cli.console import lenient_output
 from mnist_fc.cli.options import join_inputs
 from mnist_fc.cli.parser import build_parser
 from mnist_fc.config import ConfigError
@@ -33,18 +34,25 @@ CLOSED_PIPE = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 2 after an expected error, 130 after Ctrl-C, 141 if nobody reads the output."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may hold characters that the terminal lacks
-    try:
-        code = _run(arguments)
-        sys.stdout.flush()
+    """Run one command and return its exit code.
+
+    It is 2 after an expected error, 130 after Ctrl-C, 141 if nobody reads the output, and 1 if the output could not be written.
+    """
+    with lenient_output() as lost_output:
+        try:
+            try:
+                code = _run(arguments)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            # Python would report at its end that what is still in the buffer cannot be written.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return CLOSED_PIPE
+        if error := lost_output():
+            reason = "it is closed" if error.errno == errno.EBADF else error.strerror
+            print(f"error: the output could not be written: {reason}", file=sys.stderr)
+            return code or 1
         return code
-    except BrokenPipeError:
-        # Python would report at its end that what is still in the buffer cannot be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
 
 
 def _run(arguments: Sequence[str] | None) -> int:

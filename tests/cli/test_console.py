@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from PIL import Image
 
 from mnist_fc.cli.parser import build_parser
 from mnist_fc.files import ROOT
+from mnist_fc.runs.reader import read_run
+from tests.support.sheets import sheet
 
 if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals", allow_module_level=True)
@@ -83,6 +86,57 @@ def test_pipes_get_no_bar(command: list[str], options: list[str]) -> None:
     assert "\r" not in done.stdout + done.stderr
     lines = (done.stderr if options else done.stdout).splitlines()
     assert [line[:10] for line in lines] == ["epoch   1/", "epoch   2/", "Done after"]
+
+
+def run_without(stream: str, problem: str, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command whose stream, 1 for standard output or 2 for standard error, is closed or full."""
+    if problem == "full" and not os.path.exists("/dev/full"):
+        pytest.skip("only Linux has a full device")
+    redirected = f'"$@" {stream}>{"&-" if problem == "closed" else "/dev/full"}'
+    return subprocess.run(["sh", "-c", redirected, "sh", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+LOST = {"closed": "it is closed", "full": "No space left on device"}
+
+
+@pytest.mark.parametrize("problem", LOST)
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_training_without_output_is_kept(command: list[str], tmp_path: Path, problem: str, options: list[str]) -> None:
+    done = run_without("1", problem, [*command, *options])
+    *progress, error = done.stderr.splitlines()
+    assert error == f"error: the output could not be written: {LOST[problem]}"
+    assert len(progress) == (3 if options else 0)
+    assert done.returncode == 1
+    (folder,) = (tmp_path / "runs").iterdir()
+    end = read_run(folder).end
+    assert end
+    assert end.outcome == "done"
+
+
+@pytest.mark.parametrize("problem", LOST)
+def test_lost_progress_does_not_change_the_result(command: list[str], problem: str) -> None:
+    done = run_without("2", problem, [*command, "--json"])
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["outcome"] == "done"
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("problem", LOST)
+def test_lost_error_stays_out_of_the_result(tmp_path: Path, problem: str) -> None:
+    done = run_without("2", problem, [sys.executable, "-m", "mnist_fc", "predict", str(tmp_path / "none.png")])
+    assert (done.stdout, done.returncode) == ("", 2)
+
+
+@pytest.mark.parametrize("problem", LOST)
+@pytest.mark.parametrize("python_options", [[], ["-u"]])
+def test_pictures_are_read_without_output(tmp_path: Path, problem: str, python_options: list[str]) -> None:
+    picture, boxes = tmp_path / "seven.png", tmp_path / "boxes.png"
+    Image.fromarray(sheet("7")).save(picture)
+    command = [sys.executable, *python_options, "-m", "mnist_fc", "predict", str(picture), "--annotate", str(boxes)]
+    done = run_without("1", problem, command)
+    assert done.stderr == f"error: the output could not be written: {LOST[problem]}\n"
+    assert done.returncode == 1
+    assert boxes.exists()
 
 
 def test_help_of_every_command_describes_every_option(capsys: pytest.CaptureFixture[str]) -> None:
