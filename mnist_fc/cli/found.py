@@ -1,5 +1,6 @@
 """What is found in a picture, for the command `predict`: fields for JSON, and a copy of the picture with boxes."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,17 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mnist_fc.config import ConfigError
-from mnist_fc.files import atomic_write
+from mnist_fc.files import atomic_write, printable
 from mnist_fc.reading.reader import FoundDigit, number, numbers
 
 BLUE, ORANGE, WHITE = (29, 78, 216), (180, 84, 15), (255, 255, 255)
 LINES_PER_SIDE = 400
 """The longest side of an annotated picture is this many times as long as the lines of its boxes are wide."""
+
+ANNOTATED = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""The formats in which annotated pictures are written, by the file's suffix."""
+QUALITY = 90
+"""Of those that lose detail: boxes and thin strokes stay clear."""
 
 
 def box_fields(rgba: np.ndarray, found: Sequence[FoundDigit]) -> dict[str, Any]:
@@ -37,10 +43,23 @@ def box_fields(rgba: np.ndarray, found: Sequence[FoundDigit]) -> dict[str, Any]:
     }
 
 
-def save_annotated(path: str | Path, rgba: np.ndarray, found: Sequence[FoundDigit]) -> None:
-    """Write an opaque picture, uint8 (H, W, 4), with a box and its reading at each digit, as a PNG file.
+def check_annotated(path: str | Path, picture: str | Path) -> None:
+    """Raise ConfigError unless an annotated copy of `picture` can be written to `path` without harm to other files."""
+    name = printable(path)
+    if Path(path).suffix.lower() not in ANNOTATED:
+        raise ConfigError(f"{name} is not the name of a picture; end it with {', '.join(ANNOTATED)}")
+    if not os.path.exists(path):
+        return
+    if not os.path.isfile(path):
+        raise ConfigError(f"{name} exists and is not a file; give --annotate another name")
+    if os.path.exists(picture) and os.path.samefile(path, picture):
+        raise ConfigError(f"{name} is the picture to read; give --annotate another name")
 
-    Raises ConfigError if the file cannot be written.
+
+def save_annotated(path: str | Path, rgba: np.ndarray, found: Sequence[FoundDigit]) -> None:
+    """Write an opaque picture, uint8 (H, W, 4), with a box and its reading at each digit, in the format of the path's suffix.
+
+    The path has passed `check_annotated`. Raises ConfigError if the file cannot be written.
     """
     picture = Image.fromarray(rgba).convert("RGB")
     draw = ImageDraw.Draw(picture)
@@ -53,7 +72,8 @@ def save_annotated(path: str | Path, rgba: np.ndarray, found: Sequence[FoundDigi
         corner = (box.left, max(box.top - font.getbbox(text)[3] - 2 * line, 0))
         draw.rectangle(draw.textbbox(corner, text, font), fill=color)
         draw.text(corner, text, WHITE, font)
+    form = ANNOTATED[Path(path).suffix.lower()]
     try:
-        atomic_write(Path(path), lambda file: picture.save(file, "PNG"))
+        atomic_write(Path(os.path.realpath(path)), lambda file: picture.save(file, form, quality=QUALITY))  # a link stays a link
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+        raise ConfigError(f"{printable(path)} cannot be written: {error.strerror}") from None

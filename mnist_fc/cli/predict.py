@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fc.cli.console import to_json
-from mnist_fc.cli.found import box_fields, save_annotated
+from mnist_fc.cli.found import box_fields, check_annotated, save_annotated
 from mnist_fc.cli.options import Subparsers, add_command, add_network_options, load_network
 from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError
 from mnist_fc.drawing.errors import DrawingError
@@ -39,7 +39,9 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("--checkpoint", metavar="PATH", help="network to read with (default: the one included)")
     parser.add_argument(
-        "--annotate", metavar="PNG", help="draw a box around each digit found in the one picture, and save it here"
+        "--annotate",
+        metavar="COPY",
+        help="draw a box around each digit found in the one picture, and save this copy, as PNG, JPEG or WebP by its name",
     )
     add_network_options(parser)
 
@@ -49,6 +51,8 @@ def run_predict(parsed: argparse.Namespace) -> int:
     pictures = list(chain.from_iterable(map(_expanded, parsed.pictures)))
     if parsed.annotate and len(pictures) > 1:
         raise ConfigError(f"--annotate draws on one picture; there are {len(pictures)}")
+    if parsed.annotate:
+        check_annotated(parsed.annotate, pictures[0])
     reader = _reader(parsed)
     exit_code = 0
     for picture in pictures:

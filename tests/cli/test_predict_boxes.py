@@ -1,6 +1,7 @@
 """The boxes of `predict`: where the digits of a picture are, as JSON and drawn."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -64,3 +65,64 @@ def test_predict_annotates_one_picture_only(tmp_path: Path, capsys: pytest.Captu
         assert main(["predict", *pictures, "--annotate", str(folder / "boxes.png")]) == 2
         assert words in capsys.readouterr().err
         assert not (folder / "boxes.png").exists()
+
+
+@pytest.fixture
+def seven(tmp_path: Path) -> Path:
+    """A picture of a seven."""
+    Image.fromarray(sheet("7")).save(tmp_path / "seven.png")
+    return tmp_path / "seven.png"
+
+
+def format_and_size(path: Path) -> tuple[str | None, tuple[int, int]]:
+    with Image.open(path) as picture:
+        return picture.format, picture.size
+
+
+@pytest.mark.parametrize(
+    ("name", "form"), [("a.png", "PNG"), ("a.PNG", "PNG"), ("a.jpg", "JPEG"), ("a.Jpeg", "JPEG"), ("a.webp", "WEBP")]
+)
+def test_annotated_copy_is_what_its_name_says(seven: Path, name: str, form: str) -> None:
+    assert main(["predict", str(seven), "--annotate", str(seven.with_name(name))]) == 0
+    assert format_and_size(seven.with_name(name)) == (form, format_and_size(seven)[1])
+
+
+@pytest.mark.parametrize("name", ["boxes", "boxes.gif", "boxes.pdf", ".png"])
+def test_copy_of_an_unknown_kind_is_rejected(seven: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = seven.with_name(name)
+    assert main(["predict", str(seven), "--annotate", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"error: {path} is not the name of a picture; end it with .png, .jpg, .jpeg, .webp\n"
+    assert captured.out == ""
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("link", ["", "symbolic", "hard"])
+def test_annotating_keeps_the_picture_itself(seven: Path, link: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content, path = seven.read_bytes(), seven
+    if link:
+        path = seven.with_name("link.png")
+        (path.symlink_to if link == "symbolic" else path.hardlink_to)(seven)
+    for picture, copy in ((seven, path), (path, seven)):
+        assert main(["predict", str(picture), "--annotate", str(copy)]) == 2
+        assert "is the picture to read; give --annotate another name" in capsys.readouterr().err
+        assert seven.read_bytes() == path.read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_annotating_replaces_only_files(seven: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = seven.with_name("boxes.png")
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    before = path.lstat()
+    assert main(["predict", str(seven), "--annotate", str(path)]) == 2
+    assert capsys.readouterr().err == f"error: {path} exists and is not a file; give --annotate another name\n"
+    assert (path.lstat().st_mode, path.lstat().st_ino) == (before.st_mode, before.st_ino)
+
+
+def test_annotating_writes_where_a_link_points(seven: Path) -> None:
+    boxes, link = seven.with_name("boxes.png"), seven.with_name("link.png")
+    boxes.write_bytes(b"")
+    link.symlink_to(boxes)
+    assert main(["predict", str(seven), "--annotate", str(link)]) == 0
+    assert link.is_symlink()
+    assert format_and_size(boxes) == format_and_size(seven)
