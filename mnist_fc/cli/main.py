@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
 
 from mnist_fc.cli.console import lenient_output
 from mnist_fc.cli.options import join_inputs
@@ -11,6 +12,7 @@ from mnist_fc.cli.parser import build_parser
 from mnist_fc.config import ConfigError
 from mnist_fc.data.mnist import DataError
 from mnist_fc.drawing.errors import DrawingError
+from mnist_fc.files import printable
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.runs.layout import RunsError
 from mnist_fc.sweep.errors import SweepError
@@ -56,7 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    parsed = build_parser().parse_args(join_inputs(sys.argv[1:] if arguments is None else arguments))
+    given = join_inputs(sys.argv[1:] if arguments is None else arguments)
+    try:
+        parsed = build_parser().parse_args(given)
+    except SystemExit as ending:
+        if ending.code:
+            _explain_dashes(given)
+        raise
     try:
         code: int = parsed.command(parsed)
         return code
@@ -65,3 +73,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _explain_dashes(arguments: Sequence[str]) -> None:
+    """Print how to write the names of files that begin with a dash, which are taken for options."""
+    for argument in takewhile(lambda argument: argument != "--", arguments):
+        if argument.startswith("-") and argument != "-" and os.path.lexists(argument):
+            name = printable(argument)
+            print(f"{name} is taken for an option; if you mean the file, write {os.path.join(os.curdir, name)}", file=sys.stderr)

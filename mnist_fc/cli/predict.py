@@ -3,6 +3,7 @@
 import argparse
 import glob
 import os
+import re
 import sys
 from collections.abc import Sequence
 from itertools import chain
@@ -57,7 +58,7 @@ def run_predict(parsed: argparse.Namespace) -> int:
     exit_code = 0
     for picture in pictures:
         try:
-            rgba = load_picture(picture)
+            rgba = _loaded(picture)
             found = _found(reader, rgba, picture)
             readings = _readings(reader, rgba, found)
         except DrawingError as error:
@@ -100,10 +101,23 @@ def _readings(reader: Reader, rgba: np.ndarray, found: Sequence[FoundDigit]) -> 
 
 
 def _expanded(argument: str) -> Sequence[str]:
-    """Return the files that an argument names. Where the shell did not expand a pattern such as *.png, this does."""
+    """Return the files that an argument names. Where the shell did not expand ~, or a pattern such as *.png, this does."""
     if os.path.lexists(argument):
         return [argument]
-    return sorted(glob.glob(argument)) or [argument]
+    return sorted(glob.glob(os.path.expanduser(argument), recursive=True)) or [argument]
+
+
+def _loaded(picture: str) -> np.ndarray:
+    """Return the picture in a file, uint8 (H, W, 4). Raises DrawingError as `load_picture` does, and for what names no file."""
+    if not os.path.lexists(picture):
+        name = printable(picture)
+        if not picture:
+            raise DrawingError("the name of a picture is empty; name its file")
+        if re.match(r"(https?|ftp)://", picture, re.IGNORECASE):
+            raise DrawingError(f"{name} is a web address; download the picture first")
+        if glob.has_magic(picture):
+            raise DrawingError(f"no file matches {name}")
+    return load_picture(picture)
 
 
 def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]:

@@ -64,10 +64,57 @@ def test_sheet_on_a_table_is_read_as_a_photograph(folder: Path, capsys: pytest.C
     assert out[0].startswith(f"photo.png: {photo.digits[0].label} (")
 
 
-def test_pattern_without_a_file_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, err = lines_of(["*.jpg", "a.png"], capsys, code=2)
-    assert err == ["error: the picture *.jpg does not exist"]
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("*.jpg", "no file matches *.jpg"),
+        ("**/z?.png", "no file matches **/z?.png"),
+        ("~/[z].png", "no file matches ~/[z].png"),
+        ("~/z.png", "the picture ~/z.png does not exist"),
+        ("z.png", "the picture z.png does not exist"),
+        ("", "the name of a picture is empty; name its file"),
+        ("https://example.org/a.png", "https://example.org/a.png is a web address; download the picture first"),
+        ("HTTP://example.org/?a=*", "HTTP://example.org/?a=* is a web address; download the picture first"),
+    ],
+)
+def test_name_without_a_file_is_explained_and_others_are_read(
+    folder: Path, name: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, err = lines_of([name, "a.png"], capsys, code=2)
+    assert err == [f"error: {message}"]
     assert len(out) == 1
+
+
+def test_home_folder_and_subfolders_are_expanded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "in" / "deep").mkdir(parents=True)
+    Path("a.png").rename("in/a.png")
+    Path("b.png").rename("in/deep/b.png")
+    monkeypatch.setenv("HOME" if os.name == "posix" else "USERPROFILE", str(folder))
+    for pattern, names in (
+        ("**/?.png", ["in/a.png", "in/deep/b.png"]),
+        ("~/in/?.png", [f"{folder}/in/a.png"]),
+        ("~/in/a.png", [f"{folder}/in/a.png"]),
+    ):
+        out, _ = lines_of([pattern], capsys)
+        assert [line.split(": 7 (")[0] for line in out] == [str(Path(name)) for name in names]
+
+
+@pytest.mark.parametrize("name", ["-7.png", "-h.png", "--json.png", "-"])
+@pytest.mark.parametrize("others", [[], ["a.png"]])
+def test_file_named_like_an_option_can_be_read(
+    folder: Path, name: str, others: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy("b.png", name)
+    if name != "-":  # which no command takes for an option
+        with pytest.raises(SystemExit):
+            main(["predict", name, *others])
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error == f"{name} is taken for an option; if you mean the file, write {os.path.join('.', name)}"
+    for arguments in ([os.path.join(".", name), *others], ["--", name, *others]):
+        out, _ = lines_of(arguments, capsys)
+        assert f"{name}: 7 (" in out[0]
 
 
 def test_each_unreadable_file_is_named_and_the_others_are_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
