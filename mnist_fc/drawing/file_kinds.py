@@ -41,6 +41,12 @@ STILL = "give a photograph or a still of it"
 NO_PICTURE = "give a picture, such as PNG or JPEG"
 DOWNLOAD = "download the picture itself"
 
+TGA = (
+    rb".\x00[\x02\x03\x0a\x0b]\x00{5}.{8}[\x08\x0f\x10\x18\x20][\x00-\x3f]"
+    rb"|.\x01[\x01\x09].{4}[\x0f\x10\x18\x20].{8}\x08[\x00-\x3f]"
+)
+"""The header of a TGA file, which has no signature: without a palette, or with one."""
+
 OTHERS = (
     (rb".{4}ftyp(?:.{4}){0,30}?(?:hei[cxms]|hev[cxms]|mif1|msf1)", "a HEIC photograph", "open it and save it as JPEG"),
     (rb".{4}ftypcrx |II\*\x00.{4}CR|FUJIFILMCCD-RAW|IIU\x00|IIR[OS]", "a camera's raw file", "export it as JPEG"),
@@ -51,9 +57,13 @@ OTHERS = (
     (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document", "take a picture of the page"),
     (rb"8BPS", "a Photoshop file", SAVE),
     (rb"gimp xcf ", "a GIMP file", SAVE),
-    (rb"\x00\x00[\x01\x02]\x00", "an icon", SAVE),
+    (rb"\x00\x00[\x01\x02]\x00(?!\x00\x00)|icns", "an icon", SAVE),
     (rb"AT&TFORM", "a DjVu document", "take a picture of the page"),
-    (rb"qoif|\x76\x2f\x31\x01|#\?RADIANCE|DDS |SIMPLE {2}=|\x0a[\x00-\x05]\x01", "a picture of a format that is not read", SAVE),
+    (
+        rb"qoif|\x01\xda[\x00\x01][\x01\x02]|\x76\x2f\x31\x01|#\?RADIANCE|DDS |SIMPLE {2}=|\x0a[\x00-\x05]\x01",
+        "a picture of a format that is not read",
+        SAVE,
+    ),
     (rb".{128}DICM", "a DICOM picture", SAVE),
     (
         rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|mimetype|docProps/|word/|ppt/|xl/)",
@@ -67,6 +77,7 @@ OTHERS = (
     (rb"version https://git-lfs", "a pointer of Git LFS", "fetch the file with git lfs pull"),
     (rb"\x7fELF|MZ|\xca\xfe\xba\xbe|\xcf\xfa\xed\xfe|#!", "a program", NO_PICTURE),
     (rb".{0,1000}?%PDF-", "a PDF document", "take a picture of the page"),
+    (TGA, "a TGA picture", SAVE),
 )
 """Files that are not read: what they begin with, what they are, and what to do. The first that matches counts."""
 

@@ -184,7 +184,9 @@ def _strip_bytes(picture: TiffImageFile) -> int:
 
 def _too_large(name: str, size: tuple[int, int], form: str, most: int) -> DrawingError:
     limit = f"{most / 1e6:.3g} million" if most >= 10**6 else f"{most:,}"
-    return DrawingError(f"{name} has {size[0]} x {size[1]} pixels; such {form} files may have at most {limit}")
+    fits_jpeg = size[0] * size[1] <= min(MAX_WORK, 2 * (Image.MAX_IMAGE_PIXELS or MAX_WORK))  # Pillow refuses twice its limit
+    advice = "make it smaller, or save it as a JPEG that is not progressive" if fits_jpeg else "make it smaller"
+    return DrawingError(f"{name} has {size[0]} x {size[1]} pixels; such {form} files may have at most {limit}; {advice}")
 
 
 def _orientation(exif: Callable[[], Image.Exif]) -> int:

@@ -248,8 +248,22 @@ def test_photograph_held_at_full_size_is_bounded(is_progressive: bool) -> None:
     large = photograph.replace(size, b"\x11\x08" + (4200).to_bytes(2, "big") * 2)
     if not is_progressive:  # the first scan is of one component, so that the decoder must wait for the others
         large = large.replace(b"\xff\xda\0\x0c\3", b"\xff\xda\0\x0c\1")
-    with pytest.raises(DrawingError, match=r"4200 x 4200 pixels; such JPEG files may have at most 12\.\d million"):
+    limit = r"4200 x 4200 pixels; such JPEG files may have at most 12\.\d million; make it smaller, or save it as a JPEG that"
+    with pytest.raises(DrawingError, match=limit):
         load(large)
+
+
+def test_too_large_picture_is_read_once_it_is_saved_as_advised() -> None:
+    large = Image.new("1", (9000, 9000))
+    with pytest.raises(DrawingError, match=r"such PNG files .*; make it smaller, or save it as a JPEG that is not progressive"):
+        load(content_of(large, "PNG"))
+    load(content_of(large, "JPEG", progressive=False))
+
+
+def test_picture_too_large_for_every_kind_is_to_be_made_smaller() -> None:
+    side = (16_382).to_bytes(3, "little")
+    with pytest.raises(DrawingError, match=r"such WEBP files may have at most \S+ million; make it smaller$"):
+        load(b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + side * 2 + b"VP8 \0\0\0\0")
 
 
 def box(brand: bytes, *others: bytes) -> bytes:
@@ -279,6 +293,7 @@ NAMED = {
     "zip": (b"PK\3\4" + bytes(26) + b"seven.png", "an archive", "unpack it first"),
     "word": (b"PK\3\4" + bytes(26) + b"[Content_Types].xml", "an office document", "screenshot"),
     "raw": (b"II*\0\x10\0\0\0CR\2\0" + bytes(40), "a camera's raw file", "export it as JPEG"),
+    "icon": (b"\0\0\1\0\1\0\x10\x10\0\0\1\0\x20\0" + bytes(40), "an icon", "save it as PNG"),
     "photoshop": (b"8BPS\0\1" + bytes(40), "a Photoshop file", "save it as PNG"),
     "mac": (b"\0\5\x16\7" + bytes(40), "a Mac's companion", "without ._"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS", "git lfs pull"),
@@ -301,6 +316,14 @@ def test_file_is_named_for_what_it_is(tmp_path: Path, kind: str) -> None:
         assert message.startswith(f"{name} is {what}")
         assert advice in message
         assert len(message.split()) <= 20
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA"])
+@pytest.mark.parametrize("compression", [None, "tga_rle"])
+def test_tga_is_named_though_it_has_no_signature(mode: str, compression: str | None) -> None:
+    content = content_of(Image.new(mode, (40, 30), 1), "TGA", compression=compression, id_section=b"seven")
+    with pytest.raises(DrawingError, match="this file is a TGA picture; open it and save it as PNG or JPEG"):
+        load(content)
 
 
 @pytest.mark.parametrize("form", KINDS)
