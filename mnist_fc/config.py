@@ -8,6 +8,7 @@ import json
 import math
 import re
 import reprlib
+import string
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -258,20 +259,24 @@ def format_value(value: Any) -> str:
 
 
 def split_sizes(text: str) -> list[str]:
-    """Return the parts of layer sizes, however a person separates them: 64,64 or 64x64, 64-64, 64;64 and 64 64."""
-    return re.split(r"\s*[,;]\s*|(?<=\d)\s*[-x\u00d7*/]\s*(?=\d)|\s+", text.strip())
+    """Return the parts of layer sizes, however a person separates them: 64,64 or 64x64, 64-64, 64;64, 64 64 and [64, 64]."""
+    return re.split(r"\s*[,;]\s*|(?<=\d)\s*[-x\u00d7*/]\s*(?=\d)|\s+", text.strip(f"[](),;{string.whitespace}"))
 
 
 def to_number(text: str) -> Any:
     """Return `text` as a number, or unchanged if it is not one, so that a later check can report it.
 
-    A comma is understood where it can only be a decimal comma: 0,001 and 2,5 but not 1,000.
+    A comma is understood where it can only be a decimal comma: 0,001 and 2,5 but not 1,000. So are thousands that spaces or
+    apostrophes separate: 1 024.
     """
-    if re.fullmatch(r"[+-]?(0+,\d+|\d+,(\d{1,2}|\d{4,}))([eE][+-]?\d+)?", text.strip(), re.ASCII):
-        text = text.replace(",", ".")
+    written = text.strip()
+    if re.fullmatch(r"[+-]?(0*,\d+|\d+,(\d{1,2}|\d{4,}))([eE][+-]?\d+)?", written, re.ASCII):
+        written = written.replace(",", ".")
+    elif re.fullmatch(r"[+-]?\d{1,3}([ \u00a0\u2009\u202f'\u2019])\d{3}(\1\d{3})*", written, re.ASCII):
+        written = re.sub(r"[^\d+-]", "", written)
     for kind in (int, float):
         try:
-            return kind(text)
+            return kind(written)
         except ValueError:
             continue
     return text

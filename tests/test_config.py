@@ -249,10 +249,42 @@ def test_steps_are_counted_with_the_validation_images_that_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("0,001", 0.001), ("0,5", 0.5), ("2,5", 2.5), ("-0,5", -0.5), ("1,5e-3", 0.0015), ("00,125", 0.125)]
+    ("text", "number"),
+    [
+        ("0,001", 0.001),
+        (",001", 0.001),
+        (",5", 0.5),
+        ("0,5", 0.5),
+        ("2,5", 2.5),
+        ("-0,5", -0.5),
+        ("1,5e-3", 0.0015),
+        ("00,125", 0.125),
+    ],
 )
 def test_a_decimal_comma_without_doubt_is_understood(text: str, number: float) -> None:
     assert parse_value("learning_rate", text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1 024", 1024),
+        ("1\u00a0024", 1024),
+        ("1\u202f024", 1024),
+        ("1'024", 1024),
+        ("-12 345 678", -12345678),
+        (" 1\u2019024 ", 1024),
+    ],
+)
+def test_separated_thousands_are_understood(text: str, number: int) -> None:
+    assert parse_value("batch_size", text) == number
+
+
+@pytest.mark.parametrize("text", ["1 02", "10 24", "1024 128", "1 024'128", "1 024.5", "1  024"])
+def test_several_numbers_are_not_taken_for_one(text: str) -> None:
+    assert parse_value("batch_size", text) == text
+    with pytest.raises(ConfigError):
+        TrainConfig(batch_size=parse_value("batch_size", text))
 
 
 @pytest.mark.parametrize(
@@ -263,7 +295,25 @@ def test_a_comma_in_doubt_is_rejected_with_advice(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["64,32", "64, 32", "64x32", "64 x 32", "64\u00d732", "64;32", "64; 32", "64 32", "64-32", " 64,32 "]
+    "text",
+    [
+        "64,32",
+        "64, 32",
+        "64x32",
+        "64 x 32",
+        "64\u00d732",
+        "64;32",
+        "64; 32",
+        "64 32",
+        "64-32",
+        " 64,32 ",
+        "[64,32]",
+        "[64, 32]",
+        "(64 32)",
+        "64,32,",
+        "(64, 32,)",
+        "[64x32] ",
+    ],
 )
 def test_layer_sizes_may_be_separated_in_every_usual_way(text: str) -> None:
     assert parse_value("hidden_sizes", text) == (64, 32)
