@@ -40,6 +40,16 @@ def test_numbers_of_a_line_and_lines_are_told_apart(tmp_path: Path, capsys: pyte
     assert json.loads(capsys.readouterr().out)["lines"] == ["27 53", "24 07"]
 
 
+@pytest.mark.parametrize("length", [13, 30])
+def test_number_longer_than_a_drawing_may_be_is_read_whole(
+    tmp_path: Path, length: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, number = str(tmp_path / "long.png"), ("2705341" * length)[:length]
+    Image.fromarray(sheet(number)).save(path)
+    assert main(["predict", path]) == 0
+    assert capsys.readouterr().out == f"{path}: {number}\n"
+
+
 def test_picture_with_nothing_like_a_digit_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(tmp_path / "grids.png")
     rgba = np.full((200, 700, 4), 255, np.uint8)
