@@ -43,7 +43,7 @@ def atomic_write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         with part.open("xb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         _replace(part, path)
     except BaseException:
         with suppress(FileNotFoundError):  # it could not be created
@@ -71,11 +71,27 @@ def _replace(part: Path, path: Path) -> None:
         seconds *= 2
 
 
+def sync(descriptor: int) -> None:
+    """Put what was written to an open file on disk. Raises OSError if the disk fails or is full.
+
+    Does nothing where the file system does not support it, as some network shares and mounts of cloud storage do not.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not is_sync_unsupported(error):
+            raise
+
+
+def is_sync_unsupported(error: OSError) -> bool:
+    """Return whether the error of a sync means that the file system has no such thing, and not that the disk fails."""
+    return error.errno in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+
+
 def _sync_folder(folder: Path) -> None:
     """Put the names in `folder` on disk: without that a power failure may undo a replacement.
 
-    Does nothing where the system does not support it: Windows opens no folders, some network file systems do not sync them, and
-    a folder may be writable but not readable.
+    Does nothing where the system does not support it: Windows opens no folders, and a folder may be writable but not readable.
     """
     if os.name == "nt":
         return
@@ -84,10 +100,7 @@ def _sync_folder(folder: Path) -> None:
     except PermissionError:
         return
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
-            raise
+        sync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -5,7 +5,7 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -39,6 +39,18 @@ def not_root(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+def fail_to_sync(monkeypatch: pytest.MonkeyPatch, code: int, fails: Callable[[int], bool]) -> None:
+    """Let every sync of a file whose mode `fails` raise an OSError with this code."""
+    sync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if fails(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
 
 
 # Writing
@@ -89,18 +101,29 @@ def test_a_folder_that_fails_to_sync_has_the_new_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, is_reported: bool
 ) -> None:
     """Some network file systems do not sync folders, which is no error; a failing disk is one."""
-    sync = os.fsync
-
-    def fail_for_folders(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(code, os.strerror(code))
-        sync(descriptor)
-
     (tmp_path / "a").write_bytes(b"old")
-    monkeypatch.setattr(os, "fsync", fail_for_folders)
+    fail_to_sync(monkeypatch, code, stat.S_ISDIR)
     with pytest.raises(OSError, match=os.strerror(code)) if is_reported else contextlib.nullcontext():
         atomic_write(tmp_path / "a", lambda file: file.write(b"new"))
     assert (tmp_path / "a").read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_that_syncs_nothing_has_the_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    fail_to_sync(monkeypatch, code, lambda mode: True)
+    atomic_write(tmp_path / "a", lambda file: file.write(b"new"))
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_a_file_that_fails_to_sync_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    fail_to_sync(monkeypatch, code, stat.S_ISREG)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        atomic_write(tmp_path / "a", lambda file: file.write(b"new"))
+    assert (tmp_path / "a").read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 

@@ -200,7 +200,10 @@ class RunStore:
         """Remove a folder for good. What a killed process leaves of it is not a run, and is removed the next time."""
         try:
             with suppress(FileNotFoundError, NotADirectoryError):  # another process was first, or it never existed
-                path.rename(self.path / f"{REMOVED_PREFIX}{secrets.token_hex(8)}")
+                try:
+                    path.rename(self.path / f"{REMOVED_PREFIX}{secrets.token_hex(8)}")
+                except OSError:  # some mounts of cloud storage rename no folders
+                    _remove_in_place(path)
             for removed in self.path.glob(f"{REMOVED_PREFIX}*"):
                 if removed.is_symlink():
                     removed.unlink()
@@ -208,6 +211,15 @@ class RunStore:
                     shutil.rmtree(removed, ignore_errors=True)
         except OSError as error:
             raise RunsError(f"{path} cannot be removed: {error}") from None
+
+
+def _remove_in_place(path: Path) -> None:
+    """Remove a folder where it is, its config first: what a killed process leaves of it is then not a run. Raises OSError."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        (path / CONFIG_NAME).unlink(missing_ok=True)
+        shutil.rmtree(path)
 
 
 def _is_run(path: Path, name: str) -> bool:

@@ -6,7 +6,6 @@ Every write appends to a file or replaces one atomically, so a folder can be rea
 import csv
 import io
 import math
-import os
 import secrets
 import shutil
 import time
@@ -21,7 +20,7 @@ import numpy as np
 from mnist_fc.analysis.diagnosis import outcome_word
 from mnist_fc.config import TrainConfig, preset_of
 from mnist_fc.data.lesson import Lesson
-from mnist_fc.files import atomic_write
+from mnist_fc.files import atomic_write, sync
 from mnist_fc.network import checkpoint
 from mnist_fc.records import (
     EndRecord,
@@ -254,7 +253,7 @@ class RunFolder:
 
     def _sync(self) -> None:
         with (self.path / METRICS_NAME).open("ab") as file:
-            os.fsync(file.fileno())
+            sync(file.fileno())
         self._synced_at = time.monotonic()
 
     def _report(self, end: EndRecord | None) -> None:

@@ -1,5 +1,6 @@
 """store.py: listing, evicting, deleting and restoring runs."""
 
+import errno
 import json
 import os
 import time
@@ -197,6 +198,20 @@ def test_the_next_removal_finishes_a_killed_one(full: RunStore) -> None:
     (full.path / ".removed-x" / "step-000000.ckpt").write_bytes(b"x")
     full.delete("2026-01-01")
     assert not (full.path / ".removed-x").exists()
+
+
+def test_a_mount_that_renames_no_folders_takes_new_runs(full: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    full.delete("2026-01-02")
+    monkeypatch.setattr(os, "rename", refuse)
+    for limit in (2.0, 0.9):
+        bounded(full, limit).create(CONFIG).close()
+        assert full.deleted() == []
+    assert "2026-01-01" not in ids(full)
+    assert "2026-01-03" in ids(full)
+    assert not (full.path / "2026-01-01").exists()
 
 
 def test_the_limit_holds_for_one_run_that_would_exceed_it(tmp_path: Path, small: Mnist) -> None:

@@ -1,5 +1,6 @@
 """writer.py: what a run leaves on disk, how it resumes, and what it reports when it cannot be written."""
 
+import errno
 import os
 import re
 import subprocess
@@ -283,6 +284,19 @@ def test_an_unwritable_store_is_named_with_a_remedy(tmp_path: Path, new_run: New
             new_run(store, CONFIG)
         assert str(store) in str(caught.value)
         assert "--runs-dir or MNIST_FC_RUNS" in str(caught.value)
+
+
+def test_a_file_system_that_syncs_nothing_keeps_the_run(
+    tmp_path: Path, new_run: NewRun, records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    folder = new_run(tmp_path, CONFIG)
+    for record in records:
+        folder.write(record)
+    assert read_run(folder.path).end is not None
 
 
 def test_a_full_disk_is_reported_and_the_run_stays_readable(tmp_path: Path, new_run: NewRun, records: list[Record]) -> None:
