@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
@@ -15,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from mnist_fc.files import open_regular_file
+from mnist_fc.files import is_sync_unsupported, open_regular_file
 from mnist_fc.sweep.errors import DAMAGED, SweepError
 from mnist_fc.sweep.space import SWEEPS_VARIABLE
 
@@ -56,7 +57,7 @@ def open_storage(address: str, to_write: bool = False) -> Iterator[BaseStorage]:
     """Open the storage at an address, and close it afterwards. Raises SweepError if it cannot be opened or fails later."""
     name = without_password(address)
     try:
-        storage = _open_storage(address, to_write)
+        storage = _open_storage(_with_usual_scheme(address), to_write)
     except ImportError as error:
         driver = getattr(error.__cause__, "name", None) or error
         raise SweepError(f"the storage {name} needs the package {driver}, which is not installed") from None
@@ -82,7 +83,7 @@ def _open_storage(address: str, to_write: bool) -> BaseStorage:
         _reject_foreign_file(file, is_journal="://" not in address)
     if "://" not in address:
         # Optuna's default lock is a symbolic link, which many shares refuse. Both have one name, so they exclude each other.
-        return JournalStorage(JournalFileBackend(address, JournalFileOpenLock(address)))
+        return JournalStorage(_JournalFile(address, JournalFileOpenLock(address)))
     if address.startswith("redis"):
         raise ValueError("Optuna unpickles what it finds there, which could run code")
     engine = {"connect_args": {"timeout": LOCK_SECONDS}} if file else {"pool_pre_ping": True}
@@ -98,18 +99,45 @@ def _open_storage(address: str, to_write: bool) -> BaseStorage:
                 raise
 
 
+class _JournalFile(JournalFileBackend):
+    """An Optuna journal, also where the file system cannot sync. Other errors of writing are raised as the storage's."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append entries to the file."""
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            if not is_sync_unsupported(error):  # the sync comes last, so everything has been written
+                raise StorageInternalError(str(error)) from error
+
+
+def _with_usual_scheme(address: str) -> str:
+    """Return an address with its scheme as SQLAlchemy wants it: in lower case, and not "postgres", as many hosts call it."""
+    scheme, separator, rest = address.partition("://")
+    return re.sub(r"^postgres\b", "postgresql", scheme.lower()) + separator + rest if separator else address
+
+
 def _check_address(address: str, file: Path | None) -> None:
-    """Raise ValueError for an address that most likely means a SQLite file and does not name one."""
+    """Raise ValueError for an address of a database in memory, or that most likely means a SQLite file and names none."""
     scheme, _, rest = address.partition(":")
     path = rest.lstrip("/")
     if "://" not in address:
-        if re.fullmatch(r"[a-z]\w+(\+\w+)?", scheme) and rest:
+        if re.fullmatch(r"[A-Za-z]\w+(\+\w+)?", scheme) and rest:
             slash = "/" if rest.startswith("/") else ""
             raise ValueError(f"an address begins like sqlite:///{slash}{path}, and a journal file may not be called {scheme}:")
         if file and _is_sqlite(file):
             raise ValueError(f"a SQLite file is named sqlite:///{address}, and a path alone names a journal file")
     elif scheme.partition("+")[0] == "sqlite" and not rest.startswith("///") and path:
         raise ValueError(f"three slashes come before a file's path, and four before one from the root: sqlite:///{path}")
+    elif _is_in_memory(address):
+        raise ValueError("it is only in memory, so its trials would be lost at the end; name a file, such as sqlite:///sweeps.db")
+
+
+def _is_in_memory(address: str) -> bool:
+    """Return whether SQLite would keep the database at an address in memory, or in a file that it removes at the end."""
+    url = make_url(address)
+    is_named = (url.database or "").removeprefix("file:") not in ("", ":memory:")
+    return url.get_backend_name() == "sqlite" and (not is_named or "memory" in url.query.get("mode", ""))
 
 
 def _is_sqlite(file: Path) -> bool:
@@ -156,7 +184,7 @@ def _file_of(address: str) -> Path | None:
 
 def is_file_missing(address: str) -> bool:
     """Return whether an address names a file that does not exist."""
-    file = _file_of(address)
+    file = _file_of(_with_usual_scheme(address))
     return file is not None and not file.exists()
 
 

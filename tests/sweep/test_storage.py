@@ -1,5 +1,8 @@
 """Addresses of storages, files that no sweep made, and storages that fail."""
 
+import contextlib
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -44,6 +47,7 @@ def test_errors_show_addresses_without_their_password(small: Mnist, address: str
         ("new.db", "a SQLite file is named sqlite:///new.db"),
         ("made.study", "a SQLite file is named sqlite:///made.study"),
         ("sqlite:/data/x.db", "an address begins like sqlite:////data/x.db"),
+        ("SQLite:x.db", "an address begins like sqlite:///x.db"),
         ("sqlite:x.db", "an address begins like sqlite:///x.db"),
         ("sqlite://data/x.db", "three slashes come before a file's path, .*: sqlite:///data/x.db"),
         ("sqlite3:///x.db", "that kind of database is unknown; a SQLite file is named sqlite:///sweeps.db"),
@@ -57,6 +61,37 @@ def test_an_address_that_means_a_sqlite_file_is_corrected(
     with pytest.raises(SweepError, match=advice):
         run_sweep(address, small)
     assert [path.name for path in tmp_path.iterdir()] == ["made.study"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "sqlite://",
+        "sqlite:///",
+        "SQLITE://",
+        "sqlite:///:memory:",
+        "sqlite+pysqlite:///:memory:",
+        "sqlite:///file:a?mode=memory&uri=true",
+    ],
+)
+def test_a_database_in_memory_is_rejected_before_training(
+    tmp_path: Path, small: Mnist, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SweepError, match=r"it is only in memory, so its trials would be lost .* sqlite:///sweeps\.db"):
+        next(sweep(config_for(address), small))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_scheme_of_an_address_may_be_in_any_case(tmp_path: Path, small: Mnist) -> None:
+    run_sweep(f"SQLite:///{tmp_path}/u.db", small, num_runs=1)
+    assert len(trials(f"sqlite:///{tmp_path}/u.db", "rates")) == len(trials(f"SQLITE:///{tmp_path}/u.db", "rates")) == 1
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgres+psycopg2", "Postgresql"])
+def test_usual_names_of_postgresql_are_understood(small: Mnist, scheme: str) -> None:
+    with pytest.raises(SweepError, match="needs the package psycopg2?, which is not installed"):
+        run_sweep(f"{scheme}://me:secret@127.0.0.1:9/db", small)
 
 
 def test_a_study_of_another_optuna_is_reported_in_one_line(tmp_path: Path, storage: str, small: Mnist) -> None:
@@ -78,6 +113,20 @@ def test_a_journal_needs_no_symbolic_links(tmp_path: Path, small: Mnist, monkeyp
     monkeypatch.setattr("os.symlink", refuse)
     run_sweep(str(tmp_path / "study.journal"), small)
     assert studies(str(tmp_path / "study.journal"))
+
+
+@pytest.mark.parametrize(("code", "is_reported"), [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
+def test_a_journal_needs_a_sync_only_where_there_is_one(
+    tmp_path: Path, small: Mnist, monkeypatch: pytest.MonkeyPatch, code: int, is_reported: bool
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    path = str(tmp_path / "study.journal")
+    with pytest.raises(SweepError, match=os.strerror(code)) if is_reported else contextlib.nullcontext():
+        run_sweep(path, small, num_runs=1)
+        assert len(trials(path, "rates")) == 1
 
 
 @pytest.mark.parametrize("address", ["sqlite:///{}", "{}"])
