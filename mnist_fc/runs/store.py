@@ -3,7 +3,6 @@
 Deleted runs stay in .deleted until the next run begins, so that they can be restored.
 """
 
-import math
 import os
 import re
 import secrets
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fc.config import TrainConfig
+from mnist_fc.config import TrainConfig, comma_hint, to_number
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.network.checkpoint import CONFIG_NAME
 from mnist_fc.runs.layout import MAX_NUMBER, RunsError, bytes_of, bytes_on_disk, fingerprint, read_metadata, write_metadata
@@ -40,14 +39,11 @@ def runs_dir(path: str | Path | None = None) -> Path:
 
 def limit_bytes() -> float:
     """Return the store's limit by the environment variable MNIST_FC_RUNS_GB, or the default. Raises RunsError."""
-    text = os.environ.get(LIMIT_VARIABLE) or DEFAULT_LIMIT_GB
-    try:
-        limit = float(text) * 1e9
-    except ValueError:
-        limit = math.nan
-    if not limit > 0:
-        raise RunsError(f"{LIMIT_VARIABLE} is {text!r}; it must be a number of gigabytes above 0")
-    return limit
+    text = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_GB)
+    limit = to_number(text)
+    if not isinstance(limit, (int, float)) or not limit > 0:
+        raise RunsError(f"{LIMIT_VARIABLE} is {text!r}; it must be a number of gigabytes above 0{comma_hint(text)}")
+    return float(min(limit, 1e9)) * 1e9  # as good as no limit, and not too large for a float
 
 
 @dataclass(frozen=True)

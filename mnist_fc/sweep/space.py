@@ -115,7 +115,10 @@ class ParkedTrial:
 
 
 def parse_space(texts: Sequence[str]) -> Space:
-    """Parse texts like `learning-rate=1e-4..1e-2`, `batch-size=64,128` or `hidden-sizes=256,500-500`. Raises ConfigError."""
+    """Parse texts like `learning-rate=1e-4..1e-2`, `batch-size=64,128` or `hidden-sizes=256,500-500`. Raises ConfigError.
+
+    A semicolon may separate numbers and words too, as in `learning-rate=0,001;0,01`.
+    """
     space: dict[str, Values | Interval] = {}
     for text in texts:
         written, equals, values = text.partition("=")
@@ -129,16 +132,20 @@ def parse_space(texts: Sequence[str]) -> Space:
         if dots:
             space[name] = Interval(parse_space_value(name, low), parse_space_value(name, high))
         else:
-            space[name] = Values(tuple(parse_space_value(name, value) for value in values.split(",")))
+            # A semicolon separates values where commas are decimal; in layer sizes it separates layers.
+            separator = ";" if ";" in values and not isinstance(FIELDS.get(name), LayerSizes) else ","
+            space[name] = Values(tuple(parse_space_value(name, value) for value in values.split(separator)))
             _check_decimal_commas(name, values)
     return check_space(space)
 
 
 def _check_decimal_commas(name: str, values: str) -> None:
-    """Raise ConfigError for one number with a decimal comma, such as 0,001, which would be the list of 0 and 1."""
+    """Raise ConfigError for numbers with decimal commas, such as 0,001 or 0,001,0,01: they would be the list of 0 and 1."""
     limit = FIELDS.get(name)
-    if isinstance(limit, Range) and limit.kind is float and re.fullmatch(r"\s*0+,\d+\s*", values):
-        raise ConfigError(f"{name} is {values.strip()!r}; commas separate values, so write decimals with a point")
+    if isinstance(limit, Range) and limit.kind is float and re.fullmatch(r"(\s*0+,\d+\s*(,(?!$)|$))+", values):
+        raise ConfigError(
+            f"{name} is {values.strip()!r}; commas separate values, so write decimals with a point, or a semicolon between values"
+        )
 
 
 def best_trial(records: Sequence[TrialRecord]) -> TrialRecord | None:

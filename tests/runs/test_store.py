@@ -310,12 +310,16 @@ def test_the_stores_path_falls_back_to_the_environment_then_runs(monkeypatch: py
 
 def test_the_limit_falls_back_to_two_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert limit_bytes() == 2e9
-    monkeypatch.setenv("MNIST_FC_RUNS_GB", "0.5")
-    assert limit_bytes() == 5e8
+    for text in ("0.5", "0,5", " 5e-1 "):
+        monkeypatch.setenv("MNIST_FC_RUNS_GB", text)
+        assert limit_bytes() == 5e8
     for text in ("much", "0", "-1", "nan"):
         monkeypatch.setenv("MNIST_FC_RUNS_GB", text)
         with pytest.raises(RunsError, match=f"MNIST_FC_RUNS_GB is '{text}'; it must be a number of gigabytes above 0"):
             limit_bytes()
+    monkeypatch.setenv("MNIST_FC_RUNS_GB", "1,000")
+    with pytest.raises(RunsError, match="above 0; use no comma, and a point for decimals"):
+        limit_bytes()
 
 
 def test_checkpoints_in_the_store_hold_only_tensors(full: RunStore) -> None:

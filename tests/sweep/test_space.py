@@ -35,6 +35,14 @@ class TestParseSpace:
             "num_epochs": Interval(5, 20),
         }
 
+    def test_decimal_commas_are_understood_where_commas_separate_nothing(self) -> None:
+        assert parse_space(["learning-rate=0,001;0,01", "dropout=0,1..0,5", "activation=relu; tanh", "hidden-sizes=64;32"]) == {
+            "learning_rate": Values((0.001, 0.01)),
+            "dropout": Interval(0.1, 0.5),
+            "activation": Values(("relu", "tanh")),
+            "hidden_sizes": Values(((64, 32),)),
+        }
+
     @given(data=st.data(), names=st.sets(st.sampled_from(VARIABLE), min_size=1), dash=st.sampled_from("-_"))
     def test_any_space_in_range_survives_being_written(self, data: st.DataObject, names: set[str], dash: str) -> None:
         texts, expected = [], {}
@@ -65,6 +73,9 @@ class TestParseSpace:
             ("learning-rate=", "learning_rate is ''; it must be a number from 1e-05 to 1"),
             ("learning-rate=0.1,", "learning_rate is ''"),
             ("learning-rate=0,001", "learning_rate is '0,001'; commas separate values, so write decimals with a point"),
+            ("weight-decay=0,1,0,2", "or a semicolon between values"),
+            ("learning-rate=0,001,0,01", "commas separate values"),
+            ("learning-rate=1,000;2,000", "learning_rate is '1,000'"),
             ("weight-decay=0,1", "weight_decay is '0,1'; commas separate values"),
             ("learning-rate=2", "learning_rate is 2; it must be a number from 1e-05 to 1"),
             ("learning-rate=nan..1", "learning_rate is nan; it must be a number"),

@@ -90,7 +90,7 @@ def test_the_scheme_of_an_address_may_be_in_any_case(tmp_path: Path, small: Mnis
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgres+psycopg2", "Postgresql"])
 def test_usual_names_of_postgresql_are_understood(small: Mnist, scheme: str) -> None:
-    with pytest.raises(SweepError, match="needs the package psycopg2?, which is not installed"):
+    with pytest.raises(SweepError, match=r"needs the package psycopg2?, which is not installed"):
         run_sweep(f"{scheme}://me:secret@127.0.0.1:9/db", small)
 
 
