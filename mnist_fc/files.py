@@ -133,3 +133,16 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise OSError(f"it is larger than {max_bytes:,} bytes")
     return content
+
+
+def as_text(head: bytes, *, is_cut: bool) -> str | None:
+    """Return the beginning of a file as text, UTF-16 if it says so, else UTF-8; None if it holds bytes that no text holds.
+
+    A file that `is_cut` may end within a character.
+    """
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = head.decode(encoding, "ignore" if is_cut else "strict")
+    except UnicodeDecodeError:
+        return None
+    return text if all(character.isprintable() or character in "\t\n\v\f\r" for character in text) else None

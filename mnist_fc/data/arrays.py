@@ -56,14 +56,18 @@ def _as_squares(images: np.ndarray, name: str) -> np.ndarray:
 
 def _factor(images: Arrays, source: object) -> int:
     """Return what pixels are multiplied by: 255 if they run from 0 to 1, 1 if from 0 to 255. Both parts have one scale."""
-    low, high, are_whole = 0.0, 0.0, True
+    low, are_whole, highs = 0.0, True, dict.fromkeys(PARTS, 0.0)
     for part in PARTS:
         for rows in _in_blocks(images[part]):
             if rows.dtype.kind == "f" and not np.isfinite(rows).all():
                 raise DataError(f"{source}: x_{part} has values that are not finite numbers")
-            low, high = min(low, float(rows.min())), max(high, float(rows.max()))
+            low, highs[part] = min(low, float(rows.min())), max(highs[part], float(rows.max()))
             are_whole = are_whole and (rows.dtype.kind != "f" or bool((rows == np.rint(rows)).all()))
+    high = max(highs.values())
     if low < 0 or high > 255 or (high > 1 and not are_whole):
+        if low == 0 and min(highs.values()) <= 1 < high <= 255:
+            runs = " and ".join(f"x_{part} from 0 to {highs[part]:.6g}" for part in PARTS)
+            raise DataError(f"{source}: the pixels run in {runs}; give both one scale, 0 to 1 or whole numbers to 255")
         raise DataError(f"{source}: the pixels run from {low:.6g} to {high:.6g}; they must be 0 to 1, or whole numbers to 255")
     return 255 if high <= 1 else 1
 

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from mnist_fc.data.errors import DAMAGE
+from mnist_fc.files import as_text
 
 HEAD_BYTES = 1024
 """The number of first bytes that `kind_of` needs."""
@@ -21,6 +22,7 @@ IDX = re.compile(rb"\0\0[\x08\x09\x0b-\x0e][\1-\4]")
 WANTED = "x_train, y_train, x_test and y_test"
 SAVE_ARRAYS = f"save its arrays as an .npz of {WANTED}"
 UNPACK = "unpack it and give the folder"
+TF_RECORD = "a TFRecord file", f"{SAVE_ARRAYS} (TensorFlow reads it)"
 PICTURES = "a picture", "pictures are no data set: save all of them as an .npz of " + WANTED
 
 _STARTS: tuple[tuple[bytes, str, str], ...] = (
@@ -30,6 +32,9 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"ARROW1", "an Arrow file", f"{SAVE_ARRAYS} (pandas reads it)"),
     (b"\x93NUMPY", "a single array (.npy)", f"one .npz must hold {WANTED}"),
     (b"SQLite format 3\0", "an SQLite database", SAVE_ARRAYS),
+    (b"X\n\0\0\0", "an R file", SAVE_ARRAYS),
+    (b"RDX", "an R file", SAVE_ARRAYS),
+    (GZIP, "gzipped more than once", "unpack it with gzip -d first"),
     (b"\x89PNG", *PICTURES),
     (b"\xff\xd8\xff", *PICTURES),
     (b"GIF8", *PICTURES),
@@ -46,6 +51,13 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the data", "fetch the data with git lfs pull"),
 )
 """First bytes, what a file with them is, and what to do with it."""
+
+_OTHERS = (
+    (re.compile(rb".{4}\0{4}\{\s*\"", re.DOTALL), "a safetensors file", f"{SAVE_ARRAYS} (safetensors.numpy reads it)"),
+    (re.compile(rb".{4}\0{4}.{4}\n", re.DOTALL), *TF_RECORD),
+    (re.compile(rb".{16}(\xde\xc0\xef\xbe|\xbe\xef\xc0\xde)", re.DOTALL), "an LMDB database", f"{SAVE_ARRAYS} (lmdb reads it)"),
+)
+"""Patterns of first bytes, what a file with them is, and what to do with it: first the length of what follows, or zeros."""
 
 _PICKLE = re.compile(rb"\x80[\x02-\x05]|\(*([ldt]p\d\n|[\]}]q|c(numpy|copy_reg|__builtin__|builtins)[a-z_.]*\n)")
 _WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|script|title|meta|\?xml|!--)", re.IGNORECASE)
@@ -65,21 +77,28 @@ def kind_of(head: bytes, name: str = "") -> tuple[str, str] | None:
     for start, what, advice in _STARTS:
         if head.startswith(start):
             return what, advice
+    for pattern, what, advice in _OTHERS:
+        if pattern.match(head):
+            return what, advice
     if head[257:262] == b"ustar":
         return "a tar archive", UNPACK
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return PICTURES
     if _PICKLE.match(head) or re.search(r"\.(pkl|pickle|pt|pth)\b", name.lower()):
         return "a Python pickle, which could run code", f"it is not opened; {SAVE_ARRAYS}"
+    encoding = ""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and (text := as_text(head, is_cut=True)):
+        head, encoding = text.encode(), " as utf-16"
     if _WEB_PAGE.match(head):
         return "a web page, not data", "download the file itself"
     if _TEXT.fullmatch(head):
         if head.lstrip()[:1] in (b"{", b"["):
-            return "JSON text", SAVE_ARRAYS
+            is_named_so = re.search(r"\.(json|ndjson|jsonl)\b", name.lower())
+            return ("JSON text", SAVE_ARRAYS) if is_named_so else ("JSON text, as servers answer with", "download the file again")
         if _TABLE_ROW.match(head):
-            return "a table of text (CSV)", f"{SAVE_ARRAYS} (numpy.loadtxt reads it)"
+            return "a table of text (CSV)", f"{SAVE_ARRAYS} (numpy.loadtxt reads it{encoding})"
         return "a text file, not data", f"wanted is an .npz of {WANTED}"
-    return None
+    return TF_RECORD if re.search(r"\.tfrecords?\b", name.lower()) else None
 
 
 def kind_of_zip(path: Path) -> tuple[str, str] | None:

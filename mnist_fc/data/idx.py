@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -38,6 +39,15 @@ QMNIST_COLUMNS = 8
 MAX_ENTRIES, MAX_FOLDERS = 10_000, 200
 """Entries of a folder, and folders below it, that are looked at in search of a data set."""
 
+MAX_GZIPS = 2
+"""A server that compresses what it sends makes two of one."""
+
+DATA_SUFFIXES = (
+    *(".npz", ".zip", ".gz", ".csv", ".mat", ".h5", ".hdf5", ".parquet", ".pkl", ".pt", ".npy"),
+    *(".safetensors", ".tfrecord", ".rds", ".mdb"),
+)
+"""Files to name where no data set is found, the likeliest first."""
+
 _NAME = re.compile(
     r"(?P<prefix>.*?)(?P<part>train(ing)?|t10k|test(10k|50k|60k)?)[-_. ]*(?P<what>images?|labels?)(?P<rest>.*)", re.IGNORECASE
 )
@@ -47,18 +57,20 @@ DataSet = dict[str, Path]
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read one IDX file, plain or gzipped whatever its name says (format: the MNIST site, yann.lecun.com/exdb/mnist).
+    """Read one IDX file, plain or gzipped whatever its name says, also twice (format: the MNIST site, yann.lecun.com/exdb/mnist).
 
     Raises DataError for a file that is missing, damaged or something else.
     """
     try:
-        with open_regular_file(path) as file:
-            is_gzip = file.read(2) == GZIP
-            file.seek(0)
-            if not is_gzip:
-                return _read(file, path)
-            with gzip.GzipFile(fileobj=file) as unzipped:
-                return _read(unzipped, path)
+        with ExitStack() as opened:
+            stream: IO[bytes] | gzip.GzipFile = opened.enter_context(open_regular_file(path))
+            for _ in range(MAX_GZIPS):
+                is_gzip = stream.read(2) == GZIP
+                stream.seek(0)
+                if not is_gzip:
+                    break
+                stream = opened.enter_context(gzip.GzipFile(fileobj=stream, mode="rb"))
+            return _read(stream, path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}); replace it with an intact copy") from None
     except OSError as error:
@@ -198,7 +210,7 @@ def _is_readable_folder(path: Path) -> bool:
 def _what_is_in(places: list[Path]) -> str:
     """Return in words what lies in folders without IDX files, and what to do."""
     files = [path for path in itertools.chain.from_iterable(map(_entries, places)) if path.is_file()]
-    for suffix in (".npz", ".zip", ".gz", ".csv", ".mat", ".h5", ".hdf5", ".parquet", ".pkl", ".pt", ".npy"):
+    for suffix in DATA_SUFFIXES:
         if matching := [path for path in files if path.suffix.lower() == suffix]:
             return f"it holds {matching[0].name}; give the path of that file" if suffix == ".npz" else _named(matching[0])
     if pictures := sum(path.suffix.lower() in PICTURE_SUFFIXES for path in files):

@@ -58,12 +58,12 @@ def _not_npz(head: bytes, path: Path) -> DataError:
 
 
 def _unzipped(path: Path) -> bytes:
-    """Return the first bytes of what a gzip file holds; of a damaged one, those of the file itself."""
+    """Return the first bytes of what a gzip file holds. Raises DataError for a damaged one."""
     with gzip.open(path) as file:
         try:
             return file.read(HEAD_BYTES)
         except (EOFError, *DAMAGE, gzip.BadGzipFile):
-            return GZIP
+            raise DataError(f"{path} is damaged; replace it with an intact copy") from None
 
 
 def _names(found: list[str], path: Path) -> dict[str, str]:

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from mnist_fc.files import as_text
+
 HEAD_BYTES = 4096
 """How much of a file's beginning `identify` needs."""
 
@@ -107,18 +109,7 @@ def identify(head: bytes) -> Kind:
             return kind
     if not head:
         return Kind(None, "empty", "copy or download it again")
-    text = _as_text(head)
+    text = as_text(head, is_cut=len(head) >= HEAD_BYTES)
     if text is None:
         return UNKNOWN
     return next(kind for part, kind in _TEXTS if part.search(text))
-
-
-def _as_text(head: bytes) -> str | None:
-    """Return the beginning of a file as text; None if it holds bytes that no text holds."""
-    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        # The head may end within a character.
-        text = head.decode(encoding, "strict" if len(head) < HEAD_BYTES else "ignore")
-    except UnicodeDecodeError:
-        return None
-    return text if all(character.isprintable() or character in "\t\n\v\f\r" for character in text) else None

@@ -6,6 +6,7 @@ import io
 import lzma
 import pickle
 import sqlite3
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -43,6 +44,11 @@ def tar() -> bytes:
     return file.getvalue()
 
 
+def safetensors() -> bytes:
+    header = b'{"x_train":{"dtype":"U8","shape":[2,28,28],"data_offsets":[0,1568]}}'
+    return struct.pack("<Q", len(header)) + header + bytes(1568)
+
+
 def database() -> bytes:
     with sqlite3.connect(":memory:") as connection:
         connection.execute("create table digits (label)")
@@ -75,7 +81,20 @@ FILES = {
     "digit.png": (saved(lambda file: Image.new("L", (28, 28)).save(file, "png")), "is a picture; pictures are no data set"),
     "digit.jpg": (saved(lambda file: Image.new("L", (28, 28)).save(file, "jpeg")), "is a picture"),
     "digits.db": (database(), "is an SQLite database"),
-    "mnist.json": (b'{"images": []}', "is JSON text"),
+    "mnist.json": (b'{"images": []}', "is JSON text; save its arrays"),
+    "mnist.npz: JSON": (b'{"message": "Not Found"}', "is JSON text, as servers answer with; download the file again"),
+    "mnist.safetensors": (safetensors(), "is a safetensors file; save its arrays"),
+    "mnist.tfrecord": (struct.pack("<QI", 40, 0xDEADBEEF) + b"\n\x26\n\x24".ljust(44), "is a TFRecord file"),
+    "mnist.tfrecord-00000-of-00001": (struct.pack("<QI", 40, 0) + bytes(44), "is a TFRecord file"),
+    "mnist.rds": (gzip.compress(b"X\n\0\0\0\3\0\4\3\1"), "is an R file"),
+    "mnist.RData": (gzip.compress(b"RDX3\nX\n\0\0\0\3"), "is an R file"),
+    "data.mdb": (bytes(16) + b"\xde\xc0\xef\xbe\1" + bytes(4000), "is an LMDB database"),
+    "excel.csv": ("label,pixel0,pixel1\n5,0,0\n".encode("utf-16"), r"is a table of text \(CSV\); .* reads it as utf-16"),
+    "long.csv": ("5,0,128\n".encode("utf-16") + "5,0,128\n".encode("utf-16-le") * 500, r"is a table of text \(CSV\)"),
+    "page.npz": (PAGE.decode().encode("utf-16"), "is a web page, not data"),
+    "random.bin": (b"\xff\xfe" + np.random.default_rng(0).bytes(4000), "is damaged or not an .npz file"),
+    "twice.csv.gz": (gzip.compress(gzip.compress(b"5,0,0,128\n")), "is gzipped more than once; unpack it with gzip -d first"),
+    "cut.npz.gz": (gzip.compress(bytes(2000))[:12], "is damaged; replace it with an intact copy"),
     "readme.txt": (b"Handwritten digits\nby many people\n", "is a text file, not data; wanted is an .npz of x_train"),
     "mnist.npz: pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
     "nothing.npz": (b"", "is empty; it may be a download that was cut off"),
@@ -101,6 +120,14 @@ def test_a_web_page_saved_as_data_is_named(tmp_path: Path, suffix: str, pack: ob
     (tmp_path / STEMS["y_train"]).unlink()
     (tmp_path / f"{STEMS['y_train']}{suffix}").write_bytes(pack(PAGE))  # type: ignore[operator]
     with pytest.raises(DataError, match=rf"{STEMS['y_train']}{suffix} is a web page, not data; download the file itself"):
+        load_mnist(tmp_path)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
+def test_a_servers_answer_saved_as_data_is_named(tmp_path: Path, pack: object) -> None:
+    write_idx(tmp_path, noise())
+    (tmp_path / STEMS["y_train"]).write_bytes(pack(b'{"error": {"code": 404}}'))  # type: ignore[operator]
+    with pytest.raises(DataError, match=rf"{STEMS['y_train']} is JSON text, as servers answer with; download the file again"):
         load_mnist(tmp_path)
 
 

@@ -60,6 +60,23 @@ def test_gzipped_bytes_without_gz_in_the_name_are_read(arrays: Arrays, tmp_path:
     assert_is(load_mnist(tmp_path), arrays)
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_files_gzipped_twice_are_read(arrays: Arrays, tmp_path: Path, suffix: str) -> None:
+    for array, stem in STEMS.items():
+        (tmp_path / f"{stem}{suffix}").write_bytes(gzip.compress(gzip.compress(idx_bytes(arrays[array]))))
+    assert_is(load_mnist(tmp_path), arrays)
+
+
+def test_a_file_gzipped_three_times_says_so(arrays: Arrays, tmp_path: Path) -> None:
+    write_idx(tmp_path, arrays)
+    content = idx_bytes(arrays["y_test"])
+    for _ in range(3):
+        content = gzip.compress(content)
+    (tmp_path / STEMS["y_test"]).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{STEMS['y_test']} is gzipped more than once; unpack it with gzip -d first"):
+        load_mnist(tmp_path)
+
+
 @pytest.mark.parametrize("names", [STEMS, KAGGLE], ids=["in one folder", "Kaggle's"])
 def test_one_idx_file_stands_for_its_data_set(arrays: Arrays, tmp_path: Path, names: dict[str, str]) -> None:
     write_idx(tmp_path, arrays, names)
@@ -112,6 +129,7 @@ def test_a_header_that_announces_too_much_is_rejected_at_once(arrays: Arrays, tm
         (["archive.zip"], "it holds archive.zip; unpack it and give the folder"),
         (["MNIST/training.pt"], "it holds training.pt; save its arrays as an .npz"),
         (["mnist_train.csv"], "it holds mnist_train.csv; save its arrays as an .npz"),
+        (["data.mdb", "lock.mdb"], "it holds data.mdb; save its arrays as an .npz"),
         ([], "give a folder of the four IDX files, or an .npz of x_train, y_train, x_test and y_test"),
     ],
 )

@@ -55,6 +55,14 @@ def test_both_parts_have_one_scale(arrays: Arrays, tmp_path: Path) -> None:
     assert_is(load_mnist(write_npz(tmp_path / "m.npz", faint)), faint)
 
 
+@pytest.mark.parametrize("part", ["x_train", "x_test"])
+def test_parts_of_two_scales_are_both_named(arrays: Arrays, tmp_path: Path, part: str) -> None:
+    path = write_npz(tmp_path / "m.npz", arrays | {part: arrays[part] / 255})
+    with pytest.raises(DataError, match=r"x_train from 0 to \d+ and x_test from 0 to \d+; give both one scale") as caught:
+        load_mnist(path)
+    assert f"{part} from 0 to 1" in str(caught.value)
+
+
 NAMES = {
     "TensorFlow": ("train_images", "train_labels", "test_images", "test_labels"),
     "capital": ("X_train", "Y_train", "X_test", "Y_test"),
