@@ -7,6 +7,9 @@ import sys
 # products of this program are PyTorch's.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# PyTorch's own log repeats each failed attempt to reach another process with thirty lines of C++. The error at the end says it.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
+
 if not sys.flags.safe_path:
     # `python -m` puts the working folder first, where somebody's `queue.py` or `random.py` would hide that of Python.
     sys.path.append(sys.path.pop(0))

@@ -71,22 +71,22 @@ WAIT = timedelta(minutes=5)
 def joined(report: Callable[[str], object]) -> Iterator[ProcessGroup]:
     """Join the group that torchrun started this process for, until the end of the block; without torchrun, SINGLE_PROCESS.
 
-    If the variables are not torchrun's, `report` is told what this waits for, since another program may have left them.
-    Raises ProcessGroupError when the others cannot be reached within WAIT.
+    Empty variables count as unset. If they are not torchrun's, `report` is told what this waits for, since another program may
+    have left them. Raises ProcessGroupError when the others cannot be reached within WAIT.
     """
-    if not {"RANK", "WORLD_SIZE"} <= os.environ.keys() or (os.environ["WORLD_SIZE"] == "1" and "MASTER_ADDR" not in os.environ):
+    rank, size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if not rank or not size or (size == "1" and not os.environ.get("MASTER_ADDR")):
         yield SINGLE_PROCESS
         return
     from torch import distributed
 
-    rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
     if size != "1" and "TORCHELASTIC_RUN_ID" not in os.environ:
         report(
             f"RANK={rank} and WORLD_SIZE={size} are set: waiting up to {WAIT.seconds // 60} minutes for {size} processes; "
             "unset both to train alone"
         )
     try:
-        group = ProcessGroup(*(int(os.environ.get(name, "1")) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
+        group = ProcessGroup(*(int(os.environ.get(name) or "1") for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
         if not 0 <= group.rank < group.size:
             raise ValueError("RANK must be at least 0 and less than WORLD_SIZE")
         distributed.init_process_group("gloo", timeout=WAIT)
@@ -105,7 +105,10 @@ def joined(report: Callable[[str], object]) -> Iterator[ProcessGroup]:
 
 def _reason(error: Exception) -> str:
     """Return the first line of PyTorch's message, and what helps where that is known."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
     if "EADDRINUSE" in reason:
-        return f"port {os.environ.get('MASTER_PORT')} is in use; set MASTER_PORT, or --master-port of torchrun, to another"
+        return f"port {port} is in use; set MASTER_PORT, or --master-port of torchrun, to another"
+    if "trying to connect" in reason:
+        return f"port {port} of {address} does not answer; check MASTER_ADDR and MASTER_PORT"
     return reason

@@ -127,6 +127,13 @@ def test_a_group_of_one_left_in_the_environment_trains_alone(monkeypatch: pytest
         assert group is SINGLE_PROCESS
 
 
+@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE"])
+def test_empty_variables_count_as_unset(port: socket.socket, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "")
+    with joined(print) as group:
+        assert group is SINGLE_PROCESS
+
+
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
     """A bound socket, whose port the variables of a group of two name."""
@@ -150,6 +157,26 @@ def test_waiting_for_processes_that_never_come_ends(port: socket.socket, monkeyp
     port.close()
     with pytest.raises(ProcessGroupError, match="cannot be joined"), joined(print):
         pass
+
+
+UNREACHABLE = """
+import sys
+import mnist_fc.__main__
+from datetime import timedelta
+from mnist_fc.cli.main import main
+from mnist_fc.training import distributed
+distributed.WAIT = timedelta(seconds=1)
+sys.exit(main(["train"]))
+"""
+
+
+@pytest.mark.integration
+def test_an_unreachable_address_is_said_in_one_line(port: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    done = subprocess.run([sys.executable, "-c", UNREACHABLE], cwd=ROOT, capture_output=True, text=True, check=False)
+    _, error = done.stderr.splitlines()
+    assert f"port {port.getsockname()[1]} of 127.0.0.1 does not answer; check MASTER_ADDR and MASTER_PORT; unset both" in error
+    assert done.returncode == 2
 
 
 # The command line
