@@ -4,6 +4,7 @@ import http.client
 import os
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -53,12 +54,18 @@ def _download(name: str, md5: str, raw: Path, mirrors: list[str]) -> None:
             try:
                 download_url(f"{mirror}{name}", part, name, md5)
             except FAILURES as error:
-                reason = _in_words(error)
+                reason = "SOCKS proxies are not supported" if _needs_socks(mirror) else _in_words(error)
             else:
                 os.replace(Path(part) / name, raw / name)
                 return
     proxy = "the proxy settings (https_proxy)" if urllib.request.getproxies() else "the connection"
     raise DataError(f"{name} could not be downloaded: {reason}; check {proxy}, or give the files with --data")
+
+
+def _needs_socks(address: str) -> bool:
+    """Return whether a SOCKS proxy is set for an address; `all_proxy`, which urllib ignores, counts where no other is set."""
+    proxies = urllib.request.getproxies()
+    return proxies.get(urllib.parse.urlsplit(address).scheme, proxies.get("all", "")).lower().startswith("socks")
 
 
 def _in_words(error: Exception) -> str:

@@ -185,6 +185,27 @@ def test_a_malformed_proxy_is_said_in_words(mirror: str, tmp_path: Path, monkeyp
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "SOCKS5h://me:secret@127.0.0.1:9", "socks://127.0.0.1:9"])
+def test_a_socks_proxy_is_said_to_be_unsupported(
+    use: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
+) -> None:
+    with served(functools.partial(Quiet, directory=os.devnull)) as address:
+        use(address)
+        monkeypatch.setenv(variable, proxy)
+        with pytest.raises(
+            DataError, match=r"SOCKS proxies are not supported; check the proxy settings \(https_proxy\)"
+        ) as caught:
+            download_mnist(tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("mirror")
+def test_a_socks_proxy_that_is_not_used_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:9")
+    assert files_in(download_mnist(tmp_path)) == sorted(NAMES)
+
+
 def test_a_proxy_that_answers_nonsense_is_said_in_words(mirror: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with served(Nonsense) as proxy:
         monkeypatch.setenv("http_proxy", proxy)
