@@ -2,10 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from mnist_fc.files import ROOT
+from mnist_fc.sweep.storage import default_storage
+from mnist_fc.sweep.study import studies, trials
 from tests.support.commands import error_line, run
 
 SWEEP = [
@@ -31,6 +36,23 @@ def test_sweep_prints_trials_and_the_command_for_the_best(
     assert [trial["number"] for trial in result["trials"]] == list(range(6))  # the second sweep continued the study
     assert (tmp_path / "sweeps.db").exists()
     assert result["best"]["learning_rate"] == 0.01
+
+
+@pytest.mark.integration
+def test_closed_pipe_ends_a_sweep_that_can_be_continued(small_npz: Path, tmp_path: Path) -> None:
+    where = ["--data", str(small_npz), "--runs-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "mnist_fc", *SWEEP, "--runs", "1000", *where]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline().startswith("trial 0: ")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+    (study,) = studies(default_storage(tmp_path))
+    first, *others = trials(default_storage(tmp_path), study)
+    assert first.state == "done"
+    assert all(trial.state != "running" for trial in others)
 
 
 @pytest.mark.parametrize(
