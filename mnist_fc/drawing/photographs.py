@@ -34,8 +34,16 @@ MAX_STRAIGHT = 1.4
 """A mark whose ink is less than this many times its length times its width is straight. It is 1 for a bar, about 1.6 for a 7."""
 
 # Heights and distances are shares of the height of most digits unless they say otherwise.
-POINT = 0.3
-"""What is smaller is a point, a comma or a speck."""
+POINT = 0.35
+"""What is less wide, and lower than a comma, is a point, a comma or a speck."""
+MIN_POINT = 0.4
+"""As a share of the width of the strokes: what is smaller is a speck."""
+COMMA = 0.5
+"""A comma is lower than this. It begins near the feet of the digits and may reach below them."""
+MAX_POINT_GAP = 0.8
+"""The middle of a point or comma is at most this far from the digits on both sides."""
+MAX_POINT_RISE = 0.35
+"""A point or comma begins at most this far above or below the feet of these digits."""
 MIN_HEIGHT = 0.4
 """Digits of one picture differ in height by less than this; what is lower is a dash."""
 MIN_PIXELS = 8
@@ -133,16 +141,10 @@ def _grouped(parts: list[Part], labels: np.ndarray) -> list[Part]:
     groups = _joined_if_close(parts, labels)
     typical = _middle_height(groups)
     groups = _merged(groups, typical)
-    digits, points = [], []
-    for group in groups:
-        box = group.box
-        if max(box.width, box.height) < POINT * typical:
-            points.append(group)
-        elif box.height >= max(MIN_HEIGHT * typical, MIN_PIXELS) and not _is_rule(group, typical):
-            digits.append(group)
-    for point in points:
-        _mark_point(point, digits, typical)
-    return digits
+    digits = [
+        group for group in groups if group.box.height >= max(MIN_HEIGHT * typical, MIN_PIXELS) and not _is_rule(group, typical)
+    ]
+    return _without_commas(digits, [group for group in groups if _may_be_point(group, typical)], typical)
 
 
 def _typical_height(parts: list[Part]) -> float:
@@ -267,14 +269,36 @@ def _breadth(mark: Part, labels: np.ndarray) -> float:
     return float(min(sides)) + 1
 
 
-def _mark_point(point: Part, digits: list[Part], typical: float) -> None:
-    """Note the digit to the right of a decimal point or comma."""
+def _may_be_point(group: Part, typical: float) -> bool:
+    """Return whether this is as small as a point or a comma, of which the highest might be small digits."""
+    return group.box.width < POINT * typical and group.box.height < COMMA * typical
+
+
+def _without_commas(digits: list[Part], points: list[Part], typical: float) -> list[Part]:
+    """Note the digits to the right of a decimal point or comma, of which `points` may be some; return the digits without commas.
+
+    Several marks between the same two digits are no points: the ticks of a ruler, or a dotted line.
+    """
+    others = [digit for digit in digits if digit not in points]
+    following = [_digit_after(point, others, typical) for point in points]
+    for digit in others:
+        digit.after_point = sum(each is digit for each in following) == 1
+    commas = [point for point, digit in zip(points, following, strict=True) if digit is not None and digit.after_point]
+    return [digit for digit in digits if digit not in commas]
+
+
+def _digit_after(point: Part, digits: list[Part], typical: float) -> Part | None:
+    """Return the digit to the right of what may be a decimal point or comma.
+
+    Returns None unless it stands between two digits and is no speck.
+    """
     x, y = (point.box.left + point.box.right) / 2, point.box.top
-    near = [d for d in digits if abs(d.box.bottom - y) < 0.35 * typical and d.box.top < y - 0.5 * typical]
-    left = [d for d in near if d.box.right - 0.1 * typical <= x and x - d.box.right < 0.6 * typical]
-    right = [d for d in near if d.box.left + 0.1 * typical >= x and d.box.left - x < 0.6 * typical]
-    if left and right and max(point.box.width, point.box.height) > 0.5 * point.width:
-        min(right, key=lambda d: d.box.left).after_point = True
+    near = [d for d in digits if abs(d.box.bottom - y) < MAX_POINT_RISE * typical and d.box.top < y - 0.5 * typical]
+    left = [d for d in near if -0.1 * typical <= x - d.box.right < MAX_POINT_GAP * typical]
+    right = [d for d in near if -0.1 * typical <= d.box.left - x < MAX_POINT_GAP * typical]
+    if not left or not right or _side(point) < MIN_POINT * max(left, key=lambda d: d.box.right).width:
+        return None
+    return min(right, key=lambda d: d.box.left)
 
 
 def _in_lines(groups: list[Part]) -> list[Part]:

@@ -216,6 +216,49 @@ def test_point_between_digits_is_noted() -> None:
     assert [mark.after_point for mark in find_marks(rgba)] == [False, True, False]
 
 
+FEET = 102
+"""The row of the lowest pixels of the digits of `with_bars`."""
+
+
+def with_bars(*bars: tuple[int, int, int, int]) -> np.ndarray:
+    """Return the digits 8, 3 and 5, 65 pixels high, and bars from (x, y) to (x, y).
+
+    The gaps between them are columns 78 to 146 and 190 to 255.
+    """
+    rgba = np.hstack([sheet(digit)[:, 10:120] for digit in "835"])
+    for left, top, right, bottom in bars:
+        cv2.line(rgba, (left, top), (right, bottom), (20, 20, 20, 255), 6, cv2.LINE_AA)
+    return rgba
+
+
+@pytest.mark.parametrize("rise", [0, 12])
+@pytest.mark.parametrize("height", [7, 20, 28])
+@pytest.mark.parametrize("middle", [97, 112])
+def test_point_or_comma_in_a_wide_gap_is_noted(middle: int, height: int, rise: int) -> None:
+    lean = height // 8
+    marks = find_marks(with_bars((middle + lean, FEET - rise, middle - lean, FEET - rise + height - 6)))
+    assert [mark.after_point for mark in marks] == [False, True, False]
+
+
+def test_two_separators_in_one_number_are_noted() -> None:
+    marks = find_marks(with_bars((95, FEET, 96, FEET), (215, FEET - 6, 211, FEET + 16)))
+    assert [mark.after_point for mark in marks] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "bars",
+    [
+        [(96, 72, 106, 72)],
+        [(96, 45, 96, 55), (106, 45, 106, 55)],
+        [(x, FEET, x, FEET + 20) for x in (88, 102, 116)],
+        [(x, FEET, x + 1, FEET) for x in (88, 102, 116)],
+    ],
+    ids=["minus", "quotation", "ruler", "dotted"],
+)
+def test_other_small_marks_between_digits_are_no_points(bars: list[tuple[int, int, int, int]]) -> None:
+    assert not any(mark.after_point for mark in find_marks(with_bars(*bars)))
+
+
 @pytest.mark.parametrize(("num_dots", "num_points"), [(3, 3), (4, 0)])
 def test_a_line_with_many_dots_has_no_points(num_dots: int, num_points: int) -> None:
     rgba = sheet("31313131")
