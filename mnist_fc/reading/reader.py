@@ -32,6 +32,7 @@ MIN_INK_SIZE = 0.06
 """As a share of the canvas's shorter side. Smaller ink is a dot, which would look like anything once it is enlarged."""
 
 MAX_DIGITS = 12
+"""The longest number on the canvas; there is no room for the pictures and answers of more."""
 
 MIN_SUSPECT_LOG_ODDS = 6.0
 """The least log odds of a digit where a table or an edge may be: those that such things leave have less."""
@@ -56,7 +57,7 @@ class Reading:
     """The digit with the second highest probability."""
     image: np.ndarray | None
     """The image that the network saw: float32 (28, 28), from 0 (paper) to 1 (ink)."""
-    problem: Literal["empty", "no digit", "overflow"] | None = None
+    problem: Literal["empty", "no digit", "too many digits", "overflow"] | None = None
     """Why no digit was read."""
     log_odds: float = -math.inf
     """The log odds that the image is a digit at all, by the rejection rule."""
@@ -123,7 +124,8 @@ class Reader:
         """Read a drawing, uint8 (H, W, 4), as a number, from left to right, or as one digit.
 
         It is a number if each of its parts is likelier a digit than the whole is, or if the whole is not a digit and at least
-        half of its parts are. Raises DrawingError for any other array.
+        half of its parts are. A number of more than MAX_DIGITS is one reading with the problem "too many digits". Raises
+        DrawingError for any other array.
         """
         drawn = extract_ink(rgba)
         return [EMPTY_READING] if drawn is None else [reading for _, reading in self._read_parts(drawn)]
@@ -131,13 +133,15 @@ class Reader:
     def _read_parts(self, drawn: np.ndarray) -> list[tuple[np.ndarray, Reading]]:
         """Read ink, float32 (H, W), as a number or as one digit; return the ink of each digit with its reading."""
         parts = segment_digits(drawn)
-        if not 2 <= len(parts) <= MAX_DIGITS:
+        if len(parts) < 2:
             return [(drawn, self._read_ink([drawn])[0])]
         whole, *readings = self._read_ink([drawn, *parts])
         num_digits = sum(reading.digit is not None for reading in readings)
         is_number = min(reading.log_odds for reading in readings) > whole.log_odds
         if whole.problem == "no digit":
             is_number = num_digits * 2 >= len(readings)
+        if is_number and len(parts) > MAX_DIGITS:
+            return [(drawn, whole if whole.problem == "overflow" else replace(whole, digit=None, problem="too many digits"))]
         return list(zip(parts, readings, strict=True)) if is_number else [(drawn, whole)]
 
     def read_picture(self, rgba: np.ndarray) -> list[FoundDigit]:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from mnist_fc.analysis.probes import MAX_PROBES
-from mnist_fc.reading.reader import Reading, number, percent
+from mnist_fc.reading.reader import MAX_DIGITS, Reading, number, percent
 from mnist_fc.views import correction, drawing, probes, tabs
 from mnist_fc.views.components.images import figure, picture
 from mnist_fc.views.state import networks
@@ -11,6 +11,7 @@ from mnist_fc.views.state import networks
 PROBLEMS = {
     "empty": "Draw a digit.",
     "no digit": "Not a digit.<br>The bars show the<br>closest digits.",
+    "too many digits": f"Too many digits;<br>at most {MAX_DIGITS}.",
     "overflow": "The network's values overflowed, so it cannot read the drawing.",
 }
 

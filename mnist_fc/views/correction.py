@@ -103,7 +103,7 @@ def _is_doubtful(label: int | None, reading: Reading) -> bool:
     """Return whether the label contradicts what the rejection rule says of the drawing."""
     if label is None:
         return reading.digit is not None and reading.log_odds > SURELY_A_DIGIT
-    return reading.problem == "no digit"
+    return reading.problem in ("no digit", "too many digits")
 
 
 def _add(digit: MyDigit) -> None:

@@ -15,7 +15,7 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.evaluation import calibration_error
-from mnist_fc.reading.reader import CLOSE_PROBABILITY, EMPTY_READING, Reader, Reading, number, percent
+from mnist_fc.reading.reader import CLOSE_PROBABILITY, EMPTY_READING, MAX_DIGITS, Reader, Reading, number, percent
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.training.train_state import TrainState
 
@@ -195,6 +195,18 @@ def test_non_digit_within_a_number_is_a_question_mark(shipped: Reader, seven: li
     assert number(shipped.read_number(render(beside(TWO, HEART, seven, width=7)))) == "2?7"
 
 
+@pytest.mark.parametrize(("count", "problem"), [(MAX_DIGITS, None), (MAX_DIGITS + 1, "too many digits")])
+def test_number_longer_than_the_longest_is_reported_as_such(shipped: Reader, count: int, problem: str | None) -> None:
+    readings = shipped.read_number(render([Stroke(((x, 120), (x, 150)), 5) for x in range(10, 10 + 20 * count, 20)]))
+    assert number(readings) == ("?" if problem else "1" * count)
+    assert {reading.problem for reading in readings} == {problem}
+
+
+def test_overflow_takes_precedence_over_too_many_digits() -> None:
+    ones = render([Stroke(((x, 120), (x, 150)), 5) for x in range(10, 270, 20)])
+    assert [reading.problem for reading in Reader(overflowing()).read_number(ones)] == ["overflow"]
+
+
 def test_percent_never_rounds_to_certain_or_impossible() -> None:
     assert [percent(p) for p in (0.0, 0.0004, 0.001, 0.5, 0.9994, 0.9996, 1.0)] == [
         *("under 0.1%", "under 0.1%", "0.1%", "50.0%", "99.9%", "over 99.9%", "over 99.9%")
@@ -206,9 +218,14 @@ def test_array_that_is_not_a_drawing_is_rejected(shipped: Reader) -> None:
         shipped.read(np.zeros((280, 280), np.uint8))
 
 
-def test_overflow_takes_precedence_over_a_dot() -> None:
+def overflowing() -> MLP:
+    """Return a network whose values are infinite."""
     broken = MLP((8,))
     broken.load_state_dict({name: torch.full_like(tensor, torch.inf) for name, tensor in broken.state_dict().items()})
+    return broken
+
+
+def test_overflow_takes_precedence_over_a_dot() -> None:
     dot = render([Stroke(((140, 140), (141, 140)), 6)])
-    assert Reader(broken).read(dot).problem == "overflow"
+    assert Reader(overflowing()).read(dot).problem == "overflow"
     assert Reader.load().read(dot).problem == "no digit"

@@ -108,6 +108,14 @@ def test_label_of_what_is_unlike_a_digit_is_asked_for_again() -> None:
     assert labels(app) == [8]
 
 
+def test_number_that_is_too_long_is_named_and_not_taught_at_once() -> None:
+    app = draw(opened_app(), *(Stroke(((x, 120), (x, 150)), 5) for x in range(10, 270, 20)))
+    assert has_text(app, "Too many digits;<br>at most 12.")
+    say(app, 1)
+    assert labels(app) == []
+    assert row(app)["words"] == "This does not look like a digit."
+
+
 def test_none_for_what_is_surely_a_digit_is_asked_for_again() -> None:
     app = say(draw(opened_app(), SEVEN), None)
     assert labels(app) == []
