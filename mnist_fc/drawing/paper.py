@@ -38,6 +38,8 @@ CORNER = 0.4
 """As a share of the window of the median, which rounds the paper's corners: twice as far from its edges is what that leaves."""
 MAX_NEAR_EDGES = 0.3
 """The share of a part that may lie near the edges of the paper if it is to tell dark ink from light."""
+LIT = 75
+"""The percentile of a board's brightness that is the light to which its darker parts are brought."""
 MAX_BOARD = 150
 """The brightness, 0 to 255, of the lightest board on which ink may be light."""
 
@@ -139,12 +141,13 @@ def _paper(small: np.ndarray) -> np.ndarray:
 
 
 def _gain(board: np.ndarray) -> np.ndarray:
-    """Return by how much a board, uint8 (h, w, 3), must be lit to be everywhere as bright as most of it is, float32 (h, w).
+    """Return by how much the darker parts of a board, uint8 (h, w, 3), must be lit to be as bright as the others, float32 (h, w).
 
-    Chalk in the shade is brighter than its board by the same ratio as in the light, but by fewer levels.
+    Chalk in the shade is brighter than its board by the same ratio as in the light, but by fewer levels. Nothing is darkened:
+    between light strokes, the board is taken for brighter than it is.
     """
     brightness = board.mean(2, dtype=np.float32) + 8
-    gain: np.ndarray = np.median(brightness) / brightness
+    gain: np.ndarray = np.maximum(np.percentile(brightness, LIT) / brightness, 1)
     return gain
 
 

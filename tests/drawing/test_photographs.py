@@ -189,6 +189,19 @@ def test_frame_along_the_border_does_not_turn_paper_into_ink(width: int) -> None
     assert numbers(rgba) == "7"
 
 
+@pytest.mark.parametrize("margin", [12, 60])
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_digits_in_a_cell_that_fills_the_picture_are_read(margin: int, is_inverted: bool) -> None:
+    read = []
+    for digit in "234":
+        gray = cv2.copyMakeBorder(
+            sheet(digit, height=110)[40:190, 40:160, 0], margin, margin, margin + 15, margin + 15, cv2.BORDER_CONSTANT, value=255
+        )
+        cv2.rectangle(gray, (0, 0), (gray.shape[1] - 1, gray.shape[0] - 1), 0, 4)
+        read.append(numbers(cv2.cvtColor(255 - gray if is_inverted else gray, cv2.COLOR_GRAY2RGBA)))
+    assert read == ["2", "3", "4"]
+
+
 def test_two_digits_that_touch_are_read() -> None:
     rgba, other = sheet("5", height=100), sheet("3", height=100)
     joined = np.full((rgba.shape[0], rgba.shape[1] + 62, 4), 255, np.uint8)
