@@ -84,8 +84,8 @@ def stretched(rgba: np.ndarray, was_deep: bool) -> np.ndarray:
 def on_paper(rgba: np.ndarray) -> np.ndarray:
     """Return a picture, uint8 (H, W, 4), without transparent parts.
 
-    A sheet with a transparent margin gets the median colour of its opaque parts around it. Ink alone is one colour, or strokes;
-    it gets white or black paper, whichever differs more.
+    A sheet with a transparent margin gets the median colour of its opaque parts around it, and strokes with an outline, as of a
+    sticker, get its colour. Ink alone is one colour, or strokes; it gets white or black paper, whichever differs more.
     """
     if rgba[..., 3].min() == 255:
         return rgba
@@ -104,10 +104,23 @@ def _paper_colour(rgba: np.ndarray) -> tuple[int, int, int, int]:
         return 255, 255, 255, 255
     red, green, blue = (int(value) for value in np.median(colours, axis=0))
     low, high = np.percentile(colours, [2, 98], axis=0)
-    if (high - low).max() > MAX_INK_SPREAD and not _is_strokes(opaque):
-        return red, green, blue, 255
+    if (high - low).max() > MAX_INK_SPREAD:
+        paper = _outline_colour(sample, opaque) if _is_strokes(opaque) else (red, green, blue)
+        if paper:
+            return *paper, 255
     is_dark = 299 * red + 587 * green + 114 * blue < 128_000  # ITU-R BT.601 luma
     return (255, 255, 255, 255) if is_dark else (0, 0, 0, 255)
+
+
+def _outline_colour(rgba: np.ndarray, opaque: np.ndarray) -> tuple[int, int, int] | None:
+    """Return the colour along the rim of the opaque parts, bool (h, w), if it is the same everywhere; None otherwise."""
+    inside = cv2.erode(np.pad(opaque.astype(np.uint8), 1), np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
+    rim = rgba[opaque & ~inside][:, :3]
+    low, high = np.percentile(rim, [2, 98], axis=0)
+    if (high - low).max() > MAX_INK_SPREAD:
+        return None
+    red, green, blue = (int(value) for value in np.median(rim, axis=0))
+    return red, green, blue
 
 
 def _is_strokes(opaque: np.ndarray) -> bool:

@@ -181,6 +181,17 @@ def test_sheet_with_transparent_margin_is_the_same_drawing(seven: list[Stroke], 
     assert is_seven(picture, seven)
 
 
+@pytest.mark.parametrize("reach", [4, 12, 25])
+@pytest.mark.parametrize(("outline", "ink"), [(255, 0), (20, 240)])
+def test_digit_with_an_opaque_outline_is_the_same_drawing(seven: list[Stroke], outline: int, ink: int, reach: int) -> None:
+    sticker = np.pad(painted(seven, outline, ink), ((40, 40), (40, 40), (0, 0)), mode="edge")
+    inked = np.pad(render(seven)[..., 3], 40)
+    sticker[..., 3] = cv2.dilate(inked, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+    picture = load(content_of(Image.fromarray(sticker), "PNG"))
+    assert picture[0, 0].tolist() == [outline, outline, outline, 255]
+    assert is_seven(picture, seven)
+
+
 def test_transparent_picture_without_ink_is_blank() -> None:
     assert to_image(load(content_of(Image.new("RGBA", (50, 50)), "PNG"))) is None
 
