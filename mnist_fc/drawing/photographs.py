@@ -54,8 +54,6 @@ RULE_INK = 1.5
 """Such a line has at most this many times the ink of a bar, since it is ragged where ruling has been removed."""
 OUTLINE = 0.012
 """What is drawn with a line thinner than this share of its longer side is no pen's work but the edge of a sheet, or a frame."""
-SOLID = 0.3
-"""What is drawn with a line wider than this share of its longer side is a blob, such as a black cell of a crossword."""
 THIN = 0.2
 """What is narrower than this share of its length is a line."""
 JOINED_GAP = 0.17
@@ -148,12 +146,8 @@ def _grouped(parts: list[Part], labels: np.ndarray) -> list[Part]:
 
 
 def _typical_height(parts: list[Part]) -> float:
-    """Return the height of the part in which the middle of all ink lies, by height; lines, outlines and blobs do not count."""
-    compact = [
-        part
-        for part in parts
-        if min(part.box.width, part.box.height) > THIN * _side(part) and OUTLINE * _side(part) <= part.width < SOLID * _side(part)
-    ]
+    """Return the height of the part in which the middle of all ink lies, by height; lines and outlines do not count."""
+    compact = [part for part in parts if min(part.box.width, part.box.height) > THIN * _side(part) and not _is_outline(part)]
     counted = compact or parts
     return _middle_height(counted)
 
