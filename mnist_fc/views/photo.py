@@ -167,10 +167,13 @@ def _words(photo: Photo, readings: list[Reading]) -> str:
     name = formatting.escape_markdown(photo.name)
     if not readings:
         return f"**{name}**: no digits found. Try more light, a thicker pen, or a closer photograph."
-    if all(reading.digit is None for reading in readings):
+    num_digits = sum(reading.digit is not None for reading in readings)
+    if not num_digits:
         return f"**{name}**: nothing that is surely a digit. Click a box to see why."
     lines = ", ".join(numbers(photo.digits, readings))
-    count = "1 digit" if len(readings) == 1 else f"{len(readings)} digits"
+    count = "1 digit" if num_digits == 1 else f"{num_digits} digits"
+    if num_digits < len(readings):
+        count += f", {len(readings) - num_digits} unsure"
     return f"**{name}**: {count}: **{lines}**. Click a box to read that digit above."
 
 

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from streamlit.testing.v1 import AppTest
 
 from tests.support.session import component_data, has_text, opened_app, press, rerun, send, texts
@@ -53,6 +53,19 @@ def test_every_digit_has_a_box_with_its_reading(app: AppTest) -> None:
     assert boxes[0]["words"].startswith("Digit 1 of 5: 2, ")
     assert has_text(app, "**my *sums*.png**: 5 digits: **271, 04**.")
     assert digit_read(app) == "3", "the drawing is read until a box is chosen"
+
+
+def test_numbers_of_a_printed_list_are_read_among_its_words(app: AppTest) -> None:
+    page = Image.new("RGBA", (900, 420), "white")
+    writing = ImageDraw.Draw(page)
+    for row, line in enumerate(["24 eggs and ham", "3 apples", "8 more peaches"]):
+        writing.text((60, 50 + 110 * row), line, "black", ImageFont.load_default(70))
+    app = bring(app, np.array(page))
+    boxes = component_data(app, "photo_boxes")["boxes"]
+    assert [box["text"] for box in boxes if not box["isUnsure"]] == list("2438")
+    num_unsure = sum(box["isUnsure"] for box in boxes)
+    assert num_unsure > 10
+    assert has_text(app, f": 4 digits, {num_unsure} unsure: ")
 
 
 def test_chosen_digit_is_read_and_pinned_until_clear(app: AppTest) -> None:
