@@ -37,15 +37,25 @@ def button(key: str, then: Callable[[], object] = lambda: None) -> None:
         then()
 
     count = tray().num_digits
-    label = f"Teach the network my {count} digits" if count > 1 else "Teach the network my digit"
+    is_known = bool(count) and _knows_all()
+    mine = f"my {count} digits" if count > 1 else "my digit" if count else "my digits"
     st.button(
-        label if count else "Teach the network my digits",
+        f"Teach {mine} again" if is_known else f"Teach the network {mine}",
         key=key,
-        type="primary" if count else "secondary",
+        type="primary" if count and not is_known else "secondary",
         disabled=not count or _is_teaching(),
         on_click=press,
         width="stretch",
     )
+
+
+def _knows_all() -> bool:
+    """Return whether the network that reads was taught all of My digits, with the labels that they have now."""
+    run = networks.network().run
+    if run is None or run.lesson is None:
+        return False
+    taught = {(image.tobytes(), label) for image, label in zip(run.lesson.images, run.lesson.labels.tolist(), strict=True)}
+    return all((digit.image.tobytes(), digit.label) in taught for digit in tray().digits if digit.label is not None)
 
 
 def begin(*, rehearses: bool, from_scratch: bool) -> None:

@@ -11,6 +11,7 @@ from mnist_fc.views import drawing
 from mnist_fc.views.components.numbers import format_fixed, format_number, format_times
 from mnist_fc.views.components.pixels import Tile, pictures
 from mnist_fc.views.state import networks
+from mnist_fc.views.state.tray import tray
 
 EXACT = (
     "For this drawing, each score is a plain sum over the inked pixels, plus a constant from the biases. "
@@ -25,6 +26,7 @@ INTEGRATED = (
 )
 
 NEXT = " **Is that wrong?** Press what you drew, under the bars, and teach the network."
+NEXT_AFTER_LABEL = " **You say that it is a {}.** Teach the network your digits, under the bars."
 
 
 def panel(readings: list[Reading], network: networks.Network) -> None:
@@ -35,6 +37,9 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     assert reading.image is not None
     assert reading.runner_up is not None
     first, second = int(np.argmax(reading.probabilities)), reading.runner_up
+    label = _label(reading)
+    if label not in (None, first):  # the question is then why it was not read as that
+        second = label
     attribution = attribute(network.reader.model, reading.image, (first, second))
     if reading.digit is None:
         st.caption(f"The page shows **?**, because this hardly looks like a digit. The network alone would answer {first}.")
@@ -55,9 +60,22 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     ahead = float(attribution.logits[0] - attribution.logits[1])
     st.caption(
         f"The score of {first} is higher by {format_number(ahead)}, so {first} is {format_times(math.exp(min(ahead, 700)))} "
-        f"likelier than {second}. Read by {network.name}.{NEXT if drawing.can_be_taught() else ''}"
+        f"likelier than {second}. Read by {network.name}.{_next(first, label)}"
     )
     st.caption(EXACT if attribution.is_exact else INTEGRATED)
+
+
+def _label(reading: Reading) -> int | None:
+    """Return the digit that the person has labelled the drawing as, if they have."""
+    place = None if reading.pixels is None else tray().find(reading.pixels)
+    return None if place is None else tray().digits[place].label
+
+
+def _next(read: int, label: int | None) -> str:
+    """Return what to do if the answer is wrong."""
+    if label == read or not drawing.can_be_taught():
+        return ""
+    return NEXT if label is None else NEXT_AFTER_LABEL.format(label)
 
 
 def _sums(attribution: Attribution, first: int, second: int) -> str:

@@ -93,6 +93,16 @@ def test_each_digit_of_a_number_can_be_labelled() -> None:
     assert (digit.label, digit.strokes) == (7, ())  # strokes belong to the whole number
 
 
+def test_why_tab_compares_what_was_read_with_the_label_given() -> None:
+    app = open_tab(draw(opened_app(), SEVEN), "Why this digit?")
+    say(app, 2)
+    assert has_text(app, "likelier than 2")
+    assert has_text(app, "You say that it is a 2.")
+    say(app, 7)
+    assert not has_text(app, "You say")
+    assert not has_text(app, "Is that wrong?")
+
+
 def test_none_marks_a_drawing_as_no_digit() -> None:
     app = say(draw(opened_app(), SCRIBBLE), None)
     assert labels(app) == [None]
@@ -267,6 +277,13 @@ def test_lesson_shows_what_it_gained_and_cost(small_run: Run) -> None:
     assert snapshot.config.hidden_sizes == SMALL.hidden_sizes
     for part in ("This drawing", "Digits taught", "Left out", "MNIST", "Other people", "before", "after"):
         assert has_text(app, part)
+
+
+def test_button_offers_to_teach_again_what_the_network_was_taught(small_run: Run) -> None:
+    app = taught_app(small_run)
+    assert app.button(key="teach_here").label == "Teach my digit again"
+    say(draw(press(app, "clear"), Stroke(((140, 60), (140, 220)), 20)), 1)
+    assert app.button(key="teach_here").label == "Teach the network my 2 digits"
 
 
 def test_undo_returns_to_the_network_before_the_lesson(small_run: Run) -> None:
