@@ -12,12 +12,14 @@ MIN_SHARE = 0.5
 SURELY_NO_DIGIT = -2.0
 """Log odds. What has less is not merely an unclear digit."""
 MIN_LETTERS, MIN_LETTER_SHARE = 3, 0.1
-"""A picture has text if so many marks, and this share of all, stand in words and are surely no digits."""
-WORD_GAP = 0.35
-"""As a share of the height: the letters of a word are closer to each other, and words are further apart. Measured on eleven
-pages and lists of print and handwriting: up to 0.27, and from 0.43."""
+"""A picture has text if at least 3 marks, and 10% of all, stand in words and are surely no digits."""
+WORD_GAP, MIN_SPACE = 0.35, 0.43
+"""As shares of the height: the letters of a word are closer to each other than the first, and words at least as far apart as the
+second. Measured on eleven pages and lists of print and handwriting: letters up to 0.27, words from 0.43."""
 MIN_TALL = 0.7
-"""Digits are at least this share as tall as the tallest mark of their line of text, which most small letters are not."""
+"""Digits are at least this share as tall as the tallest letter or digit of their line. Most small letters are not."""
+MAX_LETTER_WIDTH = 1.3
+"""As a share of the height: what is wider is a word written in one stroke, or a line."""
 MIN_LOG_ODDS_IN_TEXT = 5.0
 """The least log odds of a digit in a picture with text."""
 SHORTEST, TALLEST = 0.6, 1.25
@@ -40,8 +42,8 @@ MIN_KEYS = 4
 MANY_BARS, BARS_PER_DIGIT = 6, 2
 """So many straight 1s, and more than this for each other digit, are the segments of a display or a grid."""
 MANY_TICKS = 3
-"""So many bars that are too short, long or thin for a 1 are the ticks of a scale or the rests of a table. A bar that stands alone
-beside them is another."""
+"""Three or more bars that are too short, long or thin for a 1 are the ticks of a scale or the rests of a table; then so is every
+bar that stands alone."""
 
 MIN_LONE_LOG_ODDS, MIN_LONE_BAR_LOG_ODDS = 1.0, 4.0
 """The least log odds of the only digit in a picture, and of one that is a straight bar. Of what lines and tables leave in
@@ -74,7 +76,7 @@ def is_too_unsure(mark: Mark, log_odds: float, longest_side: int, *, is_alone: b
 
 
 def _text(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequence[float]) -> list[bool]:
-    """Return which marks are text, in a picture that has text: the words that hold a letter, low marks, and unsure digits."""
+    """Return which marks are text, in a picture that has text: words with a letter or a low mark, and unsure digits."""
     is_letter = [digit is None and odds < SURELY_NO_DIGIT for digit, odds in zip(digits, log_odds, strict=True)]
     words = _words(marks, WORD_GAP)
     num_letters = sum(is_letter[place] for word in words if len(word) > 1 for place in word)
@@ -83,9 +85,11 @@ def _text(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequenc
         return result
     tallest: dict[int, int] = {}
     for mark in marks:
+        if mark.box.width > MAX_LETTER_WIDTH * mark.box.height:
+            continue
         tallest[mark.line] = max(tallest.get(mark.line, 0), mark.box.height)
     for word in words:
-        heights = {place: marks[place].box.height / tallest[marks[place].line] for place in word}
+        heights = {place: marks[place].box.height / tallest.get(marks[place].line, 1) for place in word}
         # A decimal point may be read as a short bar, which is doubted for itself.
         is_low = any(
             height < MIN_TALL and not (marks[place].is_straight and height < SHORTEST) for place, height in heights.items()
@@ -122,8 +126,9 @@ def is_near(left: Box, right: Box, max_gap: float = MAX_GAP) -> bool:
 
 
 def _is_beside(one: Mark, other: Mark) -> bool:
+    """Return whether two marks of a line are closer than two words."""
     left, right = sorted((one.box, other.box))
-    return one.line == other.line and is_near(left, right)
+    return one.line == other.line and is_near(left, right, MIN_SPACE)
 
 
 def _words(marks: Sequence[Mark], max_gap: float) -> list[list[int]]:

@@ -91,7 +91,7 @@ class FoundDigit:
     reading: Reading
     """How it is read. It has no `digit` if it is unlike any, or doubtful."""
     is_doubtful: bool = False
-    """Whether it is likelier a line, an edge or noise than the digit as which it was read."""
+    """Whether it is likelier a letter, a line, an edge or noise than the digit as which it was read."""
 
 
 class Reader:

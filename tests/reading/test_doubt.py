@@ -29,16 +29,16 @@ def doubts(marks: list[Mark], digits: Sequence[int | None], side: int, unsure: S
     return doubtful(marks, digits, [1.0 if place in unsure else odds for place, odds in enumerate(sure)], side)
 
 
-def text(*words: str, line: int = 0) -> tuple[list[Mark], list[int | None]]:
+def text(*words: str, space: int = 100) -> tuple[list[Mark], list[int | None]]:
     """Return the marks of a line of text and what is read. Small letters are low; "x" and "X" are not read as digits."""
     marks, digits, left = [], [], 0
     for word in words:
         for letter in word:
             height = 110 if letter in "xosz" else 200
-            marks.append(replace(mark(100, height, left=left), line=line))
+            marks.append(mark(100, height, left=left))
             digits.append({"o": 0, "s": 5, "z": 2, "B": 8}.get(letter, int(letter) if letter.isdigit() else None))
             left += 120
-        left += 100
+        left += space
     return marks, digits
 
 
@@ -81,7 +81,7 @@ def test_lone_one_with_a_flag_is_a_digit() -> None:
     assert doubts([mark(70, 200, is_straight=True, bend=4, thickness=0.04)], [1], SIDE) == [False]
 
 
-def test_letters_of_a_word_that_look_like_digits_are_doubts() -> None:
+def test_letters_of_a_word_that_look_like_digits_are_doubtful() -> None:
     word = [mark(120, 200, left=150 * place) for place in range(5)]
     price = [mark(120, 200, left=1500 + 150 * place) for place in range(3)]
     assert doubts([*word, *price], [5, None, 0, None, None, 2, 7, 4], 3000) == [*[True] * 5, *[False] * 3]
@@ -101,8 +101,15 @@ def test_small_letters_that_look_like_digits_are_doubtful() -> None:
 
 def test_single_mark_between_close_words_is_a_letter() -> None:
     marks, digits = text("XX", "8", "XX")
-    assert doubts(marks, digits, 3000) == [True] * 5
-    assert doubts(*text("8", "XXX"), 3000) == [False, True, True, True]
+    close, _ = text("XX", "8", "XX", space=55)
+    assert doubts(close, digits, 3000) == [True] * 5
+    assert doubts(marks, digits, 3000) == [True, True, False, True, True]
+
+
+def test_word_in_one_stroke_does_not_make_digits_low() -> None:
+    marks, digits = text("XXX", "12")
+    word = mark(700, 400, left=2000)
+    assert doubts([*marks, word], [*digits, None], 3000) == [True] * 3 + [False, False, True]
 
 
 def test_digits_among_words_must_be_sure() -> None:
@@ -124,7 +131,7 @@ def test_bar_that_stands_alone_among_ticks_is_a_tick() -> None:
     assert not doubts([DIGIT, beside, *ticks[:2], alone], [7, 1, 1, 1, 1], SIDE)[-1]
 
 
-def test_keys_that_look_like_digits_are_doubts() -> None:
+def test_keys_that_look_like_digits_are_doubtful() -> None:
     keys = [mark(120, 200, left=400 * place) for place in range(5)]
     number = [replace(mark(120, 200, left=150 * place), line=1) for place in range(4)]
     assert doubts([*keys, *number], [None, 0, 1, None, None, 1, 9, 8, 4], 3000) == [*[True] * 5, *[False] * 4]
