@@ -3,6 +3,7 @@
 Deleted runs stay in .deleted until the next run begins, so that they can be restored.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -30,6 +31,10 @@ LIMIT_VARIABLE = "MNIST_FC_RUNS_GB"
 DEFAULT_LIMIT_GB = 2.0
 DELETED_NAME = ".deleted"
 REMOVED_PREFIX = ".removed-"
+REMOVED_MARK = ".removed"
+"""A file in what is left of a run that could not be renamed before it was removed."""
+NO_RENAMES = (errno.EPERM, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+"""Errors of mounts that rename no folders, as some of cloud storage."""
 
 
 def runs_dir(path: str | Path | None = None) -> Path:
@@ -198,24 +203,33 @@ class RunStore:
             with suppress(FileNotFoundError, NotADirectoryError):  # another process was first, or it never existed
                 try:
                     path.rename(self.path / f"{REMOVED_PREFIX}{secrets.token_hex(8)}")
-                except OSError:  # some mounts of cloud storage rename no folders
+                except OSError as error:
+                    if os.name == "nt" or error.errno not in NO_RENAMES:
+                        raise
                     _remove_in_place(path)
             for removed in self.path.glob(f"{REMOVED_PREFIX}*"):
                 if removed.is_symlink():
                     removed.unlink()
                 else:
                     shutil.rmtree(removed, ignore_errors=True)
+            for mark in self.path.glob(f"*/{REMOVED_MARK}"):
+                shutil.rmtree(mark.parent, ignore_errors=True)
         except OSError as error:
             raise RunsError(f"{path} cannot be removed: {error}") from None
 
 
 def _remove_in_place(path: Path) -> None:
-    """Remove a folder where it is, its config first: what a killed process leaves of it is then not a run. Raises OSError."""
+    """Remove a run, or the folder of deleted runs, where it is. Raises OSError.
+
+    A mark takes the place of each config first: what a killed process leaves is then not a run, and is known to be removed.
+    """
     if path.is_symlink():
         path.unlink()
-    else:
-        (path / CONFIG_NAME).unlink(missing_ok=True)
-        shutil.rmtree(path)
+        return
+    for config in (path / CONFIG_NAME, *path.glob(f"*/{CONFIG_NAME}")):
+        with suppress(FileNotFoundError):
+            config.replace(config.with_name(REMOVED_MARK))
+    shutil.rmtree(path)
 
 
 def _is_run(path: Path, name: str) -> bool:

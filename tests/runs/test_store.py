@@ -196,16 +196,31 @@ def test_two_programs_may_evict_at_once(full: RunStore) -> None:
 def test_the_next_removal_finishes_a_killed_one(full: RunStore) -> None:
     (full.path / ".removed-x").mkdir()
     (full.path / ".removed-x" / "step-000000.ckpt").write_bytes(b"x")
+    (full.path / "2026-01-02" / "config.json").rename(full.path / "2026-01-02" / ".removed")
+    assert ids(full) == ["2026-01-03", "2026-01-01"]
     full.delete("2026-01-01")
     assert not (full.path / ".removed-x").exists()
+    assert not (full.path / "2026-01-02").exists()
+
+
+def refuse_to_rename(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "rename", refuse)
+
+
+def test_a_run_that_may_not_be_renamed_is_kept_whole(full: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = sorted((full.path / "2026-01-01").iterdir())
+    refuse_to_rename(monkeypatch, errno.EACCES)
+    with pytest.raises(RunsError, match="cannot be removed"):
+        bounded(full, 0.9).create(CONFIG)
+    assert sorted((full.path / "2026-01-01").iterdir()) == files
 
 
 def test_a_mount_that_renames_no_folders_takes_new_runs(full: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-
     full.delete("2026-01-02")
-    monkeypatch.setattr(os, "rename", refuse)
+    refuse_to_rename(monkeypatch, errno.EPERM)
     for limit in (2.0, 0.9):
         bounded(full, limit).create(CONFIG).close()
         assert full.deleted() == []
