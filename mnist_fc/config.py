@@ -8,7 +8,6 @@ import json
 import math
 import re
 import reprlib
-import string
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -260,7 +259,7 @@ def format_value(value: Any) -> str:
 
 def split_sizes(text: str) -> list[str]:
     """Return the parts of layer sizes, however a person separates them: 64,64 or 64x64, 64-64, 64;64, 64 64 and [64, 64]."""
-    return re.split(r"\s*[,;]\s*|(?<=\d)\s*[-x\u00d7*/]\s*(?=\d)|\s+", text.strip(f"[](),;{string.whitespace}"))
+    return re.split(r"\s*[,;]\s*|(?<=\d)\s*[-x\u00d7*/]\s*(?=\d)|\s+", re.sub(r"^[\s\[\](),;]+|[\s\[\](),;]+$", "", text))
 
 
 def to_number(text: str) -> Any:

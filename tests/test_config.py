@@ -313,6 +313,7 @@ def test_a_comma_in_doubt_is_rejected_with_advice(name: str, text: str) -> None:
         "64,32,",
         "(64, 32,)",
         "[64x32] ",
+        "\u00a064,32\u00a0",
     ],
 )
 def test_layer_sizes_may_be_separated_in_every_usual_way(text: str) -> None:

@@ -1,5 +1,6 @@
 """The output of commands: lines and progress on a terminal, and results as JSON for programs."""
 
+import errno
 import io
 import json
 import math
@@ -35,7 +36,7 @@ def _finite(value: Any) -> Any:
 class _Output(io.RawIOBase):
     """The file behind standard output or standard error. What it cannot take is lost, so that the command still does its work.
 
-    A closed pipe is reported as by any file: who read it wants no more.
+    A closed pipe still raises BrokenPipeError: its reader has ended.
     """
 
     def __init__(self, file: io.RawIOBase) -> None:
@@ -49,6 +50,8 @@ class _Output(io.RawIOBase):
         except BrokenPipeError:
             raise
         except OSError as error:
+            if os.name == "nt" and error.errno == errno.EINVAL:  # so Windows reports a closed pipe
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
             self.error = error
             return len(data)
 
@@ -64,7 +67,7 @@ class _Output(io.RawIOBase):
 
 @contextmanager
 def lenient_output() -> Iterator[Callable[[], OSError | None]]:
-    """Let commands write to standard output and standard error if these are closed or full, and any file's name.
+    """Let commands continue if standard output or standard error is closed or full, and print any file name.
 
     Yields a function that returns why output was lost, None if all was written.
     """

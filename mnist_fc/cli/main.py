@@ -61,9 +61,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     given = join_inputs(sys.argv[1:] if arguments is None else arguments)
     try:
         parsed = build_parser().parse_args(given)
-    except SystemExit as ending:
-        if ending.code:
-            _explain_dashes(given)
+    except SystemExit:
+        _explain_dashes(given)
         raise
     try:
         code: int = parsed.command(parsed)

@@ -50,9 +50,9 @@ def add_parser(commands: Subparsers) -> None:
 def run_predict(parsed: argparse.Namespace) -> int:
     """Print what each picture shows. A picture that cannot be read makes the exit code 2; the others are still read."""
     pictures = list(chain.from_iterable(map(_expanded, parsed.pictures)))
-    if parsed.annotate and len(pictures) > 1:
+    if parsed.annotate is not None and len(pictures) > 1:
         raise ConfigError(f"--annotate draws on one picture; there are {len(pictures)}")
-    if parsed.annotate:
+    if parsed.annotate is not None:
         check_annotated(parsed.annotate, pictures[0])
     reader = _reader(parsed)
     exit_code = 0
@@ -65,7 +65,7 @@ def run_predict(parsed: argparse.Namespace) -> int:
             print(f"error: {error}", file=sys.stderr)
             exit_code = 2
             continue
-        if parsed.annotate:
+        if parsed.annotate is not None:
             save_annotated(parsed.annotate, rgba, found)
         fields = _reading_fields(picture, readings) | box_fields(rgba, found)
         words = to_json(fields) if parsed.json else f"{printable(picture)}: {_in_words(rgba, readings, fields['lines'])}"
@@ -75,7 +75,7 @@ def run_predict(parsed: argparse.Namespace) -> int:
 
 def _reader(parsed: argparse.Namespace) -> Reader:
     """Return a reader with the chosen network, and with the exceptions of the lesson beside it, if a run taught it one."""
-    if not parsed.checkpoint:
+    if parsed.checkpoint is None:
         return Reader.load()
     model, path = load_network(parsed.checkpoint, parsed), Path(parsed.checkpoint).absolute()
     if path.name != CHECKPOINT_NAME:  # another moment of the run, or another network
@@ -102,8 +102,9 @@ def _readings(reader: Reader, rgba: np.ndarray, found: Sequence[FoundDigit]) -> 
 
 def _expanded(argument: str) -> Sequence[str]:
     """Return the files that an argument names. Where the shell did not expand ~, or a pattern such as *.png, this does."""
-    if os.path.lexists(argument):
-        return [argument]
+    for path in (argument, os.path.expanduser(argument)):
+        if os.path.lexists(path):
+            return [path]
     return sorted(glob.glob(os.path.expanduser(argument), recursive=True)) or [argument]
 
 

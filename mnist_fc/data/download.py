@@ -54,7 +54,9 @@ def _download(name: str, md5: str, raw: Path, mirrors: list[str]) -> None:
             try:
                 download_url(f"{mirror}{name}", part, name, md5)
             except FAILURES as error:
-                reason = "SOCKS proxies are not supported" if _needs_socks(mirror) else _in_words(error)
+                # An answer came without the proxy.
+                has_answer = isinstance(error, (urllib.error.HTTPError, RuntimeError))
+                reason = "SOCKS proxies are not supported" if _needs_socks(mirror) and not has_answer else _in_words(error)
             else:
                 os.replace(Path(part) / name, raw / name)
                 return

@@ -140,9 +140,12 @@ def parse_space(texts: Sequence[str]) -> Space:
 
 
 def _check_decimal_commas(name: str, values: str) -> None:
-    """Raise ConfigError for numbers with decimal commas, such as 0,001 or 0,001,0,01: they would be the list of 0 and 1."""
+    """Raise ConfigError for numbers with decimal commas, such as 0,1 or 0,001,0.01: they would be the lists of 0 and 1."""
     limit = FIELDS.get(name)
-    if isinstance(limit, Range) and limit.kind is float and re.fullmatch(r"(\s*0+,\d+\s*(,(?!$)|$))+", values):
+    if not isinstance(limit, Range) or limit.kind is not float or ";" in values:
+        return
+    have_all_commas = re.fullmatch(r"(\s*0+,\d+\s*(,(?!$)|$))+", values)
+    if have_all_commas or any(re.fullmatch(r"0\d+", part.strip()) for part in values.split(",")):
         raise ConfigError(
             f"{name} is {values.strip()!r}; commas separate values, so write decimals with a point, or a semicolon between values"
         )

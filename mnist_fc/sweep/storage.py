@@ -129,6 +129,8 @@ def _check_address(address: str, file: Path | None) -> None:
             raise ValueError(f"a SQLite file is named sqlite:///{address}, and a path alone names a journal file")
     elif scheme.partition("+")[0] == "sqlite" and not rest.startswith("///") and path:
         raise ValueError(f"three slashes come before a file's path, and four before one from the root: sqlite:///{path}")
+    elif scheme.partition("+")[0] == "sqlite" and path.startswith("file:") and not _is_in_memory(address):
+        raise ValueError("name the file itself, such as sqlite:///sweeps.db")
     elif _is_in_memory(address):
         raise ValueError("it is only in memory, so its trials would be lost at the end; name a file, such as sqlite:///sweeps.db")
 

@@ -91,14 +91,16 @@ def test_home_folder_and_subfolders_are_expanded(
     (folder / "in" / "deep").mkdir(parents=True)
     Path("a.png").rename("in/a.png")
     Path("b.png").rename("in/deep/b.png")
+    shutil.copy("in/a.png", "in/[c].png")
     monkeypatch.setenv("HOME" if os.name == "posix" else "USERPROFILE", str(folder))
     for pattern, names in (
         ("**/?.png", ["in/a.png", "in/deep/b.png"]),
         ("~/in/?.png", [f"{folder}/in/a.png"]),
         ("~/in/a.png", [f"{folder}/in/a.png"]),
+        ("~/in/[c].png", [f"{folder}/in/[c].png"]),
     ):
         out, _ = lines_of([pattern], capsys)
-        assert [line.split(": 7 (")[0] for line in out] == [str(Path(name)) for name in names]
+        assert [Path(line.split(": 7 (")[0]) for line in out] == [Path(name) for name in names]
 
 
 @pytest.mark.parametrize("name", ["-7.png", "-h.png", "--json.png", "-"])
@@ -115,6 +117,11 @@ def test_file_named_like_an_option_can_be_read(
     for arguments in ([os.path.join(".", name), *others], ["--", name, *others]):
         out, _ = lines_of(arguments, capsys)
         assert f"{name}: 7 (" in out[0]
+
+
+@pytest.mark.parametrize("option", ["--checkpoint", "--annotate"])
+def test_empty_name_of_an_option_is_an_error(folder: Path, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines_of(["a.png", option, ""], capsys, code=2)
 
 
 def test_each_unreadable_file_is_named_and_the_others_are_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

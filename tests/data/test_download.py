@@ -168,10 +168,17 @@ def test_a_failed_download_keeps_what_was_there(mirror: str, use: Callable[[str]
     assert files_in(tmp_path) == sorted(NAMES)
 
 
-def test_a_refused_connection_is_said_in_words(use: Callable[[str], None], tmp_path: Path) -> None:
+@contextmanager
+def refused() -> Iterator[str]:
+    """Yield an address that refuses connections."""
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
-        use(f"http://127.0.0.1:{closed.getsockname()[1]}/")
+        closed.bind(("127.0.0.1", 0))  # bound and not listening
+        yield f"http://127.0.0.1:{closed.getsockname()[1]}/"
+
+
+def test_a_refused_connection_is_said_in_words(use: Callable[[str], None], tmp_path: Path) -> None:
+    with refused() as address:
+        use(address)
         with pytest.raises(DataError, match=r"could not be downloaded: Connection refused; check the connection, or give"):
             download_mnist(tmp_path)
 
@@ -190,7 +197,7 @@ def test_a_malformed_proxy_is_said_in_words(mirror: str, tmp_path: Path, monkeyp
 def test_a_socks_proxy_is_said_to_be_unsupported(
     use: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
 ) -> None:
-    with served(functools.partial(Quiet, directory=os.devnull)) as address:
+    with refused() as address:
         use(address)
         monkeypatch.setenv(variable, proxy)
         with pytest.raises(
@@ -198,6 +205,16 @@ def test_a_socks_proxy_is_said_to_be_unsupported(
         ) as caught:
             download_mnist(tmp_path)
     assert "secret" not in str(caught.value)
+
+
+def test_an_answer_is_told_though_a_socks_proxy_is_set(
+    use: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:9")  # which urllib ignores
+    with served(functools.partial(Quiet, directory=os.devnull)) as address:
+        use(address)
+        with pytest.raises(DataError, match="the server answered 404"):
+            download_mnist(tmp_path)
 
 
 @pytest.mark.usefixtures("mirror")

@@ -75,6 +75,8 @@ class TestParseSpace:
             ("learning-rate=0,001", "learning_rate is '0,001'; commas separate values, so write decimals with a point"),
             ("weight-decay=0,1,0,2", "or a semicolon between values"),
             ("learning-rate=0,001,0,01", "commas separate values"),
+            ("weight-decay=0,01,0.1", "commas separate values"),
+            ("weight-decay=0.1,0,0001", "commas separate values"),
             ("learning-rate=1,000;2,000", "learning_rate is '1,000'"),
             ("weight-decay=0,1", "weight_decay is '0,1'; commas separate values"),
             ("learning-rate=2", "learning_rate is 2; it must be a number from 1e-05 to 1"),

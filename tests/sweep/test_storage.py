@@ -83,6 +83,13 @@ def test_a_database_in_memory_is_rejected_before_training(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_named_by_a_uri_is_rejected(tmp_path: Path, small: Mnist, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SweepError, match=r"name the file itself, such as sqlite:///sweeps\.db"):
+        next(sweep(config_for("sqlite:///file:x.db?uri=true"), small))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_scheme_of_an_address_may_be_in_any_case(tmp_path: Path, small: Mnist) -> None:
     run_sweep(f"SQLite:///{tmp_path}/u.db", small, num_runs=1)
     assert len(trials(f"sqlite:///{tmp_path}/u.db", "rates")) == len(trials(f"SQLITE:///{tmp_path}/u.db", "rates")) == 1
