@@ -13,7 +13,8 @@ import torch
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from mnist_fc.data.mnist import DataError, Mnist
+from mnist_fc.data.mnist import DataError, Mnist, to_pixels
+from mnist_fc.data.non_digits import NO_DIGIT
 from mnist_fc.drawing.normalize import to_image
 from mnist_fc.drawing.pictures import on_transparent
 
@@ -27,7 +28,7 @@ NUM_DRAWINGS = 12
 DIGITS_PER_FONT = len(DIGITS) * NUM_DRAWINGS
 
 LETTERS_PER_OUTLIER = 3
-"""So many letters are generated for each non-digit of one kind."""
+"""The number of letters generated for each non-digit of one kind."""
 
 SUFFIXES = (".ttf", ".otf")
 SIZE = 120
@@ -41,8 +42,14 @@ Font = ImageFont.FreeTypeFont
 
 
 def load(folder: str | Path) -> list[Font]:
-    """Open the fonts, .ttf and .otf, of a folder and the folders in it. Raises DataError if there are none, or one is damaged."""
-    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    """Open the fonts, .ttf and .otf, of a folder and the folders in it.
+
+    Raises DataError if there are none, or if one is damaged or has no digits or letters.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; give a folder of fonts ({', '.join(SUFFIXES)})")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"the folder {folder} has no fonts ({', '.join(SUFFIXES)})")
     return [_open(path) for path in paths]
@@ -50,9 +57,13 @@ def load(folder: str | Path) -> list[Font]:
 
 def _open(path: Path) -> Font:
     try:
-        return ImageFont.truetype(path, SIZE)
+        font = ImageFont.truetype(path, SIZE)
     except OSError as error:
         raise DataError(f"the font {path} cannot be read: {error}") from None
+    one, other = (bytes(font.getmask(text)) for text in DIGITS[:2])
+    if one == other or not any(bytes(font.getmask(LETTERS[0]))):  # a font shows one sign for all that it lacks
+        raise DataError(f"the font {path} has no digits or letters; remove it from the folder")
+    return font
 
 
 def digits(fonts: Sequence[Font], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,11 +106,6 @@ def add_to(mnist: Mnist, fonts: Sequence[Font], seed: int = 0) -> Mnist:
 
 
 def add_letters_to(mnist: Mnist, fonts: Sequence[Font], count: int, seed: int = 0) -> Mnist:
-    """Return MNIST that has an eleventh class with `count` letters added to it."""
-    added = torch.full([count], mnist.num_classes - 1)
-    return replace(mnist.with_added(to_pixels(letters(fonts, count, seed)), added), num_classes=mnist.num_classes)
-
-
-def to_pixels(images: np.ndarray) -> torch.Tensor:
-    """Return images, float32 (N, 28, 28) from 0 to 1, as uint8 (N, 784)."""
-    return torch.from_numpy((images.reshape(-1, 784) * 255).round().astype(np.uint8))
+    """Return MNIST with `count` letters among its training images, as an eleventh class; none is used for validation."""
+    added = torch.full([count], NO_DIGIT)
+    return replace(mnist.with_added(to_pixels(letters(fonts, count, seed)), added), num_classes=NO_DIGIT + 1)

@@ -61,6 +61,11 @@ class Mnist:
         )
 
 
+def to_pixels(images: np.ndarray) -> Tensor:
+    """Return images, float32 of N times 784 values from 0 to 1, as uint8 (N, 784)."""
+    return torch.from_numpy((images.reshape(-1, 784) * 255).round().astype(np.uint8))
+
+
 def load_mnist(path: str | Path | None = None) -> Mnist:
     """Read and check the data at `path`, falling back to the environment variable MNIST_FC_DATA, then to the embedded MNIST.
 

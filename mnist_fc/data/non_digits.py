@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mnist_fc.config import NUM_CLASSES, TrainConfig
-from mnist_fc.data.mnist import Mnist, split_validation
+from mnist_fc.data.mnist import Mnist, split_validation, to_pixels
 from mnist_fc.drawing.normalize import normalize_all, resize_canvas, to_image
 from mnist_fc.drawing.pictures import on_transparent
 from mnist_fc.drawing.strokes import CANVAS_SIZE, MAX_WIDTH, Stroke, place, render, rotation
@@ -286,9 +286,8 @@ def add_to(mnist: Mnist, count: int, config: TrainConfig) -> Mnist:
     digits = normalize_all(map(on_transparent, mnist.train_images[again].view(-1, 28, 28).numpy()))
     whole = mnist.train_images[trained[: 3 * count]].view(-1, 28, 28).numpy() / np.float32(255)
     others = np.concatenate([generate(count * len(GENERATORS), config.seed), scramble_digits(whole, config.seed)])
-    pixels = (np.concatenate([digits, others]).reshape(-1, 784) * 255).round().astype(np.uint8)
     added = torch.cat([mnist.train_labels[again], torch.full([len(others)], NO_DIGIT)])
-    return replace(mnist.with_added(torch.from_numpy(pixels), added), num_classes=NO_DIGIT + 1)
+    return replace(mnist.with_added(to_pixels(np.concatenate([digits, others])), added), num_classes=NO_DIGIT + 1)
 
 
 def scramble_digits(images: np.ndarray, seed: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mnist_fc.data.errors import DAMAGE
-from mnist_fc.data.mnist import DataError, Mnist
+from mnist_fc.data.mnist import DataError, Mnist, to_pixels
 from mnist_fc.drawing.normalize import normalize_all
 from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render, rotation
 
@@ -176,6 +176,4 @@ def images(digits: PenDigits, condition: Condition, seed: int) -> np.ndarray:
 def add_to(mnist: Mnist, digits: PenDigits, seed: int = 0) -> Mnist:
     """Return MNIST with each digit drawn NUM_DRAWINGS times among its training images; none is used for validation."""
     drawn = np.concatenate([images(digits, CONDITIONS["mixed"], seed + i) for i in range(NUM_DRAWINGS)])
-    pixels = torch.from_numpy((drawn * 255).round().astype(np.uint8))
-    labels = torch.from_numpy(np.tile(digits.labels, NUM_DRAWINGS))
-    return mnist.with_added(pixels, labels)
+    return mnist.with_added(to_pixels(drawn), torch.from_numpy(np.tile(digits.labels, NUM_DRAWINGS)))

@@ -8,6 +8,7 @@ from PIL import ImageFont
 
 from mnist_fc.data import fonts
 from mnist_fc.data.mnist import DataError, Mnist
+from mnist_fc.data.non_digits import NO_DIGIT
 from mnist_fc.reading.reader import Reader
 from tests.support.typefaces import save_typeface
 
@@ -28,7 +29,7 @@ def test_fonts_are_found_in_folders_within_the_folder(tmp_path: Path) -> None:
 def test_folder_without_fonts_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no fonts"):
         fonts.load(tmp_path)
-    with pytest.raises(DataError, match="has no fonts"):
+    with pytest.raises(DataError, match="is not a folder"):
         fonts.load(tmp_path / "none")
 
 
@@ -67,5 +68,5 @@ def test_added_images_come_last(typefaces: list[ImageFont.FreeTypeFont], mnist: 
     assert with_digits.num_added == mnist.num_added + count
     assert with_digits.train_images[:-count].equal(mnist.train_images)
     with_letters = fonts.add_letters_to(with_digits, typefaces, 5)
-    assert with_letters.train_labels[-5:].tolist() == [with_digits.num_classes - 1] * 5
-    assert with_letters.num_classes == with_digits.num_classes
+    assert with_letters.train_labels[-5:].tolist() == [NO_DIGIT] * 5
+    assert with_letters.num_classes == NO_DIGIT + 1
