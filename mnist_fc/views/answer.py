@@ -11,7 +11,7 @@ from mnist_fc.views.state import networks
 PROBLEMS = {
     "empty": "Draw a digit.",
     "no digit": "Not a digit.<br>The bars show the<br>closest digits.",
-    "too many digits": f"Too many digits;<br>at most {MAX_DIGITS}.",
+    "too many digits": f"Too many digits:<br>at most {MAX_DIGITS}.",
     "overflow": "The network's values overflowed, so it cannot read the drawing.",
 }
 

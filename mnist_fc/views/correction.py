@@ -25,7 +25,7 @@ def panel(readings: list[Reading]) -> None:
     """Draw the row, and below it the button that teaches, or a question about the last press."""
     with st.container(key="correction", gap="small"):
         data = {
-            "parts": [{"read": number([reading]), "label": _label(reading)} for reading in readings],
+            "parts": [{"read": number([reading]), "label": tray().label_of(reading.pixels)} for reading in readings],
             "isEnabled": _can_be_labelled(readings),
             "words": _words(readings),
         }
@@ -47,22 +47,12 @@ def _words(readings: list[Reading]) -> str:
         return "This looks like a digit." if doubted.label is None else "This does not look like a digit."
     if isinstance(drawing.covered_by(), TestDigit):
         return "A test digit cannot be taught."
-    labels = [label for reading in readings if (label := _label(reading)) is not None]
+    labels = [label for reading in readings if (label := tray().label_of(reading.pixels)) is not None]
     if not labels:
         question = ASK if len(readings) == 1 else ASK_EACH  # beside a button for each digit, there is less room
         return question if _can_be_labelled(readings) else DRAW
     said = ", ".join("not a digit" if label == "none" else str(label) for label in labels)
     return f"Added to My digits: {said}."
-
-
-def _label(reading: Reading) -> int | str | None:
-    """Return the label that the person gave what was read, "none" for "not a digit"; None if they gave none."""
-    image = reading.pixels
-    place = None if image is None else tray().find(image)
-    if place is None:
-        return None
-    label = tray().digits[place].label
-    return "none" if label is None else label
 
 
 def _can_be_labelled(readings: list[Reading]) -> bool:

@@ -51,11 +51,13 @@ def button(key: str, then: Callable[[], object] = lambda: None) -> None:
 
 def _knows_all() -> bool:
     """Return whether the network that reads was taught all of My digits, with the labels that they have now."""
-    run = networks.network().run
-    if run is None or run.lesson is None:
+    network = networks.network()
+    run = network.run
+    if run is None or run.lesson is None or run.state != "done" or not network.is_newest:
         return False
     taught = {(image.tobytes(), label) for image, label in zip(run.lesson.images, run.lesson.labels.tolist(), strict=True)}
-    return all((digit.image.tobytes(), digit.label) in taught for digit in tray().digits if digit.label is not None)
+    taught |= {(image.tobytes(), None) for image in run.lesson.not_digits}
+    return all((digit.image.tobytes(), digit.label) in taught for digit in tray().digits)
 
 
 def begin(*, rehearses: bool, from_scratch: bool) -> None:

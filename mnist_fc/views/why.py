@@ -1,6 +1,7 @@
 """Why this digit: the contribution of each pixel to the score of the digit read, of the runner-up, and to the difference."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import streamlit as st
@@ -26,7 +27,7 @@ INTEGRATED = (
 )
 
 NEXT = " **Is that wrong?** Press what you drew, under the bars, and teach the network."
-NEXT_AFTER_LABEL = " **You say that it is a {}.** Teach the network your digits, under the bars."
+NEXT_AFTER_LABEL = " **You labelled it {}.** Teach the network your digits, under the bars."
 
 
 def panel(readings: list[Reading], network: networks.Network) -> None:
@@ -37,12 +38,13 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     assert reading.image is not None
     assert reading.runner_up is not None
     first, second = int(np.argmax(reading.probabilities)), reading.runner_up
-    label = _label(reading)
-    if label not in (None, first):  # the question is then why it was not read as that
+    label = tray().label_of(reading.pixels)
+    if isinstance(label, int) and label != first:  # the question is then why it was not read as that
         second = label
     attribution = attribute(network.reader.model, reading.image, (first, second))
     if reading.digit is None:
-        st.caption(f"The page shows **?**, because this hardly looks like a digit. The network alone would answer {first}.")
+        why = "has too many digits" if reading.problem == "too many digits" else "hardly looks like a digit"
+        st.caption(f"The page shows **?**, because this {why}. The network alone would answer {first}.")
     if not np.isfinite(attribution.pixels).all():
         st.info("Some of the network's values overflowed, so its answer cannot be split into pixels.")
         return
@@ -60,22 +62,16 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     ahead = float(attribution.logits[0] - attribution.logits[1])
     st.caption(
         f"The score of {first} is higher by {format_number(ahead)}, so {first} is {format_times(math.exp(min(ahead, 700)))} "
-        f"likelier than {second}. Read by {network.name}.{_next(first, label)}"
+        f"likelier than {second}. Read by {network.name}.{_next(reading.digit, label)}"
     )
     st.caption(EXACT if attribution.is_exact else INTEGRATED)
 
 
-def _label(reading: Reading) -> int | None:
-    """Return the digit that the person has labelled the drawing as, if they have."""
-    place = None if reading.pixels is None else tray().find(reading.pixels)
-    return None if place is None else tray().digits[place].label
-
-
-def _next(read: int, label: int | None) -> str:
-    """Return what to do if the answer is wrong."""
-    if label == read or not drawing.can_be_taught():
+def _next(read: int | None, label: int | Literal["none"] | None) -> str:
+    """Return what to do if the answer, None for "?", is wrong; `label` is the person's own."""
+    if label == ("none" if read is None else read) or not drawing.can_be_taught():
         return ""
-    return NEXT if label is None else NEXT_AFTER_LABEL.format(label)
+    return NEXT if label is None else NEXT_AFTER_LABEL.format("not a digit" if label == "none" else label)
 
 
 def _sums(attribution: Attribution, first: int, second: int) -> str:

@@ -97,10 +97,12 @@ def test_why_tab_compares_what_was_read_with_the_label_given() -> None:
     app = open_tab(draw(opened_app(), SEVEN), "Why this digit?")
     say(app, 2)
     assert has_text(app, "likelier than 2")
-    assert has_text(app, "You say that it is a 2.")
+    assert has_text(app, "You labelled it 2.")
     say(app, 7)
-    assert not has_text(app, "You say")
+    assert not has_text(app, "You labelled")
     assert not has_text(app, "Is that wrong?")
+    press(say(app, None), "add_anyway")
+    assert has_text(app, "You labelled it not a digit.")
 
 
 def test_none_marks_a_drawing_as_no_digit() -> None:
@@ -120,7 +122,7 @@ def test_label_of_what_is_unlike_a_digit_is_asked_for_again() -> None:
 
 def test_number_that_is_too_long_is_named_and_not_taught_at_once() -> None:
     app = draw(opened_app(), *(Stroke(((x, 120), (x, 150)), 5) for x in range(10, 270, 20)))
-    assert has_text(app, "Too many digits;<br>at most 12.")
+    assert has_text(app, "Too many digits:<br>at most 12.")
     say(app, 1)
     assert labels(app) == []
     assert row(app)["words"] == "This does not look like a digit."
@@ -282,6 +284,8 @@ def test_lesson_shows_what_it_gained_and_cost(small_run: Run) -> None:
 def test_button_offers_to_teach_again_what_the_network_was_taught(small_run: Run) -> None:
     app = taught_app(small_run)
     assert app.button(key="teach_here").label == "Teach my digit again"
+    say(draw(press(app, "clear"), SCRIBBLE), None)
+    assert app.button(key="teach_here").label == "Teach the network my digit", "the lesson knew no drawing that is no digit"
     say(draw(press(app, "clear"), Stroke(((140, 60), (140, 220)), 20)), 1)
     assert app.button(key="teach_here").label == "Teach the network my 2 digits"
 

@@ -4,7 +4,7 @@ import base64
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import streamlit as st
@@ -46,6 +46,14 @@ class Tray:
     def find(self, image: np.ndarray) -> int | None:
         """Return the place of the digit with this image, uint8 (28, 28); None if there is none."""
         return next((place for place, digit in enumerate(self.digits) if np.array_equal(digit.image, image)), None)
+
+    def label_of(self, image: np.ndarray | None) -> int | Literal["none"] | None:
+        """Return the label of the digit with this image, "none" for "not a digit"; None if it has none."""
+        place = None if image is None else self.find(image)
+        if place is None:
+            return None
+        label = self.digits[place].label
+        return "none" if label is None else label
 
     def add(self, *new: MyDigit) -> None:
         """Add digits; one with the image of another replaces that. Raises DataError if there are too many."""
