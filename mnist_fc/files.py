@@ -84,7 +84,7 @@ def sync(descriptor: int) -> None:
 
 
 def is_sync_unsupported(error: OSError) -> bool:
-    """Return whether the error of a sync means that the file system has no such thing, and not that the disk fails."""
+    """Return whether a sync failed because the file system does not support it, not because the disk failed."""
     return error.errno in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 

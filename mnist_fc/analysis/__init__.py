@@ -6,5 +6,5 @@ To study a network, start with `attribution.py` (which pixels speak for a digit)
 `diagnosis.py` finds faults and names remedies. `settings_check.py` notices that a loaded network needs other inputs or another
 activation.
 
-May import: network, config, records, files.
+May import: data, network, config, records, files.
 """

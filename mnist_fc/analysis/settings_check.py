@@ -1,6 +1,6 @@
 """Notice that a network from a file was trained with inputs or an activation other than those it is read with.
 
-Also that it was trained on images that lie otherwise: the changes that are tried are those of `data/familiarity.py`.
+It also notices training on turned or mirrored images, by trying the changes in `data/familiarity.py`.
 """
 
 import math
@@ -102,9 +102,9 @@ def suggest_settings(trained: MLP, inputs: Inputs, images: Tensor, labels: Tenso
 
 @torch.no_grad()
 def notice_orientation(trained: MLP, inputs: Inputs, images: Tensor, labels: Tensor) -> str:
-    """Return in two sentences how uint8 images (N, 784) must lie for a network that misreads them upright, if that is the cause.
+    """Return two sentences that say how uint8 images (N, 784) must be turned or mirrored for this network.
 
-    Otherwise return an empty text. Any scaling of the pixels is tried, and only the network's own activation.
+    The text is empty if that is not why it misreads. Any scaling of the pixels is tried, and only the network's own activation.
     """
     if len(labels) < MIN_IMAGES:
         return ""

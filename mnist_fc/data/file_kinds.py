@@ -57,7 +57,7 @@ _OTHERS = (
     (re.compile(rb".{4}\0{4}.{4}\n", re.DOTALL), *TF_RECORD),
     (re.compile(rb".{16}(\xde\xc0\xef\xbe|\xbe\xef\xc0\xde)", re.DOTALL), "an LMDB database", f"{SAVE_ARRAYS} (lmdb reads it)"),
 )
-"""Patterns of first bytes, what a file with them is, and what to do with it: first the length of what follows, or zeros."""
+"""Patterns for files that begin with a length or zeros: what they are, and what to do."""
 
 _PICKLE = re.compile(rb"\x80[\x02-\x05]|\(*([ldt]p\d\n|[\]}]q|c(numpy|copy_reg|__builtin__|builtins)[a-z_.]*\n)")
 _WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|script|title|meta|\?xml|!--)", re.IGNORECASE)

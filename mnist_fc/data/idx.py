@@ -40,7 +40,7 @@ MAX_ENTRIES, MAX_FOLDERS = 10_000, 200
 """Entries of a folder, and folders below it, that are looked at in search of a data set."""
 
 MAX_GZIPS = 2
-"""A server that compresses what it sends makes two of one."""
+"""Some servers gzip a .gz file a second time."""
 
 DATA_SUFFIXES = (
     *(".npz", ".zip", ".gz", ".csv", ".mat", ".h5", ".hdf5", ".parquet", ".pkl", ".pt", ".npy"),
@@ -57,7 +57,7 @@ DataSet = dict[str, Path]
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read one IDX file, plain or gzipped whatever its name says, also twice (format: the MNIST site, yann.lecun.com/exdb/mnist).
+    """Read one IDX file, plain, gzipped or gzipped twice, whatever its name (format: the MNIST site, yann.lecun.com/exdb/mnist).
 
     Raises DataError for a file that is missing, damaged or something else.
     """

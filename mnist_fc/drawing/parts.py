@@ -51,14 +51,14 @@ MIN_ELSEWHERE = 0.3
 in the grain of a table beside an empty sheet, which has less."""
 
 MIN_DRAWN = 3
-"""So many parts that look drawn tell what paper is written on, whatever else there is."""
+"""If at least three parts look drawn, only they decide which paper is written on."""
 
 MIN_SUSPECT = 20
 """Pixels of the longest side of the smallest suspect part that may be a digit."""
 SLENDER = 0.35
-"""A suspect part that is narrower than this share of its length is an edge."""
+"""A part that is narrower than this share of its length may be an edge."""
 BLOB = 0.2
-"""A suspect part whose strokes are wider than this share of its length is a stain or grain."""
+"""A part whose strokes are wider than this share of its length may be a stain or grain."""
 
 BORDER = 2
 """Pixels: what reaches so close to the picture's border is cut off by it."""

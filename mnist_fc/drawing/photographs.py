@@ -35,9 +35,9 @@ MAX_STRAIGHT = 1.4
 
 # Heights and distances are shares of the height of most digits unless they say otherwise.
 POINT = 0.35
-"""What is less wide, and lower than a comma, is a point, a comma or a speck."""
+"""A mark narrower than this and lower than COMMA may be a point or comma."""
 MIN_POINT = 0.4
-"""As a share of the width of the strokes: what is smaller is a speck."""
+"""As a share of the stroke width of the digit to its left; anything smaller is a speck."""
 COMMA = 0.5
 """A comma is lower than this. It begins near the feet of the digits and may reach below them."""
 MAX_POINT_GAP = 0.8
@@ -142,7 +142,7 @@ def _grouped(parts: list[Part], labels: np.ndarray) -> list[Part]:
     digits = [
         group for group in groups if group.box.height >= max(MIN_HEIGHT * typical, MIN_PIXELS) and not _is_rule(group, typical)
     ]
-    return _without_commas(digits, [group for group in groups if _may_be_point(group, typical)], typical)
+    return _mark_points(digits, [group for group in groups if _may_be_point(group, typical)], typical)
 
 
 def _typical_height(parts: list[Part]) -> float:
@@ -268,8 +268,10 @@ def _may_be_point(group: Part, typical: float) -> bool:
     return group.box.width < POINT * typical and group.box.height < COMMA * typical
 
 
-def _without_commas(digits: list[Part], points: list[Part], typical: float) -> list[Part]:
-    """Note the digits to the right of a decimal point or comma, of which `points` may be some; return the digits without commas.
+def _mark_points(digits: list[Part], points: list[Part], typical: float) -> list[Part]:
+    """Mark each digit that follows a decimal point or comma; return the digits without commas.
+
+    `points` are the candidates, and may include small digits.
 
     Several marks between the same two digits are no points: the ticks of a ruler, or a dotted line.
     """

@@ -34,7 +34,7 @@ SHIPPED = ASSETS / CHECKPOINT_NAME
 # Four layers of 2048 units take 57 MB.
 MAX_BYTES = 64 * 2**20
 
-FOREIGN_CONFIG = "config.json beside it is of another program; its activation is taken to be ReLU."
+FOREIGN_CONFIG = "config.json beside it is damaged or of another program; its activation is taken to be ReLU."
 
 OWN_NAMES = tuple(f'"{name}"'.encode() for name in FIELDS if name != "precision")
 """What every config.json of this program contains, also before it had `precision`."""

@@ -16,8 +16,8 @@ The protocol, for one group of widgets:
    value is sent again with each run until the browser has confirmed it.
 4. A page that is older than its session may show choices of which no session has heard: it looked ready while the server
    restarted. So the first time such a page is drawn, nothing is sent; what it shows other than the session is a choice.
-5. The first messages of a page that is still loading may lack the version, since the text fields' script has not arrived. Until
-   it has, a value is an echo if it is one of those sent so far.
+5. While a page is loading, its first messages may lack the version. Until one arrives, any value that was sent before counts as
+   an echo.
 6. If a person keeps changing a widget while updates are on their way, the server waits for the browser before it sends one
    more (see `BrowserView._must_wait`). A hidden component (answer.js) then makes the browser send a message.
 
