@@ -70,13 +70,15 @@ def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequ
 def is_too_unsure(mark: Mark, log_odds: float, longest_side: int, *, is_alone: bool) -> bool:
     """Return whether these log odds of being a digit are too low for a small mark, or for the only digit in a picture."""
     is_small = mark.box.height < SMALL * longest_side
-    is_bar = mark.is_straight and mark.bend < MAX_BEND
-    least = MIN_LONE_BAR_LOG_ODDS if is_bar else MIN_LONE_LOG_ODDS
+    least = MIN_LONE_BAR_LOG_ODDS if _is_bar(mark) else MIN_LONE_LOG_ODDS
     return (is_small and log_odds < MIN_SMALL_LOG_ODDS) or (is_alone and log_odds < least)
 
 
 def _text(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequence[float]) -> list[bool]:
-    """Return which marks are text, in a picture that has text: words with a letter or a low mark, and unsure digits."""
+    """Return which marks are text, in a picture that has text: words with a letter or a low mark, unsure digits, and bars.
+
+    A bar may be a 1, but also an l or I, a slash or an exclamation mark.
+    """
     is_letter = [digit is None and odds < SURELY_NO_DIGIT for digit, odds in zip(digits, log_odds, strict=True)]
     words = _words(marks, WORD_GAP)
     num_letters = sum(is_letter[place] for word in words if len(word) > 1 for place in word)
@@ -96,7 +98,8 @@ def _text(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequenc
         )
         is_text = is_low or any(is_letter[place] for place in word)
         for place in word:
-            result[place] = is_text or (digits[place] is not None and log_odds[place] < MIN_LOG_ODDS_IN_TEXT)
+            is_unsure = log_odds[place] < MIN_LOG_ODDS_IN_TEXT or (digits[place] == 1 and _is_bar(marks[place]))
+            result[place] = is_text or (digits[place] is not None and is_unsure)
     for before, (place, *more), after in zip(words, words[1:], words[2:], strict=False):
         neighbours = before[-1], after[0]
         # A single mark close to words on both sides is a letter that is written apart.
@@ -143,11 +146,16 @@ def _words(marks: Sequence[Mark], max_gap: float) -> list[list[int]]:
     return words
 
 
+def _is_bar(mark: Mark) -> bool:
+    """Return whether a mark is a straight line without a flag or a foot."""
+    return mark.is_straight and mark.bend < MAX_BEND
+
+
 def _doubtful_bars(marks: Sequence[Mark], digits: Sequence[int | None], longest_side: int) -> list[bool]:
     """Return which marks are likelier a line than the straight 1 as which they are read."""
     is_bar = [digit == 1 and mark.is_straight for mark, digit in zip(marks, digits, strict=True)]
     if sum(digit is not None for digit in digits) == 1:  # a lone 1 with a flag is not the side of a frame
-        is_bar = [bar and mark.bend < MAX_BEND for mark, bar in zip(marks, is_bar, strict=True)]
+        is_bar = [bar and _is_bar(mark) for mark, bar in zip(marks, is_bar, strict=True)]
     num_bars, num_others = sum(is_bar), sum(digit is not None for digit in digits) - sum(is_bar)
     if num_bars >= MANY_BARS and num_bars > BARS_PER_DIGIT * num_others:
         return is_bar
@@ -168,7 +176,7 @@ def _doubtful_bars(marks: Sequence[Mark], digits: Sequence[int | None], longest_
     if sum(is_doubtful) >= MANY_TICKS:
         alone = {word[0] for word in _words(marks, MAX_GAP) if len(word) == 1}
         for place, mark in enumerate(marks):
-            is_doubtful[place] |= is_bar[place] and place in alone and mark.bend < MAX_BEND
+            is_doubtful[place] |= is_bar[place] and place in alone and _is_bar(mark)
     return is_doubtful
 
 

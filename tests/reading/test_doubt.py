@@ -117,6 +117,14 @@ def test_digits_among_words_must_be_sure() -> None:
     assert doubts(marks, digits, 3000, unsure=[0]) == [*[True] * 5, False]
 
 
+def test_bar_among_words_is_no_sure_one() -> None:
+    marks, digits = text("14", "XXX")
+    bar, flagged = replace(marks[0], is_straight=True, bend=1.0), replace(marks[0], is_straight=True, bend=4.0)
+    assert doubts([bar, *marks[1:]], digits, 3000) == [True, False, True, True, True]
+    assert doubts([flagged, *marks[1:]], digits, 3000) == [False, False, True, True, True]
+    assert doubts([bar, marks[1]], digits[:2], 3000) == [False, False]
+
+
 def test_unclear_digits_are_not_letters() -> None:
     marks, digits = text("12X", "8X4", "5X6")
     unclear = [place for place, digit in enumerate(digits) if digit is None]
