@@ -24,7 +24,7 @@ from mnist_fc.network import checkpoint
 from mnist_fc.runs.layout import bytes_of
 from mnist_fc.runs.reader import read_run
 from mnist_fc.training.evaluation import evaluate
-from tests.support.commands import TRAIN_KEYS, error_line, run
+from tests.support.commands import TRAIN_KEYS, close_after_first_line, error_line, run
 from tests.support.settings import OVERFLOWING, as_options
 from tests.support.typefaces import save_typeface
 
@@ -407,14 +407,7 @@ def test_ctrl_c_stops_after_the_step_and_keeps_the_checkpoint(quick: list[str], 
 
 @pytest.mark.integration
 def test_closed_pipe_stops_a_training_that_can_be_resumed(quick: list[str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mnist_fc", *quick, "--epochs", "100"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert process.stderr
-        assert process.stdout.readline().startswith("epoch   1/100 ")
-        process.stdout.close()
-        assert process.stderr.read() == ""
-    assert process.returncode == 141
+    close_after_first_line([*quick, "--epochs", "100"], "epoch   1/100 ")
     (folder,) = (tmp_path / "runs").iterdir()
     end = read_run(folder).end
     assert end

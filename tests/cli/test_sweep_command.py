@@ -2,16 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from mnist_fc.files import ROOT
 from mnist_fc.sweep.storage import default_storage
 from mnist_fc.sweep.study import studies, trials
-from tests.support.commands import error_line, run
+from tests.support.commands import close_after_first_line, error_line, run
 
 SWEEP = [
     *("sweep", "--vary", "learning-rate=1e-5,1e-2", "--vary", "hidden-sizes=16,16-12"),
@@ -41,14 +38,7 @@ def test_sweep_prints_trials_and_the_command_for_the_best(
 @pytest.mark.integration
 def test_closed_pipe_ends_a_sweep_that_can_be_continued(small_npz: Path, tmp_path: Path) -> None:
     where = ["--data", str(small_npz), "--runs-dir", str(tmp_path)]
-    command = [sys.executable, "-m", "mnist_fc", *SWEEP, "--runs", "1000", *where]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert process.stderr
-        assert process.stdout.readline().startswith("trial 0: ")
-        process.stdout.close()
-        assert process.stderr.read() == ""
-    assert process.returncode == 141
+    close_after_first_line([*SWEEP, "--runs", "1000", *where], "trial 0: ")
     (study,) = studies(default_storage(tmp_path))
     first, *others = trials(default_storage(tmp_path), study)
     assert first.state == "done"
