@@ -7,7 +7,7 @@ import sys
 # products of this program are PyTorch's.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# PyTorch's own log repeats each failed attempt to reach another process with thirty lines of C++. The error at the end says it.
+# PyTorch's own log repeats each failed attempt to reach another process with thirty lines of C++. The error at the end is enough.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
 
 if not sys.flags.safe_path:

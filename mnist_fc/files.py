@@ -136,7 +136,7 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
 
 
 def as_text(head: bytes, *, is_cut: bool) -> str | None:
-    """Return the beginning of a file as text, UTF-16 if it says so, else UTF-8; None if it holds bytes that no text holds.
+    """Return the beginning of a file as text, UTF-16 if it begins with its mark, else UTF-8; None if it is not text.
 
     A file that `is_cut` may end within a character.
     """

@@ -50,9 +50,9 @@ def add_parser(commands: Subparsers) -> None:
 def run_predict(parsed: argparse.Namespace) -> int:
     """Print what each picture shows. A picture that cannot be read makes the exit code 2; the others are still read."""
     pictures = list(chain.from_iterable(map(_expanded, parsed.pictures)))
-    if parsed.annotate is not None and len(pictures) > 1:
-        raise ConfigError(f"--annotate draws on one picture; there are {len(pictures)}")
     if parsed.annotate is not None:
+        if len(pictures) > 1:
+            raise ConfigError(f"--annotate draws on one picture; there are {len(pictures)}")
         check_annotated(parsed.annotate, pictures[0])
     reader = _reader(parsed)
     exit_code = 0
@@ -102,10 +102,11 @@ def _readings(reader: Reader, rgba: np.ndarray, found: Sequence[FoundDigit]) -> 
 
 def _expanded(argument: str) -> Sequence[str]:
     """Return the files that an argument names. Where the shell did not expand ~, or a pattern such as *.png, this does."""
-    for path in (argument, os.path.expanduser(argument)):
+    at_home = os.path.expanduser(argument)
+    for path in (argument, at_home):
         if os.path.lexists(path):
             return [path]
-    return sorted(glob.glob(os.path.expanduser(argument), recursive=True)) or [argument]
+    return sorted(glob.glob(at_home, recursive=True)) or [argument]
 
 
 def _loaded(picture: str) -> np.ndarray:

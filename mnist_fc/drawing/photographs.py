@@ -271,9 +271,8 @@ def _may_be_point(group: Part, typical: float) -> bool:
 def _mark_points(digits: list[Part], points: list[Part], typical: float) -> list[Part]:
     """Mark each digit that follows a decimal point or comma; return the digits without commas.
 
-    `points` are the candidates, and may include small digits.
-
-    Several marks between the same two digits are no points: the ticks of a ruler, or a dotted line.
+    `points` are the candidates, and may include small digits. Several marks between the same two digits are no points: the ticks
+    of a ruler, or a dotted line.
     """
     others = [digit for digit in digits if digit not in points]
     following = [_digit_after(point, others, typical) for point in points]

@@ -114,7 +114,7 @@ def _too_much() -> FormatError:
 
 
 def _describe_large_pickle(start: bytes) -> Exception:
-    """Return the error for a pickle that is too large: what it holds if its start says so, such as NumPy arrays."""
+    """Return the error for a pickle that is too large: what it holds if its beginning tells, such as NumPy arrays."""
     try:
         parse_pickle(start)
     except UnreadDataError as error:

@@ -32,7 +32,7 @@ STORAGES = {
 }
 
 DTYPES = {name: dtype for name, dtype in vars(torch).items() if isinstance(dtype, torch.dtype)}
-"""Every type of numbers, by its names: newer ones, such as float8, have no storage of their own but bytes."""
+"""All dtypes by name. Newer ones, such as float8, are stored as bytes."""
 
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 
@@ -51,7 +51,7 @@ UNREAD = (
         *("NumPy arrays or numbers", "save only tensors, made by torch.as_tensor(array)"),
     ),
 )
-"""The names of what is data but is not read, what that is, and what to do."""
+"""Patterns of names that stand for data that is not read, what it is, and what to do."""
 
 
 class UnreadDataError(pickle.UnpicklingError):

@@ -285,7 +285,7 @@ def test_button_offers_to_teach_again_what_the_network_was_taught(small_run: Run
     app = taught_app(small_run)
     assert app.button(key="teach_here").label == "Teach my digit again"
     say(draw(press(app, "clear"), SCRIBBLE), None)
-    assert app.button(key="teach_here").label == "Teach the network my digit", "the lesson knew no drawing that is no digit"
+    assert app.button(key="teach_here").label == "Teach the network my digit", "the lesson had none of the drawings labelled none"
     say(draw(press(app, "clear"), Stroke(((140, 60), (140, 220)), 20)), 1)
     assert app.button(key="teach_here").label == "Teach the network my 2 digits"
 
