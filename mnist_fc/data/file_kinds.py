@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from mnist_fc.data.errors import DAMAGE
+from mnist_fc.file_kinds import common_kind
 from mnist_fc.files import as_text
 
 HEAD_BYTES = 1024
@@ -26,7 +27,8 @@ TF_RECORD = "a TFRecord file", f"{SAVE_ARRAYS} (TensorFlow reads it)"
 PICTURES = "a picture", "pictures are no data set: save all of them as an .npz of " + WANTED
 
 _STARTS: tuple[tuple[bytes, str, str], ...] = (
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", SAVE_ARRAYS),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", f"{SAVE_ARRAYS} (h5py reads it)"),
+    (b"MATLAB 7.3", "a MATLAB file of version 7.3", f"{SAVE_ARRAYS} (h5py reads it)"),
     (b"MATLAB ", "a MATLAB file", f"{SAVE_ARRAYS} (scipy.io.loadmat reads it)"),
     (b"PAR1", "a Parquet file", f"{SAVE_ARRAYS} (pandas reads it)"),
     (b"ARROW1", "an Arrow file", f"{SAVE_ARRAYS} (pandas reads it)"),
@@ -42,27 +44,40 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"II*\0", *PICTURES),
     (b"MM\0*", *PICTURES),
     (b"%PDF", "a PDF document", f"wanted is an .npz of {WANTED}"),
-    (b"BZh", "a bzip2 archive", UNPACK),
-    (b"\xfd7zXZ\0", "an xz archive", UNPACK),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard archive", UNPACK),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
-    (b"Rar!", "a RAR archive", UNPACK),
-    (b"\x1f\x9d", "a compressed file (.Z)", UNPACK),
-    (b"version https://git-lfs", "a Git LFS pointer, not the data", "fetch the data with git lfs pull"),
+    (b"FEA1", "a Feather file", f"{SAVE_ARRAYS} (pandas reads it)"),
+    (b"Obj\1", "an Avro file", SAVE_ARRAYS),
+    (b"\xd0\xcf\x11\xe0", "an Office document", SAVE_ARRAYS),
 )
-"""First bytes, what a file with them is, and what to do with it."""
+"""First bytes, what a file with them is, and what to do with it, besides the kinds of `common_kind`."""
 
 _OTHERS = (
+    (
+        # Version 4 has no signature: five numbers, the last the length of a name, and that name.
+        re.compile(rb"[\0-\x34]\0{3}.{8}[\0\1]\0{3}([\2-\x40])\0{3}[A-Za-z]\w*\0|# Created by Octave", re.DOTALL),
+        *("a MATLAB file", f"{SAVE_ARRAYS} (scipy.io.loadmat reads what `save -v7` writes)"),
+    ),
+    (re.compile(rb"\xff{4}.{3}\0\x10\0{3}", re.DOTALL), "an Arrow file", f"{SAVE_ARRAYS} (the package datasets reads it)"),
+    (
+        re.compile(rb"[^\n]*\n?(%[^\n]*\n|\s)*@relation\b", re.IGNORECASE),
+        "an ARFF file",
+        f"{SAVE_ARRAYS} (scipy.io.arff reads it)",
+    ),
+    (
+        re.compile(rb"[-+\d.]+( +\d+:[-+\d.e]+)+\s", re.IGNORECASE),
+        *("a LIBSVM file", f"{SAVE_ARRAYS} (sklearn.datasets.load_svmlight_file reads it)"),
+    ),
     (re.compile(rb".{4}\0{4}\{\s*\"", re.DOTALL), "a safetensors file", f"{SAVE_ARRAYS} (safetensors.numpy reads it)"),
     (re.compile(rb".{4}\0{4}.{4}\n", re.DOTALL), *TF_RECORD),
     (re.compile(rb".{16}(\xde\xc0\xef\xbe|\xbe\xef\xc0\xde)", re.DOTALL), "an LMDB database", f"{SAVE_ARRAYS} (lmdb reads it)"),
 )
 """Patterns for files that begin with a length or zeros: what they are, and what to do."""
 
-_PICKLE = re.compile(rb"\x80[\x02-\x05]|\(*([ldt]p\d\n|[\]}]q|c(numpy|copy_reg|__builtin__|builtins)[a-z_.]*\n)")
-_WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|script|title|meta|\?xml|!--)", re.IGNORECASE)
+_PICKLE = re.compile(
+    rb"\x78[\x01\x5e\x9c\xda]|\x80[\x02-\x05]|\(*([ldt]p\d\n|[\]}]q|c(numpy|copy_reg|__builtin__|builtins)[a-z_.]*\n)"
+)
+_XML = re.compile(rb"(\xef\xbb\xbf)?\s*<\?xml")
 _TEXT = re.compile(rb"[^\x00-\x08\x0e-\x1f]+")
-_TABLE_ROW = re.compile(rb"[^\r\n]*?[,;\t][^\r\n]*?[,;\t]")
+_TABLE_ROW = re.compile(rb"[^\r\n]*?[,;\t][^\r\n]*?[,;\t]|\s*[-+\d.e]+( +[-+\d.e]+){2,}[ \r\n]")
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
 
@@ -72,16 +87,14 @@ def kind_of(head: bytes, name: str = "") -> tuple[str, str] | None:
 
     Returns None for a file that is not recognised. ZIP archives are for `kind_of_zip`.
     """
-    if not head:
-        return "empty", "it may be a download that was cut off; replace it with an intact copy"
     for start, what, advice in _STARTS:
         if head.startswith(start):
             return what, advice
+    if kind := common_kind(head):
+        return kind
     for pattern, what, advice in _OTHERS:
         if pattern.match(head):
             return what, advice
-    if head[257:262] == b"ustar":
-        return "a tar archive", UNPACK
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return PICTURES
     if _PICKLE.match(head) or re.search(r"\.(pkl|pickle|pt|pth)\b", name.lower()):
@@ -89,8 +102,8 @@ def kind_of(head: bytes, name: str = "") -> tuple[str, str] | None:
     encoding = ""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) and (text := as_text(head, is_cut=True)):
         head, encoding = text.encode(), " as utf-16"
-    if _WEB_PAGE.match(head):
-        return "a web page, not data", "download the file itself"
+    if _XML.match(head):
+        return "an XML document", "download the file itself"
     if _TEXT.fullmatch(head):
         if head.lstrip()[:1] in (b"{", b"["):
             is_named_so = re.search(r"\.(json|ndjson|jsonl)\b", name.lower())
@@ -112,6 +125,6 @@ def kind_of_zip(path: Path) -> tuple[str, str] | None:
         return None
     if any(name.endswith("data.pkl") for name in names):
         return "a PyTorch file", f"it is not opened; {SAVE_ARRAYS}"
-    if any(name == "[Content_Types].xml" for name in names):
+    if any(name in ("[Content_Types].xml", "mimetype") for name in names):
         return "an Office document", SAVE_ARRAYS
     return ("a ZIP archive", UNPACK) if names else ("an empty ZIP archive", "replace it with an intact copy")

@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from mnist_fc.file_kinds import common_kind
 from mnist_fc.files import as_text
 
 HEAD_BYTES = 4096
@@ -38,10 +39,8 @@ class Kind(NamedTuple):
 SAVE = "open it and save it as PNG or JPEG"
 OFFICE = "an office document"
 SCREENSHOT = "take a screenshot of the digits"
-UNPACK = "unpack it first"
 STILL = "give a photograph or a still of it"
 NO_PICTURE = "give a picture, such as PNG or JPEG"
-DOWNLOAD = "download the picture itself"
 
 TGA = (
     rb".\x00[\x02\x03\x0a\x0b]\x00{5}.{8}[\x08\x0f\x10\x18\x20][\x00-\x3f]"
@@ -73,21 +72,24 @@ OTHERS = (
         SCREENSHOT,
     ),
     (rb"\xd0\xcf\x11\xe0|\{\\rtf", OFFICE, SCREENSHOT),
-    (rb"PK[\x03\x05]|Rar!|7z\xbc\xaf|\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|.{257}ustar", "an archive", UNPACK),
-    (rb"\x93NUMPY|\x89HDF|PAR1|SQLite format", "a data file", NO_PICTURE),
-    (rb"\x00\x05\x16[\x00\x07]", "a Mac's companion to a file", "use the file without ._ before its name"),
-    (rb"version https://git-lfs", "a pointer of Git LFS", "fetch the file with git lfs pull"),
+    # Procreate, Krita, Xournal and others keep their drawings in archives.
+    (rb"PK[\x03\x05]|\x1f\x8b", "an archive", "unpack it, or export a PNG from the app that made it"),
+    (rb"\x93NUMPY|\x89HDF|PAR1|SQLite format|MATLAB ", "a data file", NO_PICTURE),
+    (rb"\x89PNG", "a PNG picture that was changed on its way", "copy or download it again"),
     (rb"\x7fELF|MZ|\xca\xfe\xba\xbe|\xcf\xfa\xed\xfe|#!", "a program", NO_PICTURE),
     (rb".{0,1000}?%PDF-", "a PDF document", "take a picture of the page"),
     (TGA, "a TGA picture", SAVE),
 )
-"""Files that are not read: what they begin with, what they are, and what to do. The first that matches counts."""
+"""Files that are not read: what they begin with, what they are, and what to do. The first that matches counts.
+
+Kinds that are no pictures for anybody are in `common_kind`.
+"""
 
 TEXTS = (
-    (r"<!doctype html|<html\b", "a web page", DOWNLOAD),
     (r"<svg\b", "an SVG drawing", SAVE),
     (r"\s*data:image/", "a picture as text", "save it as a file of its own"),
     (r"\s*/\* XPM|#define \w+_width", "a picture of a format that is not read", SAVE),
+    (r"\s*<\?xml", "an XML document", NO_PICTURE),
     ("", "a text file", NO_PICTURE),
 )
 """Files of text: what is in their beginning, what they are, and what to do."""
@@ -107,8 +109,8 @@ def identify(head: bytes) -> Kind:
     for begin, kind in _OTHERS:
         if begin.match(head):
             return kind
-    if not head:
-        return Kind(None, "empty", "copy or download it again")
+    if common := common_kind(head):
+        return Kind(None, *common)
     text = as_text(head, is_cut=len(head) >= HEAD_BYTES)
     if text is None:
         return UNKNOWN

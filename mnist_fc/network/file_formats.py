@@ -3,30 +3,23 @@
 import re
 from collections.abc import Collection
 
+from mnist_fc.file_kinds import common_kind
+
 HEAD_BYTES = 512
 """The number of bytes at the start of a file that `describe` needs."""
 
 SAVE_STATE_DICT = "save its state dict with torch.save(model.state_dict(), PATH)"
 EXPORT_WEIGHTS = "save the weights as safetensors or with torch.save"
 UNPACK = "unpack it and load the file inside"
-DOWNLOAD_AGAIN = "download the file itself"
 
 USUAL_NAMES = ("model.ckpt", "model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 """The checkpoint in a folder, from the one of this program."""
 
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
-    (rb"version https://git-lfs", "a Git LFS pointer, not the file it stands for", "fetch that with `git lfs pull`"),
-    (rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|!--)", "a web page", DOWNLOAD_AGAIN),
-    (rb"(\xef\xbb\xbf)?\s*<(\?xml|svg)", "an XML document", DOWNLOAD_AGAIN),
-    (rb"\x1f\x8b", "compressed with gzip", UNPACK),
-    (rb"BZh[1-9]", "compressed with bzip2", UNPACK),
-    (rb"\xfd7zXZ\0", "compressed with xz", UNPACK),
-    (rb"\x28\xb5\x2f\xfd", "compressed with Zstandard", UNPACK),
-    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
-    (rb"Rar!\x1a\x07", "a RAR archive", UNPACK),
-    (rb"(?s).{257}ustar", "a tar archive", UNPACK),
+    (rb"(\xef\xbb\xbf)?\s*<(\?xml|svg)", "an XML document", "download the file itself"),
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes (.h5)", EXPORT_WEIGHTS),
     (rb"\x93NUMPY", "a NumPy array (.npy)", EXPORT_WEIGHTS),
+    (rb"MATLAB ", "a MATLAB file", EXPORT_WEIGHTS),
     (rb"(?s).{4}TFL3", "a TensorFlow Lite model", EXPORT_WEIGHTS),
     (rb"GGUF", "a GGUF model", EXPORT_WEIGHTS),
     # The first field of three kinds of models is a version. In ONNX the next is the producer's name or a later field; in the
@@ -42,7 +35,7 @@ SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x78[\x01\x5e\x9c\xda]", "compressed with zlib, as joblib does", EXPORT_WEIGHTS),
     (rb"\s*[{\[]", "a JSON text without weights", "load the checkpoint beside it"),
 )
-"""A pattern at the start of a file, what such a file is, and what to do."""
+"""A pattern at the start of a file, what such a file is, and what to do, besides the kinds of `common_kind`."""
 
 
 class FormatError(ValueError):
@@ -51,8 +44,8 @@ class FormatError(ValueError):
 
 def describe(head: bytes) -> str | None:
     """Return what a file with these first bytes is and what to do, as a predicate; None if that is not known."""
-    if not head:
-        return "is empty; copy or download it again"
+    if kind := common_kind(head):
+        return f"is {kind[0]}; {kind[1]}"
     if re.match(rb"\x80[\x02-\x05]", head):
         by = "a scikit-learn model in a" if b"sklearn" in head else "a"
         return f"is {by} pickle that torch.save did not write; it is not loaded, because that could run code"
@@ -90,6 +83,8 @@ def describe_archive(names: Collection[str]) -> str | None:
         return f"is a TorchScript model; {SAVE_STATE_DICT}"
     if any("/archive_format" in f"/{name}" or "/models/" in f"/{name}" for name in names):
         return f"is a program of torch.export (.pt2); {SAVE_STATE_DICT}"
+    if "[Content_Types].xml" in names:
+        return "is an Office document; a network is read from its checkpoint"
     if "data.pkl" not in ends:
         return f"is a zip archive; {UNPACK}"
     return None

@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def database() -> bytes:
 
 
 FILES = {
-    "mnist.npz: a web page": (PAGE, "is a web page, not data; download the file itself"),
+    "mnist.npz: a web page": (PAGE, "is a web page; download the file itself"),
     "mnist.pkl.gz": (gzip.compress(pickle.dumps([1, 2], 2)), "is a Python pickle, which could run code; it is not opened"),
     "mnist.pkl": (pickle.dumps(([1, 2], [3]), 0), "is a Python pickle"),
     "unnamed: pickle": (pickle.dumps({"data": [1]}, 4), "is a Python pickle"),
@@ -68,7 +69,10 @@ FILES = {
     "mnist.csv": (b"label,pixel0,pixel1\n5,0,0\n", r"is a table of text \(CSV\); save its arrays as an .npz of x_train, y_train"),
     "mnist_train.csv.gz": (gzip.compress(b"5,0,0,128\n" * 500), r"is a table of text \(CSV\)"),
     "mnist-original.mat": (b"MATLAB 5.0 MAT-file, Platform: PCWIN64".ljust(124) + b"\0\1IM", "is a MATLAB file"),
-    "v7.3.mat": (b"MATLAB 7.3 MAT-file, HDF5 schema 1.00".ljust(512) + b"\x89HDF\r\n\x1a\n", "is a MATLAB file"),
+    "v7.3.mat": (
+        b"MATLAB 7.3 MAT-file, HDF5 schema 1.00".ljust(512) + b"\x89HDF\r\n\x1a\n",
+        r"is a MATLAB file of version 7.3; .* \(h5py reads it\)",
+    ),
     "train.parquet": (b"PAR1\x15\x04PAR1", "is a Parquet file"),
     "mnist.h5": (b"\x89HDF\r\n\x1a\n\0\0", "is an HDF5 file"),
     "x_train.npy": (saved(np.save, np.zeros((2, 28, 28))), r"is a single array \(.npy\); one .npz must hold x_train"),
@@ -91,14 +95,32 @@ FILES = {
     "data.mdb": (bytes(16) + b"\xde\xc0\xef\xbe\1" + bytes(4000), "is an LMDB database"),
     "excel.csv": ("label,pixel0,pixel1\n5,0,0\n".encode("utf-16"), r"is a table of text \(CSV\); .* reads it as utf-16"),
     "long.csv": ("5,0,128\n".encode("utf-16") + "5,0,128\n".encode("utf-16-le") * 500, r"is a table of text \(CSV\)"),
-    "page.npz": (PAGE.decode().encode("utf-16"), "is a web page, not data"),
+    "page.npz": (PAGE.decode().encode("utf-16"), "is a web page"),
     "random.bin": (b"\xff\xfe" + np.random.default_rng(0).bytes(4000), "is damaged or not an .npz file"),
     "twice.csv.gz": (gzip.compress(gzip.compress(b"5,0,0,128\n")), "is gzipped more than once; unpack it with gzip -d first"),
     "cut.npz.gz": (gzip.compress(bytes(2000))[:12], "is damaged; replace it with an intact copy"),
     "readme.txt": (b"Handwritten digits\nby many people\n", "is a text file, not data; wanted is an .npz of x_train"),
     "mnist.npz: pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
-    "nothing.npz": (b"", "is empty; it may be a download that was cut off"),
+    "nothing.npz": (b"", "is empty; copy or download it again"),
     "digits.bin": (idx_bytes(noise()["x_train"]), "is an IDX file; give the folder of all four, named as on the MNIST site"),
+    "v4.mat": (struct.pack("<5i", 0, 300, 784, 0, 2) + b"X\0" + bytes(2000), r"is a MATLAB file; .* \(scipy.io.loadmat reads"),
+    "octave.mat": (b"# Created by Octave 6.4.0\n# name: X\n# type: matrix\n", "is a MATLAB file"),
+    "spaces.csv": (b"5 0 0 128\n3 0 0 12\n", r"is a table of text \(CSV\)"),
+    "mnist.scale": (
+        b"5 153:0.0117647 154:0.0705882 \n0 128:0.2\n",
+        r"is a LIBSVM file; .* \(sklearn.datasets.load_svmlight_file",
+    ),
+    "mnist_784.arff": (b"% MNIST\n%\n@RELATION mnist_784\n@ATTRIBUTE pixel1 real\n", "is an ARFF file"),
+    "digits.joblib": (zlib.compress(pickle.dumps([1, 2])), "is a Python pickle, which could run code"),
+    "digits.feather": (b"FEA1" + bytes(100), "is a Feather file"),
+    "data-00000-of-00001.arrow": (b"\xff\xff\xff\xff\x10\x01\0\0\x10\0\0\0" + bytes(100), "is an Arrow file"),
+    "digits.avro": (b"Obj\x01\x04\x14avro.codec", "is an Avro file"),
+    "digits.xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), "is an Office document"),
+    "digits.ods": (zipped(mimetype=b"application/vnd.oasis.opendocument.spreadsheet"), "is an Office document"),
+    "mnist.npz: XML": (
+        b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>',
+        "is an XML document; download the file",
+    ),
     "noise.bin": (bytes(range(256)), "is damaged or not an .npz file"),
 }
 
@@ -119,7 +141,7 @@ def test_a_web_page_saved_as_data_is_named(tmp_path: Path, suffix: str, pack: ob
     write_idx(tmp_path, noise())
     (tmp_path / STEMS["y_train"]).unlink()
     (tmp_path / f"{STEMS['y_train']}{suffix}").write_bytes(pack(PAGE))  # type: ignore[operator]
-    with pytest.raises(DataError, match=rf"{STEMS['y_train']}{suffix} is a web page, not data; download the file itself"):
+    with pytest.raises(DataError, match=rf"{STEMS['y_train']}{suffix} is a web page; download the file itself"):
         load_mnist(tmp_path)
 
 
