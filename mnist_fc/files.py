@@ -105,6 +105,17 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def named_path(text: str) -> str:
+    """Return the path that a person wrote, where no shell has read it: without quotes around it, and with ~ as the home folder.
+
+    A file or folder of exactly that name comes first.
+    """
+    if os.path.lexists(text):
+        return text
+    is_quoted = len(text) > 2 and text[0] == text[-1] and text[0] in "\"'"
+    return os.path.expanduser(text[1:-1] if is_quoted else text)
+
+
 def printable(name: str | Path) -> str:
     """Return a file's name for a line of text: unprintable characters, and bytes that are not UTF-8, are escaped."""
 

@@ -13,7 +13,7 @@ from typing import IO, Any
 import pytest
 
 from mnist_fc import files
-from mnist_fc.files import atomic_write, open_regular_file, read_bounded
+from mnist_fc.files import atomic_write, named_path, open_regular_file, read_bounded
 from tests.support.files import files_no_larger_than
 
 
@@ -51,6 +51,23 @@ def fail_to_sync(monkeypatch: pytest.MonkeyPatch, code: int, fails: Callable[[in
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", fail)
+
+
+# Names
+
+
+@pytest.mark.parametrize("text", ["~/a b.npz", '"~/a b.npz"', "'~/a b.npz'"])
+def test_quotes_and_the_home_folder_in_a_name_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("HOME" if os.name == "posix" else "USERPROFILE", str(tmp_path))
+    assert Path(named_path(text)) == tmp_path / "a b.npz"
+
+
+@pytest.mark.parametrize("name", ['"a"', "~", "", "a'b", '"'])
+def test_a_file_of_exactly_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    if name:
+        Path(name).touch()
+    assert named_path(name) == name
 
 
 # Writing

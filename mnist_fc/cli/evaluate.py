@@ -12,6 +12,7 @@ from mnist_fc.config import PRESETS, Range, TrainConfig, to_number
 from mnist_fc.data import pen_digits
 from mnist_fc.data.mnist import DataError, Mnist
 from mnist_fc.data.photographs import photographs
+from mnist_fc.files import named_path
 from mnist_fc.reading import evaluation
 from mnist_fc.reading.photo_evaluation import OUTCOMES, evaluate_photographs, read_pictures, share_interval
 from mnist_fc.reading.reader import Reader
@@ -28,7 +29,9 @@ def add_parser(commands: Subparsers) -> None:
     parser = add_command(
         commands, "evaluate", run_evaluate, "test a network on the test images", "runs/NAME/model.ckpt\nmodel.ckpt --json"
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a model.ckpt, best with the config.json of its run beside it")
+    parser.add_argument(
+        "checkpoint", type=named_path, metavar="CHECKPOINT", help="a model.ckpt, best with the config.json of its run beside it"
+    )
     add_network_options(parser)
     add_data_options(parser)
 
@@ -56,13 +59,17 @@ def add_measure_parser(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "checkpoints",
+        type=named_path,
         nargs="*",
         metavar="CHECKPOINT",
         help="networks to measure (default: the one included, and one trained with each preset)",
     )
     add_writer_options(parser)
     parser.add_argument(
-        "--fashion-mnist", metavar="PATH", help="t10k-images-idx3-ubyte.gz of Fashion-MNIST: pictures to be rejected"
+        "--fashion-mnist",
+        type=named_path,
+        metavar="PATH",
+        help="t10k-images-idx3-ubyte.gz of Fashion-MNIST: pictures to be rejected",
     )
     parser.add_argument(
         "--photographs",
@@ -74,7 +81,10 @@ def add_measure_parser(commands: Subparsers) -> None:
         "--seed", metavar="N", default=str(evaluation.SEED), help="seed of the photographs (default: %(default)s)"
     )
     parser.add_argument(
-        "--pictures", metavar="DIR", help="also read a folder of pictures of one digit each, named like photo_7.jpg"
+        "--pictures",
+        type=named_path,
+        metavar="DIR",
+        help="also read a folder of pictures of one digit each, named like photo_7.jpg",
     )
     add_data_options(parser)
 
@@ -83,6 +93,7 @@ def add_writer_options(parser: argparse.ArgumentParser) -> None:
     """Add --pen-strokes and --all-writers."""
     parser.add_argument(
         "--pen-strokes",
+        type=named_path,
         metavar="PATH",
         required=True,
         help="digits as pen strokes: an .npz file, or UCI's pendigits-orig.tra or pendigits-orig.tes",

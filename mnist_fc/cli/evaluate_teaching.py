@@ -7,6 +7,7 @@ from mnist_fc.cli.console import Screen, to_json
 from mnist_fc.cli.evaluate import add_writer_options, load_writers, trained
 from mnist_fc.cli.options import Subparsers, add_command, add_data_options, load_data, whole_number
 from mnist_fc.config import DEFAULT_THREADS, PRESETS
+from mnist_fc.files import named_path
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.reading.evaluation import Interval
@@ -26,6 +27,7 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "checkpoints",
+        type=named_path,
         nargs="*",
         metavar="CHECKPOINT",
         help=f"networks to teach (default: the one included, and one trained with each of {', '.join(TAUGHT_PRESETS)})",

@@ -24,6 +24,7 @@ from mnist_fc.config import (
 from mnist_fc.data.download import download_mnist
 from mnist_fc.data.familiarity import hint
 from mnist_fc.data.mnist import DATA_VARIABLE, Mnist, load_mnist, load_test_digits
+from mnist_fc.files import named_path
 from mnist_fc.network import checkpoint
 from mnist_fc.network.adaptation import SCALINGS
 from mnist_fc.network.checkpoint import CheckpointError
@@ -89,7 +90,10 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     source = group.add_mutually_exclusive_group()
     source.add_argument(
-        "--data", metavar="PATH", help="an .npz file or a folder of IDX files (default: $MNIST_FC_DATA, else the MNIST included)"
+        "--data",
+        type=named_path,
+        metavar="PATH",
+        help="an .npz file or a folder of IDX files (default: $MNIST_FC_DATA, else the MNIST included)",
     )
     source.add_argument("--download", action="store_true", help="download the original MNIST files, or use those in the cache")
 
@@ -169,7 +173,9 @@ def _metavar_and_limits(field: Range | Choice | LayerSizes) -> tuple[str, str]:
 
 def add_store_option(parser: argparse.ArgumentParser) -> None:
     """Add --runs-dir."""
-    parser.add_argument("--runs-dir", metavar="DIR", help=f"folder of the runs (default: ${RUNS_VARIABLE}, else runs)")
+    parser.add_argument(
+        "--runs-dir", type=named_path, metavar="DIR", help=f"folder of the runs (default: ${RUNS_VARIABLE}, else runs)"
+    )
 
 
 def load_data(parsed: argparse.Namespace, screen: Screen) -> Mnist:

@@ -20,7 +20,7 @@ from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.intensity import TINY_SIDE
 from mnist_fc.drawing.picture_files import load_picture
 from mnist_fc.drawing.pictures import has_even_light
-from mnist_fc.files import printable
+from mnist_fc.files import named_path, printable
 from mnist_fc.network.checkpoint import CHECKPOINT_NAME
 from mnist_fc.reading.exceptions import Exceptions
 from mnist_fc.reading.reader import EMPTY_READING, FoundDigit, Reader, Reading, number, percent, unsure
@@ -38,7 +38,7 @@ def add_parser(commands: Subparsers) -> None:
         metavar="PICTURE",
         help="a picture file of digits: one, a number, or a page of them; ? is what is not surely a digit",
     )
-    parser.add_argument("--checkpoint", metavar="PATH", help="network to read with (default: the one included)")
+    parser.add_argument("--checkpoint", type=named_path, metavar="PATH", help="network to read with (default: the one included)")
     parser.add_argument(
         "--annotate",
         metavar="COPY",
@@ -102,11 +102,8 @@ def _readings(reader: Reader, rgba: np.ndarray, found: Sequence[FoundDigit]) -> 
 
 def _expanded(argument: str) -> Sequence[str]:
     """Return the files that an argument names. Where the shell did not expand ~, or a pattern such as *.png, this does."""
-    at_home = os.path.expanduser(argument)
-    for path in (argument, at_home):
-        if os.path.lexists(path):
-            return [path]
-    return sorted(glob.glob(at_home, recursive=True)) or [argument]
+    path = named_path(argument)
+    return [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True)) or [argument]
 
 
 def _loaded(picture: str) -> np.ndarray:
@@ -115,6 +112,8 @@ def _loaded(picture: str) -> np.ndarray:
         name = printable(picture)
         if not picture:
             raise DrawingError("the name of a picture is empty; name its file")
+        if re.match(r"file://", picture, re.IGNORECASE):
+            raise DrawingError(f"{name} is an address; give the path alone, without file://")
         if re.match(r"(https?|ftp)://", picture, re.IGNORECASE):
             raise DrawingError(f"{name} is a web address; download the picture first")
         if glob.has_magic(picture):

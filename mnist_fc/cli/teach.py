@@ -18,7 +18,7 @@ from mnist_fc.cli.options import (
 from mnist_fc.cli.train import EXIT_CODES, Figures, Prepared, ending, result, train_prepared
 from mnist_fc.config import DEFAULT_THREADS
 from mnist_fc.data import my_digits
-from mnist_fc.files import printable
+from mnist_fc.files import named_path, printable
 from mnist_fc.network import checkpoint
 from mnist_fc.runs.lessons import TAUGHT
 from mnist_fc.runs.store import RunStore, runs_dir
@@ -36,8 +36,10 @@ def add_parser(commands: Subparsers) -> None:
         "teach a network your own digits",
         "model.ckpt --my-digits my_digits.npz\nmodel.ckpt --my-digits my_digits.npz --without-rehearsal",
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the network to teach, best with its config.json beside it")
-    parser.add_argument("--my-digits", metavar="FILE", required=True, help="your digits, as the page saves them")
+    parser.add_argument(
+        "checkpoint", type=named_path, metavar="CHECKPOINT", help="the network to teach, best with its config.json beside it"
+    )
+    parser.add_argument("--my-digits", type=named_path, metavar="FILE", required=True, help="your digits, as the page saves them")
     parser.add_argument(
         "--without-rehearsal", action="store_true", help="train on your digits alone; the network then forgets the others"
     )

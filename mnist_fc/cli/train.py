@@ -28,6 +28,7 @@ from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, MAX_DEFAULT_THREADS, PRE
 from mnist_fc.data import fonts, my_digits, non_digits, pen_digits
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.data.mnist import Mnist
+from mnist_fc.files import named_path
 from mnist_fc.network.products import BFLOAT16_IS_FASTER, bfloat16_share
 from mnist_fc.records import EndRecord, EpochRecord, HeldOutRecord, StepRecord, step_of
 from mnist_fc.runs.lessons import read_lesson
@@ -65,17 +66,20 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "--pen-strokes",
+        type=named_path,
         metavar="PATH",
         help="also train on the digits of this file of pen strokes: an .npz file, or UCI's pendigits-orig.tra; "
         f"every {pen_digits.HELD_OUT}th writer is held out",
     )
     parser.add_argument(
         "--my-digits",
+        type=named_path,
         metavar="FILE",
         help=f"also train on your own digits, as the page saves them, each {MY_REPEATS} times an epoch",
     )
     parser.add_argument(
         "--fonts",
+        type=named_path,
         metavar="DIR",
         help="also train on printed digits, in the typefaces of this folder of fonts (.ttf, .otf)",
     )

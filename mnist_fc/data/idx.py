@@ -191,7 +191,8 @@ def _complete(files: DataSet, prefix: str, folder: Path) -> DataSet:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return sorted(itertools.islice(folder.iterdir(), MAX_ENTRIES))
+    """Return what is in a folder, without the companions of files that Macs write beside them on other systems' disks."""
+    return sorted(path for path in itertools.islice(folder.iterdir(), MAX_ENTRIES) if not path.name.startswith("._"))
 
 
 def _folders_below(folder: Path) -> Iterator[Path]:

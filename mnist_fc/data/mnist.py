@@ -18,7 +18,7 @@ from mnist_fc.data.arrays import Arrays, convert
 from mnist_fc.data.errors import DataError
 from mnist_fc.data.idx import find_idx_set, idx_set_of, is_idx_name, read_idx_set
 from mnist_fc.data.npz import ARRAYS, read_npz
-from mnist_fc.files import ASSETS
+from mnist_fc.files import ASSETS, named_path
 
 __all__ = ["DATA_VARIABLE", "EMBEDDED", "DataError", "Mnist", "load_mnist", "load_test_digits", "split_validation"]
 
@@ -95,7 +95,7 @@ def load_test_digits() -> tuple[Tensor, Tensor]:
 
 def _source(path: str | Path | None = None) -> Path:
     """Return the file or folder that `load_mnist` reads."""
-    return Path(path or os.environ.get(DATA_VARIABLE) or EMBEDDED)
+    return Path(path or named_path(os.environ.get(DATA_VARIABLE) or str(EMBEDDED)))
 
 
 def _read(source: Path, names: Sequence[str]) -> Arrays:

@@ -17,7 +17,7 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 MAX_BYTES = MAX_IMAGES * 784 * 8
 """Bytes of one array, unzipped."""
 
-_PARTS = {"train": r"train(ing)?", "test": r"test(ing)?"}
+_PARTS = {"train": r"tr(ain(ing)?)?(set)?", "test": r"te(st(ing)?)?(set)?"}
 _WHAT = {"x": r"(x|images?|data|digits)", "y": r"(y|labels?|targets?)"}
 
 
@@ -72,7 +72,7 @@ def _names(found: list[str], path: Path) -> dict[str, str]:
     for array in ARRAYS:
         what, part = array.split("_")
         pattern = re.compile(rf"{_WHAT[what]}{_PARTS[part]}|{_PARTS[part]}{_WHAT[what]}", re.IGNORECASE)
-        others = [name for name in found if pattern.fullmatch(re.sub(r"[-_. ]", "", name))]
+        others = [name for name in found if pattern.fullmatch(re.sub(r"[-_. ]", "", _without_folder(name)))]
         if array in found:
             names[array] = array
         elif len(others) == 1:
@@ -81,8 +81,15 @@ def _names(found: list[str], path: Path) -> dict[str, str]:
             raise DataError(f"{path} has both {' and '.join(others)}; rename the one to use {array}")
     if missing := [array for array in ARRAYS if array not in names]:
         has = f"; it has {', '.join(found[:8])}" if found else ""
-        raise DataError(f"{path} has no array named {', '.join(missing)}{has}")
+        advice = "; divide the images and labels into a training and a test part" if "x_test" in missing else ""
+        raise DataError(f"{path} has no array named {', '.join(missing)}{has}{advice}")
     return names
+
+
+def _without_folder(name: str) -> str:
+    """Return an array's name without the folder that an archive zipped again may have it in; empty for a Mac's companion file."""
+    name = name.rsplit("/", 1)[-1]
+    return "" if name.startswith("._") else name
 
 
 def _read(file: "np.lib.npyio.NpzFile", name: str, path: Path) -> np.ndarray:

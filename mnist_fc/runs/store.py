@@ -20,6 +20,7 @@ import numpy as np
 
 from mnist_fc.config import TrainConfig, comma_hint, to_number
 from mnist_fc.data.lesson import Lesson
+from mnist_fc.files import named_path
 from mnist_fc.network.checkpoint import CONFIG_NAME
 from mnist_fc.runs.layout import MAX_NUMBER, RunsError, bytes_of, bytes_on_disk, fingerprint, read_metadata, write_metadata
 from mnist_fc.runs.lock import is_locked
@@ -39,7 +40,7 @@ NO_RENAMES = (errno.EPERM, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSU
 
 def runs_dir(path: str | Path | None = None) -> Path:
     """Return `path`, falling back to the environment variable MNIST_FC_RUNS, then to runs/ in the working folder."""
-    return Path(path or os.environ.get(RUNS_VARIABLE) or "runs")
+    return Path(path or named_path(os.environ.get(RUNS_VARIABLE) or "runs"))
 
 
 def limit_bytes() -> float:

@@ -74,6 +74,7 @@ def test_sheet_on_a_table_is_read_as_a_photograph(folder: Path, capsys: pytest.C
         ("z.png", "the picture z.png does not exist"),
         ("", "the name of a picture is empty; name its file"),
         ("https://example.org/a.png", "https://example.org/a.png is a web address; download the picture first"),
+        ("file:///home/me/a.png", "file:///home/me/a.png is an address; give the path alone, without file://"),
         ("HTTP://example.org/?a=*", "HTTP://example.org/?a=* is a web address; download the picture first"),
     ],
 )
@@ -97,6 +98,7 @@ def test_home_folder_and_subfolders_are_expanded(
         ("**/?.png", ["in/a.png", "in/deep/b.png"]),
         ("~/in/?.png", [f"{folder}/in/a.png"]),
         ("~/in/a.png", [f"{folder}/in/a.png"]),
+        ('"~/in/a.png"', [f"{folder}/in/a.png"]),
         ("~/in/[c].png", [f"{folder}/in/[c].png"]),
     ):
         out, _ = lines_of([pattern], capsys)

@@ -89,6 +89,13 @@ def test_a_folder_of_one_idx_file_stands_for_its_data_set(arrays: Arrays, tmp_pa
     assert_is(load_mnist(tmp_path / STEMS["x_train"]), arrays)
 
 
+def test_companion_files_of_a_mac_are_no_data_set(arrays: Arrays, tmp_path: Path) -> None:
+    write_idx(tmp_path, arrays)
+    for name in STEMS.values():
+        (tmp_path / f"._{name}").write_bytes(b"\0\5\x16\7" + bytes(100))
+    assert_is(load_mnist(tmp_path), arrays)
+
+
 def test_several_data_sets_in_one_folder_are_named(arrays: Arrays, tmp_path: Path) -> None:
     for split in ("digits", "mnist"):
         write_idx(tmp_path, arrays, named(f"emnist-{split}-{{part}}-{{what}}-ubyte"))

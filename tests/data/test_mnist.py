@@ -1,6 +1,7 @@
 """mnist.py: the embedded data is MNIST, other data is read or rejected with the reason, and the split is even."""
 
 import hashlib
+import os
 import random
 from pathlib import Path
 
@@ -93,6 +94,14 @@ def test_the_environment_names_other_data(small: Mnist, small_npz: Path, monkeyp
     assert_same(load_mnist(), small)
 
 
+def test_the_environment_may_name_data_in_the_home_folder_in_quotes(
+    small: Mnist, small_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME" if os.name == "posix" else "USERPROFILE", str(small_npz.parent))
+    monkeypatch.setenv("MNIST_FC_DATA", f'"~/{small_npz.name}"')
+    assert_same(load_mnist(), small)
+
+
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzipped"])
 def test_an_idx_folder_gives_the_same_as_the_npz(small: Mnist, small_arrays: Arrays, tmp_path: Path, zipped: bool) -> None:
     assert_same(load_mnist(write_idx(tmp_path, small_arrays, zipped=zipped)), small)
@@ -145,8 +154,20 @@ def test_images_and_labels_must_match_in_number(small_arrays: Arrays, tmp_path: 
     ("name", "array", "reason"),
     [
         ("x_train", np.zeros((2000, 28, 27), np.uint8), r"x_train has the shape \(2000, 28, 27\); it must be \(N, 28, 28\)"),
-        ("x_train", np.zeros((2000, 28, 28, 3), np.uint8), r"x_train has the shape \(2000, 28, 28, 3\)"),
-        ("x_train", np.zeros((2000, 32, 32), np.uint8), r"x_train has the shape \(2000, 32, 32\)"),
+        (
+            "x_train",
+            np.zeros((2000, 28, 28, 3), np.uint8),
+            r"x_train has the shape \(2000, 28, 28, 3\); .*; give the mean of its chan",
+        ),
+        (
+            "x_train",
+            np.zeros((2000, 32, 32), np.uint8),
+            r"x_train has the shape \(2000, 32, 32\); .*; resize images of another size",
+        ),
+        ("x_train", np.zeros((2000, 64)), r"x_train has the shape \(2000, 64\); .*; resize images of another size"),
+        ("x_train", np.zeros((784, 2000)), r"x_train has the shape \(784, 2000\); .*; give its transpose"),
+        ("x_train", np.zeros((28, 28, 2000)), r"x_train has the shape \(28, 28, 2000\); .*; put the last axis first"),
+        ("x_train", np.zeros((2000, 28, 28)), r"every pixel of x_train is 0, so its images are blank"),
         ("x_train", np.full((2000, 784), "ink"), r"x_train is <U3; it must be numbers"),
         ("x_test", np.full((500, 28, 28), -0.5), r"the pixels run from -0.5 to 255; they must be 0 to 1"),
         ("x_test", np.full((500, 28, 28), 3.5), r"the pixels run from 0 to 255; .* whole numbers to 255"),
@@ -154,10 +175,10 @@ def test_images_and_labels_must_match_in_number(small_arrays: Arrays, tmp_path: 
         ("x_test", np.full((500, 28, 28), 65535, np.uint16), r"the pixels run from 0 to 65535;"),
         ("x_test", np.zeros((0, 28, 28), np.uint8), r"0 test images; there must be 1 to 1,000,000"),
         ("y_test", np.full(500, 0.5), r"y_test is float64 .* must be whole numbers"),
-        ("y_test", np.full(500, "seven"), r"y_test is <U5 .* must be the digits 0 to 9"),
+        ("y_test", np.full(500, "seven"), r"y_test is <U5 .*, such as 'seven'; it must be the digits 0 to 9"),
         ("y_test", np.zeros((500, 2), np.uint8), r"y_test is uint8 \(500, 2\); it must be whole numbers \(N,\), or one-hot"),
         ("y_test", np.full((500, 10), 0.1), r"each row must be one-hot"),
-        ("y_train", np.full(2000, 10, np.uint8), r"y_train has labels from 10 to 10; they must be 0 to 9"),
+        ("y_train", np.full(2000, 10, np.uint8), r"y_train has labels from 10 to 10; they must be 0 to 9; if 10 stands for 0"),
         ("y_train", np.full(2000, -1), r"y_train has labels from -1 to -1"),
         ("y_test", np.full(500, 2**63, np.uint64), r"y_test has labels from 9223372036854775808"),
     ],

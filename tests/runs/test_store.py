@@ -320,6 +320,8 @@ def test_the_stores_path_falls_back_to_the_environment_then_runs(monkeypatch: py
     assert runs_dir() == Path("runs")
     monkeypatch.setenv("MNIST_FC_RUNS", "/elsewhere")
     assert runs_dir() == Path("/elsewhere")
+    monkeypatch.setenv("MNIST_FC_RUNS", "~/runs")
+    assert runs_dir() == Path.home() / "runs"
     assert runs_dir("here") == Path("here")
 
 
