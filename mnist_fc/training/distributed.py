@@ -11,6 +11,7 @@ error in the sums would show, and 1% afterwards.
 
 import hashlib
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ def joined(report: Callable[[str], object]) -> Iterator[ProcessGroup]:
         group = ProcessGroup(*(int(os.environ.get(name) or "1") for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
         if not 0 <= group.rank < group.size:
             raise ValueError("RANK must be at least 0 and less than WORLD_SIZE")
+        _check_address(os.environ.get("MASTER_ADDR"))
         distributed.init_process_group("gloo", timeout=WAIT)
     except (RuntimeError, ValueError) as error:
         raise ProcessGroupError(
@@ -101,6 +103,16 @@ def joined(report: Callable[[str], object]) -> Iterator[ProcessGroup]:
         group.all_reduce_sum_(torch.zeros(1))
     finally:
         distributed.destroy_process_group()
+
+
+def _check_address(address: str | None) -> None:
+    """Raise ValueError for a name that no machine has. PyTorch would look it up again and again for all of WAIT."""
+    try:
+        socket.getaddrinfo(address or None, 0)
+    except (OSError, UnicodeError):
+        raise ValueError(
+            f"no machine is found under the name {address!r}; set MASTER_ADDR to the name or IP address of rank 0"
+        ) from None
 
 
 def _reason(error: Exception) -> str:

@@ -159,6 +159,17 @@ def test_waiting_for_processes_that_never_come_ends(port: socket.socket, monkeyp
         pass
 
 
+@pytest.mark.parametrize("name", ["a..b", "no machine", "x" * 70, "nobody.invalid"])
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_name_of_no_machine_is_reported_at_once(
+    port: socket.socket, monkeypatch: pytest.MonkeyPatch, name: str, rank: str
+) -> None:
+    monkeypatch.setenv("MASTER_ADDR", name)
+    monkeypatch.setenv("RANK", rank)
+    with pytest.raises(ProcessGroupError, match=rf"no machine is found under the name '{name}'; set MASTER_ADDR"), joined(print):
+        pass
+
+
 UNREACHABLE = """
 import sys
 import mnist_fc.__main__
