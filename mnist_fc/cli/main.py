@@ -46,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 code = _run(arguments)
             finally:
                 sys.stdout.flush()
+        except SystemExit as end:  # argparse ends so, also after it printed the help
+            if not lost_output():
+                raise
+            code = int(end.code or 0)
         except BrokenPipeError:
             # Python would report at its end that what is still in the buffer cannot be written.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -139,6 +139,13 @@ def test_pictures_are_read_without_output(tmp_path: Path, problem: str, python_o
     assert boxes.exists()
 
 
+@pytest.mark.parametrize("problem", LOST)
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+def test_help_without_output_is_an_error(problem: str, arguments: list[str]) -> None:
+    done = run_without("1", problem, [sys.executable, "-m", "mnist_fc", *arguments])
+    assert (done.stderr, done.returncode) == (f"error: the output could not be written: {LOST[problem]}\n", 1)
+
+
 def test_help_of_every_command_describes_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     parser = build_parser()
     for name in COMMANDS:
