@@ -19,6 +19,7 @@ from mnist_fc.network.adaptation import Inputs
 from mnist_fc.network.checkpoint import CHECKPOINT_NAME, CONFIG_NAME, MAX_BYTES, SAFETENSORS_NAME, SHIPPED, CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.runs.layout import METRICS_NAME, REPORT_NAME
+from mnist_fc.runs.lessons import LESSON_NAME
 from mnist_fc.runs.metrics import MAX_METRICS_BYTES
 from mnist_fc.server.run import Run
 from mnist_fc.views import controls
@@ -65,6 +66,13 @@ def _network(network: networks.Network) -> None:
         "`python -m mnist_fc evaluate model.ckpt` reads both.",
         lambda: _config_of(network),
     )
+    if network.run and network.step and (lesson := network.run.lesson):
+        _download(
+            LESSON_NAME,
+            "The digits that it was taught. Put it beside model.ckpt: `python -m mnist_fc predict` then rejects no drawing much "
+            "like them, as this page does.",
+            lambda: replace(lesson, start=None).to_npz(),
+        )
     _download(
         ONNX_NAME,
         "The same network for ONNX Runtime, in a browser, on a phone or in another language. "

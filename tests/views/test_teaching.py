@@ -1,15 +1,18 @@
 """Correcting a reading, My digits, and lessons: the tab "Teach it your hand" and the row of buttons under the bars."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from mnist_fc.cli.main import main
 from mnist_fc.config import PRESETS
 from mnist_fc.data.my_digits import MAX_DIGITS, MyDigit, from_npz
-from mnist_fc.drawing.strokes import Stroke, canvas_json
-from mnist_fc.runs.lessons import LESSON_NAME
+from mnist_fc.drawing.strokes import Stroke, canvas_json, render
+from mnist_fc.runs.lessons import LESSON_NAME, read_lesson
 from mnist_fc.server.run import Run
 from mnist_fc.views.state import shared
 from mnist_fc.views.state.formatting import unescape_markdown
@@ -288,6 +291,22 @@ def test_button_offers_to_teach_again_what_the_network_was_taught(small_run: Run
     assert app.button(key="teach_here").label == "Teach the network my digit", "the lesson had none of the drawings labelled none"
     say(draw(press(app, "clear"), Stroke(((140, 60), (140, 220)), 20)), 1)
     assert app.button(key="teach_here").label == "Teach the network my 2 digits"
+
+
+def test_downloads_of_a_taught_network_read_as_it_does(
+    small_run: Run, tmp_path: Path, downloads: Downloads, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = taught_app(small_run)
+    set_tab(app, "Export and import")
+    rerun(app)
+    for key, name in (("take_model_ckpt", "model.ckpt"), ("take_config_json", "config.json"), ("take_lesson_npz", LESSON_NAME)):
+        (tmp_path / name).write_bytes(downloads.file(app, key))
+    lesson = read_lesson(tmp_path, SMALL.layer_sizes)
+    assert lesson
+    assert lesson.labels.tolist() == [7]
+    Image.fromarray(render([SEVEN])).save(tmp_path / "seven.png")
+    assert main(["predict", str(tmp_path / "seven.png"), "--checkpoint", str(tmp_path / "model.ckpt")]) == 0
+    assert "seven.png: 7 (" in capsys.readouterr().out
 
 
 def test_undo_returns_to_the_network_before_the_lesson(small_run: Run) -> None:
