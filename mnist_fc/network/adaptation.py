@@ -29,6 +29,20 @@ standard deviation of MNIST's training pixels, as in PyTorch's example. "1..0" i
 
 CONVERTED = {torch.float64: "float64", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
+PARTIAL = (
+    (r"lora_[AB]\b", "LoRA layers", "merge them, for example with model.merge_and_unload(), and save the state dict again"),
+    (
+        r"weight_[gv]$|parametrizations\.",
+        *(
+            "weights in parts (weight norm or another parametrization)",
+            "remove the parametrization and save the state dict again",
+        ),
+    ),
+    (r"weight_(orig|mask)$", "pruned weights", "make them plain with torch.nn.utils.prune.remove, and save the state dict again"),
+    (r"_flat_param", "weights that FSDP has joined", "save the full state dict"),
+)
+"""Names of tensors that are no weights yet, what they show, and what to do."""
+
 MAX_PERMUTED = 6
 """Layers that may be in any order; more than five are rejected anyway."""
 
@@ -107,6 +121,9 @@ def _find_layers(file: StateFile) -> tuple[Sequence[Layer], list[str]]:
 def _pair(tensors: dict[str, Tensor]) -> list[Layer]:
     """Return layers of a weight and a bias each: by their names, else the first matrix with the first vector and so on."""
     for name, tensor in tensors.items():
+        for pattern, what, advice in PARTIAL:
+            if re.search(pattern, name):
+                raise FormatError(f"has {what} ({shown(name)}); {advice}")
         if "running_mean" in name:
             raise FormatError(f"has batch normalization ({shown(name)}); only fully connected layers are read")
         if tensor.ndim > 2:
@@ -120,6 +137,9 @@ def _pair(tensors: dict[str, Tensor]) -> list[Layer]:
     biases = {name: "bias".join(name.rsplit("weight", 1)) for name in matrices}
     if not any(bias in others for bias in biases.values()) and len(others) in (0, len(matrices)):
         biases = dict(zip(matrices, others, strict=True)) if others else {}
+    elif alone := next((name for name in others if name.endswith("weight")), None):
+        what = f"has {shown(alone)} of shape {tuple(others[alone].shape)}, which is of no fully connected layer"
+        raise FormatError(f"{what}; only such layers are read")
     elif missing := sorted(set(biases.values()) ^ set(others)):
         raise FormatError(f"has weights and biases that do not form pairs: {', '.join(map(shown, missing[:MAX_SHOWN]))}")
     return [Layer(stems[name] or name, matrix, others.get(biases.get(name, ""))) for name, matrix in matrices.items()]
@@ -133,12 +153,12 @@ def _chain(layers: list[Layer]) -> Sequence[Layer] | None:
 
 def _mismatch(layers: Sequence[Layer]) -> str | None:
     """Return which layer does not fit the one before it; None if all do."""
-    num_inputs = NUM_INPUTS
+    num_inputs, advice = NUM_INPUTS, "; the first layer must take the 784 pixels of 28 x 28 images"
     for name, weight, bias in layers:
         if weight.shape[1] != num_inputs or (bias is not None and bias.shape != weight.shape[:1]):
             biases = f" and biases {tuple(bias.shape)}" if bias is not None else ""
-            return f"{shown(name)} has weights {tuple(weight.shape)}{biases} after {num_inputs} units"
-        num_inputs = weight.shape[0]
+            return f"{shown(name)} has weights {tuple(weight.shape)}{biases} after {num_inputs} units{advice}"
+        num_inputs, advice = weight.shape[0], ""
     return None
 
 

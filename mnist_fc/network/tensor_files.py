@@ -214,6 +214,8 @@ def _find_views(value: Any, place: tuple[str, ...] = ()) -> tuple[dict[str, View
     """Return the dictionary of tensors in a value, and the keys that lead to it; it may have plain values beside them."""
     if not isinstance(value, dict):
         raise FormatError("is not a state dict of tensors")
+    if "state" in value and "param_groups" in value:
+        raise FormatError("is the state of an optimizer; give the checkpoint of the network itself")
     inner = {key: each for key, each in value.items() if isinstance(each, dict)}
     # A pickle may have the same dictionary thousands of times; it is looked through once.
     distinct = {id(each): each for each in inner.values()}

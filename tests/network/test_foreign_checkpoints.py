@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.compat.proto import graph_pb2, meta_graph_pb2, node_def_pb2  # type: ignore[import-untyped]
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from mnist_fc.config import ConfigError, TrainConfig
 from mnist_fc.export import onnx
@@ -290,6 +291,20 @@ FOREIGN_FILES = {
     "save only model.state_dict": saved(nn.Linear(784, 10)),
     "has batch normalization": saved(nn.Sequential(nn.Linear(784, 8), nn.BatchNorm1d(8)).state_dict()),
     r"has 0.weight of shape \(4, 1, 3, 3\); only fully": saved(nn.Sequential(nn.Conv2d(1, 4, 3)).state_dict()),
+    r"has 1.weight of shape \(8,\), which is of no fully": saved(nn.Sequential(nn.Linear(784, 8), nn.LayerNorm(8)).state_dict()),
+    r"has 1.weight of shape \(1,\), which is of no fully": saved(nn.Sequential(nn.Linear(784, 8), nn.PReLU()).state_dict()),
+    r"has LoRA layers \(fc1.lora_A.weight\); merge them": saved(STATE | {"fc1.lora_A.weight": torch.zeros(2, 784)}),
+    r"has weights in parts .*original0\); remove": saved(nn.utils.parametrizations.weight_norm(nn.Linear(784, 10)).state_dict()),
+    r"has weights in parts .*\(fc1.weight_g\); remove": saved({"fc1.weight_g": torch.zeros(8, 1)} | STATE),
+    r"has pruned weights \(weight_orig\); make them plain": saved(
+        prune.l1_unstructured(nn.Linear(784, 10), "weight", 0.5).state_dict()
+    ),
+    r"has weights that FSDP has joined \(_flat_param\); save": saved({"_flat_param": torch.zeros(9)}),
+    "is the state of an optimizer; give the checkpoint": saved(
+        torch.optim.SGD(nn.Linear(784, 10).parameters(), 0.1).state_dict()
+    ),
+    "is a MATLAB file; save the weights": b"MATLAB 5.0 MAT-file".ljust(200),
+    "is an Office document": zipped({"[Content_Types].xml": b""}),
     "holds several dictionaries, encoder, decoder": saved({"encoder": STATE, "decoder": STATE}),
     "do not form pairs: fc2.bias": saved({name: tensor for name, tensor in STATE.items() if name != "fc2.bias"}),
 }
