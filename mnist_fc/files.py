@@ -106,12 +106,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def named_path(text: str) -> str:
-    """Return the path that a person wrote, where no shell has read it: without quotes around it, and with ~ as the home folder.
+    """Return the path that a person wrote, as a shell reads it: with ~ as the home folder, without quotes or spaces around it.
 
-    A file or folder of exactly that name comes first.
+    A file or folder of exactly that name comes first. (A variable that a file from Windows sets may end in a carriage return.)
     """
     if os.path.lexists(text):
         return text
+    text = text.strip()
     is_quoted = len(text) > 2 and text[0] == text[-1] and text[0] in "\"'"
     return os.path.expanduser(text[1:-1] if is_quoted else text)
 

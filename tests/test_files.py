@@ -56,7 +56,7 @@ def fail_to_sync(monkeypatch: pytest.MonkeyPatch, code: int, fails: Callable[[in
 # Names
 
 
-@pytest.mark.parametrize("text", ["~/a b.npz", '"~/a b.npz"', "'~/a b.npz'"])
+@pytest.mark.parametrize("text", ["~/a b.npz", '"~/a b.npz"', "'~/a b.npz'", "~/a b.npz\r", ' "~/a b.npz" \r\n'])
 def test_quotes_and_the_home_folder_in_a_name_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("HOME" if os.name == "posix" else "USERPROFILE", str(tmp_path))
     assert Path(named_path(text)) == tmp_path / "a b.npz"
