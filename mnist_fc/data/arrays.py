@@ -5,7 +5,7 @@ raise DataError.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,18 +39,18 @@ OTHER_SCALES = (Scale((-1, 1), False), Scale((0, 16), True), Scale((0, 65535), T
 """Scales that are read where both parts have just these lowest and highest values. 0 to 16 is scikit-learn's."""
 
 
-def convert(arrays: Arrays, source: object) -> Arrays:
-    """Return x_train, y_train, x_test and y_test in MNIST's layout. `source` is the file or folder, for errors.
+def convert(arrays: Arrays, source: object, parts: Sequence[str] = PARTS) -> Arrays:
+    """Return the images and labels of `parts`, x_train, y_train and so on, in MNIST's layout. Errors name `source`, a file.
 
     Raises DataError for arrays that cannot be converted without doubt, or that do not go together.
     """
-    images = {part: _as_squares(arrays[f"x_{part}"], f"{source}: x_{part}") for part in PARTS}
-    for part in PARTS:
+    images = {part: _as_squares(arrays[f"x_{part}"], f"{source}: x_{part}") for part in parts}
+    for part in parts:
         if not 1 <= len(images[part]) <= MAX_IMAGES:
             raise DataError(f"{source}: {len(images[part]):,} {part} images; there must be 1 to {MAX_IMAGES:,}")
     scale = _find_scale(images, source)
     converted: Arrays = {}
-    for part in PARTS:
+    for part in parts:
         labels = _as_labels(arrays[f"y_{part}"], f"{source}: y_{part}")
         if len(images[part]) != len(labels):
             raise DataError(f"{source}: {len(images[part])} {part} images and {len(labels)} labels do not go together")
@@ -85,8 +85,8 @@ def _shape_advice(shape: tuple[int, ...]) -> str:
 
 def _find_scale(images: Arrays, source: object) -> Scale:
     """Return the scale of the pixels, which both parts have in common. Raises DataError if there is none without doubt."""
-    lows, highs, are_whole = dict.fromkeys(PARTS, np.inf), dict.fromkeys(PARTS, -np.inf), True
-    for part in PARTS:
+    lows, highs, are_whole = dict.fromkeys(images, np.inf), dict.fromkeys(images, -np.inf), True
+    for part in images:
         for rows in _in_blocks(images[part]):
             if rows.dtype.kind == "f" and not np.isfinite(rows).all():
                 raise DataError(f"{source}: x_{part} has values that are not finite numbers")
@@ -94,14 +94,14 @@ def _find_scale(images: Arrays, source: object) -> Scale:
             are_whole = are_whole and (rows.dtype.kind != "f" or bool((rows == np.rint(rows)).all()))
     low, high = min(lows.values()), max(highs.values())
     for scale in OTHER_SCALES:
-        if all((lows[part], highs[part]) == scale.ends for part in PARTS) and (are_whole or not scale.is_whole):
+        if all((lows[part], highs[part]) == scale.ends for part in images) and (are_whole or not scale.is_whole):
             return scale
     if low < 0 or high > 255 or (high > 1 and not are_whole):
         if low >= 0 and min(highs.values()) <= 1 < high <= 255:
-            runs = " and ".join(f"x_{part} from 0 to {highs[part]:.6g}" for part in PARTS)
+            runs = " and ".join(f"x_{part} from 0 to {highs[part]:.6g}" for part in images)
             raise DataError(f"{source}: the pixels run in {runs}; give both one scale, 0 to 1 or whole numbers to 255")
         raise DataError(f"{source}: the pixels run from {low:.6g} to {high:.6g}; they must be 0 to 1, or whole numbers to 255")
-    for part in PARTS:
+    for part in images:
         if lows[part] == highs[part]:
             raise DataError(f"{source}: every pixel of x_{part} is {highs[part]:.6g}, so its images are blank")
     return FRACTIONS if high <= 1 else BYTES

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from mnist_fc.config import NUM_CLASSES
+from mnist_fc.data.arrays import convert
 from mnist_fc.data.errors import DAMAGE, DataError
+from mnist_fc.data.file_kinds import HEAD_BYTES
 from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.strokes import Stroke, check_size
+from mnist_fc.file_kinds import common_kind
 from mnist_fc.files import read_bounded
 
 MAX_DIGITS = 500
@@ -95,7 +98,7 @@ def load(path: str | Path) -> list[MyDigit]:
 def from_npz(content: bytes, name: str) -> list[MyDigit]:
     """Read the content of a file that `to_npz` made; error messages call it `name`. Nothing is unpickled. Raises DataError.
 
-    Its strokes may be missing, so the .npz of any program will do if it has x_train and y_train in MNIST's layout.
+    Its strokes may be missing, so the .npz of any program will do if it has x_train and y_train in a layout that `convert` knows.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
@@ -105,18 +108,20 @@ def from_npz(content: bytes, name: str) -> list[MyDigit]:
     except DataError:
         raise
     except (OSError, *DAMAGE):
+        if kind := common_kind(content[:HEAD_BYTES]):
+            raise DataError(f"{name} is {kind[0]}; {kind[1]}") from None
         raise DataError(f"{name} is damaged, or not an .npz of digits") from None
     if missing := [key for key in ("x_train", "y_train") if key not in arrays]:
         raise DataError(f"{name} has no array named {' or '.join(missing)}; it must have x_train and y_train as MNIST has")
     images, labels = arrays["x_train"], arrays["y_train"]
     others = arrays.get("x_none", np.zeros((0, 28, 28), np.uint8))
-    for key, array in (("x_train", images), ("x_none", others)):
-        if array.dtype != np.uint8 or array.shape[1:] != (28, 28):
-            raise DataError(f"{name}: {key} is {array.dtype} {array.shape}; it must be uint8 (n, 28, 28)")
-    if len(images) + len(others) > MAX_DIGITS:
-        raise DataError(f"{name} has {len(images) + len(others):,} digits; at most {MAX_DIGITS} are kept")
-    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
-        raise DataError(f"{name}: y_train is {labels.dtype} {labels.shape}; it must be whole numbers, one for each image")
+    if others.dtype != np.uint8 or others.shape[1:] != (28, 28):
+        raise DataError(f"{name}: x_none is {others.dtype} {others.shape}; it must be uint8 (n, 28, 28)")
+    count = len(np.atleast_1d(images)) + len(others)
+    if count > MAX_DIGITS:
+        raise DataError(f"{name} has {count:,} digits; at most {MAX_DIGITS} are kept")
+    if images.size or labels.size:
+        images, labels = convert({"x_train": images, "y_train": labels}, name, ["train"]).values()
     try:
         strokes = _strokes(arrays, len(images))
         digits = [MyDigit(int(y), image, drawn) for image, y, drawn in zip(images, labels, strokes, strict=True)]

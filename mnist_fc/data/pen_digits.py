@@ -14,9 +14,11 @@ import numpy as np
 import torch
 
 from mnist_fc.data.errors import DAMAGE
+from mnist_fc.data.file_kinds import HEAD_BYTES
 from mnist_fc.data.mnist import DataError, Mnist, to_pixels
 from mnist_fc.drawing.normalize import normalize_all
 from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render, rotation
+from mnist_fc.file_kinds import common_kind
 
 HELD_OUT = 5
 """One in this many writers is held out of training, for evaluation."""
@@ -93,6 +95,8 @@ def load(path: str | Path) -> PenDigits:
         raise DataError(f"the pen strokes {path} cannot be read: {error}") from None
     if content[:2] == b"\x1f\x9d":
         raise DataError(f"{path} is compressed; uncompress it first: gzip -d {path.name}")
+    if kind := common_kind(content[:HEAD_BYTES]):
+        raise DataError(f"{path} is {kind[0]}; {kind[1]}")
     digits = _read_npz(path) if content[:2] == b"PK" else _read_unipen(content, path)
     if not digits.strokes or not all(digit and all(len(stroke) for stroke in digit) for digit in digits.strokes):
         raise DataError(f"{path} has digits without strokes, or none at all")

@@ -187,11 +187,18 @@ def test_a_text_truncated_within_a_digit_is_rejected(unipen: str, tmp_path: Path
         pen_digits.load(write_text(tmp_path, unipen[:end]))
 
 
-@pytest.mark.parametrize("content", [b"", b"seven\n", b"1,2,3\n", bytes(range(256)), b"\0" * 100])
+@pytest.mark.parametrize("content", [b"seven\n", b"1,2,3\n", bytes(range(256)), b"\0" * 100])
 def test_a_file_of_another_kind_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "notes.txt").write_bytes(content)
     with pytest.raises(DataError, match=r"notes.txt is not a file of pen strokes"):
         pen_digits.load(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize(("content", "what"), [(b"", "empty"), (b"<!DOCTYPE html>", "a web page; download the file itself")])
+def test_a_file_in_place_of_pen_strokes_is_named(tmp_path: Path, content: bytes, what: str) -> None:
+    (tmp_path / "digits.tra").write_bytes(content)
+    with pytest.raises(DataError, match=rf"digits.tra is {what}"):
+        pen_digits.load(tmp_path / "digits.tra")
 
 
 def test_a_compressed_file_says_how_to_uncompress_it(tmp_path: Path) -> None:
