@@ -39,6 +39,12 @@ MIN_SHARE_IN_WORD = 0.65
 MIN_KEYS = 4
 """At least this many marks that stand alone in a line are judged like a word."""
 
+MIN_DROP = 0.25
+"""As a share of the height: what begins and ends so much lower than the digit beside it is a letter, such as the g of "250 g"."""
+MIN_REACH, MIN_LEAN = 0.05, 0.2
+"""A bar between two digits that reaches above and below both by this share of their height, and leans by this share of its own
+height, is a slash."""
+
 MANY_BARS, BARS_PER_DIGIT = 6, 2
 """So many straight 1s, and more than this for each other digit, are the segments of a display or a grid."""
 MANY_TICKS = 3
@@ -64,7 +70,8 @@ def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequ
     if not any(is_text):
         is_text = _in_words(marks, digits)
     kept = [None if is_letter else digit for digit, is_letter in zip(digits, is_text, strict=True)]
-    return [one or other for one, other in zip(is_text, _doubtful_bars(marks, kept, longest_side), strict=True)]
+    doubts = zip(is_text, _misplaced(marks, kept), _doubtful_bars(marks, kept, longest_side), strict=True)
+    return [any(each) for each in doubts]
 
 
 def is_too_unsure(mark: Mark, log_odds: float, longest_side: int, *, is_alone: bool) -> bool:
@@ -144,6 +151,30 @@ def _words(marks: Sequence[Mark], max_gap: float) -> list[list[int]]:
         else:
             words.append([place])
     return words
+
+
+def _misplaced(marks: Sequence[Mark], digits: Sequence[int | None]) -> list[bool]:
+    """Return which digits stand like a letter with a descender or like a slash beside the other digits of their number."""
+    result = [False] * len(marks)
+    for word in _words(marks, MAX_GAP):
+        number = [place for place in word if digits[place] is not None]
+        for before, place, after in zip([None, *number], number, [*number[1:], None], strict=False):
+            mark, beside = marks[place], [marks[other] for other in (before, after) if other is not None]
+            is_slash = len(beside) == 2 and digits[place] == 1 and _is_slash(mark, beside)
+            result[place] = is_slash or any(_hangs(mark, other) for other in beside)
+    return result
+
+
+def _hangs(mark: Mark, other: Mark) -> bool:
+    """Return whether a mark begins and ends much lower than another, which is no raised, smaller digit."""
+    drop = min(mark.box.top - other.box.top, mark.box.bottom - other.box.bottom)
+    return other.box.height > MIN_TALL * mark.box.height and drop > MIN_DROP * other.box.height
+
+
+def _is_slash(mark: Mark, beside: Sequence[Mark]) -> bool:
+    """Return whether a mark is a leaning bar that reaches above and below the marks beside it."""
+    reach = min(min(other.box.top - mark.box.top, mark.box.bottom - other.box.bottom) / other.box.height for other in beside)
+    return _is_bar(mark) and reach > MIN_REACH and mark.box.width - _pen(mark) > MIN_LEAN * mark.box.height
 
 
 def _is_bar(mark: Mark) -> bool:

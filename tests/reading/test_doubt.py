@@ -13,9 +13,11 @@ SIDE = 1000
 """Pixels of the longer side of the picture."""
 
 
-def mark(width: int, height: int, *, left: int = 0, is_straight: bool = False, bend: float = 1.0, thickness: float = 0.1) -> Mark:
-    box = Box(left, 0, left + width, height)
-    return Mark(box, 0, False, np.zeros((height, width, 4), np.uint8), is_straight, bend, False, thickness)
+def mark(
+    width: int, height: int, *, left: int = 0, top: int = 0, is_straight: bool = False, bend: float = 1.0, thickness: float = 0.1
+) -> Mark:
+    box = Box(left, top, left + width, top + height)
+    return Mark(box, 0, False, False, np.zeros((height, width, 4), np.uint8), is_straight, bend, False, thickness)
 
 
 BAR = mark(20, 200, is_straight=True)
@@ -152,3 +154,20 @@ def test_small_or_only_digit_must_be_surer() -> None:
     assert not is_too_unsure(large, 0.1, SIDE, is_alone=False)
     assert [is_too_unsure(BAR, odds, SIDE, is_alone=True) for odds in (3.9, 4.1)] == [True, False]
     assert not is_too_unsure(BAR, 0.1, SIDE, is_alone=False)
+
+
+def test_letter_that_hangs_below_its_number_is_doubtful() -> None:
+    number = [mark(120, 200, left=150 * place) for place in range(3)]
+    letter, raised = mark(120, 200, left=450, top=80), mark(70, 100, left=450, top=-60)
+    assert doubts([*number, letter], [2, 5, 0, 9], SIDE) == [False, False, False, True]
+    assert doubts([*number, replace(letter, line=1)], [2, 5, 0, 9], SIDE) == [False] * 4
+    assert doubts([*number, raised], [2, 5, 0, 2], SIDE) == [False] * 4
+
+
+def test_leaning_bar_that_reaches_beyond_both_digits_is_a_slash() -> None:
+    day, month = mark(120, 200), mark(120, 200, left=280)
+    slash = mark(90, 240, left=155, top=-20, is_straight=True)
+    upright, short = mark(30, 240, left=155, top=-20, is_straight=True), mark(90, 220, left=155, top=0, is_straight=True)
+    assert doubts([day, slash, month], [8, 1, 4], SIDE) == [False, True, False]
+    assert doubts([day, slash], [8, 1], SIDE) == [False, False]
+    assert [doubts([day, one, month], [8, 1, 4], SIDE) for one in (upright, short)] == [[False] * 3] * 2
