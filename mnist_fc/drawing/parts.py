@@ -120,6 +120,7 @@ class Part:
     is_suspect: bool = False
     """Whether it may belong to a table or an edge rather than to the writing."""
     after_point: bool = False
+    after_sign: bool = False
     line: int = 0
 
     def merged(self, other: "Part") -> "Part":

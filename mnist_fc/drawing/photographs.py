@@ -64,6 +64,8 @@ MAX_FOUR_GAP = 0.12
 """The upright of a 4 is at most this far to the right of its open part."""
 MIN_FOUR_FOOT = 0.15
 """It reaches at least this far below it."""
+MIN_SIGN, SIGN_PLACE = 0.2, (0.25, 0.75)
+"""A dash between two digits is at least so wide, and its middle lies between these shares of their heights."""
 MAX_POINTS = 3
 """A line of digits has at most this many points: more are the rests of the walls between cells."""
 SPECK = 0.15
@@ -81,6 +83,8 @@ class Mark:
     """The number of the line that it stands in, counted from 0 at the top."""
     after_point: bool
     """Whether a decimal point or comma stands between it and the mark to its left."""
+    after_sign: bool
+    """Whether a dash or an equals sign does."""
     drawing: np.ndarray
     """Its ink alone on transparent paper, uint8 (h, w, 4), cropped and possibly shrunk."""
     is_straight: bool
@@ -121,6 +125,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
             mark.box.scaled(ink.scale),
             mark.line,
             mark.after_point,
+            mark.after_sign,
             _drawing(mark, contrast, labels),
             _is_bar(mark),
             _breadth(mark, labels) / mark.width,
@@ -142,6 +147,7 @@ def _grouped(parts: list[Part], labels: np.ndarray) -> list[Part]:
     digits = [
         group for group in groups if group.box.height >= max(MIN_HEIGHT * typical, MIN_PIXELS) and not _is_rule(group, typical)
     ]
+    _mark_signs(digits, [group for group in groups if _may_be_sign(group, typical)])
     return _mark_points(digits, [group for group in groups if _may_be_point(group, typical)], typical)
 
 
@@ -294,6 +300,22 @@ def _digit_after(point: Part, digits: list[Part], typical: float) -> Part | None
     if not left or not right or _side(point) < MIN_POINT * max(left, key=lambda d: d.box.right).width:
         return None
     return min(right, key=lambda d: d.box.left)
+
+
+def _may_be_sign(group: Part, typical: float) -> bool:
+    """Return whether this is as low and wide as a dash or a part of an equals sign."""
+    return group.box.height < min(MIN_HEIGHT * typical, group.box.width) and group.box.width > MIN_SIGN * typical
+
+
+def _mark_signs(digits: list[Part], signs: list[Part]) -> None:
+    """Mark each digit that follows a dash or an equals sign between two digits."""
+    for sign in signs:
+        x, y = (sign.box.left + sign.box.right) / 2, (sign.box.top + sign.box.bottom) / 2
+        low, high = SIGN_PLACE
+        near = [d for d in digits if low * d.box.height < y - d.box.top < high * d.box.height]
+        right = [d for d in near if d.box.left >= x]
+        if right and any(d.box.right <= x for d in near):
+            min(right, key=lambda d: d.box.left).after_sign = True
 
 
 def _in_lines(groups: list[Part]) -> list[Part]:

@@ -86,6 +86,8 @@ class FoundDigit:
     """The number of the line that it stands in, counted from 0 at the top."""
     after_point: bool
     """Whether a decimal point or comma stands between it and the digit to its left."""
+    after_sign: bool
+    """Whether a dash or an equals sign does."""
     image: np.ndarray
     """It alone, normalized: float32 (28, 28), from 0 (paper) to 1 (ink)."""
     reading: Reading
@@ -151,7 +153,7 @@ class Reader:
         drawing if that is surer. Raises DrawingError for any other array, and for a picture with too many marks.
         """
         if max(rgba.shape[:2]) <= TINY_SIDE and (whole := self.read(rgba)).digit is not None and whole.image is not None:
-            return [FoundDigit(Box(0, 0, rgba.shape[1], rgba.shape[0]), 0, False, whole.image, whole)]
+            return [FoundDigit(Box(0, 0, rgba.shape[1], rgba.shape[0]), 0, False, False, whole.image, whole)]
         read = [each for mark in find_marks(rgba) for each in self._read_mark(mark)]
         read = [(mark, reading) for mark, reading in read if not (mark.is_suspect and reading.log_odds < MIN_SUSPECT_LOG_ODDS)]
         marks, readings = [mark for mark, _ in read], [reading for _, reading in read]
@@ -165,7 +167,13 @@ class Reader:
         ]
         found = [
             FoundDigit(
-                mark.box, mark.line, mark.after_point, reading.image, unsure(reading) if is_doubtful else reading, is_doubtful
+                mark.box,
+                mark.line,
+                mark.after_point,
+                mark.after_sign,
+                reading.image,
+                unsure(reading) if is_doubtful else reading,
+                is_doubtful,
             )
             for mark, reading, is_doubtful in zip(marks, readings, doubts, strict=True)
             if reading.image is not None
@@ -189,7 +197,7 @@ class Reader:
             return []
         scale = rgba.shape[0] / drawn.shape[0]
         digits = [
-            FoundDigit(box_around(ink > 0.5).scaled(scale), 0, False, reading.image, reading)
+            FoundDigit(box_around(ink > 0.5).scaled(scale), 0, False, False, reading.image, reading)
             for ink, reading in read
             if reading.image is not None
         ]
@@ -203,7 +211,7 @@ class Reader:
                 readings = [self.read(half.drawing) for half in pair]
                 are_bars = all(half.digit == 1 for half in readings)  # as of an N or H
                 if min(half.log_odds for half in readings) >= touching.MIN_LOG_ODDS and not are_bars:
-                    return list(zip((pair[0], replace(pair[1], after_point=False)), readings, strict=True))
+                    return list(zip((pair[0], replace(pair[1], after_point=False, after_sign=False)), readings, strict=True))
         return [(mark, reading)]
 
     def read_again(self, found: Sequence[FoundDigit]) -> list[Reading]:
@@ -260,7 +268,8 @@ def numbers(found: Sequence[FoundDigit], readings: Sequence[Reading]) -> list[st
     for place, (each, reading) in enumerate(zip(found, readings, strict=True)):
         separator = ""
         if each.line in lines:
-            separator = "." if each.after_point else "" if is_near(found[place - 1].box, each.box) else " "
+            is_next = is_near(found[place - 1].box, each.box) and not each.after_sign
+            separator = "." if each.after_point else "" if is_next else " "
         lines[each.line] = lines.get(each.line, "") + separator + number([reading])
     return list(lines.values())
 

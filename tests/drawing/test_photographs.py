@@ -272,6 +272,17 @@ def test_other_small_marks_between_digits_are_no_points(bars: list[tuple[int, in
     assert not any(mark.after_point for mark in find_marks(with_bars(*bars)))
 
 
+@pytest.mark.parametrize("bars", [[(96, 72, 128, 72)], [(96, 62, 128, 62), (96, 80, 128, 80)]], ids=["minus", "equals sign"])
+def test_number_ends_at_a_sign(bars: list[tuple[int, int, int, int]]) -> None:
+    marks = find_marks(with_bars(*bars))
+    assert [mark.after_sign for mark in marks] == [False, True, False]
+
+
+@pytest.mark.parametrize("bar", [(96, FEET + 20, 128, FEET + 20), (270, 72, 302, 72), (100, 72, 104, 72)])
+def test_line_elsewhere_is_no_sign(bar: tuple[int, int, int, int]) -> None:
+    assert not any(mark.after_sign for mark in find_marks(with_bars(bar)))
+
+
 @pytest.mark.parametrize(("num_dots", "num_points"), [(3, 3), (4, 0)])
 def test_a_line_with_many_dots_has_no_points(num_dots: int, num_points: int) -> None:
     rgba = sheet("31313131")

@@ -33,7 +33,7 @@ def true(label: int, left: int, writer: int = 1) -> TrueDigit:
 
 def found(digit: int | None, box: Box) -> FoundDigit:
     reading = EMPTY_READING if digit is None else Reading(digit, (0.1,) * 10, (digit + 1) % 10, None)
-    return FoundDigit(box, 0, False, BLANK, reading)
+    return FoundDigit(box, 0, False, False, BLANK, reading)
 
 
 def test_overlap_is_the_intersection_over_the_union() -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,9 +16,10 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.evaluation import calibration_error
-from mnist_fc.reading.reader import CLOSE_PROBABILITY, EMPTY_READING, MAX_DIGITS, Reader, Reading, number, percent
+from mnist_fc.reading.reader import CLOSE_PROBABILITY, EMPTY_READING, MAX_DIGITS, Reader, Reading, number, numbers, percent
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.training.train_state import TrainState
+from tests.support.sheets import sheet
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +207,14 @@ def test_number_longer_than_the_longest_is_reported_as_such(shipped: Reader, cou
 def test_overflow_takes_precedence_over_too_many_digits() -> None:
     ones = render([Stroke(((x, 120), (x, 150)), 5) for x in range(10, 270, 20)])
     assert [reading.problem for reading in Reader(overflowing()).read_number(ones)] == ["overflow"]
+
+
+@pytest.mark.parametrize(("dash", "lines"), [([], ["83"]), ([(90, 70), (108, 70)], ["8 3"])])
+def test_digits_on_both_sides_of_a_dash_are_two_numbers(shipped: Reader, dash: list[tuple[int, int]], lines: list[str]) -> None:
+    rgba = np.hstack([sheet(digit)[:, 10:95] for digit in "83"])
+    cv2.polylines(rgba, [np.array(dash, np.int32).reshape(-1, 2)], False, (20, 20, 20, 255), 6)
+    found = shipped.read_picture(rgba)
+    assert numbers(found, [each.reading for each in found]) == lines
 
 
 def test_percent_never_rounds_to_certain_or_impossible() -> None:
