@@ -15,6 +15,7 @@ import numpy as np
 from mnist_fc.analysis.curves import Curve, epoch_curve, train_curve
 from mnist_fc.analysis.results import test_curve
 from mnist_fc.config import FIELDS, NUM_CLASSES, Range, TrainConfig
+from mnist_fc.percentages import in_percent
 from mnist_fc.records import NOT_FINITE, EndRecord, EpochRecord, StepRecord, reports_overflow
 
 GUESSING_LOSS = math.log(NUM_CLASSES)
@@ -174,7 +175,7 @@ def _stall(config: TrainConfig, learning_rate: float, steps: Sequence[StepRecord
         return None
     accuracy, loss = (train_curve(steps, field).values[-1] for field in ("train_accuracy", "train_loss"))
     symptom = (
-        f"After {steps[-1].step:,} steps it is right on {accuracy:.0%} of its images, and guessing would be on 10%; "
+        f"After {steps[-1].step:,} steps it is right on {in_percent(accuracy, 0)} of its images, and guessing would be on 10%; "
         f"the loss is {_format_loss(loss)}."
     )
     return Diagnosis("stalls", symptom, *_cause_of_stall(config, learning_rate))

@@ -16,6 +16,7 @@ from mnist_fc.config import Activation
 from mnist_fc.data.familiarity import CHANGES, MIN_IMAGES, NUM_TRIED
 from mnist_fc.network.adaptation import SCALINGS, Inputs
 from mnist_fc.network.mlp import ACTIVATIONS, MLP
+from mnist_fc.percentages import in_percent
 
 MAX_DIGITS, MIN_DIGITS = 1000, 200
 MAX_WORK = 3 * 10**9
@@ -80,8 +81,9 @@ class Suggestion(NamedTuple):
         """Return what was measured, in two sentences; `names` has the names of activations that are not their own."""
         chosen, better = self
         return (
-            f"It reads {chosen.accuracy:.1%} of {len(better.losses):,} test digits with {chosen.difference(better, names)}. "
-            f"With {better.difference(chosen, names)} it reads {better.accuracy:.1%}."
+            f"It reads {in_percent(chosen.accuracy)} of {len(better.losses):,} test digits with "
+            f"{chosen.difference(better, names)}. "
+            f"With {better.difference(chosen, names)} it reads {in_percent(better.accuracy)}."
         )
 
 
@@ -124,7 +126,8 @@ def notice_orientation(trained: MLP, inputs: Inputs, images: Tensor, labels: Ten
         return ""
     scaled = f", with {INPUTS_IN_WORDS[best.inputs]}" if best.inputs != inputs else ""
     return (
-        f"It reads {chosen.accuracy:.1%} of {len(digits):,} test digits, but {best.accuracy:.1%} if {how}{scaled}. "
+        f"It reads {in_percent(chosen.accuracy)} of {len(digits):,} test digits, but "
+        f"{in_percent(best.accuracy)} if {how}{scaled}. "
         "Train it on images like these, or reorder the inputs of its first layer to match."
     )
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from mnist_fc.config import NUM_CLASSES
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.network.mlp import MLP
+from mnist_fc.percentages import in_percent
 
 NUM_IMAGES = 300
 """Images that are read as they are, half of them from each part."""
@@ -100,7 +101,8 @@ def hint(data: Mnist, model: MLP) -> str:
     share = _share(digits, labels)
     if share >= FAMILIAR:
         return ""
-    return f"The built-in network reads {share:.0%} of {len(labels)} of these images. {_cause(model, images, labels, digits)}"
+    cause = _cause(model, images, labels, digits)
+    return f"The built-in network reads {in_percent(share, 0)} of {len(labels)} of these images. {cause}"
 
 
 def _sample(data: Mnist) -> tuple[Tensor, Tensor]:
@@ -131,7 +133,7 @@ def _cause(model: MLP, images: Tensor, labels: Tensor, digits: Tensor) -> str:
     shares = [_share(read, labels[rows]) for read in readings]
     best = int(np.argmax(shares))
     if shares[best] >= FAMILIAR:
-        return f"{CHANGES[best].seen}. With `x = {CHANGES[best].code}` it reads {shares[best]:.0%}."
+        return f"{CHANGES[best].seen}. With `x = {CHANGES[best].code}` it reads {in_percent(shares[best], 0)}."
     if (brightest := int(images.max())) < FAINT:
         return f"The ink is faint: the brightest pixel is {brightest} of 255."
     return "They may be no handwritten digits, or the labels may belong to other images."

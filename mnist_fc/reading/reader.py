@@ -18,6 +18,7 @@ from mnist_fc.drawing.pictures import has_even_light
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP, with_weights
+from mnist_fc.percentages import in_percent
 from mnist_fc.reading import touching
 from mnist_fc.reading.doubt import doubtful, is_near, is_too_unsure
 from mnist_fc.reading.exceptions import Exceptions
@@ -274,6 +275,10 @@ def numbers(found: Sequence[FoundDigit], readings: Sequence[Reading]) -> list[st
     return list(lines.values())
 
 
+LEAST_PROBABILITY = 1e-9
+"""A network is never certain: a probability that rounding has brought closer to 0 or 1 counts as this far from it."""
+
+
 def percent(probability: float) -> str:
-    """Return a probability in percent with one decimal. Rounding never makes it 0% or 100%."""
-    return "over 99.9%" if probability > 0.9995 else "under 0.1%" if probability < 0.0005 else f"{probability:.1%}"
+    """Return a probability in percent with one decimal. None is 0% or 100%, although its float may be exactly 0 or 1."""
+    return in_percent(min(max(probability, LEAST_PROBABILITY), 1 - LEAST_PROBABILITY))

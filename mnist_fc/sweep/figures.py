@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mnist_fc.config import FIELDS, Choice
+from mnist_fc.percentages import in_percent
 from mnist_fc.sweep.space import LOG_SCALE, Interval, Space, TrialRecord, to_optuna_value
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ def importance_bars(importances: Mapping[str, float]) -> "Figure | None":
         x=shares,
         y=names,
         orientation="h",
-        text=[f"{share:.0%}" for share in shares],
+        text=[in_percent(share, 0) for share in shares],
         textposition="outside",
         cliponaxis=False,
-        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        customdata=[in_percent(share) for share in shares],
+        hovertemplate="%{y}: %{customdata}<extra></extra>",
     )
     return Figure(bars)
 

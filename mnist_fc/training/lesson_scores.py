@@ -8,6 +8,7 @@ import torch
 from mnist_fc.data import other_people
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.network.mlp import MLP
+from mnist_fc.percentages import in_percent
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.training.teaching import predictions
 
@@ -81,4 +82,4 @@ def in_words(scores: LessonScores) -> str:
 
 
 def _share(score: Score) -> str:
-    return "none" if score.after is None else f"{score.after / score.count:.1%}"
+    return "none" if score.after is None else in_percent(score.after / score.count)

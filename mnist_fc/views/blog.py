@@ -7,6 +7,7 @@ import streamlit as st
 
 from mnist_fc.analysis.results import test_result, training_time
 from mnist_fc.config import PRESETS, TrainConfig
+from mnist_fc.percentages import in_percent
 from mnist_fc.server.job import ACTIVE_STATES
 from mnist_fc.server.scheduler import JobRejected
 from mnist_fc.views import controls, notices
@@ -52,7 +53,7 @@ def _row(name: str, runs: Sequence[ListedRun]) -> str:
     elif done:
         (run, *_), result = done, test_result(done[0].epochs, done[0].end)
         seconds = training_time(run.settings.config.batch_size, run.steps, run.end).seconds
-        cells[3] = f"{result.accuracy:.2%}" if result else run.state
+        cells[3] = in_percent(result.accuracy, 2) if result else run.state
         cells[4:] = [f"{seconds:.1f} s", f"{seconds / max(1, len(run.epochs)):.2f} s"]
     return f"<tr data-program='{name}'>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
 

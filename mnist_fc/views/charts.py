@@ -10,6 +10,7 @@ import torch
 from mnist_fc.analysis.curves import epoch_curve, train_curve
 from mnist_fc.analysis.results import test_curve
 from mnist_fc.network.mlp import with_weights
+from mnist_fc.percentages import in_percent
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.views.components.chart import DOT, Axis, Series, heading, line_chart, powers_of_ten
@@ -130,9 +131,11 @@ def _chart(
         domain = accuracy_domain(is_zoomed=is_zoomed)
     else:
         domain = loss_domain([value for one in series for value in one.y], log_scale)
-    number_format = ".2%" if what == "accuracy" else ".4g"
     shown = [one for one in at_chosen_step(snapshot, series) if one.y]
-    newest = ", ".join(f"{one.name} {one.y[-1]:{number_format}}" for one in shown) or "nothing yet"
+    newest = (
+        ", ".join(f"{one.name} {in_percent(one.y[-1], 2) if what == 'accuracy' else format(one.y[-1], '.4g')}" for one in shown)
+        or "nothing yet"
+    )
     line_chart(
         f"{what}_curves",
         series,

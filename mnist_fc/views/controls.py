@@ -8,6 +8,7 @@ import streamlit as st
 
 from mnist_fc.config import FIELDS, PRESETS, Choice, ConfigError, TrainConfig
 from mnist_fc.network.products import BFLOAT16_IS_FASTER
+from mnist_fc.percentages import in_percent
 from mnist_fc.views.settings import CONTROLLED, KEYS, MAX_LAYERS, MAX_SIZE, MIN_SIZE, SIZE_KEYS, WORDS, Settings, number_in_words
 from mnist_fc.views.state import address, formatting, session, shared, sync
 
@@ -279,7 +280,7 @@ def _data_start_and_machine(on_page: Set[str], drawn: Set[str]) -> None:
 def _precision(on_page: Set[str], drawn: Set[str]) -> None:
     _choice(drawn, "precision", "Precision", "That of matrix products in training. bfloat16 has fewer digits.")
     if "precision" in drawn and (share := shared.scheduler().bfloat16_share) is not None:
-        st.caption(f"On this processor, products in bfloat16 take {share:.0%} of the time.")
+        st.caption(f"On this processor, products in bfloat16 take {in_percent(share, 0)} of the time.")
     if "precision" in on_page - drawn:
         st.caption("Precision: float32, since bfloat16 is not clearly faster on this processor. AMX or AVX512_BF16 would help.")
 

@@ -5,6 +5,7 @@ import torch
 
 from mnist_fc.analysis.survey import Survey, confusion, misclassified, most_confident_first
 from mnist_fc.config import NUM_CLASSES
+from mnist_fc.percentages import in_percent
 from mnist_fc.reading.reader import percent
 from mnist_fc.views import drawing
 from mnist_fc.views.components.component import Component, browser_value
@@ -46,7 +47,7 @@ def _confusion(labels: torch.Tensor, surveyed: Survey) -> None:
         state.confusion_cell = None  # this network has no digits there
     data = {
         "counts": counts.tolist(),
-        "accuracies": [f"{row[label] / row.sum():.1%}" if row.any() else "none" for label, row in enumerate(counts)],
+        "accuracies": [in_percent(row[label] / row.sum()) if row.any() else "none" for label, row in enumerate(counts)],
         "chosen": state.confusion_cell,
     }
     _matrix.show("confusion_matrix", data, on_cell_change=_choose)

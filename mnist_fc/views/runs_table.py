@@ -8,6 +8,7 @@ import streamlit as st
 from mnist_fc.analysis.results import test_result, training_time
 from mnist_fc.config import FIELDS, TrainConfig
 from mnist_fc.data.lesson import Lesson
+from mnist_fc.percentages import in_percent
 from mnist_fc.records import EndRecord, EpochRecord, StepRecord
 from mnist_fc.runs.layout import MAX_NAME, RunsError
 from mnist_fc.runs.lessons import read_lesson
@@ -127,7 +128,7 @@ def _figures(run: ListedRun) -> list[str]:
     rate = trained.images_per_second
     return [
         run.state,
-        *("" if accuracy is None else f"{accuracy:.2%}" for accuracy in accuracies),
+        *("" if accuracy is None else in_percent(accuracy, 2) for accuracy in accuracies),
         f"{trained.seconds:.1f} s" if rate else "",
         f"{rate:,.0f}" if rate else "",
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from mnist_fc.config import TrainConfig
+from mnist_fc.percentages import in_percent
 from mnist_fc.records import reports_overflow
 from mnist_fc.sweep.figures import importance_bars, parallel_coordinates
 from mnist_fc.sweep.space import Space, TrialRecord, best_trial, config_of
@@ -120,7 +121,7 @@ def _rank(trial: TrialRecord) -> tuple[int, float, int]:
 
 def _row(trial: TrialRecord, space: Space, *, is_best: bool, state: str) -> str:
     settings = "".join(f"<td>{_setting(trial.settings.get(name))}</td>" for name in space)
-    accuracy = "" if trial.val_accuracy is None else f"{trial.val_accuracy:.2%}"
+    accuracy = "" if trial.val_accuracy is None else in_percent(trial.val_accuracy, 2)
     mark = " <b title='the best'>★</b>" if is_best else ""
     return (
         f"<tr class='{trial.state}{' best' * is_best}'><th>{trial.number}{mark}</th><td>{accuracy}</td>{settings}"
@@ -236,7 +237,7 @@ def _dress_lines(figure: "Figure | None", done: tuple[float, ...]) -> "Figure | 
             continue
         last = label.x, label.y
         word = WORDS.get(label.text, label.text).replace(" ", "<br>")
-        text = f"{low + label.y * (high - low):.2%}" if label.x == 0 else word
+        text = in_percent(low + label.y * (high - low), 2) if label.x == 0 else word
         labels.append(label.update(text=text, font={"size": 11, "color": None}))
     figure.layout.annotations = labels
     figure.layout.xaxis.update(
@@ -258,8 +259,9 @@ def _dress_shares(figure: "Figure | None") -> "Figure | None":
     for trace in figure.data:
         trace.update(
             y=[_words(name) for name in trace.y],
-            text=[f"{share:.0%}" for share in trace.x],
-            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+            text=[in_percent(share, 0) for share in trace.x],
+            customdata=[in_percent(share) for share in trace.x],
+            hovertemplate="%{y}: %{customdata}<extra></extra>",
             marker={"color": f"rgb{HIGH}"},
         )
     figure.update_layout(title=None, showlegend=False, dragmode=False, bargap=0.45, margin={"l": 4, "r": 36, "t": 4, "b": 28})

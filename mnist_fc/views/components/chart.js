@@ -328,10 +328,10 @@ function valueBefore(values, x) {
 }
 
 function short(value, axis) {
-  return axis.percent ? `${Number((value * 100).toPrecision(4))}%` : formatNumber(value);
+  return axis.percent ? `${Number((value * 100).toPrecision(6))}%` : formatNumber(value);
 }
 
 function exact(value, axis) {
-  if (axis.percent) return `${(value * 100).toFixed(2)}%`;
+  if (axis.percent) return inPercent(value);
   return Number.isInteger(value) && value < MOST ? value.toLocaleString("en") : formatNumber(value);
 }

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from mnist_fc.percentages import in_percent
 from mnist_fc.views.components.component import Component
 from mnist_fc.views.components.numbers import format_number
 
@@ -77,6 +78,8 @@ def heading(title: str, series: Sequence[Series], number_format: str | None = No
 
 
 def _short(value: float, number_format: str) -> str:
+    if number_format.endswith("%"):
+        return in_percent(value, 2)
     if number_format.endswith("g") or abs(value) >= 1e5:  # gradients, and the loss of a run that diverges
         return format_number(value, 2)
     return f"{value:{number_format}}" if abs(value) < 1e3 else f"{value:,.0f}"

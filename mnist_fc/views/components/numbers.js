@@ -18,3 +18,10 @@ function scientific(value) {
   const times = String(Number(factor));
   return times === "1" ? `10${raised}` : times === "-1" ? `−10${raised}` : `${times.replace("-", "−")} × 10${raised}`;
 }
+
+/** Return a share in percent with two decimals. Rounding never makes all or nothing of it; see percentages.py. */
+function inPercent(share) {
+  const text = `${(share * 100).toFixed(2)}%`;
+  if (share < 1 && text === "100.00%") return "over 99.99%";
+  return share > 0 && text === "0.00%" ? "under 0.01%" : text;
+}

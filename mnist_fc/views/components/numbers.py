@@ -2,6 +2,8 @@
 
 import math
 
+from mnist_fc.percentages import in_percent
+
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 LEAST, MOST = 1e-4, 1e6
 """Numbers between these are written out, all others with a power of ten."""
@@ -43,7 +45,7 @@ def format_ratio(ratio: float) -> str:
     if ratio >= 1:
         return format_times(ratio)
     if ratio >= 0.2:
-        return f"{ratio:.0%} of"
+        return f"{in_percent(ratio, 0)} of"
     below = [word for bound, word in SHARES.items() if ratio < bound]
     return f"less than a {below[-1]} of" if below else f"1/{1 / ratio:,.0f} of"
 

@@ -12,6 +12,7 @@ from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError
 from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError, Loaded
 from mnist_fc.network.mlp import MLP
+from mnist_fc.percentages import in_percent
 from mnist_fc.reading.exceptions import Exceptions
 from mnist_fc.reading.reader import Reader
 from mnist_fc.server.run import RunSnapshot
@@ -101,15 +102,17 @@ class Network:
     def accuracy(self) -> str:
         """The accuracy on MNIST's test set, such as "MNIST 98.10%"; on the validation images until that is measured."""
         if self.file:
-            return f"MNIST {self.file.accuracy:.2%}"
+            return f"MNIST {in_percent(self.file.accuracy, 2)}"
         if self.run is None:
-            return f"MNIST {shipped_accuracy():.2%}" if self.is_newest else "MNIST not measured"
+            return f"MNIST {in_percent(shipped_accuracy(), 2)}" if self.is_newest else "MNIST not measured"
         run = self.run if self.is_newest else self.run.up_to(self.step)
         result = test_result(run.epochs, run.end)
         if result and (result.step == self.step or self.is_newest):
-            return f"MNIST {result.accuracy:.2%}" + ("" if result.step == self.step else f" after epoch {result.epoch}")
+            return f"MNIST {in_percent(result.accuracy, 2)}" + (
+                "" if result.step == self.step else f" after epoch {result.epoch}"
+            )
         if run.epochs and (accuracy := run.epochs[-1].val_accuracy) is not None:
-            return f"validation {accuracy:.2%} after epoch {run.epochs[-1].epoch}"
+            return f"validation {in_percent(accuracy, 2)} after epoch {run.epochs[-1].epoch}"
         return "MNIST not measured" if self.step < self.run.last_step else "MNIST not yet measured"
 
 
