@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from mnist_fc.analysis.attribution import Attribution, attribute
+from mnist_fc.analysis.places import by_place, main_places
 from mnist_fc.reading.reader import Reading
 from mnist_fc.views import drawing
 from mnist_fc.views.components.numbers import format_fixed, format_number, format_times
@@ -14,17 +15,19 @@ from mnist_fc.views.components.pixels import Tile, pictures
 from mnist_fc.views.state import networks
 from mnist_fc.views.state.tray import tray
 
-EXACT = (
-    "For this drawing, each score is a plain sum over the inked pixels, plus a constant from the biases. "
-    "**Orange raises a digit's score (its logit), blue lowers it.** Blank pixels add nothing. "
-    "All three pictures share one scale. Point at or tap a pixel for its value."
+COLOURS = (
+    "**Orange raises a digit's score, blue lowers it.** Blank pixels add nothing. All three pictures share one scale. "
+    "Point at or tap a pixel for its value."
 )
+EXACT = "For this drawing, each score (logit) is a plain sum over the inked pixels, plus a constant from the biases."
 INTEGRATED = (
     "With this activation no pixel has an exact share. So the ink is added little by little, from blank paper to the drawing. "
     "Each pixel gets the change that it caused. The method is called integrated gradients (Sundararajan et al., 2017). "
-    "**Orange raises a digit's score (its logit), blue lowers it.** The last line shows the unexplained rest. "
-    "Point at or tap a pixel for its value."
+    "The last line of the table shows the unexplained rest."
 )
+
+WORTH_SAYING = 0.25
+"""A place that speaks for the other digit is named if it counts for at least this share of the strongest place."""
 
 NEXT = " **Is that wrong?** Press what you drew, under the bars, and teach the network."
 NEXT_AFTER_LABEL = " **You labelled it {}.** Teach the network your digits, under the bars."
@@ -42,13 +45,12 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     if isinstance(label, int) and label != first:  # the question is then why it was not read as that
         second = label
     attribution = attribute(network.reader.model, reading.image, (first, second))
-    if reading.digit is None:
-        why = "has too many digits" if reading.problem == "too many digits" else "hardly looks like a digit"
-        st.caption(f"The page shows **?**, because this {why}. The network alone would answer {first}.")
     if not np.isfinite(attribution.pixels).all():
         st.info("Some of the network's values overflowed, so its answer cannot be split into pixels.")
         return
     lead = attribution.pixels[0] - attribution.pixels[1]
+    with st.container(key="why_in_words"):
+        st.markdown(_in_words(attribution, reading, first, second))
     shown = [
         Tile(attribution.pixels[0], f"for {first}"),
         Tile(attribution.pixels[1], f"for {second}"),
@@ -57,6 +59,7 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
     left, right = st.columns([2, 1.1])
     with left, st.container(key="why_pictures"):
         pictures("why_pixels", shown, label=f"each pixel's part in {first}, in {second}, and in the difference", size=190)
+        st.caption(COLOURS)
     with right, st.container(key="why_sums"):
         st.html(_sums(attribution, first, second))
     ahead = float(attribution.logits[0] - attribution.logits[1])
@@ -65,6 +68,29 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
         f"likelier than {second}. Read by {network.name}.{_next(reading.digit, label)}"
     )
     st.caption(EXACT if attribution.is_exact else INTEGRATED)
+
+
+def _in_words(attribution: Attribution, reading: Reading, first: int, second: int) -> str:
+    """Return in a sentence or two, as Markdown, why the network answers `first` rather than `second`."""
+    answer = f"This is read as **{first}** rather than **{second}**"
+    if reading.digit is None:
+        why = "has too many digits" if reading.problem == "too many digits" else "hardly looks like a digit"
+        answer = f"The page shows **?**, because this {why}. The network alone would answer **{first}** rather than **{second}**"
+    lead = attribution.pixels[0] - attribution.pixels[1]
+    ink, rest = float(lead.sum()), float(attribution.base[0] - attribution.base[1])
+    unseen = "the network's biases" if attribution.is_exact else "the network's scores for blank paper"
+    if ink <= 0:
+        return f"{answer}, because of {unseen}: the ink speaks more for {second}."
+    sums = by_place(lead)
+    (strongest, most), *_, (other, least) = sums.items()
+    named = main_places(sums)
+    because = f"because of ink in many places, above all **{strongest}**"
+    if named:
+        because = f"mostly because of the ink **{' and '.join(named)}**"
+    if rest > ink:
+        because = f"mostly because of {unseen}; of the ink, above all that **{strongest}**"
+    against = f" The ink {other} speaks for {second}." if least <= -WORTH_SAYING * most else ""
+    return f"{answer}, {because}.{against}"
 
 
 def _next(read: int | None, label: int | Literal["none"] | None) -> str:
