@@ -1,5 +1,7 @@
 """The row of buttons under the bars that says what a drawing is. A drawing with a label joins My digits."""
 
+from typing import Literal
+
 import numpy as np
 import streamlit as st
 
@@ -35,7 +37,8 @@ def panel(readings: list[Reading]) -> None:
                 st.button("Add it anyway", key="add_anyway", on_click=_add_anyway)
                 st.button("Cancel", key="add_not", on_click=_forget_doubted)
             else:
-                teaching.button("teach_here", lambda: tabs.open_tab(tabs.TEACH))
+                look: Literal["primary", "secondary"] = "primary" if teaching.is_next() else "secondary"
+                teaching.button("teach_here", look, lambda: tabs.open_tab(tabs.TEACH))
 
 
 def _words(readings: list[Reading]) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from functools import lru_cache
+from typing import Literal
 
 import streamlit as st
 
@@ -76,8 +77,10 @@ def _cure(found: Diagnosis, snapshot: RunSnapshot) -> None:
     if getattr(controls.config(), field) != value:
         st.button(f"Set {in_words(field, value)}", key="cure", on_click=controls.set_one, args=(field, value))
     else:
+        # While the run is active, Train is disabled, and this is the only primary action.
         label = "Stop and retrain" if snapshot.is_active else "Retrain"
-        st.button(label, key="retrain", type="primary", on_click=commands.retrain, args=(snapshot.id,))
+        look: Literal["primary", "secondary"] = "primary" if snapshot.is_active else "secondary"
+        st.button(label, key="retrain", type=look, on_click=commands.retrain, args=(snapshot.id,))
 
 
 def removed_by(*configs: TrainConfig) -> str:

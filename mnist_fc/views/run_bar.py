@@ -2,14 +2,16 @@
 
 import html
 import re
+from typing import Literal
 
 import streamlit as st
 
 from mnist_fc.analysis.results import test_result
+from mnist_fc.percentages import in_percent
 from mnist_fc.server.estimate import num_images_of_run
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.server.status import READY, Status, status
-from mnist_fc.views import charts, commands
+from mnist_fc.views import charts, commands, teaching
 from mnist_fc.views.state import built_in, formatting, networks, pace, session, shared
 
 
@@ -20,7 +22,9 @@ def panel() -> None:
     meanings = commands.meanings(snapshot)
     can_resume = meanings.get("pause", "").startswith("resume ")
     can_leave = meanings.get("stop", "").startswith("leave ")
-    st.button("Train", key="train", type="primary", icon=":material/play_arrow:", disabled=active, on_click=commands.train)
+    # One primary action at a time: while digits wait to be taught, that is the button under the drawing.
+    look: Literal["primary", "secondary"] = "secondary" if teaching.is_next() else "primary"
+    st.button("Train", key="train", type=look, icon=":material/play_arrow:", disabled=active, on_click=commands.train)
     st.button(
         "Resume" if can_resume else "Pause",
         key="pause",
@@ -107,7 +111,7 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
     if not snapshot and (step := networks.chosen_step(built_in.run())) is not None:
         return _line_of_chosen_step(built_in.run(), step)
     if not snapshot:
-        return "Press :material/play_arrow: Train to watch a network learn to read handwritten digits."
+        return "Press :material/play_arrow: Train to watch a network learn to read digits."
     if (step := networks.chosen_step(snapshot)) is not None:
         return _line_of_chosen_step(snapshot, step)
     if (run := session.watched_run()) and (place := session.queue_position(run)):
@@ -129,13 +133,12 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
 def _line_of_chosen_step(snapshot: RunSnapshot, step: int) -> str:
     """Return the step that is looked back at, with the values that the curves have there."""
     line = f"Step {step:,} of {_num_steps(snapshot):,}"
-    accuracy, loss = (
-        charts.at_chosen_step(snapshot, charts.series_of(snapshot, "accuracy")),
-        charts.at_chosen_step(snapshot, charts.series_of(snapshot, "loss")),
+    accuracies, losses = (
+        [one.y[-1] for one in charts.at_chosen_step(snapshot, charts.series_of(snapshot, what)) if one.name == "train" and one.y]
+        for what in ("accuracy", "loss")
     )
-    for series, words in ((accuracy, "train accuracy {:.2%}"), (loss, "loss {:,.3f}")):
-        line += "".join(f" · {words.format(one.y[-1])}" for one in series if one.name == "train" and one.y)
-    return line
+    line += "".join(f" · train accuracy {in_percent(accuracy, 2)}" for accuracy in accuracies)
+    return line + "".join(f" · loss {loss:,.3f}" for loss in losses)
 
 
 def _line_of_end(snapshot: RunSnapshot) -> str:
@@ -150,7 +153,7 @@ def _line_of_end(snapshot: RunSnapshot) -> str:
         return f"{line}. The program ended during this run; Resume continues from its last saved state."
     if snapshot.end is None or (result := test_result(snapshot.epochs, snapshot.end)) is None:
         return line
-    accuracy = f"**{result.accuracy:.2%}** after {result.step:,} steps"
+    accuracy = f"**{in_percent(result.accuracy, 2)}** after {result.step:,} steps"
     if result.step < snapshot.end.step:
         return f"{line} · test accuracy {accuracy}"
     return f"Test accuracy {accuracy}, {snapshot.end.train_seconds:.1f} s of training"

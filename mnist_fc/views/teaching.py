@@ -1,6 +1,7 @@
 """Teach the network that reads the person's own digits, and show what that gained and what it cost."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import streamlit as st
@@ -8,6 +9,7 @@ import streamlit as st
 from mnist_fc.config import TrainConfig
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.network.mlp import MLP, with_weights
+from mnist_fc.percentages import in_percent
 from mnist_fc.reading.reader import Reader, Reading, number, percent
 from mnist_fc.runs.layout import RunsError, read_metadata
 from mnist_fc.server.run import Run, RunSnapshot
@@ -29,7 +31,12 @@ SCRATCH_SIZES = (256,)
 """The hidden layer of a network that begins with random weights."""
 
 
-def button(key: str, then: Callable[[], object] = lambda: None) -> None:
+def is_next() -> bool:
+    """Return whether there are digits that the network that reads was not taught: then teaching them is the primary action."""
+    return bool(tray().num_digits) and not _is_teaching() and not _knows_all()
+
+
+def button(key: str, look: Literal["primary", "secondary"] = "secondary", then: Callable[[], object] = lambda: None) -> None:
     """Draw the button that teaches; `then` is called after a press."""
 
     def press() -> None:
@@ -42,7 +49,7 @@ def button(key: str, then: Callable[[], object] = lambda: None) -> None:
     st.button(
         f"Teach {mine} again" if is_known else f"Teach the network {mine}",
         key=key,
-        type="primary" if count and not is_known else "secondary",
+        type=look,
         disabled=not count or _is_teaching(),
         on_click=press,
         width="stretch",
@@ -186,6 +193,10 @@ def _lesson(run: Run, snapshot: RunSnapshot, readings: list[Reading]) -> None:
         )
 
 
+KEEP = "**Keep**: the page reads with it, and its run is never deleted to make room. "
+RETURN = "**Return**: the page reads as before the lesson, which stays in the tab **Runs**."
+
+
 def _decide(run: Run, lesson: Lesson) -> None:
     """Draw the buttons that keep the taught network or return to the one before."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
@@ -193,8 +204,9 @@ def _decide(run: Run, lesson: Lesson) -> None:
             st.caption("Kept. The page now reads with this network.")
             return
         if lesson.start is not None:
-            st.button("Keep", key="lesson_keep", on_click=_keep, args=(run,))
+            st.button("Keep the taught network", key="lesson_keep", icon=":material/check:", on_click=_keep, args=(run,))
         _take_back(run)
+    st.caption(f"{KEEP if lesson.start is not None else ''}{RETURN}")
 
 
 def _is_kept(run: Run) -> bool:
@@ -263,7 +275,7 @@ def _table(scores: LessonScores, snapshot: RunSnapshot, readings: list[Reading])
     rows = [
         _drawing_row(snapshot, readings),
         _row("Digits taught", "as you drew them", scores.taught),
-        _row("Left out", _left_out(lesson, snapshot), scores.held_out) if lesson.start else "",
+        _row("Your next digits", _left_out(lesson), scores.held_out) if _says_more(lesson, snapshot) else "",
         _row("MNIST", f"{scores.mnist.count:,} test digits", scores.mnist),
         _row("Other people", f"{scores.others.count} digits drawn with a pen", scores.others),
     ]
@@ -271,13 +283,15 @@ def _table(scores: LessonScores, snapshot: RunSnapshot, readings: list[Reading])
     return f"<table class='lesson'><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _left_out(lesson: Lesson, snapshot: RunSnapshot) -> str:
-    """Return what the score of the digits that were left out is worth."""
-    if snapshot.held_out is None:
-        return "draw more than one to see this" if len(lesson.labels) == 1 else "not measured"
-    if lesson.num_known:
-        return f"the same, each left out of the lesson once; {lesson.num_known} were taught before"
-    return "the same, each left out of the lesson once: how your next ones may be read"
+def _says_more(lesson: Lesson, snapshot: RunSnapshot) -> bool:
+    """Return whether digits were left out of the lesson and read; one alone says nothing about the next."""
+    return lesson.start is not None and snapshot.held_out is not None and len(lesson.labels) > 1
+
+
+def _left_out(lesson: Lesson) -> str:
+    """Return how well the next digits may be read, and how that was measured."""
+    known = f"; {lesson.num_known} were taught before" if lesson.num_known else ""
+    return f"an estimate: each of yours, read after a lesson without it{known}"
 
 
 def _drawing_row(snapshot: RunSnapshot, readings: list[Reading]) -> str:
@@ -311,7 +325,7 @@ def _row(name: str, words: str, score: Score) -> str:
 def _share(right: int | None, count: int) -> str:
     if right is None:
         return "-"
-    return f"{right / count:.2%}" if count > 999 else f"{right} of {count}"
+    return in_percent(right / count, 2) if count > 999 else f"{right} of {count}"
 
 
 def _change(score: Score) -> str:

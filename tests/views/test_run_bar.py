@@ -119,7 +119,7 @@ def write_run(end: EndRecord | None, num_steps: int = 25) -> Run:
 def test_status_and_buttons_follow_a_run_to_its_end() -> None:
     app = opened_app(**address(LONG))
     assert status_of(app) == ("ready", "ready")
-    assert progress_line(app) == "Press :material/play_arrow: Train to watch a network learn to read handwritten digits."
+    assert progress_line(app) == "Press :material/play_arrow: Train to watch a network learn to read digits."
     app = press(app, "train")
     run = run_of(app)
     wait_for_steps(run, 1)

@@ -280,8 +280,37 @@ def test_lesson_shows_what_it_gained_and_cost(small_run: Run) -> None:
     assert snapshot.lesson is not None
     assert snapshot.lesson.labels.tolist() == [7]
     assert snapshot.config.hidden_sizes == SMALL.hidden_sizes
-    for part in ("This drawing", "Digits taught", "Left out", "MNIST", "Other people", "before", "after"):
+    for part in ("This drawing", "Digits taught", "MNIST", "Other people", "before", "after"):
         assert has_text(app, part)
+    assert not has_text(app, "Your next digits"), "one digit says nothing about the next"
+
+
+def test_lesson_of_several_digits_estimates_how_the_next_are_read(small_run: Run) -> None:
+    app = new_app(run=small_run.id)
+    set_tab(app, TEACH)
+    say(draw(rerun(app), SEVEN), 7)
+    say(draw(press(app, "clear"), Stroke(((140, 60), (140, 220)), 20)), 1)
+    press(app, "teach")
+    lesson = shared.scheduler().run(shown_run(app))
+    assert lesson
+    wait_until(lesson, "done")
+    assert has_text(rerun(app), "Your next digits")
+
+
+def primary_buttons(app: AppTest) -> list[str]:
+    return [button.label for button in app.button if button.proto.type == "primary" and not button.disabled]
+
+
+def test_one_action_at_a_time_is_primary(small_run: Run) -> None:
+    app = new_app(run=small_run.id)
+    set_tab(app, TEACH)
+    assert primary_buttons(rerun(app)) == ["Train"]
+    assert primary_buttons(say(draw(app, SEVEN), 7)) == ["Teach the network my digit"]
+    press(app, "teach_here")
+    lesson = shared.scheduler().run(shown_run(app))
+    assert lesson
+    wait_until(lesson, "done")
+    assert primary_buttons(rerun(app)) == ["Train"]
 
 
 def test_button_offers_to_teach_again_what_the_network_was_taught(small_run: Run) -> None:
