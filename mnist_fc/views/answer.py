@@ -3,9 +3,11 @@
 import streamlit as st
 
 from mnist_fc.analysis.probes import MAX_PROBES
+from mnist_fc.percentages import in_percent
 from mnist_fc.reading.reader import MAX_DIGITS, Reading, number, percent
 from mnist_fc.views import correction, drawing, probes, tabs
-from mnist_fc.views.components.images import figure, picture
+from mnist_fc.views.components.component import Component
+from mnist_fc.views.components.images import data_url, figure
 from mnist_fc.views.state import networks
 
 PROBLEMS = {
@@ -14,6 +16,15 @@ PROBLEMS = {
     "too many digits": f"Too many digits:<br>at most {MAX_DIGITS}.",
     "overflow": "The network's values overflowed, so it cannot read the drawing.",
 }
+
+NEXT_TO_NOTHING = 1e-3
+"""A probability below this has no number above its bar."""
+
+_glance = Component(
+    "glance",
+    "<button type='button' class='glance' aria-label='Back to the drawing'>"
+    "<small><i>Back to the</i> drawing</small><span></span><b></b></button>",
+)
 
 
 def panel(readings: list[Reading], network: networks.Network) -> None:
@@ -27,7 +38,9 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
         if cover:
             what, said = "cover", f"{said}<br>{cover.describe(readings[0].digit)}"
         st.html(f"<div class='under-digit {what}'>{said}<br><span class='by'>{network.name}</span></div>")
-        st.button("Ask why", key="ask_why", icon=":material/help:", on_click=tabs.open_tab, args=(tabs.WHY,))
+        can_ask = drawing.can_be_explained(readings[0])
+        why = "Ask why" if can_ask else "No answer"
+        st.button(why, key="ask_why", icon=":material/help:", disabled=not can_ask, on_click=tabs.open_tab, args=(tabs.WHY,))
         digits = [reading for reading in readings if reading.digit is not None]
         is_pinned = bool(digits) and all(map(probes.is_pinned, digits))
         is_full = len(probes.pinned()) == MAX_PROBES
@@ -37,11 +50,9 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
 
 
 def glance(readings: list[Reading]) -> None:
-    """Draw what the network sees and reads, small, for where the page stays in view."""
+    """Draw what the network sees and reads, small, where the page stays in view: a button that leads back to the drawing."""
     with st.container(key="seen"):
-        pictures = "".join(picture(reading.image, "what the network sees: 28 by 28 pixels") for reading in readings)
-        st.html(f"<div class='{'one' if len(readings) == 1 else 'several'}'>{pictures}</div>")
-    st.html(f"<b aria-hidden='true'>{number(readings)}</b>")
+        _glance.show("glance_button", {"pictures": [data_url(reading.image) for reading in readings], "answer": number(readings)})
 
 
 def probabilities(readings: list[Reading]) -> None:
@@ -88,7 +99,7 @@ def _bar(reading: Reading, digit: int) -> str:
     kind = " best" if digit == reading.digit else " doubtful" if reading.digit is None else ""
     shown = "" if reading.digit is None else _whole_percent(probability)
     return (
-        f"<div class='bar{kind}' role='img' title='{digit}: {probability:.4%}' aria-label='{digit}: {probability:.1%}'>"
+        f"<div class='bar{kind}' role='img' title='{digit}: {percent(probability)}' aria-label='{digit}: {percent(probability)}'>"
         f"<span>{shown}</span><div><i style='height:{probability * 100:.2f}%'></i></div><b>{digit}</b></div>"
     )
 
@@ -100,4 +111,7 @@ def _digits(readings: list[Reading]) -> str:
 
 
 def _whole_percent(probability: float) -> str:
-    return "<1" if 0.001 < probability < 0.01 else f"{probability * 100:.0f}"
+    """Return a probability in whole percent, as short as there is room for above a bar; empty if it is next to nothing."""
+    if probability < NEXT_TO_NOTHING:
+        return ""
+    return in_percent(min(probability, 1 - NEXT_TO_NOTHING), 0).replace("over ", ">").replace("under ", "<").removesuffix("%")

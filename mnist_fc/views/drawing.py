@@ -50,6 +50,11 @@ def read(network: networks.Network) -> list[Reading]:
     return [cover.read(network.reader)] if cover else network.reader.read_number(canvas().drawing)
 
 
+def can_be_explained(reading: Reading) -> bool:
+    """Return whether the network has an answer, if only one that the page shows as "?"."""
+    return reading.problem not in ("empty", "overflow")
+
+
 def to_explain(readings: list[Reading], key: str) -> Reading | None:
     """Return the reading that a tab explains; of several digits, the one picked there. Draw the reason if there is none."""
     reading = readings[0]

@@ -16,6 +16,14 @@ SHORTCUTS = {
 
 _shortcuts = Component("shortcuts", "<i></i>")
 
+FIRST = """
+1. **Draw** a digit on the canvas. The network reads it at once, and says how sure it is.
+2. **Train** your own network. It learns from 60,000 digits in a few seconds, and reads your drawing meanwhile.
+3. **Ask why** it answers so: every pixel's part in the answer, and every neuron at work.
+4. Is the answer wrong? Press what you drew, under the bars, and **teach** the network your hand.
+"""
+"""What one can do here, in the order of the page's steps."""
+
 ABOUT = """
 - **Train** starts a new network with the settings in the side panel. **Pause** holds it. **Stop** ends it and keeps what it
   learned. **Close run** ends it and removes it from the page; it stays under Runs. Training runs on this computer's processor.
@@ -60,11 +68,12 @@ def panel() -> None:
     is_on = st.session_state.get("shortcuts_on", True)
     if opened.open:
         with opened, st.container(key="help_text"):
+            st.markdown(f"#### What you can do here\n{FIRST}")
             st.toggle("Keyboard shortcuts", is_on, key="shortcuts_switch", on_change=_switch)
             st.html(
                 f"<dl class='shortcuts'>{''.join(f'<dt>{key}</dt><dd>{what}</dd>' for key, (_, what) in SHORTCUTS.items())}</dl>"
             )
-            st.markdown(ABOUT)
+            st.markdown(f"#### Everything on the page\n{ABOUT}")
     _shortcuts.show("shortcuts", {"buttons": {key: button for key, (button, _) in SHORTCUTS.items()} if is_on else {}})
 
 

@@ -130,14 +130,31 @@ def test_page_below_a_thousand_pixels_has_one_column(page: Page) -> None:
         page.wait_for_function(CHART_IS_BELOW_DRAWING)  # the side panel takes a moment to close
 
 
-def test_why_tab_fits_320_pixels(open_page: Callable[..., Page]) -> None:
-    page = open_page(320, 700)
+STICKING_OUT = """parts => {
+  const page = document.querySelector(".stMainBlockContainer"), right = (e) => e.getBoundingClientRect().right;
+  const end = right(page) - parseFloat(getComputedStyle(page).paddingRight);
+  return parts.filter((part) => right(part) > end + 0.5).map((part) => `${part.tagName} ${part.className}: ${right(part) - end}`);
+}"""
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1000, 1280, 1440])
+def test_why_tab_stays_within_the_margins(open_page: Callable[..., Page], width: int) -> None:
+    page = open_page(width, 900)
     expect(page.locator(".st-key-why_sums table")).to_be_visible()
     assert page.locator(".stMain").evaluate("main => main.scrollWidth <= main.clientWidth")
-    right = page.locator(".st-key-why_sums table, .st-key-why_pictures canvas").evaluate_all(
-        "all => Math.max(...all.map(e => e.getBoundingClientRect().right))"
-    )
-    assert right <= 320
+    assert page.locator(".st-key-why_sums table, .st-key-why_pictures canvas").evaluate_all(STICKING_OUT) == []
+
+
+def test_words_of_a_run_that_are_cut_can_be_opened(open_page: Callable[..., Page]) -> None:
+    page = open_page(1280, 800, query="?hidden_sizes=100,100,100,100&epochs=1")
+    start_run(page)
+    run = page.locator(".timeline .run")
+    expect(run).to_have_attribute("aria-expanded", "false")
+    run.press("Enter")
+    cut = "all => all.filter(e => e.scrollWidth > e.clientWidth || e.getBoundingClientRect().right > innerWidth).length"
+    assert run.locator("b, span span").evaluate_all(cut) == 0
+    run.press("Escape")
+    expect(run).to_have_attribute("aria-expanded", "false")
 
 
 # Places
@@ -284,13 +301,17 @@ def test_touch_targets_are_at_least_44_pixels(open_page: Callable[..., Page]) ->
     assert min(widths) >= 44
 
 
+TOPS = "all => all.map(e => e.getBoundingClientRect().top)"
+
+
 def test_phone_tab_bar_shows_every_tab_and_stays(open_page: Callable[..., Page]) -> None:
     page = open_page(390, 844, has_touch=True, is_mobile=True)
     boxes = "all => all.map(e => e.getBoundingClientRect()).map(box => [box.left, box.right])"
     tabs = page.get_by_role("tab")
     before = tabs.evaluate_all(boxes)
     assert all(left >= 0 and right <= 390 for left, right in before)
-    expect(page.locator("[data-testid=stTabsScrollRight]")).to_have_count(0)
+    expect(page.locator("[data-testid=stTabsScrollRight]")).to_be_hidden()
+    assert len(set(page.locator("[role=tablist]").first.get_by_role("tab").evaluate_all(TOPS))) == 1, "the groups fit in one row"
     open_tab(page, "Gradients")
     click(page, "test_digit_button")  # reruns the page
     expect(page.locator(".under-digit")).to_contain_text("Test digit")

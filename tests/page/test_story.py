@@ -81,6 +81,20 @@ def test_built_in_training_can_be_looked_back_at_before_any_run(page: Page) -> N
     expect(page.locator(".by")).to_have_text("the built-in network")
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 700)])
+def test_bar_leads_back_to_the_drawing(open_page: Callable[..., Page], width: int, height: int) -> None:
+    page = open_page(width, height)
+    back, drawing = page.get_by_role("button", name="Back to the drawing"), page.locator(f".st-key-canvas {LOWER}")
+    expect(back.get_by_text("drawing")).to_be_hidden()
+    click(page, "ask_why")
+    expect(drawing).not_to_be_in_viewport()
+    expect(back.get_by_text("drawing")).to_be_visible()
+    expect(back).to_be_in_viewport(ratio=1)
+    back.press("Enter")
+    expect(drawing).to_be_in_viewport(ratio=1)
+    expect(back.get_by_text("drawing")).to_be_hidden()
+
+
 def test_opened_tab_is_in_view_with_what_it_shows(page: Page) -> None:
     open_tab(page, "Look-alikes")
     expect(page.get_by_role("tab", name="Look-alikes")).to_be_in_viewport()
@@ -112,6 +126,10 @@ def test_shortcuts_press_the_buttons(page: Page) -> None:
     page.keyboard.press("?")
     for key in ("T", "Space", "C", "Z", "R", "?"):
         expect(page.locator(".shortcuts dt", has_text=key).first).to_be_visible()
+    first, then = (page.locator(".st-key-help_text").get_by_text(words).bounding_box() for words in ("What you can do", "Space"))
+    assert first
+    assert then
+    assert first["y"] < then["y"], "the help begins with what one can do"
 
 
 @pytest.mark.slow

@@ -274,12 +274,21 @@ def test_sigmoid_network_uses_integrated_gradients_and_shows_the_residual(page: 
     assert max(map(abs, missing)) < 1e-3
 
 
+def test_explanation_begins_with_a_sentence_of_where_the_ink_counts(page: Page) -> None:
+    words = page.locator(".st-key-why_in_words")
+    expect(words).to_have_text(re.compile(r"^This is read as 3 rather than \d, (mostly )?because of .*ink.*\.$"))
+    above = [page.locator(f".st-key-why_{part}").bounding_box() for part in ("in_words", "pictures")]
+    assert above[0]
+    assert above[1]
+    assert above[0]["y"] + above[0]["height"] <= above[1]["y"]
+
+
 def test_blank_canvas_and_scribbles_have_their_own_explanations(page: Page) -> None:
     clear(page)
     expect(page.get_by_text("Draw a digit to see it explained.")).to_be_visible()
     draw(page, SCRIBBLE)
     expect_reading(page, "?")
-    expect(page.get_by_text("The network alone would answer")).to_be_visible()
+    expect(page.locator(".st-key-why_in_words")).to_contain_text("The network alone would answer")
 
 
 # Inside
@@ -503,7 +512,8 @@ def test_overflowed_run_is_named_everywhere_and_can_be_replayed(open_page: Calla
     page = open_page(query=f"?run={overflowed}")
     expect_status(page, "diverged")
     expect(page.locator(".under-digit")).to_contain_text("overflowed")
-    expect(page.locator(".st-key-pin button")).to_be_disabled()
+    for key in ("ask_why", "pin"):
+        expect(page.locator(f".st-key-{key} button")).to_be_disabled()
     for tab in [*TABS, "Runs", "Export and import", "Sweep"]:
         open_tab(page, tab)
         panel = page.get_by_role("tabpanel").last

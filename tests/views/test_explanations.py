@@ -116,6 +116,21 @@ def test_disabled_pin_says_why_nothing_can_be_pinned() -> None:
     assert (pin.label, pin.disabled) == ("No digit to pin", True)
 
 
+def test_nothing_can_be_asked_about_an_empty_canvas() -> None:
+    app = opened_app()
+    asked = app.button(key="ask_why")
+    assert (asked.label, asked.disabled) == ("Ask why", False)
+    asked = press(app, "clear").button(key="ask_why")
+    assert (asked.label, asked.disabled) == ("No answer", True)
+
+
+def test_bar_of_a_near_certain_digit_says_neither_100_nor_0() -> None:
+    bars = next(text for text in texts(opened_app()) if "class='bars'" in text)
+    numbers = [number for number in re.findall("<span>([^<]*)</span>", bars) if number]
+    assert ">99" in numbers
+    assert not {"0", "100"} & set(numbers)
+
+
 def test_pinned_test_digit_has_its_label(small: Mnist) -> None:
     app = press(press(opened_app(), "test_digit_button"), "pin")
     index = int(re.findall(r"Test digit ([\d,]+)", "".join(texts(app)))[0].replace(",", ""))

@@ -19,7 +19,11 @@ class Timeline {
     this.turn = 0; // counts the requests, to tell the page's answer from a tick in between
     this.isAnswered = true;
     const shown = add(root, "div", { className: "shown" });
-    this.run = add(shown, "span", { className: "run" });
+    this.run = add(shown, "button", { type: "button", className: "run" });
+    this.words = add(this.run, "span", { className: "words" });
+    this.run.addEventListener("click", () => this.showAll(this.isCut && this.run.ariaExpanded !== "true"));
+    this.run.addEventListener("blur", () => this.showAll(false));
+    this.run.addEventListener("keydown", ({ key }) => key === "Escape" && this.showAll(false));
     this.note = add(shown, "span", { className: "note", textContent: "Side panel differs" });
     this.use = add(shown, "button", { type: "button", className: "use", textContent: "Use these settings" });
     this.use.title = "The side panel shows other settings than this run has: copy the run's settings to it";
@@ -49,9 +53,10 @@ class Timeline {
     this.data = data;
     this.send = send;
     this.places = [...data.steps, data.newest]; // the kept steps, then the newest weights
-    this.run.replaceChildren(element("b", { textContent: data.name }), element("i", { textContent: " · " }), element("span", { textContent: data.settings }));
+    this.words.replaceChildren(element("b", { textContent: data.name }), element("i", { textContent: " · " }), element("span", { textContent: data.settings }));
     this.run.title = this.run.textContent;
     this.compare();
+    this.findCut();
     this.button.disabled = this.input.disabled = !data.steps.length;
     this.output.style.visibility = data.steps.length ? "" : "hidden"; // it keeps its place
     this.input.max = data.end;
@@ -80,6 +85,19 @@ class Timeline {
     Object.assign(this.ticks.style, { left: `${before}px`, right: `${after}px` });
     Object.assign(this.input.style, { left: `${before - THUMB / 2}px`, width: `calc(100% - ${before + after - THUMB}px)` });
     this.isAligned = true;
+    this.findCut();
+  }
+
+  /** Where there is no room for all of the run's words, they are a button that shows them over what is below. */
+  findCut() {
+    if (this.run.ariaExpanded === "true") return;
+    this.isCut = [...this.words.children].some((line) => line.scrollWidth > line.clientWidth);
+    this.run.tabIndex = this.isCut ? 0 : -1;
+    this.showAll(false);
+  }
+
+  showAll(isOpen) {
+    this.run.ariaExpanded = this.isCut ? String(isOpen) : null;
   }
 
   /** Offer the run's settings while the side panel shows others; it is drawn without the rest of the page. */
