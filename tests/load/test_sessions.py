@@ -15,7 +15,7 @@ from tests.support.soak import LONG_RUN, MAX_SESSION_MB, Drawing, draw_stroke, d
 
 @pytest.fixture(scope="module")
 def bank() -> list[Drawing]:
-    return drawings(4, random.Random(0))
+    return drawings(2, random.Random(0))
 
 
 @asynccontextmanager

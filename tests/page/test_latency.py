@@ -15,7 +15,7 @@ from tests.support.browser import AT_ONCE_SECONDS, SECONDS, Server, click, expec
 from tests.support.faults import run_of
 from tests.support.slow_network import SlowNetwork
 
-ROUND_TRIPS = [0.05, 0.25, 0.5]
+ROUND_TRIPS = [0.05, 0.5]
 """Seconds."""
 
 LONGER_THAN_TWO_CHOICES = 3.0

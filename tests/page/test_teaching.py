@@ -108,9 +108,8 @@ def test_lesson_waits_while_a_run_trains(page: Page) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone_can_correct_and_teach(open_page: Callable[..., Page], scheme: str) -> None:
-    page = open_page(390, 844, color_scheme=scheme, has_touch=True)
+def test_phone_can_correct_and_teach(open_page: Callable[..., Page]) -> None:
+    page = open_page(390, 844, has_touch=True)
     draw(page, SEVEN)
     expect_reading(page, "7")
     for label in (*range(10), "none"):
