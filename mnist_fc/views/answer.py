@@ -18,7 +18,7 @@ PROBLEMS = {
 }
 
 NEXT_TO_NOTHING = 1e-3
-"""A probability below this has no number above its bar."""
+"""A probability below this has no number above its bar, nor beside its digit in a number."""
 
 _glance = Component(
     "glance",
@@ -83,7 +83,12 @@ def _said(reading: Reading) -> str:
 
 
 def _said_of_one_of_many(reading: Reading) -> str:
-    return "not a digit" if reading.problem else _said(reading)
+    """Return the same in the narrow column of one digit of a number: a runner-up that is next to nothing is left out."""
+    if reading.problem:
+        return "not a digit"
+    said = _said(reading)
+    is_sure = reading.runner_up is not None and reading.probabilities[reading.runner_up] < NEXT_TO_NOTHING
+    return said.partition("<br>")[0] if is_sure else said
 
 
 def _said_of_number(readings: list[Reading]) -> str:

@@ -6,7 +6,19 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser import LOWER, NUM_DARK, ONE, SEVEN, click, draw, expect_reading, expect_status, open_tab, ready
+from tests.support.browser import (
+    LOWER,
+    NUM_DARK,
+    ONE,
+    SEVEN,
+    click,
+    draw,
+    draw_271,
+    expect_reading,
+    expect_status,
+    open_tab,
+    ready,
+)
 
 INVITATION = ".st-key-canvas .invitation"
 
@@ -93,6 +105,24 @@ def test_bar_leads_back_to_the_drawing(open_page: Callable[..., Page], width: in
     back.press("Enter")
     expect(drawing).to_be_in_viewport(ratio=1)
     expect(back.get_by_text("drawing")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [1280, 768, 390])
+def test_three_digits_fit_where_one_does(open_page: Callable[..., Page], width: int) -> None:
+    page = open_page(width, 800)
+    draw_271(page)
+    button, pictures = page.get_by_role("button", name="Back to the drawing"), page.locator(".glance img")
+    expect(pictures).to_have_count(3)
+    for is_away in (False, True):
+        page.locator(".stMain").evaluate("(main, top) => main.scrollTo(0, top)", 1000 * is_away)
+        expect(button).to_have_class("glance away" if is_away else "glance")
+        frame = button.bounding_box()
+        assert frame
+        for box in (picture.bounding_box() for picture in pictures.all()):
+            assert box
+            assert frame["x"] <= box["x"] <= box["x"] + box["width"] <= frame["x"] + frame["width"]
+            assert frame["y"] <= box["y"] <= box["y"] + box["height"] <= frame["y"] + frame["height"]
+    assert page.locator(".comparison.number").evaluate("row => row.scrollWidth <= row.clientWidth")
 
 
 def test_opened_tab_is_in_view_with_what_it_shows(page: Page) -> None:
