@@ -21,14 +21,25 @@ NAMES = {"diverges": "Training diverged", "stalls": "Training stalled", "overfit
 """The name of each diagnosis on the page."""
 
 
-def panel() -> None:
+def diagnosis() -> Diagnosis | None:
+    """Return what is wrong with the run, at the moment that is looked back at; None for a lesson or without a run."""
+    snapshot = session.watched_snapshot()
+    if snapshot is None:
+        return None
+    # A failure is shown whatever moment is looked back at, so its remedy stays too.
+    shown = snapshot if snapshot.state == "failed" else networks.at_chosen_step(snapshot)
+    # A lesson is judged by its scores: it is too short to stall, and without rehearsal it is meant to forget.
+    return None if shown.lesson else diagnose(shown.config, shown.learning_rate, shown.steps, shown.epochs, shown.end)
+
+
+def panel(found: Diagnosis | None) -> None:
     """Draw what is wrong with the run or the store, otherwise an explanation of the curves.
 
     The style sheet gives all of this one space of fixed height, so nothing moves when a notice appears.
     """
     snapshot = session.watched_snapshot()
     with st.container(key="notices", gap="small"):
-        _diagnosis(snapshot)
+        _diagnosis(snapshot, found)
         if hint := shared.mnist().hint:
             st.caption(f"**Check your data.** {hint}")
         if problem := networks.chosen_step_problem(networks.shown_run()):
@@ -50,15 +61,11 @@ def panel() -> None:
             st.caption(charts.explanation(shown, [one.name for one in charts.series_of(shown, "accuracy")]))
 
 
-def _diagnosis(snapshot: RunSnapshot | None) -> None:
+def _diagnosis(snapshot: RunSnapshot | None, found: Diagnosis | None) -> None:
     """Draw what goes wrong with the run, or why it ended, and a button for the setting that helps."""
     with st.container(key="diagnosis", horizontal=True, vertical_alignment="center", gap="small"):
         if snapshot is None:
             return
-        # A failure is shown whatever moment is looked back at, so its remedy stays too.
-        shown = snapshot if snapshot.state == "failed" else networks.at_chosen_step(snapshot)
-        # A lesson is judged by its scores: it is too short to stall, and without rehearsal it is meant to forget.
-        found = None if shown.lesson else diagnose(shown.config, shown.learning_rate, shown.steps, shown.epochs, shown.end)
         if snapshot.state == "failed":
             st.error(formatting.escape_markdown(snapshot.message), icon=":material/error:", width="stretch")
         elif snapshot.state == "stopped" and snapshot.message:

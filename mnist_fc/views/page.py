@@ -70,8 +70,9 @@ def live(seconds: float | None, look_seconds: float | None) -> None:
     network = networks.network()  # once, so that everything shows the same weights
     my_digits.keep()  # before anything shows them: what is shown is kept, however soon the page is reloaded
     story.panel()
+    diagnosis = notices.diagnosis()
     with st.container(key="training_bar", horizontal=True, vertical_alignment="center", gap="small"):
-        run_bar.panel()
+        run_bar.panel(diagnosis)
         glance = st.container(key="glance", width="content")
     looking_back = st.container(key="looking_back")
     with st.container(key="workspace", horizontal=True, gap="medium"):
@@ -89,7 +90,7 @@ def live(seconds: float | None, look_seconds: float | None) -> None:
             is_complete = probes.panel()
     with glance:
         answer.glance(readings)
-    notices.panel()
+    notices.panel(diagnosis)
     preparation.panel(readings, network)
     photo.panel(network)
     if has_ended:

@@ -6,17 +6,18 @@ from typing import Literal
 
 import streamlit as st
 
+from mnist_fc.analysis.diagnosis import Diagnosis
 from mnist_fc.analysis.results import test_result
 from mnist_fc.percentages import in_percent
 from mnist_fc.server.estimate import num_images_of_run
 from mnist_fc.server.run import RunSnapshot
 from mnist_fc.server.status import READY, Status, status
-from mnist_fc.views import charts, commands, teaching
+from mnist_fc.views import charts, commands, notices, teaching
 from mnist_fc.views.state import built_in, formatting, networks, pace, session, shared
 
 
-def panel() -> None:
-    """Draw the buttons, the status, and the progress of the run or what prevented it."""
+def panel(found: Diagnosis | None) -> None:
+    """Draw the buttons, the status, and the progress of the run, what is wrong with it, or what prevented it."""
     snapshot = session.watched_snapshot()
     active = snapshot is not None and snapshot.is_active
     meanings = commands.meanings(snapshot)
@@ -50,7 +51,7 @@ def panel() -> None:
         st.html(f"<span role='status' data-run='{of_run}' data-state='{now.word}'>{line}</span>")
     with st.container(key="progress", width="stretch"):
         problem = _problem(snapshot)
-        st.progress(_progress(snapshot), f":material/warning: {problem}" if problem else _progress_line(snapshot))
+        st.progress(_progress(snapshot), f":material/warning: {problem}" if problem else _progress_line(snapshot, found))
 
 
 def _problem(snapshot: RunSnapshot | None) -> str:
@@ -105,7 +106,7 @@ def _num_steps(snapshot: RunSnapshot) -> int:
     return max(steps_per_epoch * snapshot.config.num_epochs, snapshot.last_step)
 
 
-def _progress_line(snapshot: RunSnapshot | None) -> str:
+def _progress_line(snapshot: RunSnapshot | None, found: Diagnosis | None) -> str:
     if not snapshot and (sweep := session.own_sweep()) and sweep.is_active:
         return f"Your sweep is {'waiting' if sweep.is_waiting else 'running'}: see the tab **Sweep**."
     if not snapshot and (step := networks.chosen_step(built_in.run())) is not None:
@@ -120,6 +121,8 @@ def _progress_line(snapshot: RunSnapshot | None) -> str:
         return f"{_stopped_together(snapshot)}{_line_of_end(snapshot)}"
     if not snapshot.steps:
         return "Getting ready."
+    if found:  # the notice below the charts, which may be out of view, says more
+        return f":material/troubleshoot: **{notices.NAMES[found.name]}**: see below the charts."
     last = snapshot.steps[-1]
     if snapshot.lesson and snapshot.epochs and snapshot.epochs[-1].epoch == snapshot.config.num_epochs:
         return "Measuring with digits left out of the lesson."

@@ -70,13 +70,13 @@ class PageTree:
         return "", None
 
     def bodies(self, key: str) -> Iterator[str]:
-        """Yield the texts of the elements in the containers with that key."""
+        """Yield the texts of the elements, and the data of the components, in the containers with that key."""
         for container in [path for path, node in self.nodes.items() if _key(id_of(node.content)) == key]:
             for path in sorted(path for path in self.nodes if path[: len(container)] == container):
                 content = self.nodes[path].content
                 if isinstance(content, Element):
                     shown = getattr(content, str(content.WhichOneof("type")))
-                    yield str(getattr(shown, "body", "") or getattr(shown, "text", ""))
+                    yield str(next((found for field in ("body", "text", "json") if (found := getattr(shown, field, ""))), ""))
 
     def remove(self, path: Path) -> None:
         """Remove a node and everything below it."""
@@ -245,7 +245,7 @@ class Session:
         return any(_key(id_) == key for id_ in self._tree.ids())
 
     def html(self, key: str) -> str:
-        """Return the HTML and Markdown in the container with that key; empty if there is none."""
+        """Return the HTML, Markdown and components' data in the container with that key; empty if there is none."""
         return " ".join(self._tree.bodies(key))
 
     def text(self, key: str) -> str:

@@ -26,7 +26,7 @@ from websockets.exceptions import ConnectionClosed
 
 from mnist_fc.drawing.strokes import render, strokes_of_canvas
 from mnist_fc.reading.reader import Reader
-from mnist_fc.views.components.images import picture
+from mnist_fc.views.components.images import data_url
 from tests.support.browser import (
     AT_ONCE_SECONDS,
     BROWSER,
@@ -93,7 +93,7 @@ def drawings(count: int, random: random.Random) -> list[Drawing]:
         for n in range(1, len(strokes) + 1):
             objects = [fabric_path(points, width) for points in strokes[:n]]
             readings = reader.read_number(render(strokes_of_canvas({"objects": objects})))
-            seen.append([picture(reading.image, "what the network sees: 28 by 28 pixels") for reading in readings])
+            seen.append([data_url(reading.image) for reading in readings])
         made.append(Drawing(strokes, width, seen))
     return made
 

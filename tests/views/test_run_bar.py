@@ -197,6 +197,7 @@ def test_cure_stops_the_active_run_and_retrains_once() -> None:
     assert run.wait_for(lambda run: len(run.snapshot().steps) > 60 or not run.is_active, 300)
     rerun(app)
     assert has_text(app, "**Training diverged.**")
+    assert "**Training diverged**" in progress_line(app)  # the notice may be out of view
     press(app, "cure")
     press(app, "pause")
     wait_until(run, "paused")
