@@ -257,13 +257,7 @@ def _dress_shares(figure: "Figure | None") -> "Figure | None":
     if figure is None:
         return None
     for trace in figure.data:
-        trace.update(
-            y=[_words(name) for name in trace.y],
-            text=[in_percent(share, 0) for share in trace.x],
-            customdata=[in_percent(share) for share in trace.x],
-            hovertemplate="%{y}: %{customdata}<extra></extra>",
-            marker={"color": f"rgb{HIGH}"},
-        )
+        trace.update(y=[_words(name) for name in trace.y], marker={"color": f"rgb{HIGH}"})
     figure.update_layout(title=None, showlegend=False, dragmode=False, bargap=0.45, margin={"l": 4, "r": 36, "t": 4, "b": 28})
     figure.update_xaxes(title=None, tickformat=".0%", rangemode="tozero", fixedrange=True, nticks=4)
     figure.update_yaxes(title=None, fixedrange=True, automargin=True)

@@ -1,5 +1,5 @@
-// What the network sees and reads, small, in the bar that stays in view: a button that leads back to the drawing. It says so while
-// the drawing is out of view. The default function is called when it appears and again with each new data; see answer.py.
+// The button in the sticky bar that shows what the network sees and reads. It leads back to the drawing, and has words for that
+// while the drawing is out of view. The default function is called when it appears and again with each new data; see answer.py.
 
 const BAR = 100; // pixels at the top of the window that the bar covers
 
