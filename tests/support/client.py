@@ -191,6 +191,7 @@ class Session:
         self._page_hash = ""
         self._answer: Literal["due", "begun", "there"] = "due"
         self._asked = "nothing"
+        self._asked_fragment = ""  # empty for the whole page
 
     async def open(self) -> Self:
         """Open the page and wait until it is complete."""
@@ -267,7 +268,11 @@ class Session:
         return self._ticker.shortest_interval
 
     async def settle(self) -> None:
-        """Wait until the last request has been answered; automatic reruns may continue."""
+        """Wait until the last request has been answered; automatic reruns may continue.
+
+        An answer is a run of the page or of the fragment asked. A run that an earlier request of the same fragment began may be
+        taken for it: where that matters, wait for what the page shows.
+        """
         await self.wait_for(lambda page: page._answer == "there", "the answer")
 
     async def wait_for(self, condition: Callable[[Self], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
@@ -343,7 +348,7 @@ class Session:
             self._asked = (
                 f"{len(state.widget_states.widgets)} widgets of {fragment_id or 'the page'} in {self.id[:8] or 'a new session'}"
             )
-            self._answer = "due"
+            self._answer, self._asked_fragment = "due", fragment_id or ""
         await self._socket.send(message.SerializeToString())
 
     async def _receive(self, socket: ClientConnection) -> None:
@@ -365,7 +370,7 @@ class Session:
             case "new_session":
                 run = message.metadata.run
                 self._run_id = run.script_run_id
-                if self._answer == "due":
+                if self._answer == "due" and (not run.fragment_ids or self._asked_fragment in run.fragment_ids):
                     self._answer = "begun"
                 self.id = message.new_session.initialize.session_id
                 self._page_hash = message.new_session.page_script_hash
