@@ -1,15 +1,18 @@
 """Serving: the page's document with a script that watches the connection, and how signals end the server."""
 
+import asyncio
 import ctypes
 import hashlib
 import logging
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import streamlit as st
 import uvicorn
@@ -85,12 +88,32 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
         server = getattr(signal.getsignal(number), "__self__", None)
         if isinstance(server, uvicorn.Server):
             signal.signal(number, partial(_stop, server))
+            send_without_delay(server.config)
         else:
             log.error("%s is not handled by uvicorn, so it may end the server abruptly", signal.Signals(number).name)
     warming_up = threading.Thread(target=_warm_up)
     warming_up.start()
     yield
     warming_up.join()  # Python would abort if it ended while this thread is within PyTorch
+
+
+def send_without_delay(config: uvicorn.Config) -> None:
+    """Let a server that has loaded `config` send small packets at once, on all connections from now on.
+
+    Otherwise the second part of each answer waits for 40 ms, until the browser has acknowledged the first: asyncio sets
+    TCP_NODELAY, but not on a socket that was bound without its protocol, as Streamlit (1.67) does (uvicorn's issue 3149).
+    """
+    protocol: Any = config.http_protocol_class
+    if issubclass(protocol, _Undelayed):
+        return
+    config.http_protocol_class = type("UndelayedProtocol", (_Undelayed, protocol), {})
+
+
+class _Undelayed(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        with suppress(OSError):  # the browser has gone already; macOS
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().connection_made(transport)
 
 
 def _warm_up() -> None:

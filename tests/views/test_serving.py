@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import logging
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import streamlit as st
-from starlette.types import Message
+import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit.file_util import get_static_dir
 
@@ -81,6 +84,33 @@ def test_unexpected_document_is_left_to_streamlit(
     monkeypatch.setattr(logging.getLogger("mnist_fc"), "propagate", True)  # the log may have been opened by another test
     assert serving.routes() == []
     assert "not as expected" in caplog.text
+
+
+@pytest.mark.parametrize("num_signals", [1, 2])
+def test_no_connection_waits_before_it_sends_small_packets(num_signals: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        (protocol,) = undelayed.server_state.connections
+        at_once = protocol.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        await PlainTextResponse("at once" if at_once else "delayed")(scope, receive, send)
+
+    async def fetch_one() -> bytes:
+        with socket.socket() as listener:  # as Streamlit makes it, without the number of its protocol
+            listener.bind(("localhost", 0))
+            listener.listen()
+            running = asyncio.create_task(undelayed.serve([listener]))
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+            undelayed.should_exit = True
+            await running
+            return answer
+
+    undelayed = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error"))
+    undelayed.config.load()
+    for _ in range(num_signals):
+        serving.send_without_delay(undelayed.config)
+    assert asyncio.run(fetch_one()).endswith(b"at once")
 
 
 def test_connection_that_broke_while_the_server_was_sending_counts_as_closed() -> None:
