@@ -64,17 +64,17 @@ def run_teach(parsed: argparse.Namespace) -> int:
     folder = store.create(config, run_id=store.new_id(config, kind=TAUGHT), lesson=lesson)
     figures = Figures()
     end = train_prepared(Prepared(config, images, folder, lesson=lesson), SINGLE_PROCESS, screen, figures)
-    if end.outcome == "failed":
-        screen.line(ending(end, folder))
-        return EXIT_CODES[end.outcome]
-    taught = checkpoint.load(folder.checkpoint)
-    scores = lesson_scores(model, taught, lesson, figures.held_out, images.test_images, images.test_labels)
-    for line in _table(scores):
-        screen.line(line)
-    screen.line(in_words(scores))
+    found = result(config, folder, figures, end)
+    if end.outcome != "failed":
+        taught = checkpoint.load(folder.checkpoint)
+        scores = lesson_scores(model, taught, lesson, figures.held_out, images.test_images, images.test_labels)
+        found |= asdict(scores)
+        for line in _table(scores):
+            screen.line(line)
+        screen.line(in_words(scores))
     screen.line(ending(end, folder))
     if parsed.json:
-        print(to_json(result(config, folder, figures, end) | asdict(scores)), flush=True)
+        print(to_json(found), flush=True)
     return EXIT_CODES[end.outcome]
 
 

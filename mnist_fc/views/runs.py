@@ -39,8 +39,8 @@ def panel() -> None:
     st.caption(
         f"The folder `{scheduler.store.path}` holds {len(kept)} run{'s' * (len(kept) != 1)}, {_num_bytes(kept) / 1e9:.2f} of "
         f"{scheduler.store.limit / 1e9:g} GB. When there is no room for the next run, the oldest unpinned runs are removed; the "
-        "page names them first. A run that you delete can be brought back until the next run begins. Runs with the same seed and "
-        "layers start with the same weights. Click or tap a name to rename the run."
+        "page names them first. A run that you delete can be brought back until the next run begins. Runs with the same seed, "
+        "layers and initialization start with the same weights. Click or tap a name to rename the run."
     )
     if not runs:
         st.info("There are no runs yet. Press Train, and the run appears here.")

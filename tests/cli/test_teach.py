@@ -103,6 +103,19 @@ def test_teach_ends_with_json(
     assert result["test_accuracy"] == result["mnist"]["after"] / 500
 
 
+def test_lesson_that_overflows_ends_with_json_too(
+    small: Mnist, own: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = {name: array * np.float32(1e25) for name, array in weights_before(small).items()}
+    checkpoint.save(tmp_path / "large.ckpt", large)
+    (tmp_path / "config.json").write_text(BEFORE.to_json())
+    arguments = ["teach", str(tmp_path / "large.ckpt"), "--my-digits", str(own), *options, "--json"]
+    (line,), said = run(arguments, capsys, code=1)
+    result = json.loads(line)
+    assert (set(result), result["outcome"], result["epochs"]) == (TRAIN_KEYS, "failed", 0)
+    assert said[-1].startswith("Diverged after ")
+
+
 @pytest.mark.integration
 def test_teach_writes_a_run_with_its_lesson(
     quick: Path, own: Path, options: list[str], small: Mnist, digits: list[MyDigit], capsys: pytest.CaptureFixture[str]
