@@ -230,6 +230,8 @@ PRESETS: dict[str, TrainConfig] = {
 }
 """The two programs of the blog post as they are, and two of our own."""
 
+DEFAULT_PRESET = "fast"
+
 
 def _shown(value: Any) -> str:
     """Return a wrong value as one short line, however deep or long it is."""

@@ -36,7 +36,7 @@ def atomic_write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call `write` on a new file that replaces `path` once it is complete and on disk.
 
     Its permissions are those of any new file: the umask decides. Raises what `write` raises, and OSError; then what was at `path`
-    stays, and the new file is removed. The exception is an OSError from the folder: it comes after the replacement.
+    stays, and the new file is removed. If syncing the folder raises an OSError, the file has already been replaced.
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -126,6 +126,11 @@ def printable(name: str | Path) -> str:
         return character if character.isprintable() else character.encode("unicode_escape").decode()
 
     return "".join(map(escaped, str(name)))
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says; of the system's errors without their number and path, which the message around it names."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def open_regular_file(path: str | Path) -> IO[bytes]:

@@ -4,7 +4,7 @@
 def in_percent(share: float, decimals: int = 1) -> str:
     """Return a share, from 0 to 1, in percent: "98.1%".
 
-    Rounding never makes all or nothing of it: what is below 1 is at most "over 99.9%", what is above 0 at least "under 0.1%".
+    A share below 1 is never shown as 100%, but at most as "over 99.9%"; one above 0 never as 0%, but at least as "under 0.1%".
     """
     text, least = f"{share:.{decimals}%}", 10.0**-decimals
     if share < 1 and text == f"{1:.{decimals}%}":

@@ -19,7 +19,7 @@ from mnist_fc.cli.console import Screen, to_json
 from mnist_fc.cli.options import Subparsers, add_command, add_data_options, load_data
 from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, PRESETS, ConfigError, Range, TrainConfig, to_number
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.files import atomic_write
+from mnist_fc.files import atomic_write, named_path
 
 DEFAULT_EPOCHS = 7
 ACCURACY = Range(float, 0.1, 1.0)
@@ -45,7 +45,7 @@ def add_parser(commands: Subparsers) -> None:
         f"(default: {DEFAULT_THREADS}, with --scaling {CPU_COUNT})",
     )
     parser.add_argument("--peers", action="store_true", help="also time JAX, Keras and scikit-learn, if they are installed")
-    parser.add_argument("--picture", metavar="PATH", help="also draw the table as a picture, .png or .svg")
+    parser.add_argument("--picture", type=named_path, metavar="PATH", help="also draw the table as a picture, .png or .svg")
     other = parser.add_argument_group("other benchmarks", "They exclude each other, --epochs, --peers and --picture.")
     other.add_argument(
         "--time-to",
@@ -66,6 +66,7 @@ def run_benchmark(parsed: argparse.Namespace) -> int:
     threads = (CPU_COUNT if parsed.scaling else DEFAULT_THREADS) if parsed.threads is None else to_number(parsed.threads)
     num_epochs = DEFAULT_EPOCHS if parsed.epochs is None else to_number(parsed.epochs)
     config = TrainConfig().replace(num_epochs=num_epochs, threads=threads)
+    threads = config.threads
     target = None if parsed.time_to is None else ACCURACY.check("time-to", to_number(parsed.time_to))
     picture_path = None if parsed.picture is None else _picture_path(parsed.picture)
     screen = Screen(to_stderr=parsed.json)

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from mnist_fc.cli.console import Screen, to_json
-from mnist_fc.cli.options import Subparsers, add_command, add_data_options, add_network_options, load_data, load_network
+from mnist_fc.cli.options import (
+    Subparsers,
+    add_command,
+    add_data_options,
+    add_network_options,
+    load_data,
+    load_network,
+    whole_number,
+)
 from mnist_fc.config import PRESETS, Range, TrainConfig, to_number
 from mnist_fc.data import pen_digits
 from mnist_fc.data.mnist import DataError, Mnist
@@ -21,7 +29,6 @@ from mnist_fc.training.engine import train
 from mnist_fc.training.evaluation import evaluate
 
 PHOTOGRAPHS = Range(int, 0, 100_000)
-SEEDS = Range(int, 0, 2**31 - 1)
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -117,7 +124,7 @@ def load_writers(parsed: argparse.Namespace) -> pen_digits.PenDigits:
 def run_measure(parsed: argparse.Namespace) -> int:
     """Print tables of what each network reads and of what is rejected, or JSON."""
     num_photographs = int(PHOTOGRAPHS.check("photographs", to_number(parsed.photographs)))
-    seed = int(SEEDS.check("seed", to_number(parsed.seed)))
+    seed = whole_number("seed", parsed.seed)
     screen = Screen(to_stderr=parsed.json)
     images = load_data(parsed, screen)
     digits = load_writers(parsed)

@@ -49,6 +49,8 @@ def check_annotated(path: str | Path, picture: str | Path) -> None:
     if Path(path).suffix.lower() not in ANNOTATED:
         raise ConfigError(f"{name} is not the name of a picture; end it with {', '.join(ANNOTATED)}")
     if not os.path.exists(path):
+        if not Path(path).absolute().parent.is_dir():
+            raise ConfigError(f"{name} cannot be written: there is no folder {printable(Path(path).parent)}")
         return
     if not os.path.isfile(path):
         raise ConfigError(f"{name} exists and is not a file; give --annotate another name")

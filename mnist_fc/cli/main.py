@@ -38,7 +38,8 @@ CLOSED_PIPE = 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    It is 2 after an expected error, 130 after Ctrl-C, 141 if nobody reads the output, and 1 if the output could not be written.
+    It is 2 after an expected error, 130 after Ctrl-C, 141 if nobody reads the output, and 1 if a training failed or
+    the output could not be written.
     """
     with lenient_output() as lost_output:
         try:

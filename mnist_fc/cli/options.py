@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, get_args
 from mnist_fc.analysis.settings_check import notice_orientation, suggest_settings
 from mnist_fc.cli.console import Screen
 from mnist_fc.config import (
+    DEFAULT_PRESET,
     FIELDS,
     PRESETS,
     Activation,
@@ -152,7 +153,7 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
     """Add --preset and an option for each field of TrainConfig; shorten the usage line, which they would fill."""
     parser.usage = "%(prog)s [OPTION ...]"
     group = parser.add_argument_group("settings", "Without an option, its setting is that of the preset.")
-    group.add_argument("--preset", choices=PRESETS, default="fast", help="settings to start from (default: %(default)s)")
+    group.add_argument("--preset", choices=PRESETS, help=f"settings to start from (default: {DEFAULT_PRESET})")
     for name, field in FIELDS.items():
         metavar, limits = _metavar_and_limits(field)
         group.add_argument(

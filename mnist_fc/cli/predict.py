@@ -41,6 +41,7 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("--checkpoint", type=named_path, metavar="PATH", help="network to read with (default: the one included)")
     parser.add_argument(
         "--annotate",
+        type=named_path,
         metavar="COPY",
         help="draw a box around each digit found in the one picture, and save this copy, as PNG, JPEG or WebP by its name",
     )

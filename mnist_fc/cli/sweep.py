@@ -16,7 +16,7 @@ from mnist_fc.cli.options import (
     load_data,
     option_of_field,
 )
-from mnist_fc.config import PRESETS, TrainConfig, format_value, nearest_preset, to_number
+from mnist_fc.config import DEFAULT_PRESET, PRESETS, TrainConfig, format_value, nearest_preset, to_number
 from mnist_fc.runs.store import RunStore, runs_dir
 from mnist_fc.sweep.space import (
     MINUTES,
@@ -72,7 +72,7 @@ def run_sweep(parsed: argparse.Namespace) -> int:
 
     screen = Screen(to_stderr=parsed.json)
     store = RunStore(runs_dir(parsed.runs_dir))
-    base = PRESETS[parsed.preset].replace(**given_settings(parsed))
+    base = PRESETS[parsed.preset or DEFAULT_PRESET].replace(**given_settings(parsed))
     config = SweepConfig(
         base,
         parse_space(parsed.vary),

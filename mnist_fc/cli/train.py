@@ -24,7 +24,17 @@ from mnist_fc.cli.options import (
     load_data,
     option_of_field,
 )
-from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, MAX_DEFAULT_THREADS, PRESETS, ConfigError, Range, TrainConfig, to_number
+from mnist_fc.config import (
+    CPU_COUNT,
+    DEFAULT_PRESET,
+    DEFAULT_THREADS,
+    MAX_DEFAULT_THREADS,
+    PRESETS,
+    ConfigError,
+    Range,
+    TrainConfig,
+    to_number,
+)
 from mnist_fc.data import fonts, my_digits, non_digits, pen_digits
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.data.mnist import Mnist
@@ -136,7 +146,7 @@ def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStor
     threads = DEFAULT_THREADS
     if group.local_size > 1:  # torchrun sets OMP_NUM_THREADS to 1 for each of them
         threads = max(1, min(MAX_DEFAULT_THREADS, CPU_COUNT // group.local_size))
-    config = PRESETS[parsed.preset].replace(**{"threads": threads, **given_settings(parsed)})
+    config = PRESETS[parsed.preset or DEFAULT_PRESET].replace(**{"threads": threads, **given_settings(parsed)})
     num_outliers = None if parsed.outliers is None else int(OUTLIERS.check("outliers", to_number(parsed.outliers)))
     images = load_data(parsed, screen)
     config = fit_validation(config, images, screen)
@@ -152,7 +162,7 @@ def _prepare_new(parsed: argparse.Namespace, group: ProcessGroup, store: RunStor
 
 def _prepare_resumed(parsed: argparse.Namespace, group: ProcessGroup, store: RunStore, screen: Screen) -> Prepared:
     """Open a run of the store to continue it. Raises ConfigError if options would change its settings or data."""
-    names = [*given_settings(parsed), *(name for name in ADDED if getattr(parsed, name))]
+    names = [*given_settings(parsed), *(name for name in ("preset", *ADDED) if getattr(parsed, name))]
     if names:
         options = ", ".join(f"--{option_of_field(name)}" for name in names)
         raise ConfigError(f"--resume keeps the run's own settings and data; leave out {options}")

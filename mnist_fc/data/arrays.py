@@ -133,9 +133,9 @@ def _as_labels(labels: np.ndarray, name: str) -> np.ndarray:
         raise DataError(f"{shape}; it must be whole numbers (N,), or one-hot (N, {NUM_CLASSES})")
     if labels.dtype.kind in "US":
         labels = np.char.strip(labels)
-        is_digit = (np.char.str_len(labels) == 1) & np.char.isdigit(labels)
+        is_digit = np.isin(labels, np.arange(NUM_CLASSES).astype(labels.dtype.kind))
         if not is_digit.all():
-            example = str(labels[~is_digit].astype(str)[0])[:20]
+            example = labels[~is_digit].tolist()[0][:20]
             raise DataError(f"{shape}, such as {example!r}; it must be the digits 0 to 9")
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "uifb" or (labels.dtype.kind == "f" and not (labels == np.rint(labels)).all()):

@@ -136,7 +136,7 @@ def _cause(model: MLP, images: Tensor, labels: Tensor, digits: Tensor) -> str:
         return f"{CHANGES[best].seen}. With `x = {CHANGES[best].code}` it reads {in_percent(shares[best], 0)}."
     if (brightest := int(images.max())) < FAINT:
         return f"The ink is faint: the brightest pixel is {brightest} of 255."
-    return "They may be no handwritten digits, or the labels may belong to other images."
+    return "They may not be handwritten digits, or the labels may belong to other images."
 
 
 def _exchanged_labels(labels: Tensor, digits: Tensor) -> str:

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from mnist_fc.data.errors import DAMAGE
+from mnist_fc.drawing.file_kinds import identify
 from mnist_fc.file_kinds import common_kind
 from mnist_fc.files import as_text
 
@@ -24,7 +25,7 @@ WANTED = "x_train, y_train, x_test and y_test"
 SAVE_ARRAYS = f"save its arrays as an .npz of {WANTED}"
 UNPACK = "unpack it and give the folder"
 TF_RECORD = "a TFRecord file", f"{SAVE_ARRAYS} (TensorFlow reads it)"
-PICTURES = "a picture", "pictures are no data set: save all of them as an .npz of " + WANTED
+PICTURES = "a picture", "pictures are not a data set: save all of them as an .npz of " + WANTED
 
 _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", f"{SAVE_ARRAYS} (h5py reads it)"),
@@ -37,12 +38,6 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"X\n\0\0\0", "an R file", SAVE_ARRAYS),
     (b"RDX", "an R file", SAVE_ARRAYS),
     (GZIP, "gzipped more than once", "unpack it with gzip -d first"),
-    (b"\x89PNG", *PICTURES),
-    (b"\xff\xd8\xff", *PICTURES),
-    (b"GIF8", *PICTURES),
-    (b"BM", *PICTURES),
-    (b"II*\0", *PICTURES),
-    (b"MM\0*", *PICTURES),
     (b"%PDF", "a PDF document", f"wanted is an .npz of {WANTED}"),
     (b"FEA1", "a Feather file", f"{SAVE_ARRAYS} (pandas reads it)"),
     (b"Obj\1", "an Avro file", SAVE_ARRAYS),
@@ -72,9 +67,8 @@ _OTHERS = (
 )
 """Patterns for files that begin with a length or zeros: what they are, and what to do."""
 
-_PICKLE = re.compile(
-    rb"\x78[\x01\x5e\x9c\xda]|\x80[\x02-\x05]|\(*([ldt]p\d\n|[\]}]q|c(numpy|copy_reg|__builtin__|builtins)[a-z_.]*\n)"
-)
+_PICKLE = re.compile(rb"\x80[\x02-\x05]|\(*([ldt]p\d\n|[\]}]q|c(numpy|copy_reg|__builtin__|builtins)[a-z_.]*\n)")
+_ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
 _XML = re.compile(rb"(\xef\xbb\xbf)?\s*<\?xml")
 _TEXT = re.compile(rb"[^\x00-\x08\x0e-\x1f]+")
 _TABLE_ROW = re.compile(rb"[^\r\n]*?[,;\t][^\r\n]*?[,;\t]|\s*[-+\d.e]+( +[-+\d.e]+){2,}[ \r\n]")
@@ -90,14 +84,15 @@ def kind_of(head: bytes, name: str = "") -> tuple[str, str] | None:
     for start, what, advice in _STARTS:
         if head.startswith(start):
             return what, advice
+    if identify(head).format:
+        return PICTURES
     if kind := common_kind(head):
         return kind
     for pattern, what, advice in _OTHERS:
         if pattern.match(head):
             return what, advice
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return PICTURES
-    if _PICKLE.match(head) or re.search(r"\.(pkl|pickle|pt|pth)\b", name.lower()):
+    is_zlib = _ZLIB.match(head) and not _TEXT.fullmatch(head)
+    if _PICKLE.match(head) or is_zlib or re.search(r"\.(pkl|pickle|pt|pth)\b", name.lower()):
         return "a Python pickle, which could run code", f"it is not opened; {SAVE_ARRAYS}"
     encoding = ""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) and (text := as_text(head, is_cut=True)):

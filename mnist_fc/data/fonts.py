@@ -17,6 +17,7 @@ from mnist_fc.data.mnist import DataError, Mnist, to_pixels
 from mnist_fc.data.non_digits import NO_DIGIT
 from mnist_fc.drawing.normalize import to_image
 from mnist_fc.drawing.pictures import on_transparent
+from mnist_fc.files import reason
 
 DIGITS = "0123456789"
 LETTERS = "ACEFGHJKLMNPRTUVWXYacdefhjkmnprtuvwxy&?@#%+*=<"
@@ -29,6 +30,9 @@ DIGITS_PER_FONT = len(DIGITS) * NUM_DRAWINGS
 
 LETTERS_PER_OUTLIER = 3
 """The number of letters generated for each non-digit of one kind."""
+
+MAX_TRIALS = 10
+"""The number of letters drawn at most for each that is wanted: fonts have nothing to show for some."""
 
 SUFFIXES = (".ttf", ".otf")
 SIZE = 120
@@ -58,10 +62,10 @@ def load(folder: str | Path) -> list[Font]:
 def _open(path: Path) -> Font:
     try:
         font = ImageFont.truetype(path, SIZE)
+        one, other, letter, *_ = (bytes(font.getmask(text)) for text in (*DIGITS[:2], *LETTERS, *DIGITS[2:]))
     except OSError as error:
-        raise DataError(f"the font {path} cannot be read: {error}") from None
-    one, other = (bytes(font.getmask(text)) for text in DIGITS[:2])
-    if one == other or not any(bytes(font.getmask(LETTERS[0]))):  # a font shows one sign for all that it lacks
+        raise DataError(f"the font {path} cannot be read: {reason(error)}") from None
+    if one == other or not any(letter):  # a font shows one sign for all that it lacks
         raise DataError(f"the font {path} has no digits or letters; remove it from the folder")
     return font
 
@@ -75,15 +79,17 @@ def digits(fonts: Sequence[Font], seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def letters(fonts: Sequence[Font], count: int, seed: int) -> np.ndarray:
-    """Return letters and signs of fonts and pairs of them, float32 (count, 28, 28)."""
+    """Return letters and signs of fonts and pairs of them, float32 (count, 28, 28). Raises DataError if most are blank."""
     random = np.random.default_rng(seed)
     images: list[np.ndarray] = []
-    while len(images) < count:
+    for _ in range(MAX_TRIALS * count):
+        if len(images) == count:
+            return np.stack(images)
         font = fonts[int(random.integers(len(fonts)))]
         text = "".join(random.choice(list(LETTERS), random.choice([1, 2], p=[0.85, 0.15])))
         if (image := draw(font, text, random)) is not None:
             images.append(image)
-    return np.stack(images)
+    raise DataError("most letters of the fonts are blank; remove fonts without letters from the folder")
 
 
 def draw(font: Font, text: str, random: np.random.Generator) -> np.ndarray | None:

@@ -17,8 +17,8 @@ import numpy as np
 
 from mnist_fc.data.arrays import MAX_IMAGES, Arrays
 from mnist_fc.data.errors import DataError
-from mnist_fc.data.file_kinds import GZIP, HEAD_BYTES, PICTURE_SUFFIXES, UNPACK, WANTED, ZIP, kind_of
-from mnist_fc.files import open_regular_file
+from mnist_fc.data.file_kinds import GZIP, HEAD_BYTES, IDX, PICTURE_SUFFIXES, UNPACK, WANTED, ZIP, kind_of
+from mnist_fc.files import open_regular_file, reason
 
 IDX_FILES = {
     "x_train": "train-images-idx3-ubyte",
@@ -74,14 +74,14 @@ def read_idx(path: Path) -> np.ndarray:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}); replace it with an intact copy") from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+        raise DataError(f"{path} cannot be read: {reason(error)}") from None
 
 
 def _read(stream: IO[bytes] | gzip.GzipFile, path: Path) -> np.ndarray:
     head = stream.read(HEAD_BYTES)
     num_dims = head[3] if len(head) > 3 else 0
     start = 4 + 4 * num_dims
-    if head[:2] != b"\0\0" or head[2:3] not in map(_byte, TYPES) or not 1 <= num_dims <= 4 or len(head) < start:
+    if not IDX.match(head) or len(head) < start:
         raise _not_idx(head, path)
     shape = struct.unpack_from(f">{num_dims}I", head, 4)
     announced = f"{path} announces {' x '.join(map(str, shape))} values"
@@ -96,10 +96,6 @@ def _read(stream: IO[bytes] | gzip.GzipFile, path: Path) -> np.ndarray:
         raise DataError(f"{announced} and holds {len(content) // dtype.itemsize}{more}; replace it with an intact copy")
     values: np.ndarray = np.frombuffer(content, dtype).reshape(shape)
     return values.astype(dtype.newbyteorder("="), copy=False)
-
-
-def _byte(number: int) -> bytes:
-    return bytes([number])
 
 
 def _not_idx(head: bytes, path: Path) -> DataError:

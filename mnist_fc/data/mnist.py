@@ -18,7 +18,7 @@ from mnist_fc.data.arrays import Arrays, convert
 from mnist_fc.data.errors import DataError
 from mnist_fc.data.idx import find_idx_set, idx_set_of, is_idx_name, read_idx_set
 from mnist_fc.data.npz import ARRAYS, read_npz
-from mnist_fc.files import ASSETS, named_path
+from mnist_fc.files import ASSETS, named_path, reason
 
 __all__ = ["DATA_VARIABLE", "EMBEDDED", "DataError", "Mnist", "load_mnist", "load_test_digits", "split_validation"]
 
@@ -105,7 +105,7 @@ def _read(source: Path, names: Sequence[str]) -> Arrays:
     except FileNotFoundError as error:
         raise DataError(f"the data file {error.filename or source} does not exist") from None
     except OSError as error:
-        raise DataError(f"the data at {source} cannot be read: {error}") from None
+        raise DataError(f"the data at {source} cannot be read: {reason(error)}") from None
     if source == EMBEDDED:
         _verify(arrays, source)
     return arrays

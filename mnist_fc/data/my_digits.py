@@ -15,7 +15,7 @@ from mnist_fc.data.file_kinds import HEAD_BYTES
 from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.strokes import Stroke, check_size
 from mnist_fc.file_kinds import common_kind
-from mnist_fc.files import read_bounded
+from mnist_fc.files import read_bounded, reason
 
 MAX_DIGITS = 500
 """The most digits of one person."""
@@ -91,7 +91,7 @@ def load(path: str | Path) -> list[MyDigit]:
     except FileNotFoundError:
         raise DataError(f"the file {path} does not exist") from None
     except OSError as error:
-        raise DataError(f"the file {path} cannot be read: {error}") from None
+        raise DataError(f"the file {path} cannot be read: {reason(error)}") from None
     return from_npz(content, str(path))
 
 

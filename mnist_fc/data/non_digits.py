@@ -1,7 +1,7 @@
 """Generate images that are not digits: scribbles, letters and signs, shapes, textures, pictures, scrambled digits.
 
 The rule that says "not a digit" is fitted to these; see rejection.py. Letters and signs that resemble some hand's digits are
-left out: B, D, I, O, S, Z, b, g, i, l, o, q, s, z, the square, the bar, the hook.
+left out, such as B, I, O, S, Z, g, l, the square, the bar and the hook.
 """
 
 import math

@@ -95,7 +95,7 @@ def _without_folder(name: str) -> str:
 def _read(file: "np.lib.npyio.NpzFile", name: str, path: Path) -> np.ndarray:
     member = file.zip.NameToInfo.get(f"{name}.npy") if file.zip else None
     if member is None:
-        raise DataError(f"{path}: {name} is no array; replace the file with an intact copy")
+        raise DataError(f"{path}: {name} is not an array; replace the file with an intact copy")
     if member.file_size > MAX_BYTES:
         raise DataError(f"{path}: {name} is larger than {MAX_IMAGES:,} images; leave some out")
     array: np.ndarray = file[name]

@@ -4,6 +4,7 @@ The digits: E. Alpaydin, F. Alimoglu, "Pen-Based Recognition of Handwritten Digi
 doi 10.24432/C5MG6K, CC BY 4.0. They are not shipped with the program.
 """
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from mnist_fc.data.mnist import DataError, Mnist, to_pixels
 from mnist_fc.drawing.normalize import normalize_all
 from mnist_fc.drawing.strokes import CANVAS_SIZE, place, render, rotation
 from mnist_fc.file_kinds import common_kind
+from mnist_fc.files import read_bounded, reason
 
 HELD_OUT = 5
 """One in this many writers is held out of training, for evaluation."""
@@ -86,18 +88,16 @@ def load(path: str | Path) -> PenDigits:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path} is larger than {MAX_BYTES // 2**20} MB, and no file of pen strokes is that large")
-        content = path.read_bytes()
+        content = read_bounded(path, MAX_BYTES)
     except FileNotFoundError:
         raise DataError(f"the pen strokes {path} do not exist") from None
     except OSError as error:
-        raise DataError(f"the pen strokes {path} cannot be read: {error}") from None
+        raise DataError(f"the pen strokes {path} cannot be read: {reason(error)}") from None
     if content[:2] == b"\x1f\x9d":
         raise DataError(f"{path} is compressed; uncompress it first: gzip -d {path.name}")
     if kind := common_kind(content[:HEAD_BYTES]):
         raise DataError(f"{path} is {kind[0]}; {kind[1]}")
-    digits = _read_npz(path) if content[:2] == b"PK" else _read_unipen(content, path)
+    digits = _read_npz(content, path) if content[:2] == b"PK" else _read_unipen(content, path)
     if not digits.strokes or not all(digit and all(len(stroke) for stroke in digit) for digit in digits.strokes):
         raise DataError(f"{path} has digits without strokes, or none at all")
     if digits.labels.min() < 0 or digits.labels.max() > 9:
@@ -105,10 +105,10 @@ def load(path: str | Path) -> PenDigits:
     return digits
 
 
-def _read_npz(path: Path) -> PenDigits:
+def _read_npz(content: bytes, path: Path) -> PenDigits:
     names = ("points", "stroke_end", "digit_end", "label", "writer")
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
             if missing := [name for name in names if name not in file]:
                 raise DataError(f"{path} has no array named {', '.join(missing)}")
             points, stroke_end, digit_end, labels, writers = (file[name] for name in names)
@@ -141,18 +141,19 @@ def _read_unipen(content: bytes, path: Path) -> PenDigits:
     strokes: list[list[np.ndarray]] = []
     labels, writers = [], []
     for segment in re.split(r"^ *\.SEGMENT ", text, flags=re.MULTILINE)[1:]:
-        label, comment = re.search(r'"(\d)"', segment), re.search(r"\.COMMENT\s+\d\s+(\d+)", segment)
+        label, comment = re.search(r'"(\d)"', segment), re.search(r"\.COMMENT\s+\d\s+(\d{1,9})\b", segment)
+        name = segment.partition("\n")[0][:80]
         if label is None or comment is None:
-            raise DataError(f"{path} has a digit without a label or without a writer: {segment.splitlines()[0]}")
+            raise DataError(f"{path} has a digit without a label or without a writer: {name}")
         downs = re.findall(r"\.PEN_DOWN([-\d\s.]*?)\.PEN_UP", segment)
         try:
             points = [np.array(down.split(), np.float32).reshape(-1, 2) * np.array([1, -1], np.float32) for down in downs]
         except ValueError:
-            raise DataError(f"{path} has points that are not pairs of numbers in {segment.splitlines()[0]}") from None
+            raise DataError(f"{path} has points that are not pairs of numbers in {name}") from None
         if len(downs) != len(re.findall(r"\.PEN_DOWN\b", segment)):
-            raise DataError(f"{path} has a stroke that does not end, or with something else in it, in {segment.splitlines()[0]}")
+            raise DataError(f"{path} has a stroke that does not end, or with something else in it, in {name}")
         if not all(np.abs(stroke).max(initial=0) < MAX_COORDINATE for stroke in points):
-            raise DataError(f"{path} has points that are not on a tablet in {segment.splitlines()[0]}")
+            raise DataError(f"{path} has points that are not on a tablet in {name}")
         strokes.append(points)
         labels.append(int(label[1]))
         writers.append(int(comment[1]))

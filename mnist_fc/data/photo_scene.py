@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from mnist_fc.drawing.parts import Box
+from mnist_fc.drawing.strokes import FRACTION_BITS, fixed_points
 
 Color = tuple[float, float, float]
 """RGB, each from 0 to 255."""
@@ -21,8 +22,6 @@ TILE = 1024
 
 SHRINK = 8
 """The light is computed at this fraction of the picture's size."""
-
-FRACTION_BITS = 4
 
 WHITE: Color = (255, 255, 255)
 
@@ -267,12 +266,6 @@ def _smooth_field(view: View, random: np.random.Generator, cells: int, low: floa
     return cv2.resize(small, (view.width, view.height), interpolation=cv2.INTER_CUBIC)
 
 
-def _fixed(points: np.ndarray) -> np.ndarray:
-    """Return points as OpenCV's fixed-point numbers, int32 (N, 1, 2)."""
-    fixed: np.ndarray = np.round(points * 2**FRACTION_BITS).astype(np.int32).reshape(-1, 1, 2)
-    return fixed
-
-
 def _print_layer(scene: Scene, random: np.random.Generator) -> np.ndarray:
     """Return printed lines on white, uint8 (H, W, 3), of slightly varying darkness."""
     view = scene.view
@@ -280,14 +273,14 @@ def _print_layer(scene: Scene, random: np.random.Generator) -> np.ndarray:
     for points, color, width in scene.printed:
         # A line thinner than a pixel is a paler line of one pixel.
         pale = tuple(255 - (255 - channel) * min(width, 1) for channel in color)
-        fixed = [_fixed(view.project(points))]
+        fixed = [fixed_points(view.project(points))]
         cv2.polylines(layer, fixed, False, pale, max(1, round(width)), cv2.LINE_AA, FRACTION_BITS)
     field = cv2.merge([_smooth_field(view, random, 9, 0.7, 1)] * 3)
     return 255 - cv2.multiply(255 - layer, field, scale=1 / 255)
 
 
 def _draw(mask: np.ndarray, mark: Mark, origin: np.ndarray) -> None:
-    lines = [_fixed(line - origin) for line in mark.lines]
+    lines = [fixed_points(line - origin) for line in mark.lines]
     if mark.width:
         cv2.polylines(mask, lines, False, 255, max(1, round(mark.width)), cv2.LINE_AA, FRACTION_BITS)
     else:
@@ -338,12 +331,12 @@ def _on_table(photo: np.ndarray, kind: str, outline: np.ndarray, view: View, ran
         random.uniform(0.1, 0.3) if "wood" in kind else random.uniform(0.02, 0.08),
     )
     shadow = np.full((-(-view.height // SHRINK), -(-view.width // SHRINK)), 255, np.uint8)
-    fallen = _fixed(outline / SHRINK + random.uniform(-0.012, 0.012, 2) * max(shadow.shape))
+    fallen = fixed_points(outline / SHRINK + random.uniform(-0.012, 0.012, 2) * max(shadow.shape))
     cv2.fillConvexPoly(shadow, fallen, random.uniform(140, 230), cv2.LINE_AA, FRACTION_BITS)
     blurred = cv2.resize(cv2.GaussianBlur(shadow, (0, 0), 1.2), (view.width, view.height), interpolation=cv2.INTER_CUBIC)
     table = cv2.multiply(table, cv2.merge([blurred] * 3), scale=1 / 255)
     mask = np.zeros((view.height, view.width), np.uint8)
-    cv2.fillConvexPoly(mask, _fixed(outline), 255, cv2.LINE_8, FRACTION_BITS)
+    cv2.fillConvexPoly(mask, fixed_points(outline), 255, cv2.LINE_8, FRACTION_BITS)
     return cv2.copyTo(photo, mask, table)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 FACES = ("regular", "light", "bold", "italic")
-"""Pillow's font and three of OpenCV's, whose zeros are slashed."""
+"""Pillow's font and, with slashed zeros, two of OpenCV's, one of them also bold."""
 
 SEVEN_SEGMENT = "seven-segment"
 SEGMENTS = ("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg")

@@ -82,7 +82,7 @@ OTHERS = (
 )
 """Files that are not read: what they begin with, what they are, and what to do. The first that matches counts.
 
-Kinds that are no pictures for anybody are in `common_kind`.
+Kinds that are pictures for nobody are in `common_kind`.
 """
 
 TEXTS = (

@@ -23,7 +23,7 @@ from mnist_fc.drawing.parts import (
     weighted_quantile,
     without_borders,
 )
-from mnist_fc.drawing.pictures import on_transparent
+from mnist_fc.drawing.pictures import check_rgba, on_transparent
 from mnist_fc.drawing.ruling import remove_ruling
 
 MAX_MARKS = 300
@@ -53,7 +53,7 @@ RULE_LENGTH = 1.4
 RULE_INK = 1.5
 """Such a line has at most this many times the ink of a bar, since it is ragged where ruling has been removed."""
 OUTLINE = 0.012
-"""What is drawn with a line thinner than this share of its longer side is no pen's work but the edge of a sheet, or a frame."""
+"""What is drawn with lines thinner than this share of its longer side is a frame or the edge of a sheet, not a pen's work."""
 THIN = 0.2
 """What is narrower than this share of its length is a line."""
 JOINED_GAP = 0.17
@@ -65,7 +65,7 @@ MAX_FOUR_GAP = 0.12
 MIN_FOUR_FOOT = 0.15
 """It reaches at least this far below it."""
 MIN_SIGN, SIGN_PLACE = 0.2, (0.25, 0.75)
-"""A dash between two digits is at least so wide, and its middle lies between these shares of their heights."""
+"""A dash between two digits is at least the first share wide, and its middle lies between these shares of their heights."""
 MAX_POINTS = 3
 """A line of digits has at most this many points: more are the rests of the walls between cells."""
 SPECK = 0.15
@@ -102,8 +102,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
 
     Raises DrawingError for any other array, and for a picture with more than MAX_MARKS marks.
     """
-    if rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4 or not rgba.size:
-        raise DrawingError(f"a picture must be uint8 (height, width, 4); this is {rgba.dtype} {rgba.shape}")
+    check_rgba(rgba)
     ink = find_ink(rgba)
     contrast = remove_ruling(ink.contrast, noise_threshold(ink.contrast, is_ruled=True), ink.edges)
     threshold = noise_threshold(contrast, is_ruled=False)
@@ -277,8 +276,8 @@ def _may_be_point(group: Part, typical: float) -> bool:
 def _mark_points(digits: list[Part], points: list[Part], typical: float) -> list[Part]:
     """Mark each digit that follows a decimal point or comma; return the digits without commas.
 
-    `points` are the candidates, and may include small digits. Several marks between the same two digits are no points: the ticks
-    of a ruler, or a dotted line.
+    `points` are the candidates, and may include small digits. Several marks between the same two digits are not points but the
+    ticks of a ruler, or a dotted line.
     """
     others = [digit for digit in digits if digit not in points]
     following = [_digit_after(point, others, typical) for point in points]
@@ -291,7 +290,7 @@ def _mark_points(digits: list[Part], points: list[Part], typical: float) -> list
 def _digit_after(point: Part, digits: list[Part], typical: float) -> Part | None:
     """Return the digit to the right of what may be a decimal point or comma.
 
-    Returns None unless it stands between two digits and is no speck.
+    Returns None unless it stands between two digits and is not a speck.
     """
     x, y = (point.box.left + point.box.right) / 2, point.box.top
     near = [d for d in digits if abs(d.box.bottom - y) < MAX_POINT_RISE * typical and d.box.top < y - 0.5 * typical]

@@ -22,7 +22,7 @@ from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.file_kinds import HEAD_BYTES, identify
 from mnist_fc.drawing.intensity import on_paper, scale_of, stretched
 from mnist_fc.drawing.picture_headers import read_jpeg_layout, read_webp_layout
-from mnist_fc.files import open_regular_file, printable
+from mnist_fc.files import open_regular_file, printable, reason
 
 MAX_BYTES = 64_000_000
 MAX_SIDE = 2000
@@ -88,7 +88,7 @@ def load_picture(source: str | Path | BinaryIO) -> np.ndarray:
     except (OSError, ValueError) as error:
         if isinstance(error, DrawingError):
             raise
-        raise DrawingError(f"the picture {name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise DrawingError(f"the picture {name} cannot be read: {reason(error)}") from None
 
 
 def _load(file: BinaryIO, name: str) -> np.ndarray:
@@ -184,7 +184,7 @@ def _strip_bytes(picture: TiffImageFile) -> int:
 
 def _too_large(name: str, size: tuple[int, int], form: str, most: int) -> DrawingError:
     limit = f"{most / 1e6:.3g} million" if most >= 10**6 else f"{most:,}"
-    fits_jpeg = size[0] * size[1] <= min(MAX_WORK, 2 * (Image.MAX_IMAGE_PIXELS or MAX_WORK))  # Pillow refuses twice its limit
+    fits_jpeg = size[0] * size[1] <= min(MAX_WORK, 2 * (Image.MAX_IMAGE_PIXELS or MAX_WORK))  # Pillow rejects twice its limit
     advice = "make it smaller, or save it as a JPEG that is not progressive" if fits_jpeg else "make it smaller"
     return DrawingError(f"{name} has {size[0]} x {size[1]} pixels; such {form} files may have at most {limit}; {advice}")
 

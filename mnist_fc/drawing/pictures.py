@@ -28,6 +28,13 @@ FAINT = 0.1
 cv2.setNumThreads(1)
 
 
+def check_rgba(rgba: object) -> None:
+    """Raise DrawingError unless this is an array, uint8 (H, W, 4), with at least one pixel."""
+    if not isinstance(rgba, np.ndarray) or rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4 or not rgba.size:
+        kind = f"{rgba.dtype} {rgba.shape}" if isinstance(rgba, np.ndarray) else type(rgba).__name__
+        raise DrawingError(f"a picture must be uint8 (height, width, 4); this is {kind}")
+
+
 def ink_coverage(rgba: np.ndarray) -> np.ndarray:
     """Return how much ink each pixel holds, float32 (h, w) from 0 (paper) to 1. Pictures are shrunk to MAX_SIDE.
 
@@ -35,9 +42,7 @@ def ink_coverage(rgba: np.ndarray) -> np.ndarray:
     lighter, whichever there is more of. If the light along the border is uneven, as in a photograph, the paper's brightness
     is estimated place by place. Raises DrawingError unless `rgba` is uint8 (H, W, 4) with at least one pixel.
     """
-    if not isinstance(rgba, np.ndarray) or rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4 or not rgba.size:
-        kind = f"{rgba.dtype} {rgba.shape}" if isinstance(rgba, np.ndarray) else type(rgba).__name__
-        raise DrawingError(f"a drawing must be uint8 (height, width, 4); this is {kind}")
+    check_rgba(rgba)
     rgba = no_larger_than(rgba, MAX_SIDE)
     alpha = rgba[..., 3]
     if (alpha < 128).mean() > MIN_TRANSPARENT or _is_filled_canvas(rgba):

@@ -24,7 +24,9 @@ MIN_LENGTH = 0.3
 MIN_LENGTH_OF_MANY = 0.7
 """The same for lines that are seen to end on the sheet."""
 MANY = 3
-"""So many of them are ruling; fewer may be drawn."""
+"""At least this many of them are ruling; fewer may be drawn."""
+MIN_BLOCKS = 4
+"""A shorter line cannot be told from a stroke."""
 MAX_UNEVENNESS = 1.5
 """A printed line is nowhere more than this many times as dark as along most of it: a stroke that lies on it is darker."""
 MAX_INK = 0.85
@@ -45,6 +47,8 @@ def remove_ruling(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray
 
 def _without_level_lines(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return the contrast without lines that are nearly level."""
+    if contrast.shape[1] < MIN_BLOCKS * BLOCK:
+        return contrast.copy()
     found = [line for y in _level_lines(contrast, threshold) if (line := _traced(contrast, threshold, edges, y))]
     width = contrast.shape[1]
     longest = [line for line in found if line.length > MIN_LENGTH_OF_MANY * width]
@@ -101,7 +105,7 @@ def _traced(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray, y: n
     inside = (at >= 0) & (at < height)
     at = at.clip(0, height - 1)
     clear = np.flatnonzero((profile.max(0) > threshold[at, middles]) & inside)
-    if len(clear) < 4:
+    if len(clear) < MIN_BLOCKS:
         return None
     first, last = clear[0], clear[-1]
     length = (last - first + 1) * BLOCK

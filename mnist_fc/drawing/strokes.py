@@ -100,11 +100,16 @@ def render(strokes: Sequence[Stroke], size: int = CANVAS_SIZE) -> np.ndarray:
         # OpenCV's (0, 0) is the middle of the first pixel, and the canvas's is its corner.
         # Repeating the last point turns a single point into a line from itself to itself.
         points = np.clip(np.array([*stroke.points, stroke.points[-1]]), -limit, limit) * SUPERSAMPLING - 0.5
-        fixed = np.round(points * 2**FRACTION_BITS).astype(np.int32).reshape(-1, 1, 2)
-        cv2.polylines(large, [fixed], isClosed=False, color=255, thickness=round(width), shift=FRACTION_BITS)
+        cv2.polylines(large, [fixed_points(points)], isClosed=False, color=255, thickness=round(width), shift=FRACTION_BITS)
     rgba = np.zeros((size, size, 4), np.uint8)
     rgba[..., 3] = cv2.resize(large, (size, size), interpolation=cv2.INTER_AREA)
     return rgba
+
+
+def fixed_points(points: np.ndarray) -> np.ndarray:
+    """Return points (N, 2) as OpenCV's fixed-point numbers with FRACTION_BITS bits, int32 (N, 1, 2)."""
+    fixed: np.ndarray = np.round(points * 2**FRACTION_BITS).astype(np.int32).reshape(-1, 1, 2)
+    return fixed
 
 
 def canvas_json(strokes: Sequence[Stroke]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mnist_fc.config import FIELDS, MAX_CONFIG_BYTES, NUM_CLASSES, Activation, ConfigError, TrainConfig
-from mnist_fc.files import ASSETS, atomic_write, open_regular_file
+from mnist_fc.files import ASSETS, atomic_write, open_regular_file, reason
 from mnist_fc.network.adaptation import Adapted, Inputs, adapt, fold_inputs
 from mnist_fc.network.file_formats import FormatError, describe_folder
 from mnist_fc.network.mlp import MLP
@@ -193,7 +193,7 @@ def _open_state(path: Path, max_bytes: int) -> StateFile:
     except FileNotFoundError:
         raise CheckpointError(f"the checkpoint {path} does not exist") from None
     except OSError as error:
-        raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from None
+        raise CheckpointError(f"the checkpoint {path} cannot be read: {reason(error)}") from None
 
 
 def _read_state(file: IO[bytes], name: str, max_bytes: int) -> StateFile:

@@ -25,7 +25,7 @@ MIN_LOG_ODDS_IN_TEXT = 5.0
 SHORTEST, TALLEST = 0.6, 1.25
 """How tall a straight 1 is, as a share of the other digits: the ticks of a clock are shorter, the sides of a cell are taller."""
 ALONE = (0.1, 0.5)
-"""Where all digits are straight 1s, each is so long, as a share of the picture's longer side; rests of lines may not be."""
+"""The lengths of 1s, as shares of the picture's longer side, where all digits are straight 1s; rests of lines have others."""
 MIN_THICKNESS = 0.07
 """The same for how thick it is. The lines of frames and of squared paper are thinner, as shares of their length."""
 MAX_BEND = 2.2
@@ -46,7 +46,7 @@ MIN_REACH, MIN_LEAN = 0.05, 0.2
 height, is a slash."""
 
 MANY_BARS, BARS_PER_DIGIT = 6, 2
-"""So many straight 1s, and more than this for each other digit, are the segments of a display or a grid."""
+"""At least this many straight 1s, and more than this for each other digit, are the segments of a display or a grid."""
 MANY_TICKS = 3
 """Three or more bars that are too short, long or thin for a 1 are the ticks of a scale or the rests of a table; then so is every
 bar that stands alone."""
@@ -166,7 +166,7 @@ def _misplaced(marks: Sequence[Mark], digits: Sequence[int | None]) -> list[bool
 
 
 def _hangs(mark: Mark, other: Mark) -> bool:
-    """Return whether a mark begins and ends much lower than another, which is no raised, smaller digit."""
+    """Return whether a mark begins and ends much lower than another, which is not a raised, smaller digit."""
     drop = min(mark.box.top - other.box.top, mark.box.bottom - other.box.bottom)
     return other.box.height > MIN_TALL * mark.box.height and drop > MIN_DROP * other.box.height
 

@@ -124,8 +124,9 @@ def mean_interval(values: np.ndarray) -> Interval | None:
 def load_idx_images(path: str | Path) -> np.ndarray:
     """Return the images in an IDX file, uint8 (N, 28, 28). Raises DataError if the file does not hold such images."""
     pictures = read_idx(Path(path))
-    if pictures.ndim != 3 or pictures.shape[1:] != (28, 28):
-        raise DataError(f"{path} holds {' x '.join(map(str, pictures.shape))} values; it must hold pictures of 28 x 28")
+    if pictures.dtype != np.uint8 or pictures.ndim != 3 or pictures.shape[1:] != (28, 28):
+        size = " x ".join(map(str, pictures.shape))
+        raise DataError(f"{path} holds {size} values, {pictures.dtype}; it must hold pictures of 28 x 28, uint8")
     return pictures
 
 

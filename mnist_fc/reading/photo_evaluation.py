@@ -12,6 +12,7 @@ from mnist_fc.data.photographs import CONDITIONS, Photograph, TrueDigit
 from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.picture_files import load_picture
+from mnist_fc.files import reason
 from mnist_fc.reading.evaluation import Interval, writer_interval
 from mnist_fc.reading.reader import FoundDigit, Reader
 
@@ -95,13 +96,7 @@ def evaluate_photographs(reader: Reader, photographs: Iterable[Photograph]) -> l
 
     Printed digits count only there: the other rows are of pen digits and of photographs without digits.
     """
-    read: list[tuple[Photograph, PhotographOutcome]] = []
-    for photo in photographs:
-        try:
-            found = reader.read_picture(photo.rgba)
-        except DrawingError:  # too many marks: nothing is found
-            found = []
-        read.append((replace(photo, rgba=NO_PIXELS), match(photo.digits, found)))
+    read = [(replace(photo, rgba=NO_PIXELS), match(photo.digits, _found(reader, photo.rgba))) for photo in photographs]
     with_pen = [each for each in read if each[0].conditions["writing"] in ("pen", "none")]
     scores = [_scores("writing", value, read) for value in CONDITIONS["writing"]]
     for name, values in CONDITIONS.items():
@@ -156,17 +151,25 @@ def read_pictures(reader: Reader, folder: str | Path) -> list[PictureReading]:
     try:
         paths = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
     except OSError as error:
-        raise DataError(f"the pictures in {folder} cannot be read: {error.strerror}") from None
+        raise DataError(f"the pictures in {folder} cannot be read: {reason(error)}") from None
     readings = []
     for path in paths:
         if path.stem[-1:] not in set("0123456789"):
             raise DataError(f"{path} must end in the digit that it shows, like photo_7.jpg")
-        digits = [found.reading.digit for found in reader.read_picture(load_picture(path))]
+        digits = [found.reading.digit for found in _found(reader, load_picture(path))]
         read = "".join("?" if digit is None else str(digit) for digit in digits)
         readings.append(PictureReading(path.name, int(path.stem[-1]), read))
     if not readings:
         raise DataError(f"{folder} has no pictures")
     return readings
+
+
+def _found(reader: Reader, rgba: np.ndarray) -> list[FoundDigit]:
+    """Return what is found in a picture: nothing if it has too many marks."""
+    try:
+        return reader.read_picture(rgba)
+    except DrawingError:
+        return []
 
 
 def share_interval(count: int, total: int) -> Interval:

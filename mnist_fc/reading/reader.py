@@ -14,7 +14,7 @@ from mnist_fc.drawing.intensity import TINY_SIDE
 from mnist_fc.drawing.normalize import extract_ink, normalize, segment_digits
 from mnist_fc.drawing.parts import Box, box_around
 from mnist_fc.drawing.photographs import Mark, find_marks
-from mnist_fc.drawing.pictures import has_even_light
+from mnist_fc.drawing.pictures import check_rgba, has_even_light
 from mnist_fc.network.checkpoint import SHIPPED
 from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP, with_weights
@@ -153,6 +153,7 @@ class Reader:
         A tiny picture is one digit, without the margin of a photograph, if it can be read so. An evenly lit one is read as a
         drawing if that is surer. Raises DrawingError for any other array, and for a picture with too many marks.
         """
+        check_rgba(rgba)
         if max(rgba.shape[:2]) <= TINY_SIDE and (whole := self.read(rgba)).digit is not None and whole.image is not None:
             return [FoundDigit(Box(0, 0, rgba.shape[1], rgba.shape[0]), 0, False, False, whole.image, whole)]
         read = [each for mark in find_marks(rgba) for each in self._read_mark(mark)]
@@ -280,5 +281,5 @@ LEAST_PROBABILITY = 1e-9
 
 
 def percent(probability: float) -> str:
-    """Return a probability in percent with one decimal. None is 0% or 100%, although its float may be exactly 0 or 1."""
+    """Return a probability in percent with one decimal, never as 0% or 100%, although its float may be exactly 0 or 1."""
     return in_percent(min(max(probability, LEAST_PROBABILITY), 1 - LEAST_PROBABILITY))

@@ -1,6 +1,5 @@
 """Measure what teaching a network one writer's digits gains on that writer's other digits, and costs on MNIST."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,12 +56,11 @@ def evaluate_teaching(
     *,
     rehearses: bool = True,
     threads: int = 1,
-    report: Callable[[str], object] = str,
 ) -> TeachingScores:
     """Teach `model` each writer's digits on their own, and return what is read before and after.
 
     Of each writer, `num_examples` of each digit, drawn at random, are taught as drawn under the natural condition; the others
-    are read. Raises DataError if a writer has too few. `report` is told of each writer.
+    are read. Raises DataError if a writer has too few.
     """
     pixels = (images(digits, CONDITIONS["natural"], SEED) * 255).round().astype(np.uint8)
     config = settings(model.hidden_sizes, model.activation_name, threads=threads)
@@ -87,7 +85,6 @@ def evaluate_teaching(
         for network_, errors in ((model, before), (with_weights(weights, config), after)):
             errors.append(float((predictions(network_, pixels[others]) != digits.labels[others]).mean()))
         num_read += int(others.sum())
-        report(f"writer {writer}: error {before[-1]:.2%} before, {after[-1]:.2%} after, MNIST {100 * changes[-1]:+.2f} points")
     return TeachingScores(
         name=name,
         num_examples=num_examples,

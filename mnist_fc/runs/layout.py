@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mnist_fc.config import MAX_CONFIG_BYTES, TrainConfig
-from mnist_fc.files import atomic_write, read_bounded
+from mnist_fc.files import atomic_write, read_bounded, reason
 from mnist_fc.records import (
     KEPT_STEPS,
     MAX_KEPT,
@@ -94,7 +94,7 @@ def write_metadata(path: Path, value: RunMetadata) -> None:
     try:
         atomic_write(path / METADATA_NAME, lambda file: file.write(json.dumps(asdict(value), indent=2).encode()))
     except OSError as error:
-        raise RunsError(f"the run folder {path} cannot be written: {error}") from None
+        raise RunsError(f"the run folder {path} cannot be written: {reason(error)}") from None
 
 
 def kept_checkpoints(path: Path) -> dict[int, Path]:

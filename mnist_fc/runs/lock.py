@@ -13,7 +13,7 @@ if sys.platform != "win32":
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from mnist_fc.files import open_regular_file
+from mnist_fc.files import open_regular_file, reason
 from mnist_fc.runs.layout import LOCK_NAME, RunsError
 
 LOCK_SECONDS = 0.5
@@ -44,7 +44,7 @@ def acquire(path: Path) -> BaseFileLock:
             message += f"; if that was killed on another machine, delete {path / SOFT_LOCK_NAME}"
         raise RunsError(message) from None
     except OSError as error:
-        raise RunsError(f"the run folder {path} cannot be written: {error}") from None
+        raise RunsError(f"the run folder {path} cannot be written: {reason(error)}") from None
     return lock
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from mnist_fc.config import TrainConfig, comma_hint, to_number
 from mnist_fc.data.lesson import Lesson
-from mnist_fc.files import named_path
+from mnist_fc.files import named_path, reason
 from mnist_fc.network.checkpoint import CONFIG_NAME
 from mnist_fc.runs.layout import MAX_NUMBER, RunsError, bytes_of, bytes_on_disk, fingerprint, read_metadata, write_metadata
 from mnist_fc.runs.lock import is_locked
@@ -154,7 +154,7 @@ class RunStore:
                 self._remove(folder / run_id)  # a run may have got the id of one that was deleted in the same second
                 path.rename(folder / run_id)
             except OSError as error:
-                raise RunsError(f"the run {run_id} cannot be deleted: {error}") from None
+                raise RunsError(f"the run {run_id} cannot be deleted: {reason(error)}") from None
 
     def deleted(self) -> list[StoredRun]:
         """Return the deleted runs that can be restored, newest first, without their steps."""
@@ -170,7 +170,7 @@ class RunStore:
             try:
                 (folder / run_id).rename(self.path / run_id)
             except OSError as error:
-                raise RunsError(f"the run {run_id} cannot be restored: {error}") from None
+                raise RunsError(f"the run {run_id} cannot be restored: {reason(error)}") from None
 
     def _change(self, run_id: str, **changes: Any) -> None:
         with self._lock:
@@ -216,7 +216,7 @@ class RunStore:
             for mark in self.path.glob(f"*/{REMOVED_MARK}"):
                 shutil.rmtree(mark.parent, ignore_errors=True)
         except OSError as error:
-            raise RunsError(f"{path} cannot be removed: {error}") from None
+            raise RunsError(f"{path} cannot be removed: {reason(error)}") from None
 
 
 def _remove_in_place(path: Path) -> None:

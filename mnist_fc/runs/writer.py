@@ -20,7 +20,7 @@ import numpy as np
 from mnist_fc.analysis.diagnosis import outcome_word
 from mnist_fc.config import TrainConfig, preset_of
 from mnist_fc.data.lesson import Lesson
-from mnist_fc.files import atomic_write, sync
+from mnist_fc.files import atomic_write, reason, sync
 from mnist_fc.network import checkpoint
 from mnist_fc.records import (
     EndRecord,
@@ -269,7 +269,7 @@ class RunFolder:
         except RunsError:
             raise
         except OSError as error:
-            raise RunsError(f"the run folder {self.path} cannot be written: {error}") from None
+            raise RunsError(f"the run folder {self.path} cannot be written: {reason(error)}") from None
 
 
 def new_id(config: TrainConfig, kind: str = "") -> str:
@@ -295,5 +295,5 @@ def _new_folder(store: Path, config: TrainConfig, run_id: str | None) -> Path:
                     raise
     except OSError as error:
         raise RunsError(
-            f"the runs folder {store} cannot be written: {error}; name another with --runs-dir or MNIST_FC_RUNS"
+            f"the runs folder {store} cannot be written: {reason(error)}; name another with --runs-dir or MNIST_FC_RUNS"
         ) from None

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from mnist_fc.config import FIELDS, PRESETS, Choice, ConfigError, TrainConfig
+from mnist_fc.config import DEFAULT_PRESET, FIELDS, PRESETS, Choice, ConfigError, TrainConfig
 from mnist_fc.network.products import BFLOAT16_IS_FASTER
 from mnist_fc.percentages import in_percent
 from mnist_fc.views.settings import CONTROLLED, KEYS, MAX_LAYERS, MAX_SIZE, MIN_SIZE, SIZE_KEYS, WORDS, Settings, number_in_words
@@ -75,7 +75,7 @@ def _settings() -> Settings:
             session.log_rejected(f"a setting in the address: {formatting.unescape_markdown(problem)}")
         run = session.watched_run()
         if said is None:
-            said = run.snapshot().settings.latest if run and not run.lesson else PRESETS["fast"]
+            said = run.snapshot().settings.latest if run and not run.lesson else PRESETS[DEFAULT_PRESET]
         state.settings = Settings.of(said)
         session.set_detached(run is not None and run.is_active and run.detached)
     settings: Settings = state.settings

@@ -193,6 +193,10 @@ class TestScaling:
         (line,), _ = run([*small_data, "--scaling", "--json"], capsys)
         assert {row["threads"] for row in json.loads(line)["rows"]} == {1}
 
+    def test_threads_written_with_a_point_are_whole(self, small_npz: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (line,), _ = run(["benchmark", "--scaling", "--data", str(small_npz), "--threads", "1.0", "--json"], capsys)
+        assert repr(json.loads(line)["threads"]) == "1"
+
 
 @pytest.mark.parametrize(
     ("options", "named"),

@@ -465,6 +465,7 @@ def test_run_that_cannot_resume_is_reported_in_one_line(
     assert error_line([*resume, done.name], capsys) == f"error: the run {done.name} cannot resume: it is done or has diverged"
     assert error_line([*resume, "../runs"], capsys) == "error: there is no such run in the store"
     assert "leave out --epochs, --outliers" in error_line([*resume, done.name, "--epochs", "3", "--outliers", "2"], capsys)
+    assert "leave out --preset" in error_line([*resume, done.name, "--preset", "best"], capsys)
 
 
 @pytest.mark.integration

@@ -70,7 +70,7 @@ def test_predict_annotates_one_picture_only(tmp_path: Path, capsys: pytest.Captu
     for pictures, folder, words in (
         ([path, path], tmp_path, "error: --annotate draws on one picture; there are 2"),
         ([str(tmp_path / "*.png")], tmp_path, "error: --annotate draws on one picture; there are 2"),
-        ([path], tmp_path / "missing", "cannot be written: No such file"),
+        ([path], tmp_path / "missing", "cannot be written: there is no folder"),
     ):
         assert main(["predict", *pictures, "--annotate", str(folder / "boxes.png")]) == 2
         assert words in capsys.readouterr().err
@@ -87,6 +87,18 @@ def seven(tmp_path: Path) -> Path:
 def format_and_size(path: Path) -> tuple[str | None, tuple[int, int]]:
     with Image.open(path) as picture:
         return picture.format, picture.size
+
+
+def test_annotated_copy_goes_to_a_folder_that_exists(
+    seven: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(seven.parent))
+    assert main(["predict", str(seven), "--annotate", "~/copy.png"]) == 0
+    assert seven.with_name("copy.png").exists()
+    capsys.readouterr()
+    missing = seven.parent / "none" / "copy.png"
+    assert main(["predict", str(seven), "--annotate", str(missing)]) == 2
+    assert tuple(capsys.readouterr()) == ("", f"error: {missing} cannot be written: there is no folder {missing.parent}\n")
 
 
 @pytest.mark.parametrize(

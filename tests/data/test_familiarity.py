@@ -45,7 +45,7 @@ def with_labels(data: Mnist, label_of: list[int]) -> Mnist:
         (lambda x: x.flip(1, 2), "The digits are upside down."),
         (lambda x: x.flip(1), "The digits are upside down and mirrored."),
         (lambda x: x // 16, "The ink is faint: the brightest pixel is 15 of 255."),
-        (lambda x: x.roll(14, 1), "They may be no handwritten digits, or the labels may belong to other images."),
+        (lambda x: x.roll(14, 1), "They may not be handwritten digits, or the labels may belong to other images."),
     ],
 )
 def test_changed_images_are_noticed_with_the_cause(

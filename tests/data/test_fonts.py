@@ -39,6 +39,30 @@ def test_damaged_font_is_named(tmp_path: Path) -> None:
         fonts.load(tmp_path)
 
 
+def test_font_damaged_in_any_place_is_named_or_read(tmp_path: Path) -> None:
+    save_typeface(tmp_path)
+    (path,) = tmp_path.iterdir()
+    content, random = path.read_bytes(), np.random.default_rng(0)
+    num_named = 0
+    for _ in range(60):
+        damaged = bytearray(content)
+        start = int(random.integers(len(content) - 400))
+        damaged[start : start + 400] = random.bytes(400)
+        path.write_bytes(damaged)
+        try:
+            fonts.letters(fonts.load(tmp_path), 5, seed=0)
+        except DataError as error:
+            num_named += "cannot be read" in str(error)
+    assert num_named
+
+
+def test_fonts_without_ink_do_not_end_in_an_endless_search(typefaces: list[ImageFont.FreeTypeFont]) -> None:
+    (font,) = typefaces
+    blank = font.font_variant(size=1)
+    with pytest.raises(DataError, match="most letters of the fonts are blank"):
+        fonts.letters([blank], 2, seed=0)
+
+
 def test_printed_digits_look_like_their_labels(typefaces: list[ImageFont.FreeTypeFont]) -> None:
     images, labels = fonts.digits(typefaces, 0)
     assert images.shape == (10 * fonts.NUM_DRAWINGS, 28, 28)

@@ -132,8 +132,16 @@ def test_a_member_that_is_no_array_is_named(arrays: Arrays, tmp_path: Path) -> N
     path = write_npz(tmp_path / "m.npz", {name: values for name, values in arrays.items() if name != "y_test"})
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("y_test", b"not an array")
-    with pytest.raises(DataError, match=r"m.npz: y_test is no array; replace the file with an intact copy"):
+    with pytest.raises(DataError, match=r"m.npz: y_test is not an array; replace the file with an intact copy"):
         load_mnist(path)
+
+
+@pytest.mark.parametrize(("wrong", "shown"), [(b"\xff", r"b'\\xff'"), ("\u00b2", "'\u00b2'"), ("\u0663", "'\u0663'"), ("", "''")])
+def test_text_that_is_not_a_digit_is_shown(arrays: Arrays, tmp_path: Path, wrong: str | bytes, shown: str) -> None:
+    labels = arrays["y_test"].astype("S4" if isinstance(wrong, bytes) else "U4")
+    labels[3] = wrong
+    with pytest.raises(DataError, match=f"such as {shown}; it must be the digits 0 to 9"):
+        load_mnist(write_npz(tmp_path / "m.npz", arrays | {"y_test": labels}))
 
 
 def test_missing_arrays_are_named_beside_those_found(tmp_path: Path) -> None:

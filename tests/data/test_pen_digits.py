@@ -1,5 +1,6 @@
 """pen_digits.py: strokes are read or rejected with the reason, drawn as a condition says, and added to MNIST."""
 
+import os
 import random
 import re
 from pathlib import Path
@@ -177,6 +178,28 @@ def test_malformed_text_is_reported_with_its_fault(unipen: str, tmp_path: Path, 
     assert before in unipen
     with pytest.raises(DataError, match=rf"pendigits-orig.tra has .*{reason}"):
         pen_digits.load(write_text(tmp_path, unipen.replace(before, after)))
+
+
+@pytest.mark.parametrize("writer", ["99999999999999999999", "1" * 5000])
+def test_a_writers_number_that_is_too_long_is_reported(unipen: str, tmp_path: Path, writer: str) -> None:
+    path = tmp_path / "strokes.tra"
+    path.write_text(re.sub(r"(\.COMMENT +\d +)\d+", rf"\g<1>{writer}", unipen, count=1))
+    with pytest.raises(DataError, match="without a writer"):
+        pen_digits.load(path)
+
+
+def test_a_text_cut_off_after_the_word_segment_is_rejected(unipen: str, tmp_path: Path) -> None:
+    path = tmp_path / "strokes.tra"
+    path.write_text(f"{unipen}\n.SEGMENT ")
+    with pytest.raises(DataError, match="without a label"):
+        pen_digits.load(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+def test_a_pipe_is_rejected_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="it is not a regular file"):
+        pen_digits.load(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("left", ["comment", "first stroke", "second stroke"])

@@ -182,7 +182,7 @@ def test_shipped_network_reads_enlarged_test_digits(small: Mnist) -> None:
 )
 def test_array_of_another_kind_is_rejected(rgba: Any) -> None:
     for read in (to_image, resize_canvas):
-        with pytest.raises(DrawingError, match=r"a drawing must be uint8 \(height, width, 4\); this is "):
+        with pytest.raises(DrawingError, match=r"a picture must be uint8 \(height, width, 4\); this is "):
             read(rgba)
 
 

@@ -308,6 +308,16 @@ def test_blank_and_tiny_pictures_have_no_marks() -> None:
             assert find_marks(np.full((*shape, 4), value, np.uint8)) == []
 
 
+@pytest.mark.parametrize("width", [4, 8, 15, 16, 33, 63, 64])
+@pytest.mark.parametrize("length", [90, 300, 1200])
+def test_narrow_pictures_with_lines_are_read(width: int, length: int) -> None:
+    picture = np.full((length, width, 4), 255, np.uint8)
+    picture[:, width // 2 : width // 2 + 1, :3] = 0
+    picture[length // 3 : length // 3 + 2, :, :3] = 0
+    for rgba in (picture, np.ascontiguousarray(picture.transpose(1, 0, 2))):
+        assert len(find_marks(rgba)) <= 3
+
+
 @pytest.mark.parametrize("shape", [(0, 0, 4), (5, 5), (5, 5, 3)])
 def test_other_arrays_are_rejected(shape: tuple[int, ...]) -> None:
     with pytest.raises(DrawingError, match="a picture must be uint8"):

@@ -104,5 +104,9 @@ def test_file_without_images_is_named_in_the_error(tmp_path: Path) -> None:
         load_idx_images("none-idx3-ubyte")
     labels = tmp_path / "labels-idx1-ubyte"
     labels.write_bytes(struct.pack(">2I", 0x801, 10) + bytes(10))
-    with pytest.raises(DataError, match="holds 10 values; it must hold pictures of 28 x 28"):
+    with pytest.raises(DataError, match="holds 10 values, uint8; it must hold pictures of 28 x 28"):
         load_idx_images(labels)
+    floats = tmp_path / "floats-idx3-float"
+    floats.write_bytes(struct.pack(">4I", 0xD03, 1, 28, 28) + bytes(4 * 28 * 28))
+    with pytest.raises(DataError, match="holds 1 x 28 x 28 values, float32; it must hold pictures of 28 x 28, uint8"):
+        load_idx_images(floats)

@@ -10,7 +10,17 @@ from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
-from mnist_fc.config import FIELDS, PRESETS, ConfigError, TrainConfig, comma_hint, format_value, nearest_preset, parse_value
+from mnist_fc.config import (
+    DEFAULT_PRESET,
+    FIELDS,
+    PRESETS,
+    ConfigError,
+    TrainConfig,
+    comma_hint,
+    format_value,
+    nearest_preset,
+    parse_value,
+)
 from mnist_fc.views.components.component import Component, browser_value
 from mnist_fc.views.state import session
 from mnist_fc.views.state.formatting import escape_markdown
@@ -53,12 +63,12 @@ def settings() -> tuple[TrainConfig | None, list[str]]:
     ]
     if not given:
         return None, _few(problems)
-    preset = given.pop("preset", "fast")
+    preset = given.pop("preset", DEFAULT_PRESET)
     if preset not in PRESETS:
         problems.append(
             f"preset is {escape_markdown(repr(preset[:MAX_SHOWN]))}; it must be one of {', '.join(PRESETS)}. Using fast."
         )
-        preset = "fast"
+        preset = DEFAULT_PRESET
     config = PRESETS[preset]
     for name, text in given.items():
         field = FIELD_NAMES[name]
