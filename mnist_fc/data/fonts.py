@@ -20,7 +20,7 @@ from mnist_fc.drawing.pictures import on_transparent
 from mnist_fc.files import reason
 
 DIGITS = "0123456789"
-LETTERS = "ACEFGHJKLMNPRTUVWXYacdefhjkmnprtuvwxy&?@#%+*=<"
+LETTERS = "ACEFGHJKLMNPRTUVWXYacdefhjkmnprtuvwxy&?@#%+*=<()"
 """What is not a digit in print: not the letters and signs that look like one in some typeface, such as B, I, O, Q, S, Z, g, l."""
 
 NUM_DRAWINGS = 12
@@ -28,7 +28,7 @@ NUM_DRAWINGS = 12
 
 DIGITS_PER_FONT = len(DIGITS) * NUM_DRAWINGS
 
-LETTERS_PER_OUTLIER = 3
+LETTERS_PER_OUTLIER = 5
 """The number of letters generated for each non-digit of one kind."""
 
 MAX_TRIALS = 10

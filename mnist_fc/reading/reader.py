@@ -23,7 +23,7 @@ from mnist_fc.reading import touching
 from mnist_fc.reading.doubt import doubtful, is_near, is_too_unsure
 from mnist_fc.reading.exceptions import Exceptions
 from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
-from mnist_fc.reading.rejection import network as rejection_network
+from mnist_fc.reading.rejection import networks as rejection_networks
 from mnist_fc.records import Weights
 
 CLOSE_PROBABILITY = 0.1
@@ -103,7 +103,7 @@ class Reader:
     def __init__(self, model: MLP, exceptions: Exceptions | None = None) -> None:
         self.model = model.eval()
         self._exceptions = exceptions
-        rejection_network()  # so that a missing file is reported now and not at the first drawing
+        rejection_networks()  # so that a missing file is reported now and not at the first drawing
 
     @classmethod
     def load(cls, checkpoint: str | Path | None = None) -> "Reader":

@@ -294,7 +294,7 @@ def test_train_adds_printed_digits_and_letters(small_npz: Path, tmp_path: Path, 
     outcome = json.loads(result)
     assert round(outcome["images_per_second"] * outcome["seconds_per_epoch"]) == 2000 + 10 * 12
     (*_, result), said = run(["train", *options, "--outliers", "5"], capsys)
-    assert "adding 15 printed letters" in said
+    assert "adding 25 printed letters" in said
     assert checkpoint.load(json.loads(result)["checkpoint"], 11).layers[-1].out_features == 11
 
 

@@ -49,7 +49,7 @@ def test_onnx_runtime_gives_the_same_logits(
 
 
 def test_onnx_runtime_gives_the_same_logits_for_shipped_networks(shipped: MLP, small: Mnist) -> None:
-    for model in (shipped, rejection.network()):
+    for model in (shipped, *rejection.networks()):
         assert_same_logits(model, small.test_images[:100] / 255)
 
 
