@@ -6,8 +6,8 @@ import numpy as np
 from mnist_fc.data.lesson import Lesson
 
 SIMILARITY = 0.9
-"""The least cosine of the angle between two blurred images that are alike. So alike to a pen digit are 65% of its writer's other
-drawings of that digit, 1.1% of all drawings of others, and 0.7% of generated scribbles (means over 300 pen digits)."""
+"""The least cosine of the angle between two blurred images that are alike. This similar to a pen digit are 65% of its writer's
+other drawings of that digit, 1.1% of all drawings of others, and 0.7% of generated scribbles (means over 300 pen digits)."""
 
 BLUR = 1.5
 """Standard deviation of the blur, in pixels."""

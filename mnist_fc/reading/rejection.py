@@ -2,9 +2,9 @@
 
 A network knows ten answers and gives one of them to anything. Its confidence says little about that, since it has never seen
 anything but digits. So two separate networks tell digits from everything else: their first ten classes are MNIST's digits, those
-of the pen strokes and printed ones, and the eleventh is letters and what data/non_digits.py generates. They differ in size and in
-the letters that they learned, and together they are right more often than either. The same engine trained them, once, and they
-ship with the program.
+of the pen strokes and printed ones, and the eleventh is letters and what data/non_digits.py generates. The second knows more
+letters, but alone it would let more scribbles pass; the mean of both lets fewer pass than either. The same engine trained them,
+once, and they ship with the program.
 """
 
 from functools import cache
