@@ -19,7 +19,7 @@ from mnist_fc.cli.console import Screen, to_json
 from mnist_fc.cli.options import Subparsers, add_command, add_data_options, load_data
 from mnist_fc.config import CPU_COUNT, DEFAULT_THREADS, PRESETS, ConfigError, Range, TrainConfig, to_number
 from mnist_fc.data.mnist import Mnist
-from mnist_fc.files import atomic_write, named_path
+from mnist_fc.files import atomic_write, named_path, reason
 
 DEFAULT_EPOCHS = 7
 ACCURACY = Range(float, 0.1, 1.0)
@@ -143,7 +143,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         atomic_write(path, lambda file: file.write(content))
     except OSError as error:
-        raise ConfigError(f"the picture {str(path)!r} cannot be written: {error.strerror}") from None
+        raise ConfigError(f"the picture {str(path)!r} cannot be written: {reason(error)}") from None
 
 
 def _run_time_to(target: float, images: Mnist, threads: int, screen: Screen) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mnist_fc.config import ConfigError
-from mnist_fc.files import atomic_write, printable
+from mnist_fc.files import atomic_write, printable, reason
 from mnist_fc.reading.reader import FoundDigit, number, numbers
 
 BLUE, ORANGE, WHITE = (29, 78, 216), (180, 84, 15), (255, 255, 255)
@@ -78,4 +78,4 @@ def save_annotated(path: str | Path, rgba: np.ndarray, found: Sequence[FoundDigi
     try:
         atomic_write(Path(os.path.realpath(path)), lambda file: picture.save(file, form, quality=QUALITY))  # a link stays a link
     except OSError as error:
-        raise ConfigError(f"{printable(path)} cannot be written: {error.strerror}") from None
+        raise ConfigError(f"{printable(path)} cannot be written: {reason(error)}") from None
