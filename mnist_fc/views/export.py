@@ -190,10 +190,12 @@ def _load(network: networks.Network) -> None:
             on_change=_receive,
             label_visibility="collapsed",
         )
-    with st.container(key="upload_said"):
+    # A container of its own, so that the loaded file below it keeps its place: moved, Streamlit would show it twice for a moment.
+    with st.container(key="upload_message"):
         # The message goes with its file: it was taken back, or Streamlit forgot it while another tab was open.
         if chosen and (problem := state.get("upload_problem")):
             st.error(f"{formatting.escape_markdown(problem)}. The page still reads with {network.name}.", icon=":material/error:")
+    with st.container(key="upload_loaded"):
         if file := networks.loaded_file():
             _loaded(file, reads=network.file is file)
     activation, inputs = st.columns(2)

@@ -29,7 +29,7 @@ def bring(page: Page, content: bytes, name: str) -> None:
 
 def shown_network(page: Page) -> Locator:
     """Return the message about the uploaded file."""
-    return page.locator(".st-key-upload_said")
+    return page.locator(".st-key-upload_loaded")
 
 
 def reads(page: Page, network: str) -> None:
@@ -62,7 +62,7 @@ def test_downloaded_network_is_uploaded_replaced_and_removed(open_page: Callable
 
     evil = "<b>_a_</b> **b**.ckpt"
     bring(page, b"", evil)
-    alert = shown_network(page).get_by_role("alert")
+    alert = page.locator(".st-key-upload_message").get_by_role("alert")
     expect(alert).to_contain_text(f"{evil} is empty")
     reads(page, "the loaded file")
     page.locator(".st-key-upload").get_by_role("button", name="Remove").click()
@@ -82,7 +82,7 @@ def test_export_tab_is_legible_and_fits_the_screen(open_page: Callable[..., Page
     bring(page, checkpoint.SHIPPED.read_bytes(), f"{'a_long_name_' * 8}.ckpt")
     expect(page.locator(".st-key-upload_remove")).to_be_visible()
     bring(page, b"no network", f"{'a_long_name_' * 8}.ckpt")
-    expect(shown_network(page).get_by_role("alert")).to_be_visible()
+    expect(page.locator(".st-key-upload_message").get_by_role("alert")).to_be_visible()
     assert faint_texts(page) == []
     right = page.evaluate(
         "() => Math.max(...[...document.querySelectorAll('[role=tabpanel] *')].map(e => e.getBoundingClientRect().right))"

@@ -25,17 +25,15 @@ PAINTED = """async view => {
   return read();
 }"""
 
-PAINTS_IN_A_SECOND = """async view => {
+COUNT_PAINTS = """view => {
   const clearRect = CanvasRenderingContext2D.prototype.clearRect;
-  let count = 0;
+  window.paints = 0;
   CanvasRenderingContext2D.prototype.clearRect = function (...box) {
-    count += this.canvas.parentElement === view;
+    window.paints += this.canvas.parentElement === view;
     return clearRect.apply(this, box);
   };
-  await new Promise(done => setTimeout(done, 1000));
-  CanvasRenderingContext2D.prototype.clearRect = clearRect;
-  return count;
 }"""
+PAINTS_A_SECOND_LATER = "() => new Promise(done => setTimeout(() => done(window.paints), 1000))"
 
 
 def view(page: Page) -> Locator:
@@ -43,6 +41,7 @@ def view(page: Page) -> Locator:
 
 
 def painted(page: Page) -> str:
+    """Return the picture that the network has come to rest with."""
     picture: str = view(page).evaluate(PAINTED)
     return picture
 
@@ -55,7 +54,20 @@ def test_network_follows_the_drawing_and_rests(page: Page) -> None:
     expect(view(page)).to_have_attribute("aria-label", "The built-in network at work: 7")
     expect(view(page).locator(".output.best b")).to_have_text("7")
     assert painted(page) != first
-    assert view(page).evaluate(PAINTS_IN_A_SECOND) == 0, "nothing happens"
+
+
+def test_stroke_runs_through_the_network_unless_motion_is_reduced(open_page: Callable[..., Page]) -> None:
+    paints = {}
+    for motion in ("no-preference", "reduce"):
+        page = open_page(reduced_motion=motion)
+        painted(page)
+        view(page).evaluate(COUNT_PAINTS)
+        draw(page, SEVEN)
+        expect(view(page)).to_have_attribute("aria-label", "The built-in network at work: 7")
+        painted(page)
+        paints[motion] = page.evaluate("paints")
+        assert page.evaluate(PAINTS_A_SECOND_LATER) == paints[motion], "nothing happens"
+    assert paints["no-preference"] > paints["reduce"] > 0
 
 
 def test_network_without_a_drawing_is_dark(page: Page) -> None:
