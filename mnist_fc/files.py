@@ -130,7 +130,7 @@ def printable(name: str | Path) -> str:
 
 def reason(error: Exception) -> str:
     """Return what an error says; of the system's errors without their number and path, which the message around it names."""
-    return getattr(error, "strerror", None) or str(error)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def open_regular_file(path: str | Path) -> IO[bytes]:

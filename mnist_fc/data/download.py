@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from mnist_fc.data.errors import DataError
+from mnist_fc.files import reason
 
 FAILURES = (OSError, RuntimeError, ValueError, http.client.HTTPException)
 """Errors of torchvision and urllib: no connection, a wrong checksum, a malformed address, an invalid HTTP response."""
@@ -31,9 +32,7 @@ def download_mnist(folder: str | Path | None = None) -> Path:
                 _download(name, md5, raw, MNIST.mirrors)
             (raw / name).with_suffix("").unlink(missing_ok=True)  # unpacked by torchvision, perhaps only in part
     except OSError as error:
-        raise DataError(
-            f"MNIST cannot be kept in {raw}: {error.strerror or error}; set XDG_CACHE_HOME to another folder"
-        ) from None
+        raise DataError(f"MNIST cannot be kept in {raw}: {reason(error)}; set XDG_CACHE_HOME to another folder") from None
     return raw
 
 
@@ -48,7 +47,7 @@ def _download(name: str, md5: str, raw: Path, mirrors: list[str]) -> None:
     """Download one file from the first mirror that has it, under another name until it is complete and checked."""
     from torchvision.datasets.utils import download_url
 
-    reason = "no mirror is known"
+    why = "no mirror is known"
     with tempfile.TemporaryDirectory(prefix=".part-", dir=raw) as part:
         for mirror in mirrors:
             try:
@@ -56,12 +55,12 @@ def _download(name: str, md5: str, raw: Path, mirrors: list[str]) -> None:
             except FAILURES as error:
                 # An answer came without the proxy.
                 has_answer = isinstance(error, (urllib.error.HTTPError, RuntimeError))
-                reason = "SOCKS proxies are not supported" if _needs_socks(mirror) and not has_answer else _in_words(error)
+                why = "SOCKS proxies are not supported" if _needs_socks(mirror) and not has_answer else _in_words(error)
             else:
                 os.replace(Path(part) / name, raw / name)
                 return
     proxy = "the proxy settings (https_proxy)" if urllib.request.getproxies() else "the connection"
-    raise DataError(f"{name} could not be downloaded: {reason}; check {proxy}, or give the files with --data")
+    raise DataError(f"{name} could not be downloaded: {why}; check {proxy}, or give the files with --data")
 
 
 def _needs_socks(address: str) -> bool:
@@ -76,7 +75,7 @@ def _in_words(error: Exception) -> str:
         case urllib.error.HTTPError(code=code):
             return f"the server answered {code} {http.client.responses.get(code, '')}".rstrip()
         case urllib.error.URLError(reason=OSError() as cause):
-            return cause.strerror or str(cause) or type(cause).__name__
+            return reason(cause)
         case http.client.InvalidURL() | urllib.error.URLError():
             return "an address in the proxy settings is malformed" if urllib.request.getproxies() else str(error)
         case http.client.HTTPException():
@@ -86,6 +85,6 @@ def _in_words(error: Exception) -> str:
         case RuntimeError():
             return "what arrived has a wrong checksum, so it was dropped"
         case OSError():
-            return error.strerror or str(error) or type(error).__name__
+            return reason(error)
         case _:
             return "an address in the proxy settings is malformed"

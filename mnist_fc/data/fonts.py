@@ -62,10 +62,10 @@ def load(folder: str | Path) -> list[Font]:
 def _open(path: Path) -> Font:
     try:
         font = ImageFont.truetype(path, SIZE)
-        one, other, letter, *_ = (bytes(font.getmask(text)) for text in (*DIGITS[:2], *LETTERS, *DIGITS[2:]))
+        drawn = {text: bytes(font.getmask(text)) for text in (*DIGITS, *LETTERS)}  # all: in a damaged font some cannot be
     except OSError as error:
         raise DataError(f"the font {path} cannot be read: {reason(error)}") from None
-    if one == other or not any(letter):  # a font shows one sign for all that it lacks
+    if drawn[DIGITS[0]] == drawn[DIGITS[1]] or not any(drawn[LETTERS[0]]):  # a font shows one sign for all that it lacks
         raise DataError(f"the font {path} has no digits or letters; remove it from the folder")
     return font
 
