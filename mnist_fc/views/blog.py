@@ -30,10 +30,11 @@ def panel(runs: Sequence[ListedRun]) -> None:
     )
     active = session.num_followed_active() > 0
     st.button("Train both", key="train_blog", icon=":material/play_arrow:", disabled=active, on_click=_train)
-    if problem := st.session_state.pop("blog_problem", ""):
-        st.warning(problem)
-    if removed := notices.removed_by(*(PRESETS[name] for name in BLOG)):
-        st.caption(removed)
+    with st.container():
+        if problem := st.session_state.pop("blog_problem", ""):
+            st.warning(problem)
+        if removed := notices.removed_by(*(PRESETS[name] for name in BLOG)):
+            st.caption(removed)
     rows = "".join(_row(name, runs) for name in BLOG)
     head = "".join(f"<th>{text}</th>" for text in COLUMNS)
     with st.container(key="blog_table"):

@@ -271,7 +271,8 @@ def _data_start_and_machine(on_page: Set[str], drawn: Set[str]) -> None:
             key="seed",
             help="The same seed and settings give the same run on this machine.",
         )
-    _precision(on_page, drawn)
+    with st.container():
+        _precision(on_page, drawn)
     _slider(drawn, "threads", "Threads", range(1, shared.scheduler().max_threads + 1), "Processor cores to train on.")
     if "threads" in on_page - drawn:
         st.caption("Threads: 1, since each training has one core.")

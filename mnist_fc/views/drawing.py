@@ -57,11 +57,11 @@ def can_be_explained(reading: Reading) -> bool:
 
 def to_explain(readings: list[Reading], key: str) -> Reading | None:
     """Return the reading that a tab explains; of several digits, the one picked there. Draw the reason if there is none."""
-    reading = readings[0]
+    reading, chooser = readings[0], st.container()
     if len(readings) > 1:
         places = list(range(len(readings)))
         labels = distinct_digits([number([reading]) for reading in readings])
-        place = st.segmented_control(
+        place = chooser.segmented_control(
             "Which digit",
             places,
             default=0,
@@ -147,7 +147,6 @@ def choice(network: networks.Network) -> None:
         )
     trained = ", trained" if networks.source() == "shipped" else ""
     row.html(f"<div class='of-network'>{network.layers}{trained}</div>")
-    # Always there: otherwise what follows would change its place, and be drawn twice for a moment.
     with st.container(key="loaded_file", horizontal=True, vertical_alignment="center", gap="small"):
         if file := networks.loaded_file():
             st.caption(f"Loaded file: **{formatting.escape_markdown(file.name)}**", width="content")

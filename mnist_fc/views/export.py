@@ -190,7 +190,6 @@ def _load(network: networks.Network) -> None:
             on_change=_receive,
             label_visibility="collapsed",
         )
-    # A container of its own, so that the loaded file below it keeps its place: moved, Streamlit would show it twice for a moment.
     with st.container(key="upload_message"):
         # The message goes with its file: it was taken back, or Streamlit forgot it while another tab was open.
         if chosen and (problem := state.get("upload_problem")):

@@ -26,7 +26,7 @@ SHORTEST_SPAN = 10
 def panel(network: networks.Network) -> None:
     """Draw the norms of the run that is shown, what they mean, and the dead neurons of the network that reads."""
     snapshot = networks.shown_run()
-    with st.container():  # so that the chart keeps its place
+    with st.container():
         if snapshot.id == built_in.ID:
             st.caption("The curves are those of the built-in network's own training, until you train one.")
     if snapshot.steps:

@@ -173,8 +173,9 @@ def _others(network: networks.Network) -> None:
     keep_score(network)
     scores: dict[str, str] = st.session_state.get("hand_scores", {}).get(_digits().drawings, {})
     others = [f"- {line}" for key, line in reversed(scores.items()) if key != network.key]
-    if others:
-        st.markdown("The same ten digits before:\n" + "\n".join(others))
+    with st.container():
+        if others:
+            st.markdown("The same ten digits before:\n" + "\n".join(others))
     with st.container(horizontal=True, gap="small"):
         st.button("Back", key="hand_back", icon=":material/arrow_back:", on_click=_back)
         st.button("Start again", key="hand_again", icon=":material/restart_alt:", on_click=_again)

@@ -63,7 +63,7 @@ def panel(readings: list[Reading], network: networks.Network) -> None:
 def _tray(network: networks.Network) -> None:
     own, state = tray(), st.session_state
     st.markdown(f"#### My digits{f': {len(own.digits)}' if own.digits else ''}")
-    with st.container():  # so that the buttons keep their place
+    with st.container():
         if own.digits:
             st.caption(f"Each with its label and the answer of {network.name}. Press one to change or delete it.")
             with st.container(key="my_digits"):
@@ -71,8 +71,8 @@ def _tray(network: networks.Network) -> None:
             _chosen(own, network)
         else:
             st.caption(
-                f"Draw a digit and press what it is, under the bars. You can keep up to {MAX_DIGITS} here. They stay in this tab of "
-                "the browser, also after a reload."
+                f"Draw a digit and press what it is, under the bars. You can keep up to {MAX_DIGITS} here. They stay in this tab "
+                "of the browser, also after a reload."
             )
     with st.container(horizontal=True, gap="small", key="tray_tools"):
         st.button("Undo", key="tray_undo", icon=":material/undo:", disabled=not own.can_undo, on_click=_undo)

@@ -56,8 +56,9 @@ def panel(network: networks.Network) -> None:
             st.camera_input(
                 "Photograph", key=f"photo_camera_{turn}", on_change=_receive, args=("photo_camera",), label_visibility="collapsed"
             )
-        if problem := state.get("photo_problem"):
-            st.error(formatting.escape_markdown(problem), icon=":material/error:")
+        with st.container():
+            if problem := state.get("photo_problem"):
+                st.error(formatting.escape_markdown(problem), icon=":material/error:")
         if opened.open and (photo := current()):
             _show(photo, network)
     _incoming.show("incoming_files", {})

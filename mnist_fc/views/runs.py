@@ -42,17 +42,18 @@ def panel() -> None:
         "page names them first. A run that you delete can be brought back until the next run begins. Runs with the same seed, "
         "layers and initialization start with the same weights. Click or tap a name to rename the run."
     )
-    if not runs:
-        st.info("There are no runs yet. Press Train, and the run appears here.")
-    else:
-        colors = _colors(runs)
-        with st.container(key="runs"):
-            runs_table.show(runs if st.session_state.get("all_runs") else runs[:MAX_LISTED], colors)
-        with st.container():  # changes in it remount nothing below
-            if len(runs) > MAX_LISTED:
-                st.toggle(f"All {len(runs)} runs", key="all_runs")
-            _messages(scheduler.store, kept)
-        _curves([run for run in runs if run.id in colors], colors)
+    with st.container():
+        if not runs:
+            st.info("There are no runs yet. Press Train, and the run appears here.")
+        else:
+            colors = _colors(runs)
+            with st.container(key="runs"):
+                runs_table.show(runs if st.session_state.get("all_runs") else runs[:MAX_LISTED], colors)
+            with st.container():
+                if len(runs) > MAX_LISTED:
+                    st.toggle(f"All {len(runs)} runs", key="all_runs")
+                _messages(scheduler.store, kept)
+            _curves([run for run in runs if run.id in colors], colors)
     st.divider()
     blog.panel(runs)
 

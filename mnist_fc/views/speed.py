@@ -21,19 +21,21 @@ def panel() -> None:
         + ". The network of the side panel takes real training steps for some seconds; runs wait meanwhile. "
         "The page shows the newest figures from any session. Other busy programs lower them."
     )
-    if measuring:
-        st.button("Stop measuring", key="stop_measuring", icon=":material/stop:", on_click=_stop)
-    else:
-        st.button("Measure", key="measure_speed", icon=":material/speed:", on_click=_measure)
-        if problem := st.session_state.get("speed_problem"):
-            st.warning(problem)
+    with st.container():
+        if measuring:
+            st.button("Stop measuring", key="stop_measuring", icon=":material/stop:", on_click=_stop)
+        else:
+            st.button("Measure", key="measure_speed", icon=":material/speed:", on_click=_measure)
+            if problem := st.session_state.get("speed_problem"):
+                st.warning(problem)
     if test is None:
         return
     records, num_records = test.records(), test.num_records
-    if measuring:
-        st.progress(len(records) / num_records, _so_far(test, records))
-    if test.problem:
-        st.error(f"{test.problem} Press Measure to try again.", icon=":material/error:")
+    with st.container():
+        if measuring:
+            st.progress(len(records) / num_records, _so_far(test, records))
+        if test.problem:
+            st.error(f"{test.problem} Press Measure to try again.", icon=":material/error:")
     if records:
         _chart(test, records)
     if len(records) == num_records:

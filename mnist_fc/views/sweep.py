@@ -57,12 +57,13 @@ REST_SECONDS = 5.0
 def panel() -> None:
     """Draw the form or the active sweep, and the trials of a study, also those of other processes."""
     st.caption(ABOUT)
-    if sweep := _sweeping():
-        _active(sweep)
-    else:
-        _form()
-        if (sweep := session.own_sweep()) and sweep.problem:
-            st.error(formatting.sentence(sweep.problem.removesuffix(".")), icon=":material/error:")
+    with st.container():
+        if sweep := _sweeping():
+            _active(sweep)
+        else:
+            _form()
+            if (sweep := session.own_sweep()) and sweep.problem:
+                st.error(formatting.sentence(sweep.problem.removesuffix(".")), icon=":material/error:")
     try:
         names = studies.names()
         if study := studies.chosen(names):

@@ -112,8 +112,9 @@ def _name(network: networks.Network) -> str:
 def panel(readings: list[Reading], network: networks.Network) -> None:
     """Draw what can be taught, and what the lesson that is shown gained and cost."""
     state = st.session_state
-    if problem := state.get("lesson_problem"):
-        st.warning(problem)
+    with st.container():
+        if problem := state.get("lesson_problem"):
+            st.warning(problem)
     button("teach")
     switches = st.container(horizontal=True, gap="small", key="other_lessons")
     has_digits, is_teaching = bool(tray().num_digits), _is_teaching()

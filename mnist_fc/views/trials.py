@@ -81,8 +81,9 @@ def _use(study: str, of_study: Study) -> None:
         on_click=_use_settings,
         args=(study, of_study.base, trial),
     )
-    if st.session_state.get("sweep_used") == (study, trial and trial.number):
-        st.success("Copied to the side panel. Press **Train** for a run that is kept.", icon=":material/check:")
+    with st.container():
+        if st.session_state.get("sweep_used") == (study, trial and trial.number):
+            st.success("Copied to the side panel. Press **Train** for a run that is kept.", icon=":material/check:")
 
 
 def _use_settings(study: str, base: TrainConfig, trial: TrialRecord) -> None:
