@@ -156,4 +156,7 @@ def _without_digits(rgba: np.ndarray, readings: Sequence[Reading]) -> str:
         return found
     if max(rgba.shape[:2]) <= TINY_SIDE:
         return f"{found}, or too small or too faint; give a larger picture"
-    return f"{found}, or too faint; try more light, a thicker pen, or a closer photograph" if is_empty else found
+    advice = "try more light, a thicker pen, or a closer photograph"
+    if is_empty:
+        return f"{found}, or too faint; {advice}"
+    return found if len(readings) == 1 else f"{found}; {advice}"

@@ -20,10 +20,11 @@ from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP, with_weights
 from mnist_fc.percentages import in_percent
 from mnist_fc.reading import touching
-from mnist_fc.reading.doubt import doubtful, is_near, is_too_unsure
+from mnist_fc.reading.doubt import doubtful, is_too_unsure
 from mnist_fc.reading.exceptions import Exceptions
 from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
 from mnist_fc.reading.rejection import networks as rejection_networks
+from mnist_fc.reading.spacing import spaces
 from mnist_fc.records import Weights
 
 CLOSE_PROBABILITY = 0.1
@@ -266,14 +267,23 @@ def number(readings: Sequence[Reading]) -> str:
 
 def numbers(found: Sequence[FoundDigit], readings: Sequence[Reading]) -> list[str]:
     """Return what each line of a picture says, such as "2.40 17", given the digits found in it and their readings, in order."""
-    lines: dict[int, str] = {}
-    for place, (each, reading) in enumerate(zip(found, readings, strict=True)):
-        separator = ""
-        if each.line in lines:
-            is_next = is_near(found[place - 1].box, each.box) and not each.after_sign
-            separator = "." if each.after_point else "" if is_next else " "
-        lines[each.line] = lines.get(each.line, "") + separator + number([reading])
-    return list(lines.values())
+    lines: dict[int, list[tuple[FoundDigit, Reading]]] = {}
+    for each, reading in zip(found, readings, strict=True):
+        lines.setdefault(each.line, []).append((each, reading))
+    return [_in_line(line) for line in lines.values()]
+
+
+def _in_line(line: Sequence[tuple[FoundDigit, Reading]]) -> str:
+    said, before = "", ""
+    for (each, reading), has_space in zip(line, spaces([each.box for each, _ in line]), strict=True):
+        is_full_stop = before == "?" and has_space
+        if each.after_point and not is_full_stop:
+            said += "."
+        elif has_space or each.after_sign:
+            said += " "
+        before = number([reading])
+        said += before
+    return said.lstrip(" .")
 
 
 LEAST_PROBABILITY = 1e-9

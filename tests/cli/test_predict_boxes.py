@@ -60,7 +60,7 @@ def test_picture_with_nothing_like_a_digit_has_none(tmp_path: Path, capsys: pyte
     rgba[..., :3] = rgba[..., :3] * np.linspace(0.5, 1, 700)[:, None]
     Image.fromarray(rgba).save(path)
     assert main(["predict", path]) == 0
-    assert capsys.readouterr().out == f"{path}: no digits found\n"
+    assert capsys.readouterr().out == f"{path}: no digits found; try more light, a thicker pen, or a closer photograph\n"
 
 
 def test_predict_annotates_one_picture_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
