@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations
 
 import cv2
@@ -58,6 +59,8 @@ THIN = 0.2
 """What is narrower than this share of its length is a line."""
 JOINED_GAP = 0.17
 """As a share of the stroke's width, on each side: the gaps between the segments of a display are smaller."""
+TALL = 0.85
+"""Parts of a display's digit are lower than this share of it, but for straight lines."""
 MAX_DIGIT = 1.3
 """A digit of several strokes is at most this high or wide."""
 MAX_FOUR_GAP = 0.12
@@ -194,13 +197,18 @@ def _joined_if_close(parts: list[Part], labels: np.ndarray) -> list[Part]:
     reach = max(1, round(JOINED_GAP * stroke))
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     _, joined = cv2.connectedComponents(cv2.dilate(known[labels].astype(np.uint8), element))
-    groups: dict[int, Part] = {}
+    groups: dict[int, list[Part]] = {}
     for part in parts:
         box, (label,) = part.box, part.labels
         here = labels[box.top : box.bottom, box.left : box.right] == label
-        group = int(joined[box.top : box.bottom, box.left : box.right][here][0])
-        groups[group] = groups[group].merged(part) if group in groups else part
-    return list(groups.values())
+        groups.setdefault(int(joined[box.top : box.bottom, box.left : box.right][here][0]), []).append(part)
+    return [part for group in groups.values() for part in (group if _are_neighbours(group) else [reduce(Part.merged, group)])]
+
+
+def _are_neighbours(parts: list[Part]) -> bool:
+    """Return whether parts that all but touch are digits beside each other: each is as high as all, and some are no straight lines."""
+    height = max(part.box.bottom for part in parts) - min(part.box.top for part in parts)
+    return all(part.box.height > TALL * height for part in parts) and not all(map(_is_bar, parts))
 
 
 def _merged(groups: list[Part], typical: float) -> list[Part]:

@@ -344,3 +344,14 @@ def test_doubtful_line_stays_doubtful_when_read_again() -> None:
 def test_picture_with_too_many_marks_is_rejected() -> None:
     with pytest.raises(DrawingError, match=f"marks; at most {MAX_MARKS} can be read"):
         find_marks(sheet(*["4" * 22] * 16, height=40))
+
+
+@pytest.mark.parametrize("pair", ["88", "38", "26", "90"])
+def test_digits_that_all_but_touch_are_two(pair: str) -> None:
+    inked = [(255 - sheet(digit, height=120)[..., 0]) > 128 for digit in pair]
+    cropped = [ink[:, ink.any(0)] for ink in inked]
+    row = np.hstack([cropped[0], np.zeros((len(cropped[0]), 3), bool), cropped[1]])
+    rgba = np.full((*row.shape, 4), 255, np.uint8)
+    rgba[row, :3] = 20
+    rgba = np.pad(rgba, ((40, 40), (60, 60), (0, 0)), constant_values=255)
+    assert len(find_marks(rgba)) == 2
