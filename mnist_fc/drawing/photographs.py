@@ -206,7 +206,7 @@ def _joined_if_close(parts: list[Part], labels: np.ndarray) -> list[Part]:
 
 
 def _are_neighbours(parts: list[Part]) -> bool:
-    """Return whether parts that all but touch are digits beside each other: each is as high as all, and some are no straight lines."""
+    """Return whether parts that all but touch are digits beside each other: each is as high as all, and not all are bars."""
     height = max(part.box.bottom for part in parts) - min(part.box.top for part in parts)
     return all(part.box.height > TALL * height for part in parts) and not all(map(_is_bar, parts))
 

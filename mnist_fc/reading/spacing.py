@@ -1,6 +1,8 @@
 """Where a line of digits has spaces."""
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 from mnist_fc.drawing.parts import Box
@@ -16,11 +18,16 @@ MIN_DIGITS = 4
 
 def spaces(boxes: Sequence[Box]) -> list[bool]:
     """Return for each digit of a line, from left to right, whether there is a space before it; False for the first."""
-    pairs = list(zip(boxes, boxes[1:], strict=False))
-    heights = [max(left.height, right.height) for left, right in pairs]
-    jumps = [(right.left + right.right - left.left - left.right) / 2 / h for (left, right), h in zip(pairs, heights, strict=True)]
-    usual = median(jumps) if len(boxes) >= MIN_DIGITS else float("inf")
-    return [False] * bool(boxes) + [
+    pairs = list(pairwise(boxes))
+    jumps = [_jump(left, right) for left, right in pairs]
+    usual = median(jumps) if len(boxes) >= MIN_DIGITS else math.inf
+    after_first = [
         not is_near(left, right) or (not is_near(left, right, MIN_SPACE) and jump > MIN_JUMP * usual)
         for (left, right), jump in zip(pairs, jumps, strict=True)
     ]
+    return [False, *after_first] if boxes else []
+
+
+def _jump(left: Box, right: Box) -> float:
+    """Return the distance between the middles of two neighbours, as a multiple of the higher one's height."""
+    return (right.left + right.right - left.left - left.right) / 2 / max(left.height, right.height)
