@@ -355,3 +355,29 @@ def test_digits_that_all_but_touch_are_two(pair: str) -> None:
     rgba[row, :3] = 20
     rgba = np.pad(rgba, ((40, 40), (60, 60), (0, 0)), constant_values=255)
     assert len(find_marks(rgba)) == 2
+
+
+SEGMENTS = {"1": "bc", "8": "abcdefg", "5": "afgcd", "3": "abgcd", "6": "afgecd"}
+"""The segments of a display that are dark: a at the top, then clockwise to f, and g in the middle."""
+ENDS = {"a": (0, 0, 1, 0), "b": (1, 0, 1, 1), "c": (1, 1, 1, 2), "d": (0, 2, 1, 2), "e": (0, 1, 0, 2), "f": (0, 0, 0, 1)}
+
+
+def meter(digits: str, margin: int) -> np.ndarray:
+    """Return a photograph of a grey plate on a dark table, with a display that is darker than the plate, uint8 (H, W, 4)."""
+    gray = np.full((700, 1100), 170, np.uint8)
+    cv2.rectangle(gray, (230, 200), (870, 460), 115, -1)
+    cv2.rectangle(gray, (230, 200), (870, 460), 45, 7)
+    for place, digit in enumerate(digits):
+        for segment in SEGMENTS[digit]:
+            start, end = np.array(ENDS.get(segment, (0, 1, 1, 1))).reshape(2, 2) * 72
+            inset = np.sign(end - start) * 11
+            corner = np.array([290 + 118 * place, 258])
+            cv2.line(gray, (corner + start + inset).tolist(), (corner + end - inset).tolist(), 25, 13)
+    gray = np.pad(np.pad(gray, margin, mode="edge"), 80, constant_values=60)
+    noise = np.random.default_rng(0).normal(0, 3, gray.shape)
+    return cv2.cvtColor((cv2.GaussianBlur(gray, (0, 0), 1.5) + noise).clip(0, 255).astype(np.uint8), cv2.COLOR_GRAY2RGBA)
+
+
+@pytest.mark.parametrize("margin", [100, 150, 200])
+def test_digits_of_a_display_darker_than_its_surroundings_are_found(margin: int) -> None:
+    assert numbers(meter("18536", margin)) == "18536"
