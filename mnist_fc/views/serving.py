@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 # Before the first message of a page that was open when the server restarted.
 streamlit_patches.answer_unknown_fragments(presses.MEANINGS)
 streamlit_patches.take_presses_once()
+streamlit_patches.handle_all_of_a_run()
 
 
 _receive_bytes = WebSocket.receive_bytes

@@ -14,6 +14,7 @@ import math
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -379,6 +380,46 @@ def answer_unknown_fragments(meanings: str) -> bool:
             self._scriptrunner.on_event.connect(on_event, weak=False)
 
     AppSession.request_rerun = request_rerun  # type: ignore[method-assign]
+    return True
+
+
+@_guarded("a page of a busy server may lack what was drawn last, and stop following its run")
+def handle_all_of_a_run() -> bool:
+    """Let a session handle all messages of a run before it begins the next one. Return True.
+
+    The thread of a run may have ended before the session has handled the run's last messages. If something is pressed just then,
+    Streamlit (1.67) begins a new thread, and drops those messages. After a run of the whole script, the page would not be redrawn
+    any more, because among them is how often to do so.
+    """
+    from streamlit.runtime.app_session import AppSession, AppSessionState
+    from streamlit.runtime.scriptrunner import RerunData, ScriptRunner, ScriptRunnerEvent
+
+    begin, handle = AppSession._create_scriptrunner, AppSession._handle_scriptrunner_event_on_event_loop
+    _check_signature(begin, "self", "initial_rerun_data")
+    _check([*inspect.signature(handle).parameters][:3] == ["self", "sender", "event"], "sessions handle events in another way")
+    _check("_scriptrunner" in AppSession.__init__.__code__.co_names, "sessions have no _scriptrunner")
+    waiting: weakref.WeakKeyDictionary[AppSession, list[RerunData]] = weakref.WeakKeyDictionary()
+
+    def create_scriptrunner(self: AppSession, initial_rerun_data: RerunData) -> None:
+        waiting.setdefault(self, []).append(initial_rerun_data)
+        if self._scriptrunner is None:  # otherwise it takes no requests any more, and its last event is still to come
+            begin_waiting(self)
+
+    def begin_waiting(self: AppSession) -> None:
+        first, *others = waiting.pop(self)
+        begin(self, first)
+        for request in others:
+            if not (self._scriptrunner and self._scriptrunner.request_rerun(request)):
+                create_scriptrunner(self, request)
+
+    def handle_event(self: AppSession, sender: ScriptRunner | None, event: ScriptRunnerEvent, *args: Any, **details: Any) -> None:
+        handle(self, sender, event, *args, **details)
+        is_over = event == ScriptRunnerEvent.SHUTDOWN and self._scriptrunner is None
+        if is_over and self in waiting and self._state != AppSessionState.SHUTDOWN_REQUESTED:
+            begin_waiting(self)
+
+    AppSession._create_scriptrunner = create_scriptrunner  # type: ignore[method-assign]
+    AppSession._handle_scriptrunner_event_on_event_loop = handle_event  # type: ignore[method-assign]
     return True
 
 
