@@ -50,7 +50,7 @@ def test_run_of_the_whole_script_arrives_although_another_run_begins_at_its_end(
         (fragment_id,) = session._fragment_storage.ids_registered_after(0)
         session.request_rerun(ClientState(fragment_id=fragment_id))
         await asyncio.wait_for(wait_for("script_finished", 2), 60)
-        while session._scriptrunner:  # its thread has to end
+        while session._scriptrunner is not None:  # its thread has to end
             await asyncio.sleep(0)
         session.shutdown()
         return kinds
