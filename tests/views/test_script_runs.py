@@ -44,9 +44,10 @@ def test_run_of_the_whole_script_arrives_although_another_run_begins_at_its_end(
                 kinds.extend(message.WhichOneof("type") for message in session.flush_browser_queue())
 
         session.request_rerun(None)
-        assert session._scriptrunner
-        assert session._scriptrunner._script_thread
-        session._scriptrunner._script_thread.join()  # the loop is blocked meanwhile, so it has handled none of its messages
+        runner = session._scriptrunner
+        assert runner
+        assert runner._script_thread
+        runner._script_thread.join()  # the loop is blocked meanwhile, so it has handled none of its messages
         (fragment_id,) = session._fragment_storage.ids_registered_after(0)
         session.request_rerun(ClientState(fragment_id=fragment_id))
         await asyncio.wait_for(wait_for("script_finished", 2), 60)
