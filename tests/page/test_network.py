@@ -46,7 +46,7 @@ def painted(page: Page) -> str:
     return picture
 
 
-def test_network_follows_the_drawing_and_rests(page: Page) -> None:
+def test_network_follows_the_drawing(page: Page) -> None:
     first = painted(page)
     expect(view(page)).to_have_attribute("aria-label", "The built-in network at work: 3")
     clear(page)

@@ -165,6 +165,9 @@ def ready(page: Page) -> None:
     expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")  # nothing is about to be replaced
 
 
+STILL: dict[str, Any] = {"reduced_motion": "reduce"}
+
+
 class Tabs:
     """Tabs that tests use one after the other: in a used tab the page opens in a third of the time."""
 
@@ -177,9 +180,8 @@ class Tabs:
 
         Without `reduced_motion="no-preference"` nothing fades or flows, which costs the browser half of a stroke's time.
         """
-        options = {"reduced_motion": "reduce", **options}
         free = self._free[self._name(options)]
-        page = free.pop() if free else self._browser.new_context(**options).new_page()
+        page = free.pop() if free else self._browser.new_context(**STILL | options).new_page()
         page.set_viewport_size({"width": width, "height": height})
         page.mouse.move(0, 0)
         page.goto(address)
@@ -196,11 +198,11 @@ class Tabs:
             expect(stop).to_be_disabled()
         page.goto(f"{page.evaluate('location.origin')}/_stcore/health")
         page.evaluate("() => { sessionStorage.clear(); localStorage.clear(); }")
-        self._free[self._name({"reduced_motion": "reduce", **options})].append(page)
+        self._free[self._name(options)].append(page)
 
     @staticmethod
     def _name(options: dict[str, Any]) -> str:
-        return json.dumps(options, sort_keys=True)
+        return json.dumps(STILL | options, sort_keys=True)
 
 
 def draw(page: Page, points: list[tuple[float, float]], canvas: str = ".st-key-canvas") -> None:
