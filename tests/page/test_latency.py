@@ -79,6 +79,11 @@ def expect_whole_update(page: Page) -> None:
     )
 
 
+def expect_sent(page: Page) -> None:
+    """Wait until the browser has sent what was pressed, which it does at its next timer; no person is quicker."""
+    page.evaluate("() => new Promise(done => setTimeout(done))")
+
+
 def open_all_settings(page: Page) -> None:
     page.get_by_text("More settings").click()
     for key in ("optimizer", "augmentation", "initialization"):
@@ -227,6 +232,7 @@ def test_clicks_faster_than_answers_keep_run_and_network(open_slow: Callable[...
     by = page.locator(".under-digit .by")
     click(page, "train")
     expect(page.locator(".st-key-train button")).to_have_class(re.compile("pressed"))
+    expect_sent(page)
     press(page, "epochs", "ArrowLeft")  # sent before the address names the run
     expect_status(page, "running")
     expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", "80")

@@ -60,7 +60,7 @@ def test_request_with_another_signature_is_not_patched(monkeypatch: pytest.Monke
         return True
 
     monkeypatch.setattr(ScriptRequests, "request_rerun", request_rerun)
-    assert streamlit_patches.observe_messages(lambda requests, states: None) is None
+    assert streamlit_patches.observe_messages(lambda requests, states: None, lambda requests: None) is None
     assert vars(ScriptRequests)["request_rerun"] is request_rerun
     assert "lose their order" in caplog.text
     assert "request_rerun takes self, new_data, urgent" in caplog.text

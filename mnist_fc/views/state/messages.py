@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -40,8 +41,41 @@ class Message:
     """Whether these are Streamlit's merged values, not those of one message."""
 
 
+class Inbox:
+    """The messages of a session that its script has not taken yet."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Message] = deque(maxlen=MAX_MESSAGES)
+        self._num_answered = 0
+        """How many of them, from the oldest on, the present run of the script answers: it has called their callbacks."""
+
+    def put(self, message: Message) -> None:
+        """Add a message, which the next run of the script answers."""
+        if len(self._waiting) == MAX_MESSAGES:
+            self._num_answered = max(0, self._num_answered - 1)
+        self._waiting.append(message)
+
+    def begin_run(self) -> None:
+        """Note that a run of the script begins, which answers all messages until now."""
+        self._num_answered = len(self._waiting)
+
+    def take(self, *, for_callback: bool) -> list[Message]:
+        """Return the messages, oldest first, that a callback or the script may have: see `messages.take`."""
+        waiting = list(self._waiting)
+        answered, later = waiting[: self._num_answered], waiting[self._num_answered :]
+        if for_callback:
+            last_click = max((number for number, message in enumerate(answered, 1) if message.clicked), default=len(answered))
+            taken = answered[:last_click]
+        else:
+            taken = answered + list(takewhile(lambda message: not message.clicked, later))
+        for _ in taken:
+            self._waiting.popleft()
+        self._num_answered = max(0, self._num_answered - len(taken))
+        return taken
+
+
 _recorded_keys: set[str] = set()
-_messages: "WeakKeyDictionary[ScriptRequests, deque[Message]]" = WeakKeyDictionary()
+_inboxes: "WeakKeyDictionary[ScriptRequests, Inbox]" = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -53,17 +87,15 @@ def record(keys: Iterable[str]) -> None:
 def take() -> list[Message]:
     """Return this session's messages since the last call, oldest first.
 
-    A callback gets those up to the last click: what the person changed after the click is not part of what the click does.
+    A callback gets those up to the last click: what the person changed after the click is not part of what the click does. For
+    the same reason the script does not get a click that arrives while it runs: the next run calls the callback first.
     """
     context = streamlit_patches.script_context()
     if not _is_recording or context is None or context.script_requests is None:
         return _merged() if st.runtime.exists() else []
     with _lock:
-        waiting = _messages.get(context.script_requests, deque())
-        count = len(waiting)
-        if not context.has_script_started:
-            count = max((number for number, message in enumerate(waiting, 1) if message.clicked), default=count)
-        return [waiting.popleft() for _ in range(count)]
+        inbox = _inboxes.get(context.script_requests)
+        return inbox.take(for_callback=not context.has_script_started) if inbox else []
 
 
 def before_drawing() -> Message:
@@ -105,7 +137,13 @@ def _record(requests: "ScriptRequests", states: "WidgetStates") -> None:
         if key := _recorded_key(state):
             values[key] = _value(state)
     with _lock:
-        _messages.setdefault(requests, deque(maxlen=MAX_MESSAGES)).append(Message(values, frozenset(clicked)))
+        _inboxes.setdefault(requests, Inbox()).put(Message(values, frozenset(clicked)))
+
+
+def _begin_run(requests: "ScriptRequests") -> None:
+    with _lock:
+        if inbox := _inboxes.get(requests):
+            inbox.begin_run()
 
 
 def _key(widget_id: str) -> str:
@@ -131,4 +169,4 @@ def _value(state: "WidgetState") -> Any:
     return value
 
 
-_is_recording = streamlit_patches.observe_messages(_record) is True
+_is_recording = streamlit_patches.observe_messages(_record, _begin_run) is True

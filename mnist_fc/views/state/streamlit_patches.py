@@ -148,27 +148,50 @@ def _can_ask_for_presence() -> bool:
 
 
 @_guarded("changes that arrive together lose their order")
-def observe_messages(on_message: "Callable[[ScriptRequests, WidgetStates], None]") -> bool:
+def observe_messages(
+    on_message: "Callable[[ScriptRequests, WidgetStates], None]", on_run: "Callable[[ScriptRequests], None]"
+) -> bool:
     """Call `on_message` with the widgets' values of every message, before Streamlit merges them. Return True.
 
+    `on_run` is called when a run of the script begins: it answers all messages until then, and calls their callbacks first.
     The public way is `st.session_state`, which has the merged values: the newest of each widget.
     """
     from streamlit.proto.WidgetStates_pb2 import WidgetStates
     from streamlit.runtime.scriptrunner import RerunData
-    from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
+    from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequest, ScriptRequests, ScriptRequestType
 
-    original = ScriptRequests.request_rerun
-    _check_signature(original, "self", "new_data")
+    add = ScriptRequests.request_rerun
+    ready, interrupt = ScriptRequests.on_scriptrunner_ready, ScriptRequests.on_scriptrunner_yield
+    _check_signature(add, "self", "new_data")
+    _check_signature(ready, "self")
+    _check_signature(interrupt, "self")
+    lock = threading.Lock()
 
     def request_rerun(self: ScriptRequests, new_data: RerunData) -> bool:
-        if new_data.widget_states is not None:
-            on_message(self, new_data.widget_states)
-        return original(self, new_data)
+        with lock:
+            if new_data.widget_states is not None:
+                on_message(self, new_data.widget_states)
+            return add(self, new_data)
+
+    def on_scriptrunner_ready(self: ScriptRequests) -> ScriptRequest:
+        with lock:
+            return begun(self, ready(self))
+
+    def on_scriptrunner_yield(self: ScriptRequests) -> ScriptRequest | None:
+        with lock:
+            return begun(self, interrupt(self))
+
+    def begun(requests: ScriptRequests, request: T) -> T:
+        if isinstance(request, ScriptRequest) and request.type == ScriptRequestType.RERUN:
+            on_run(requests)
+        return request
 
     # That a request with values is accepted, and that it can be a key of a weak dictionary.
-    _check(original(ScriptRequests(), RerunData(widget_states=WidgetStates())) is True, "a rerun is not accepted")
+    _check(add(ScriptRequests(), RerunData(widget_states=WidgetStates())) is True, "a rerun is not accepted")
     _check("__weakref__" in dir(ScriptRequests) and ScriptRequests.__hash__, "requests cannot be told apart")
     ScriptRequests.request_rerun = request_rerun  # type: ignore[method-assign]
+    ScriptRequests.on_scriptrunner_ready = on_scriptrunner_ready  # type: ignore[method-assign]
+    ScriptRequests.on_scriptrunner_yield = on_scriptrunner_yield  # type: ignore[method-assign]
     return True
 
 
