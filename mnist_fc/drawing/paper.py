@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mnist_fc.drawing.intensity import on_paper
+from mnist_fc.drawing.patches import with_dark_digits
 from mnist_fc.drawing.pictures import no_larger_than
 
 LONGEST_SIDE = 1400
@@ -69,7 +70,7 @@ def find_ink(rgba: np.ndarray) -> Ink:
     if side != longest:
         rgba = _shrunk(rgba, size) if side < longest else cv2.resize(rgba, size, interpolation=cv2.INTER_LINEAR)
     rgb = np.ascontiguousarray(on_paper(rgba)[..., :3])
-    rgb = cv2.GaussianBlur(rgb, (0, 0), 0.8)
+    rgb = with_dark_digits(cv2.GaussianBlur(rgb, (0, 0), 0.8))
     small = no_larger_than(rgb, PAPER_SIDE)
     typical = _medians(small)
     edges = _edge_zone(typical)

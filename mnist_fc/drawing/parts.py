@@ -57,6 +57,8 @@ MIN_SUSPECT = 20
 """Pixels of the longest side of the smallest suspect part that may be a digit."""
 SLENDER = 0.35
 """A part that is narrower than this share of its length may be an edge."""
+SAME_WIDTH = 1.3
+"""The strokes of one digit differ in width by less than this factor."""
 BLOB = 0.2
 """A part whose strokes are wider than this share of its length may be a stain or grain."""
 
@@ -173,7 +175,7 @@ def as_strong_as_most(parts: list[Part]) -> list[Part]:
     if not on_paper:
         return []
     strengths, areas = (np.array([getattr(part, name) for part in on_paper]) for name in ("strength", "area"))
-    typical = weighted_quantile(strengths, areas, TYPICAL)
+    typical = weighted_quantile(strengths, areas * strengths, TYPICAL)
     kept = []
     for part in parts:
         long, short = max(part.box.width, part.box.height), min(part.box.width, part.box.height)
@@ -194,8 +196,20 @@ def without_borders(parts: list[Part], labels: np.ndarray) -> list[Part]:
 
 
 def digit_like(parts: list[Part]) -> list[Part]:
-    """Return the parts that are not suspect, or have the shape of a digit drawn with a pen: neither a line nor a blob."""
-    return [part for part in parts if not part.is_suspect or (_is_drawn(part) and part.in_edges < MAX_IN_EDGES)]
+    """Return the parts that are not suspect, or have the shape of a digit drawn with a pen: neither a line nor a blob.
+
+    A line that all but touches such a shape belongs to it, like the segments of a display's digit.
+    """
+    drawn = [part for part in parts if part.is_suspect and _is_drawn(part) and part.in_edges < MAX_IN_EDGES]
+    return [part for part in parts if not part.is_suspect or any(part is each or _all_but_touch(part, each) for each in drawn)]
+
+
+def _all_but_touch(one: Part, other: Part) -> bool:
+    """Return whether the gap between two parts of the same width, by their boxes, is smaller than half of that width."""
+    narrow, wide = sorted((one.width, other.width))
+    across = max(one.box.left, other.box.left) - min(one.box.right, other.box.right)
+    down = max(one.box.top, other.box.top) - min(one.box.bottom, other.box.bottom)
+    return wide < SAME_WIDTH * narrow and max(across, down) < narrow / 2
 
 
 def _is_drawn(part: Part) -> bool:
