@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mnist_fc.config import ConfigError
 from mnist_fc.files import atomic_write, printable, reason
-from mnist_fc.reading.reader import FoundDigit, number, numbers
+from mnist_fc.reading.reader import FoundDigit, Reading, number, numbers
 
 BLUE, ORANGE, WHITE = (29, 78, 216), (180, 84, 15), (255, 255, 255)
 LINES_PER_SIDE = 400
@@ -20,6 +20,11 @@ ANNOTATED = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """The formats in which annotated pictures are written, by the file's suffix."""
 QUALITY = 90
 """Of those that lose detail: boxes and thin strokes stay clear."""
+
+
+def reading_fields(reading: Reading) -> dict[str, Any]:
+    """Return a reading for JSON."""
+    return {name: getattr(reading, name) for name in ("digit", "probabilities", "runner_up", "problem")}
 
 
 def box_fields(rgba: np.ndarray, found: Sequence[FoundDigit]) -> dict[str, Any]:
@@ -35,8 +40,7 @@ def box_fields(rgba: np.ndarray, found: Sequence[FoundDigit]) -> dict[str, Any]:
                 "box": [round(side / length, 4) for side, length in zip(each.box, (width, height) * 2, strict=True)],
                 "line": each.line,
                 "after_point": each.after_point,
-                "digit": each.reading.digit,
-                "probabilities": each.reading.probabilities,
+                **reading_fields(each.reading),
             }
             for each in found
         ],

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fc.cli.console import to_json
-from mnist_fc.cli.found import box_fields, check_annotated, save_annotated
+from mnist_fc.cli.found import box_fields, check_annotated, reading_fields, save_annotated
 from mnist_fc.cli.options import Subparsers, add_command, add_network_options, load_network
 from mnist_fc.config import NUM_CLASSES, NUM_INPUTS, ConfigError
 from mnist_fc.drawing.errors import DrawingError
@@ -124,12 +124,10 @@ def _loaded(picture: str) -> np.ndarray:
 
 def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]:
     """Return a picture's readings for JSON. A number of several digits has its readings in `digits`, and no digit of its own."""
-    each = [
-        {"digit": r.digit, "probabilities": r.probabilities, "runner_up": r.runner_up, "problem": r.problem} for r in readings
-    ]
+    each = [reading_fields(reading) for reading in readings]
     if len(each) == 1:
         return {"picture": picture, **each[0], "number": number(readings)}
-    whole = {"digit": None, "probabilities": EMPTY_READING.probabilities, "runner_up": None, "problem": None}
+    whole = reading_fields(EMPTY_READING) | {"problem": None}
     return {"picture": picture, **whole, "number": number(readings), "digits": each}
 
 

@@ -20,6 +20,7 @@ def test_predict_boxes_each_digit_and_draws_the_boxes(tmp_path: Path, capsys: py
     assert main(["predict", str(path), "--json", "--annotate", str(annotated)]) == 0
     boxes = json.loads(capsys.readouterr().out)["boxes"]
     assert [(box["digit"], box["line"]) for box in boxes] == [(2, 0), (7, 0), (1, 0), (0, 1), (4, 1)]
+    assert all(box["problem"] is None and box["runner_up"] not in (None, box["digit"]) for box in boxes)
     drawn = np.asarray(Image.open(annotated).convert("RGBA")).astype(int)
     assert drawn.shape == rgba.shape
     changed = np.argwhere((drawn != rgba).any(2)) / rgba.shape[:2]
@@ -28,6 +29,18 @@ def test_predict_boxes_each_digit_and_draws_the_boxes(tmp_path: Path, capsys: py
         assert 0 < left < right < 1
         assert 0 < top < bottom < 1
         assert (np.abs(changed - [(top + bottom) / 2, left]) < 0.02).all(1).any()
+
+
+def test_box_of_an_unsure_mark_says_that_it_is_no_digit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, star = tmp_path / "star.png", np.full_like(sheet("1"), 255)
+    for angle in np.linspace(0, np.pi, 6)[:-1]:
+        across, down = round(28 * np.cos(angle)), round(28 * np.sin(angle))
+        cv2.line(star, (60 - across, 75 - down), (60 + across, 75 + down), (20, 20, 20, 255), 5)
+    rgba = np.hstack([sheet("27"), star, sheet("5")])
+    Image.fromarray(rgba).save(path)
+    assert main(["predict", str(path), "--json"]) == 0
+    boxes = json.loads(capsys.readouterr().out)["boxes"]
+    assert [(box["digit"], box["problem"]) for box in boxes] == [(2, None), (7, None), (None, "no digit"), (5, None)]
 
 
 def test_numbers_of_a_line_and_lines_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
