@@ -23,7 +23,7 @@ QUALITY = 90
 
 
 def reading_fields(reading: Reading) -> dict[str, Any]:
-    """Return a reading for JSON."""
+    """Return the fields of a reading for JSON."""
     return {name: getattr(reading, name) for name in ("digit", "probabilities", "runner_up", "problem")}
 
 

@@ -39,7 +39,7 @@ MIN_RELATIVE = 0.4
 MIN_RELATIVE_IN_EDGES = 0.7
 """The same for a part where the paper changes, whose contrast is less certain."""
 TYPICAL = 0.75
-"""The quantile of strength, by area, that counts as that of most ink. Faint specks may take half of the area."""
+"""The quantile of strength, by area times strength, that counts as that of most ink. Faint grain may take most of the area."""
 MAX_STRIPE = 3
 """How many times as long as wide a part may be where the paper changes."""
 
@@ -200,8 +200,11 @@ def digit_like(parts: list[Part]) -> list[Part]:
 
     A line that all but touches such a shape belongs to it, like the segments of a display's digit.
     """
-    drawn = [part for part in parts if part.is_suspect and _is_drawn(part) and part.in_edges < MAX_IN_EDGES]
-    return [part for part in parts if not part.is_suspect or any(part is each or _all_but_touch(part, each) for each in drawn)]
+    suspect = [part for part in parts if part.is_suspect and part.in_edges < MAX_IN_EDGES]
+    drawn = [part for part in suspect if _is_drawn(part)]
+    lines = [part for part in suspect if _is_slender(part) and any(_all_but_touch(part, each) for each in drawn)]
+    kept = {id(part) for part in (*drawn, *lines)}
+    return [part for part in parts if not part.is_suspect or id(part) in kept]
 
 
 def _all_but_touch(one: Part, other: Part) -> bool:
@@ -214,8 +217,12 @@ def _all_but_touch(one: Part, other: Part) -> bool:
 
 def _is_drawn(part: Part) -> bool:
     """Return whether a part has the shape of most digits drawn with a pen: it is neither a line nor a blob."""
-    long, short = max(part.box.width, part.box.height), min(part.box.width, part.box.height)
-    return long >= MIN_SUSPECT and short > SLENDER * long and part.width < BLOB * long
+    long = max(part.box.width, part.box.height)
+    return long >= MIN_SUSPECT and not _is_slender(part) and part.width < BLOB * long
+
+
+def _is_slender(part: Part) -> bool:
+    return min(part.box.width, part.box.height) <= SLENDER * max(part.box.width, part.box.height)
 
 
 def suspect_elsewhere(parts: list[Part], paper: np.ndarray, shape: tuple[int, ...]) -> None:

@@ -47,6 +47,9 @@ height, is a slash."""
 
 MANY_BARS, BARS_PER_DIGIT = 6, 2
 """At least this many straight 1s, and more than this for each other digit, are the segments of a display or a grid."""
+LATTICE = 0.7
+"""Where this share of at least MANY_BARS marks is straight, and most of these are no digits, they are a grid or the joints of a
+wall, of which a corner looks like a 7."""
 MANY_TICKS = 3
 """Three or more bars that are too short, long or thin for a 1 are the ticks of a scale or the rests of a table; then so is every
 bar that stands alone."""
@@ -71,7 +74,13 @@ def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequ
         is_text = _in_words(marks, digits)
     kept = [None if is_letter else digit for digit, is_letter in zip(digits, is_text, strict=True)]
     doubts = zip(is_text, _misplaced(marks, kept), _doubtful_bars(marks, kept, longest_side), strict=True)
-    return [any(each) for each in doubts]
+    result = [any(each) for each in doubts]
+    straight = [place for place, mark in enumerate(marks) if mark.is_straight]
+    sure = [place for place in straight if digits[place] is not None and not result[place]]
+    if len(straight) >= max(MANY_BARS, LATTICE * len(marks)) and len(sure) < len(straight) / 2:
+        for place in straight:
+            result[place] = True
+    return result
 
 
 def is_too_unsure(mark: Mark, log_odds: float, longest_side: int, *, is_alone: bool) -> bool:

@@ -31,7 +31,7 @@ def test_predict_boxes_each_digit_and_draws_the_boxes(tmp_path: Path, capsys: py
         assert (np.abs(changed - [(top + bottom) / 2, left]) < 0.02).all(1).any()
 
 
-def test_box_of_an_unsure_mark_says_that_it_is_no_digit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_box_of_an_unsure_mark_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, star = tmp_path / "star.png", np.full_like(sheet("1"), 255)
     for angle in np.linspace(0, np.pi, 6)[:-1]:
         across, down = round(28 * np.cos(angle)), round(28 * np.sin(angle))

@@ -95,6 +95,21 @@ def test_patches_and_dark_digits_in_one_picture_are_both_read() -> None:
     assert read(rgb) == "472835"
 
 
+@pytest.mark.parametrize("darkest", [1.0, 0.65, 0.4])
+def test_light_digits_on_a_shaded_board_are_all_read(darkest: float) -> None:
+    rgb = wall()
+    cv2.rectangle(rgb, (60, 60), (840, 540), (30, 60, 45), cv2.FILLED)
+    digits_on(rgb, "24783", 120, 240, 120, WHITE)
+    assert read((rgb * np.linspace(1, darkest, rgb.shape[1])[None, :, None]).astype(np.uint8)) == "24783"
+
+
+def test_box_drawn_on_a_board_is_no_patch() -> None:
+    rgb = np.full_like(wall(), (32, 52, 42))
+    cv2.rectangle(rgb, (200, 150), (700, 450), WHITE, 5)
+    digits_on(rgb, "275", 280, 230, 120, WHITE)
+    assert with_dark_digits(rgb) is rgb
+
+
 def solid(shape: str) -> np.ndarray:
     """Return a picture with a dark shape that has light places, none of which is a digit."""
     rgb = wall()
@@ -136,3 +151,5 @@ def test_pictures_of_any_size_are_accepted() -> None:
         for value in (0, 128, 255):
             rgb = np.full((*shape, 3), value, np.uint8)
             assert with_dark_digits(rgb) is rgb
+    odd = np.ascontiguousarray(plate("247", height=150)[1:, 1:])
+    assert with_dark_digits(odd).shape == odd.shape

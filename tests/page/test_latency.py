@@ -79,8 +79,8 @@ def expect_whole_update(page: Page) -> None:
     )
 
 
-def expect_sent(page: Page) -> None:
-    """Wait until the browser has sent what was pressed, which it does at its next timer; no person is quicker."""
+def run_timers(page: Page) -> None:
+    """Let the browser's pending timers run, so that a press is sent by itself: a later change would be sent with it."""
     page.evaluate("() => new Promise(done => setTimeout(done))")
 
 
@@ -232,7 +232,7 @@ def test_clicks_faster_than_answers_keep_run_and_network(open_slow: Callable[...
     by = page.locator(".under-digit .by")
     click(page, "train")
     expect(page.locator(".st-key-train button")).to_have_class(re.compile("pressed"))
-    expect_sent(page)
+    run_timers(page)
     press(page, "epochs", "ArrowLeft")  # sent before the address names the run
     expect_status(page, "running")
     expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", "80")

@@ -11,7 +11,7 @@ def numbers(messages: list[Message]) -> list[int]:
     return [each.values["number"] for each in messages]
 
 
-def test_click_that_arrives_during_a_callback_waits_for_its_own() -> None:
+def test_click_that_comes_later_waits_for_its_callback() -> None:
     inbox = Inbox()
     inbox.put(message(1, "train"))
     inbox.begin_run()
@@ -25,7 +25,7 @@ def test_click_that_arrives_during_a_callback_waits_for_its_own() -> None:
     assert numbers(inbox.take(for_callback=False)) == [4]
 
 
-def test_full_inbox_drops_the_oldest_and_keeps_the_order_of_the_rest() -> None:
+def test_full_inbox_drops_the_oldest() -> None:
     inbox = Inbox()
     for number in range(3):
         inbox.put(message(number))

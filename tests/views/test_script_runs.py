@@ -16,7 +16,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.script_data import ScriptData
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 
-from mnist_fc.views.state import streamlit_patches
+from mnist_fc.views.state import messages, streamlit_patches
 
 SECONDS = 60.0
 """An upper bound for a busy machine."""
@@ -110,15 +110,17 @@ def panel():
     st.number_input("Size", key="size", value=0)
     st.button("Train", key="train", on_click=take, args=("train",))
     st.session_state.is_drawing.set()
-    st.session_state.may_continue.wait()
+    st.session_state.may_continue.wait(60)
     take("script")
 
-messages.record(["size"])
 panel()
 """
 
 
-def test_press_takes_only_what_was_changed_before_it_while_the_script_runs(open_session: Callable[[str], OpenSession]) -> None:
+def test_press_takes_only_what_was_changed_before(
+    open_session: Callable[[str], OpenSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "_recorded_keys", {"size"})
     is_drawing, may_continue, taken = threading.Event(), threading.Event(), list[tuple[str, int]]()
 
     async def press() -> None:

@@ -20,7 +20,6 @@ from streamlit.runtime import Runtime
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.scriptrunner import RerunData
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 from streamlit.runtime.state import get_session_state
@@ -55,15 +54,30 @@ def test_messages_are_recorded_with_this_streamlit() -> None:
     assert messages._is_recording
 
 
-def test_request_with_another_signature_is_not_patched(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    def request_rerun(self: ScriptRequests, new_data: RerunData, urgent: bool) -> bool:
-        return True
-
-    monkeypatch.setattr(ScriptRequests, "request_rerun", request_rerun)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("request_rerun", "<lambda> takes self, urgent, not self, new_data"),
+        ("on_scriptrunner_ready", "<lambda> takes self, urgent, not self"),
+        ("on_scriptrunner_yield", "<lambda> takes self, urgent, not self"),
+    ],
+)
+def test_request_with_another_signature_is_not_patched(
+    name: str, reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = {"request_rerun", "on_scriptrunner_ready", "on_scriptrunner_yield"} - {name}
+    monkeypatch.setattr(ScriptRequests, name, lambda self, urgent: True)
+    before = [vars(ScriptRequests)[other] for other in others]
     assert streamlit_patches.observe_messages(lambda requests, states: None, lambda requests: None) is None
-    assert vars(ScriptRequests)["request_rerun"] is request_rerun
+    assert [vars(ScriptRequests)[other] for other in others] == before
     assert "lose their order" in caplog.text
-    assert "request_rerun takes self, new_data, urgent" in caplog.text
+    assert reason in caplog.text
+
+
+def test_run_that_begins_in_another_way_is_not_patched(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(ScriptRequests, "on_scriptrunner_ready", lambda self: "begin")
+    assert streamlit_patches.observe_messages(lambda requests, states: None, lambda requests: None) is None
+    assert "a run begins otherwise" in caplog.text
 
 
 @pytest.mark.usefixtures("own_store")

@@ -46,31 +46,31 @@ class Inbox:
 
     def __init__(self) -> None:
         self._waiting: deque[Message] = deque(maxlen=MAX_MESSAGES)
-        self._num_answered = 0
-        """How many of them, from the oldest on, the present run of the script answers: it has called their callbacks."""
+        self._num_in_run = 0
+        """The number of oldest messages that belong to the current run of the script, which began after they had come."""
 
     def put(self, message: Message) -> None:
-        """Add a message, which the next run of the script answers."""
+        """Add a message."""
         if len(self._waiting) == MAX_MESSAGES:
-            self._num_answered = max(0, self._num_answered - 1)
+            self._num_in_run = max(0, self._num_in_run - 1)
         self._waiting.append(message)
 
     def begin_run(self) -> None:
-        """Note that a run of the script begins, which answers all messages until now."""
-        self._num_answered = len(self._waiting)
+        """Note that a run of the script begins, to which all messages so far belong."""
+        self._num_in_run = len(self._waiting)
 
     def take(self, *, for_callback: bool) -> list[Message]:
         """Return the messages, oldest first, that a callback or the script may have: see `messages.take`."""
         waiting = list(self._waiting)
-        answered, later = waiting[: self._num_answered], waiting[self._num_answered :]
+        in_run, later = waiting[: self._num_in_run], waiting[self._num_in_run :]
         if for_callback:
-            last_click = max((number for number, message in enumerate(answered, 1) if message.clicked), default=len(answered))
-            taken = answered[:last_click]
+            last_click = max((number for number, message in enumerate(in_run, 1) if message.clicked), default=len(in_run))
+            taken = in_run[:last_click]
         else:
-            taken = answered + list(takewhile(lambda message: not message.clicked, later))
+            taken = in_run + list(takewhile(lambda message: not message.clicked, later))
         for _ in taken:
             self._waiting.popleft()
-        self._num_answered = max(0, self._num_answered - len(taken))
+        self._num_in_run = max(0, self._num_in_run - len(taken))
         return taken
 
 
@@ -85,10 +85,11 @@ def record(keys: Iterable[str]) -> None:
 
 
 def take() -> list[Message]:
-    """Return this session's messages since the last call, oldest first.
+    """Return the messages that the caller may handle now, oldest first, and remove them.
 
-    A callback gets those up to the last click: what the person changed after the click is not part of what the click does. For
-    the same reason the script does not get a click that arrives while it runs: the next run calls the callback first.
+    A callback gets the messages of its run up to the last click: what the person changed after a click is not part of what the
+    click does. The script gets the rest, and those that have come since, up to the next click. That click and everything after it
+    wait for the next run, which calls its callback first.
     """
     context = streamlit_patches.script_context()
     if not _is_recording or context is None or context.script_requests is None:

@@ -153,7 +153,7 @@ def observe_messages(
 ) -> bool:
     """Call `on_message` with the widgets' values of every message, before Streamlit merges them. Return True.
 
-    `on_run` is called when a run of the script begins: it answers all messages until then, and calls their callbacks first.
+    Call `on_run` when a run of the script begins. That run handles every message so far, callbacks first.
     The public way is `st.session_state`, which has the merged values: the newest of each widget.
     """
     from streamlit.proto.WidgetStates_pb2 import WidgetStates
@@ -161,33 +161,39 @@ def observe_messages(
     from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequest, ScriptRequests, ScriptRequestType
 
     add = ScriptRequests.request_rerun
-    ready, interrupt = ScriptRequests.on_scriptrunner_ready, ScriptRequests.on_scriptrunner_yield
+    ready, yield_ = ScriptRequests.on_scriptrunner_ready, ScriptRequests.on_scriptrunner_yield
     _check_signature(add, "self", "new_data")
     _check_signature(ready, "self")
-    _check_signature(interrupt, "self")
+    _check_signature(yield_, "self")
+    # No message may come between the start of a run and `on_run`. One lock for all sessions will do: it is held for microseconds.
     lock = threading.Lock()
 
     def request_rerun(self: ScriptRequests, new_data: RerunData) -> bool:
         with lock:
-            if new_data.widget_states is not None:
+            is_accepted = add(self, new_data)
+            if is_accepted and new_data.widget_states is not None:
                 on_message(self, new_data.widget_states)
-            return add(self, new_data)
+            return is_accepted
 
     def on_scriptrunner_ready(self: ScriptRequests) -> ScriptRequest:
         with lock:
-            return begun(self, ready(self))
+            return report_run(self, ready(self))
 
     def on_scriptrunner_yield(self: ScriptRequests) -> ScriptRequest | None:
         with lock:
-            return begun(self, interrupt(self))
+            return report_run(self, yield_(self))
 
-    def begun(requests: ScriptRequests, request: T) -> T:
+    def report_run(requests: ScriptRequests, request: T) -> T:
         if isinstance(request, ScriptRequest) and request.type == ScriptRequestType.RERUN:
             on_run(requests)
         return request
 
-    # That a request with values is accepted, and that it can be a key of a weak dictionary.
-    _check(add(ScriptRequests(), RerunData(widget_states=WidgetStates())) is True, "a rerun is not accepted")
+    # That a request with values is accepted and begins a run, and that it can be a key of a weak dictionary.
+    probe = ScriptRequests()
+    _check(add(probe, RerunData(widget_states=WidgetStates())) is True, "a rerun is not accepted")
+    _check(
+        ready(probe) == ScriptRequest(ScriptRequestType.RERUN, RerunData(widget_states=WidgetStates())), "a run begins otherwise"
+    )
     _check("__weakref__" in dir(ScriptRequests) and ScriptRequests.__hash__, "requests cannot be told apart")
     ScriptRequests.request_rerun = request_rerun  # type: ignore[method-assign]
     ScriptRequests.on_scriptrunner_ready = on_scriptrunner_ready  # type: ignore[method-assign]
