@@ -141,6 +141,15 @@ def test_bar_that_stands_alone_among_ticks_is_a_tick() -> None:
     assert not doubts([DIGIT, beside, *ticks[:2], alone], [7, 1, 1, 1, 1], SIDE)[-1]
 
 
+def test_corner_among_the_joints_of_a_wall_is_no_seven() -> None:
+    corner = mark(90, 120, left=900, is_straight=True)
+    joints = [mark(14, 60, left=100 * place, is_straight=True) for place in range(7)]
+    assert doubts([*joints, corner], [None, *[1] * 6, 7], side=1600) == [True] * 8
+    # Beside digits that are no bars, a straight 7 is one.
+    others = [mark(90, 120, left=1000 + 100 * place) for place in range(6)]
+    assert doubts([*joints[:2], corner, *others], [1, 1, 7, 2, 3, 4, 5, 6, 8], side=1600)[2:] == [False] * 7
+
+
 def test_keys_that_look_like_digits_are_doubtful() -> None:
     keys = [mark(120, 200, left=400 * place) for place in range(5)]
     number = [replace(mark(120, 200, left=150 * place), line=1) for place in range(4)]
