@@ -127,7 +127,7 @@ def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]
     each = [reading_fields(reading) for reading in readings]
     if len(each) == 1:
         return {"picture": picture, **each[0], "number": number(readings)}
-    whole = reading_fields(EMPTY_READING) | {"problem": None}
+    whole = reading_fields(EMPTY_READING) | {"problem": None}  # each digit has its own
     return {"picture": picture, **whole, "number": number(readings), "digits": each}
 
 

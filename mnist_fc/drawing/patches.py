@@ -87,14 +87,15 @@ def with_dark_digits(rgb: np.ndarray) -> np.ndarray:
 
 def _invert(rgb: np.ndarray, patch: _Patch) -> None:
     """Make a patch in its window, uint8 (h, w, 3), as light as its surroundings, and what is on it dark."""
-    outer = _grown(patch.whole, BLUR)
-    planes = (outer, _grown(patch.whole, -BLUR), _grown(outer, BLUR) & ~outer, patch.dark)
-    size = rgb.shape[1::-1]
-    outer, inner, near, dark = (cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST) > 0 for plane in planes)
-    paper, ink = np.median(rgb[near], axis=0), np.median(rgb[dark], axis=0)
-    inverted = np.rint(paper + ink).astype(np.int16) - rgb[inner]
-    rgb[outer] = paper.astype(np.uint8)
-    rgb[inner] = inverted.clip(0, 255).astype(np.uint8)
+    outer, inner = _grown(patch.whole, BLUR), _grown(patch.whole, -BLUR)
+    near, small = _grown(outer, BLUR) & ~outer, rgb[::SHRINK, ::SHRINK]
+    paper, ink = np.median(small[near > 0], axis=0), np.median(small[patch.dark > 0], axis=0)
+    outer, inner = (cv2.resize(plane, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST) for plane in (outer, inner))
+    shift = np.rint(paper + ink) - 255  # so that ~rgb + shift makes the ink's colour that of the paper
+    up, down = (np.full_like(rgb, part.clip(0).astype(np.uint8)) for part in (shift, -shift))
+    inverted = cv2.subtract(cv2.add(~rgb, up), down)
+    cv2.copyTo(np.full_like(rgb, paper.astype(np.uint8)), outer, rgb)
+    cv2.copyTo(inverted, inner, rgb)
 
 
 def _patches(gray: np.ndarray) -> list[_Patch]:
