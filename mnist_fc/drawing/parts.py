@@ -162,11 +162,15 @@ def connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) ->
         if area < MIN_AREA:
             continue
         inside = (again[top : top + height, left : left + width] == label).astype(np.uint8)
-        distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)
-        stroke = 4 * float(distance[distance > 0].mean()) - 1
         box = Box(left, top, left + width, top + height)
-        parts.append(Part([label], box, area, float(strengths[label]), max(stroke, 1), in_edges[label] / area))
+        parts.append(Part([label], box, area, float(strengths[label]), stroke_width(inside), in_edges[label] / area))
     return parts, again
+
+
+def stroke_width(inked: np.ndarray) -> float:
+    """Return the mean width in pixels, at least 1, of the strokes of which ink consists, uint8 (h, w), 0 or 1."""
+    distance = cv2.distanceTransform(np.pad(inked, 1), cv2.DIST_L2, 3)
+    return max(4 * float(distance[distance > 0].mean()) - 1, 1.0)
 
 
 def as_strong_as_most(parts: list[Part]) -> list[Part]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mnist_fc.drawing.parts import stroke_width
+
 SHRINK = 2
 """Patches are looked for in a picture this many times smaller."""
 LEVELS = range(190, 30, -30)
@@ -150,15 +152,17 @@ def _patch(gray: np.ndarray, area: np.ndarray, window: Window) -> _Patch | None:
     whole = cv2.drawContours(np.zeros_like(area), [outline], -1, 1, cv2.FILLED)
     inner = _grown(whole, -BLUR)
     values = gray[inner > 0]
-    if not values.size or not _has_edge(gray, outline):
+    if not values.size:
         return None
     split, _ = cv2.threshold(values, 0, 255, cv2.THRESH_OTSU)
     light, dark = inner & (gray > split), inner & (gray <= split)
     if not MAX_LIGHT * inner.sum() > light.sum() > 0:
         return None
     low, high = float(np.median(gray[dark > 0])), float(np.median(gray[light > 0]))
+    if high - low < MIN_STEP or not _has_edge(gray, outline):
+        return None
     around = gray[(_grown(whole, REACH) & ~_grown(whole, REACH - BLUR)) > 0]
-    if high - low < MIN_STEP or (around > low + MIN_EDGE).sum() < max(1, MIN_SURROUNDED * len(around)):
+    if (around > low + MIN_EDGE).sum() < max(1, MIN_SURROUNDED * len(around)):
         return None
     side = min(int(whole.any(axis).sum()) for axis in (0, 1))
     return _Patch(window, whole, dark, _has_digit(light, inner & ~_grown(inner, -1), side))
@@ -183,12 +187,10 @@ def _has_digit(light: np.ndarray, border: np.ndarray, side: int) -> bool:
         if height < MIN_HEIGHT * side or width > MAX_WIDTH * height:
             continue
         part = (labels[top : top + height, left : left + width] == label).astype(np.uint8)
-        distance = cv2.distanceTransform(np.pad(part, 1), cv2.DIST_L2, 3)
-        stroke = 4 * float(distance[distance > 0].mean()) - 1
         outlines, _ = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         has_loop = 1 <= len(outlines) - 1 <= MAX_LOOPS
         hull = cv2.convexHull(cv2.findNonZero(part))
-        if stroke < MAX_STROKE * height and (has_loop or area < MAX_FULL * cv2.contourArea(hull)):
+        if stroke_width(part) < MAX_STROKE * height and (has_loop or area < MAX_FULL * cv2.contourArea(hull)):
             return True
     return False
 
