@@ -110,7 +110,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
     contrast = remove_ruling(ink.contrast, noise_threshold(ink.contrast, is_ruled=True), ink.edges)
     threshold = noise_threshold(contrast, is_ruled=False)
     parts, labels = connected(contrast, threshold, ink.edges)
-    unframed = without_frames(contrast, threshold, parts, labels)
+    unframed = without_frames(contrast, parts, labels)
     if unframed is not None:
         contrast = unframed
         parts, labels = connected(contrast, threshold, ink.edges)
