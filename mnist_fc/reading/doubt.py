@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 from mnist_fc.drawing.parts import Box
@@ -18,6 +19,8 @@ WORD_GAP, MIN_SPACE = 0.35, 0.43
 second. Measured on eleven pages and lists of print and handwriting: letters up to 0.27, words from 0.43."""
 MIN_TALL = 0.7
 """Digits are at least this share as tall as the tallest letter or digit of their line. Most small letters are not."""
+HUGE = 3
+"""What is more than three times as tall as most marks of its line is no letter."""
 MAX_LETTER_WIDTH = 1.3
 """As a share of the height: what is wider is a word written in one stroke, or a line."""
 MIN_LOG_ODDS_IN_TEXT = 5.0
@@ -32,6 +35,9 @@ MAX_BEND = 2.2
 """How bent a line is at most; see `Mark.bend`. A 1 with a flag is more."""
 MIN_PEN = 0.6
 """A straight 1 is at least this share as thick as the other digits of a picture: a frame may be drawn with a thinner pen."""
+LIKE_OTHERS = 0.55
+"""A ring that stands alone is a 0 if its height and its strokes' width are at least this share of those of most other digits, and
+at most as many times as large."""
 MAX_GAP = 0.7
 """As a share of the height: digits of one number are closer to each other."""
 MIN_SHARE_IN_WORD = 0.65
@@ -54,11 +60,25 @@ MANY_TICKS = 3
 """Three or more bars that are too short, long or thin for a 1 are the ticks of a scale or the rests of a table; then so is every
 bar that stands alone."""
 
+MIN_SUSPECT_LOG_ODDS = 6.0
+"""The least log odds of a digit where a table or an edge may be: those that such things leave have less."""
 MIN_LONE_LOG_ODDS, MIN_LONE_BAR_LOG_ODDS = 1.0, 4.0
 """The least log odds of the only digit in a picture, and of one that is a straight bar. Of what lines and tables leave in
 pictures without digits a third has less than the first, of digits alone in a photograph 1%."""
 SMALL, MIN_SMALL_LOG_ODDS = 0.012, 2.0
 """A mark lower than this share of the picture's longer side may be a piece of a grid or grain, so its digit must be surer."""
+
+
+def is_writing(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequence[float]) -> list[bool]:
+    """Return which marks no table or edge has left. A suspect one surely is a digit, or may be and stands beside such a one."""
+    result = [not mark.is_suspect or odds >= MIN_SUSPECT_LOG_ODDS for mark, odds in zip(marks, log_odds, strict=True)]
+    sure = [is_kept and digit is not None for is_kept, digit in zip(result, digits, strict=True)]
+    for left, right in pairwise(range(len(marks))):
+        one, other = marks[left], marks[right]
+        if one.line == other.line and is_near(one.box, other.box) and None not in (digits[left], digits[right]):
+            result[left] |= sure[right]
+            result[right] |= sure[left]
+    return result
 
 
 def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequence[float], longest_side: int) -> list[bool]:
@@ -67,13 +87,19 @@ def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequ
     `log_odds` are those of being a digit at all.
     """
     is_text = _text(marks, digits, log_odds)
-    others = [digit for digit, is_letter in zip(digits, is_text, strict=True) if not is_letter]
-    if sum(digit is not None for digit in others) < MIN_SHARE * len(others):
+    others = [(mark, digit) for mark, digit, is_letter in zip(marks, digits, is_text, strict=True) if not is_letter]
+    if _few_are_digits([digit for _, digit in others]):
         return [True] * len(marks)
+    # Of what is suspect, only what surely is a digit came so far.
+    are_few_sure = _few_are_digits([digit for mark, digit in others if not mark.is_suspect])
     if not any(is_text):
         is_text = _in_words(marks, digits)
     kept = [None if is_letter else digit for digit, is_letter in zip(digits, is_text, strict=True)]
-    doubts = zip(is_text, _misplaced(marks, kept), _doubtful_bars(marks, kept, longest_side), strict=True)
+    in_noise = [
+        odds < MIN_SUSPECT_LOG_ODDS if mark.is_suspect else are_few_sure for mark, odds in zip(marks, log_odds, strict=True)
+    ]
+    rings, bars = _doubtful_rings(marks, kept), _doubtful_bars(marks, kept, longest_side)
+    doubts = zip(in_noise, is_text, _misplaced(marks, kept), rings, bars, strict=True)
     result = [any(each) for each in doubts]
     straight = [place for place, mark in enumerate(marks) if mark.is_straight]
     sure = [place for place in straight if digits[place] is not None and not result[place]]
@@ -81,6 +107,10 @@ def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequ
         for place in straight:
             result[place] = True
     return result
+
+
+def _few_are_digits(digits: Sequence[int | None]) -> bool:
+    return sum(digit is not None for digit in digits) < MIN_SHARE * len(digits)
 
 
 def is_too_unsure(mark: Mark, log_odds: float, longest_side: int, *, is_alone: bool) -> bool:
@@ -95,15 +125,18 @@ def _text(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequenc
 
     A bar may be a 1, but also an l or I, a slash or an exclamation mark.
     """
-    is_letter = [digit is None and odds < SURELY_NO_DIGIT for digit, odds in zip(digits, log_odds, strict=True)]
+    is_huge = _huge(marks)
+    is_letter = [
+        digit is None and odds < SURELY_NO_DIGIT and not huge for digit, odds, huge in zip(digits, log_odds, is_huge, strict=True)
+    ]
     words = _words(marks, WORD_GAP)
     num_letters = sum(is_letter[place] for word in words if len(word) > 1 for place in word)
     result = [False] * len(marks)
     if num_letters < max(MIN_LETTERS, MIN_LETTER_SHARE * len(marks)):
         return result
     tallest: dict[int, int] = {}
-    for mark in marks:
-        if mark.box.width > MAX_LETTER_WIDTH * mark.box.height:
+    for mark, huge in zip(marks, is_huge, strict=True):
+        if huge or mark.box.width > MAX_LETTER_WIDTH * mark.box.height:
             continue
         tallest[mark.line] = max(tallest.get(mark.line, 0), mark.box.height)
     for word in words:
@@ -122,6 +155,14 @@ def _text(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequenc
         if not more and all(result[each] and _is_beside(marks[place], marks[each]) for each in neighbours):
             result[place] = True
     return result
+
+
+def _huge(marks: Sequence[Mark]) -> list[bool]:
+    """Return which marks are far taller than their line: a shadow's edge, or an object beside it."""
+    heights: dict[int, list[int]] = {}
+    for mark in marks:
+        heights.setdefault(mark.line, []).append(mark.box.height)
+    return [mark.box.height > HUGE * median(heights[mark.line]) for mark in marks]
 
 
 def _in_words(marks: Sequence[Mark], digits: Sequence[int | None]) -> list[bool]:
@@ -189,6 +230,21 @@ def _is_slash(mark: Mark, beside: Sequence[Mark]) -> bool:
 def _is_bar(mark: Mark) -> bool:
     """Return whether a mark is a straight line without a flag or a foot."""
     return mark.is_straight and mark.bend < MAX_BEND
+
+
+def _doubtful_rings(marks: Sequence[Mark], digits: Sequence[int | None]) -> list[bool]:
+    """Return which marks are likelier the ring of an object than the 0 as which they are read.
+
+    They stand alone, and are drawn larger, smaller, thicker or thinner than the other digits.
+    """
+    others = [mark for mark, digit in zip(marks, digits, strict=True) if digit]
+    result = [False] * len(marks)
+    if others:
+        height, pen = median(mark.box.height for mark in others), median(map(_pen, others))
+        for place in (word[0] for word in _words(marks, MAX_GAP) if len(word) == 1 and digits[word[0]] == 0):
+            ratios = marks[place].box.height / height, _pen(marks[place]) / pen
+            result[place] = min(ratios) < LIKE_OTHERS or max(ratios) > 1 / LIKE_OTHERS
+    return result
 
 
 def _doubtful_bars(marks: Sequence[Mark], digits: Sequence[int | None], longest_side: int) -> list[bool]:

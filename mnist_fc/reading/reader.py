@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,7 @@ from mnist_fc.network.checkpoint import load as load_checkpoint
 from mnist_fc.network.mlp import MLP, with_weights
 from mnist_fc.percentages import in_percent
 from mnist_fc.reading import touching
-from mnist_fc.reading.doubt import doubtful, is_too_unsure
+from mnist_fc.reading.doubt import doubtful, is_too_unsure, is_writing
 from mnist_fc.reading.exceptions import Exceptions
 from mnist_fc.reading.rejection import MIN_LOG_ODDS, log_odds
 from mnist_fc.reading.rejection import networks as rejection_networks
@@ -35,9 +36,6 @@ MIN_INK_SIZE = 0.06
 
 MAX_DIGITS = 12
 """The longest number on the canvas; there is no room for the pictures and answers of more."""
-
-MIN_SUSPECT_LOG_ODDS = 6.0
-"""The least log odds of a digit where a table or an edge may be: those that such things leave have less."""
 
 MAX_DRAWING_SIDE, MIN_DRAWING_LOG_ODDS = 600, 4.0
 """The least log odds of a picture as a drawing if its parts were read as digits, too, or if its longest side has more pixels.
@@ -158,7 +156,10 @@ class Reader:
         if max(rgba.shape[:2]) <= TINY_SIDE and (whole := self.read(rgba)).digit is not None and whole.image is not None:
             return [FoundDigit(Box(0, 0, rgba.shape[1], rgba.shape[0]), 0, False, False, whole.image, whole)]
         read = [each for mark in find_marks(rgba) for each in self._read_mark(mark)]
-        read = [(mark, reading) for mark, reading in read if not (mark.is_suspect and reading.log_odds < MIN_SUSPECT_LOG_ODDS)]
+        writing = is_writing(
+            [mark for mark, _ in read], [reading.digit for _, reading in read], [reading.log_odds for _, reading in read]
+        )
+        read = list(compress(read, writing))
         marks, readings = [mark for mark, _ in read], [reading for _, reading in read]
         longest_side = max(rgba.shape[:2])
         odds = [reading.log_odds for reading in readings]

@@ -7,7 +7,7 @@ import numpy as np
 
 from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.photographs import Mark
-from mnist_fc.reading.doubt import doubtful, is_too_unsure
+from mnist_fc.reading.doubt import doubtful, is_too_unsure, is_writing
 
 SIDE = 1000
 """Pixels of the longer side of the picture."""
@@ -180,3 +180,43 @@ def test_leaning_bar_that_reaches_beyond_both_digits_is_a_slash() -> None:
     assert doubts([day, slash, month], [8, 1, 4], SIDE) == [False, True, False]
     assert doubts([day, slash], [8, 1], SIDE) == [False, False]
     assert [doubts([day, one, month], [8, 1, 4], SIDE) for one in (upright, short)] == [[False] * 3] * 2
+
+
+def in_a_row(count: int, *, is_suspect: bool = False) -> list[Mark]:
+    return [replace(mark(120, 200, left=140 * place), is_suspect=is_suspect) for place in range(count)]
+
+
+def test_suspect_mark_is_writing_only_if_surely_a_digit() -> None:
+    marks = [replace(mark(120, 200, left=600 * place), is_suspect=True) for place in range(3)]
+    assert is_writing(marks, [7, 7, None], [7.0, 5.0, -3.0]) == [True, False, False]
+
+
+def test_suspect_mark_that_may_be_a_digit_stays_beside_a_sure_one() -> None:
+    """A number must not lose a digit without a word."""
+    marks = in_a_row(4, is_suspect=True)
+    assert is_writing(marks, [1, 4, 3, None], [8.0, 2.0, 8.0, -1.0]) == [True, True, True, False]
+    assert doubtful(marks[:3], [1, 4, 3], [8.0, 2.0, 8.0], SIDE) == [False, True, False]
+
+
+def test_objects_are_doubtful_although_something_suspect_reads_as_digits() -> None:
+    suspect = [replace(each, is_suspect=True) for each in in_a_row(3)]
+    objects = [mark(120, 200, left=600 * place + 1000) for place in range(3)]
+    assert doubts([*suspect, *objects], [7, 4, 2, 0, None, None], SIDE) == [False] * 3 + [True] * 3
+
+
+def test_shadow_far_taller_than_its_line_is_no_letter() -> None:
+    words, digits = text("xEx", "XAX", "HAH", "2704")
+    shadow = mark(900, 1000, left=words[-1].box.right + 10)
+    assert doubts([*words, shadow], [*digits, None], SIDE)[9:13] == [False] * 4
+
+
+def test_ring_apart_from_the_digits_and_unlike_them_is_no_zero() -> None:
+    number = in_a_row(3)
+    small, thick = mark(50, 80, left=2000), mark(120, 200, left=2000, thickness=0.22)
+    assert [doubts([*number, ring], [2, 7, 4, 0], SIDE)[3] for ring in (small, thick)] == [True, True]
+
+
+def test_zero_like_the_other_digits_or_beside_them_is_one() -> None:
+    number = in_a_row(3)
+    apart, beside = mark(130, 190, left=2000), mark(50, 80, left=430)
+    assert [doubts([*number, ring], [2, 7, 4, 0], SIDE)[3] for ring in (apart, beside)] == [False, False]
