@@ -123,11 +123,15 @@ def _loaded(picture: str) -> np.ndarray:
 
 
 def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]:
-    """Return a picture's readings for JSON. A number of several digits has its readings in `digits`, and no digit of its own."""
+    """Return a picture's readings for JSON. A number of several digits has its readings in `digits`, and no digit of its own.
+
+    It has a problem of its own if no digit was read at all.
+    """
     each = [reading_fields(reading) for reading in readings]
     if len(each) == 1:
         return {"picture": picture, **each[0], "number": number(readings)}
-    whole = reading_fields(EMPTY_READING) | {"problem": None}  # each digit has its own
+    is_read = any(reading.digit is not None for reading in readings)
+    whole = reading_fields(EMPTY_READING) | {"problem": None if is_read else readings[0].problem}
     return {"picture": picture, **whole, "number": number(readings), "digits": each}
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,16 +32,35 @@ def test_predict_boxes_each_digit_and_draws_the_boxes(tmp_path: Path, capsys: py
         assert (np.abs(changed - [(top + bottom) / 2, left]) < 0.02).all(1).any()
 
 
-def test_box_of_an_unsure_mark_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path, star = tmp_path / "star.png", np.full_like(sheet("1"), 255)
+def star() -> np.ndarray:
+    """Return a picture of a mark that is no digit, as large as that of a digit."""
+    rgba = np.full_like(sheet("1"), 255)
     for angle in np.linspace(0, np.pi, 6)[:-1]:
         across, down = round(28 * np.cos(angle)), round(28 * np.sin(angle))
-        cv2.line(star, (60 - across, 75 - down), (60 + across, 75 + down), (20, 20, 20, 255), 5)
-    rgba = np.hstack([sheet("27"), star, sheet("5")])
+        cv2.line(rgba, (60 - across, 75 - down), (60 + across, 75 + down), (20, 20, 20, 255), 5)
+    return rgba
+
+
+def predicted(rgba: np.ndarray, path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return what `predict --json` says of a picture."""
     Image.fromarray(rgba).save(path)
     assert main(["predict", str(path), "--json"]) == 0
-    boxes = json.loads(capsys.readouterr().out)["boxes"]
-    assert [(box["digit"], box["problem"]) for box in boxes] == [(2, None), (7, None), (None, "no digit"), (5, None)]
+    return json.loads(capsys.readouterr().out)
+
+
+def test_box_of_an_unsure_mark_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = predicted(np.hstack([sheet("27"), star(), sheet("5")]), tmp_path / "star.png", capsys)
+    expected = [(2, None), (7, None), (None, "no digit"), (5, None)]
+    assert [(box["digit"], box["problem"]) for box in said["boxes"]] == expected
+    assert said["problem"] is None
+
+
+def test_picture_of_several_marks_without_a_digit_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rgba = np.hstack([star(), star(), star()])
+    rgba[..., :3] = rgba[..., :3] * np.linspace(1, 0.5, rgba.shape[1])[:, None]  # a photograph's light
+    said = predicted(rgba, tmp_path / "stars.png", capsys)
+    assert len(said["digits"]) >= 3
+    assert (said["digit"], set(said["number"]), said["problem"]) == (None, {"?"}, "no digit")
 
 
 def test_numbers_of_a_line_and_lines_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
