@@ -14,7 +14,7 @@ SURELY_NO_DIGIT = -2.0
 """Log odds. What has less is not merely an unclear digit."""
 MIN_LETTERS, MIN_LETTER_SHARE = 3, 0.1
 """A picture has text if at least 3 marks, and 10% of all, stand in words and are surely no digits."""
-WORD_GAP, MIN_SPACE = 0.35, 0.43
+WORD_GAP, WORD_SPACE = 0.35, 0.43
 """As shares of the height: the letters of a word are closer to each other than the first, and words at least as far apart as the
 second. Measured on eleven pages and lists of print and handwriting: letters up to 0.27, words from 0.43."""
 MIN_TALL = 0.7
@@ -188,7 +188,7 @@ def is_near(left: Box, right: Box, max_gap: float = MAX_GAP) -> bool:
 def _is_beside(one: Mark, other: Mark) -> bool:
     """Return whether two marks of a line are closer than two words."""
     left, right = sorted((one.box, other.box))
-    return one.line == other.line and is_near(left, right, MIN_SPACE)
+    return one.line == other.line and is_near(left, right, WORD_SPACE)
 
 
 def _words(marks: Sequence[Mark], max_gap: float) -> list[list[int]]:
