@@ -23,7 +23,7 @@ from mnist_fc.drawing.pictures import has_even_light
 from mnist_fc.files import named_path, printable
 from mnist_fc.network.checkpoint import CHECKPOINT_NAME
 from mnist_fc.reading.exceptions import Exceptions
-from mnist_fc.reading.reader import EMPTY_READING, FoundDigit, Reader, Reading, number, percent, unsure
+from mnist_fc.reading.reader import EMPTY_READING, FoundDigit, Reader, Reading, number, percent, summary, unsure
 from mnist_fc.runs.lessons import read_lesson
 
 
@@ -140,7 +140,7 @@ def _in_words(rgba: np.ndarray, readings: Sequence[Reading], lines: Sequence[str
     if all(reading.digit is None for reading in readings):
         return _without_digits(rgba, readings)
     if len(readings) > 1:
-        return ", ".join(lines)
+        return summary(lines)
     (reading,) = readings
     assert reading.digit is not None
     assert reading.runner_up is not None

@@ -274,6 +274,11 @@ def numbers(found: Sequence[FoundDigit], readings: Sequence[Reading]) -> list[st
     return [_in_line(line) for line in lines.values()]
 
 
+def summary(lines: Sequence[str]) -> str:
+    """Return what a picture's lines say as one text, without the lines in which nothing is read as a digit."""
+    return ", ".join(line for line in lines if any(map(str.isdigit, line)))
+
+
 def _in_line(line: Sequence[tuple[FoundDigit, Reading]]) -> str:
     said, before = "", ""
     for (each, reading), has_space in zip(line, spaces([each.box for each, _ in line]), strict=True):

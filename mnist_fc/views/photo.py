@@ -11,7 +11,7 @@ from streamlit.typing import UploadedFile
 
 from mnist_fc.drawing.errors import DrawingError
 from mnist_fc.drawing.picture_files import MAX_BYTES, load_picture
-from mnist_fc.reading.reader import FoundDigit, Reader, Reading, number, numbers, percent
+from mnist_fc.reading.reader import FoundDigit, Reader, Reading, number, numbers, percent, summary
 from mnist_fc.views import drawing
 from mnist_fc.views.components.component import Component, browser_value
 from mnist_fc.views.covers import PictureDigit
@@ -171,7 +171,7 @@ def _words(photo: Photo, readings: list[Reading]) -> str:
     num_digits = sum(reading.digit is not None for reading in readings)
     if not num_digits:
         return f"**{name}**: nothing that is surely a digit. Click a box to see why."
-    lines = ", ".join(numbers(photo.digits, readings))
+    lines = summary(numbers(photo.digits, readings))
     count = "1 digit" if num_digits == 1 else f"{num_digits} digits"
     if num_digits < len(readings):
         count += f", {len(readings) - num_digits} unsure"

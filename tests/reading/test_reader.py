@@ -16,7 +16,17 @@ from mnist_fc.network import checkpoint
 from mnist_fc.network.checkpoint import CheckpointError
 from mnist_fc.network.mlp import MLP
 from mnist_fc.reading.evaluation import calibration_error
-from mnist_fc.reading.reader import CLOSE_PROBABILITY, EMPTY_READING, MAX_DIGITS, Reader, Reading, number, numbers, percent
+from mnist_fc.reading.reader import (
+    CLOSE_PROBABILITY,
+    EMPTY_READING,
+    MAX_DIGITS,
+    Reader,
+    Reading,
+    number,
+    numbers,
+    percent,
+    summary,
+)
 from mnist_fc.training.evaluation import evaluate
 from mnist_fc.training.train_state import TrainState
 from tests.support.sheets import sheet
@@ -239,3 +249,7 @@ def test_overflow_takes_precedence_over_a_dot() -> None:
     dot = render([Stroke(((140, 140), (141, 140)), 6)])
     assert Reader(overflowing()).read(dot).problem == "overflow"
     assert Reader.load().read(dot).problem == "no digit"
+
+
+def test_lines_without_a_digit_are_left_out_of_the_summary() -> None:
+    assert summary(["?? ???", "2.40 1?", "?.?", "07"]) == "2.40 1?, 07"
