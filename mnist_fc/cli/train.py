@@ -35,7 +35,7 @@ from mnist_fc.config import (
     TrainConfig,
     to_number,
 )
-from mnist_fc.data import fonts, my_digits, non_digits, pen_digits
+from mnist_fc.data import displays, fonts, my_digits, non_digits, pen_digits
 from mnist_fc.data.lesson import Lesson
 from mnist_fc.data.mnist import Mnist
 from mnist_fc.files import named_path
@@ -91,7 +91,7 @@ def add_parser(commands: Subparsers) -> None:
         "--fonts",
         type=named_path,
         metavar="DIR",
-        help="also train on printed digits, in the typefaces of this folder of fonts (.ttf, .otf)",
+        help="also train on printed digits, in the typefaces of this folder of fonts (.ttf, .otf), and on those of displays",
     )
     parser.add_argument(
         "--outliers",
@@ -196,8 +196,8 @@ def _with_added(
         images = pen_digits.add_to(images, digits, config.seed)
     typefaces = fonts.load(parsed.fonts) if parsed.fonts else []
     if typefaces:
-        announce(f"{len(typefaces) * fonts.DIGITS_PER_FONT:,} printed digits")
-        images = fonts.add_to(images, typefaces, config.seed)
+        announce(f"{len(typefaces) * fonts.DIGITS_PER_FONT:,} printed digits and {displays.NUM_DIGITS:,} of displays")
+        images = displays.add_to(fonts.add_to(images, typefaces, config.seed), config.seed)
     if num_outliers is not None:
         announce(f"{num_outliers:,} pictures of each kind that is not a digit")
         images = non_digits.add_to(images, num_outliers, config)

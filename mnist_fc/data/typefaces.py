@@ -1,4 +1,4 @@
-"""The outlines of printed and of seven-segment digits, for photographs.py."""
+"""The outlines of printed and of seven-segment digits."""
 
 from functools import lru_cache
 

@@ -290,9 +290,9 @@ def test_train_adds_printed_digits_and_letters(small_npz: Path, tmp_path: Path, 
     options = ["--data", str(small_npz), "--epochs", "1", "--hidden-sizes", "8", "--runs-dir", str(tmp_path / "runs")]
     options += ["--validation", "0", "--fonts", str(save_typeface(tmp_path)), "--json"]
     (*_, result), said = run(["train", *options], capsys)
-    assert "adding 120 printed digits" in said
+    assert "adding 120 printed digits and 1,000 of displays" in said
     outcome = json.loads(result)
-    assert round(outcome["images_per_second"] * outcome["seconds_per_epoch"]) == 2000 + 10 * 12
+    assert round(outcome["images_per_second"] * outcome["seconds_per_epoch"]) == 2000 + 10 * 12 + 1000
     (*_, result), said = run(["train", *options, "--outliers", "5"], capsys)
     assert "adding 25 printed letters" in said
     assert checkpoint.load(json.loads(result)["checkpoint"], 11).layers[-1].out_features == 11
