@@ -130,9 +130,16 @@ def _reading_fields(picture: str, readings: Sequence[Reading]) -> dict[str, Any]
     each = [reading_fields(reading) for reading in readings]
     if len(each) == 1:
         return {"picture": picture, **each[0], "number": number(readings)}
-    is_read = any(reading.digit is not None for reading in readings)
-    whole = reading_fields(EMPTY_READING) | {"problem": None if is_read else readings[0].problem}
+    whole = reading_fields(EMPTY_READING) | {"problem": _problem(readings)}
     return {"picture": picture, **whole, "number": number(readings), "digits": each}
+
+
+def _problem(readings: Sequence[Reading]) -> str | None:
+    """Return why no digit was read in a picture, None if one was."""
+    if any(reading.digit is not None for reading in readings):
+        return None
+    problems = [reading.problem for reading in readings]
+    return "overflow" if "overflow" in problems else problems[0]
 
 
 def _in_words(rgba: np.ndarray, readings: Sequence[Reading], lines: Sequence[str]) -> str:
@@ -150,7 +157,7 @@ def _in_words(rgba: np.ndarray, readings: Sequence[Reading], lines: Sequence[str
 
 def _without_digits(rgba: np.ndarray, readings: Sequence[Reading]) -> str:
     """Return why no digit was read in a picture, uint8 (H, W, 4), and what to do about it, as far as that is known."""
-    if any(reading.problem == "overflow" for reading in readings):
+    if _problem(readings) == "overflow":
         return "not read, because the network's values overflowed"
     is_empty = all(reading.problem == "empty" for reading in readings)
     found = "nothing to read" if is_empty else "not a digit" if len(readings) == 1 else "no digits found"

@@ -121,6 +121,8 @@ class Part:
     """The share of it that lies where the paper itself changes."""
     is_suspect: bool = False
     """Whether it may belong to a table or an edge rather than to the writing."""
+    is_framed: bool = False
+    """Whether it touched a line of a frame that was erased."""
     after_point: bool = False
     after_sign: bool = False
     line: int = 0
@@ -135,6 +137,7 @@ class Part:
             (self.width * self.area + other.width * other.area) / area,
             (self.in_edges * self.area + other.in_edges * other.area) / area,
             self.is_suspect and other.is_suspect,
+            self.is_framed or other.is_framed,
         )
 
 
@@ -180,16 +183,16 @@ def as_strong_as_most(parts: list[Part]) -> list[Part]:
         return []
     strengths, areas = (np.array([getattr(part, name) for part in on_paper]) for name in ("strength", "area"))
     typical = weighted_quantile(strengths, areas * strengths, TYPICAL)
-    kept = []
+    kept: list[Part] = []
+    stripes: list[Part] = []
     for part in parts:
         long, short = max(part.box.width, part.box.height), min(part.box.width, part.box.height)
         # Ink across the edge of a shadow is as strong as elsewhere, and no stripe.
         is_at_edge = part.in_edges > MAX_IN_EDGES
-        if part.strength > (MIN_RELATIVE_IN_EDGES if is_at_edge else MIN_RELATIVE) * typical and not (
-            is_at_edge and long > MAX_STRIPE * short
-        ):
-            kept.append(part)
-    return kept
+        if part.strength > (MIN_RELATIVE_IN_EDGES if is_at_edge else MIN_RELATIVE) * typical:
+            (stripes if is_at_edge and long > MAX_STRIPE * short else kept).append(part)
+    # The segment of a display's digit may be as long and narrow.
+    return kept + [stripe for stripe in stripes if any(_all_but_touch(stripe, part) for part in kept)]
 
 
 def without_borders(parts: list[Part], labels: np.ndarray) -> list[Part]:

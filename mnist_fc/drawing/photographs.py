@@ -96,6 +96,8 @@ class Mark:
     """The distance of the closest parallels between which it lies, as a multiple of the width of its strokes."""
     is_suspect: bool
     """Whether it may belong to a table or an edge rather than to the writing."""
+    is_framed: bool
+    """Whether it touched lines of a frame that were erased. A stroke along a line may be lost with it."""
     thickness: float
     """The mean width of its strokes as a share of the diagonal of its box."""
 
@@ -107,15 +109,15 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
     """
     check_rgba(rgba)
     ink = find_ink(rgba)
-    contrast = remove_ruling(ink.contrast, noise_threshold(ink.contrast, is_ruled=True), ink.edges)
+    threshold = noise_threshold(ink.contrast, is_ruled=True)
+    contrast, erased = without_frames(ink.contrast, *connected(ink.contrast, threshold, ink.edges))
+    contrast = remove_ruling(contrast, threshold, ink.edges)
     threshold = noise_threshold(contrast, is_ruled=False)
     parts, labels = connected(contrast, threshold, ink.edges)
-    unframed = without_frames(contrast, parts, labels)
-    if unframed is not None:
-        contrast = unframed
-        parts, labels = connected(contrast, threshold, ink.edges)
     parts = [part for part in parts if is_clear(part, threshold)]
+    framed = set(labels[cv2.dilate(erased.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0].tolist())
     for part in parts:
+        part.is_framed = part.labels[0] in framed
         part.is_suspect = part.strength < MIN_SURE or not is_on_paper(part, labels, ink.luma)
     parts = without_borders(as_strong_as_most(digit_like(parts)), labels)
     suspect_elsewhere(parts, ink.paper, labels.shape)
@@ -132,6 +134,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
             _is_bar(mark),
             _breadth(mark, labels) / mark.width,
             mark.is_suspect,
+            mark.is_framed,
             mark.width / math.hypot(mark.box.width, mark.box.height),
         )
         for mark in marks
@@ -277,8 +280,11 @@ def _breadth(mark: Part, labels: np.ndarray) -> float:
 
 
 def _may_be_point(group: Part, typical: float) -> bool:
-    """Return whether this is as small as a point or a comma, of which the highest might be small digits."""
-    return group.box.width < POINT * typical and group.box.height < COMMA * typical
+    """Return whether this is as small as a point or a comma, of which the highest might be small digits.
+
+    What touched the line of a frame is a remnant of it.
+    """
+    return group.box.width < POINT * typical and group.box.height < COMMA * typical and not group.is_framed
 
 
 def _mark_points(digits: list[Part], points: list[Part], typical: float) -> list[Part]:

@@ -1,10 +1,10 @@
 """The rule that decides whether an image is a digit; it is the same for every network.
 
 A network knows ten answers and gives one of them to anything. Its confidence says little about that, since it has never seen
-anything but digits. So two separate networks tell digits from everything else: their first ten classes are MNIST's digits, those of
-the pen strokes, of print and of displays, and the eleventh is letters and what data/non_digits.py generates. The second also knows
-letters of handwriting, but alone it would let more scribbles pass; the mean of both lets fewer pass than either. The same engine
-trained them, once, and they ship with the program.
+anything but digits. So two separate networks tell digits from everything else: their first ten classes are MNIST's digits, those
+of the pen strokes, of print and of displays, and the eleventh is letters and what data/non_digits.py generates. The second also
+knows letters of handwriting, but alone it would let more scribbles pass; the mean of both lets fewer pass than either. The same
+engine trained them, once, and they ship with the program.
 """
 
 from functools import cache

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.photographs import Mark
@@ -17,7 +18,7 @@ def mark(
     width: int, height: int, *, left: int = 0, top: int = 0, is_straight: bool = False, bend: float = 1.0, thickness: float = 0.1
 ) -> Mark:
     box = Box(left, top, left + width, top + height)
-    return Mark(box, 0, False, False, np.zeros((height, width, 4), np.uint8), is_straight, bend, False, thickness)
+    return Mark(box, 0, False, False, np.zeros((height, width, 4), np.uint8), is_straight, bend, False, False, thickness)
 
 
 BAR = mark(20, 200, is_straight=True)
@@ -191,7 +192,7 @@ def test_suspect_mark_is_writing_only_if_surely_a_digit() -> None:
     assert is_writing(marks, [7, 7, None], [7.0, 5.0, -3.0]) == [True, False, False]
 
 
-def test_suspect_mark_that_may_be_a_digit_stays_beside_a_sure_one() -> None:
+def test_suspect_digit_beside_another_digit_is_kept_as_unsure() -> None:
     """A number must not lose a digit without a word."""
     marks = in_a_row(4, is_suspect=True)
     assert is_writing(marks, [1, 4, 3, None], [8.0, 2.0, 8.0, -1.0]) == [True, True, True, False]
@@ -210,13 +211,30 @@ def test_shadow_far_taller_than_its_line_is_no_letter() -> None:
     assert doubts([*words, shadow], [*digits, None], SIDE)[9:13] == [False] * 4
 
 
-def test_ring_apart_from_the_digits_and_unlike_them_is_no_zero() -> None:
-    number = in_a_row(3)
-    small, thick = mark(50, 80, left=2000), mark(120, 200, left=2000, thickness=0.22)
-    assert [doubts([*number, ring], [2, 7, 4, 0], SIDE)[3] for ring in (small, thick)] == [True, True]
+@pytest.mark.parametrize(
+    ("height", "thickness"),
+    [(80, 0.25), (400, 0.05), (200, 0.22), (200, 0.04)],
+    ids=["lower", "taller", "thicker", "thinner"],
+)
+def test_ring_apart_from_the_digits_and_unlike_them_is_no_zero(height: int, thickness: float) -> None:
+    ring = mark(height * 3 // 5, height, left=2000, thickness=thickness)
+    assert doubts([*in_a_row(3), ring], [2, 7, 4, 0], SIDE) == [False, False, False, True]
 
 
-def test_zero_like_the_other_digits_or_beside_them_is_one() -> None:
-    number = in_a_row(3)
-    apart, beside = mark(130, 190, left=2000), mark(50, 80, left=430)
-    assert [doubts([*number, ring], [2, 7, 4, 0], SIDE)[3] for ring in (apart, beside)] == [False, False]
+def test_zero_like_the_other_digits_is_kept() -> None:
+    assert doubts([*in_a_row(3), mark(130, 190, left=2000)], [2, 7, 4, 0], SIDE) == [False] * 4
+
+
+def test_small_zero_beside_digits_is_kept() -> None:
+    assert doubts([*in_a_row(3), mark(50, 80, left=430)], [2, 7, 4, 0], SIDE) == [False] * 4
+
+
+def test_zeros_are_not_compared_with_a_single_digit() -> None:
+    zeros = [mark(100, 160, left=600 * place) for place in range(1, 4)]
+    assert doubts([mark(120, 300), *zeros], [7, 0, 0, 0], SIDE) == [False] * 4
+
+
+def test_digit_from_a_frame_must_be_surer_than_others() -> None:
+    framed = replace(DIGIT, is_framed=True)
+    unsure = [(each, odds) for each in (framed, DIGIT) for odds in (2.0, 5.0) if is_too_unsure(each, odds, SIDE, is_alone=False)]
+    assert unsure == [(framed, 2.0)]
