@@ -79,7 +79,7 @@ def is_writing(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Se
 
     The other suspect marks are what tables and edges leave.
     """
-    result = [not mark.is_suspect or odds >= MIN_SUSPECT_LOG_ODDS for mark, odds in zip(marks, log_odds, strict=True)]
+    result = [not _is_unsure_suspect(mark, odds) for mark, odds in zip(marks, log_odds, strict=True)]
     is_digit = [is_kept and digit is not None for is_kept, digit in zip(result, digits, strict=True)]
     for left, right in pairwise(range(len(marks))):
         one, other = marks[left], marks[right]
@@ -95,7 +95,7 @@ def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequ
     `log_odds` are those of being a digit at all.
     """
     is_text = _text(marks, digits, log_odds)
-    is_unsure = [mark.is_suspect and odds < MIN_SUSPECT_LOG_ODDS for mark, odds in zip(marks, log_odds, strict=True)]
+    is_unsure = [_is_unsure_suspect(mark, odds) for mark, odds in zip(marks, log_odds, strict=True)]
     others = [place for place in range(len(marks)) if not (is_text[place] or is_unsure[place])]
     if _few_are_digits([digits[place] for place in others]):
         return [True] * len(marks)
@@ -116,8 +116,12 @@ def doubtful(marks: Sequence[Mark], digits: Sequence[int | None], log_odds: Sequ
     return result
 
 
-def _few_are_digits(digits: Sequence[int | None]) -> bool:
-    return sum(digit is not None for digit in digits) < MIN_SHARE * len(digits)
+def _is_unsure_suspect(mark: Mark, log_odds: float) -> bool:
+    return mark.is_suspect and log_odds < MIN_SUSPECT_LOG_ODDS
+
+
+def _few_are_digits(digits: Sequence[int | None], min_share: float = MIN_SHARE) -> bool:
+    return sum(digit is not None for digit in digits) < min_share * len(digits)
 
 
 def is_too_unsure(mark: Mark, log_odds: float, longest_side: int, *, is_alone: bool) -> bool:
@@ -185,7 +189,7 @@ def _in_words(marks: Sequence[Mark], digits: Sequence[int | None]) -> list[bool]
             rows.setdefault(marks[word[0]].line, []).extend(word)
     result = [False] * len(marks)
     for group in (*(word for word in words if len(word) > 1), *(row for row in rows.values() if len(row) >= MIN_KEYS)):
-        if sum(digits[place] is not None for place in group) < MIN_SHARE_IN_WORD * len(group):
+        if _few_are_digits([digits[place] for place in group], MIN_SHARE_IN_WORD):
             for place in group:
                 result[place] = True
     return result

@@ -156,11 +156,9 @@ class Reader:
         if max(rgba.shape[:2]) <= TINY_SIDE and (whole := self.read(rgba)).digit is not None and whole.image is not None:
             return [FoundDigit(Box(0, 0, rgba.shape[1], rgba.shape[0]), 0, False, False, whole.image, whole)]
         read = [each for mark in find_marks(rgba) for each in self._read_mark(mark)]
-        writing = is_writing(
-            [mark for mark, _ in read], [reading.digit for _, reading in read], [reading.log_odds for _, reading in read]
-        )
-        read = list(compress(read, writing))
         marks, readings = [mark for mark, _ in read], [reading for _, reading in read]
+        kept = is_writing(marks, [reading.digit for reading in readings], [reading.log_odds for reading in readings])
+        marks, readings = list(compress(marks, kept)), list(compress(readings, kept))
         longest_side = max(rgba.shape[:2])
         odds = [reading.log_odds for reading in readings]
         doubts = doubtful(marks, [reading.digit for reading in readings], odds, longest_side)

@@ -33,7 +33,7 @@ def test_predict_boxes_each_digit_and_draws_the_boxes(tmp_path: Path, capsys: py
 
 
 def star() -> np.ndarray:
-    """Return a picture of a mark that is no digit, as large as that of a digit."""
+    """Return a picture of a star, of the same size as the picture of a digit."""
     rgba = np.full_like(sheet("1"), 255)
     for angle in np.linspace(0, np.pi, 6)[:-1]:
         across, down = round(28 * np.cos(angle)), round(28 * np.sin(angle))

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from mnist_fc.data.pen_digits import PenDigits
 from mnist_fc.drawing.parts import Box
 from mnist_fc.drawing.photographs import Mark, find_marks
 from mnist_fc.reading.photo_evaluation import overlap
@@ -74,7 +73,7 @@ def form(
 
 def written(text: str) -> list[list[np.ndarray]]:
     """Return the strokes of digits as one person writes them; none for a space."""
-    digits: PenDigits = handwriting(1)
+    digits = handwriting(1)
     return [[] if label == " " else digits.strokes[int(np.flatnonzero(digits.labels == int(label))[0])] for label in text]
 
 
