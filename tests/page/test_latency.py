@@ -18,9 +18,6 @@ from tests.support.slow_network import SlowNetwork
 ROUND_TRIPS = [0.05, 0.5]
 """Seconds."""
 
-LONGER_THAN_TWO_CHOICES = 3.0
-"""A round trip in seconds, within which a test makes its next choice even on a busy machine."""
-
 LONG = "?preset=fast&num_validation=100&hidden_sizes=2048,2048&batch_size=8&epochs=100&threads=1"
 """A run that lasts until it is stopped."""
 
@@ -199,54 +196,61 @@ def test_twenty_choices_during_a_run_are_each_taken_once(
 
 
 @pytest.mark.slow
-def test_changes_faster_than_answers_keep_the_last_choice(open_slow: Callable[..., Page]) -> None:
-    page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
+def test_changes_faster_than_answers_keep_the_last_choice(open_slow: Callable[..., Page], network: SlowNetwork) -> None:
+    page = open_slow(0.5, LONG)
     open_all_settings(page)
     start_run(page)
     one_thread = {name: preset.replace(threads=1) for name, preset in PRESETS.items()}
 
-    choose_by_typing(page, "preset", "best")
-    press(page, "learning_rate", "End")  # a control that the preset is about to set
+    with network.answers_held():
+        choose_by_typing(page, "preset", "best")
+        press(page, "learning_rate", "End")  # a control that the preset is about to set
     expect_settings(page, one_thread["best"].replace(learning_rate=1.0), "custom")
 
-    press(page, "batch_size", "Home")
-    choose_by_typing(page, "preset", "blog-keras")
+    with network.answers_held():
+        press(page, "batch_size", "Home")
+        choose_by_typing(page, "preset", "blog-keras")
     expect_settings(page, one_thread["blog-keras"], "blog-keras")
 
-    press(page, "epochs", "Home")
-    choose_by_typing(page, "preset", "best")
-    choose_by_typing(page, "preset", "blog-keras")
+    with network.answers_held():
+        press(page, "epochs", "Home")
+        choose_by_typing(page, "preset", "best")
+        choose_by_typing(page, "preset", "blog-keras")
     expect_settings(page, one_thread["blog-keras"], "blog-keras")
 
-    choose_by_typing(page, "activation", "tanh")
-    choose_by_typing(page, "activation", "GELU")
-    press(page, "dropout", "End", "Home")
+    with network.answers_held():
+        choose_by_typing(page, "activation", "tanh")
+        choose_by_typing(page, "activation", "GELU")
+        press(page, "dropout", "End", "Home")
     expect_settings(page, one_thread["blog-keras"].replace(activation="gelu"), "custom")
     choose_by_typing(page, "activation", "ReLU")
     expect_settings(page, one_thread["blog-keras"], "blog-keras")
 
 
 @pytest.mark.slow
-def test_clicks_faster_than_answers_keep_run_and_network(open_slow: Callable[..., Page], server: Server) -> None:
-    page = open_slow(LONGER_THAN_TWO_CHOICES, LONG)
+def test_clicks_faster_than_answers_keep_run_and_network(
+    open_slow: Callable[..., Page], network: SlowNetwork, server: Server
+) -> None:
+    page = open_slow(0.5, LONG)
     by = page.locator(".under-digit .by")
-    click(page, "train")
-    expect(page.locator(".st-key-train button")).to_have_class(re.compile("pressed"))
-    run_timers(page)
-    press(page, "epochs", "ArrowLeft")  # sent before the address names the run
+    with network.answers_held():
+        click(page, "train")
+        expect(page.locator(".st-key-train button")).to_have_class(re.compile("pressed"))
+        run_timers(page)
+        press(page, "epochs", "ArrowLeft")  # sent before the address names the run
     expect_status(page, "running")
     expect(slider(page, "epochs")).to_have_attribute("aria-valuetext", "80")
     expect(by).to_contain_text("this run, step")
     assert config_of_run(page, server).num_epochs == 100
-    network = page.locator(".st-key-network")
-    network.get_by_text("Built-in network").click()
-    network.get_by_text("This run's network").click()
-    network.get_by_text("Built-in network").click()
-    shipped = network.get_by_role("radio", name="Built-in network")
+    choice = page.locator(".st-key-network")
+    with network.answers_held():
+        choice.get_by_text("Built-in network").click()
+        choice.get_by_text("This run's network").click()
+        choice.get_by_text("Built-in network").click()
+    shipped = choice.get_by_role("radio", name="Built-in network")
     expect(by).to_have_text("the built-in network")
     expect(shipped).to_be_checked()
-    click(page, "stop")
-    expect(page.locator(".st-key-train button")).to_be_enabled()
+    stop(page)
     expect(by).to_have_text("the built-in network")
     expect(shipped).to_be_checked()
     click(page, "reset")

@@ -1,4 +1,4 @@
-"""A TCP proxy between browser and server with a fixed delay in each direction, which can also hold everything back."""
+"""A TCP proxy between browser and server with a fixed delay in each direction, which can also hold back all or the answers."""
 
 import asyncio
 import threading
@@ -17,8 +17,8 @@ class SlowNetwork:
         self.port = 0
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
-        self._is_open = asyncio.Event()
-        self._is_open.set()
+        self._to_server, self._to_browser = asyncio.Event(), asyncio.Event()
+        self.release()
 
     @property
     def url(self) -> str:
@@ -26,25 +26,38 @@ class SlowNetwork:
 
     def hold(self) -> None:
         """Deliver nothing until `release`, but keep the connections, as when Wi-Fi is gone."""
-        self._loop.call_soon_threadsafe(self._is_open.clear)
+        self._loop.call_soon_threadsafe(self._to_server.clear)
+        self._loop.call_soon_threadsafe(self._to_browser.clear)
 
     def release(self) -> None:
-        self._loop.call_soon_threadsafe(self._is_open.set)
+        self._loop.call_soon_threadsafe(self._to_server.set)
+        self._loop.call_soon_threadsafe(self._to_browser.set)
+
+    @contextmanager
+    def answers_held(self) -> Iterator[None]:
+        """Deliver what the browser sends, but no answers, so that what a test does meanwhile precedes them on any machine."""
+        self._loop.call_soon_threadsafe(self._to_browser.clear)
+        try:
+            yield
+        finally:
+            self.release()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection("localhost", self._target_port)
         try:
-            await asyncio.gather(self._forward(reader, upstream_writer), self._forward(upstream_reader, writer))
+            await asyncio.gather(
+                self._forward(reader, upstream_writer, self._to_server), self._forward(upstream_reader, writer, self._to_browser)
+            )
         except asyncio.CancelledError:
             pass  # the proxy ends while connected
         finally:
             writer.transport.abort()
             upstream_writer.transport.abort()
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Forward what is read, and then the end of the stream."""
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_open: asyncio.Event) -> None:
+        """Forward what is read, and then the end of the stream, whenever `is_open` is set."""
         on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        delivery = asyncio.create_task(self._deliver(on_the_way, writer))
+        delivery = asyncio.create_task(self._deliver(on_the_way, writer, is_open))
         data = b"begin"
         while data:
             try:
@@ -54,12 +67,14 @@ class SlowNetwork:
             on_the_way.put_nowait((self._loop.time() + self.delay, data))
         await delivery
 
-    async def _deliver(self, on_the_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+    async def _deliver(
+        self, on_the_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter, is_open: asyncio.Event
+    ) -> None:
         data = b"begin"
         while data:
             due, data = await on_the_way.get()
             await asyncio.sleep(due - self._loop.time())
-            await self._is_open.wait()
+            await is_open.wait()
             writer.write(data)
         writer.close()
 
