@@ -1,10 +1,12 @@
-"""How many cores this process may use: its affinity and its control group's quota. Containers set the latter."""
+"""The processor, and how many of its cores this process may use: its affinity and its control group's quota."""
 
 import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+
+CPUINFO = Path("/proc/cpuinfo")
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -18,6 +20,14 @@ def usable() -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min(cores, *quotas())))
+
+
+def info(path: Path = CPUINFO) -> dict[str, str]:
+    """Return what Linux says of the last of the cores, by name; {} on other systems."""
+    lines: list[str] = []
+    with suppress(OSError, UnicodeDecodeError):
+        lines = path.read_text("utf-8").splitlines()
+    return {name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
 def requested() -> int | None:

@@ -57,3 +57,9 @@ def test_a_quota_below_two_cores_leaves_one_thread(monkeypatch: pytest.MonkeyPat
 def test_requested_threads_are_those_of_openmp(monkeypatch: pytest.MonkeyPatch, text: str, threads: int | None) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", text)
     assert cpus.requested() == threads
+
+
+def test_the_processor_is_as_the_system_describes_it(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu vme\n\nprocessor\t: 1\n")
+    assert cpus.info(tmp_path / "cpuinfo") == {"processor": "1", "vendor_id": "GenuineIntel", "flags": "fpu vme"}
+    assert cpus.info(tmp_path / "missing") == {}

@@ -5,10 +5,10 @@ import platform
 from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 
+from mnist_fc import cpus
 from mnist_fc.config import CPU_COUNT, TrainConfig
 from mnist_fc.network.products import Kind, choose
 
@@ -61,9 +61,7 @@ def _processor() -> str:
 
     `platform.processor()` returns only "x86_64" on Linux.
     """
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8").splitlines() if info.exists() else []
-    values = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    values = cpus.info()
     if "model name" not in values:
         return platform.processor() or platform.machine()
     family = values.get("cpu family")

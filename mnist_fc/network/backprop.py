@@ -4,6 +4,7 @@ It computes what autograd would for an MLP with softmax cross-entropy, but build
 are kept, and takes the fastest matrix products (products.py). The tests compare it with autograd.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -23,6 +24,9 @@ FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
 }
 """z -> a, computed in place of z, except for gelu, whose gradient needs both."""
+
+UNCOUNTED_IMAGES = 800
+"""Correct answers are counted for so many images at a time, or for one batch if that is larger."""
 
 
 class Backprop:
@@ -44,19 +48,23 @@ class Backprop:
         self._output = _OutputLayer(output, config, batch_size, num_rows)
 
     @torch.no_grad()
-    def run(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
+    def run(self, images: Tensor, labels: Tensor) -> float:
         """Set the parameters' `grad` for `images`, (rows, 784) float32 in [0, 1], and `labels`, (rows,) int64.
 
-        Return the mean loss, without label smoothing, and how many images were classified correctly.
+        Return the mean loss, without label smoothing.
         """
         values = images
         for layer in self._hidden:
             values = layer.forward(values)
-        loss, num_correct = self._output.forward(values, labels)
+        loss = self._output.forward(values, labels)
         gradient = self._output.backward()
         for layer in reversed(self._hidden):
             gradient = layer.backward(gradient)
-        return loss, num_correct
+        return loss
+
+    def take_num_correct(self) -> int:
+        """Return how many images were classified correctly since the last call, in batches whose loss was finite."""
+        return self._output.take_num_correct()
 
 
 class Dropout:
@@ -130,20 +138,27 @@ class _OutputLayer:
         self._batch_size = batch_size
         self._inputs = self._input_gradient = torch.empty(num_rows, layer.in_features)
         shape = layer.out_features, num_rows
-        self._logits, self._log_probabilities, self._targets, self._dlogits = (torch.empty(shape) for _ in range(4))
+        self._log_probabilities, self._targets, self._dlogits = (torch.empty(shape) for _ in range(3))
+        # Counting costs a step more than its loss, since it calls three functions that are no longer in the processor's caches.
+        num_uncounted = max(1, UNCOUNTED_IMAGES // batch_size)
+        uncounted = torch.empty(num_uncounted, *shape)
+        self._logits, self._uncounted_logits = uncounted.unbind(), uncounted.numpy()
+        self._uncounted_labels = np.empty((num_uncounted, num_rows), np.int64)
+        self._num_uncounted = self._num_correct = 0
         smoothing, one_hot = config.label_smoothing, torch.eye(layer.out_features)
         # One column per label, negative and divided by the number of images, so that a dot product is the mean loss.
         self._one_hot = one_hot / -batch_size
         self._smoothed = (one_hot * (1 - smoothing) + smoothing / len(one_hot)) / -batch_size if smoothing else self._one_hot
 
-    def forward(self, inputs: Tensor, labels: Tensor) -> tuple[float, int]:
-        """Return the mean loss and the number of images classified correctly, for `inputs`, (rows, in), and labels, (rows,).
+    def forward(self, inputs: Tensor, labels: Tensor) -> float:
+        """Return the mean loss for `inputs`, (rows, in), and labels, (rows,).
 
         Only the gradient is that of smoothed labels: the loss is to be compared with that of validation images.
         """
         self._inputs = inputs
-        self._logits = kernels.multiply_thin(self._weight, inputs.t(), None, self._logits).add_(self._bias.unsqueeze(1))
-        torch.log_softmax(self._logits, 0, out=self._log_probabilities)
+        logits = self._logits[self._num_uncounted]
+        torch.add(kernels.multiply_thin(self._weight, inputs.t(), None, logits), self._bias.unsqueeze(1), out=logits)
+        torch.log_softmax(logits, 0, out=self._log_probabilities)
         torch.exp(self._log_probabilities, out=self._dlogits)
         torch.index_select(self._smoothed, 1, labels, out=self._targets)
         torch.add(self._targets, self._dlogits, alpha=1 / self._batch_size, out=self._dlogits)
@@ -151,7 +166,23 @@ class _OutputLayer:
             torch.index_select(self._one_hot, 1, labels, out=self._targets)
         # NumPy: with few numbers PyTorch spends more time on dispatch than on computing.
         loss = float(np.vdot(self._targets.numpy(), self._log_probabilities.numpy()))
-        return loss, int(np.count_nonzero(self._logits.numpy().argmax(0) == labels.numpy()))
+        if math.isfinite(loss):
+            self._uncounted_labels[self._num_uncounted] = labels.numpy()
+            self._num_uncounted += 1
+            if self._num_uncounted == len(self._uncounted_labels):
+                self._count()
+        return loss
+
+    def take_num_correct(self) -> int:
+        """Return how many images were classified correctly since the last call."""
+        self._count()
+        num_correct, self._num_correct = self._num_correct, 0
+        return num_correct
+
+    def _count(self) -> None:
+        answers = self._uncounted_logits[: self._num_uncounted].argmax(1)
+        self._num_correct += int(np.count_nonzero(answers == self._uncounted_labels[: self._num_uncounted]))
+        self._num_uncounted = 0
 
     def backward(self) -> Tensor:
         """Set the gradients of the parameters; return that of the inputs, (rows, in)."""

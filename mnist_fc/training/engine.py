@@ -27,7 +27,7 @@ from mnist_fc.records import (
 )
 from mnist_fc.training.distributed import SINGLE_PROCESS, ProcessGroup
 from mnist_fc.training.pacing import Pacer
-from mnist_fc.training.train_state import RunningMean, TrainState
+from mnist_fc.training.train_state import TrainState
 
 RECORDS_PER_EPOCH = 60
 
@@ -152,8 +152,7 @@ class _Recorder:
         return WeightsRecord(self._training.step, self._training.epoch, self._training.weights(), is_kept)
 
     def _step(self) -> StepRecord:
-        training, mean = self._training, self._training.since_record
-        training.since_record = RunningMean()
+        training, mean = self._training, self._training.take_mean()
         return StepRecord(
             step=training.step,
             epoch=training.epoch,
@@ -166,16 +165,16 @@ class _Recorder:
         )
 
     def _epoch(self) -> EpochRecord:
-        training = self._training
+        training, mean = self._training, self._training.epoch_mean()
         val_loss, val_accuracy = training.validate()
         test_loss, test_accuracy = (None, None) if training.config.num_validation else self._test()
         return EpochRecord(
             step=training.step,
             epoch=training.epoch,
             seconds=training.epoch_seconds,
-            images_per_second=training.since_epoch.count / training.epoch_seconds,
-            train_loss=training.since_epoch.loss,
-            train_accuracy=training.since_epoch.accuracy,
+            images_per_second=mean.count / training.epoch_seconds,
+            train_loss=mean.loss,
+            train_accuracy=mean.accuracy,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             test_loss=test_loss,

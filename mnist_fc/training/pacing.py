@@ -68,8 +68,11 @@ class Pacer:
                 self._begin_window()
             self._try_another(batch)
         started = time.perf_counter()
-        with self._threads_set(self.threads):
+        if self.threads == self._most:
             is_finite = self._training.take_step(batch)
+        else:
+            with self._threads_set(self.threads):
+                is_finite = self._training.take_step(batch)
         self._ended = time.perf_counter()
         self._seconds.append(self._ended - started)
         if self._trial and len(self._seconds) == TRIAL_STEPS:

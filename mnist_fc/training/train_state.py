@@ -36,9 +36,8 @@ class RunningMean:
     total_loss: float = 0.0
     num_correct: int = 0
 
-    def add(self, loss: float, num_correct: int, count: int) -> None:
+    def add(self, loss: float, count: int) -> None:
         self.total_loss += loss * count
-        self.num_correct += num_correct
         self.count += count
 
     @property
@@ -86,8 +85,8 @@ class TrainState:
             self._pass_for(size or config.batch_size)
         self._batches = Batches(data.train_images, data.train_labels, self._train_indices, config.batch_size, group.shard)
         self._epoch_started = 0.0
-        self.since_record, self.since_epoch = RunningMean(), RunningMean()
-        """Means over the images since the last record, and since the epoch began."""
+        self._since_record, self._since_epoch = RunningMean(), RunningMean()
+        self._group_num_correct = 0
 
     @property
     def epoch(self) -> int:
@@ -121,7 +120,18 @@ class TrainState:
     @property
     def images_seen(self) -> int:
         """Images trained on since the run began, each as often as it was seen."""
-        return (self.epoch - 1) * len(self._train_indices) + self.since_epoch.count
+        return (self.epoch - 1) * len(self._train_indices) + self._since_epoch.count
+
+    def take_mean(self) -> RunningMean:
+        """Return the mean over the images since the last call."""
+        self._add_num_correct()
+        mean, self._since_record = self._since_record, RunningMean()
+        return mean
+
+    def epoch_mean(self) -> RunningMean:
+        """Return the mean over the images since the epoch began."""
+        self._add_num_correct()
+        return self._since_epoch
 
     def take_step(self, batch: Batch) -> bool:
         """Train on `batch`; return False, and change nothing, if the loss is not finite.
@@ -131,16 +141,18 @@ class TrainState:
         started = time.perf_counter()
         rows = self._group.shard(batch.size)
         images = augment(batch.images, self.config.augmentation, self._generator, batch.size, rows)
-        loss, num_correct = self._pass_for(batch.size).run(images, batch.labels)
+        backprop = self._pass_for(batch.size)
+        loss, num_correct = backprop.run(images, batch.labels), 0
         if self._group.size > 1:
-            loss, num_correct = self._all_reduce(loss, num_correct)
+            loss, num_correct = self._all_reduce(loss, backprop.take_num_correct())
         is_finite = math.isfinite(loss)
         if is_finite:
+            self._group_num_correct += num_correct
             self.step_learning_rate = self.scheduled_learning_rate()
             self._optimizer.step(self.step_learning_rate)
             self.step += 1
-            for mean in (self.since_record, self.since_epoch):
-                mean.add(loss, num_correct, batch.size)
+            self._since_record.add(loss, batch.size)
+            self._since_epoch.add(loss, batch.size)
         self.seconds += time.perf_counter() - started
         return is_finite
 
@@ -160,7 +172,8 @@ class TrainState:
         if self.ends_epoch:
             self._batches.set_order(torch.randperm(len(self._train_indices), generator=self._generator))
             self._epoch_started = self.seconds
-            self.since_epoch = RunningMean()
+            self._add_num_correct()
+            self._since_epoch = RunningMean()
         batch = self._batches[self.step % self.steps_per_epoch]
         self.seconds += time.perf_counter() - started
         return batch
@@ -195,7 +208,8 @@ class TrainState:
 
     def state(self) -> dict[str, np.ndarray]:
         """Return copies of all that changes during a run."""
-        means = [(mean.count, mean.total_loss, mean.num_correct) for mean in (self.since_record, self.since_epoch)]
+        self._add_num_correct()
+        means = [(mean.count, mean.total_loss, mean.num_correct) for mean in (self._since_record, self._since_epoch)]
         numbers = [self.step, self.seconds, self._epoch_started, self.learning_rate, *means[0], *means[1]]
         tensors = {
             **self.model.state_dict(),
@@ -229,8 +243,8 @@ class TrainState:
         except (ConfigError, RuntimeError) as error:
             raise StateError(f"its state is not that of a run: {error}") from None
         self.step, self.seconds, self._epoch_started = int(step), seconds, epoch_started
-        self.since_record = RunningMean(int(means[0]), means[1], int(means[2]))
-        self.since_epoch = RunningMean(int(means[3]), means[4], int(means[5]))
+        self._since_record = RunningMean(int(means[0]), means[1], int(means[2]))
+        self._since_epoch = RunningMean(int(means[3]), means[4], int(means[5]))
         self._batches.set_order(tensors["order"].long())
         self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
         self._optimizer.restore(tensors)
@@ -283,6 +297,13 @@ class TrainState:
         self._group_stops = num_stops > 0
         self.learning_rate = rate_bytes.to(torch.uint8).view(torch.float64).item()
         return loss, int(num_correct)
+
+    def _add_num_correct(self) -> None:
+        """Add the correct answers of the steps since the last call to the means."""
+        num_correct = self._group_num_correct + sum(backprop.take_num_correct() for backprop in self._passes.values())
+        self._group_num_correct = 0
+        self._since_record.num_correct += num_correct
+        self._since_epoch.num_correct += num_correct
 
     def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
         """Evaluate like `evaluate`, but with each process of the group on its own shard."""

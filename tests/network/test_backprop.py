@@ -1,6 +1,7 @@
 """backprop.py compared with autograd in float64, through PyTorch's own layers and losses."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ def new_model(config: TrainConfig) -> MLP:
 def assert_is_autograd(config: TrainConfig, model: MLP, small: Mnist, batch: Tensor, masks: list[Tensor] | None = None) -> None:
     """Compare one pass over `batch` with autograd through an nn.Sequential of the same weights, and dropout of `masks`."""
     backprop = Backprop(model, config, len(batch), torch.Generator().manual_seed(7))
-    loss, num_correct = backprop.run(small.train_images[batch] / 255, small.train_labels[batch])
+    loss = backprop.run(small.train_images[batch] / 255, small.train_labels[batch])
 
     modules: list[nn.Module] = []
     for i, (num_in, num_out) in enumerate(itertools.pairwise(config.layer_sizes)):
@@ -57,7 +58,7 @@ def assert_is_autograd(config: TrainConfig, model: MLP, small: Mnist, batch: Ten
     F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing).backward()
 
     assert loss == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-5)
-    assert num_correct == int((logits.argmax(1) == labels).sum())
+    assert backprop.take_num_correct() == int((logits.argmax(1) == labels).sum())
     for parameter, expected_of in zip(model.parameters(), reference.parameters(), strict=True):
         assert parameter.grad is not None
         assert expected_of.grad is not None
@@ -115,3 +116,26 @@ def test_batches_of_several_sizes_do_not_interfere(small: Mnist, batch_size: int
 def test_batches_may_be_in_any_order(small: Mnist) -> None:
     config = TrainConfig(hidden_sizes=(40,))
     assert_is_autograd(config, new_model(config), small, torch.randperm(2000, generator=torch.Generator().manual_seed(0))[:64])
+
+
+@pytest.mark.parametrize("batch_size", [7, 100, 900])
+def test_correct_answers_of_many_steps_are_all_counted(small: Mnist, batch_size: int) -> None:
+    config = TrainConfig(hidden_sizes=(40,))
+    model = new_model(config)
+    backprop = Backprop(model, config, batch_size, torch.Generator())
+    images, labels = small.train_images / 255, small.train_labels
+    chosen = list(torch.arange(2000 - 2000 % batch_size).split(batch_size))
+    for rows in chosen:
+        backprop.run(images[rows], labels[rows])
+    answers = model(images).argmax(1)
+    assert backprop.take_num_correct() == int((answers == labels)[torch.cat(chosen)].sum()) > 0
+    assert backprop.take_num_correct() == 0
+
+
+def test_batch_without_a_finite_loss_has_no_correct_answers(small: Mnist) -> None:
+    config = TrainConfig(hidden_sizes=(40,))
+    backprop = Backprop(new_model(config), config, 64, torch.Generator())
+    assert not math.isfinite(backprop.run(torch.full((64, 784), math.nan), torch.zeros(64, dtype=torch.int64)))
+    assert backprop.take_num_correct() == 0
+    backprop.run(small.train_images[:64] / 255, small.train_labels[:64])
+    assert backprop.take_num_correct() > 0
