@@ -4,7 +4,8 @@ A private interface may change with any release of PyTorch. So this module compa
 import, on a few numbers. Where the private one is missing, has another signature or gives another result, the module logs an
 error and uses the public way, which is slower and otherwise the same.
 
-Call what is assigned at the end of this file: `linear`, `MULTIPLY`, `multiply_thin`, `ACTIVATION_GRADIENTS` and `UPDATES`.
+Call what is assigned at the end of this file: `linear`, `MULTIPLY`, `multiply_thin`, `ACTIVATION_GRADIENTS`,
+`log_softmax_gradient` and `UPDATES`.
 `set_matmul_precision` serves only this module.
 """
 
@@ -152,6 +153,23 @@ PUBLIC_GRADIENTS: dict[str, Gradient] = {
 }
 
 
+# The gradient of softmax cross-entropy
+
+LogSoftmaxGradient = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(gradient, log_probabilities, out) -> out, the gradient of the logits. All are (classes, N)."""
+
+
+def fused_log_softmax_gradient(gradient: Tensor, log_probabilities: Tensor, out: Tensor) -> Tensor:
+    """Compute `public_log_softmax_gradient` in one pass; autograd calls the same operation."""
+    return torch._log_softmax_backward_data(gradient, log_probabilities, 0, torch.float32, out=out)
+
+
+def public_log_softmax_gradient(gradient: Tensor, log_probabilities: Tensor, out: Tensor) -> Tensor:
+    """Write gradient - softmax * (the sum of `gradient` over the classes) to `out`."""
+    probabilities = torch.exp(log_probabilities, out=out)
+    return torch.sub(gradient, probabilities.mul_(gradient.sum(0)), out=out)
+
+
 # Optimizer steps
 
 
@@ -290,6 +308,12 @@ def probe_gradients(gradients: dict[str, Gradient]) -> list[Tensor]:
     return found
 
 
+def probe_log_softmax_gradient(kernel: LogSoftmaxGradient) -> list[Tensor]:
+    """Return the gradient of a few logits."""
+    log_probabilities = torch.log_softmax(_few(4, 3, phase=0), 0)
+    return [kernel(_few(4, 3, phase=1), log_probabilities, torch.empty(4, 3))]
+
+
 def probe_updates(updates: dict[str, Update]) -> list[Tensor]:
     """Return parameters and moments after two steps of every optimizer."""
     found = []
@@ -357,4 +381,7 @@ MULTIPLY = ways_to_multiply()
 multiply_thin = MULTIPLY["float32"].get("oneDNN", multiply_with_one_thread)
 """For products with few rows or columns, whose bits would depend on the number of threads with MKL."""
 ACTIVATION_GRADIENTS = choose("gradient of an activation", FUSED_GRADIENTS, PUBLIC_GRADIENTS, probe_gradients)
+log_softmax_gradient = choose(
+    "gradient of the loss", fused_log_softmax_gradient, public_log_softmax_gradient, probe_log_softmax_gradient
+)
 UPDATES = choose("optimizer step", FUSED_UPDATES, PUBLIC_UPDATES, probe_updates)

@@ -24,6 +24,7 @@ PUBLIC = {
     "MULTIPLY": {"float32": {"PyTorch": kernels.multiply}},
     "multiply_thin": kernels.multiply_with_one_thread,
     "ACTIVATION_GRADIENTS": kernels.PUBLIC_GRADIENTS,
+    "log_softmax_gradient": kernels.public_log_softmax_gradient,
     "UPDATES": kernels.PUBLIC_UPDATES,
 }
 
@@ -38,6 +39,7 @@ def test_this_pytorch_offers_every_private_interface() -> None:
         assert kernels.linear is kernels.onednn_linear
         assert kernels.set_matmul_precision is kernels.private_set_matmul_precision
     assert kernels.ACTIVATION_GRADIENTS is kernels.FUSED_GRADIENTS
+    assert kernels.log_softmax_gradient is kernels.fused_log_softmax_gradient
     assert kernels.UPDATES is kernels.FUSED_UPDATES
 
 
@@ -145,6 +147,14 @@ def test_public_updates_leave_the_fused_ones_parameters_and_state(
         torch.testing.assert_close(public, fused, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("gradient", [kernels.fused_log_softmax_gradient, kernels.public_log_softmax_gradient])
+def test_both_gradients_of_a_log_softmax_are_autograds(gradient: kernels.LogSoftmaxGradient) -> None:
+    logits, upstream = random_tensors((10, 7), (10, 7))
+    log_probabilities = torch.log_softmax(logits.requires_grad_(), 0)
+    (expected,) = torch.autograd.grad(log_probabilities, logits, upstream)
+    torch.testing.assert_close(gradient(upstream, log_probabilities.detach(), torch.empty(10, 7)), expected)
+
+
 @pytest.mark.parametrize("optimizer", kernels.PUBLIC_UPDATES)
 @pytest.mark.parametrize("activation", kernels.PUBLIC_GRADIENTS)
 def test_training_takes_the_same_course_without_private_interfaces(
@@ -233,7 +243,7 @@ def test_importing_draws_no_random_number_and_logs_nothing() -> None:
 
 WITHOUT = """
 import torch
-for name in ("_fused_adam_", "_fused_sgd_"):
+for name in ("_fused_adam_", "_fused_sgd_", "_log_softmax_backward_data"):
     delattr(torch, name)
 torch.ops.mkldnn._linear_pointwise = lambda *_: torch.zeros(())
 torch.ops.aten.gelu_backward = None
@@ -241,6 +251,7 @@ from mnist_fc.network import kernels
 assert kernels.linear is kernels.public_linear
 assert kernels.UPDATES is kernels.PUBLIC_UPDATES
 assert kernels.ACTIVATION_GRADIENTS is kernels.PUBLIC_GRADIENTS
+assert kernels.log_softmax_gradient is kernels.public_log_softmax_gradient
 """
 
 
@@ -248,5 +259,5 @@ assert kernels.ACTIVATION_GRADIENTS is kernels.PUBLIC_GRADIENTS
 def test_a_pytorch_without_the_interfaces_gets_the_public_ways() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    expected = 3 if torch.backends.mkldnn.is_available() else 2
+    expected = 4 if torch.backends.mkldnn.is_available() else 3
     assert done.stderr.count("cannot be used, so training is slower") == expected
