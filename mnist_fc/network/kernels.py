@@ -363,8 +363,9 @@ def ways_to_multiply() -> dict[str, dict[str, Multiply]]:
 # MKL may share the sums of a small product out among its threads. Then the bits depend on how many there are, and pacing.py could
 # not change their number. With this setting, which MKL reads before its first product, they do not, and on an Intel Xeon products
 # took no longer. For other makers' processors MKL may have only slower code that does so, so they are left as they are.
-if cpus.info().get("vendor_id") == "GenuineIntel":
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+_is_reproducible = cpus.info().get("vendor_id") == "GenuineIntel" and (
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT").upper().endswith("STRICT")
+)
 # Moments of rarely lit pixels become denormal, which processors compute slowly: a step took a tenth longer. PyTorch's threads
 # take this setting from the thread that starts them, so it precedes the first product; no other module computes at import.
 torch.set_flush_denormal(True)
@@ -378,8 +379,8 @@ if _has_precision:
     )
 linear = choose("linear layer", onednn_linear, public_linear, probe_linear) if _has_onednn else public_linear
 MULTIPLY = ways_to_multiply()
-multiply_thin = MULTIPLY["float32"].get("oneDNN", multiply_with_one_thread)
-"""For products with few rows or columns, whose bits would depend on the number of threads with MKL."""
+multiply_thin = MULTIPLY["float32"].get("oneDNN", multiply if _is_reproducible else multiply_with_one_thread)
+"""For products with few rows or columns, whose bits may depend on the number of threads with MKL."""
 ACTIVATION_GRADIENTS = choose("gradient of an activation", FUSED_GRADIENTS, PUBLIC_GRADIENTS, probe_gradients)
 log_softmax_gradient = choose(
     "gradient of the loss", fused_log_softmax_gradient, public_log_softmax_gradient, probe_log_softmax_gradient
