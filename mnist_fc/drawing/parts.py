@@ -141,33 +141,57 @@ class Part:
         )
 
 
-def connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray) -> tuple[list[Part], np.ndarray]:
-    """Return the connected parts of ink, and which of them each pixel belongs to, int32 (h, w)."""
-    count, labels = cv2.connectedComponents((contrast > threshold).astype(np.uint8))
-    inked = labels > 0
-    strong = np.bincount(labels[inked & (cv2.blur(contrast, (3, 3)) > STRONG * threshold)], minlength=count) >= MIN_AREA
-    levels = np.zeros(count, np.float32)
-    is_strong = strong[labels] & inked
-    at, values = labels[is_strong], contrast[is_strong]
-    order = np.lexsort((values, at))
-    at, values = at[order], values[order]
-    numbers, starts = np.unique(at, return_index=True)
-    ends = np.append(starts[1:], len(at))
-    levels[numbers] = values[(starts + LEVEL * (ends - starts)).astype(int)]
-    mask = is_strong & (contrast > INK_LEVEL * levels[labels])
-    count, again, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+def connected(
+    contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray, min_side: int = 1
+) -> tuple[list[Part], np.ndarray]:
+    """Return the connected parts of ink, and which of them each pixel belongs to, int32 (h, w).
+
+    Those whose boxes are narrower or lower than `min_side` pixels are left out; they belong to -1.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((contrast > threshold).astype(np.uint8))
+    is_large = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].min(1) >= min_side
+    is_large[0] = False  # the paper
+    if not is_large.any():
+        return [], -np.minimum(labels, 1)
+    # Ink is a small share of the pixels, so only its own are looked at from here on.
+    inked = np.flatnonzero(labels)
+    at = labels.ravel()[inked]
+    left_out = inked[~is_large[at]]
+    inked, at = inked[is_large[at]], at[is_large[at]]
+    surely = cv2.blur(contrast, (3, 3)).ravel()[inked] > STRONG * threshold.ravel()[inked]
+    is_strong = (np.bincount(at[surely], minlength=count) >= MIN_AREA)[at]
+    inked, at = inked[is_strong], at[is_strong]
+    values = contrast.ravel()[inked]
+    levels = _levels(values, at, count)
+    is_kept = values > INK_LEVEL * levels[at]
+    inked, at = inked[is_kept], at[is_kept]
+    mask = np.zeros(contrast.shape, np.uint8)
+    mask.ravel()[inked] = 1
+    count, again, stats, _ = cv2.connectedComponentsWithStats(mask)
+    again_at = again.ravel()[inked]
     strengths = np.zeros(count, np.float32)
-    strengths[again[mask]] = levels[labels[mask]]
-    in_edges = np.bincount(again[mask & (edges > 0)], minlength=count)
+    strengths[again_at] = levels[at]
+    in_edges = np.bincount(again_at[edges.ravel()[inked] > 0], minlength=count)
+    again.ravel()[left_out] = -1
     parts = []
     for label in range(1, count):
         left, top, width, height, area = stats[label].tolist()
-        if area < MIN_AREA:
+        if area < MIN_AREA or min(width, height) < min_side:
             continue
         inside = (again[top : top + height, left : left + width] == label).astype(np.uint8)
         box = Box(left, top, left + width, top + height)
         parts.append(Part([label], box, area, float(strengths[label]), stroke_width(inside), in_edges[label] / area))
     return parts, again
+
+
+def _levels(values: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Return the quantile LEVEL of the values, float32 (n,), that have each label, float32 (count,); 0 for labels of none."""
+    order = np.lexsort((values, labels))
+    values = values[order]
+    numbers, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    levels = np.zeros(count, np.float32)
+    levels[numbers] = values[(starts + LEVEL * sizes).astype(int)]
+    return levels
 
 
 def stroke_width(inked: np.ndarray) -> float:
