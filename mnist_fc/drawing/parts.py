@@ -141,9 +141,7 @@ class Part:
         )
 
 
-def connected(
-    contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray, min_side: int = 1
-) -> tuple[list[Part], np.ndarray]:
+def connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray, min_side: int = 1) -> tuple[list[Part], np.ndarray]:
     """Return the connected parts of ink, and which of them each pixel belongs to, int32 (h, w).
 
     Those whose boxes are narrower or lower than `min_side` pixels are left out; they belong to -1.

@@ -47,7 +47,6 @@ class Backprop:
             self._hidden.append(_HiddenLayer(layer, config, num_rows, dropout, is_first=layer is hidden[0]))
         self._output = _OutputLayer(output, config, batch_size, num_rows)
 
-    @torch.no_grad()
     def run(self, images: Tensor, labels: Tensor) -> float:
         """Set the parameters' `grad` for `images`, (rows, 784) float32 in [0, 1], and `labels`, (rows,) int64.
 
@@ -90,11 +89,36 @@ class Dropout:
         return torch.lt(self._numbers, threshold, out=self._mask).div_(self._keep)
 
 
+class _Parameters:
+    """The parameters of a layer without autograd, which takes time even where it is switched off, and their gradients.
+
+    The gradients are the parameters' `grad`, written over in each step: large new tensors are slow, because the system clears
+    their memory.
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        self.weight, self.bias = layer.weight.detach(), layer.bias.detach()
+        self.transposed_weight = self.weight.t()
+        self._weight_gradient, self._bias_gradient = map(_gradient, (layer.weight, layer.bias))
+
+    def set_gradients(self, product: kernels.Multiply, dz: Tensor, inputs: Tensor) -> None:
+        """Set the gradients for the transposed gradient of the layer's sums, (out, rows), and its inputs, (rows, in)."""
+        product(dz, inputs, None, self._weight_gradient)
+        torch.sum(dz, 1, out=self._bias_gradient)
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    """Return the `grad` of a parameter; set it to zeros if there is none."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
+
+
 class _HiddenLayer:
     """A layer with its activation and dropout. The forward pass keeps what the backward pass needs."""
 
     def __init__(self, layer: nn.Linear, config: TrainConfig, num_rows: int, dropout: Dropout | None, *, is_first: bool) -> None:
-        self._weight, self._bias = layer.weight, layer.bias
+        self._parameters = _Parameters(layer)
         self._activate, self._gradient = FORWARD[config.activation], kernels.ACTIVATION_GRADIENTS[config.activation]
         self._dropout = dropout
         self._mask: Tensor | None = None
@@ -109,7 +133,7 @@ class _HiddenLayer:
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs, (rows, out), for `inputs`, (rows, in)."""
         self._inputs = inputs
-        self._z = self._product(inputs, self._weight.t(), self._bias, self._z)
+        self._product(inputs, self._parameters.transposed_weight, self._parameters.bias, self._z)
         self._a = self._activate(self._z)
         if not self._dropout:
             return self._a
@@ -124,9 +148,9 @@ class _HiddenLayer:
         if self._mask is not None:
             gradient.mul_(self._mask)
         dz = self._gradient(gradient, self._z, self._a)
-        _set_gradients(self._weight_product, dz.t(), self._inputs, self._weight, self._bias)
+        self._parameters.set_gradients(self._weight_product, dz.t(), self._inputs)
         if self._input_product:
-            self._input_gradient = self._input_product(dz, self._weight, None, self._input_gradient)
+            self._input_product(dz, self._parameters.weight, None, self._input_gradient)
         return self._input_gradient
 
 
@@ -134,7 +158,8 @@ class _OutputLayer:
     """The output layer with softmax cross-entropy. Its values are transposed, (classes, rows): PyTorch's softmax is faster so."""
 
     def __init__(self, layer: nn.Linear, config: TrainConfig, batch_size: int, num_rows: int) -> None:
-        self._weight, self._bias = layer.weight, layer.bias
+        self._parameters = _Parameters(layer)
+        self._biases = self._parameters.bias.unsqueeze(1)
         self._batch_size = batch_size
         self._inputs = self._input_gradient = torch.empty(num_rows, layer.in_features)
         shape = layer.out_features, num_rows
@@ -157,7 +182,7 @@ class _OutputLayer:
         """
         self._inputs = inputs
         logits = self._logits[len(self._uncounted_labels)]
-        torch.add(kernels.multiply_thin(self._weight, inputs.t(), None, logits), self._bias.unsqueeze(1), out=logits)
+        kernels.multiply_thin(self._parameters.weight, inputs.t(), None, logits).add_(self._biases)
         torch.log_softmax(logits, 0, out=self._log_probabilities)
         torch.index_select(self._smoothed, 1, labels, out=self._targets)
         kernels.log_softmax_gradient(self._targets, self._log_probabilities, self._dlogits)
@@ -186,15 +211,5 @@ class _OutputLayer:
 
     def backward(self) -> Tensor:
         """Set the gradients of the parameters; return that of the inputs, (rows, in)."""
-        _set_gradients(kernels.multiply_thin, self._dlogits, self._inputs, self._weight, self._bias)
-        self._input_gradient = kernels.multiply_thin(self._dlogits.t(), self._weight, None, self._input_gradient)
-        return self._input_gradient
-
-
-def _set_gradients(product: kernels.Multiply, dz: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor) -> None:
-    """Set the gradients of a layer's parameters for the transposed gradient of its sums, (out, rows), and its inputs, (rows, in).
-
-    Gradients that are there already are written over: large new tensors are slow, because the system clears their memory.
-    """
-    weight.grad = product(dz, inputs, None, torch.empty_like(weight) if weight.grad is None else weight.grad)
-    bias.grad = torch.sum(dz, 1, out=torch.empty_like(bias) if bias.grad is None else bias.grad)
+        self._parameters.set_gradients(kernels.multiply_thin, self._dlogits, self._inputs)
+        return kernels.multiply_thin(self._dlogits.t(), self._parameters.weight, None, self._input_gradient)

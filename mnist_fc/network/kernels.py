@@ -67,9 +67,9 @@ def private_set_matmul_precision(precision: str) -> None:
 
 
 Multiply = Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
-"""multiply(a, b, bias, out) -> a @ b + bias, (n, m), of a (n, k) and b (k, m), with any strides, and a bias (m,) or None.
+"""multiply(a, b, bias, out) writes a @ b + bias to `out`, (n, m), and returns it.
 
-The result is in `out`, (n, m), except where a way cannot write to a given tensor and returns one of its own. All are float32.
+a is (n, k) and b (k, m), with any strides; bias is (m,) or None. All are float32.
 """
 
 
@@ -105,15 +105,6 @@ def multiply_by_onednn(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -
     finally:
         set_matmul_precision("none")
     return out if bias is None else out.add_(bias)
-
-
-def multiply_by_onednn_linear(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:  # noqa: ARG001
-    """Multiply with `onednn_linear`, which never rounds to bfloat16. The result is a new tensor.
-
-    Used for thin products with AMX and by the benchmark. Not one of `MULTIPLY`: where there is no memory for its copies of large
-    operands, it ends the process with a segmentation fault. No processor measured so far would have chosen it.
-    """
-    return onednn_linear(a, b.t(), bias)
 
 
 def multiply_in_bfloat16(a: Tensor, b: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
@@ -178,17 +169,15 @@ class Moments:
     """What an optimizer changes and keeps: lists with one tensor per parameter, of its shape."""
 
     parameters: list[Tensor]
+    """Without autograd."""
+    gradients: list[Tensor]
+    """Those of this step."""
     momenta: list[Tensor]
     """Empty for SGD without momentum."""
     squares: list[Tensor]
     """Empty for SGD."""
     step: Tensor
     """The number of this step, from 1, as a scalar."""
-
-    @property
-    def gradients(self) -> list[Tensor]:
-        """The gradients of the parameters that have one."""
-        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
 
 
 Update = Callable[[TrainConfig, float, Moments], None]
@@ -322,8 +311,8 @@ def probe_updates(updates: dict[str, Update]) -> list[Tensor]:
         parameter, momenta = _few(3, phase=0), [torch.zeros(3)]
         squares = [] if name == "sgd" else [torch.zeros(3)]
         for count in (1, 2):
-            parameter.grad = _few(3, phase=count)
-            update(config, 0.1, Moments([parameter], momenta, squares, torch.tensor(float(count))))
+            gradient = _few(3, phase=count)
+            update(config, 0.1, Moments([parameter], [gradient], momenta, squares, torch.tensor(float(count))))
         found += [parameter, *momenta, *squares]
     return found
 

@@ -18,11 +18,12 @@ class Optimizer:
     def __init__(self, config: TrainConfig, parameters: Iterable[Tensor]) -> None:
         self._config = config
         self._update = kernels.UPDATES[config.optimizer]
-        parameters = list(parameters)
+        self._parameters = list(parameters)
+        values = [parameter.detach() for parameter in self._parameters]
         is_sgd = config.optimizer == "sgd"
-        momenta = [] if is_sgd and not config.momentum else [torch.zeros_like(p) for p in parameters]
-        squares = [] if is_sgd else [torch.zeros_like(p) for p in parameters]
-        self._moments = kernels.Moments(parameters, momenta, squares, step=torch.zeros(()))
+        momenta = [] if is_sgd and not config.momentum else [torch.zeros_like(value) for value in values]
+        squares = [] if is_sgd else [torch.zeros_like(value) for value in values]
+        self._moments = kernels.Moments(values, [], momenta, squares, step=torch.zeros(()))
         self._step = self._moments.step.numpy()  # the same number: NumPy adds to it in a tenth of PyTorch's time
 
     def state(self) -> dict[str, Tensor]:
@@ -38,8 +39,8 @@ class Optimizer:
             tensor.copy_(state[name])
         self._moments.step.copy_(state["steps"][0])
 
-    @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Change the parameters by their gradients; each must have one."""
+        self._moments.gradients[:] = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         self._step += 1
         self._update(self._config, learning_rate, self._moments)
