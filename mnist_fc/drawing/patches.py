@@ -1,4 +1,7 @@
-"""Make light digits on dark labels, drums and keys dark, and what surrounds them light, so that they are read like any others."""
+"""Make light digits on dark labels, drums and keys dark, and what surrounds them light, so that they are read like any others.
+
+Dark digits on light labels become so in the negative of a picture; see paper.py.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""patches.py: light digits on dark labels, drums, keys and plates are read; whatever is no such patch stays as it is."""
+"""patches.py: digits on labels, drums, keys and plates are read; whatever is no such patch stays as it is."""
 
 import cv2
 import numpy as np
@@ -62,31 +62,30 @@ def read(rgb: np.ndarray) -> str:
     return number([each.reading for each in found])
 
 
-@pytest.mark.parametrize(
-    ("rgb", "digits"),
-    [
-        (drums("047283"), "047283"),
-        (drums("2351", dark=BLUE, light=YELLOW), "2351"),
-        (drums("471", dark=RED), "471"),
-        (plate("247", height=150), "247"),
-        (plate("247", height=150, frame=6), "247"),
-        (plate("8", height=240, frame=10), "8"),
-        (badges("2735"), "2735"),
-        (badges("906"), "906"),
-    ],
-    ids=[
-        "drums",
-        "yellow on blue",
-        "a 1 beside others",
-        "plate",
-        "plate with a frame",
-        "one digit",
-        "badges",
-        "digits with loops",
-    ],
-)
+PATCHES = {
+    "drums": (drums("047283"), "047283"),
+    "yellow on blue": (drums("2351", dark=BLUE, light=YELLOW), "2351"),
+    "a 1 beside others": (drums("471", dark=RED), "471"),
+    "plate": (plate("247", height=150), "247"),
+    "plate with a frame": (plate("247", height=150, frame=6), "247"),
+    "one digit": (plate("8", height=240, frame=10), "8"),
+    "badges": (badges("2735"), "2735"),
+    "digits with loops": (badges("906"), "906"),
+}
+
+
+@pytest.mark.parametrize(("rgb", "digits"), PATCHES.values(), ids=PATCHES)
 def test_light_digits_on_dark_patches_are_read(rgb: np.ndarray, digits: str) -> None:
     assert read(rgb) == digits
+
+
+@pytest.mark.parametrize("is_light", [False, True])
+@pytest.mark.parametrize(("rgb", "digits"), PATCHES.values(), ids=PATCHES)
+def test_digits_on_patches_in_a_large_picture_are_read(rgb: np.ndarray, digits: str, is_light: bool) -> None:
+    picture = wall(900, 1350)
+    small = cv2.resize(rgb, None, fx=0.45, fy=0.45, interpolation=cv2.INTER_AREA)
+    picture[300 : 300 + small.shape[0], 400 : 400 + small.shape[1]] = small
+    assert read(255 - picture if is_light else picture) == digits
 
 
 def test_patches_and_dark_digits_in_one_picture_are_both_read() -> None:
