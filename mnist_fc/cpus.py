@@ -22,8 +22,8 @@ def usable() -> int:
     return max(1, int(min(cores, *quotas())))
 
 
-def info(path: Path = CPUINFO) -> dict[str, str]:
-    """Return what Linux says of the last of the cores, by name; {} on other systems."""
+def processor_info(path: Path = CPUINFO) -> dict[str, str]:
+    """Return the fields of /proc/cpuinfo for the last core, by name; {} where there is none."""
     lines: list[str] = []
     with suppress(OSError, UnicodeDecodeError):
         lines = path.read_text("utf-8").splitlines()

@@ -61,5 +61,5 @@ def test_requested_threads_are_those_of_openmp(monkeypatch: pytest.MonkeyPatch, 
 
 def test_the_processor_is_as_the_system_describes_it(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu vme\n\nprocessor\t: 1\n")
-    assert cpus.info(tmp_path / "cpuinfo") == {"processor": "1", "vendor_id": "GenuineIntel", "flags": "fpu vme"}
-    assert cpus.info(tmp_path / "missing") == {}
+    assert cpus.processor_info(tmp_path / "cpuinfo") == {"processor": "1", "vendor_id": "GenuineIntel", "flags": "fpu vme"}
+    assert cpus.processor_info(tmp_path / "missing") == {}

@@ -61,7 +61,7 @@ def _processor() -> str:
 
     `platform.processor()` returns only "x86_64" on Linux.
     """
-    values = cpus.info()
+    values = cpus.processor_info()
     if "model name" not in values:
         return platform.processor() or platform.machine()
     family = values.get("cpu family")

@@ -115,6 +115,7 @@ def _floor(config: TrainConfig, images: Mnist, multiply: Multiply) -> Iterator[E
     The inputs are random and the same in every step, and the results are written into tensors that are kept.
     """
     layers = [layer for layer in _model(config) if isinstance(layer, nn.Linear)]
+    weights = [layer.weight.detach() for layer in layers]
     inputs = [torch.randn(config.batch_size, size) for size in config.layer_sizes]
     outputs = [torch.empty_like(each) for each in inputs]
     for parameter in (parameter for layer in layers for parameter in layer.parameters()):
@@ -124,13 +125,13 @@ def _floor(config: TrainConfig, images: Mnist, multiply: Multiply) -> Iterator[E
     while True:
         started = time.perf_counter()
         for _ in range(num_steps):
-            for i, layer in enumerate(layers):
-                multiply(inputs[i], layer.weight.t(), None, outputs[i + 1])
+            for i, weight in enumerate(weights):
+                multiply(inputs[i], weight.t(), None, outputs[i + 1])
             for i, layer in reversed(list(enumerate(layers))):
                 assert layer.weight.grad is not None
                 multiply(inputs[i + 1].t(), inputs[i], None, layer.weight.grad)
                 if i:
-                    multiply(inputs[i + 1], layer.weight, None, outputs[i])
+                    multiply(inputs[i + 1], weights[i], None, outputs[i])
             optimizer.step(config.learning_rate)
         yield Epoch(time.perf_counter() - started)
 

@@ -76,7 +76,7 @@ def find_ink(rgba: np.ndarray) -> Ink:
     edges = _edge_zone(typical)
     is_light = _is_light_ink(small, typical, edges)
     if is_light:
-        rgb = with_dark_digits(255 - rgb)  # what is lighter may be a label with dark digits
+        rgb = with_dark_digits(255 - rgb)  # a light label with dark digits is now a dark one with light digits
         small = no_larger_than(rgb, PAPER_SIDE)
     small_paper = _paper(small)
     paper = cv2.resize(small_paper, size, interpolation=cv2.INTER_LINEAR)

@@ -141,10 +141,13 @@ class Part:
         )
 
 
-def connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray, min_side: int = 1) -> tuple[list[Part], np.ndarray]:
+def connected(
+    contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray, *, min_side: int = 1
+) -> tuple[list[Part], np.ndarray]:
     """Return the connected parts of ink, and which of them each pixel belongs to, int32 (h, w).
 
-    Those whose boxes are narrower or lower than `min_side` pixels are left out; they belong to -1.
+    Parts whose box is narrower or lower than `min_side` are left out. Their ink has the label -1 if it was separate from the
+    start, and otherwise one that no part has.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats((contrast > threshold).astype(np.uint8))
     is_large = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].min(1) >= min_side
@@ -153,24 +156,24 @@ def connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray, mi
         return [], -np.minimum(labels, 1)
     # Ink is a small share of the pixels, so only its own are looked at from here on.
     inked = np.flatnonzero(labels)
-    at = labels.ravel()[inked]
-    left_out = inked[~is_large[at]]
-    inked, at = inked[is_large[at]], at[is_large[at]]
-    surely = cv2.blur(contrast, (3, 3)).ravel()[inked] > STRONG * threshold.ravel()[inked]
-    is_strong = (np.bincount(at[surely], minlength=count) >= MIN_AREA)[at]
-    inked, at = inked[is_strong], at[is_strong]
+    ink_labels = labels.ravel()[inked]
+    small_ink = inked[~is_large[ink_labels]]
+    inked, ink_labels = inked[is_large[ink_labels]], ink_labels[is_large[ink_labels]]
+    is_dark = cv2.blur(contrast, (3, 3)).ravel()[inked] > STRONG * threshold.ravel()[inked]
+    is_strong = (np.bincount(ink_labels[is_dark], minlength=count) >= MIN_AREA)[ink_labels]
+    inked, ink_labels = inked[is_strong], ink_labels[is_strong]
     values = contrast.ravel()[inked]
-    levels = _levels(values, at, count)
-    is_kept = values > INK_LEVEL * levels[at]
-    inked, at = inked[is_kept], at[is_kept]
+    levels = _levels(values, ink_labels, count)
+    is_kept = values > INK_LEVEL * levels[ink_labels]
+    inked, ink_labels = inked[is_kept], ink_labels[is_kept]
     mask = np.zeros(contrast.shape, np.uint8)
     mask.ravel()[inked] = 1
     count, again, stats, _ = cv2.connectedComponentsWithStats(mask)
-    again_at = again.ravel()[inked]
+    part_labels = again.ravel()[inked]
     strengths = np.zeros(count, np.float32)
-    strengths[again_at] = levels[at]
-    in_edges = np.bincount(again_at[edges.ravel()[inked] > 0], minlength=count)
-    again.ravel()[left_out] = -1
+    strengths[part_labels] = levels[ink_labels]
+    in_edges = np.bincount(part_labels[edges.ravel()[inked] > 0], minlength=count)
+    again.ravel()[small_ink] = -1
     parts = []
     for label in range(1, count):
         left, top, width, height, area = stats[label].tolist()
@@ -183,7 +186,7 @@ def connected(contrast: np.ndarray, threshold: np.ndarray, edges: np.ndarray, mi
 
 
 def _levels(values: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Return the quantile LEVEL of the values, float32 (n,), that have each label, float32 (count,); 0 for labels of none."""
+    """Return, for each label below `count`, the quantile LEVEL of the values with it, float32 (count,); 0 if there are none."""
     order = np.lexsort((values, labels))
     values = values[order]
     numbers, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)

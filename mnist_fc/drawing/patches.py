@@ -1,6 +1,6 @@
 """Make light digits on dark labels, drums and keys dark, and what surrounds them light, so that they are read like any others.
 
-Dark digits on light labels become so in the negative of a picture; see paper.py.
+paper.py calls this on the negative of a picture for dark digits on light labels.
 """
 
 from collections.abc import Iterator

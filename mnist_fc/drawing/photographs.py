@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from mnist_fc.drawing.errors import DrawingError
-from mnist_fc.drawing.frames import MIN_SIDE, without_frames
+from mnist_fc.drawing.frames import MIN_SIDE as MIN_FRAME_SIDE
+from mnist_fc.drawing.frames import without_frames
 from mnist_fc.drawing.paper import find_ink, noise_threshold
 from mnist_fc.drawing.parts import (
     MIN_SURE,
@@ -110,7 +111,7 @@ def find_marks(rgba: np.ndarray) -> list[Mark]:
     check_rgba(rgba)
     ink = find_ink(rgba)
     threshold = noise_threshold(ink.contrast, is_ruled=True)
-    contrast, erased = without_frames(ink.contrast, *connected(ink.contrast, threshold, ink.edges, MIN_SIDE))
+    contrast, erased = without_frames(ink.contrast, *connected(ink.contrast, threshold, ink.edges, min_side=MIN_FRAME_SIDE))
     contrast = remove_ruling(contrast, threshold, ink.edges)
     threshold = noise_threshold(contrast, is_ruled=False)
     parts, labels = connected(contrast, threshold, ink.edges)

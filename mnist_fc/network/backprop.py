@@ -26,7 +26,7 @@ FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
 """z -> a, computed in place of z, except for gelu, whose gradient needs both."""
 
 UNCOUNTED_IMAGES = 800
-"""Correct answers are counted for so many images at a time, or for one batch if that is larger."""
+"""Correct answers are counted once this many images have been seen, or after every batch if it is larger."""
 
 
 class Backprop:
@@ -50,7 +50,7 @@ class Backprop:
     def run(self, images: Tensor, labels: Tensor) -> float:
         """Set the parameters' `grad` for `images`, (rows, 784) float32 in [0, 1], and `labels`, (rows,) int64.
 
-        Return the mean loss, without label smoothing.
+        Return the mean loss, without label smoothing. The labels must not change until they are counted by `take_num_correct`.
         """
         values = images
         for layer in self._hidden:
@@ -92,14 +92,15 @@ class Dropout:
 class _Parameters:
     """The parameters of a layer without autograd, which takes time even where it is switched off, and their gradients.
 
-    The gradients are the parameters' `grad`, written over in each step: large new tensors are slow, because the system clears
-    their memory.
+    The gradients are the parameters' `grad`, overwritten in each step: large new tensors are slow, because the system clears
+    their memory. Later changes must be in place: neither `load_state_dict(assign=True)` nor `zero_grad()` may follow.
     """
 
     def __init__(self, layer: nn.Linear) -> None:
         self.weight, self.bias = layer.weight.detach(), layer.bias.detach()
         self.transposed_weight = self.weight.t()
-        self._weight_gradient, self._bias_gradient = map(_gradient, (layer.weight, layer.bias))
+        self._weight_gradient = _gradient(layer.weight)
+        self._bias_gradient = _gradient(layer.bias)
 
     def set_gradients(self, product: kernels.Multiply, dz: Tensor, inputs: Tensor) -> None:
         """Set the gradients for the transposed gradient of the layer's sums, (out, rows), and its inputs, (rows, in)."""
@@ -159,19 +160,19 @@ class _OutputLayer:
 
     def __init__(self, layer: nn.Linear, config: TrainConfig, batch_size: int, num_rows: int) -> None:
         self._parameters = _Parameters(layer)
-        self._biases = self._parameters.bias.unsqueeze(1)
+        self._bias_column = self._parameters.bias.unsqueeze(1)
         self._batch_size = batch_size
         self._inputs = self._input_gradient = torch.empty(num_rows, layer.in_features)
         shape = layer.out_features, num_rows
         self._log_probabilities, self._targets, self._dlogits = (torch.empty(shape) for _ in range(3))
-        # Counting in every step took a twentieth of its time: what it calls is no longer in the processor's caches by then.
+        # Counting in every step took 5% of its time: what it calls is no longer in the processor's caches by then.
         self._uncounted_logits = torch.empty(max(1, UNCOUNTED_IMAGES // batch_size), *shape)
         self._logits = self._uncounted_logits.unbind()
         self._uncounted_labels: list[Tensor] = []
         self._num_correct = 0
         smoothing, one_hot = config.label_smoothing, torch.eye(layer.out_features)
-        # One column per label, negative and divided by the number of images: the gradient of the log probabilities, and a dot
-        # product with them is the mean loss.
+        # One column per label, divided by -batch_size: the gradient with respect to the log probabilities; its dot product with
+        # them is the mean loss.
         self._one_hot = one_hot / -batch_size
         self._smoothed = (one_hot * (1 - smoothing) + smoothing / len(one_hot)) / -batch_size if smoothing else self._one_hot
 
@@ -182,7 +183,7 @@ class _OutputLayer:
         """
         self._inputs = inputs
         logits = self._logits[len(self._uncounted_labels)]
-        kernels.multiply_thin(self._parameters.weight, inputs.t(), None, logits).add_(self._biases)
+        kernels.multiply_thin(self._parameters.weight, inputs.t(), None, logits).add_(self._bias_column)
         torch.log_softmax(logits, 0, out=self._log_probabilities)
         torch.index_select(self._smoothed, 1, labels, out=self._targets)
         kernels.log_softmax_gradient(self._targets, self._log_probabilities, self._dlogits)

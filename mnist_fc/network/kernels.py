@@ -5,8 +5,7 @@ import, on a few numbers. Where the private one is missing, has another signatur
 error and uses the public way, which is slower and otherwise the same.
 
 Call what is assigned at the end of this file: `linear`, `MULTIPLY`, `multiply_thin`, `ACTIVATION_GRADIENTS`,
-`log_softmax_gradient` and `UPDATES`.
-`set_matmul_precision` serves only this module.
+`log_softmax_gradient` and `UPDATES`. `set_matmul_precision` serves only this module.
 """
 
 import logging
@@ -166,10 +165,10 @@ def public_log_softmax_gradient(gradient: Tensor, log_probabilities: Tensor, out
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What an optimizer changes and keeps: lists with one tensor per parameter, of its shape."""
+    """What an update reads and changes: lists with one tensor per parameter, of its shape."""
 
     parameters: list[Tensor]
-    """Without autograd."""
+    """Detached from autograd."""
     gradients: list[Tensor]
     """Those of this step."""
     momenta: list[Tensor]
@@ -298,9 +297,10 @@ def probe_gradients(gradients: dict[str, Gradient]) -> list[Tensor]:
 
 
 def probe_log_softmax_gradient(kernel: LogSoftmaxGradient) -> list[Tensor]:
-    """Return the gradient of a few logits."""
-    log_probabilities = torch.log_softmax(_few(4, 3, phase=0), 0)
-    return [kernel(_few(4, 3, phase=1), log_probabilities, torch.empty(4, 3))]
+    """Return the gradient of a few logits, as it was written."""
+    out = torch.full((4, 3), math.nan)
+    kernel(_few(4, 3, phase=1), torch.log_softmax(_few(4, 3, phase=0), 0), out)
+    return [out]
 
 
 def probe_updates(updates: dict[str, Update]) -> list[Tensor]:
@@ -339,6 +339,17 @@ def _has_onednn_products() -> bool:
     return _has_precision and (is_supported is None or is_supported())
 
 
+def _make_mkl_reproducible() -> bool:
+    """Tell MKL, before its first product, to give the same bits with any number of threads; return whether it will.
+
+    Otherwise it may share the sums of a small product out among its threads, and pacing.py could not change their number. On an
+    Intel Xeon products took no longer for it. For other makers' processors MKL may have only slower code that does so.
+    """
+    if cpus.processor_info().get("vendor_id") != "GenuineIntel" or not torch.backends.mkl.is_available():
+        return False
+    return os.environ.setdefault("MKL_CBWR", "AUTO,STRICT").upper().endswith("STRICT")
+
+
 def ways_to_multiply() -> dict[str, dict[str, Multiply]]:
     """Return the ways that this PyTorch offers on this processor, by precision and name; the first of each is the default."""
     onednn: dict[str, Multiply] = {}
@@ -349,12 +360,7 @@ def ways_to_multiply() -> dict[str, dict[str, Multiply]]:
     return {"float32": {"PyTorch": multiply}, "bfloat16": {"bfloat16 tensors": multiply_in_bfloat16, **onednn}}
 
 
-# MKL may share the sums of a small product out among its threads. Then the bits depend on how many there are, and pacing.py could
-# not change their number. With this setting, which MKL reads before its first product, they do not, and on an Intel Xeon products
-# took no longer. For other makers' processors MKL may have only slower code that does so, so they are left as they are.
-_is_reproducible = cpus.info().get("vendor_id") == "GenuineIntel" and (
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT").upper().endswith("STRICT")
-)
+_mkl_keeps_bits = _make_mkl_reproducible()
 # Moments of rarely lit pixels become denormal, which processors compute slowly: a step took a tenth longer. PyTorch's threads
 # take this setting from the thread that starts them, so it precedes the first product; no other module computes at import.
 torch.set_flush_denormal(True)
@@ -368,8 +374,8 @@ if _has_precision:
     )
 linear = choose("linear layer", onednn_linear, public_linear, probe_linear) if _has_onednn else public_linear
 MULTIPLY = ways_to_multiply()
-multiply_thin = MULTIPLY["float32"].get("oneDNN", multiply if _is_reproducible else multiply_with_one_thread)
-"""For products with few rows or columns, whose bits may depend on the number of threads with MKL."""
+multiply_thin = MULTIPLY["float32"].get("oneDNN", multiply if _mkl_keeps_bits else multiply_with_one_thread)
+"""For products with few rows or columns: a way whose bits do not depend on the number of threads."""
 ACTIVATION_GRADIENTS = choose("gradient of an activation", FUSED_GRADIENTS, PUBLIC_GRADIENTS, probe_gradients)
 log_softmax_gradient = choose(
     "gradient of the loss", fused_log_softmax_gradient, public_log_softmax_gradient, probe_log_softmax_gradient

@@ -24,7 +24,7 @@ class Optimizer:
         momenta = [] if is_sgd and not config.momentum else [torch.zeros_like(value) for value in values]
         squares = [] if is_sgd else [torch.zeros_like(value) for value in values]
         self._moments = kernels.Moments(values, [], momenta, squares, step=torch.zeros(()))
-        self._step = self._moments.step.numpy()  # the same number: NumPy adds to it in a tenth of PyTorch's time
+        self._num_steps = self._moments.step.numpy()  # shares its memory; NumPy adds in a tenth of PyTorch's time
 
     def state(self) -> dict[str, Tensor]:
         """Return the number of steps taken and the moments, by name; the moments change with each step."""
@@ -42,5 +42,5 @@ class Optimizer:
     def step(self, learning_rate: float) -> None:
         """Change the parameters by their gradients; each must have one."""
         self._moments.gradients[:] = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        self._step += 1
+        self._num_steps += 1
         self._update(self._config, learning_rate, self._moments)

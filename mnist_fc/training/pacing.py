@@ -41,6 +41,8 @@ GAIN = 0.9
 class Pacer:
     """Takes the steps of `training` with at most the threads of its settings, two or more, and with fewer while that is faster.
 
+    PyTorch must have the threads of the settings, and has them again after each step.
+
     It only chooses among numbers of threads that give the same bits, so a busy machine changes the time and not the network.
     """
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ class StateError(ValueError):
 
 @dataclass
 class RunningMean:
-    """Mean loss and accuracy over images, whatever the sizes of their batches."""
+    """Mean loss and accuracy over images, whatever the sizes of their batches. The number of correct answers may lag behind."""
 
     count: int = 0
     total_loss: float = 0.0
@@ -86,7 +86,6 @@ class TrainState:
         self._batches = Batches(data.train_images, data.train_labels, self._train_indices, config.batch_size, group.shard)
         self._epoch_started = 0.0
         self._since_record, self._since_epoch = RunningMean(), RunningMean()
-        self._group_num_correct = 0
 
     @property
     def epoch(self) -> int:
@@ -124,14 +123,14 @@ class TrainState:
 
     def take_mean(self) -> RunningMean:
         """Return the mean over the images since the last call."""
-        self._add_num_correct()
+        self._count_correct()
         mean, self._since_record = self._since_record, RunningMean()
         return mean
 
     def epoch_mean(self) -> RunningMean:
         """Return the mean over the images since the epoch began."""
-        self._add_num_correct()
-        return self._since_epoch
+        self._count_correct()
+        return replace(self._since_epoch)
 
     def take_step(self, batch: Batch) -> bool:
         """Train on `batch`; return False, and change nothing, if the loss is not finite.
@@ -142,12 +141,13 @@ class TrainState:
         rows = self._group.shard(batch.size)
         images = augment(batch.images, self.config.augmentation, self._generator, batch.size, rows)
         backprop = self._pass_for(batch.size)
-        loss, num_correct = backprop.run(images, batch.labels), 0
+        loss = backprop.run(images, batch.labels)
+        num_correct = 0  # a single process counts later, for several steps
         if self._group.size > 1:
             loss, num_correct = self._all_reduce(loss, backprop.take_num_correct())
         is_finite = math.isfinite(loss)
         if is_finite:
-            self._group_num_correct += num_correct
+            self._add_num_correct(num_correct)
             self.step_learning_rate = self.scheduled_learning_rate()
             self._optimizer.step(self.step_learning_rate)
             self.step += 1
@@ -172,7 +172,7 @@ class TrainState:
         if self.ends_epoch:
             self._batches.set_order(torch.randperm(len(self._train_indices), generator=self._generator))
             self._epoch_started = self.seconds
-            self._add_num_correct()
+            self._count_correct()
             self._since_epoch = RunningMean()
         batch = self._batches[self.step % self.steps_per_epoch]
         self.seconds += time.perf_counter() - started
@@ -208,7 +208,7 @@ class TrainState:
 
     def state(self) -> dict[str, np.ndarray]:
         """Return copies of all that changes during a run."""
-        self._add_num_correct()
+        self._count_correct()
         means = [(mean.count, mean.total_loss, mean.num_correct) for mean in (self._since_record, self._since_epoch)]
         numbers = [self.step, self.seconds, self._epoch_started, self.learning_rate, *means[0], *means[1]]
         tensors = {
@@ -298,12 +298,13 @@ class TrainState:
         self.learning_rate = rate_bytes.to(torch.uint8).view(torch.float64).item()
         return loss, int(num_correct)
 
-    def _add_num_correct(self) -> None:
+    def _count_correct(self) -> None:
         """Add the correct answers of the steps since the last call to the means."""
-        num_correct = self._group_num_correct + sum(backprop.take_num_correct() for backprop in self._passes.values())
-        self._group_num_correct = 0
-        self._since_record.num_correct += num_correct
-        self._since_epoch.num_correct += num_correct
+        self._add_num_correct(sum(backprop.take_num_correct() for backprop in self._passes.values()))
+
+    def _add_num_correct(self, num_correct: int) -> None:
+        for mean in (self._since_record, self._since_epoch):
+            mean.num_correct += num_correct
 
     def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
         """Evaluate like `evaluate`, but with each process of the group on its own shard."""

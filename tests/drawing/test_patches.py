@@ -1,4 +1,4 @@
-"""patches.py: digits on labels, drums, keys and plates are read; whatever is no such patch stays as it is."""
+"""patches.py: digits on labels, drums, keys and plates are read; everything else stays as it is."""
 
 import cv2
 import numpy as np

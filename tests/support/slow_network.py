@@ -1,4 +1,4 @@
-"""A TCP proxy between browser and server with a fixed delay in each direction, which can also hold back all or the answers."""
+"""A TCP proxy between browser and server with a fixed delay in each direction. It can hold back everything, or the answers."""
 
 import asyncio
 import threading
@@ -18,7 +18,8 @@ class SlowNetwork:
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
         self._to_server, self._to_browser = asyncio.Event(), asyncio.Event()
-        self.release()
+        self._to_server.set()
+        self._to_browser.set()
 
     @property
     def url(self) -> str:
@@ -40,7 +41,7 @@ class SlowNetwork:
         try:
             yield
         finally:
-            self.release()
+            self._loop.call_soon_threadsafe(self._to_browser.set)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection("localhost", self._target_port)
