@@ -92,14 +92,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.watch_assignments()
 
     def watch_assignments(self) -> None:
-        """Compare each assignment of a slot with the model: the next session is the one whose last slice is longest ago."""
+        """Compare each assignment of a slot with the model: the next session is the one whose last slice is longest ago.
+
+        Slices count after a session's jobs have ended, so that short jobs do not starve long ones.
+        """
         board = self.scheduler._board
         on_assigned = board._on_assigned
 
         def compare(slot: Slot, job: Job) -> None:
             waiting = {other.session_id for other in board.jobs() if other.is_waiting and not other.is_blocked}
-            present = {other.session_id for other in board.jobs()}
-            self.last_slice = {session: number for session, number in self.last_slice.items() if session in present}
             for other in waiting - {job.session_id}:
                 if self.last_slice.get(other, 0) < self.last_slice.get(job.session_id, 0):
                     self.unfair.append(f"{job.session_id} had a slice before {other}")

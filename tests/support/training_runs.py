@@ -100,5 +100,5 @@ STALLING = {
 OVERFITTING = {
     "validation": quick(hidden_sizes=(128, 128), num_epochs=30),
     "test": quick(hidden_sizes=(128, 128), num_epochs=30, num_validation=0),
-    "four layers": sgd(0.1, hidden_sizes=FOUR, num_epochs=25),
+    "four layers": sgd(0.1, hidden_sizes=FOUR, num_epochs=30),
 }
