@@ -70,11 +70,8 @@ class Pacer:
                 self._begin_window()
             self._try_another(batch)
         started = time.perf_counter()
-        if self.threads == self._most:
+        with self._threads_set(self.threads):
             is_finite = self._training.take_step(batch)
-        else:
-            with self._threads_set(self.threads):
-                is_finite = self._training.take_step(batch)
         self._ended = time.perf_counter()
         self._seconds.append(self._ended - started)
         if self._trial and len(self._seconds) == TRIAL_STEPS:
@@ -129,6 +126,9 @@ class Pacer:
 
     @contextmanager
     def _threads_set(self, count: int) -> Iterator[None]:
+        if count == self._most:  # as between all steps
+            yield
+            return
         torch.set_num_threads(count)
         try:
             yield
